@@ -1,0 +1,3 @@
+"""Provider checks that a consumer has bought a dataset, then streams its bytes without revealing its URL."""
+
+__version__ = "3.0.0"
