@@ -146,6 +146,27 @@ class NonceRefused(SignatureInvalid):
     text = "Invalid signature: the nonce is not greater than the stored one."
 
 
+class TokenRefused(AuthError):
+    """The AuthToken is not ours, is malformed, or belongs to another address."""
+
+    code = "token_refused"
+    text = "Token is invalid."
+
+
+class TokenExpired(TokenRefused):
+    """The AuthToken's `exp` has passed."""
+
+    code = "token_expired"
+    text = "Token is expired."
+
+
+class TokenRevoked(TokenRefused):
+    """The AuthToken was deleted by its owner."""
+
+    code = "token_revoked"
+    text = "Token is deleted."
+
+
 class AssetError(ProviderError):
     """Base of refusals about the asset, its service or the consumer's access to it."""
 
@@ -201,6 +222,15 @@ class OrderError(ProviderError):
     code = "order_refused"
     http_status = 400
     text = "The order could not be validated."
+
+    def of_transaction(self, tx_id: str, network: str) -> "OrderError":
+        """The same refusal in the sentence that clients show; `tx_id` is `0x` and 64 hex digits."""
+        reason = f"Provider {network}: {self}" if str(self) else ""
+        whole = type(self)(
+            f"Order with tx_id {tx_id} could not be validated due to error: {reason}", detail=self.detail
+        )
+        whole.network = network
+        return whole
 
 
 class OrderDatatokenUnknown(OrderError):

@@ -1,0 +1,81 @@
+"""The command line: `provider serve | demo | check | version`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from provider import __version__
+
+EXIT_SETTINGS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status."""
+    options = _parser().parse_args(arguments)
+    # Each command imports what it needs: `version` and `--help` must not wait for a web framework.
+    if options.command == "version":
+        print(__version__)
+        return 0
+    if options.command == "demo":
+        from provider.demo.command import run  # noqa: PLC0415
+
+        return run(size=options.size, keep=options.keep)
+    return _with_settings(options)
+
+
+def _with_settings(options: argparse.Namespace) -> int:
+    from provider.settings import SettingsError, from_environment  # noqa: PLC0415
+
+    try:
+        settings = from_environment(options.config)
+    except SettingsError as error:
+        count = len(error.faults)
+        print(f"provider: {count} {'setting is' if count == 1 else 'settings are'} wrong:", file=sys.stderr)
+        for fault in error.faults:
+            print(f"  - {fault}", file=sys.stderr)
+        return EXIT_SETTINGS
+    if options.command == "check":
+        from provider.check import check  # noqa: PLC0415
+
+        return check(settings)
+    from provider.server import serve  # noqa: PLC0415
+
+    return serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="provider",
+        description="The data-serving proxy of Ocean Protocol: checks orders on chain, streams remote bytes, "
+        "never reveals their URL.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the server",
+        description="Run the server until SIGTERM or SIGINT. Settings come from the environment, then from the file, "
+        "then from defaults; conf/provider.toml lists every one. Required: NETWORK_URL and PROVIDER_PRIVATE_KEY "
+        "(or PROVIDER_PRIVATE_KEY_FILE).",
+    )
+    check = commands.add_parser(
+        "check",
+        help="try everything that is configured and print what works",
+        description="Try each RPC endpoint, contract address, key, metadata store, service and store of the settings, "
+        "and print a table. Exit status 1 if anything required fails, 2 if the settings are wrong.",
+    )
+    for command in (serve, check):
+        command.add_argument("--config", metavar="FILE", help="settings file (default: $PROVIDER_CONFIG_FILE)")
+    demo = commands.add_parser(
+        "demo",
+        help="publish, buy and stream a dataset on a local chain",
+        description="Start a local chain with the Ocean contracts, an origin and a server; publish two datasets, buy "
+        "them, stream them, and show what a stranger, a replay and a forged order get. Needs the extra `demo`.",
+    )
+    demo.add_argument("--size", default="1GiB", metavar="SIZE", help="size of the large file (default: 1GiB)")
+    demo.add_argument("--keep", action="store_true", help="leave everything running and print a ready curl line")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The composition root: every part is built here from Settings and handed to the endpoints that need it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tornado.web import Application
+
+from provider import __version__
+from provider.admin.readiness import Readiness
+from provider.assets.catalog import AssetSource, Catalog
+from provider.assets.chain_index import ChainIndex
+from provider.assets.metadata_store import MetadataStore
+from provider.auth.identify import Identifier
+from provider.auth.sqlite_store import SqliteNonceStore
+from provider.cache import FactCache
+from provider.chain.accounts import Account
+from provider.chain.networks import (
+    ZERO_ADDRESS,
+    ChainAddresses,
+    Network,
+    Networks,
+    bundled_address_book,
+    load_address_book,
+)
+from provider.chain.rpc import Rpc
+from provider.errors import ChainError
+from provider.files.opener import FileListOpener
+from provider.handlers.base import Frame
+from provider.handlers.decrypt import DecryptEndpoint
+from provider.handlers.download import DownloadEndpoint
+from provider.handlers.encrypt import EncryptEndpoint
+from provider.handlers.fileinfo import FileInfoEndpoint
+from provider.handlers.initialize import InitializeEndpoint
+from provider.handlers.nonce import NonceEndpoint
+from provider.handlers.root import RootEndpoint, describe
+from provider.handlers.routes import Route, RouteTable
+from provider.metrics import Metrics
+from provider.orders.lookup import OrderLookup
+from provider.settings import ChainSettings, Settings
+from provider.start_error import StartError
+from provider.upstream.http_source import HttpOrigin
+
+log = logging.getLogger("provider.server")
+USER_AGENT = f"OceanProvider/{__version__}"
+# How long a start waits for a node that is still starting itself, as in a compose file.
+FIRST_ANSWER_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the worker needs of the application."""
+
+    router: RouteTable
+    frame: Frame
+    networks: Networks
+    readiness: Readiness
+    closers: tuple[Callable[[], Awaitable[object]], ...]
+
+    async def close(self) -> None:
+        """Close every part, the last built first."""
+        for close in reversed(self.closers):
+            await close()
+
+
+async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
+    """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
+    networks = await build_networks(settings, metrics)
+    nonces = SqliteNonceStore(settings.storage_path)
+    lookup = _lookup(settings, metrics)
+    source = await _asset_source(settings, metrics, networks, index_here)
+    catalog = Catalog(source, networks)
+    files = FileListOpener(
+        allow_unbound=settings.security.allow_unbound_files, observe=lambda seconds: metrics.decrypt("files", seconds)
+    )
+    origin = _origin(settings)
+    identifier = Identifier(nonces, observe=metrics.nonce)
+    frame = Frame(metrics=metrics, max_body_bytes=settings.server.max_body_bytes)
+    routes = [
+        Route("GET", "/", RootEndpoint, {"document": describe(networks)}),
+        Route("HEAD", "/", RootEndpoint, {"document": describe(networks)}),
+        Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": nonces}),
+        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": networks}),
+        Route(
+            "POST",
+            "/api/services/decrypt",
+            DecryptEndpoint,
+            {
+                "networks": networks,
+                "identifier": identifier,
+                "lookup": lookup,
+                "authorized_decrypters": settings.security.authorized_decrypters,
+                "max_document_bytes": settings.metadata.max_document_bytes,
+                "decrypted": lambda seconds: metrics.decrypt("document", seconds),
+            },
+        ),
+        Route(
+            "GET",
+            "/api/services/initialize",
+            InitializeEndpoint,
+            {"catalog": catalog, "lookup": lookup, "files": files, "origin": origin, "nonces": nonces},
+        ),
+        Route(
+            "GET",
+            "/api/services/download",
+            DownloadEndpoint,
+            {
+                "identifier": identifier,
+                "catalog": catalog,
+                "lookup": lookup,
+                "files": files,
+                "origin": origin,
+                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+            },
+        ),
+        *_fileinfo_routes(settings, catalog, files, origin),
+    ]
+    application = Application(log_function=lambda _: None)
+    return Parts(
+        router=RouteTable(application, frame, routes),
+        frame=frame,
+        networks=networks,
+        readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
+        closers=(*(network.rpc.close for network in networks), nonces.close, source.close, origin.close),
+    )
+
+
+def _fileinfo_routes(settings: Settings, catalog: Catalog, files: FileListOpener, origin: HttpOrigin) -> list[Route]:
+    """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
+    needs = {
+        "catalog": catalog,
+        "files": files,
+        "origin": origin,
+        "max_checksum_bytes": settings.upstream.max_checksum_bytes,
+    }
+    paths = ("/api/services/fileinfo", "/api/services/fileInfo")
+    return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
+
+
+async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
+    """The configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
+    book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
+    networks: dict[int, Network] = {}
+    for chain in settings.chains:
+        chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings)
+        networks[chain_id] = _network(chain, chain_id, book.get(chain_id), settings, metrics)
+    return Networks(networks)
+
+
+def _network(
+    chain: ChainSettings, chain_id: int, addresses: ChainAddresses | None, settings: Settings, metrics: Metrics
+) -> Network:
+    if addresses is None or addresses.factory is None:
+        raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
+    return Network(
+        chain_id=chain_id,
+        name=addresses.name,
+        rpc=Rpc(
+            chain.rpc_urls,
+            chain_id=chain_id,
+            timeout_seconds=settings.rpc.timeout_seconds,
+            user_agent=USER_AGENT,
+            observe=metrics.rpc(chain_id),
+        ),
+        factory=addresses.factory,
+        fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
+        account=Account.from_hex(chain.private_key),
+        start_block=addresses.start_block,
+        finality_blocks=settings.rpc.finality_blocks,
+    )
+
+
+async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
+    rpc = Rpc(chain.rpc_urls, chain_id=None, timeout_seconds=settings.rpc.timeout_seconds, user_agent=USER_AGENT)
+    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    try:
+        while True:
+            try:
+                return int(str(await rpc.call("eth_chainId")), 16)
+            except (ChainError, ValueError) as exc:
+                if time.monotonic() > deadline:
+                    raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
+                log.warning("waiting for the node of NETWORK_URL to tell its chain id")
+                await asyncio.sleep(RETRY_SECONDS)
+    finally:
+        await rpc.close()
+
+
+def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
+    raise NotImplementedError
+
+
+def _origin(settings: Settings) -> HttpOrigin:
+    raise NotImplementedError
+
+
+async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks, index_here: bool) -> AssetSource:
+    raise NotImplementedError
+
+
+def _any_chain(networks: Networks) -> Callable[[], Awaitable[object]]:
+    """One chain that answers is enough: the assets of the others get a clear 503 of their own."""
+
+    async def check() -> None:
+        failure: ChainError | None = None
+        for network in networks:
+            try:
+                await network.rpc.call("eth_blockNumber")
+            except ChainError as error:
+                failure = error
+            else:
+                return
+        if failure is not None:
+            raise failure
+
+    return check

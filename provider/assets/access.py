@@ -1,0 +1,37 @@
+"""May this consumer have this service of this asset? (pure; `provider-api.md` section 8.2)
+
+Facts and a consumer's address in, nothing or a refusal out.
+"""
+
+from provider.assets.credentials import Verdict
+from provider.assets.ddo import Asset, Service
+from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
+
+# Data NFT states: 0 active, 5 unlisted.
+_CONSUMABLE = (0, 5)
+
+
+def check_access(asset: Asset, service: Service | None, consumer: str) -> None:
+    """Points 1, 3 and 4 of the consumable check; `consumer` is an address in any case.
+
+    Without a service only the asset's own rules are looked at. Raises AssetMalformed, or AccessDenied with the
+    documented text. The state on chain (point 2) is `check_state`.
+    """
+    if asset.nft_address is None:
+        raise AssetMalformed(detail="the DDO has no nft.address")
+    if asset.metadata_type is None or asset.deprecated or asset.nft_state not in _CONSUMABLE:
+        raise _denied(asset, "ASSET_DISABLED")
+    for credentials in (asset.credentials, *((service.credentials,) if service else ())):
+        verdict = credentials.verdict(consumer)
+        if verdict is not Verdict.OK:
+            raise _denied(asset, verdict.name)
+
+
+def check_state(state: int) -> None:
+    """Point 2: state of the data NFT on chain. Raises AssetNotConsumable."""
+    if state not in _CONSUMABLE:
+        raise AssetNotConsumable
+
+
+def _denied(asset: Asset, name: str) -> AccessDenied:
+    return AccessDenied(f"Error: Access to asset {asset.did} was denied with code: ConsumableCodes.{name}.")

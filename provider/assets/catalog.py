@@ -1,0 +1,36 @@
+"""From a DID to an asset that may be trusted, and the network it lives on."""
+
+from typing import Protocol
+
+from provider.assets.ddo import Asset, check_binding
+from provider.chain.networks import Network, Networks
+
+
+class AssetSource(Protocol):
+    """Where DDOs come from: a metadata store, or the chain's own logs."""
+
+    async def fetch(self, did: str) -> Asset:
+        """The asset. Raises AssetNotFound, AssetMalformed, MetadataStoreUnavailable, ChainUnavailable."""
+        ...
+
+    async def check(self) -> None:
+        """Raises ProviderError when the source cannot be read."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+class Catalog:
+    """Assets of the configured chains, each bound to the DID it was asked by [K18]."""
+
+    def __init__(self, source: AssetSource, networks: Networks) -> None:
+        self._source = source
+        self._networks = networks
+
+    async def find(self, did: str) -> tuple[Asset, Network]:
+        """Asset and network. Raises what the source raises, AssetMalformed and UnsupportedChain."""
+        asset = await self._source.fetch(did)
+        check_binding(asset, did)
+        return asset, self._networks.get(asset.chain_id)

@@ -1,0 +1,85 @@
+"""What the publisher of a dataset lets compute jobs do with it (pure): the `compute` section of a service.
+
+The trust rules that read this are the compute room's (`provider-api.md` section 10.3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedAlgorithm:
+    """A published algorithm that may be used. `did` is None where the entry lacks it; empty checksums demand nothing."""
+
+    did: str | None
+    files_checksum: str
+    container_checksum: str
+    service_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeOptions:
+    """Empty lists of trust restrict nothing (Provider's rule for 4.x), `malformed` lists trust nobody.
+
+    `allow_raw_algorithm` only by a literal `true`. `present` tells whether the service has the section at all:
+    without it nothing is allowed.
+    """
+
+    present: bool
+    allow_raw_algorithm: bool = False
+    allow_network_access: bool = False
+    trusted_algorithms: tuple[TrustedAlgorithm, ...] = ()
+    trusted_publishers: tuple[str, ...] = ()
+    malformed: bool = False
+
+
+def parse_compute_options(raw: object) -> ComputeOptions:
+    """Options of a service's `compute` value. Never raises."""
+    if not isinstance(raw, Mapping):
+        return ComputeOptions(present=False, malformed=raw is not None)
+    algorithms = _trusted_algorithms(raw.get("publisherTrustedAlgorithms"))
+    publishers = _texts(raw.get("publisherTrustedAlgorithmPublishers"))
+    return ComputeOptions(
+        present=True,
+        allow_raw_algorithm=raw.get("allowRawAlgorithm") is True,
+        allow_network_access=raw.get("allowNetworkAccess") is True,
+        trusted_algorithms=algorithms or (),
+        trusted_publishers=publishers or (),
+        malformed=algorithms is None or publishers is None,
+    )
+
+
+def _trusted_algorithms(raw: object) -> tuple[TrustedAlgorithm, ...] | None:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list) or not all(isinstance(item, Mapping) for item in raw):
+        return None
+    return tuple(_trusted_algorithm(item) for item in raw)
+
+
+def _trusted_algorithm(raw: Mapping[str, object]) -> TrustedAlgorithm:
+    return TrustedAlgorithm(
+        did=_text(raw.get("did")),
+        files_checksum=_checksum(raw.get("filesChecksum")),
+        container_checksum=_checksum(raw.get("containerSectionChecksum")),
+        service_id=_text(raw.get("serviceId")),
+    )
+
+
+def _texts(raw: object) -> tuple[str, ...] | None:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+        return None
+    return tuple(raw)
+
+
+def _text(raw: object) -> str | None:
+    return raw if isinstance(raw, str) and raw else None
+
+
+def _checksum(raw: object) -> str:
+    """Lower-case checksum. What is neither text nor absent becomes a value that no checksum equals."""
+    if raw is None:
+        return ""
+    return raw.lower() if isinstance(raw, str) else "malformed"

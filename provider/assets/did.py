@@ -1,0 +1,27 @@
+"""DIDs of assets (pure): which data NFT on which chain a DID stands for."""
+
+import hashlib
+import re
+
+from provider.keccak import to_checksum_address
+
+_PREFIXES = ("did:op:", "did:ope:")
+_FORM = re.compile(r"did:ope?:[0-9a-f]{64}", re.ASCII)
+
+
+def is_did(text: str) -> bool:
+    """Has `text` the exact form of a DID: `did:op:` (DDO 4) or `did:ope:` (DDO 5) and 64 lower-case hex digits?"""
+    return _FORM.fullmatch(text) is not None
+
+
+def did_for(data_nft: str, chain_id: int, *, prefix: str = "did:op:") -> str:
+    """DID of the data NFT (address in any case): hex sha256 of its checksummed address and decimal chain id.
+
+    Raises ValueError when `data_nft` is not an address.
+    """
+    return prefix + hashlib.sha256(f"{to_checksum_address(data_nft)}{chain_id}".encode()).hexdigest()
+
+
+def matches(did: str, data_nft: str, chain_id: int) -> bool:
+    """Does the DID stand for this data NFT? Both prefixes carry the same hash. ValueError as `did_for`."""
+    return any(did == did_for(data_nft, chain_id, prefix=prefix) for prefix in _PREFIXES)

@@ -1,0 +1,53 @@
+"""The durable memory of authentication: nonces used and AuthTokens revoked.
+
+What every store promises. Implementations: `sqlite_store.py` (one host, any number of processes).
+"""
+
+from typing import Protocol
+
+from provider.errors import NonceRefused
+
+
+class NonceStore(Protocol):
+    """Shared by all endpoints, workers and hosts. Every method raises StoreError when the store fails.
+
+    Addresses are accepted in any case and mean the same row; nonces are decimal text (`nonce.py`), token ids
+    are those of `token.py`. A call that is cancelled may still take effect.
+    """
+
+    async def use(self, address: str, nonce: str) -> None:
+        """Use up a nonce: one atomic compare-and-set, durable before it returns.
+
+        Raises NonceRefused unless `nonce` is a nonce strictly greater than every one this address used
+        before. Raises ValueError when `address` is not an address.
+        """
+        ...
+
+    async def last(self, address: str) -> str | None:
+        """The greatest nonce used, as it was sent; None when there is none. Never writes [K15]."""
+        ...
+
+    async def revoke(self, token_id: str, expires_at: int) -> None:
+        """Remember a token as revoked, durably, at least until `expires_at` (unix seconds)."""
+        ...
+
+    async def restore(self, token_id: str) -> None:
+        """Forget a revocation, durably."""
+        ...
+
+    async def is_revoked(self, token_id: str) -> bool:
+        """Was the token revoked and not restored since?"""
+        ...
+
+    async def check(self) -> None:
+        """Prove with a durable write that the store works; StoreError tells in `detail` why it does not."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked before, then let go of the store. Later calls raise StoreError."""
+        ...
+
+
+def nonce_refused(*, given: str, stored: str) -> NonceRefused:
+    """The refusal with the documented text; its comparison sign is the wrong way round (wire)."""
+    return NonceRefused(f"Invalid signature expected nonce ({stored}) > current nonce ({given}).")

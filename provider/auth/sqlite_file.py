@@ -1,0 +1,141 @@
+"""The SQLite file behind the embedded nonce store: opening, schema, and words for what can go wrong with it.
+
+Runs on the store's own thread; nothing here is asynchronous. The file may be the one that Provider 2.1 left
+behind: its tables are read once and never changed.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from provider.auth.nonce import is_greater, parse_nonce
+from provider.errors import StoreError
+from provider.keccak import is_address, to_checksum_address
+
+_SCHEMA_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE token_revocations"
+    " (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX token_revocations_by_expiry ON token_revocations (expires_at)",
+)
+
+
+def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open or create the file for this thread, in autocommit mode, WAL and synchronous=FULL.
+
+    Raises StoreError when the file is of another program or a later version, else sqlite3.Error. The directory
+    must exist: one made silently would hide a volume that was not mounted.
+    """
+    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    try:
+        _enter_wal(connection, busy_timeout_seconds)
+        # FULL syncs the log at every commit: an acknowledged nonce survives loss of power (sqlite.org/wal.html).
+        connection.execute("PRAGMA synchronous = FULL")
+        _ensure_schema(connection, path)
+    except (sqlite3.Error, StoreError):
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction: the write lock is taken at once, so that what is read in it cannot be outdated."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some failures (disk full, I/O) have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def prove_writable(connection: sqlite3.Connection) -> None:
+    """Commit a real page without changing anything."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """What is wrong, for the operator's log: path, SQLite's words, and the cause where it can be seen."""
+    code = getattr(error, "sqlite_errorname", type(error).__name__)
+    return f"{path}: {error} ({code}){_visible_cause(path)}"
+
+
+def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+    # Several workers may make the file at once, and SQLite answers BUSY to all but one of them without its usual
+    # waiting, as the switch needs the file alone. (Where WAL cannot be had, the mode stays; FULL holds there too.)
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _visible_cause(path: Path) -> str:
+    parent = path.parent
+    if not parent.exists():
+        return f"; the directory {parent} does not exist"
+    if not parent.is_dir():
+        return f"; {parent} is not a directory"
+    if path.is_dir():
+        return "; the path is a directory"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return "; the file is not readable and writable for this user"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"; the directory {parent} is not writable for this user"
+    return ""
+
+
+def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    if _schema_version(connection) == _SCHEMA_VERSION:
+        return
+    with transaction(connection):
+        # Asked again under the lock: another worker may have made the tables meanwhile.
+        version = _schema_version(connection)
+        if version == _SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise StoreError(
+                detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): the file belongs to"
+                " another program or to a later version of the Provider"
+            )
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.executemany("INSERT INTO spent_nonces VALUES (?, ?)", _nonces_of_provider_2(connection).items())
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _nonces_of_provider_2(connection: sqlite3.Connection) -> dict[str, str]:
+    """Nonces that Provider 2.1 stored in this file, so that requests signed before an upgrade stay spent.
+
+    Its rows are keyed on address text as sent, so one address may have several: the greatest counts. Revoked
+    tokens are left: tokens made with its key are not valid here.
+    """
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(user_nonce)")}
+    if not {"address", "nonce"} <= columns:
+        return {}
+    nonces: dict[str, str] = {}
+    for address, value in connection.execute("SELECT address, nonce FROM user_nonce"):
+        nonce = str(value)
+        if not is_address(address) or parse_nonce(nonce) is None:
+            continue
+        key = to_checksum_address(address)
+        if key not in nonces or is_greater(nonce, nonces[key]):
+            nonces[key] = nonce
+    return nonces

@@ -1,0 +1,105 @@
+"""AuthTokens: JWTs (RFC 7519) with HS256 that stand in for a signature (pure).
+
+Address and expiry in, token text out, and back. Whether a token was revoked is known to the nonce store;
+whether the caller may have one is decided by a signature (`provider-api.md` section 4.4).
+"""
+
+import hashlib
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import orjson
+
+from provider.errors import TokenExpired, TokenRefused
+from provider.keccak import is_address, to_checksum_address
+
+_PURPOSE = b"ocean provider / auth token / v1"
+# Ours are about 190 characters; the bound keeps absurd headers from being hashed.
+_MAX_TEXT = 1024
+
+
+def _encode(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+_HEADER = _encode(b'{"typ":"JWT","alg":"HS256"}')
+
+
+class KeyDeriver(Protocol):
+    """What holds the universal key; `provider.chain.accounts.Account` is one."""
+
+    def derive_key(self, purpose: bytes) -> bytes:
+        """32-byte key for one purpose."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuthToken:
+    """A genuine, unexpired token of `address` (checksummed); `expires_at` in unix seconds.
+
+    `token_id` is its name in the store of revocations: hex sha256 of the token text.
+    """
+
+    address: str
+    expires_at: int
+    token_id: str = field(repr=False)
+
+
+def token_key(universal: KeyDeriver) -> bytes:
+    """HMAC key of all tokens (HKDF, RFC 5869): the same on every worker, and of no use for anything else [K8]."""
+    return universal.derive_key(_PURPOSE)
+
+
+def capped_expiry(requested_at: int, *, now: float, max_lifetime_seconds: int) -> int:
+    """Expiry of a new token: as requested, but never further away than the operator allows [K7]."""
+    return min(requested_at, int(now) + max_lifetime_seconds)
+
+
+def create_token(key: bytes, *, address: str, expires_at: int) -> str:
+    """Token text. The same arguments give the identical text; `address` is kept as sent (wire)."""
+    claims = json.dumps({"exp": expires_at, "address": address}, separators=(",", ":"))
+    return _signed(key, f"{_HEADER}.{_encode(claims.encode())}")
+
+
+def token_id(token: str) -> str:
+    """Name of a token text in the store of revocations."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def decode_token(key: bytes, token: str, *, address: str, now: float) -> AuthToken:
+    """Check a token that `address` (any case) presents at `now` (unix seconds).
+
+    Raises TokenRefused (not ours, malformed, or another address's) or TokenExpired (`exp` <= `now`).
+    """
+    signing_input = token.rpartition(".")[0]
+    header, _, payload = signing_input.partition(".")
+    if len(token) > _MAX_TEXT or not token.isascii() or header != _HEADER:
+        raise TokenRefused
+    # Whole texts are compared: base64 has spare bits, and a twin of a revoked token would have another id.
+    if not hmac.compare_digest(_signed(key, signing_input), token):
+        raise TokenRefused
+    claimed, expires_at = _claims(payload)
+    if not is_address(address) or claimed != to_checksum_address(address):
+        raise TokenRefused
+    if expires_at <= now:
+        raise TokenExpired
+    return AuthToken(address=claimed, expires_at=expires_at, token_id=token_id(token))
+
+
+def _signed(key: bytes, signing_input: str) -> str:
+    return f"{signing_input}.{_encode(hmac.digest(key, signing_input.encode(), 'sha256'))}"
+
+
+def _claims(payload: str) -> tuple[str, int]:
+    try:
+        claims = orjson.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:
+        raise TokenRefused from None
+    address = claims.get("address") if isinstance(claims, dict) else None
+    expires_at = claims.get("exp") if isinstance(claims, dict) else None
+    if not is_address(address) or type(expires_at) is not int:
+        raise TokenRefused
+    return to_checksum_address(str(address)), expires_at

@@ -1,0 +1,220 @@
+"""Bounded cache of facts: a key and a way to fetch its value come in, the value goes out.
+
+Least recently used entries leave first, every value has its own lifetime, one lookup per key is in flight at
+a time and failures are never kept. Not thread-safe: one event loop owns a cache.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+CacheObserver = Callable[[str, str], None]
+"""Called with the cache's name and `hit`, `miss` or `evict`."""
+
+
+def _unobserved(name: str, outcome: str) -> None:
+    pass
+
+
+class _Flight(Generic[K, V]):
+    """One running lookup and the number of callers that wait for it."""
+
+    __slots__ = ("keys", "task", "waiters")
+
+    def __init__(self, keys: Iterable[K]) -> None:
+        self.keys = tuple(keys)
+        self.waiters = 0
+        self.task: asyncio.Task[Mapping[K, V]]
+
+
+class FactCache(Generic[K, V]):
+    """Bounded LRU with a lifetime per value, one lookup in flight per key, failures not cached.
+
+    `max_entries` counts values; 0 keeps nothing. `ttl_seconds` is the lifetime of a value whose lookup names no
+    other; zero or less means that the value is handed to those who wait for it and not kept. `None` is not a
+    value: `peek` uses it for "nothing here". A waiting caller that is cancelled leaves the lookup to the
+    others; when the last one leaves, the lookup is cancelled. A `fetch` must not ask for its own key.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        max_entries: int,
+        ttl_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        observe: CacheObserver = _unobserved,
+    ) -> None:
+        if max_entries < 0:
+            raise ValueError(f"cache {name}: max_entries must not be negative")
+        self.name = name
+        self.max_entries = max_entries
+        self.ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._observe = observe
+        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()  # value, expiry by the clock
+        self._flights: dict[K, _Flight[K, V]] = {}
+
+    def __len__(self) -> int:
+        """Number of values held, expired ones included until they are met."""
+        return len(self._entries)
+
+    def peek(self, key: K) -> V | None:
+        """The live value or None, without a lookup. Counts as a hit and as a use; never as a miss."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry[1] <= self._clock():
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        self._observe(self.name, "hit")
+        return entry[0]
+
+    def put(self, key: K, value: V, ttl_seconds: float | None = None) -> None:
+        """Keep `value` for `ttl_seconds` (None: the cache's own). A lookup under way does not overwrite it."""
+        self._flights.pop(key, None)
+        self._store(key, value, self.ttl_seconds if ttl_seconds is None else ttl_seconds)
+
+    def discard(self, key: K) -> None:
+        """Forget `key`; a lookup under way still answers those who wait for it, but is not kept."""
+        self._flights.pop(key, None)
+        self._entries.pop(key, None)
+
+    async def get(
+        self,
+        key: K,
+        fetch: Callable[[], Awaitable[V]],
+        *,
+        ttl_seconds: Callable[[V], float] | None = None,
+    ) -> V:
+        """The live value, else that of the lookup under way, else `fetch()`, whose errors go to all waiters.
+
+        `ttl_seconds` gives the lifetime of the fetched value; None: the cache's own.
+        """
+        value = self.peek(key)
+        if value is not None:
+            return value
+        self._observe(self.name, "miss")
+
+        async def fetch_one(keys: list[K]) -> Mapping[K, V]:
+            return {keys[0]: await fetch()}
+
+        while True:
+            flight = self._flights.get(key)
+            own = flight is None
+            if flight is None:
+                flight = self._start([key], fetch_one, ttl_seconds)
+            found = await self._wait([flight])
+            if key in found or own:
+                return found[key]
+            # A joined `get_many` did not know this key; our own fetch may.
+
+    async def get_many(
+        self,
+        keys: Iterable[K],
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]],
+        *,
+        ttl_seconds: Callable[[V], float] | None = None,
+    ) -> dict[K, V]:
+        """Values of `keys`; one `fetch` gets those that are neither held nor under way.
+
+        A key that `fetch` does not return is absent from the answer. The first failure among the lookups
+        concerned is raised.
+        """
+        found: dict[K, V] = {}
+        joined: list[_Flight[K, V]] = []
+        missing: list[K] = []
+        wanted = dict.fromkeys(keys)
+        for key in wanted:
+            value = self.peek(key)
+            if value is not None:
+                found[key] = value
+                continue
+            self._observe(self.name, "miss")
+            flight = self._flights.get(key)
+            if flight is None:
+                missing.append(key)
+            elif flight not in joined:
+                joined.append(flight)
+        if missing:
+            joined.append(self._start(missing, fetch, ttl_seconds))
+        if joined:
+            fetched = await self._wait(joined)
+            found.update({key: fetched[key] for key in wanted if key in fetched})
+        return found
+
+    def _start(
+        self,
+        keys: list[K],
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]],
+        ttl_seconds: Callable[[V], float] | None,
+    ) -> _Flight[K, V]:
+        flight: _Flight[K, V] = _Flight(keys)
+        self._flights.update(dict.fromkeys(keys, flight))
+        flight.task = asyncio.create_task(self._fly(flight, fetch, ttl_seconds))
+        # Runs before any waiter is woken, so a finished lookup is never joined.
+        flight.task.add_done_callback(lambda _: self._land(flight))
+        return flight
+
+    async def _fly(
+        self,
+        flight: _Flight[K, V],
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]],
+        ttl_seconds: Callable[[V], float] | None,
+    ) -> Mapping[K, V]:
+        found = await fetch(list(flight.keys))
+        for key in flight.keys:
+            # Only while the key is still ours: a `put` or `discard` in the meantime knows better.
+            if key in found and self._flights.get(key) is flight:
+                value = found[key]
+                self._store(key, value, self.ttl_seconds if ttl_seconds is None else ttl_seconds(value))
+        return found
+
+    async def _wait(self, flights: list[_Flight[K, V]]) -> dict[K, V]:
+        for flight in flights:
+            flight.waiters += 1
+        try:
+            # asyncio.wait leaves the tasks alone when this caller is cancelled.
+            await asyncio.wait([flight.task for flight in flights], return_when=asyncio.FIRST_EXCEPTION)
+            found: dict[K, V] = {}
+            failed = [flight for flight in flights if flight.task.done() and _has_failed(flight.task)]
+            for flight in failed or flights:
+                found.update(flight.task.result())
+            return found
+        finally:
+            for flight in flights:
+                flight.waiters -= 1
+                if not flight.waiters and not flight.task.done():
+                    self._detach(flight)
+                    flight.task.cancel()
+
+    def _land(self, flight: _Flight[K, V]) -> None:
+        self._detach(flight)
+        if not flight.task.cancelled():
+            flight.task.exception()  # keeps asyncio quiet about a failure that nobody waits for any longer
+
+    def _detach(self, flight: _Flight[K, V]) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+
+    def _store(self, key: K, value: V, ttl_seconds: float) -> None:
+        entries = self._entries
+        if not ttl_seconds > 0 or not self.max_entries:
+            entries.pop(key, None)
+            return
+        entries[key] = (value, self._clock() + ttl_seconds)
+        entries.move_to_end(key)
+        while len(entries) > self.max_entries:
+            entries.popitem(last=False)
+            self._observe(self.name, "evict")
+
+
+def _has_failed(task: asyncio.Task[Mapping[K, V]]) -> bool:
+    return task.cancelled() or task.exception() is not None

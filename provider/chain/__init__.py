@@ -1,0 +1,1 @@
+"""Everything about a blockchain: asking its nodes, its contracts and events, our accounts on it."""

@@ -1,0 +1,137 @@
+"""Calls of the Ocean contracts and the meaning of their results (pure).
+
+Addresses and ids in, RpcCall values out; results of those calls in, plain values out. Function selectors and
+their results: `provider-api.md` section 8.1.
+"""
+
+from collections.abc import Sequence
+
+from provider.chain.abi import AbiError, Words, bytes_of_hex, int_of_hex
+from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.errors import ChainError
+
+SELECTORS = {
+    "getMetaData()": "0xd2786ba4",
+    "isDeployed(address)": "0x90184b02",
+    "erc721List(address)": "0x72f670f0",
+    "decimals()": "0x313ce567",
+}
+
+NO_STATE = -1
+"""State of an address that is no data NFT: the call reverted or the address holds no code."""
+
+
+def get_metadata_call(data_nft: str) -> RpcCall:
+    """ERC721 template: getMetaData() of the data NFT, for `decode_metadata_state`."""
+    return _eth_call(data_nft, SELECTORS["getMetaData()"])
+
+
+def is_deployed_call(data_nft: str, datatoken: str) -> RpcCall:
+    """ERC721 template: was `datatoken` deployed by the data NFT? For `decode_bool`."""
+    return _eth_call(data_nft, SELECTORS["isDeployed(address)"], datatoken)
+
+
+def erc721_list_call(factory: str, data_nft: str) -> RpcCall:
+    """ERC721Factory: the same address when the factory deployed the data NFT, else zero. For `decode_address`."""
+    return _eth_call(factory, SELECTORS["erc721List(address)"], data_nft)
+
+
+def decimals_call(token: str) -> RpcCall:
+    """ERC-20: number of decimals of the token. For `decode_uint`."""
+    return _eth_call(token, SELECTORS["decimals()"])
+
+
+def receipt_call(tx_id: str) -> RpcCall:
+    """Receipt of a transaction, for `events.parse_receipt`."""
+    return RpcCall("eth_getTransactionReceipt", (tx_id,))
+
+
+def block_number_call() -> RpcCall:
+    """Number of the newest block, for `decode_quantity`."""
+    return RpcCall("eth_blockNumber")
+
+
+def logs_call(address: str | Sequence[str] | None, topics: Sequence[object], from_block: int, to_block: int) -> RpcCall:
+    """Logs of both blocks and those between, for `events.parse_logs`.
+
+    `address` None: of any contract. `topics` as in eth_getLogs: each a topic, a list of alternatives or None.
+    """
+    wanted: dict[str, object] = {
+        "fromBlock": hex(from_block),
+        "toBlock": hex(to_block),
+        "topics": list(topics),
+    }
+    if address is not None:
+        wanted["address"] = address if isinstance(address, str) else list(address)
+    return RpcCall("eth_getLogs", (wanted,))
+
+
+def decode_metadata_state(result: object) -> int:
+    """`state` of getMetaData's `(string, string, uint8 state, bool)`; NO_STATE when that is no data NFT."""
+    words = _words_of(result)
+    if words is None:
+        return NO_STATE
+    try:
+        return words.uint(2, bits=8)
+    except AbiError:
+        return NO_STATE
+
+
+def decode_bool(result: object) -> bool:
+    """A bool result; False when the contract refused the call or the address holds no code."""
+    words = _words_of(result)
+    if words is None:
+        return False
+    try:
+        return words.boolean(0)
+    except AbiError:
+        return False
+
+
+def decode_address(result: object) -> str | None:
+    """An address result, checksummed; None when the contract refused the call or the address holds no code."""
+    words = _words_of(result)
+    if words is None:
+        return None
+    try:
+        return words.address(0)
+    except AbiError:
+        return None
+
+
+def decode_uint(result: object) -> int | None:
+    """An unsigned integer result; None when the contract refused the call or the address holds no code."""
+    words = _words_of(result)
+    if words is None:
+        return None
+    try:
+        return words.uint(0)
+    except AbiError:
+        return None
+
+
+def decode_quantity(result: object) -> int:
+    """Result of a call that answers one JSON-RPC quantity. Raises ChainError."""
+    if isinstance(result, RpcFault):
+        raise ChainError(detail=f"code {result.code}: {result.message}")
+    try:
+        return int_of_hex(result)
+    except AbiError as error:
+        raise ChainError(detail=str(error)) from None
+
+
+def _eth_call(contract: str, selector: str, *addresses: str) -> RpcCall:
+    data = selector + "".join(address[2:].lower().rjust(64, "0") for address in addresses)
+    return RpcCall("eth_call", ({"to": contract, "data": data}, "latest"))
+
+
+def _words_of(result: object) -> Words | None:
+    """Words of an eth_call result; None for a contract's refusal. Raises ChainError when the node failed."""
+    if isinstance(result, RpcFault):
+        if result.is_revert:
+            return None
+        raise ChainError(detail=f"eth_call: code {result.code}: {result.message}")
+    try:
+        return Words(bytes_of_hex(result))
+    except AbiError as error:
+        raise ChainError(detail=f"eth_call: {error}") from None

@@ -1,0 +1,168 @@
+"""Child processes of the demo: starting, readiness, orderly end; and the child's own half of that bargain."""
+
+import asyncio
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+STOP_SECONDS = 10.0  # from SIGTERM to SIGKILL
+
+
+class ChildFailed(Exception):
+    """A child process ended early or was not ready in time; the message holds the end of its stderr."""
+
+
+class Child:
+    """One process in a session of its own, so that a terminal's Ctrl-C reaches only the parent."""
+
+    def __init__(self, name: str, arguments: Sequence[str], *, environ: Mapping[str, str], stderr: IO[bytes]) -> None:
+        self.name = name
+        self._stderr = stderr
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *arguments],
+            env=dict(environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise ChildFailed if the process has ended."""
+        if self._process.poll() is not None:
+            raise ChildFailed(f"the {self.name} ended with status {self._process.returncode}{self.stderr_tail()}")
+
+    def read_ready_line(self, timeout_seconds: float) -> dict[str, Any]:
+        """First line of stdout as JSON. Raises ChildFailed when it does not come in time."""
+        assert self._process.stdout is not None  # noqa: S101
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            line = self._process.stdout.readline() if selector.select(timeout_seconds) else b""
+        if not line:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            self.check()
+            raise ChildFailed(f"the {self.name} was not ready within {timeout_seconds:g} s{self.stderr_tail()}")
+        value: dict[str, Any] = json.loads(line)
+        return value
+
+    def stderr_tail(self, limit_bytes: int = 4000) -> str:
+        """End of what the process wrote to stderr, on lines of its own; empty if nothing."""
+        self._stderr.seek(0)
+        text = self._stderr.read()[-limit_bytes:].decode("utf-8", "replace").strip()
+        return f":\n{text}" if text else ""
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM without waiting."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End the process: SIGTERM, then after a while SIGKILL for its whole session."""
+        self.ask_to_stop()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class Children:
+    """Every child of one run; leaving the `with` block ends them all, last started first."""
+
+    def __init__(self, stderr_folder: str) -> None:
+        self._folder = stderr_folder
+        self._stack = contextlib.ExitStack()
+        self._children: list[Child] = []
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
+            child.ask_to_stop()
+        self._stack.close()
+
+    def start(self, name: str, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Child:
+        """Start `python <arguments>` with the bare environment plus `environ`."""
+        path = os.path.join(self._folder, f"{name}.stderr")
+        stderr = self._stack.enter_context(open(path, "w+b"))  # noqa: SIM115
+        child = Child(name, arguments, environ={**bare_environ(self._folder), **(environ or {})}, stderr=stderr)
+        self._children.append(child)
+        self._stack.callback(child.stop)
+        return child
+
+
+def bare_environ(home: str) -> dict[str, str]:
+    """Environment of a child: nothing of the caller's, so that an operator's own settings cannot leak in."""
+    return {
+        "PATH": os.defpath,
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "ETH_HASH_BACKEND": "pysha3",
+    }
+
+
+def wait_until(is_ready: Any, child: Child, *, timeout_seconds: float) -> None:
+    """Poll until `is_ready()` is true. Raises ChildFailed if the child ends or the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while not is_ready():
+        child.check()
+        if time.monotonic() > deadline:
+            raise ChildFailed(f"the {child.name} was not ready within {timeout_seconds:g} s{child.stderr_tail()}")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def stop_signals_as_interrupt() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt inside the block, as SIGINT does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def announce(ready: Mapping[str, object]) -> None:
+    """Child's half: print the ready line."""
+    sys.stdout.write(json.dumps(dict(ready)) + "\n")
+    sys.stdout.flush()
+
+
+async def until_stopped(*, watch_stdin: bool) -> None:
+    """Child's half: return on SIGTERM or SIGINT, or when a watched stdin closes because the parent is gone."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+
+    def parent_spoke() -> None:
+        if not os.read(0, 1024):
+            loop.remove_reader(0)
+            stopped.set()
+
+    if watch_stdin:
+        loop.add_reader(0, parent_spoke)
+    await stopped.wait()

@@ -1,0 +1,52 @@
+"""ECIES over secp256k1 with AES-256-GCM, byte for byte that of eciespy and eciesjs (pure).
+
+blob = ephemeral public key (65, uncompressed) || nonce (16) || tag (16) || ciphertext (`provider-api.md` section 6).
+What is inside a blob is the business of `file_list.py` and `document.py`.
+"""
+
+import os
+
+from coincurve import PrivateKey
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
+
+from provider.chain.accounts import Account, hkdf_sha256, shared_point
+
+_POINT_BYTES = 65
+_NONCE_BYTES = 16
+_TAG_BYTES = 16
+OVERHEAD_BYTES = _POINT_BYTES + _NONCE_BYTES + _TAG_BYTES
+_UNCOMPRESSED = 4
+
+
+def encrypt(
+    public_key: bytes, plaintext: bytes, *, ephemeral: bytes | None = None, nonce: bytes | None = None
+) -> bytes:
+    """Encrypt to a public key (65 bytes uncompressed); the blob is 97 bytes longer than the plaintext.
+
+    `ephemeral` (32-byte secret) and `nonce` (16 bytes) are random unless a test vector fixes them. Raises
+    ValueError when `public_key` is not on the curve.
+    """
+    key_pair = PrivateKey(ephemeral)
+    sender_key = key_pair.public_key.format(compressed=False)
+    nonce = os.urandom(_NONCE_BYTES) if nonce is None else nonce
+    key = hkdf_sha256(sender_key + shared_point(key_pair.secret, public_key))
+    encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
+    ciphertext = encryptor.update(plaintext) + encryptor.finalize()
+    return b"".join((sender_key, nonce, encryptor.tag, ciphertext))
+
+
+def decrypt(account: Account, blob: bytes) -> bytes:
+    """Plaintext of a blob encrypted to `account`. Raises ValueError, without saying more, for anything else."""
+    if len(blob) < OVERHEAD_BYTES or blob[0] != _UNCOMPRESSED:
+        raise ValueError("not an ECIES blob")
+    sender_key = blob[:_POINT_BYTES]
+    nonce, tag = blob[_POINT_BYTES : OVERHEAD_BYTES - _TAG_BYTES], blob[OVERHEAD_BYTES - _TAG_BYTES : OVERHEAD_BYTES]
+    try:
+        key = hkdf_sha256(sender_key + account.shared_point(sender_key))
+        decryptor = Cipher(AES(key), GCM(nonce, tag)).decryptor()
+        return decryptor.update(blob[OVERHEAD_BYTES:]) + decryptor.finalize()
+    except (ValueError, InvalidTag):
+        raise ValueError("not encrypted to this key") from None

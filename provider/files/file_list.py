@@ -1,0 +1,84 @@
+"""The encrypted `files` of a service: opened, and proven to belong to the asset (pure).
+
+Hex text of an ECIES blob in, raw file objects out (`provider-api.md` section 7). What a file object means is
+`file_object.py`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from provider.assets.ddo import Asset, Service
+from provider.chain.accounts import Account
+from provider.errors import FileIndexOutOfRange, FilesUndecryptable
+from provider.files.envelope import decrypt
+from provider.keccak import is_address, to_checksum_address
+
+# Longer numbers are no index of any list, and echoing them helps nobody.
+_INDEX = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """Raw file objects as the publisher wrote them; they hold URLs and credentials, so `repr` hides them."""
+
+    items: tuple[object, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def at(self, index: int | str) -> object:
+        """File object at a wire index (number or decimal text). Raises FileIndexOutOfRange [K20]."""
+        text = str(index)
+        if isinstance(index, bool) or _INDEX.fullmatch(text) is None:
+            raise FileIndexOutOfRange
+        if not 0 <= int(text) < len(self.items):
+            raise FileIndexOutOfRange(f"No such fileIndex {text}")
+        return self.items[int(text)]
+
+
+def open_files(account: Account, service: Service, asset: Asset, *, allow_unbound: bool) -> FileList:
+    """Decrypt and check the file list of a service. Raises FilesUndecryptable; its `detail` names the reason.
+
+    Lists of DDO 4.0.0 name no asset, so a copied ciphertext could be sold by anybody; they are served only with
+    `allow_unbound` [K18].
+    """
+    if not asset.files_are_bound and not allow_unbound:
+        raise FilesUndecryptable(detail="unbound 4.0.0 file lists are not allowed by the settings")
+    plaintext = _decrypted(account, service.files)
+    try:
+        content = orjson.loads(plaintext)
+    except orjson.JSONDecodeError:
+        raise FilesUndecryptable(detail="the plaintext is not JSON") from None
+    files = _checked(content, service, asset) if asset.files_are_bound else content
+    if not isinstance(files, list):
+        raise FilesUndecryptable(detail=f"Expected a files list, got {type(files).__name__}.")
+    return FileList(tuple(files))
+
+
+def _decrypted(account: Account, text: str) -> bytes:
+    try:
+        return decrypt(account, bytes.fromhex(text.removeprefix("0x")))
+    except ValueError as error:
+        raise FilesUndecryptable(detail=str(error)) from None
+
+
+def _checked(content: object, service: Service, asset: Asset) -> object:
+    """The `files` value of a list that names the same datatoken and data NFT as service and asset."""
+    if not isinstance(content, Mapping):
+        raise FilesUndecryptable(detail=f"Expected an object, got {type(content).__name__}.")
+    for key in ("datatokenAddress", "nftAddress", "files"):
+        if key not in content:
+            raise FilesUndecryptable(detail=f"Key {key} not found in files.")
+    _same("datatoken", content["datatokenAddress"], service.datatoken)
+    _same("dataNft", content["nftAddress"], asset.data_nft)
+    return content["files"]
+
+
+def _same(name: str, got: object, expected: str) -> None:
+    """Raise unless `got` is the address `expected`, in any case. Only an address is worth a line in the log."""
+    shown = to_checksum_address(str(got)) if is_address(got) else "no address"
+    if shown != expected:
+        raise FilesUndecryptable(detail=f"Mismatch of {name}. Got {shown} vs expected {expected}")

@@ -1,0 +1,63 @@
+"""From a file object and the request's wishes to what is asked of the origin (pure; `provider-api.md` section 11.2).
+
+Opening the request, the address guard and the encoding of the URL are the upstream room's.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from provider.errors import FileObjectInvalid
+from provider.files.file_object import UrlFile
+from provider.upstream.source import HttpRequest
+
+# RFC 9110 section 14.2: a Range that is not understood is ignored, so nothing else needs to reach an origin.
+_RANGE = re.compile(r"[A-Za-z]{1,16}=[0-9, \t-]{1,256}", re.ASCII)
+
+
+def resolve(file: UrlFile, userdata: Mapping[str, object] | None, range_header: str | None) -> HttpRequest:
+    """The one request that fetches `file`.
+
+    `userdata` replaces the file object's own: GET adds it to the query, POST sends it as JSON. A `Range` in the
+    file object wins over the client's (section 11.5). Bytes are always asked for unencoded, else lengths and
+    ranges would not be those of the file. Raises FileObjectInvalid when user data cannot be written as JSON.
+    """
+    values = userdata or file.userdata or {}
+    headers = [(name, value) for name, value in file.headers if name.lower() != "accept-encoding"]
+    headers.append(("Accept-Encoding", "identity"))
+    names = {name.lower() for name, _ in headers}
+    if range_header is not None and "range" not in names and _RANGE.fullmatch(range_header):
+        headers.append(("Range", range_header))
+    if file.method == "GET":
+        return HttpRequest(method="GET", url=_with_query(file.url, values), headers=tuple(headers))
+    # An empty body rather than none, so that the origin is told its length (RFC 9110 section 8.6).
+    body = _json(dict(values)).encode() if values else b""
+    if values and "content-type" not in names:
+        headers.append(("Content-Type", "application/json"))
+    return HttpRequest(method="POST", url=file.url, headers=tuple(headers), body=body)
+
+
+def _with_query(url: str, values: Mapping[str, object]) -> str:
+    """`url` with the values appended to its own query, which stays byte for byte; the fragment goes."""
+    added = urlencode(
+        [(name, _text(value)) for name, value in values.items() if value is not None], errors="replace"
+    )
+    url = url.partition("#")[0]
+    if not added:
+        return url
+    if "?" not in url:
+        return f"{url}?{added}"
+    return url + added if url.endswith(("?", "&")) else f"{url}&{added}"
+
+
+def _text(value: object) -> str:
+    """wire: as the original's HTTP library wrote them, so True is `True`; objects and lists become JSON."""
+    return _json(value) if isinstance(value, Mapping | list) else str(value)
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        raise FileObjectInvalid(detail="user data cannot be written as JSON") from None

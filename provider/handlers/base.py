@@ -1,0 +1,209 @@
+"""What every endpoint shares: reading the request, JSON replies, CORS, request ids, and errors becoming responses."""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+from tornado.web import RequestHandler, stream_request_body
+
+from provider.errors import BodyTooLarge, ProviderError
+from provider.handlers.params import request_data
+from provider.handlers.rules import Data
+from provider.metrics import Metrics
+
+log = logging.getLogger("provider.access")
+# A request id is taken from a front proxy only in this form: it goes into headers and logs.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the base of all endpoints needs."""
+
+    metrics: Metrics
+    max_body_bytes: int
+    in_progress: set["Endpoint"] = field(default_factory=set)
+
+
+@stream_request_body
+class Endpoint(RequestHandler):
+    """Base of all endpoints: a subclass names itself and writes `handle`.
+
+    The body is read in pieces, so that one over the limit is refused while it arrives. `handle` raises
+    ProviderError to refuse. When the consumer leaves before the answer began, `handle` is cancelled.
+    """
+
+    endpoint: ClassVar[str] = "unknown"
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
+
+    def initialize(self, *, frame: Frame) -> None:
+        """Tornado hands the route's needs here; subclasses take theirs and pass `frame` on."""
+        self._frame = frame
+        self._body = bytearray()
+        self._started_at = time.perf_counter()
+        self._task: asyncio.Task[Any] | None = None
+        self._accounted = False
+        self._refused = False
+        self._discarded_bytes = 0
+        self.error_code: str | None = None
+        self.facts: dict[str, object] = {}
+        self.gone = False
+        frame.in_progress.add(self)
+
+    def set_default_headers(self) -> None:
+        """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
+        self.clear_header("Server")
+        offered = self.request.headers.get("X-Request-ID", "")
+        self.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+        self.set_header("X-Request-ID", self.request_id)
+        origin = self.request.headers.get("Origin")
+        if origin is None:
+            self.set_header("Access-Control-Allow-Origin", "*")
+        else:
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Vary", "Origin")
+
+    def prepare(self) -> None:
+        """Refuse a body that announces itself as too long before any of it is read."""
+        announced = self.request.headers.get("Content-Length", "")
+        if announced.isdigit() and int(announced) > self._frame.max_body_bytes:
+            self._refuse_body()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep the body up to the limit. What follows a refusal is dropped, up to once the limit again."""
+        if self._refused:
+            self._discarded_bytes += len(chunk)
+            if self._discarded_bytes > self._frame.max_body_bytes and not self._finished:
+                self.finish()
+            return
+        self._body += chunk
+        if len(self._body) > self._frame.max_body_bytes:
+            self._refuse_body()
+
+    def _refuse_body(self) -> None:
+        """Answer 413 at once but go on reading: a client that is still sending would see a reset, not the answer."""
+        self._refused = True
+        self._body.clear()
+        self.set_header("Connection", "close")
+        self.reply_error(BodyTooLarge())
+        self.flush()
+
+    @property
+    def body(self) -> bytes:
+        """The whole request body."""
+        return bytes(self._body)
+
+    def arguments(self) -> Data:
+        """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
+        return request_data(self.request.query, self.request.headers.get("Content-Type", ""), self.body)
+
+    async def handle(self) -> None:
+        """Answer the request; subclasses write this."""
+        raise NotImplementedError
+
+    async def _serve(self) -> None:
+        if self._refused:
+            return
+        self._task = asyncio.current_task()
+        try:
+            await self.handle()
+        except ProviderError as error:
+            self._refuse(error)
+        except asyncio.CancelledError:
+            if not self.gone:
+                raise
+            self.error_code = "consumer_gone"
+        except Exception as exc:
+            log.exception("unforeseen failure", extra={"facts": {"request_id": self.request_id}}, exc_info=exc)
+            self._refuse(ProviderError())
+        finally:
+            self._task = None
+        if self.gone:
+            self.account()
+
+    get = head = post = put = delete = patch = options = _serve
+
+    def _refuse(self, error: ProviderError) -> None:
+        """The one place where an error becomes a response. Once the head is out it can only cut the connection."""
+        if error.detail:
+            self.facts["detail"] = error.detail
+        if self._headers_written:
+            self.error_code = error.code
+            self.cut()
+        elif not self.gone:
+            self.reply_error(error)
+
+    def reply_error(self, error: ProviderError) -> None:
+        """Reply with the error's status and body."""
+        self.error_code = error.code
+        self._frame.metrics.error(error.code)
+        self.reply_json(error.body(), status=error.http_status)
+
+    def reply_json(self, value: Mapping[str, object] | list[object], *, status: int = 200) -> None:
+        """Write `value` as JSON."""
+        body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", str(len(body)))
+        self.write(body)
+
+    def reply_text(self, body: bytes | str, *, status: int) -> None:
+        """Write `body` as plain text."""
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write(body)
+
+    def cut(self) -> None:
+        """Close the consumer's connection so that an unfinished body is seen as cut."""
+        if not self._finished:
+            self.detach().close()
+            self._finished = True
+        self.account()
+
+    def on_connection_close(self) -> None:
+        """The consumer left: stop working for it."""
+        super().on_connection_close()
+        self.gone = True
+        self.consumer_gone()
+
+    def consumer_gone(self) -> None:
+        """Stop what `handle` is waiting for; a streaming endpoint ends its stream instead."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self.account()
+
+    def on_finish(self) -> None:
+        """Tornado calls this after a complete answer."""
+        self.account()
+
+    def account(self) -> None:
+        """Count and log this request, once."""
+        if self._accounted:
+            return
+        self._accounted = True
+        self._frame.in_progress.discard(self)
+        seconds = time.perf_counter() - self._started_at
+        status = self.get_status()
+        self._frame.metrics.request(self.endpoint, status, seconds)
+        if log.isEnabledFor(logging.INFO):
+            facts = {
+                "request_id": self.request_id,
+                "endpoint": self.endpoint,
+                "method": self.request.method,
+                "status": status,
+                "seconds": round(seconds, 6),
+            }
+            if self.error_code:
+                facts["code"] = self.error_code
+            log.info("request", extra={"facts": {**facts, **self.facts}})
+
+    def log_exception(self, *_: object) -> None:
+        """Silence Tornado's own report, which holds the query string; `_serve` has logged what there is to say."""

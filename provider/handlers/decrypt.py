@@ -1,0 +1,156 @@
+"""`POST decrypt`: a document (DDO) back in the clear, for those who may read it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from provider.auth import messages
+from provider.auth.identify import Identifier
+from provider.chain.networks import Network, Networks
+from provider.errors import (
+    DecrypterNotAuthorized,
+    DecryptError,
+    DocumentStateRefused,
+    UnsupportedChain,
+)
+from provider.files.document import open_document
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.params import CHAIN_ID, DecryptRequest, parse_tx_id
+from provider.orders.lookup import OrderLookup
+
+HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})*)")
+# Data NFT states (`provider-api.md` section 8.2): active, temporarily disabled and unlisted assets can be read.
+READABLE_STATES = frozenset({0, 4, 5})
+REFUSED_STATES = {1: "Asset end of life", 2: "Asset deprecated", 3: "Asset revoked"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDocument:
+    """What is to be opened: bytes, the first flags byte, and sha256 of the document."""
+
+    data: bytes
+    flags: int
+    document_hash: bytes
+
+
+class DecryptEndpoint(Endpoint):
+    """Answers 201 with the document's bytes."""
+
+    endpoint = "decrypt"
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        networks: Networks,
+        identifier: Identifier,
+        lookup: OrderLookup,
+        authorized_decrypters: frozenset[str],
+        max_document_bytes: int,
+        decrypted: Callable[[float], None],
+    ) -> None:
+        """`authorized_decrypters` are lower-case addresses, empty means everybody; `decrypted` observes seconds."""
+        super().initialize(frame=frame)
+        self._networks = networks
+        self._identifier = identifier
+        self._lookup = lookup
+        self._authorized_decrypters = authorized_decrypters
+        self._max_document_bytes = max_document_bytes
+        self._decrypted = decrypted
+
+    async def handle(self) -> None:
+        """The steps of `provider-api.md` section 5.3, in their order."""
+        request = DecryptRequest.parse(self.arguments())
+        signed = request.signed
+        decrypter = await self._identifier.identify(
+            address=signed.address,
+            messages=messages.decrypt(
+                transaction_id=request.transaction_id,
+                data_nft=request.data_nft_text,
+                decrypter=signed.claimed,
+                chain_id=request.chain_id_text,
+                nonce=signed.nonce,
+            ),
+            signature=signed.signature,
+            nonce=signed.nonce,
+        )
+        network = self._network(request)
+        if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:
+            raise DecrypterNotAuthorized
+        known, state, document = await asyncio.gather(
+            self._lookup.is_factory_nft(network, request.data_nft),
+            self._lookup.nft_state(network, request.data_nft),
+            self._sealed(network, request),
+            return_exceptions=True,
+        )
+        if not _value(known):
+            raise DecryptError("Asset not deployed by the data NFT factory.")
+        sealed = _value(document)
+        _check_state(_value(state))
+        started_at = asyncio.get_running_loop().time()
+        clear = open_document(
+            network.account,
+            sealed.data,
+            sealed.flags,
+            sealed.document_hash,
+            max_bytes=self._max_document_bytes,
+        )
+        self._decrypted(asyncio.get_running_loop().time() - started_at)
+        self.reply_text(clear, status=201)
+
+    def _network(self, request: DecryptRequest) -> Network:
+        if request.chain_id is None:
+            shown = request.chain_id_text if CHAIN_ID.fullmatch(request.chain_id_text) else ""
+            raise UnsupportedChain(f"Unsupported chain ID {shown}")
+        return self._networks.get(request.chain_id)
+
+    async def _sealed(self, network: Network, request: DecryptRequest) -> SealedDocument:
+        if request.transaction_id:
+            return await self._from_transaction(network, request)
+        return _from_arguments(request)
+
+    async def _from_transaction(self, network: Network, request: DecryptRequest) -> SealedDocument:
+        tx_id = parse_tx_id(request.transaction_id)
+        receipt = await self._lookup.receipt(network, tx_id) if tx_id else None
+        # Only what the named NFT itself emitted: the state that is checked is this NFT's [K2].
+        events = [event for event in (receipt.metadata if receipt else ()) if event.emitter == request.data_nft]
+        created = [event for event in events if event.kind == "created"]
+        chosen = (created or events)[:1]
+        if receipt is None or not receipt.succeeded or not chosen:
+            raise DecryptError("Failed to process transaction id.")
+        event = chosen[0]
+        return SealedDocument(event.data, event.flags[0] if event.flags else 0, event.document_hash)
+
+
+def _value(outcome: T | BaseException) -> T:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _from_arguments(request: DecryptRequest) -> SealedDocument:
+    data, document_hash = _unhex(request.encrypted_document), _unhex(request.document_hash)
+    flags = request.flags
+    if isinstance(flags, str) and flags.isascii() and flags.isdigit() and len(flags) <= 3:
+        flags = int(flags)
+    if data is None or document_hash is None or isinstance(flags, bool) or not isinstance(flags, int):
+        raise DecryptError("Failed to convert input args to bytes.")
+    if not 0 <= flags <= 255:
+        raise DecryptError("Failed to convert input args to bytes.")
+    return SealedDocument(data, flags, document_hash)
+
+
+def _unhex(text: str) -> bytes | None:
+    match = HEX.fullmatch(text)
+    return bytes.fromhex(match.group(1)) if match else None
+
+
+def _check_state(state: int) -> None:
+    if state in REFUSED_STATES:
+        raise DocumentStateRefused(REFUSED_STATES[state])
+    if state not in READABLE_STATES:
+        raise DecryptError("Invalid MetadataState")

@@ -1,0 +1,67 @@
+"""Answers outside the service routes: unknown path, wrong method, OPTIONS, doubled slashes."""
+
+from provider.errors import MethodNotAllowed, RouteNotFound
+from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+
+
+class NotFoundEndpoint(Endpoint):
+    """No such path: 404."""
+
+    endpoint = "not_found"
+
+    async def handle(self) -> None:
+        """Always refuse."""
+        raise RouteNotFound
+
+
+class MethodNotAllowedEndpoint(Endpoint):
+    """The path exists, the method does not: 405 with `Allow`. Nothing is consumed (a HEAD spends no nonce)."""
+
+    endpoint = "method_not_allowed"
+
+    def initialize(self, *, frame: Frame, allowed: str) -> None:
+        """`allowed` is the value of the `Allow` header."""
+        super().initialize(frame=frame)
+        self._allowed = allowed
+
+    async def handle(self) -> None:
+        """Always refuse."""
+        self.set_header("Allow", self._allowed)
+        raise MethodNotAllowed
+
+
+class OptionsEndpoint(Endpoint):
+    """OPTIONS, and with it CORS preflight: 200, empty."""
+
+    endpoint = "options"
+
+    def initialize(self, *, frame: Frame, allowed: str) -> None:
+        """`allowed` is the value of the `Allow` header."""
+        super().initialize(frame=frame)
+        self._allowed = allowed
+
+    async def handle(self) -> None:
+        """Tell the methods; echo the headers that a browser asks for, so that `AuthToken` may be sent."""
+        self.set_header("Allow", self._allowed)
+        if "Access-Control-Request-Method" in self.request.headers:
+            self.set_header("Access-Control-Allow-Methods", ALL_METHODS)
+            wanted = self.request.headers.get("Access-Control-Request-Headers")
+            if wanted:
+                self.set_header("Access-Control-Allow-Headers", wanted)
+
+
+class MergedPathEndpoint(Endpoint):
+    """A path with doubled slashes inside: 308 to the merged path, method and body kept (RFC 9110 section 15.4.9)."""
+
+    endpoint = "merged_path"
+
+    def initialize(self, *, frame: Frame, path: str) -> None:
+        """`path` is the merged path; it starts with exactly one slash, so it cannot name another host."""
+        super().initialize(frame=frame)
+        self._path = path
+
+    async def handle(self) -> None:
+        """Redirect."""
+        query = self.request.query
+        self.set_status(308)
+        self.set_header("Location", f"{self._path}?{query}" if query else self._path)

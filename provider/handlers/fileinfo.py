@@ -1,0 +1,80 @@
+"""`POST fileinfo`: do the files behind a service, or behind a file object, answer?"""
+
+import asyncio
+from collections.abc import Sequence
+
+from provider.assets.catalog import Catalog
+from provider.errors import FilesUndecryptable, named_network
+from provider.files.file_object import parse_file_object
+from provider.files.opener import FileListOpener
+from provider.files.resolve import resolve
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.params import FileInfoRequest, parse_userdata
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.inspect import FileInfo, inspect
+
+# How many files of one list are asked at a time: anybody may call this, so one call must not become a flood [K15].
+FILES_AT_ONCE = 4
+
+
+class FileInfoEndpoint(Endpoint):
+    """Answers with one item per file; one that cannot be reached is `valid: false`, not an error."""
+
+    endpoint = "fileinfo"
+
+    def initialize(
+        self, *, frame: Frame, catalog: Catalog, files: FileListOpener, origin: HttpOrigin, max_checksum_bytes: int
+    ) -> None:
+        """`max_checksum_bytes` bounds what is read for a checksum; 0 means never."""
+        super().initialize(frame=frame)
+        self._catalog = catalog
+        self._files = files
+        self._origin = origin
+        self._max_checksum_bytes = max_checksum_bytes
+
+    async def handle(self) -> None:
+        """`provider-api.md` section 5.4."""
+        request = FileInfoRequest.parse(self.arguments())
+        raw_files = await self._raw_files(request)
+        files = [parse_file_object(raw) for raw in raw_files]
+        userdata = parse_userdata(request.userdata)
+        turn = asyncio.Semaphore(FILES_AT_ONCE)
+
+        async def describe(index: int) -> dict[str, object]:
+            async with turn:
+                info = await inspect(
+                    self._origin,
+                    resolve(files[index], userdata, None),
+                    want_checksum=request.with_checksum,
+                    max_checksum_bytes=self._max_checksum_bytes,
+                )
+            return item(index, files[index].type, info)
+
+        self.reply_json(list(await asyncio.gather(*(describe(index) for index in range(len(files))))))
+
+    async def _raw_files(self, request: FileInfoRequest) -> Sequence[object]:
+        if request.file_object is not None:
+            return [request.file_object]
+        asset, network = await self._catalog.find(request.did)
+        with named_network(network.name):
+            service = asset.service(request.service_id)
+            files = self._files.open(network.account, asset, service)
+            if not len(files):
+                raise FilesUndecryptable
+            return files.items
+
+
+def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
+    """One item of the answer (wire keys)."""
+    described: dict[str, object] = {"index": index, "type": kind, "valid": info.valid}
+    if info.valid:
+        described |= {
+            "contentLength": info.content_length,
+            "contentType": info.content_type,
+            "filename": info.filename,
+        }
+        if info.checksum:
+            described |= {"checksum": info.checksum, "checksumType": "sha256"}
+    return described
+
+

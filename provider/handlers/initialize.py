@@ -1,0 +1,109 @@
+"""`GET initialize`: what a consumer needs to order a service: the datatoken and a signed provider fee."""
+
+import time
+
+from provider.assets.access import check_access, check_state
+from provider.assets.catalog import Catalog
+from provider.assets.ddo import Asset, Service
+from provider.auth.nonce_store import NonceStore
+from provider.chain.networks import Network
+from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, named_network
+from provider.files.file_object import parse_file_object
+from provider.files.opener import FileListOpener
+from provider.files.resolve import resolve
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.params import InitializeRequest, parse_tx_id, parse_userdata
+from provider.orders.check import check_order
+from provider.orders.fees import quote_fee
+from provider.orders.lookup import OrderLookup
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.inspect import inspect
+
+
+class InitializeEndpoint(Endpoint):
+    """Answers with a valid order when there is one already, else with a fee quote."""
+
+    endpoint = "initialize"
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        catalog: Catalog,
+        lookup: OrderLookup,
+        files: FileListOpener,
+        origin: HttpOrigin,
+        nonces: NonceStore,
+    ) -> None:
+        """The parts it asks, in the order it asks them."""
+        super().initialize(frame=frame)
+        self._catalog = catalog
+        self._lookup = lookup
+        self._files = files
+        self._origin = origin
+        self._nonces = nonces
+
+    async def handle(self) -> None:
+        """The steps of `provider-api.md` section 5.5."""
+        request = InitializeRequest.parse(self.arguments())
+        asset, network = await self._catalog.find(request.did)
+        with named_network(network.name):
+            check_state(await self._lookup.nft_state(network, asset.data_nft))
+            service = asset.service(request.service_id)
+            check_access(asset, service, request.consumer)
+            if service.type == "compute":
+                raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
+            order_tx = await self._valid_order(network, asset, service, request)
+            if order_tx is not None:
+                self.reply_json({"validOrder": order_tx})
+                return
+            if request.file_index is not None:
+                await self._check_file(network, asset, service, request)
+        fee = quote_fee(
+            network.account,
+            token=network.fee_token,
+            amount=0,
+            valid_until=0,
+            datatoken=service.datatoken,
+            service_id=service.id,
+            environment=None,
+            now=time.time(),
+        )
+        nonce = await self._nonces.last(request.consumer)
+        self.reply_json({"datatoken": service.datatoken, "nonce": nonce, "providerFee": fee})
+
+    async def _valid_order(
+        self, network: Network, asset: Asset, service: Service, request: InitializeRequest
+    ) -> str | None:
+        """Transaction of OrderStarted when the given order is good; a bad one is passed over in silence (wire)."""
+        tx_id = parse_tx_id(request.order_tx_id)
+        if tx_id is None:
+            return None
+        _, facts = await self._lookup.facts(
+            network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
+        )
+        try:
+            order = check_order(
+                facts,
+                tx_id=tx_id,
+                datatoken=service.datatoken,
+                service_id=service.id,
+                service_index=service.index,
+                timeout_seconds=service.timeout_seconds,
+                sender=request.consumer,
+                provider=network.account.address,
+                now=time.time(),
+                tolerate_expired_fee=True,
+            )
+        except OrderError:
+            return None
+        return order.started_tx_id
+
+    async def _check_file(
+        self, network: Network, asset: Asset, service: Service, request: InitializeRequest
+    ) -> None:
+        file = parse_file_object(self._files.open(network.account, asset, service).at(request.file_index))
+        wanted = resolve(file, parse_userdata(request.userdata), None)
+        info = await inspect(self._origin, wanted, want_checksum=False, max_checksum_bytes=0)
+        if not info.valid:
+            raise FileUnavailable

@@ -1,0 +1,288 @@
+"""Query or JSON → frozen request values. Wire camelCase ends here. Pure; nothing is looked up."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+from urllib.parse import parse_qsl
+
+import orjson
+
+from provider.errors import BodyNotObject, ValidationFailed
+from provider.handlers import rules
+from provider.handlers.rules import Data, Field, is_empty, validate, value_of, wire_text
+from provider.keccak import is_address, to_checksum_address
+
+# Ten times what the richest documented call uses; Python's own default is no limit at all.
+MAX_QUERY_FIELDS = 100
+CHAIN_ID = re.compile(r"[0-9]{1,18}")
+TX_ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})")
+
+
+def request_data(query: str, content_type: str, body: bytes) -> Data:
+    """The input of a request: the query if it has any parameter, else the JSON body (`provider-api.md` section 1).
+
+    The first of repeated query keys wins. Broken JSON and other content types count as no data at all. Raises
+    BodyNotObject for a JSON body that is no object.
+    """
+    if query:
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        except ValueError as exc:
+            raise ValidationFailed({"query": ["The query has too many fields."]}) from exc
+        if pairs:
+            return dict(reversed(pairs))
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body or not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+        return {}
+    value = parse_json(body)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BodyNotObject
+    return value
+
+
+def parse_json(body: bytes | str) -> object:
+    """A JSON value with integers of any size kept exact, or None when it cannot be parsed.
+
+    NaN and infinities are no JSON (RFC 8259 section 6), and text with lone surrogates cannot be encoded again.
+    """
+    try:
+        text = body.decode() if isinstance(body, bytes) else body
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            orjson.loads(text)  # refuses lone surrogates, which json lets through
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _text(data: Data, name: str) -> str:
+    value = value_of(data, name)
+    text = wire_text(value)
+    if not text and not is_empty(value):
+        raise ValidationFailed({name: [f"The {name} must be a string."]})
+    return text
+
+
+def _address(data: Data, name: str) -> str:
+    text = _text(data, name)
+    if not is_address(text):
+        raise ValidationFailed({name: [f"The {name} format is invalid."]})
+    return text
+
+
+def parse_chain_id(value: object) -> int | None:
+    """Chain id given as a JSON number or decimal text, else None."""
+    text = wire_text(value)
+    return int(text) if CHAIN_ID.fullmatch(text) else None
+
+
+def parse_tx_id(text: str) -> str | None:
+    """Transaction hash as `0x` and 64 lower-case hex digits, or None; the prefix is optional on the wire."""
+    match = TX_ID.fullmatch(text)
+    return f"0x{match.group(1).lower()}" if match else None
+
+
+def parse_userdata(value: object) -> Mapping[str, object] | None:
+    """User data: an object, or JSON text of one; anything else counts as none (`provider-api.md` section 11.2)."""
+    if isinstance(value, str):
+        value = parse_json(value)
+    return value if isinstance(value, dict) and value else None
+
+
+@dataclass(frozen=True, slots=True)
+class NonceRequest:
+    """`GET nonce`."""
+
+    address: str
+
+    FIELDS = (Field("userAddress", (rules.required(),)),)
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        return cls(address=to_checksum_address(_address(data, "userAddress")))
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who signs (as sent, for the message), the checksummed address, the nonce and the signature."""
+
+    claimed: str
+    address: str
+    nonce: str
+    signature: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: Data, name: str) -> Self:
+        """`name` is the field of the claimed signer. Raises ValidationFailed."""
+        claimed = _address(data, name)
+        nonce = wire_text(value_of(data, "nonce"))
+        return cls(claimed, to_checksum_address(claimed), nonce, _text(data, "signature"))
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptRequest:
+    """`POST decrypt`, by transaction or by document."""
+
+    signed: Signed
+    chain_id: int | None
+    chain_id_text: str
+    data_nft: str
+    data_nft_text: str
+    transaction_id: str
+    encrypted_document: str = field(repr=False)
+    document_hash: str
+    flags: object
+
+    FIELDS = (
+        Field("decrypterAddress", (rules.required(),)),
+        Field("chainId", (rules.required(),)),
+        Field("dataNftAddress", (rules.required(),)),
+        Field(
+            "transactionId",
+            (rules.required_without("dataNftAddress", "encryptedDocument", "flags", "documentHash"),),
+        ),
+        Field(
+            "encryptedDocument",
+            (rules.required_without("transactionId"), rules.required_with("flags", "documentHash")),
+        ),
+        Field(
+            "flags", (rules.required_without("transactionId"), rules.required_with("encryptedDocument", "documentHash"))
+        ),
+        Field(
+            "documentHash", (rules.required_without("transactionId"), rules.required_with("encryptedDocument", "flags"))
+        ),
+        Field("nonce", (rules.required(), rules.numeric())),
+        Field("signature", (rules.signature(),), bail=True),
+    )
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        data_nft_text = _address(data, "dataNftAddress")
+        return cls(
+            signed=Signed.parse(data, "decrypterAddress"),
+            chain_id=parse_chain_id(data["chainId"]),
+            chain_id_text=_text(data, "chainId"),
+            data_nft=to_checksum_address(data_nft_text),
+            data_nft_text=data_nft_text,
+            transaction_id=_text(data, "transactionId"),
+            encrypted_document=_text(data, "encryptedDocument"),
+            document_hash=_text(data, "documentHash"),
+            flags=data.get("flags"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfoRequest:
+    """`POST fileinfo`: an asset's service, or a file object."""
+
+    did: str
+    service_id: str
+    file_object: Mapping[str, object] | None = field(repr=False)
+    userdata: object = field(repr=False)
+    with_checksum: bool
+
+    FIELDS = (
+        Field(
+            "type",
+            (rules.required_without("did"), rules.one_of("ipfs", "url", "arweave", "graphql", "smartcontract")),
+        ),
+        Field("did", (rules.required_without("type"), rules.starts_with("did:op"))),
+        Field("hash", (rules.required_if("type", "ipfs"),)),
+        Field("url", (rules.required_if("type", "url"),)),
+        Field("transactionId", (rules.required_if("type", "arweave"),)),
+        Field("serviceId", (rules.required_without("type"),)),
+    )
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        by_asset = not is_empty(data.get("did"))
+        return cls(
+            did=_text(data, "did"),
+            service_id=_text(data, "serviceId"),
+            file_object=None if by_asset else data,
+            userdata=data.get("userdata"),
+            with_checksum=bool(data.get("checksum")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InitializeRequest:
+    """`GET initialize`."""
+
+    did: str
+    service_id: str
+    consumer: str
+    file_index: int | None
+    order_tx_id: str
+    userdata: object = field(repr=False)
+
+    FIELDS = (
+        Field("documentId", (rules.required(),)),
+        Field("serviceId", (rules.required(),)),
+        Field("consumerAddress", (rules.required(),)),
+        Field("fileIndex", (rules.integer(), rules.at_least_zero()), optional=True),
+        Field("transferTxId", (), optional=True),
+    )
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        file_index = _text(data, "fileIndex")
+        return cls(
+            did=_text(data, "documentId"),
+            service_id=_text(data, "serviceId"),
+            consumer=to_checksum_address(_address(data, "consumerAddress")),
+            file_index=int(file_index) if file_index else None,
+            order_tx_id=_text(data, "transferTxId"),
+            userdata=data.get("userdata"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """`GET download`."""
+
+    signed: Signed
+    did: str
+    service_id: str
+    order_tx_id: str
+    file_index: str
+    userdata: object = field(repr=False)
+
+    FIELDS = (
+        Field("documentId", (rules.required(),), bail=True),
+        Field("serviceId", (rules.required(),)),
+        Field("consumerAddress", (rules.required(),), bail=True),
+        Field("transferTxId", (rules.required(),), bail=True),
+        Field("fileIndex", (rules.required(),)),
+        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        Field("signature", (rules.signature(),)),
+    )
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        return cls(
+            signed=Signed.parse(data, "consumerAddress"),
+            did=_text(data, "documentId"),
+            service_id=_text(data, "serviceId"),
+            order_tx_id=_text(data, "transferTxId"),
+            file_index=_text(data, "fileIndex"),
+            userdata=data.get("userdata"),
+        )

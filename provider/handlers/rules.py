@@ -1,0 +1,167 @@
+"""The validation layer: field rules, evaluated as `provider-api.md` section 2 says. Pure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from provider.auth.nonce import parse_nonce
+from provider.errors import ValidationFailed
+
+Data = Mapping[str, object]
+SIGNATURE_MISSING = "Invalid signature provided. Please check the nonce or documentId."
+DIGITS = re.compile(r"[0-9]{1,78}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `presence` tells whether it demands the field for this data; None for rules about the value."""
+
+    passes: Callable[[Data, str], bool]
+    message: str
+    presence: Callable[[Data], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field (dotted when nested) and its rules in order; a failing `bail` field ends the whole validation."""
+
+    name: str
+    rules: Sequence[Rule]
+    bail: bool = False
+    optional: bool = False
+
+
+def validate(fields: Sequence[Field], data: Data) -> None:
+    """Check every field in order. Raises ValidationFailed with the messages of all that failed."""
+    errors: dict[str, list[str]] = {}
+    for field in fields:
+        messages = _failures(field, data)
+        if messages:
+            errors[field.name] = messages
+            if field.bail:
+                break
+    if errors:
+        raise ValidationFailed(errors)
+
+
+def _failures(field: Field, data: Data) -> list[str]:
+    if value_of(data, field.name) is None and _may_be_absent(field, data):
+        return []
+    failures: list[str] = []
+    for rule in field.rules:
+        if not rule.passes(data, field.name):
+            failures.append(rule.message.replace("<f>", field.name))
+            if field.bail:
+                break
+    return failures
+
+
+def _may_be_absent(field: Field, data: Data) -> bool:
+    if field.optional:
+        return True
+    demands = [rule.presence for rule in field.rules if rule.presence is not None]
+    return bool(demands) and not any(demand(data) for demand in demands)
+
+
+def value_of(data: Data, name: str) -> object:
+    """Value of a dotted field, None when a step is missing or no object."""
+    value: object = data
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def is_present(data: Data, name: str) -> bool:
+    """The key exists, even with null or an empty value."""
+    parent, _, last = name.rpartition(".")
+    container = value_of(data, parent) if parent else data
+    return isinstance(container, Mapping) and last in container
+
+
+def is_empty(value: object) -> bool:
+    """Null, empty text, list or object; 0 and false are values."""
+    return value is None or value in ("", [], {})
+
+
+def _filled(data: Data, name: str) -> bool:
+    return not is_empty(value_of(data, name))
+
+
+def required() -> Rule:
+    """Present and not empty."""
+    return Rule(_filled, "The <f> field is required.", lambda _: True)
+
+
+def required_without(*others: str) -> Rule:
+    """Required when at least one of `others` is absent."""
+    return _conditional(
+        lambda data: any(not is_present(data, other) for other in others),
+        f"The <f> field is required when {', '.join(others)} is not present.",
+    )
+
+
+def required_with(*others: str) -> Rule:
+    """Required when any of `others` is present."""
+    return _conditional(
+        lambda data: any(is_present(data, other) for other in others),
+        f"The <f> field is required when {', '.join(others)} is present.",
+    )
+
+
+def required_if(other: str, text: str) -> Rule:
+    """Required when the value of `other`, as text, is `text`."""
+    return _conditional(
+        lambda data: str(value_of(data, other)) == text, f"The <f> field is required when {other} is {text}."
+    )
+
+
+def _conditional(applies: Callable[[Data], bool], message: str) -> Rule:
+    return Rule(lambda data, name: not applies(data) or _filled(data, name), message, applies)
+
+
+def integer() -> Rule:
+    """Decimal digits only: `12` or `"12"`, not `-1`, not `1.0`."""
+    return Rule(_is_integer, "The <f> must be an integer.")
+
+
+def _is_integer(data: Data, name: str) -> bool:
+    value = value_of(data, name)
+    return not isinstance(value, bool) and isinstance(value, str | int) and bool(DIGITS.fullmatch(str(value)))
+
+
+def at_least_zero() -> Rule:
+    """A number that is not negative."""
+    return Rule(_is_integer, "The <f> must be at least 0.")
+
+
+def numeric() -> Rule:
+    """A finite number of at most 100 digits (a nonce)."""
+    return Rule(
+        lambda data, name: parse_nonce(wire_text(value_of(data, name))) is not None, "The <f> must be a number."
+    )
+
+
+def one_of(*options: str) -> Rule:
+    """One of the listed texts."""
+    return Rule(lambda data, name: value_of(data, name) in options, "The selected <f> is invalid.")
+
+
+def starts_with(prefix: str) -> Rule:
+    """Text with this beginning."""
+    return Rule(lambda data, name: wire_text(value_of(data, name)).startswith(prefix), "The <f> format is invalid.")
+
+
+def signature() -> Rule:
+    """A signature was given at all; whether it is right is decided once the other fields hold."""
+    return Rule(lambda data, name: wire_text(value_of(data, name)) != "", SIGNATURE_MISSING, lambda _: True)
+
+
+def wire_text(value: object) -> str:
+    """Text of a wire value: text as it is, numbers as JSON writes them, everything else as empty text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return str(value)

@@ -1,0 +1,1 @@
+"""Paid rights to consume: facts from the chain, the decision on them, and the fee a provider asks."""

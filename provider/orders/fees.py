@@ -1,0 +1,110 @@
+"""The provider fee: a quote out for consumers to pay, and who signed the one they paid (pure).
+
+`provider-api.md` section 9.1. How much to ask is decided by the caller.
+"""
+
+import json
+from functools import lru_cache
+from typing import TypedDict
+
+from coincurve import PublicKey
+
+from provider.chain.accounts import Account, public_key_address
+from provider.chain.events import ProviderFee
+from provider.keccak import is_address, keccak256
+
+# EIP-191, version 0x45: the contract hashes the 32 bytes of the inner digest as a personal message.
+_PREFIX = b"\x19Ethereum Signed Message:\n32"
+
+
+class ProviderFeeQuote(TypedDict):
+    """Wire shape of a quote; clients hand its values to the contract unchanged.
+
+    `v` and `validUntil` are integers because ocean.py passes them straight into an ABI call, the amount is text.
+    """
+
+    providerFeeAddress: str
+    providerFeeToken: str
+    providerFeeAmount: str
+    providerData: str
+    v: int
+    r: str
+    s: str
+    validUntil: int
+
+
+def quote_fee(
+    account: Account,
+    *,
+    token: str,
+    amount: int,
+    valid_until: int,
+    datatoken: str,
+    service_id: str,
+    environment: str | None,
+    now: float,
+) -> ProviderFeeQuote:
+    """Signed fee of `amount` base units of `token` for one service, valid until `valid_until`.
+
+    Times are unix seconds, `valid_until` 0 sets no end. `token` and `datatoken` appear as given. Raises ValueError
+    for an amount or time that is no uint256 and for a token that is no address.
+    """
+    provider_data = json.dumps(
+        {"environment": environment, "timestamp": float(now), "dt": datatoken, "id": service_id},
+        separators=(",", ":"),
+    ).encode()
+    signature = account.sign_digest(fee_digest(provider_data, account.address, token, amount, valid_until))
+    return {
+        "providerFeeAddress": account.address,
+        "providerFeeToken": token,
+        "providerFeeAmount": str(amount),
+        "providerData": "0x" + provider_data.hex(),
+        "v": signature[64] + 27,  # the contract's ecrecover knows only 27 and 28
+        "r": "0x" + signature[:32].hex(),
+        "s": "0x" + signature[32:64].hex(),
+        "validUntil": valid_until,
+    }
+
+
+def fee_digest(provider_data: bytes, provider: str, token: str, amount: int, valid_until: int) -> bytes:
+    """The 32 bytes that are signed: the packed fields, hashed, prefixed and hashed again.
+
+    Raises ValueError for an integer that is no uint256 and for text that is no address.
+    """
+    return keccak256(_PREFIX + packed_fee_digest(provider_data, provider, token, amount, valid_until))
+
+
+def packed_fee_digest(provider_data: bytes, provider: str, token: str, amount: int, valid_until: int) -> bytes:
+    """keccak256(abi.encodePacked(providerData, feeAddress, feeToken, feeAmount, validUntil)), as `fee_digest`."""
+    if not is_address(provider) or not is_address(token):
+        raise ValueError("not an address")
+    if amount < 0 or valid_until < 0 or amount >> 256 or valid_until >> 256:
+        raise ValueError("not a uint256")
+    return keccak256(
+        provider_data
+        + bytes.fromhex(provider[2:])
+        + bytes.fromhex(token[2:])
+        + amount.to_bytes(32, "big")
+        + valid_until.to_bytes(32, "big")
+    )
+
+
+# The signer follows from the event alone, and one event is checked at every download of its order: 50 µs each.
+@lru_cache(maxsize=4096)
+def fee_signer(fee: ProviderFee) -> str | None:
+    """Checksummed address that signed `fee`, None when the signature is none."""
+    if fee.v not in (27, 28):
+        return None
+    digest = fee_digest(fee.provider_data, fee.provider, fee.token, fee.amount, fee.valid_until)
+    signature = fee.r + fee.s + bytes([fee.v - 27])
+    try:
+        key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    except ValueError:
+        return None
+    return public_key_address(key.format(compressed=False))
+
+
+def fee_signer_matches(fee: ProviderFee, provider: str) -> bool:
+    """Did `provider` (an address, any case) sign exactly this fee?"""
+    signer = fee_signer(fee)
+    return signer is not None and signer.lower() == provider.lower()

@@ -1,0 +1,200 @@
+"""Facts about orders, data NFTs and their transactions: from the caches when known, else from the chain.
+
+What the facts mean is decided in check.py. Addresses come in checksummed and transaction ids as `check.parse_tx_id`
+gives them, because they are the keys of the caches.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from provider.cache import FactCache
+from provider.chain import contracts
+from provider.chain.events import Receipt, parse_receipt
+from provider.chain.networks import Network
+from provider.errors import ChainError
+from provider.orders.check import OrderFacts, referenced_order
+
+NftKey = tuple[int, str]
+"""Chain id, data NFT."""
+DatatokenKey = tuple[int, str, str]
+"""Chain id, data NFT, datatoken."""
+TxKey = tuple[int, str]
+"""Chain id, transaction id."""
+
+MAX_CACHED_RECEIPT_BYTES = 16 * 1024
+"""Receipts with more bytes of events are not kept: 10 000 of them then stay below 160 MiB. One with an order holds
+about 1 KiB, one with a published document (encrypted DDO) mostly 2 to 8 KiB."""
+
+_FIRST_POLL_SECONDS = 0.5  # then twice as long each time: an unknown transaction costs few calls
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReceipt:
+    """A receipt as cached; `is_final`: so deep when read that it counts as immutable."""
+
+    receipt: Receipt
+    is_final: bool
+
+
+class _NotMined(Exception):
+    """The transaction is unknown or not mined yet; an exception so that no cache keeps it."""
+
+
+class OrderLookup:
+    """Order facts through caches; of everything unknown one JSON-RPC batch, a second one only for a reused order.
+
+    The caches' own TTLs hold for NFT states, for datatokens and NFTs known to be genuine, and for final receipts.
+    `unsettled_ttl_seconds` holds for what the next block may change: receipts that are not final yet, and
+    negative answers about datatokens and NFTs. `receipt_wait_seconds` bounds the wait for a transaction that the
+    node does not know yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        states: FactCache[NftKey, int],
+        datatokens: FactCache[DatatokenKey, bool],
+        receipts: FactCache[TxKey, SeenReceipt],
+        factory_nfts: FactCache[NftKey, bool],
+        unsettled_ttl_seconds: float = 10.0,
+        receipt_wait_seconds: float = 3.0,
+    ) -> None:
+        self._states = states
+        self._datatokens = datatokens
+        self._receipts = receipts
+        self._factory_nfts = factory_nfts
+        self._unsettled_ttl_seconds = unsettled_ttl_seconds
+        self._receipt_wait_seconds = receipt_wait_seconds
+
+    async def facts(
+        self, network: Network, *, data_nft: str, datatoken: str, tx_id: str, wait: bool = True
+    ) -> tuple[int, OrderFacts]:
+        """State of the data NFT and the facts for `check_order`.
+
+        `wait` False: do not wait for an unknown transaction. Raises ChainError; never takes a failure for "no order".
+        """
+        chain_id = network.chain_id
+        state = self._states.peek((chain_id, data_nft))
+        deployed = self._datatokens.peek((chain_id, data_nft, datatoken))
+        seen = self._receipts.peek((chain_id, tx_id))
+        receipt = seen.receipt if seen is not None else None
+        if state is None or deployed is None or receipt is None:
+            state, deployed, receipt = await self._look_up(network, data_nft, datatoken, tx_id)
+            if receipt is None and deployed and wait:
+                receipt = await self._receipt_later(network, tx_id)
+        started_receipt = None
+        if receipt is not None and receipt.order_reused:
+            started_tx_id = referenced_order(receipt, datatoken)
+            if started_tx_id is not None:
+                seen = self._receipts.peek((chain_id, started_tx_id))
+                started_receipt = seen.receipt if seen else await self._receipt_now(network, started_tx_id)
+        return state, OrderFacts(deployed, receipt, started_receipt)
+
+    async def nft_state(self, network: Network, data_nft: str) -> int:
+        """`getMetaData().state`; `contracts.NO_STATE` when the address is no data NFT. Raises ChainError."""
+
+        async def fetch() -> int:
+            return contracts.decode_metadata_state(await network.rpc.submit(contracts.get_metadata_call(data_nft)))
+
+        return await self._states.get((network.chain_id, data_nft), fetch)
+
+    async def is_deployed(self, network: Network, data_nft: str, datatoken: str) -> bool:
+        """Did the data NFT deploy the datatoken? Raises ChainError."""
+
+        async def fetch() -> bool:
+            return contracts.decode_bool(await network.rpc.submit(contracts.is_deployed_call(data_nft, datatoken)))
+
+        key = (network.chain_id, data_nft, datatoken)
+        return await self._datatokens.get(key, fetch, ttl_seconds=self._datatoken_ttl_seconds)
+
+    async def is_factory_nft(self, network: Network, data_nft: str) -> bool:
+        """Did the chain's ERC721Factory deploy the data NFT? False when no factory is configured.
+
+        Raises ChainError.
+        """
+        factory = network.factory
+        if factory is None:
+            return False
+
+        async def fetch() -> bool:
+            listed = contracts.decode_address(await network.rpc.submit(contracts.erc721_list_call(factory, data_nft)))
+            return listed is not None and listed.lower() == data_nft.lower()
+
+        key = (network.chain_id, data_nft)
+        return await self._factory_nfts.get(key, fetch, ttl_seconds=self._factory_nft_ttl_seconds)
+
+    async def receipt(self, network: Network, tx_id: str) -> Receipt | None:
+        """Receipt of a transaction; None when it is still unknown after the bounded wait. Raises ChainError."""
+        receipt = await self._receipt_now(network, tx_id)
+        return receipt if receipt is not None else await self._receipt_later(network, tx_id)
+
+    async def _look_up(
+        self, network: Network, data_nft: str, datatoken: str, tx_id: str
+    ) -> tuple[int, bool, Receipt | None]:
+        """One batch for all that is not known: `Rpc.submit` collects what is asked in one turn of the loop."""
+        return await asyncio.gather(
+            self.nft_state(network, data_nft),
+            self.is_deployed(network, data_nft, datatoken),
+            self._receipt_now(network, tx_id),
+        )
+
+    async def _receipt_later(self, network: Network, tx_id: str) -> Receipt | None:
+        """Ask again with growing pauses until the transaction is mined or the wait is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._receipt_wait_seconds
+        pause = _FIRST_POLL_SECONDS
+        while (remaining := deadline - loop.time()) > 0:
+            await asyncio.sleep(min(pause, remaining))
+            receipt = await self._receipt_now(network, tx_id)
+            if receipt is not None:
+                return receipt
+            pause *= 2
+        return None
+
+    async def _receipt_now(self, network: Network, tx_id: str) -> Receipt | None:
+        key = (network.chain_id, tx_id)
+        try:
+            seen = await self._receipts.get(
+                key, lambda: self._fetch_receipt(network, tx_id), ttl_seconds=self._receipt_ttl_seconds
+            )
+        except _NotMined:
+            return None
+        return seen.receipt
+
+    async def _fetch_receipt(self, network: Network, tx_id: str) -> SeenReceipt:
+        raw, head = await asyncio.gather(
+            network.rpc.submit(contracts.receipt_call(tx_id)),
+            network.rpc.submit(contracts.block_number_call()),
+        )
+        receipt = parse_receipt(raw)
+        if receipt is None:
+            raise _NotMined
+        if receipt.tx_id != tx_id:
+            raise ChainError(detail=f"chain {network.chain_id}: receipt of another transaction")
+        depth = contracts.decode_quantity(head) - receipt.block_number
+        return SeenReceipt(receipt, is_final=depth >= network.finality_blocks)
+
+    def _receipt_ttl_seconds(self, seen: SeenReceipt) -> float:
+        if _held_bytes(seen.receipt) > MAX_CACHED_RECEIPT_BYTES:
+            return 0.0
+        if seen.is_final:
+            return self._receipts.ttl_seconds
+        return min(self._unsettled_ttl_seconds, self._receipts.ttl_seconds)
+
+    def _datatoken_ttl_seconds(self, deployed: bool) -> float:
+        ttl_seconds = self._datatokens.ttl_seconds
+        return ttl_seconds if deployed else min(self._unsettled_ttl_seconds, ttl_seconds)
+
+    def _factory_nft_ttl_seconds(self, listed: bool) -> float:
+        ttl_seconds = self._factory_nfts.ttl_seconds
+        return ttl_seconds if listed else min(self._unsettled_ttl_seconds, ttl_seconds)
+
+
+def _held_bytes(receipt: Receipt) -> int:
+    """Bytes of memory that the events of a receipt hold, roughly."""
+    events = len(receipt.order_started) + len(receipt.order_reused) + len(receipt.provider_fees)
+    return (
+        events * 600  # three address texts and a few integers each
+        + sum(len(fee.provider_data) for fee in receipt.provider_fees)
+        + sum(600 + len(item.data) + len(item.flags) + len(item.decryptor_url) for item in receipt.metadata)
+    )

@@ -1,0 +1,116 @@
+"""The frozen settings tree. Values only: reading and checking them is `load.py`'s work."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where a listener binds."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """One chain. `chain_id` is None in single-chain mode: the node is asked at start."""
+
+    chain_id: int | None
+    rpc_urls: tuple[str, ...] = field(repr=False)
+    private_key: str = field(repr=False)
+    fee_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The public listener, the admin listener and the processes behind them."""
+
+    listener: Listener
+    admin: Listener | None
+    workers: int
+    max_body_bytes: int
+    drain_timeout_seconds: float
+    idle_connection_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """How chains are read."""
+
+    timeout_seconds: float
+    receipt_wait_seconds: float
+    finality_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSettings:
+    """Where DDOs come from. Without `aquarius_url` the chain itself is read."""
+
+    aquarius_url: str | None = field(repr=False)
+    timeout_seconds: float
+    index_start_block: int | None
+    index_poll_seconds: float
+    index_batch_blocks: int
+    max_document_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """How origins are read."""
+
+    connect_timeout_seconds: float
+    first_byte_timeout_seconds: float
+    idle_timeout_seconds: float
+    attempts: int
+    max_idle_connections: int
+    allow_non_public_ip: bool
+    max_checksum_bytes: int
+    ipfs_gateway: str | None = field(repr=False)
+    arweave_gateway: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Time to live and size of each cache of facts."""
+
+    ddo_seconds: float
+    ddo_entries: int
+    state_seconds: float
+    state_entries: int
+    receipt_seconds: float
+    receipt_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """Who may do what. An empty `authorized_decrypters` means everybody."""
+
+    authorized_decrypters: frozenset[str]
+    allow_unbound_files: bool
+    universal_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Log level name, and `json`, `text` or `auto` (text on a terminal)."""
+
+    level: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set, checked."""
+
+    server: ServerSettings
+    chains: tuple[ChainSettings, ...]
+    addresses_text: str = field(repr=False)
+    rpc: RpcSettings
+    metadata: MetadataSettings
+    upstream: UpstreamSettings
+    cache: CacheSettings
+    security: SecuritySettings
+    log: LogSettings
+    storage_path: str
+    operator_service_url: str | None = field(repr=False)
+    warnings: tuple[str, ...]

@@ -1,0 +1,116 @@
+"""The body of one answer: reads of a connection in, payload bytes out, framing and content coding undone.
+
+Never waits: a read gives bytes, 0 at the clean end, or None for "nothing yet".
+"""
+
+from provider.errors import UpstreamTruncated
+from provider.upstream.chunked import ChunkedDecoder
+from provider.upstream.connection import Connection
+from provider.upstream.content_coding import ContentDecoder
+from provider.upstream.response_head import ResponseHead
+
+# Coded bytes decompressed from at a time; they stay in memory until their output was taken.
+_CODED_BYTES = 32 * 1024
+
+
+class Body:
+    """Reads one body. `ahead` are bytes of it that came along with the head."""
+
+    __slots__ = ("_ahead", "_chunks", "_coded", "_connection", "_decoder", "_ended", "_framing", "_left")
+
+    def __init__(self, connection: Connection, head: ResponseHead, ahead: bytes, *, coding: str | None) -> None:
+        """`coding`: the content coding to undo (`content_coding.decoded_coding`), None to pass bytes unchanged."""
+        self._connection = connection
+        self._framing = head.framing
+        self._left = head.length_bytes or 0
+        self._chunks = ChunkedDecoder()
+        self._ahead = memoryview(ahead)
+        self._ended = head.framing == "length" and self._left == 0
+        self._decoder = ContentDecoder(coding) if coding is not None else None
+        self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
+
+    @property
+    def ended(self) -> bool:
+        """True once the framing's end was read."""
+        return self._ended
+
+    @property
+    def leaves_clean_connection(self) -> bool:
+        """True when the body was read to its end and not a byte more came with it."""
+        return self._ended and not self._ahead and not self._chunks.surplus_bytes
+
+    @property
+    def ready_bytes(self) -> int:
+        """Framed bytes in memory."""
+        return len(self._ahead) if not self._ended else 0
+
+    @property
+    def is_raw(self) -> bool:
+        """True when the bytes on the socket are the bytes of the body."""
+        return self._decoder is None and self._framing != "chunked" and not self._connection.is_tls
+
+    def read_now(self, buffer: memoryview) -> int | None:
+        """As `Source.read_now`."""
+        if self._decoder is None:
+            return self.read_framed(buffer)
+        if self._decoder.wants_input:
+            count = self.read_framed(self._coded)
+            if count is None:
+                return None
+            if count == 0:
+                self._decoder.finish()
+                return 0
+            self._decoder.feed(bytes(self._coded[:count]))
+        return self._decoder.read(buffer) or None
+
+    def read_framed(self, buffer: memoryview) -> int | None:
+        """The same before the content coding is undone."""
+        if self._ended:
+            return 0
+        if self._framing == "length":
+            return self._read_length(buffer)
+        count = self._read_raw(buffer)
+        if self._framing == "close":
+            self._ended = count == 0
+            return count
+        if count == 0:
+            raise UpstreamTruncated(detail="origin: closed before the last chunk")
+        if count is None:
+            return None
+        payload = self._chunks.decode(buffer, count)
+        self._ended = self._chunks.done
+        return payload or (0 if self._ended else None)
+
+    def take_ahead(self) -> bytes:
+        """Hand over the body bytes that were read with the head; only when `is_raw`."""
+        mine = len(self._ahead) if self._framing == "close" else min(len(self._ahead), self._left)
+        taken, self._ahead = bytes(self._ahead[:mine]), self._ahead[mine:]
+        self.advance(len(taken))
+        return taken
+
+    def advance(self, count: int) -> None:
+        """`count` bytes of body were read by somebody else, straight from the socket."""
+        if self._framing == "length":
+            self._left -= count
+            self._ended = self._left == 0
+
+    def _read_length(self, buffer: memoryview) -> int | None:
+        # Asking for no more than the rest keeps what follows the body away from the consumer.
+        count = self._read_raw(buffer if len(buffer) <= self._left else buffer[: self._left])
+        if count == 0:
+            raise UpstreamTruncated(detail="origin: closed before Content-Length was reached")
+        if count is not None:
+            self._left -= count
+            self._ended = self._left == 0
+        return count
+
+    def _read_raw(self, buffer: memoryview) -> int | None:
+        if self._ahead:
+            count = min(len(buffer), len(self._ahead))
+            buffer[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+            return count
+        try:
+            return self._connection.recv_now(buffer)
+        except OSError as exc:
+            raise UpstreamTruncated(detail="origin: connection lost in the body") from exc

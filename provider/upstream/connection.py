@@ -1,0 +1,101 @@
+"""One non-blocking connection to an origin, plain TCP: bytes in and out, waits with a limit, nothing of HTTP.
+
+Failures are `OSError`s (`TimeoutError` among them); `http_source.py` knows the stage and names them.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+
+class Connection:
+    """A connected socket. One task uses it at a time; `close()` may come from anywhere and wakes that task."""
+
+    __slots__ = ("_loop", "_waiting", "opened_at", "socket")
+
+    is_tls = False
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        # Monotonic seconds: the pool lets no connection live for ever.
+        self.opened_at = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True after `close()`."""
+        return self.socket.fileno() < 0
+
+    def recv_now(self, buffer: memoryview) -> int | None:
+        """Bytes placed in `buffer`, 0 at the end of the stream, None when nothing is there yet. Raises OSError."""
+        try:
+            return self.socket.recv_into(buffer)
+        except BlockingIOError:
+            return None
+
+    async def wait_readable(self, timeout_seconds: float | None = None) -> None:
+        """Return when `recv_now` is worth a try. Raises TimeoutError; ConnectionAbortedError after `close()`."""
+        await self._wait(self._loop.add_reader, self._loop.remove_reader, timeout_seconds)
+
+    async def wait_writable(self, timeout_seconds: float | None = None) -> None:
+        """Return when the socket takes bytes, or its connecting has ended."""
+        await self._wait(self._loop.add_writer, self._loop.remove_writer, timeout_seconds)
+
+    async def send_all(self, data: bytes) -> None:
+        """Send everything. Raises OSError; limits of time are the caller's."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.socket.send(view) :]
+            except BlockingIOError:
+                await self.wait_writable()
+
+    def is_quiet(self) -> bool:
+        """True when an idle connection is open and the origin sent nothing unasked. What it sent is lost: close it."""
+        try:
+            return self.recv_now(memoryview(bytearray(1))) is None
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close at once; a waiting task gets ConnectionAbortedError. Idempotent."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ConnectionAbortedError("closed by us"))
+        if not self.closed:
+            # The loop must forget the descriptor before its number can be given to another socket.
+            self._loop.remove_reader(self.socket.fileno())
+            self._loop.remove_writer(self.socket.fileno())
+            self.socket.close()
+
+    async def _wait(
+        self,
+        add: Callable[[int, Callable[..., None], asyncio.Future[None]], object],
+        remove: Callable[[int], object],
+        timeout_seconds: float | None,
+    ) -> None:
+        if self.closed:
+            raise ConnectionAbortedError("closed by us")
+        descriptor = self.socket.fileno()
+        waiting = self._waiting = self._loop.create_future()
+        timer = None if timeout_seconds is None else self._loop.call_later(timeout_seconds, _expire, waiting)
+        add(descriptor, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
+            if not self.closed:
+                remove(descriptor)
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _expire(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_exception(TimeoutError("no progress"))

@@ -1,0 +1,197 @@
+"""Guarded connections to origins: dialled to exactly the checked addresses, kept alive in a bounded pool.
+
+The pool's key is scheme, host and port, so a connection is only ever used again for the name it was resolved
+and, with TLS, verified for; a request that finds one there needs no name resolution at all.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from provider.errors import UpstreamTimedOut, UpstreamUnreachable
+from provider.upstream.connection import Connection
+from provider.upstream.resolve import Address, Resolver, resolve_checked, system_resolver
+from provider.upstream.tls_connection import TlsConnection
+from provider.upstream.urls import Target
+
+Origin = tuple[str, str, int]
+
+# RFC 8305 section 5: recommended Connection Attempt Delay.
+_STAGGER_SECONDS = 0.25
+# Addresses tried of one name; the limit of time would stop longer lists anyway.
+_MAX_ADDRESSES = 8
+
+
+class IdlePool:
+    """Idle keep-alive connections, the most recently used first; bounded in number, idle time and age."""
+
+    def __init__(self, *, max_idle: int, max_idle_per_origin: int, idle_seconds: float, age_seconds: float) -> None:
+        self._max_idle, self._max_per_origin = max_idle, max_idle_per_origin
+        self._idle_seconds, self._age_seconds = idle_seconds, age_seconds
+        # In the order they became idle, the oldest first.
+        self._idle: OrderedDict[Connection, tuple[Origin, float]] = OrderedDict()
+        self._by_origin: dict[Origin, list[Connection]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self, origin: Origin) -> Connection | None:
+        """A live connection to the origin, or None."""
+        while self._by_origin.get(origin):
+            connection = self._by_origin[origin][-1]
+            self._forget(connection)
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+    def put(self, origin: Origin, connection: Connection) -> None:
+        """Keep a connection whose last answer was read to its end; it is closed when there is no room for it."""
+        if connection.closed or time.monotonic() - connection.opened_at > self._age_seconds:
+            connection.close()
+            return
+        of_origin = self._by_origin.setdefault(origin, [])
+        of_origin.append(connection)
+        self._idle[connection] = (origin, time.monotonic())
+        if len(of_origin) > self._max_per_origin:
+            self._drop(of_origin[0])
+        if len(self._idle) > self._max_idle:
+            self._drop(next(iter(self._idle)))
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds, self._sweep)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self._idle):
+            self._drop(connection)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        limit = time.monotonic() - self._idle_seconds
+        for connection, (_, since) in list(self._idle.items()):
+            if since > limit:
+                wait_seconds = since - limit
+                self._sweeper = asyncio.get_running_loop().call_later(wait_seconds, self._sweep)
+                return
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        connection.close()
+
+    def _forget(self, connection: Connection) -> None:
+        origin, _ = self._idle.pop(connection)
+        of_origin = self._by_origin[origin]
+        of_origin.remove(connection)
+        if not of_origin:
+            del self._by_origin[origin]
+
+
+class Connections:
+    """Opens guarded connections and holds the pool of idle ones."""
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        connect_timeout_seconds: float,
+        tls_context: ssl.SSLContext,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        """`connect_timeout_seconds` covers name resolution, TCP and TLS together."""
+        self._allow_private = allow_private
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._tls_context = tls_context
+        self._resolver = resolver
+
+    async def dial(self, target: Target) -> Connection:
+        """A new connection to a checked address of the target.
+
+        Raises:
+            UnsafeAddress: an address of the name may not be connected to; no packet was sent to any.
+            UpstreamUnreachable: no address accepted, or TLS failed.
+            UpstreamTimedOut: the connect limit passed.
+        """
+        try:
+            async with asyncio.timeout(self._connect_timeout_seconds):
+                addresses = await resolve_checked(
+                    target.host, target.port, allow_private=self._allow_private, resolver=self._resolver
+                )
+                sock = await _connect_first(addresses[:_MAX_ADDRESSES])
+                return await self._secured(sock, target) if target.scheme == "https" else Connection(sock)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: connect limit passed") from exc
+        except ssl.SSLCertVerificationError as exc:
+            raise UpstreamUnreachable(detail=f"origin: certificate refused (code {exc.verify_code})") from exc
+        except ssl.SSLError as exc:
+            raise UpstreamUnreachable(detail=f"origin: TLS failed ({exc.reason})") from exc
+        except OSError as exc:
+            raise UpstreamUnreachable(detail=f"origin: connect failed (errno {exc.errno})") from exc
+
+    async def _secured(self, sock: socket.socket, target: Target) -> Connection:
+        connection = TlsConnection(sock, self._tls_context, target.host)
+        try:
+            await connection.handshake()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+async def _connect_first(addresses: Sequence[Address]) -> socket.socket:
+    """Connect to whichever address answers first, the next one tried after a failure or a short while (RFC 8305)."""
+    waiting = list(addresses)
+    running: set[asyncio.Task[socket.socket]] = set()
+    failure: OSError | None = None
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.create_task(_connect(waiting.pop(0))))
+            stagger = _STAGGER_SECONDS if waiting else None
+            done, _ = await asyncio.wait(running, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    running.discard(task)
+                    return task.result()
+                running.discard(task)
+                if not isinstance(error, OSError):
+                    raise error
+                failure = error
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_close_loser)
+    raise failure if failure is not None else OSError("no address")
+
+
+def _close_loser(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def _connect(address: Address) -> socket.socket:
+    family, name = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # A request is one write and waits for its answer: nothing to gather.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.connect(name)
+        except BlockingIOError:
+            await Connection(sock).wait_writable()
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, "connect failed") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,93 @@
+"""Content codings undone piece by piece, with bounded output per step (RFC 9110 section 8.4.1).
+
+gzip and deflate only; whoever sends another coding unasked has it passed through with its header.
+"""
+
+import zlib
+
+from provider.errors import UpstreamTruncated
+
+_GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 section 2.3.1
+_DECODED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+
+
+def decoded_coding(codings: list[str]) -> str | None:
+    """Name of the coding that can be undone, or None when the body must pass as it is.
+
+    `codings`: lower-case members of `Content-Encoding`. A list of several passes as it is.
+    """
+    applied = [coding for coding in codings if coding != "identity"]
+    return _DECODED.get(applied[0]) if len(applied) == 1 else None
+
+
+class ContentDecoder:
+    """Undoes one coding; input that was not used yet is kept, so feed it only when `wants_input`."""
+
+    __slots__ = ("_coding", "_held", "_input", "_members", "_over", "_stream")
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._stream: zlib._Decompress | None = None
+        self._input = b""
+        # zlib may hold output although it took all input, when a step was filled to the brim.
+        self._held = False
+        self._over = False
+        self._members = 0
+
+    @property
+    def wants_input(self) -> bool:
+        """True when nothing more comes out before `feed`."""
+        return not self._input and not self._held
+
+    def feed(self, data: bytes) -> None:
+        """Give the next coded bytes; only when `wants_input`."""
+        starts_member = self._stream is None and self._members > 0
+        if starts_member and not _GZIP_MAGIC.startswith(data[:2]):
+            self._over = True
+        self._input = b"" if self._over else data
+
+    def read(self, buffer: memoryview) -> int:
+        """Decoded bytes placed in `buffer`; 0 when more input is wanted.
+
+        Raises:
+            UpstreamTruncated: the coded bytes are broken.
+        """
+        while not self.wants_input:
+            if self._stream is None:
+                self._stream = zlib.decompressobj(self._window_bits())
+            try:
+                data = self._stream.decompress(self._input, len(buffer))
+            except zlib.error as exc:
+                raise UpstreamTruncated(detail="origin: broken content coding") from exc
+            self._input = self._stream.unconsumed_tail
+            self._held = len(data) == len(buffer)
+            if self._stream.eof:
+                self._next_member(self._stream.unused_data)
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+        return 0
+
+    def finish(self) -> None:
+        """The coded bytes are over.
+
+        Raises:
+            UpstreamTruncated: in the middle of a coded stream.
+        """
+        if self._stream is not None:
+            raise UpstreamTruncated(detail="origin: content coding ended early")
+
+    def _next_member(self, rest: bytes) -> None:
+        """gzip members may follow each other (RFC 1952 section 2.2); padding after the end is ignored, as gzip does."""
+        self._members += 1
+        self._stream, self._held, self._input = None, False, rest
+        if self._coding != "gzip" or not _GZIP_MAGIC.startswith(rest[:2]):
+            self._over, self._input = True, b""
+
+    def _window_bits(self) -> int:
+        if self._coding == "gzip":
+            return 16 + zlib.MAX_WBITS
+        # Some origins send raw deflate data under this name (RFC 9110 section 8.4.1.2, note).
+        header = self._input[:2]
+        wrapped = header[0] & 0x0F == 8 and (len(header) < 2 or int.from_bytes(header, "big") % 31 == 0)
+        return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS

@@ -1,0 +1,310 @@
+"""Open an `HttpRequest` at its origin: one request, redirects followed, an open `HttpSource` out.
+
+Each hop passes the address guard. Whether a status is good, and what the body is for, is not judged here.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.body import Body
+from provider.upstream.connection import Connection
+from provider.upstream.connections import Connections, IdlePool
+from provider.upstream.content_coding import decoded_coding
+from provider.upstream.request_head import encode_request, is_redirect, redirected
+from provider.upstream.resolve import Resolver, system_resolver
+from provider.upstream.response_head import MAX_HEAD_BYTES, ResponseHead, find_head_end, parse_head
+from provider.upstream.source import Framing, Headers, HttpRequest
+from provider.upstream.urls import Target, parse_url
+
+# Heads are 300-1500 bytes; whatever body comes along in one such read is handed out first.
+_HEAD_READ_BYTES = 16 * 1024
+# RFC 9110 section 15.2 has no limit; Go's net/http takes 5.
+_MAX_INTERIM_HEADS = 8
+# A body this small is read to its end on release, which costs less than a new connection.
+_DRAIN_BYTES = 64 * 1024
+# RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+
+# Filled and copied from within one call, on the loop's thread.
+_head_scratch = memoryview(bytearray(_HEAD_READ_BYTES))
+
+
+class _StaleConnection(Exception):
+    """A pooled connection had been closed by the origin: nothing was answered on it."""
+
+
+class HttpSource:
+    """The `Source` of an HTTP answer."""
+
+    __slots__ = ("_body", "_connection", "_head", "_idle_timeout_seconds", "_reuse", "_target", "unchanged")
+
+    def __init__(
+        self,
+        connection: Connection,
+        head: ResponseHead,
+        ahead: bytes,
+        *,
+        target: Target,
+        idle_timeout_seconds: float,
+        reuse: Callable[[Connection], None],
+    ) -> None:
+        # A part of a coded body cannot be decoded by itself (RFC 9110 section 14.2), nor can an empty one.
+        coding = decoded_coding(head.headers.tokens("Content-Encoding")) if head.status != 206 else None
+        if head.length_bytes == 0:
+            coding = None
+        self.unchanged = coding is None
+        self._connection, self._head, self._target = connection, head, target
+        self._body = Body(connection, head, ahead, coding=coding)
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._reuse = reuse
+
+    @property
+    def status(self) -> int:
+        """As `Source.status`."""
+        return self._head.status
+
+    @property
+    def headers(self) -> Headers:
+        """As `Source.headers`."""
+        return self._head.headers
+
+    @property
+    def framing(self) -> Framing:
+        """As `Source.framing`."""
+        return self._head.framing
+
+    @property
+    def length_bytes(self) -> int | None:
+        """As `Source.length_bytes`."""
+        return self._head.length_bytes if self.unchanged else None
+
+    @property
+    def final_url_path(self) -> str:
+        """As `Source.final_url_path`."""
+        return self._target.path
+
+    @property
+    def ready_bytes(self) -> int:
+        """As `Source.ready_bytes`."""
+        return self._body.ready_bytes
+
+    def read_now(self, buffer: memoryview) -> int | None:
+        """As `Source.read_now`."""
+        return self._body.read_now(buffer)
+
+    async def wait_ready(self) -> None:
+        """As `Source.wait_ready`."""
+        if self._body.ready_bytes:
+            return
+        try:
+            await self._connection.wait_readable(self._idle_timeout_seconds)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: idle limit passed in the body") from exc
+        except OSError as exc:
+            raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """As `Source.read_into`."""
+        while (count := self._body.read_now(buffer)) is None:
+            await self.wait_ready()
+        return count
+
+    def raw_socket(self) -> tuple[socket.socket, bytes] | None:
+        """As `Source.raw_socket`."""
+        return (self._connection.socket, self._body.take_ahead()) if self._body.is_raw else None
+
+    def advance(self, count_bytes: int) -> None:
+        """As `Source.advance`."""
+        self._body.advance(count_bytes)
+
+    def release(self) -> None:
+        """As `Source.release`; a short rest that is already here is read away first."""
+        if self._connection.closed or not self._head.keep_alive:
+            self._connection.close()
+            return
+        self._drain()
+        if self._body.leaves_clean_connection:
+            self._reuse(self._connection)
+        else:
+            self._connection.close()
+
+    def close(self) -> None:
+        """As `Source.close`."""
+        self._connection.close()
+
+    def _drain(self) -> None:
+        if (self._head.length_bytes or 0) > _DRAIN_BYTES:
+            return
+        scratch, left = memoryview(bytearray(_HEAD_READ_BYTES)), _DRAIN_BYTES
+        try:
+            while left > 0 and (count := self._body.read_framed(scratch)):
+                left -= count
+        except UpstreamTruncated:
+            return
+
+
+class HttpOrigin:
+    """Opens requests at any origin; holds the pool of idle connections and the one TLS context.
+
+    All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
+    (request sent until the answer's head is complete) and `idle` (no byte while the body is read).
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        connect_timeout_seconds: float = 10.0,
+        first_byte_timeout_seconds: float = 10.0,
+        idle_timeout_seconds: float = 60.0,
+        attempts: int = 1,
+        max_redirects: int = 5,
+        max_idle_connections: int = 256,
+        max_idle_per_origin: int = 32,
+        pool_idle_seconds: float = 30.0,
+        pool_age_seconds: float = 300.0,
+        user_agent: str = "OceanProvider",
+        tls_context: ssl.SSLContext | None = None,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        """`attempts` counts the first; only idempotent requests whose head did not arrive are tried again."""
+        self._first_byte_timeout_seconds = first_byte_timeout_seconds
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._attempts = max(1, attempts)
+        self._max_redirects = max_redirects
+        self._user_agent = user_agent
+        self._pool = IdlePool(
+            max_idle=max_idle_connections,
+            max_idle_per_origin=max_idle_per_origin,
+            idle_seconds=pool_idle_seconds,
+            age_seconds=pool_age_seconds,
+        )
+        self._connections = Connections(
+            allow_private=allow_private,
+            connect_timeout_seconds=connect_timeout_seconds,
+            # Building one takes about 26 ms, so all connections share it.
+            tls_context=tls_context if tls_context is not None else ssl.create_default_context(),
+            resolver=resolver,
+        )
+
+    @property
+    def idle_connections(self) -> int:
+        """Number of connections in the pool."""
+        return len(self._pool)
+
+    def close(self) -> None:
+        """Close the idle connections; open sources are their users' to close."""
+        self._pool.close()
+
+    @asynccontextmanager
+    async def opened(self, request: HttpRequest) -> AsyncIterator[HttpSource]:
+        """`open` as a context: released at the end, closed at once on any error."""
+        source = await self.open(request)
+        try:
+            yield source
+        except BaseException:
+            source.close()
+            raise
+        source.release()
+
+    async def open(self, request: HttpRequest) -> HttpSource:
+        """Send the request, follow redirects, return the first answer that is none.
+
+        Raises:
+            UnsafeAddress: the URL, or one it redirects to, may not be connected to or cannot be resolved.
+            UpstreamUnreachable: no connection, or it was lost before the head was complete.
+            UpstreamTimedOut: connect or first-byte limit passed.
+            UpstreamError: the head is not to be trusted, or there were too many redirects.
+            FileObjectInvalid: method or headers cannot stand in a request.
+        """
+        for _ in range(self._max_redirects + 1):
+            target = parse_url(request.url)
+            source = await self._open_hop(request, target)
+            location = source.headers.get_all("Location")
+            if not is_redirect(source.status) or not location:
+                return source
+            source.release()
+            request = redirected(request, target, status=source.status, location=location[0])
+        raise UpstreamError(detail="origin: too many redirects")
+
+    async def _open_hop(self, request: HttpRequest, target: Target) -> HttpSource:
+        payload = encode_request(request, target, user_agent=self._user_agent)
+        attempts = self._attempts if request.method in _IDEMPOTENT else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._ask(request.method, target, payload)
+            except (UpstreamUnreachable, UpstreamTimedOut):
+                if attempt == attempts:
+                    raise
+        raise AssertionError("unreachable: attempts is at least 1")
+
+    async def _ask(self, method: str, target: Target, payload: bytes) -> HttpSource:
+        # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
+        pooled = self._pool.take(target.origin) if method in _IDEMPOTENT else None
+        if pooled is not None:
+            try:
+                return await self._exchange(pooled, method, target, payload, pooled=True)
+            except _StaleConnection:
+                pass
+        connection = await self._connections.dial(target)
+        return await self._exchange(connection, method, target, payload, pooled=False)
+
+    async def _exchange(
+        self, connection: Connection, method: str, target: Target, payload: bytes, *, pooled: bool
+    ) -> HttpSource:
+        received = bytearray()
+        try:
+            async with asyncio.timeout(self._first_byte_timeout_seconds):
+                await connection.send_all(payload)
+                head = await _read_head(connection, method, received)
+        except TimeoutError as exc:
+            connection.close()
+            raise UpstreamTimedOut(detail="origin: first-byte limit passed") from exc
+        except OSError as exc:
+            connection.close()
+            if pooled and not received:
+                raise _StaleConnection from exc
+            raise UpstreamUnreachable(detail="origin: connection lost before the head was complete") from exc
+        except BaseException:
+            connection.close()
+            raise
+        return HttpSource(
+            connection,
+            head,
+            bytes(received),
+            target=target,
+            idle_timeout_seconds=self._idle_timeout_seconds,
+            reuse=lambda done: self._pool.put(target.origin, done),
+        )
+
+
+async def _read_head(connection: Connection, method: str, received: bytearray) -> ResponseHead:
+    """Read up to the end of the final head; leaves in `received` what came after it."""
+    for _ in range(_MAX_INTERIM_HEADS + 1):
+        looked_at = 0
+        while (end := find_head_end(received, looked_at)) < 0:
+            looked_at = len(received)
+            if looked_at > MAX_HEAD_BYTES:
+                raise UpstreamError(detail="origin: head too large")
+            received += await _receive(connection)
+        if end > MAX_HEAD_BYTES:
+            raise UpstreamError(detail="origin: head too large")
+        head = parse_head(received[:end], method=method)
+        del received[:end]
+        if head.status == 101:
+            raise UpstreamError(detail="origin: switched protocols unasked")
+        if not head.is_interim:
+            return head
+    raise UpstreamError(detail="origin: too many interim answers")
+
+
+async def _receive(connection: Connection) -> memoryview:
+    while (count := connection.recv_now(_head_scratch)) is None:
+        await connection.wait_readable()
+    if count == 0:
+        raise ConnectionResetError("closed by the origin")
+    return _head_scratch[:count]

@@ -1,0 +1,126 @@
+"""The values of this room: what is asked of an origin (`HttpRequest`) and what every kind of file becomes (`Source`).
+
+No I/O here. Kinds of `Source`: `http_source.HttpSource`; results of contract calls can be another.
+"""
+
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Framing = Literal["length", "chunked", "close"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request to an origin. URL, headers and body may hold a publisher's secrets: none of them is in `repr`.
+
+    `method` is upper case; `headers` are sent in order after our own (`request_head.py` tells which are dropped).
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Headers:
+    """Header fields of a response in order, looked up without regard to case (RFC 9110 section 5.1)."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields = tuple(fields)
+
+    def get(self, name: str) -> str | None:
+        """Value of a field, repeated lines joined by `, ` (RFC 9110 section 5.3); None when absent."""
+        values = self.get_all(name)
+        return ", ".join(values) if values else None
+
+    def get_all(self, name: str) -> list[str]:
+        """Every line's value of a field, in order."""
+        wanted = name.lower()
+        return [value for key, value in self._fields if key.lower() == wanted]
+
+    def tokens(self, name: str) -> list[str]:
+        """Members of a comma-separated field, lower-cased, empty ones left out (RFC 9110 section 5.6.1)."""
+        listed = (token.strip().lower() for value in self.get_all(name) for token in value.split(","))
+        return [token for token in listed if token]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._fields)
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.get_all(name))
+
+    def __repr__(self) -> str:
+        return f"<Headers: {len(self._fields)} fields>"
+
+
+class Source(Protocol):
+    """An open answer whose head was read and whose body was not.
+
+    Exactly one task reads a source, and it must end with `release()` or `close()`.
+    """
+
+    @property
+    def status(self) -> int:
+        """Status code of the final answer, redirects followed."""
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the final answer as the origin sent them."""
+
+    @property
+    def framing(self) -> Framing:
+        """How the origin delimits the body."""
+
+    @property
+    def length_bytes(self) -> int | None:
+        """Length of the body as it will be delivered; None when unknown."""
+
+    @property
+    def final_url_path(self) -> str:
+        """Path of the URL that answered, still percent-encoded, without query: file names come from it."""
+
+    @property
+    def unchanged(self) -> bool:
+        """False when a content coding is undone here: lengths, ranges and validators no longer fit."""
+
+    @property
+    def ready_bytes(self) -> int:
+        """Body bytes (as framed) already in memory: the next `read_now` gives data at once when not 0."""
+
+    def read_now(self, buffer: memoryview) -> int | None:
+        """Read without waiting: bytes placed in `buffer`, 0 at the clean end, None when there is nothing yet.
+
+        Raises:
+            UpstreamTruncated: the body ended before its announced end, or its framing is broken.
+        """
+
+    async def wait_ready(self) -> None:
+        """Wait until `read_now` is worth a try.
+
+        Raises:
+            UpstreamTimedOut: nothing arrived for the idle limit.
+            UpstreamTruncated: `close()` was called meanwhile.
+        """
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as the two above."""
+
+    def raw_socket(self) -> tuple[socket.socket, bytes] | None:
+        """Seam for zero copy: the plain socket and the body bytes already read from it, which come first.
+
+        None when bytes of the socket are not bytes of the body (TLS, chunks, content coding). The bytes
+        are taken by the call; `advance()` reports what was read past this object.
+        """
+
+    def advance(self, count_bytes: int) -> None:
+        """Tell that `count_bytes` of body were read straight from `raw_socket()`."""
+
+    def release(self) -> None:
+        """Done with it: a connection whose body was read to the end goes back to the pool, any other is closed."""
+
+    def close(self) -> None:
+        """Close the connection at once; a task waiting in `wait_ready` or `read_into` is woken with an error."""

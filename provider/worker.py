@@ -1,0 +1,93 @@
+"""One worker process: build the application, listen, serve until told to stop, drain."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Sequence
+
+from prometheus_client import REGISTRY
+from tornado.httpserver import HTTPServer
+
+from provider.admin.listener import admin_application
+from provider.app import Parts, build
+from provider.metrics import Metrics
+from provider.settings import Settings
+
+log = logging.getLogger("provider.server")
+# Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
+MAX_HEAD_BYTES = 64 << 10
+# What a connection may hold unread in user space. Bodies are taken in pieces, so this bounds heads and pipelining.
+MAX_READ_BUFFER_BYTES = 256 << 10
+# A whole request body must arrive within this time (seconds): 10 MiB at 1 Mbit/s take 84.
+BODY_TIMEOUT_SECONDS = 120.0
+# Tornado's own body limit must not act before ours, which answers in JSON.
+NO_BODY_LIMIT = 1 << 40
+DRAIN_POLL_SECONDS = 0.05
+
+
+async def run(
+    settings: Settings,
+    listener: socket.socket,
+    admin_sockets: Sequence[socket.socket],
+    *,
+    shared_directory: str | None,
+    first: bool,
+    life_line: int | None,
+) -> None:
+    """Serve on `listener` until SIGTERM or SIGINT. Raises StartError when a part cannot be built."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if life_line is not None:
+        loop.add_reader(life_line, stop.set)
+    parts = await _build_unless_stopped(settings, stop, first)
+    if parts is None:
+        return
+    server = HTTPServer(
+        parts.router,
+        idle_connection_timeout=settings.server.idle_connection_timeout_seconds,
+        body_timeout=BODY_TIMEOUT_SECONDS,
+        max_header_size=MAX_HEAD_BYTES,
+        max_buffer_size=MAX_READ_BUFFER_BYTES,
+        max_body_size=NO_BODY_LIMIT,
+    )
+    admin = HTTPServer(admin_application(REGISTRY, parts.readiness, shared_directory))
+    try:
+        server.add_sockets([listener])
+        admin.add_sockets(admin_sockets)
+        host, port = listener.getsockname()[:2]
+        log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
+        await stop.wait()
+        await _drain(server, parts, settings.server.drain_timeout_seconds)
+        admin.stop()
+    finally:
+        await parts.close()
+
+
+async def _build_unless_stopped(settings: Settings, stop: asyncio.Event, first: bool) -> Parts | None:
+    building = asyncio.ensure_future(build(settings, Metrics(REGISTRY), index_here=first))
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((building, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if building.done():
+        return building.result()
+    building.cancel()
+    return None
+
+
+async def _drain(server: HTTPServer, parts: Parts, timeout_seconds: float) -> None:
+    """Stop accepting, let requests under way finish up to the deadline, then close what is left."""
+    parts.readiness.draining = True
+    server.stop()
+    deadline = time.monotonic() + timeout_seconds
+    while parts.frame.in_progress and time.monotonic() < deadline:  # noqa: ASYNC110 - polled once per process life
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
+    if parts.frame.in_progress:
+        log.warning("drain deadline passed", extra={"facts": {"cut_requests": len(parts.frame.in_progress)}})
+        for endpoint in list(parts.frame.in_progress):
+            endpoint.cut()
+    await server.close_all_connections()
+    log.info("stopped")
