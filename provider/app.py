@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tornado.web import Application
 
@@ -12,6 +13,7 @@ from provider import __version__
 from provider.admin.readiness import Readiness
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
+from provider.assets.ddo import Asset
 from provider.assets.metadata_store import MetadataStore
 from provider.auth.identify import Identifier
 from provider.auth.sqlite_store import SqliteNonceStore
@@ -190,14 +192,53 @@ async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
 
 
 def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
-    raise NotImplementedError
+    cache = settings.cache
+
+    def states(name: str) -> FactCache[Any, Any]:
+        return FactCache(
+            name=name, max_entries=cache.state_entries, ttl_seconds=cache.state_seconds, observe=metrics.cache
+        )
+
+    return OrderLookup(
+        states=states("nft_state"),
+        datatokens=states("datatoken"),
+        factory_nfts=states("factory_nft"),
+        receipts=FactCache(
+            name="receipt",
+            max_entries=cache.receipt_entries,
+            ttl_seconds=cache.receipt_seconds,
+            observe=metrics.cache,
+        ),
+        receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
+    )
 
 
 def _origin(settings: Settings) -> HttpOrigin:
-    raise NotImplementedError
+    upstream = settings.upstream
+    return HttpOrigin(
+        allow_private=upstream.allow_non_public_ip,
+        connect_timeout_seconds=upstream.connect_timeout_seconds,
+        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
+        idle_timeout_seconds=upstream.idle_timeout_seconds,
+        attempts=upstream.attempts,
+        max_idle_connections=upstream.max_idle_connections,
+        user_agent=USER_AGENT,
+    )
 
 
 async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks, index_here: bool) -> AssetSource:
+    metadata, limits = settings.metadata, settings.cache
+    cache: FactCache[str, Asset] = FactCache(
+        name="ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds, observe=metrics.cache
+    )
+    if metadata.aquarius_url is not None:
+        return MetadataStore(
+            metadata.aquarius_url,
+            timeout_seconds=metadata.timeout_seconds,
+            cache=cache,
+            max_bytes=metadata.max_document_bytes,
+            user_agent=USER_AGENT,
+        )
     raise NotImplementedError
 
 

@@ -373,39 +373,41 @@ class DocumentStateRefused(DecryptError):
 class UpstreamError(ProviderError):
     """Base of failures of the origin, before its body reached the consumer."""
 
+    # wire: the old Provider tries the URL before it streams and says so with a 400 [K26]; the code tells more.
     code = "upstream_failed"
-    http_status = 502
-    text = "The file's origin failed."
+    http_status = 400
+    text = "Asset URL not found, not available or invalid."
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection, or it was lost before the answer's head was complete."""
 
     code = "upstream_unreachable"
-    text = "The file's origin could not be reached."
 
 
 class UpstreamTimedOut(UpstreamError):
     """Connect, first byte or idle limit passed."""
 
     code = "upstream_timed_out"
-    http_status = 504
-    text = "The file's origin did not answer in time."
 
 
 class UnsafeAddress(UpstreamError):
     """The URL leads to an address that may not be connected to, or cannot be resolved."""
 
     code = "unsafe_address"
-    http_status = 400
     text = "Unsafe url <URL stripped for security reasons>"
+
+
+class UpstreamRefused(UpstreamError):
+    """The origin answered, but not with a file (its status is neither 200 nor, for a range, 206 or 416)."""
+
+    code = "upstream_refused"
 
 
 class UpstreamTruncated(UpstreamError):
     """The body ended before its announced end. After headers were sent it cannot become a reply."""
 
     code = "upstream_truncated"
-    text = "The file's origin ended early."
 
 
 class ChainError(ProviderError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrustedAlgorithm:
-    """A published algorithm that may be used. `did` is None where the entry lacks it; empty checksums demand nothing."""
+    """A published algorithm that may be used. `did` is None where it is missing; an empty checksum asks nothing."""
 
     did: str | None
     files_checksum: str

@@ -54,7 +54,7 @@ class MetadataStore:
 
     async def check(self) -> None:
         """Does the store answer at all? Raises MetadataStoreUnavailable."""
-        await self._get("/")
+        await self._get("/", with_body=False)
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -72,18 +72,18 @@ class MetadataStore:
             raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
         return parse_ddo(document)
 
-    async def _get(self, path: str) -> tuple[int, bytes]:
+    async def _get(self, path: str, *, with_body: bool = True) -> tuple[int, bytes]:
         """Status (200 or a definite 4xx) and body. The base URL may hold a password, so no error shows it."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._request(path)
+                return await self._request(path, with_body)
         except TimeoutError:
             raise MetadataStoreUnavailable(detail=f"no answer within {self._timeout_seconds} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             # ValueError: a redirect to something that is no URL.
             raise MetadataStoreUnavailable(detail=f"request failed: {type(error).__name__}") from None
 
-    async def _request(self, path: str) -> tuple[int, bytes]:
+    async def _request(self, path: str, with_body: bool) -> tuple[int, bytes]:
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
@@ -96,9 +96,8 @@ class MetadataStore:
             definite = response.status == 200 or 400 <= response.status < 500
             if not definite or response.status in _TRY_LATER:
                 raise MetadataStoreUnavailable(detail=f"the metadata store answered {response.status}")
-            if response.status != 200:
-                return response.status, b""
-            return response.status, await self._bounded_body(response)
+            body = await self._bounded_body(response) if with_body and response.status == 200 else b""
+            return response.status, body
 
     async def _bounded_body(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

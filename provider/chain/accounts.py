@@ -5,10 +5,10 @@ Hex text or a keystore file's JSON in, an `Account` out. The secret never leaves
 """
 
 import hmac
-import json
 import re
 from typing import NoReturn
 
+import orjson
 from coincurve import PrivateKey, PublicKey
 
 from provider.keccak import keccak256, to_checksum_address
@@ -56,8 +56,8 @@ class Account:
         from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415  (half a second of imports, seldom used)
 
         try:
-            keystore = json.loads(json_text)
-        except (ValueError, RecursionError):
+            keystore = orjson.loads(json_text)
+        except orjson.JSONDecodeError:
             raise ValueError("the keystore is not JSON") from None
         if not isinstance(keystore, dict) or keystore.get("version") != 3:
             raise ValueError("the keystore is not of version 3")

@@ -84,10 +84,14 @@ class Child:
 
 
 class Children:
-    """Every child of one run; leaving the `with` block ends them all, last started first."""
+    """Every child of one run; leaving the `with` block ends them all, last started first.
 
-    def __init__(self, stderr_folder: str) -> None:
-        self._folder = stderr_folder
+    `folder` takes their stderr; `environ` is added to the bare environment of each.
+    """
+
+    def __init__(self, folder: str, environ: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._environ = {**bare_environ(folder), **(environ or {})}
         self._stack = contextlib.ExitStack()
         self._children: list[Child] = []
 
@@ -100,10 +104,10 @@ class Children:
         self._stack.close()
 
     def start(self, name: str, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Child:
-        """Start `python <arguments>` with the bare environment plus `environ`."""
+        """Start `python <arguments>` with the common environment plus `environ`."""
         path = os.path.join(self._folder, f"{name}.stderr")
         stderr = self._stack.enter_context(open(path, "w+b"))  # noqa: SIM115
-        child = Child(name, arguments, environ={**bare_environ(self._folder), **(environ or {})}, stderr=stderr)
+        child = Child(name, arguments, environ={**self._environ, **(environ or {})}, stderr=stderr)
         self._children.append(child)
         self._stack.callback(child.stop)
         return child

@@ -1,15 +1,22 @@
-"""The stage that the demo and the contract tests play on: the chain process with the Ocean contracts deployed."""
+"""The stage that the demo and the tests play on: chain with contracts, origin, and a server process.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+In: a `Children` that owns the processes. Out: the addresses of everything. Nothing is published here.
+"""
+
+import http.client
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from web3 import Web3
 from web3.types import RPCEndpoint
 
-from provider.demo.child import Child, Children
+from provider.demo.child import Child, Children, wait_until
 from provider.demo.contracts import Contracts, deploy_contracts
+from provider.demo.http_client import request
 from provider.demo.keys import DEPLOYER_KEY, PROVIDER_KEY
 from provider.demo.wallet import Wallet, connect
 
@@ -46,6 +53,19 @@ class DemoChain:
             self.rpc("evm_increaseTime", -seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class DemoServer:
+    """A running `provider serve`: base URLs without trailing slash, and its process."""
+
+    url: str
+    admin_url: str
+    child: Child = field(repr=False)
+
+    def wait_ready(self) -> None:
+        """Wait until the server says that it is ready. Raises ChildFailed with its stderr when it is not."""
+        wait_until(lambda: _answers(f"{self.admin_url}/readyz"), self.child, timeout_seconds=READY_SECONDS)
+
+
 def launch_chain(children: Children, *, port: int = 0) -> Child:
     """Start the chain process without waiting for it."""
     return children.start("chain", ["-m", "provider.demo.chain", "--watch-stdin", "--port", str(port)])
@@ -56,3 +76,53 @@ def chain_ready(child: Child) -> DemoChain:
     url = str(child.read_ready_line(READY_SECONDS)["url"])
     w3 = connect(url)
     return DemoChain(url, w3, deploy_contracts(Wallet(w3, DEPLOYER_KEY)))
+
+
+def launch_origin(children: Children, *, port: int = 0) -> Child:
+    """Start the origin process without waiting for it; its ready line holds `url`."""
+    return children.start("origin", ["-m", "provider.demo.origin", "--watch-stdin", "--port", str(port)])
+
+
+def launch_server(
+    children: Children,
+    chain: DemoChain,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    name: str = "server",
+) -> DemoServer:
+    """Start `provider serve` on free ports against the chain, its files in `folder`, without waiting for it.
+
+    There is no AQUARIUS_URL: the chain itself is the metadata store. `environ` adds to or overrides the settings.
+    """
+    address_file = folder / f"{name}-address.json"
+    address_file.write_text(chain.contracts.address_file(), encoding="utf-8")
+    url, admin_url = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+    settings = {
+        "NETWORK_URL": chain.url,
+        "PROVIDER_PRIVATE_KEY": chain.provider_key,
+        "ADDRESS_FILE": str(address_file),
+        "STORAGE_PATH": str(folder / f"{name}.db"),
+        "OCEAN_PROVIDER_URL": url,
+        "PROVIDER_ADMIN_URL": admin_url,
+        "ALLOW_NON_PUBLIC_IP": "true",
+    }
+    child = children.start(name, ["-m", "provider", "serve"], {**settings, **(environ or {})})
+    return DemoServer(url, admin_url, child)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody listens on at this moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = []
+    for listener in sockets:
+        with closing(listener):
+            ports.append(listener.getsockname()[1])
+    return ports
+
+
+def _answers(url: str) -> bool:
+    try:
+        return request("GET", url).status == 200
+    except (OSError, http.client.HTTPException):
+        return False

@@ -46,7 +46,7 @@ class UrlFile:
 
 def parse_file_object(raw: object) -> UrlFile:
     """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault."""
-    if raw is None or raw == {}:
+    if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
     if not isinstance(raw, Mapping):
         raise FileObjectInvalid(_MALFORMED)
@@ -106,10 +106,10 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping):
         raise FileObjectInvalid(_MALFORMED)
     fields: dict[str, tuple[str, str]] = {}
-    for name, content in value.items():
-        if not isinstance(content, str) or _HEADER_NAME.fullmatch(name) is None:
+    for name, text in value.items():
+        if not isinstance(text, str) or _HEADER_NAME.fullmatch(name) is None:
             raise FileObjectInvalid(_MALFORMED)
-        content = content.strip(" \t")
+        content = text.strip(" \t")
         if _HEADER_CONTROLS.search(content) or not _is_latin_1(content):
             raise FileObjectInvalid(_MALFORMED)
         if name.lower() not in _LEFT_OUT and not name.lower().startswith("proxy-"):

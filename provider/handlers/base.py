@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -43,8 +43,7 @@ class Endpoint(RequestHandler):
     endpoint: ClassVar[str] = "unknown"
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
-    def initialize(self, *, frame: Frame) -> None:
-        """Tornado hands the route's needs here; subclasses take theirs and pass `frame` on."""
+    def _begin(self, *, frame: Frame) -> None:
         self._frame = frame
         self._body = bytearray()
         self._started_at = time.perf_counter()
@@ -56,6 +55,10 @@ class Endpoint(RequestHandler):
         self.facts: dict[str, object] = {}
         self.gone = False
         frame.in_progress.add(self)
+
+    # Tornado hands the route's needs here; a subclass takes its own and passes `frame` on. Declared as Tornado does,
+    # so that each may have its own arguments.
+    initialize: Callable[..., None] = _begin
 
     def set_default_headers(self) -> None:
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""

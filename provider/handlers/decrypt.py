@@ -13,11 +13,13 @@ from provider.errors import (
     DecrypterNotAuthorized,
     DecryptError,
     DocumentStateRefused,
+    OrderNotFound,
     UnsupportedChain,
 )
 from provider.files.document import open_document
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import CHAIN_ID, DecryptRequest, parse_tx_id
+from provider.handlers.params import CHAIN_ID, DecryptRequest
+from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
 
 HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})*)")
@@ -114,8 +116,10 @@ class DecryptEndpoint(Endpoint):
         return _from_arguments(request)
 
     async def _from_transaction(self, network: Network, request: DecryptRequest) -> SealedDocument:
-        tx_id = parse_tx_id(request.transaction_id)
-        receipt = await self._lookup.receipt(network, tx_id) if tx_id else None
+        try:
+            receipt = await self._lookup.receipt(network, parse_tx_id(request.transaction_id))
+        except OrderNotFound as exc:
+            raise DecryptError("Failed to process transaction id.") from exc
         # Only what the named NFT itself emitted: the state that is checked is this NFT's [K2].
         events = [event for event in (receipt.metadata if receipt else ()) if event.emitter == request.data_nft]
         created = [event for event in events if event.kind == "created"]

@@ -1,6 +1,7 @@
 """`GET download`: the bytes of a bought file."""
 
 import time
+from urllib.parse import urlsplit
 
 from provider.assets.access import check_access, check_state
 from provider.assets.catalog import Catalog
@@ -8,14 +9,14 @@ from provider.assets.ddo import Asset, Service
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.chain.networks import Network
-from provider.errors import OrderError, OrderNotFound, ServiceTypeRefused, named_network
+from provider.errors import OrderError, ServiceTypeRefused, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.resolve import resolve
 from provider.handlers.base import Frame
-from provider.handlers.params import DownloadRequest, parse_tx_id, parse_userdata
+from provider.handlers.params import DownloadRequest, parse_userdata
 from provider.handlers.streaming import StreamingEndpoint
-from provider.orders.check import Order, check_order
+from provider.orders.check import Order, check_order, parse_tx_id
 from provider.orders.lookup import OrderLookup
 from provider.upstream.http_source import HttpOrigin
 
@@ -61,15 +62,14 @@ class DownloadEndpoint(StreamingEndpoint):
             await self._check_order(network, asset, service, consumer, request.order_tx_id)
             raw_file = self._files.open(network.account, asset, service).at(request.file_index)
             file = parse_file_object(raw_file)
-        wanted = resolve(file, parse_userdata(request.userdata), self.request.headers.get("Range"))
-        await self.stream(await self._origin.open(wanted), file)
+            wanted = resolve(file, parse_userdata(request.userdata), self.request.headers.get("Range"))
+            source = await self._origin.open(wanted)
+        await self.stream(source, url_path=urlsplit(file.url).path)
 
     async def _check_order(
         self, network: Network, asset: Asset, service: Service, consumer: str, order_tx_id: str
     ) -> Order:
         tx_id = parse_tx_id(order_tx_id)
-        if tx_id is None:
-            raise OrderNotFound("Order could not be validated due to error: transferTxId is not a transaction hash.")
         state, facts = await self._lookup.facts(
             network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
         )

@@ -76,5 +76,3 @@ def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
         if info.checksum:
             described |= {"checksum": info.checksum, "checksumType": "sha256"}
     return described
-
-

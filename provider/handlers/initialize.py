@@ -12,8 +12,8 @@ from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.resolve import resolve
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import InitializeRequest, parse_tx_id, parse_userdata
-from provider.orders.check import check_order
+from provider.handlers.params import InitializeRequest, parse_userdata
+from provider.orders.check import check_order, parse_tx_id
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
 from provider.upstream.http_source import HttpOrigin
@@ -58,7 +58,7 @@ class InitializeEndpoint(Endpoint):
                 self.reply_json({"validOrder": order_tx})
                 return
             if request.file_index is not None:
-                await self._check_file(network, asset, service, request)
+                await self._check_file(network, asset, service, request, request.file_index)
         fee = quote_fee(
             network.account,
             token=network.fee_token,
@@ -76,13 +76,13 @@ class InitializeEndpoint(Endpoint):
         self, network: Network, asset: Asset, service: Service, request: InitializeRequest
     ) -> str | None:
         """Transaction of OrderStarted when the given order is good; a bad one is passed over in silence (wire)."""
-        tx_id = parse_tx_id(request.order_tx_id)
-        if tx_id is None:
+        if not request.order_tx_id:
             return None
-        _, facts = await self._lookup.facts(
-            network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
-        )
         try:
+            tx_id = parse_tx_id(request.order_tx_id)
+            _, facts = await self._lookup.facts(
+                network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
+            )
             order = check_order(
                 facts,
                 tx_id=tx_id,
@@ -100,9 +100,9 @@ class InitializeEndpoint(Endpoint):
         return order.started_tx_id
 
     async def _check_file(
-        self, network: Network, asset: Asset, service: Service, request: InitializeRequest
+        self, network: Network, asset: Asset, service: Service, request: InitializeRequest, file_index: int
     ) -> None:
-        file = parse_file_object(self._files.open(network.account, asset, service).at(request.file_index))
+        file = parse_file_object(self._files.open(network.account, asset, service).at(file_index))
         wanted = resolve(file, parse_userdata(request.userdata), None)
         info = await inspect(self._origin, wanted, want_checksum=False, max_checksum_bytes=0)
         if not info.valid:

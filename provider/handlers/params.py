@@ -17,7 +17,6 @@ from provider.keccak import is_address, to_checksum_address
 # Ten times what the richest documented call uses; Python's own default is no limit at all.
 MAX_QUERY_FIELDS = 100
 CHAIN_ID = re.compile(r"[0-9]{1,18}")
-TX_ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})")
 
 
 def request_data(query: str, content_type: str, body: bytes) -> Data:
@@ -82,12 +81,6 @@ def parse_chain_id(value: object) -> int | None:
     """Chain id given as a JSON number or decimal text, else None."""
     text = wire_text(value)
     return int(text) if CHAIN_ID.fullmatch(text) else None
-
-
-def parse_tx_id(text: str) -> str | None:
-    """Transaction hash as `0x` and 64 lower-case hex digits, or None; the prefix is optional on the wire."""
-    match = TX_ID.fullmatch(text)
-    return f"0x{match.group(1).lower()}" if match else None
 
 
 def parse_userdata(value: object) -> Mapping[str, object] | None:

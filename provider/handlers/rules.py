@@ -45,11 +45,14 @@ def validate(fields: Sequence[Field], data: Data) -> None:
 
 
 def _failures(field: Field, data: Data) -> list[str]:
-    if value_of(data, field.name) is None and _may_be_absent(field, data):
+    absent = value_of(data, field.name) is None
+    if absent and _may_be_absent(field, data):
         return []
     failures: list[str] = []
     for rule in field.rules:
-        if not rule.passes(data, field.name):
+        # What is missing is said once, by the rule that demands it.
+        about_presence = rule.presence is not None
+        if (about_presence or not absent) and not rule.passes(data, field.name):
             failures.append(rule.message.replace("<f>", field.name))
             if field.bail:
                 break

@@ -3,7 +3,6 @@
 Each hop passes the address guard. Whether a status is good, and what the body is for, is not judged here.
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,28 +13,17 @@ from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
+from provider.upstream.exchange import ConnectionWasStale, exchange
 from provider.upstream.request_head import encode_request, is_redirect, redirected
 from provider.upstream.resolve import Resolver, system_resolver
-from provider.upstream.response_head import MAX_HEAD_BYTES, ResponseHead, find_head_end, parse_head
+from provider.upstream.response_head import ResponseHead
 from provider.upstream.source import Framing, Headers, HttpRequest
 from provider.upstream.urls import Target, parse_url
 
-# Heads are 300-1500 bytes; whatever body comes along in one such read is handed out first.
-_HEAD_READ_BYTES = 16 * 1024
-# RFC 9110 section 15.2 has no limit; Go's net/http takes 5.
-_MAX_INTERIM_HEADS = 8
 # A body this small is read to its end on release, which costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
 # RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-
-# Filled and copied from within one call, on the loop's thread.
-_head_scratch = memoryview(bytearray(_HEAD_READ_BYTES))
-
-
-class _StaleConnection(Exception):
-    """A pooled connection had been closed by the origin: nothing was answered on it."""
-
 
 class HttpSource:
     """The `Source` of an HTTP answer."""
@@ -139,7 +127,7 @@ class HttpSource:
     def _drain(self) -> None:
         if (self._head.length_bytes or 0) > _DRAIN_BYTES:
             return
-        scratch, left = memoryview(bytearray(_HEAD_READ_BYTES)), _DRAIN_BYTES
+        scratch, left = memoryview(bytearray(_DRAIN_BYTES)), _DRAIN_BYTES
         try:
             while left > 0 and (count := self._body.read_framed(scratch)):
                 left -= count
@@ -247,64 +235,26 @@ class HttpOrigin:
         pooled = self._pool.take(target.origin) if method in _IDEMPOTENT else None
         if pooled is not None:
             try:
-                return await self._exchange(pooled, method, target, payload, pooled=True)
-            except _StaleConnection:
+                return await self._exchange(pooled, method, target, payload)
+            except ConnectionWasStale:
                 pass
         connection = await self._connections.dial(target)
-        return await self._exchange(connection, method, target, payload, pooled=False)
+        try:
+            return await self._exchange(connection, method, target, payload)
+        except ConnectionWasStale as exc:
+            raise UpstreamUnreachable(detail="origin: closed without an answer") from exc
 
     async def _exchange(
-        self, connection: Connection, method: str, target: Target, payload: bytes, *, pooled: bool
+        self, connection: Connection, method: str, target: Target, payload: bytes
     ) -> HttpSource:
-        received = bytearray()
-        try:
-            async with asyncio.timeout(self._first_byte_timeout_seconds):
-                await connection.send_all(payload)
-                head = await _read_head(connection, method, received)
-        except TimeoutError as exc:
-            connection.close()
-            raise UpstreamTimedOut(detail="origin: first-byte limit passed") from exc
-        except OSError as exc:
-            connection.close()
-            if pooled and not received:
-                raise _StaleConnection from exc
-            raise UpstreamUnreachable(detail="origin: connection lost before the head was complete") from exc
-        except BaseException:
-            connection.close()
-            raise
+        head, ahead = await exchange(
+            connection, method, payload, first_byte_timeout_seconds=self._first_byte_timeout_seconds
+        )
         return HttpSource(
             connection,
             head,
-            bytes(received),
+            ahead,
             target=target,
             idle_timeout_seconds=self._idle_timeout_seconds,
             reuse=lambda done: self._pool.put(target.origin, done),
         )
-
-
-async def _read_head(connection: Connection, method: str, received: bytearray) -> ResponseHead:
-    """Read up to the end of the final head; leaves in `received` what came after it."""
-    for _ in range(_MAX_INTERIM_HEADS + 1):
-        looked_at = 0
-        while (end := find_head_end(received, looked_at)) < 0:
-            looked_at = len(received)
-            if looked_at > MAX_HEAD_BYTES:
-                raise UpstreamError(detail="origin: head too large")
-            received += await _receive(connection)
-        if end > MAX_HEAD_BYTES:
-            raise UpstreamError(detail="origin: head too large")
-        head = parse_head(received[:end], method=method)
-        del received[:end]
-        if head.status == 101:
-            raise UpstreamError(detail="origin: switched protocols unasked")
-        if not head.is_interim:
-            return head
-    raise UpstreamError(detail="origin: too many interim answers")
-
-
-async def _receive(connection: Connection) -> memoryview:
-    while (count := connection.recv_now(_head_scratch)) is None:
-        await connection.wait_readable()
-    if count == 0:
-        raise ConnectionResetError("closed by the origin")
-    return _head_scratch[:count]

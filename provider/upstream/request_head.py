@@ -12,9 +12,10 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 se
 
 # Ours to say: where it goes, how it is framed, hop by hop (RFC 9110 section 7.6.1), and that bytes are wanted as
 # they are stored. Anything else in a file object reaches the origin.
-_OURS = frozenset(
-    ["host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length", "accept-encoding"]
-)
+_OURS = frozenset({
+    "host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade", "expect", "content-length", "accept-encoding",
+})  # fmt: skip
 
 # What may follow a redirect to another origin. Everything else in a file object may be a credential of the first.
 _HARMLESS = frozenset(["accept", "accept-language", "user-agent", "range", "if-range", "content-type"])

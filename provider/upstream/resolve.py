@@ -12,7 +12,7 @@ from provider.errors import UnsafeAddress, UpstreamUnreachable
 from provider.upstream.address_guard import check_address
 
 # (family, socket address), as `getaddrinfo` gives them.
-Address = tuple[int, tuple[str | int, ...]]
+Address = tuple[int, tuple[object, ...]]
 Resolver = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 _FOR_NOW = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)

@@ -6,6 +6,7 @@ Several records per call (one read of Python's SSL objects gives 16 KiB at most)
 import asyncio
 import socket
 import ssl
+from typing import cast
 
 from provider.upstream.connection import Connection
 
@@ -55,7 +56,7 @@ class TlsConnection(Connection):
         try:
             while count < size:
                 try:
-                    step = self._tls.read(size - count, buffer[count:])
+                    step = cast(int, self._tls.read(size - count, cast(bytearray, buffer[count:])))
                 except ssl.SSLWantReadError:
                     if not self._take_ciphertext():
                         break

@@ -5,6 +5,7 @@ what the tests feed our code was never touched by our code.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -26,7 +27,8 @@ PROVIDER_URL = "http://127.0.0.1:8030"  # what unserved test assets name as thei
 @pytest.fixture(scope="session")
 def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
     """Processes that live as long as the session."""
-    with Children(str(tmp_path_factory.mktemp("children"))) as started:
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    with Children(str(tmp_path_factory.mktemp("children")), coverage) as started:
         yield started
 
 

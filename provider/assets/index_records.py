@@ -1,0 +1,172 @@
+"""What the index keeps: logs of one range of blocks in, records out; a stored document in, an asset out (pure).
+
+Who emitted an NFTCreated is checked here. Whether a metadata event comes from an NFT of that factory is decided
+where the known NFTs are: in index_store.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from provider.assets.ddo import Asset, parse_ddo
+from provider.assets.did import did_for, is_did
+from provider.chain.contracts import logs_call
+from provider.chain.events import (
+    METADATA_CREATED,
+    METADATA_STATE,
+    METADATA_UPDATED,
+    NFT_CREATED,
+    Log,
+    metadata_event,
+    nft_created,
+    state_event,
+)
+from provider.chain.jsonrpc import RpcCall
+from provider.errors import AssetMalformed
+
+# What ECIES adds to a document (`provider-api.md` section 6).
+_ENVELOPE_BYTES = 97
+
+
+@dataclass(frozen=True, slots=True)
+class NftRecord:
+    """A data NFT of the factory. `did_key`: see `did_key`."""
+
+    data_nft: str
+    did_key: str
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDocument:
+    """A DDO as it stands on chain. `flags`: bit 0 XZ, bit 1 ECIES. `data` None: too long to be kept."""
+
+    flags: int
+    data: bytes | None = field(repr=False)
+    document_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """A metadata event of a data NFT: the state from here on and, unless only the state changed, the document."""
+
+    data_nft: str
+    block_number: int
+    log_index: int
+    tx_id: str
+    state: int
+    document: SealedDocument | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that one chain's blocks `from_block` to `to_block` hold for the index. `block_hash` is `to_block`'s."""
+
+    chain_id: int
+    from_block: int
+    to_block: int
+    block_hash: str
+    nfts: tuple[NftRecord, ...]
+    events: tuple[EventRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How far one chain was read. `anchors`: (block number, hash) of page ends, newest first."""
+
+    last_block: int
+    anchors: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAsset:
+    """What the index knows of one asset: its newest document and its newest state."""
+
+    chain_id: int
+    data_nft: str
+    state: int
+    tx_id: str
+    document: SealedDocument
+
+
+def did_key(did: str) -> str | None:
+    """The hash in a DID, which `did:op:` and `did:ope:` share; None when the text is no DID."""
+    return did.rpartition(":")[2] if is_did(did) else None
+
+
+def page_calls(factory: str, from_block: int, to_block: int) -> tuple[RpcCall, RpcCall]:
+    """The queries for new data NFTs and for metadata events.
+
+    The second names no addresses: a list of all NFTs would be longer than what it saves.
+    """
+    return (
+        logs_call(factory, [NFT_CREATED], from_block, to_block),
+        logs_call(None, [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], from_block, to_block),
+    )
+
+
+def nft_records(logs: Sequence[Log], *, chain_id: int, factory: str) -> tuple[NftRecord, ...]:
+    """The data NFTs that `factory` itself announced."""
+    records = []
+    for log in logs:
+        created = nft_created(log)
+        if created is not None and created.emitter == factory:
+            key = did_for(created.data_nft, chain_id).rpartition(":")[2]
+            records.append(NftRecord(created.data_nft, key, created.block_number))
+    return tuple(records)
+
+
+def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[EventRecord, ...]:
+    """Metadata events of any emitter. A document that cannot be below the limit when opened is left out."""
+    records = []
+    for log in logs:
+        changed = state_event(log)
+        if changed is not None:
+            records.append(
+                EventRecord(changed.emitter, log.block_number, log.log_index, log.tx_id, changed.state, None)
+            )
+            continue
+        event = metadata_event(log)
+        if event is not None:
+            kept = event.data if len(event.data) <= max_document_bytes + _ENVELOPE_BYTES else None
+            document = SealedDocument(event.flags[0] if event.flags else 0, kept, event.document_hash)
+            records.append(
+                EventRecord(event.emitter, log.block_number, log.log_index, log.tx_id, event.state, document)
+            )
+    return tuple(records)
+
+
+def asset_of(stored: StoredAsset, document: bytes) -> Asset:
+    """The asset of an opened document, with the facts of its data NFT that a metadata store would add.
+
+    Whatever the document itself claims about them is its author's word and does not count. Raises AssetMalformed.
+    """
+    try:
+        ddo = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        raise AssetMalformed(detail="the document on chain is not JSON") from None
+    if not isinstance(ddo, dict):
+        raise AssetMalformed(detail="the document on chain is not an object")
+    ddo.pop("indexedMetadata", None)
+    ddo["nft"] = {"address": stored.data_nft, "state": stored.state}
+    return parse_ddo(ddo)
+
+
+class Stride:
+    """How many blocks to ask for at once: halved when a node refuses, grown by a quarter when one answers."""
+
+    def __init__(self, max_blocks: int) -> None:
+        self._max_blocks = max_blocks
+        self.blocks = max_blocks
+
+    def halve(self) -> bool:
+        """False when one block is already all that is asked for."""
+        if self.blocks == 1:
+            return False
+        self.blocks //= 2
+        return True
+
+    def grow(self) -> None:
+        """A range was answered."""
+        self.blocks = min(self._max_blocks, self.blocks + max(1, self.blocks // 4))

@@ -1,0 +1,238 @@
+"""Schema and statements of the metadata index. Runs on the store's thread; raises sqlite3.Error.
+
+Every write is one transaction that takes the write lock first, so that what it reads cannot be outdated.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from provider.assets.index_records import EventRecord, Page, Scan, SealedDocument, StoredAsset
+from provider.auth.sqlite_file import transaction
+from provider.errors import StoreError
+
+_SCHEMA_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE index_scans (chain_id INTEGER PRIMARY KEY, factory TEXT NOT NULL, start_block INTEGER NOT NULL,"
+    " last_block INTEGER NOT NULL)",
+    "CREATE TABLE index_anchors (chain_id INTEGER NOT NULL, block_number INTEGER NOT NULL, block_hash TEXT NOT NULL,"
+    " PRIMARY KEY (chain_id, block_number)) WITHOUT ROWID",
+    "CREATE TABLE index_nfts (chain_id INTEGER NOT NULL, data_nft TEXT NOT NULL, did_key TEXT NOT NULL,"
+    " block_number INTEGER NOT NULL, PRIMARY KEY (chain_id, data_nft)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX index_nfts_by_did ON index_nfts (did_key)",
+    "CREATE INDEX index_nfts_by_block ON index_nfts (chain_id, block_number)",
+    # document_hash is NULL when only the state changed, data when the document was too long to be kept.
+    "CREATE TABLE index_events (chain_id INTEGER NOT NULL, block_number INTEGER NOT NULL, log_index INTEGER NOT NULL,"
+    " data_nft TEXT NOT NULL, tx_id TEXT NOT NULL, state INTEGER NOT NULL, flags INTEGER, document_hash BLOB,"
+    " data BLOB, PRIMARY KEY (chain_id, block_number, log_index))",
+    "CREATE INDEX index_events_by_nft ON index_events (chain_id, data_nft, block_number, log_index)",
+    "CREATE TABLE index_changes (number INTEGER PRIMARY KEY AUTOINCREMENT, did_key TEXT NOT NULL)",
+)
+# Page ends whose hashes are remembered. At one poll per 15 s they reach back half an hour.
+_MAX_ANCHORS = 128
+# Changes that other processes may still have to hear of; each poll of theirs takes them all.
+_MAX_CHANGES = 10_000
+
+_Fingerprint = tuple[object, ...]
+
+
+def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open or create the file for this thread, in autocommit mode. Raises StoreError for a file that is not ours."""
+    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        # A lost last commit is read from the chain again, so it need not reach the disk before it is acknowledged.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if _schema_version(connection) != _SCHEMA_VERSION:
+            _create(connection, path)
+    except (sqlite3.Error, StoreError):
+        connection.close()
+        raise
+    return connection
+
+
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    with transaction(connection):
+        # Asked again under the lock: another worker may have made the tables meanwhile.
+        version = _schema_version(connection)
+        if version == _SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise StoreError(
+                detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): delete the file if it is"
+                " the metadata index of another version, it is rebuilt from the chain"
+            )
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def prove_writable(connection: sqlite3.Connection) -> None:
+    """Commit a real page without changing anything."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def begin(connection: sqlite3.Connection, chain_id: int, factory: str, start_block: int) -> Scan:
+    """See IndexStore."""
+    query = "SELECT factory, start_block, last_block FROM index_scans WHERE chain_id = ?"
+    row = connection.execute(query, (chain_id,)).fetchone()
+    if row is None or row[0] != factory or row[1] > start_block:
+        with transaction(connection):
+            row = connection.execute(query, (chain_id,)).fetchone()
+            if row is None or row[0] != factory or row[1] > start_block:
+                _forget_above(connection, chain_id, -1)
+                row = (factory, start_block, start_block - 1)
+                connection.execute("INSERT OR REPLACE INTO index_scans VALUES (?, ?, ?, ?)", (chain_id, *row))
+    anchors = connection.execute(
+        "SELECT block_number, block_hash FROM index_anchors WHERE chain_id = ? ORDER BY block_number DESC", (chain_id,)
+    )
+    return Scan(int(row[2]), tuple((int(number), str(block_hash)) for number, block_hash in anchors))
+
+
+def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -> bool:
+    """See IndexStore."""
+    with transaction(connection):
+        last = connection.execute(
+            "SELECT last_block FROM index_scans WHERE chain_id = ?", (page.chain_id,)
+        ).fetchone()
+        if last is None or page.from_block > last[0] + 1:
+            return False
+        before = _fingerprints(connection, page.chain_id, page.from_block, page.to_block)
+        span = (page.chain_id, page.from_block, page.to_block)
+        connection.execute(
+            "DELETE FROM index_nfts WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO index_nfts VALUES (?, ?, ?, ?)",
+            [(page.chain_id, nft.data_nft, nft.did_key, nft.block_number) for nft in page.nfts],
+        )
+        connection.execute(
+            "DELETE FROM index_events WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span
+        )
+        known = [event for event in page.events if _is_known(connection, page.chain_id, event.data_nft)]
+        connection.executemany(
+            "INSERT OR REPLACE INTO index_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_event_row(page.chain_id, event) for event in known],
+        )
+        changed = before ^ _fingerprints(connection, page.chain_id, page.from_block, page.to_block)
+        _note_changes(connection, {str(fingerprint[0]) for fingerprint in changed})
+        for data_nft in {event.data_nft for event in known}:
+            _prune(connection, page.chain_id, data_nft, prune_below_block)
+        _advance(connection, page)
+    return True
+
+
+def rewind(connection: sqlite3.Connection, chain_id: int, to_block: int) -> None:
+    """See IndexStore."""
+    with transaction(connection):
+        _forget_above(connection, chain_id, to_block)
+        connection.execute(
+            "UPDATE index_scans SET last_block = MIN(last_block, MAX(?, start_block - 1)) WHERE chain_id = ?",
+            (to_block, chain_id),
+        )
+
+
+def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
+    """See IndexStore."""
+    nft = connection.execute(
+        "SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?", (did_key,)
+    ).fetchone()
+    if nft is None:
+        return None
+    newest = "WHERE chain_id = ? AND data_nft = ? {} ORDER BY block_number DESC, log_index DESC LIMIT 1"
+    document = connection.execute(
+        "SELECT tx_id, flags, data, document_hash FROM index_events "
+        + newest.format("AND document_hash IS NOT NULL"),
+        nft,
+    ).fetchone()
+    if document is None:
+        return None
+    (state,) = connection.execute("SELECT state FROM index_events " + newest.format(""), nft).fetchone()
+    tx_id, flags, data, document_hash = document
+    return StoredAsset(nft[0], nft[1], state, tx_id, SealedDocument(flags, data, document_hash))
+
+
+def changes(connection: sqlite3.Connection, since: int | None) -> tuple[int, tuple[str, ...] | None]:
+    """See IndexStore."""
+    oldest, newest = connection.execute("SELECT MIN(number), MAX(number) FROM index_changes").fetchone()
+    if newest is None:
+        return 0, ()
+    if since is None or since > newest or since < oldest - 1:
+        return newest, None
+    rows = connection.execute(
+        "SELECT DISTINCT did_key FROM index_changes WHERE number > ? AND number <= ?", (since, newest)
+    )
+    return newest, tuple(str(row[0]) for row in rows)
+
+
+def _is_known(connection: sqlite3.Connection, chain_id: int, data_nft: str) -> bool:
+    query = "SELECT 1 FROM index_nfts WHERE chain_id = ? AND data_nft = ?"
+    return connection.execute(query, (chain_id, data_nft)).fetchone() is not None
+
+
+def _event_row(chain_id: int, event: EventRecord) -> tuple[object, ...]:
+    document = event.document
+    sealed = (document.flags, document.document_hash, document.data) if document else (None, None, None)
+    return chain_id, event.block_number, event.log_index, event.data_nft, event.tx_id, event.state, *sealed
+
+
+def _fingerprints(connection: sqlite3.Connection, chain_id: int, first: int, last: int) -> set[_Fingerprint]:
+    """What tells the events of a span apart, DID hash first."""
+    rows = connection.execute(
+        "SELECT n.did_key, e.block_number, e.log_index, e.tx_id, e.state, e.document_hash"
+        " FROM index_events e JOIN index_nfts n ON n.chain_id = e.chain_id AND n.data_nft = e.data_nft"
+        " WHERE e.chain_id = ? AND e.block_number BETWEEN ? AND ?",
+        (chain_id, first, last),
+    )
+    return set(rows)
+
+
+def _note_changes(connection: sqlite3.Connection, did_keys: set[str]) -> None:
+    if not did_keys:
+        return
+    connection.executemany("INSERT INTO index_changes (did_key) VALUES (?)", [(key,) for key in sorted(did_keys)])
+    connection.execute(
+        "DELETE FROM index_changes WHERE number <= (SELECT MAX(number) FROM index_changes) - ?", (_MAX_CHANGES,)
+    )
+
+
+def _prune(connection: sqlite3.Connection, chain_id: int, data_nft: str, below_block: int) -> None:
+    """Drop what was replaced long ago, so that an asset updated often does not fill the disk."""
+    for kind in ("document_hash IS NOT NULL", "document_hash IS NULL"):
+        connection.execute(
+            f"DELETE FROM index_events WHERE chain_id = :chain AND data_nft = :nft AND {kind} AND block_number <"  # noqa: S608 - constants
+            " (SELECT MAX(block_number) FROM index_events WHERE chain_id = :chain AND data_nft = :nft"
+            f" AND {kind} AND block_number < :below)",
+            {"chain": chain_id, "nft": data_nft, "below": below_block},
+        )
+
+
+def _advance(connection: sqlite3.Connection, page: Page) -> None:
+    connection.execute(
+        "UPDATE index_scans SET last_block = MAX(last_block, ?) WHERE chain_id = ?", (page.to_block, page.chain_id)
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO index_anchors VALUES (?, ?, ?)", (page.chain_id, page.to_block, page.block_hash)
+    )
+    connection.execute(
+        "DELETE FROM index_anchors WHERE chain_id = ? AND block_number <= (SELECT block_number FROM index_anchors"
+        " WHERE chain_id = ? ORDER BY block_number DESC LIMIT 1 OFFSET ?)",
+        (page.chain_id, page.chain_id, _MAX_ANCHORS),
+    )
+
+
+def _forget_above(connection: sqlite3.Connection, chain_id: int, block: int) -> None:
+    above = (chain_id, block)
+    changed = connection.execute(
+        "SELECT DISTINCT n.did_key FROM index_events e JOIN index_nfts n"
+        " ON n.chain_id = e.chain_id AND n.data_nft = e.data_nft WHERE e.chain_id = ? AND e.block_number > ?",
+        above,
+    ).fetchall()
+    _note_changes(connection, {str(row[0]) for row in changed})
+    for table in ("index_events", "index_nfts", "index_anchors"):
+        connection.execute(f"DELETE FROM {table} WHERE chain_id = ? AND block_number > ?", above)  # noqa: S608

@@ -1,0 +1,96 @@
+"""The SQLite file of the metadata index: pages of chain records in, the newest document of a DID out.
+
+A file of its own, as it can be rebuilt from the chain and the nonces beside it cannot. It holds documents as they
+stand on chain, sealed ones sealed. Any number of processes may write; each record is one transaction.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from provider.assets import index_sql as sql
+from provider.assets.index_records import Page, Scan, StoredAsset
+from provider.auth.sqlite_file import explain
+from provider.errors import StoreError
+
+Result = TypeVar("Result")
+
+
+class IndexStore:
+    """The index file at `path`, created when absent; its directory must exist.
+
+    One thread owns the connection, so the event loop never waits for the disk. Opened at the first use and again
+    after a failure. `busy_timeout_seconds`: how long another process may hold the write lock. Every method but
+    `close` raises StoreError.
+    """
+
+    def __init__(self, path: str | Path, *, busy_timeout_seconds: float = 5.0) -> None:
+        self._path = Path(path)
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metadata-index")
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    async def begin(self, chain_id: int, *, factory: str, start_block: int) -> Scan:
+        """How far the chain was read. It begins anew when it was read for another factory or from a later block."""
+        return await self._ask(lambda c: sql.begin(c, chain_id, factory, start_block))
+
+    async def record(self, page: Page, *, prune_below_block: int) -> bool:
+        """Replace what is known of the page's blocks; False when the blocks before it are not there (any more).
+
+        Events of NFTs that are not of the factory are left out. Of what is older than `prune_below_block`, only
+        the newest document and state of each NFT stay.
+        """
+        return await self._ask(lambda c: sql.record(c, page, prune_below_block))
+
+    async def rewind(self, chain_id: int, to_block: int) -> None:
+        """Forget all blocks above `to_block`."""
+        await self._ask(lambda c: sql.rewind(c, chain_id, to_block))
+
+    async def find(self, did_key: str) -> StoredAsset | None:
+        """The newest document and state behind a DID's hash; None when there is no document."""
+        return await self._ask(lambda c: sql.find(c, did_key))
+
+    async def changes(self, since: int | None) -> tuple[int, tuple[str, ...] | None]:
+        """Number of the last change, and the DID hashes that changed after `since`; None: too many to tell."""
+        return await self._ask(lambda c: sql.changes(c, since))
+
+    async def check(self) -> None:
+        """Commit something harmless."""
+        await self._ask(sql.prove_writable)
+
+    async def close(self) -> None:
+        """Finish what is under way and close the file. Further calls raise StoreError."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+            self._thread.shutdown(wait=False)
+
+    async def _ask(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        if self._closed:
+            raise StoreError(detail=f"{self._path}: the index was closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, work)
+
+    # Below: the store's thread.
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            if self._connection is None:
+                self._connection = sql.open_index(self._path, busy_timeout_seconds=self._busy_timeout_seconds)
+            return work(self._connection)
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise StoreError(detail=explain(self._path, error)) from None
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error:
+                # It is being given up; whatever failed before is what gets reported.
+                pass
+

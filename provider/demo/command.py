@@ -1,0 +1,37 @@
+"""The command `provider demo`: arguments in, exit status out. Imports the demo only when its extra is installed."""
+
+import re
+import sys
+from importlib.util import find_spec
+
+EXIT_USAGE = 2
+NEEDED = ("eth", "artifacts", "rich")  # py-evm, ocean-contracts, rich
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+MAX_SIZE_BYTES = 1 << 40  # the generated file repeats itself after one TiB
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `1GiB`, `500 MB` or `4096`. ValueError when it is none of these, zero, or over 1 TiB."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
+    unit = UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"{text!r} is not a size; write for example 1GiB, 500MB or 4096")
+    size_bytes = int(float(match[1]) * unit)
+    if not 0 < size_bytes <= MAX_SIZE_BYTES:
+        raise ValueError(f"{text!r} is not between 1 byte and 1 TiB")
+    return size_bytes
+
+
+def run(*, size: str, keep: bool) -> int:
+    """Run the demo on standard output; 2 when the size is wrong or the extra is missing."""
+    try:
+        size_bytes = parse_size(size)
+    except ValueError as error:
+        print(f"provider demo: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if any(find_spec(name) is None for name in NEEDED):
+        print("provider demo: install with: pip install 'ocean-stream-provider[demo]'", file=sys.stderr)
+        return EXIT_USAGE
+    from provider.demo.run import run_demo  # noqa: PLC0415  (needs the extra)
+
+    return run_demo(size_bytes=size_bytes, keep=keep, out=sys.stdout)

@@ -1,0 +1,137 @@
+"""The scenes of the demo: publish, buy, download, and the three who must get nothing."""
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from provider.demo import forge
+from provider.demo.consumer import Consumer, fee_tuple
+from provider.demo.http_client import Downloaded, ReplyRefused, download
+from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.report import Report, duration, size
+from provider.demo.stage import DemoChain
+
+VISIBLE_SECONDS = 20.0  # how long a published DDO may take to be known to the server
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One published file, what its bytes must be, and the order that pays for it."""
+
+    label: str
+    asset: Published
+    size_bytes: int
+    sha256: str
+    order_tx: str = ""
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who plays: publisher, consumer, stranger, all through one server."""
+
+    chain: DemoChain
+    provider_url: str
+    origin_url: str
+    publisher: Publisher = field(init=False)
+    consumer: Consumer = field(init=False)
+    stranger: Consumer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.publisher = Publisher(self.chain.wallet(PUBLISHER_KEY), self.chain.contracts, self.provider_url)
+        self.consumer = Consumer(self.chain.wallet(CONSUMER_KEY), self.provider_url)
+        self.stranger = Consumer(self.chain.wallet(STRANGER_KEY), self.provider_url)
+
+    def hides_origin(self, body: bytes) -> bool:
+        """True when a reply does not tell where the bytes live."""
+        host = urlsplit(self.origin_url).netloc.encode()
+        return host not in body and b"/pattern/" not in body and b"demo-secret" not in body
+
+
+def publish(cast: Cast, label: str, path: str, size_bytes: int, sha256: str) -> Dataset:
+    """Publish one file of the origin, its URL and the DDO encrypted by the server."""
+    # The query string stands for the secrets that real publishers keep in their URLs: no reply may show it.
+    url = f"{cast.origin_url}{path}?token=demo-secret"
+    asset = cast.publisher.publish([url_file(url)], name=f"Demo {label}")
+    return Dataset(label, asset, size_bytes, sha256)
+
+
+def buy(cast: Cast, dataset: Dataset) -> Dataset:
+    """Get a datatoken and order with the fee that the server signed."""
+    asset = dataset.asset
+    cast.publisher.mint(asset.datatokens[0], cast.consumer.address)
+    fee = first_quote(cast.consumer, asset)
+    order_tx = cast.consumer.order(asset, fee=fee)
+    return Dataset(dataset.label, asset, dataset.size_bytes, dataset.sha256, order_tx)
+
+
+def first_quote(consumer: Consumer, asset: Published) -> dict[str, object]:
+    """Provider fee of `initialize`, asked again while the server has not yet seen the asset on chain."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while True:
+        try:
+            fee: dict[str, object] = consumer.initialize(asset, fileIndex=0)["providerFee"]
+        except ReplyRefused as refused:
+            if "Cannot resolve DID" not in str(refused) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return fee
+
+
+def fetch(cast: Cast, report: Report, dataset: Dataset, label: str, *, show_progress: bool = False) -> Downloaded:
+    """Download a whole dataset and compare it with what the origin holds."""
+    if show_progress:
+        with report.progress(label, dataset.size_bytes) as progress:
+            got = cast.consumer.download(dataset.asset, dataset.order_tx, progress=progress)
+    else:
+        got = cast.consumer.download(dataset.asset, dataset.order_tx)
+    same = got.status == 200 and got.complete and got.sha256 == dataset.sha256
+    problem = "" if got.status == 200 else f", status {got.status}: {got.error_body.decode(errors='replace')}"
+    cut = "" if got.complete else ", the transfer was cut"
+    text = f"{size(got.size_bytes)} in {duration(got.total_seconds)}, first byte after "
+    text += f"{duration(got.first_byte_seconds)}, sha256 {got.sha256[:12] or 'none'}{cut}{problem}"
+    report.check(same, label, text, otherwise=f"{dataset.size_bytes} bytes, sha256 {dataset.sha256[:12]}")
+    return got
+
+
+def fetch_range(cast: Cast, report: Report, dataset: Dataset, expected: bytes, start: int) -> int:
+    """Download a part from the middle; the number of bytes that came."""
+    headers = {"Range": f"bytes={start}-{start + len(expected) - 1}"}
+    sink = io.BytesIO()
+    got = cast.consumer.download(dataset.asset, dataset.order_tx, headers=headers, sink=sink)
+    holds = got.status == 206 and sink.getvalue() == expected
+    text = f"{got.status}, {got.headers.get('content-range', 'no Content-Range')}"
+    report.check(holds, "range", text, otherwise=f"206 and bytes {start}-{start + len(expected) - 1}")
+    return got.size_bytes
+
+
+def refusals(cast: Cast, report: Report, dataset: Dataset) -> None:
+    """A stranger, a replay and a forged order: each a clear 400 that tells nothing about the origin."""
+    attempts: tuple[tuple[str, str, Callable[[], Downloaded]], ...] = (
+        ("stranger", "consumer/payer", lambda: cast.stranger.download(dataset.asset, dataset.order_tx)),
+        ("replay", "nonce", lambda: _replayed(cast, dataset)),
+        ("forged order", "Cannot find the event", lambda: _forged(cast, dataset)),
+    )
+    for label, reason, attempt in attempts:
+        got = attempt()
+        text = got.error_body.decode("utf-8", "replace").strip() if got.status >= 400 else f"{got.size_bytes} bytes"
+        holds = got.status == 400 and reason in text and cast.hides_origin(got.error_body)
+        report.check(holds, label, f"{got.status} {text}", otherwise=f"400 with '{reason}'")
+
+
+def _replayed(cast: Cast, dataset: Dataset) -> Downloaded:
+    url = cast.consumer.download_url(dataset.asset, dataset.order_tx)
+    first = download(url)
+    return download(url) if first.status == 200 else first
+
+
+def _forged(cast: Cast, dataset: Dataset) -> Downloaded:
+    """A free order: the server's own signed fee, re-emitted by a contract of the stranger."""
+    stranger = cast.stranger
+    fee = fee_tuple(stranger.initialize(dataset.asset)["providerFee"])
+    started = forge.order_started(stranger.address, payer=stranger.address, service_index=0, timestamp=int(time.time()))
+    forged_tx, _ = forge.emit(stranger.wallet, [forge.provider_fee(fee), started])
+    return stranger.download(dataset.asset, forged_tx)

@@ -1,0 +1,82 @@
+"""What endpoints that stream share: reply headers, the relay, its counts, and a consumer that leaves."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from provider.errors import UpstreamRefused
+from provider.handlers.base import Endpoint, Frame
+from provider.streaming.headers import file_name, reply_headers
+from provider.streaming.relay import relay
+from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.source import Source
+
+# Only these are files (`provider-api.md` section 11.3); the last two answer a Range (RFC 9110 section 14.2).
+FILE_STATUSES = frozenset({200, 206})
+RANGE_REFUSED = 416
+
+
+class StreamingEndpoint(Endpoint):
+    """Base of endpoints whose body comes from an origin."""
+
+    def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float) -> None:
+        self._begin(frame=frame)
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._sink: TornadoSink | None = None
+
+    initialize: Callable[..., None] = _begin_stream
+
+    async def stream(self, source: Source, *, url_path: str | None) -> None:
+        """Relay `source` to the consumer. Raises UpstreamRefused when the origin's answer is no file.
+
+        `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
+        """
+        if source.status == RANGE_REFUSED and "Range" in self.request.headers:
+            self._refuse_range(source)
+            return
+        if source.status not in FILE_STATUSES:
+            source.close()
+            raise UpstreamRefused(detail=f"the origin answered {source.status}")
+        name = file_name(source, url_path=url_path, fallback=secrets.token_hex(16))
+        metrics = self._frame.metrics
+        metrics.first_byte(self.endpoint, time.perf_counter() - self._started_at)
+        self._sink = TornadoSink(self)
+        metrics.streams_in_progress.inc()
+        try:
+            relayed = await relay(
+                source,
+                self._sink,
+                reply_headers(source, name=name),
+                idle_timeout_seconds=self._idle_timeout_seconds,
+            )
+        finally:
+            metrics.streams_in_progress.dec()
+        metrics.stream(self.endpoint, relayed.outcome, relayed.bytes_sent)
+        self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome}
+        if relayed.outcome != "complete":
+            self.error_code = relayed.outcome
+            metrics.error(relayed.outcome)
+            self.account()
+
+    def _refuse_range(self, source: Source) -> None:
+        """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""
+        self.set_status(RANGE_REFUSED)
+        stated = source.headers.get("Content-Range")
+        if stated is not None:
+            self.set_header("Content-Range", stated)
+            self.set_header("Access-Control-Expose-Headers", "Content-Range")
+        self.set_header("Content-Length", "0")
+        source.close()
+
+    def consumer_gone(self) -> None:
+        """The relay ends itself, so that what was sent is counted; before it began the work is cancelled."""
+        if self._sink is not None:
+            self._sink.consumer_gone()
+        else:
+            super().consumer_gone()
+
+    def cut(self) -> None:
+        """A reset, also for a chunked body."""
+        if self._sink is not None:
+            self._sink.abort()
+        super().cut()

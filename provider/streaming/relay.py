@@ -1,0 +1,125 @@
+"""Move the body of an open source to a consumer and tell how it ended and whose doing that was.
+
+A short body never ends cleanly. Status and headers are given; what they should be is not decided here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated
+from provider.streaming.copy_pump import BufferPool, Progress, copy
+from provider.streaming.sink import ConsumerGone, Fields, Sink
+from provider.streaming.stall_watch import StallWatch
+from provider.upstream.source import Source
+
+Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled"]
+
+_buffers = BufferPool()
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """How a relay ended. `bytes_sent`: body bytes handed to the consumer's connection.
+
+    `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's.
+    """
+
+    bytes_sent: int
+    outcome: Outcome
+
+
+async def relay(
+    source: Source,
+    sink: Sink,
+    fields: Fields,
+    *,
+    idle_timeout_seconds: float,
+    progress: Progress | None = None,
+    buffers: BufferPool = _buffers,
+) -> Relayed:
+    """Send `source.status`, `fields` and the body; both sides are finished or closed when this returns.
+
+    `idle_timeout_seconds` is how long the consumer may take nothing; the source has its own limit. `progress` may be
+    watched meanwhile. A source that was closed before the head went out is an exception, so that it can still become
+    a reply; afterwards every end is an outcome.
+
+    Raises:
+        UpstreamTruncated: broken at the first byte, nothing was sent.
+    """
+    return await _Relay(source, sink, progress or Progress(), buffers).run(fields, idle_timeout_seconds)
+
+
+class _Relay:
+    """One run; remembers who ended it first, since closing one side makes the other fail too."""
+
+    def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool) -> None:
+        self._source, self._sink = source, sink
+        self._progress, self._buffers = progress, buffers
+        self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
+
+    async def run(self, fields: Fields, idle_timeout_seconds: float) -> Relayed:
+        source, sink = self._source, self._sink
+        try:
+            first = self._first_bytes()
+        except BaseException:
+            source.close()
+            raise
+        watch = StallWatch(
+            sink, self._progress, idle_timeout_seconds=idle_timeout_seconds, on_stall=self._consumer_stalled
+        )
+        try:
+            sink.on_gone(self._consumer_gone)
+            outcome = await self._move(fields, first)
+        except BaseException:
+            sink.abort()
+            source.close()
+            raise
+        finally:
+            watch.stop()
+            sink.on_gone(None)
+        if outcome != "complete":
+            sink.abort()
+            source.close()
+        return Relayed(self._progress.bytes_sent, outcome)
+
+    def _first_bytes(self) -> memoryview:
+        """Body bytes that came with the head: sent in one piece with ours, a small file needs no second write."""
+        if not self._source.ready_bytes:
+            return memoryview(b"")
+        buffer = self._buffers.take()
+        count = self._source.read_now(buffer) or 0
+        first = memoryview(bytes(buffer[:count]))
+        self._buffers.give(buffer)
+        return first
+
+    async def _move(self, fields: Fields, first: memoryview) -> Outcome:
+        progress = self._progress
+        try:
+            progress.awaits_consumer = True
+            await self._sink.start(self._source.status, fields, first)
+            progress.awaits_consumer = False
+            progress.bytes_sent += len(first)
+            await copy(self._source, self._sink, buffers=self._buffers, progress=progress)
+            # The origin's connection is free for others before the last bytes have left ours.
+            self._source.release()
+            await self._sink.finish()
+        except ConsumerGone:
+            return self._lost or "consumer_gone"
+        except UpstreamTimedOut:
+            return self._lost or "upstream_timed_out"
+        except (UpstreamTruncated, UpstreamError):
+            return self._lost or "upstream_truncated"
+        return "complete"
+
+    def _consumer_gone(self) -> None:
+        self._lose("consumer_gone")
+
+    def _consumer_stalled(self) -> None:
+        self._lose("consumer_stalled")
+        self._sink.abort()
+
+    def _lose(self, outcome: Literal["consumer_gone", "consumer_stalled"]) -> None:
+        if self._lost is None:
+            self._lost = outcome
+        # Wakes a relay that waits for a silent origin.
+        self._source.close()

@@ -1,0 +1,120 @@
+"""A `Sink` over a Tornado request handler; together with the handlers the only place that knows `tornado.web`.
+
+The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain work as for any other reply.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import RequestHandler
+
+from provider.streaming.sink import ConsumerGone, Fields
+
+# Chunk framing is added by Tornado with a copy of the chunk; pieces of this size keep that copy small.
+_CHUNK_BYTES = 64 * 1024
+
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) stands at offset 120.
+_TCP_INFO_BYTES = 128
+_BYTES_ACKED_AT = 120
+
+# on, 0 seconds: closing sends RST, which no client takes for the end of a body.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class TornadoSink:
+    """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
+
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
+        # The server made it; HTTP/1.x is all that Tornado serves.
+        self._connection = cast(HTTP1Connection, handler.request.connection)
+        self._stream: IOStream = self._connection.stream
+        self._chunked = False
+        self._gone = False
+        self._callback: Callable[[], None] | None = None
+
+    async def start(self, status: int, fields: Fields, first: memoryview) -> None:
+        """As `Sink.start`."""
+        handler = self._handler
+        handler.set_status(status)
+        self._chunked = True
+        for name, value in fields:
+            handler.set_header(name, value)
+            self._chunked = self._chunked and name.lower() != "content-length"
+        self._check()
+        # What an origin sends in small pieces should not wait for our own acknowledgements (RFC 896).
+        self._stream.set_nodelay(True)
+        if first:
+            handler.write(bytes(first))
+        try:
+            await handler.flush()
+        except StreamClosedError as exc:
+            raise ConsumerGone from exc
+        self._check()
+
+    async def write(self, data: memoryview) -> None:
+        """As `Sink.write`."""
+        if not self._chunked:
+            await self._write(data)
+            return
+        for start in range(0, len(data), _CHUNK_BYTES):
+            await self._write(data[start : start + _CHUNK_BYTES])
+
+    async def finish(self) -> None:
+        """As `Sink.finish`."""
+        self._check()
+        try:
+            await self._handler.finish()
+        except StreamClosedError as exc:
+            raise ConsumerGone from exc
+
+    def abort(self) -> None:
+        """As `Sink.abort`: a reset. Tornado's own ways would end a chunked body with its last chunk."""
+        if not self._stream.closed():
+            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._stream.close()
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """As `Sink.on_gone`."""
+        self._callback = callback
+        if callback is not None and (self._gone or self._stream.closed()):
+            self.consumer_gone()
+
+    def consumer_gone(self) -> None:
+        """To be called from the handler's `on_connection_close`."""
+        self._gone = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def taken_bytes(self) -> int | None:
+        """As `Sink.taken_bytes`, from the kernel (Linux)."""
+        if self._stream.closed():
+            return None
+        try:
+            info = self._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except (OSError, AttributeError):
+            return None
+        if len(info) < _TCP_INFO_BYTES:
+            return None
+        return int.from_bytes(info[_BYTES_ACKED_AT : _BYTES_ACKED_AT + 8], "little")
+
+    async def _write(self, data: memoryview) -> None:
+        self._check()
+        # HTTP1Connection hands a body with Content-Length to IOStream.write as it is, and that takes memoryviews
+        # without copying them; `handler.write` would take bytes only and join them.
+        pending = self._connection.write(cast(bytes, data))
+        if not pending.done():
+            await pending
+        elif (error := pending.exception()) is not None:
+            raise ConsumerGone from error
+        # Tornado resolves a pending write also when the connection was lost.
+        self._check()
+
+    def _check(self) -> None:
+        if self._gone or self._stream.closed():
+            raise ConsumerGone

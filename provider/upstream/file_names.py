@@ -1,0 +1,76 @@
+"""File names out of URLs and headers that strangers wrote, made safe for a header and a file system (pure)."""
+
+import mimetypes
+import re
+import unicodedata
+from urllib.parse import unquote
+
+# Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
+MAX_NAME_BYTES = 255
+
+# What would end a header parameter, quote, or lead to another folder or stream, on any system.
+_UNSAFE = re.compile(r"[\"'`;<>:|?*]")
+_EXTENDED = re.compile(r"(?i)(?:^|;)\s*filename\*\s*=\s*([\w!#$%&+^`{}~-]+)'[^';]*'([^\s;]+)")
+_PLAIN = re.compile(r"(?i)(?:^|;)\s*filename\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\"]+)")
+_LONGEST_EXTENSION = 16
+
+# Built-in types only, so that a name does not depend on the machine's own tables.
+_types = mimetypes.MimeTypes()
+
+
+def name_in_path(path: str) -> str:
+    """Safe name from the last segment of a percent-encoded URL path (never the query, K30); may be empty."""
+    return safe_name(unquote(path.rpartition("/")[2]))
+
+
+def name_in_disposition(value: str | None) -> str:
+    """Safe name from a `Content-Disposition` value decoded as latin-1 (RFC 6266 section 4.3); may be empty.
+
+    `filename*` wins over `filename`; raw UTF-8 in the latter, which browsers accept too, is understood.
+    """
+    if value is None:
+        return ""
+    extended = _EXTENDED.search(value)
+    if extended is not None and extended[1].lower() in ("utf-8", "iso-8859-1"):
+        return safe_name(unquote(extended[2], encoding=extended[1]))
+    plain = _PLAIN.search(value)
+    if plain is None:
+        return ""
+    text = plain[1].strip()
+    if text.startswith('"'):
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    try:
+        text = text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        pass
+    return safe_name(text)
+
+
+def safe_name(text: str) -> str:
+    """The text without folders, control and format characters, quotes and separators; `""` when nothing is left.
+
+    At most 255 bytes of UTF-8, the extension kept.
+    """
+    name = re.split(r"[/\\]", text)[-1]
+    name = "".join(char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    name = _UNSAFE.sub("", name).strip()
+    if not name.strip("."):
+        return ""
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension) > _LONGEST_EXTENSION:
+        stem, dot, extension = name, "", ""
+    room = MAX_NAME_BYTES - len((dot + extension).encode())
+    return stem.encode()[:room].decode("utf-8", "ignore") + dot + extension
+
+
+def with_extension(name: str, content_type: str | None) -> str:
+    """The name, with the usual extension of a media type appended when it has none (`provider-api.md` 11.5)."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if "." in name.strip(".") or not media_type:
+        return name
+    return name + (_types.guess_extension(media_type) or "")
+
+
+def guess_content_type(name: str) -> str | None:
+    """Media type that the name's extension stands for, None when unknown."""
+    return _types.guess_type("file/" + name)[0]

@@ -1,0 +1,95 @@
+"""File info: is a remote file readable, how long, of what type and name, and its checksum when asked.
+
+`provider-api.md` sections 11.3 and 11.4. The body is read only for a checksum; nothing reaches a consumer here.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+from provider.errors import UpstreamError
+from provider.upstream.content_range import parse_content_range
+from provider.upstream.file_names import name_in_path
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.source import HttpRequest, Source
+
+_READ_BYTES = 64 * 1024
+# sha256 of so much takes about 2 ms; then other requests have their turn.
+_YIELD_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What is known about a remote file; texts as the wire has them, empty when unknown.
+
+    `content_length`: bytes of the whole file as decimal text. `checksum`: sha256 of the content, lower-case hex,
+    None when not asked or over the limit. `failure`: why it is not valid, for logs and metrics.
+    """
+
+    valid: bool
+    content_length: str = ""
+    content_type: str = ""
+    filename: str = ""
+    checksum: str | None = None
+    failure: UpstreamError | None = field(default=None, repr=False)
+
+
+async def inspect(
+    origin: HttpOrigin,
+    request: HttpRequest,
+    *,
+    want_checksum: bool = False,
+    max_checksum_bytes: int = 0,
+    name_from_url: bool = True,
+) -> FileInfo:
+    """Ask the origin about a file. Status 200 is good, and 206 when the request has a Range header.
+
+    Failures of the origin and refused addresses make it invalid; they are not raised. `name_from_url` is False for
+    kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
+    """
+    try:
+        async with origin.opened(request) as source:
+            ranged = any(name.lower() == "range" for name, _ in request.headers)
+            if source.status != 200 and not (source.status == 206 and ranged):
+                return FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
+            content_length = _content_length(source)
+            content_type = (source.headers.get("Content-Type") or "").partition(";")[0].strip()
+            filename = name_in_path(source.final_url_path) if name_from_url else ""
+            checksum = None
+            if want_checksum and source.status == 200:
+                checksum = await _checksum(source, max_checksum_bytes)
+            return FileInfo(
+                valid=bool(content_length or content_type or filename),
+                content_length=content_length,
+                content_type=content_type,
+                filename=filename,
+                checksum=checksum,
+            )
+    except UpstreamError as failure:
+        return FileInfo(valid=False, failure=failure)
+
+
+def _content_length(source: Source) -> str:
+    """Length of the whole file; of a part, what Content-Range says of the whole, else the part's own."""
+    whole = parse_content_range(source.headers.get("Content-Range"))
+    if source.status == 206 and whole is not None and whole.total_bytes is not None:
+        return str(whole.total_bytes)
+    if source.length_bytes is not None:
+        return str(source.length_bytes)
+    return str(whole.total_bytes) if whole is not None and whole.total_bytes is not None else ""
+
+
+async def _checksum(source: Source, max_bytes: int) -> str | None:
+    if source.length_bytes is not None and source.length_bytes > max_bytes:
+        return None
+    digest, buffer, total_bytes, turn_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0, 0
+    while count := await source.read_into(buffer):
+        total_bytes += count
+        if total_bytes > max_bytes:
+            return None
+        digest.update(buffer[:count])
+        turn_bytes += count
+        if turn_bytes >= _YIELD_BYTES:
+            turn_bytes = 0
+            await asyncio.sleep(0)
+    return digest.hexdigest()
