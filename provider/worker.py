@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, disable_created_metrics
 from tornado.httpserver import HTTPServer
 
 from provider.admin.listener import admin_application
@@ -37,6 +37,7 @@ async def run(
     life_line: int | None,
 ) -> None:
     """Serve on `listener` until SIGTERM or SIGINT. Raises StartError when a part cannot be built."""
+    disable_created_metrics()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -104,9 +104,7 @@ class ChainScan:
         return max(self._start_block, min(scan.last_block, self.head) - depth + 1)
 
     async def _begin(self) -> Scan:
-        return await self._store.begin(
-            self.network.chain_id, factory=self._factory, start_block=self._start_block
-        )
+        return await self._store.begin(self.network.chain_id, factory=self._factory, start_block=self._start_block)
 
     async def _go_back(self, scan: Scan) -> Scan:
         """Forget everything above the newest page end whose block is still part of the chain."""

@@ -97,23 +97,17 @@ def begin(connection: sqlite3.Connection, chain_id: int, factory: str, start_blo
 def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -> bool:
     """See IndexStore."""
     with transaction(connection):
-        last = connection.execute(
-            "SELECT last_block FROM index_scans WHERE chain_id = ?", (page.chain_id,)
-        ).fetchone()
+        last = connection.execute("SELECT last_block FROM index_scans WHERE chain_id = ?", (page.chain_id,)).fetchone()
         if last is None or page.from_block > last[0] + 1:
             return False
         before = _fingerprints(connection, page.chain_id, page.from_block, page.to_block)
         span = (page.chain_id, page.from_block, page.to_block)
-        connection.execute(
-            "DELETE FROM index_nfts WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span
-        )
+        connection.execute("DELETE FROM index_nfts WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span)
         connection.executemany(
             "INSERT OR REPLACE INTO index_nfts VALUES (?, ?, ?, ?)",
             [(page.chain_id, nft.data_nft, nft.did_key, nft.block_number) for nft in page.nfts],
         )
-        connection.execute(
-            "DELETE FROM index_events WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span
-        )
+        connection.execute("DELETE FROM index_events WHERE chain_id = ? AND block_number BETWEEN ? AND ?", span)
         known = [event for event in page.events if _is_known(connection, page.chain_id, event.data_nft)]
         connection.executemany(
             "INSERT OR REPLACE INTO index_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -139,15 +133,12 @@ def rewind(connection: sqlite3.Connection, chain_id: int, to_block: int) -> None
 
 def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
     """See IndexStore."""
-    nft = connection.execute(
-        "SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?", (did_key,)
-    ).fetchone()
+    nft = connection.execute("SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?", (did_key,)).fetchone()
     if nft is None:
         return None
     newest = "WHERE chain_id = ? AND data_nft = ? {} ORDER BY block_number DESC, log_index DESC LIMIT 1"
     document = connection.execute(
-        "SELECT tx_id, flags, data, document_hash FROM index_events "
-        + newest.format("AND document_hash IS NOT NULL"),
+        "SELECT tx_id, flags, data, document_hash FROM index_events " + newest.format("AND document_hash IS NOT NULL"),
         nft,
     ).fetchone()
     if document is None:

@@ -93,4 +93,3 @@ class IndexStore:
             except sqlite3.Error:
                 # It is being given up; whatever failed before is what gets reported.
                 pass
-

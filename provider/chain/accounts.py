@@ -8,9 +8,9 @@ import hmac
 import re
 from typing import NoReturn
 
-import orjson
 from coincurve import PrivateKey, PublicKey
 
+from provider.chain.keystore import open_keystore
 from provider.keccak import keccak256, to_checksum_address
 
 _SECRET_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
@@ -49,26 +49,11 @@ class Account:
 
     @classmethod
     def from_keystore(cls, json_text: str, password: str) -> "Account":
-        """Account of an encrypted keystore, version 3 (Web3 Secret Storage). Takes up to seconds of CPU.
+        """Account of an encrypted key file (`keystore.py`). Takes about a second of CPU.
 
-        Raises ValueError, naming whether the file or the password is wrong.
+        Raises ValueError that tells whether the file or the password is wrong.
         """
-        from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415  (half a second of imports, seldom used)
-
-        try:
-            keystore = orjson.loads(json_text)
-        except orjson.JSONDecodeError:
-            raise ValueError("the keystore is not JSON") from None
-        if not isinstance(keystore, dict) or keystore.get("version") != 3:
-            raise ValueError("the keystore is not of version 3")
-        try:
-            secret = decode_keyfile_json(keystore, password.encode())
-        except ValueError as error:
-            reason = "the password is wrong" if "MAC mismatch" in str(error) else "the keystore is malformed"
-            raise ValueError(reason) from None
-        except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError):
-            raise ValueError("the keystore is malformed") from None
-        return cls.from_hex(secret.hex())
+        return cls.from_hex(open_keystore(json_text, password).hex())
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign 32 bytes: 65 bytes `r || s || v`, deterministic (RFC 6979), low s (EIP-2), v is 0 or 1."""

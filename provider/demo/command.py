@@ -12,7 +12,7 @@ MAX_SIZE_BYTES = 1 << 40  # the generated file repeats itself after one TiB
 
 def parse_size(text: str) -> int:
     """Bytes of `1GiB`, `500 MB` or `4096`. ValueError when it is none of these, zero, or over 1 TiB."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)", text.strip())
     unit = UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
         raise ValueError(f"{text!r} is not a size; write for example 1GiB, 500MB or 4096")

@@ -41,14 +41,8 @@ class Reply:
         return json.loads(self.body)
 
     def error_text(self) -> str:
-        """The error that a Provider reply carries, in one line, whatever its shape."""
-        try:
-            body = self.json()
-        except ValueError:
-            return self.body.decode("utf-8", "replace")
-        if not isinstance(body, dict):
-            return str(body)
-        return str(body.get("error") or body.get("errors") or body)
+        """The error that the reply carries; see `error_text`."""
+        return error_text(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +63,18 @@ class Downloaded:
         """Name from Content-Disposition, parsed as ocean.js does it."""
         _, found, name = self.headers.get("content-disposition", "").partition("attachment;filename=")
         return name if found else None
+
+
+def error_text(body: bytes) -> str:
+    """The error in a Provider reply's body, in one line, whatever its shape (`provider-api.md` section 1)."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return " ".join(body.decode("utf-8", "replace").split())
+    if not isinstance(value, dict):
+        return str(value)
+    error = value.get("error") or value.get("errors") or value
+    return error if isinstance(error, str) else json.dumps(error)
 
 
 def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:
@@ -160,12 +166,13 @@ def _drain(
     announced, size, first_byte_seconds, complete = response.length, 0, 0.0, True
     while True:
         try:
+            if not first_byte_seconds:
+                response.peek(1)  # returns with the first piece, while readinto waits until the buffer is full
+                first_byte_seconds = time.perf_counter() - started
             count = response.readinto(buffer)
         except (http.client.IncompleteRead, ConnectionError):
             complete = False
             break
-        if not size:
-            first_byte_seconds = time.perf_counter() - started
         if not count:
             break
         size += count

@@ -104,7 +104,7 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
 
     An unsatisfiable range comes back empty: start equal to end.
     """
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip())
+    match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", (header or "").strip())
     if match is None or match.groups() == ("", ""):
         return None
     first, last = match.groups()
@@ -152,7 +152,7 @@ class Origin:
         if path == "/stats":
             seen = {"requests": self.requests, "connections": self.connections}
             return Text(json.dumps(seen).encode(), "application/json", '"stats"')
-        match = re.fullmatch(r"/pattern/(\d{1,15})\.bin", path)
+        match = re.fullmatch(r"/pattern/([0-9]{1,15})\.bin", path)
         return Pattern(int(match[1])) if match else None
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from provider.demo import forge
 from provider.demo.consumer import Consumer, fee_tuple
-from provider.demo.http_client import Downloaded, ReplyRefused, download
+from provider.demo.http_client import Downloaded, ReplyRefused, download, error_text
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
 from provider.demo.publisher import Published, Publisher, url_file
 from provider.demo.report import Report, duration, size
@@ -89,7 +89,7 @@ def fetch(cast: Cast, report: Report, dataset: Dataset, label: str, *, show_prog
     else:
         got = cast.consumer.download(dataset.asset, dataset.order_tx)
     same = got.status == 200 and got.complete and got.sha256 == dataset.sha256
-    problem = "" if got.status == 200 else f", status {got.status}: {got.error_body.decode(errors='replace')}"
+    problem = "" if got.status == 200 else f", status {got.status}: {error_text(got.error_body)}"
     cut = "" if got.complete else ", the transfer was cut"
     text = f"{size(got.size_bytes)} in {duration(got.total_seconds)}, first byte after "
     text += f"{duration(got.first_byte_seconds)}, sha256 {got.sha256[:12] or 'none'}{cut}{problem}"
@@ -117,7 +117,7 @@ def refusals(cast: Cast, report: Report, dataset: Dataset) -> None:
     )
     for label, reason, attempt in attempts:
         got = attempt()
-        text = got.error_body.decode("utf-8", "replace").strip() if got.status >= 400 else f"{got.size_bytes} bytes"
+        text = error_text(got.error_body) if got.status >= 400 else f"{got.size_bytes} bytes"
         holds = got.status == 400 and reason in text and cast.hides_origin(got.error_body)
         report.check(holds, label, f"{got.status} {text}", otherwise=f"400 with '{reason}'")
 

@@ -56,7 +56,7 @@ class StreamingEndpoint(Endpoint):
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)
-            self.account()
+        self.account()
 
     def _refuse_range(self, source: Source) -> None:
         """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""
@@ -67,6 +67,11 @@ class StreamingEndpoint(Endpoint):
             self.set_header("Access-Control-Expose-Headers", "Content-Range")
         self.set_header("Content-Length", "0")
         source.close()
+
+    def on_finish(self) -> None:
+        """A stream accounts for itself once its outcome is known, which is after Tornado has finished it."""
+        if self._sink is None:
+            super().on_finish()
 
     def consumer_gone(self) -> None:
         """The relay ends itself, so that what was sent is counted; before it began the work is cancelled."""

@@ -22,13 +22,16 @@ from provider.upstream.urls import Target, parse_url
 
 # A body this small is read to its end on release, which costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
+# A body that is decrypted, decoded or passed on in chunks needs memory beside the reader's buffer (records, coded
+# bytes, Tornado's copy of a chunk), so less of that buffer is used: a stream stays within 256 KiB.
+_READ_BYTES_WITH_COPIES = 128 * 1024
 # RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 class HttpSource:
     """The `Source` of an HTTP answer."""
 
-    __slots__ = ("_body", "_connection", "_head", "_idle_timeout_seconds", "_reuse", "_target", "unchanged")
+    __slots__ = ("_body", "_connection", "_head", "_idle_timeout_seconds", "_most_bytes", "_reuse", "_target", "unchanged")
 
     def __init__(
         self,
@@ -47,6 +50,8 @@ class HttpSource:
         self.unchanged = coding is None
         self._connection, self._head, self._target = connection, head, target
         self._body = Body(connection, head, ahead, coding=coding)
+        copied_once = self.length_bytes is not None and not connection.is_tls
+        self._most_bytes = None if copied_once else _READ_BYTES_WITH_COPIES
         self._idle_timeout_seconds = idle_timeout_seconds
         self._reuse = reuse
 
@@ -82,7 +87,7 @@ class HttpSource:
 
     def read_now(self, buffer: memoryview) -> int | None:
         """As `Source.read_now`."""
-        return self._body.read_now(buffer)
+        return self._body.read_now(buffer if self._most_bytes is None else buffer[: self._most_bytes])
 
     async def wait_ready(self) -> None:
         """As `Source.wait_ready`."""
@@ -97,7 +102,7 @@ class HttpSource:
 
     async def read_into(self, buffer: memoryview) -> int:
         """As `Source.read_into`."""
-        while (count := self._body.read_now(buffer)) is None:
+        while (count := self.read_now(buffer)) is None:
             await self.wait_ready()
         return count
 

@@ -11,7 +11,7 @@ from typing import cast
 from provider.upstream.connection import Connection
 
 # Ciphertext taken from the socket at once; all of it is decrypted before the next, so a memory BIO stays this small.
-_CIPHERTEXT_BYTES = 64 * 1024
+_CIPHERTEXT_BYTES = 32 * 1024
 
 # Shared by all connections of the process: filled and emptied within one call, on the loop's thread.
 _scratch = memoryview(bytearray(_CIPHERTEXT_BYTES))

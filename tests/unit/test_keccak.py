@@ -57,7 +57,7 @@ def test_other_text_is_no_address(text: str) -> None:
     assert not is_address(text)
     with pytest.raises(ValueError, match="not an address") as caught:
         to_checksum_address(text)
-    assert not text or text not in str(caught.value)
+    assert len(text) < 3 or text not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [None, 1, b"0x" + b"a" * 40, ["0x" + "a" * 40]], ids=repr)

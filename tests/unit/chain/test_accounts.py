@@ -1,6 +1,7 @@
 """Keys against eth_account and eciespy; nothing shows the secret."""
 
 import copy
+import hashlib
 import json
 import pickle
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.chain.accounts import Account, hkdf_sha256, public_key_address
+from provider.keccak import keccak256
 
 PROVIDER_KEY = "fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215"
 USER_KEY = "5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8"
@@ -60,7 +62,7 @@ def test_other_text_is_no_key_and_is_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="not a private key") as caught:
         Account.from_hex(text)
     assert caught.value.__cause__ is None
-    assert not text or text not in str(caught.value)
+    assert len(text) < 3 or text not in str(caught.value)
 
 
 @given(secrets, st.binary(min_size=32, max_size=32))
@@ -109,31 +111,17 @@ def test_secret_is_nowhere_to_be_seen() -> None:
             leak(account)
 
 
-def keystore(**changes: object) -> str:
+def test_account_of_a_keystore() -> None:
     made = EthAccount.encrypt(bytes.fromhex(PROVIDER_KEY), "password", iterations=2)
-    return json.dumps(made | changes)
+    assert Account.from_keystore(json.dumps(made), "password").address == "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
 
 
-def test_keystore_opens_with_its_password() -> None:
-    assert Account.from_keystore(keystore(), "password").address == "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
-
-
-@pytest.mark.parametrize(
-    ("text", "password", "reason"),
-    [
-        (keystore(), "Password", "the password is wrong"),
-        (keystore(), "", "the password is wrong"),
-        ("", "password", "not JSON"),
-        ("[" * 100_000, "password", "not JSON"),
-        ("[]", "password", "not of version 3"),
-        (keystore(version=4), "password", "not of version 3"),
-        (keystore(crypto={}), "password", "malformed"),
-        (keystore(crypto=5), "password", "malformed"),
-        ('{"version":3}', "password", "malformed"),
-    ],
-    ids=["wrong", "empty", "no text", "deep", "list", "bls", "no crypto", "crypto of a wrong type", "bare"],
-)
-def test_keystore_failures_say_what_is_wrong(text: str, password: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason) as caught:
-        Account.from_keystore(text, password)
-    assert caught.value.__cause__ is None
+def test_keystore_of_what_is_no_key_is_refused() -> None:
+    made = EthAccount.encrypt(bytes.fromhex(PROVIDER_KEY), "password", kdf="pbkdf2", iterations=2)
+    derived = hashlib.pbkdf2_hmac(
+        "sha256", b"password", bytes.fromhex(made["crypto"]["kdfparams"]["salt"]), 2, 32
+    )
+    made["crypto"]["ciphertext"] = "00"
+    made["crypto"]["mac"] = keccak256(derived[16:] + b"\x00").hex()
+    with pytest.raises(ValueError, match="not a private key"):
+        Account.from_keystore(json.dumps(made), "password")

@@ -1,0 +1,237 @@
+"""The embedded metadata store: DDOs from the chains' own logs, when no metadata store is configured.
+
+A DID in, an `Asset` out, as `metadata_store.py` does. Reading the logs is in chain_scan.py, the file in
+index_store.py; this puts them together, keeps up with the chains and answers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from provider.assets.chain_scan import ChainScan
+from provider.assets.ddo import Asset
+from provider.assets.index_records import StoredAsset, asset_of, did_key
+from provider.assets.index_store import IndexStore
+from provider.assets.shared_run import SharedRun
+from provider.cache import FactCache
+from provider.chain.accounts import Account
+from provider.chain.networks import Networks
+from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
+
+DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]
+"""Account, data, flags and hash of a document on chain in, the clear document out; raises DecryptError."""
+
+# At most this often does an unknown DID make us ask the nodes, however many such requests come.
+_REFRESH_PAUSE_SECONDS = 0.5
+_FIRST_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+def _unobserved(chain_id: int, block: int) -> None:
+    pass
+
+
+class ChainIndex:
+    """The metadata of all data NFTs that the `networks`' factories made, kept in the SQLite file at `path`.
+
+    Several processes may share the file. One of them keeps up with the chains (`start(poll=True)`), every
+    `poll_seconds`; the others hear from the file what changed, as often. `batch_blocks`: most blocks per query.
+    `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
+    decrypts them. Opened assets live in `cache` until a newer event of theirs is read. An unknown DID makes this
+    process read the newest blocks, for which a caller waits `wait_seconds` at most. `observe(chain_id, block)` is
+    told how far each chain was read.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        *,
+        path: str | Path,
+        open_document: DocumentOpener,
+        cache: FactCache[str, Asset],
+        poll_seconds: float = 15.0,
+        batch_blocks: int = 1000,
+        start_block: int | None = None,
+        max_document_bytes: int = 5 << 20,
+        wait_seconds: float = 3.0,
+        observe: Callable[[int, int], None] = _unobserved,
+    ) -> None:
+        self._networks = networks
+        self._open_document = open_document
+        self._cache = cache
+        self._poll_seconds = poll_seconds
+        self._wait_seconds = wait_seconds
+        self._store = IndexStore(path)
+        self._last_change: int | None = None
+        self._generation = 0  # of cache keys
+        self._task: asyncio.Task[None] | None = None
+        self._scans = {
+            network.chain_id: ChainScan(
+                network,
+                self._store,
+                start_block=network.start_block if start_block is None else start_block,
+                batch_blocks=batch_blocks,
+                max_document_bytes=max_document_bytes,
+                observe=observe,
+            )
+            for network in networks
+            if network.factory is not None
+        }
+        self._runs = {
+            chain_id: SharedRun(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
+            for chain_id, scan in self._scans.items()
+        }
+
+    async def start(self, *, poll: bool) -> None:
+        """Open the file and begin to keep up. `poll`: this process asks the nodes. Raises StoreError."""
+        await self._store.check()
+        await self._take_changes()
+        self._task = asyncio.create_task(self.run() if poll else self._listen())
+
+    async def run(self) -> None:
+        """Keep up with every chain until cancelled. Failures are logged when they begin and end, and retried."""
+        without = [network.chain_id for network in self._networks if network.chain_id not in self._scans]
+        if without:
+            _log.warning("chains without ERC721Factory are not indexed", extra={"facts": {"chains": without}})
+        async with asyncio.TaskGroup() as group:
+            for chain_id in self._scans:
+                group.create_task(self._follow(chain_id))
+
+    async def fetch(self, did: str) -> Asset:
+        """The asset of a DID.
+
+        Raises AssetNotFound (no data NFT with a document that this Provider can open), AssetMalformed (the
+        document is no DDO), and for a DID that is not known yet: ChainUnavailable, ChainError, and
+        MetadataStoreUnavailable while the newest blocks could not be read in time. StoreError.
+        """
+        key = did_key(did)
+        if key is None:
+            raise AssetNotFound(detail="not the form of a DID")
+        return await self._cache.get(self._cache_key(key), lambda: self._load(key))
+
+    def behind(self) -> Mapping[int, int | None]:
+        """By chain: blocks between the newest one seen and the last one read; None before the first answer."""
+        return {chain_id: scan.behind for chain_id, scan in self._scans.items()}
+
+    async def check(self) -> None:
+        """Is the file there and writable? Raises StoreError."""
+        await self._store.check()
+
+    async def close(self) -> None:
+        """End background work and close the file."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        for run in self._runs.values():
+            await run.close()
+        await self._store.close()
+
+    async def _load(self, key: str) -> Asset:
+        stored = await self._store.find(key)
+        if stored is None:
+            stored = await self._find_after_refresh(key)
+        return await self._open(stored)
+
+    async def _find_after_refresh(self, key: str) -> StoredAsset:
+        """Read the newest blocks of all chains, since a DID does not tell its chain, until one has it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._wait_seconds
+        waiting = {asyncio.create_task(run.fresh(self._wait_seconds)) for run in self._runs.values()}
+        failure: ProviderError | None = None
+        complete = True
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=max(0.0, deadline - loop.time()), return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    try:
+                        complete = task.result() and complete
+                    except ProviderError as error:
+                        failure = error
+                stored = await self._store.find(key)
+                if stored is not None:
+                    return stored
+                if not done:
+                    complete = False
+                    break
+        finally:
+            for task in waiting:
+                task.cancel()
+        # "Not found" only when every chain was asked: the asset may be on the one that did not answer.
+        if failure is not None:
+            raise failure
+        if not complete:
+            raise MetadataStoreUnavailable(detail=f"the index is still behind: {dict(self.behind())} blocks by chain")
+        raise AssetNotFound(detail="no document of this DID on any chain")
+
+    async def _open(self, stored: StoredAsset) -> Asset:
+        document = stored.document
+        if document.data is None:
+            raise AssetNotFound(detail=f"the document of {stored.tx_id} is longer than the limit")
+        account = self._networks.get(stored.chain_id).account
+        try:
+            # In a thread: decompressing a document of some megabytes takes tens of milliseconds.
+            clear = await asyncio.to_thread(
+                self._open_document, account, document.data, document.flags, document.document_hash
+            )
+        except DecryptError as error:
+            raise AssetNotFound(detail=f"the document of {stored.tx_id}: {error}") from None
+        return asset_of(stored, clear)
+
+    async def _scan(self, scan: ChainScan, budget_seconds: float | None) -> bool:
+        try:
+            return await scan.run(budget_seconds=budget_seconds)
+        finally:
+            await self._take_changes()
+
+    async def _take_changes(self) -> None:
+        """Forget opened assets that changed, whichever process read the change."""
+        self._last_change, changed = await self._store.changes(self._last_change)
+        if changed is None:
+            # Too many to tell: what was opened so far is not asked for again and leaves the cache by its age.
+            self._generation += 1
+            return
+        for key in changed:
+            self._cache.discard(self._cache_key(key))
+
+    def _cache_key(self, key: str) -> str:
+        return f"{self._generation}:{key}"
+
+    async def _follow(self, chain_id: int) -> None:
+        async def scan() -> None:
+            while not await self._runs[chain_id].join(None):
+                pass
+
+        await self._repeat(scan, what="metadata index", chain=chain_id)
+
+    async def _listen(self) -> None:
+        await self._repeat(self._take_changes, what="metadata index file", chain=None)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], *, what: str, chain: int | None) -> None:
+        failing: str | None = None
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await work()
+            except ProviderError as error:
+                problem = error.code
+                if failing != problem:
+                    _log.warning("%s: %s", what, error, extra={"facts": {"chain": chain, "detail": error.detail}})
+            except Exception as error:
+                problem = type(error).__name__
+                if failing != problem:
+                    _log.exception("%s failed", what, extra={"facts": {"chain": chain}})
+            else:
+                if failing is not None:
+                    _log.info("%s works again", what, extra={"facts": {"chain": chain}})
+                failing, pause = None, _FIRST_RETRY_SECONDS
+                await asyncio.sleep(self._poll_seconds)
+                continue
+            failing = problem
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY_SECONDS)

@@ -1,0 +1,89 @@
+"""The demo as a user starts it: a real server process, exit status, and nothing left behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from provider.demo.readings import session_cpu_seconds
+
+Start = Callable[..., subprocess.Popen[str]]
+
+COMMAND = [sys.executable, "-m", "provider", "demo", "--size", "3MiB"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the demo with its temporary files under `tmp_path`, so that leftovers can be seen."""
+    with contextlib.ExitStack() as stack:
+
+        def popen(*more: str) -> subprocess.Popen[str]:
+            environ = {**os.environ, "TMPDIR": str(tmp_path)}
+            process = subprocess.Popen(
+                [*COMMAND, *more], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            stack.enter_context(process)
+            stack.callback(process.terminate)
+            return process
+
+        yield popen
+
+
+def leftovers(tmp_path: Path, sessions: set[int]) -> list[object]:
+    return [*tmp_path.glob("provider-demo-*"), *(sid for sid in sessions if session_cpu_seconds(sid) is not None)]
+
+
+def test_demo_holds_and_ends_with_status_0(tmp_path: Path, start: Start) -> None:
+    process = start()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "every expectation held" in output
+    assert "FAILED" not in output
+    assert "\x1b" not in output
+    for label in ("stranger", "replay", "forged order"):
+        assert f"{label:<12} ok      400 " in output
+    assert leftovers(tmp_path, set()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_kept_demo_prints_a_good_download_and_a_signal_takes_everything_down(
+    tmp_path: Path, start: Start, number: int
+) -> None:
+    process = start("--keep")
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("curl "):
+            break
+    assert lines[-1].startswith("curl "), "".join(lines)
+    with urllib.request.urlopen(lines[-1].split("'")[1]) as reply:
+        assert reply.read().startswith(b"station,day,")
+    sessions = {os.getsid(child.pid) for child in psutil.Process(process.pid).children(recursive=True)}
+    assert len(sessions) >= 3
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert leftovers(tmp_path, sessions) == []
+
+
+def test_server_that_cannot_start_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from provider.demo.run import run_demo  # noqa: PLC0415  (its imports take a second)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    broken = {"REQUEST_TIMEOUT": "soon"}
+    assert run_demo(size_bytes=1, keep=False, out=sys.stdout, terminal=False, environ=broken) == 1
+    output = capsys.readouterr().out
+    assert "the server ended with status 2" in output
+    assert "REQUEST_TIMEOUT" in output
+    assert leftovers(tmp_path, set()) == []
