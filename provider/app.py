@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tornado.web import Application
@@ -12,7 +13,7 @@ from tornado.web import Application
 from provider import __version__
 from provider.admin.readiness import Readiness
 from provider.assets.catalog import AssetSource, Catalog
-from provider.assets.chain_index import ChainIndex
+from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
 from provider.assets.metadata_store import MetadataStore
 from provider.auth.identify import Identifier
@@ -29,6 +30,7 @@ from provider.chain.networks import (
 )
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError
+from provider.files.document import open_document
 from provider.files.opener import FileListOpener
 from provider.handlers.base import Frame
 from provider.handlers.decrypt import DecryptEndpoint
@@ -60,10 +62,12 @@ class Parts:
     frame: Frame
     networks: Networks
     readiness: Readiness
+    origin: HttpOrigin
     closers: tuple[Callable[[], Awaitable[object]], ...]
 
     async def close(self) -> None:
         """Close every part, the last built first."""
+        self.origin.close()
         for close in reversed(self.closers):
             await close()
 
@@ -76,7 +80,7 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     source = await _asset_source(settings, metrics, networks, index_here)
     catalog = Catalog(source, networks)
     files = FileListOpener(
-        allow_unbound=settings.security.allow_unbound_files, observe=lambda seconds: metrics.decrypt("files", seconds)
+        allow_unbound=settings.security.allow_unbound_files, timed=partial(metrics.decrypting, "files")
     )
     origin = _origin(settings)
     identifier = Identifier(nonces, observe=metrics.nonce)
@@ -95,8 +99,7 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
                 "identifier": identifier,
                 "lookup": lookup,
                 "authorized_decrypters": settings.security.authorized_decrypters,
-                "max_document_bytes": settings.metadata.max_document_bytes,
-                "decrypted": lambda seconds: metrics.decrypt("document", seconds),
+                "open_document": _document_opener(settings, metrics),
             },
         ),
         Route(
@@ -126,7 +129,8 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         frame=frame,
         networks=networks,
         readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
-        closers=(*(network.rpc.close for network in networks), nonces.close, source.close, origin.close),
+        origin=origin,
+        closers=(*(network.rpc.close for network in networks), nonces.close, source.close),
     )
 
 
@@ -239,7 +243,29 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
             max_bytes=metadata.max_document_bytes,
             user_agent=USER_AGENT,
         )
-    raise NotImplementedError
+    index = ChainIndex(
+        networks,
+        path=f"{settings.storage_path}.index",
+        open_document=_document_opener(settings, metrics),
+        cache=cache,
+        poll_seconds=metadata.index_poll_seconds,
+        batch_blocks=metadata.index_batch_blocks,
+        start_block=metadata.index_start_block,
+        max_document_bytes=metadata.max_document_bytes,
+        observe=lambda chain_id, block: metrics.index_block.labels(str(chain_id)).set(block),
+    )
+    await index.start(poll=index_here)
+    return index
+
+
+def _document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
+    max_bytes = settings.metadata.max_document_bytes
+
+    def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
+        with metrics.decrypting("document"):
+            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
+
+    return opener
 
 
 def _any_chain(networks: Networks) -> Callable[[], Awaitable[object]]:

@@ -89,7 +89,7 @@ class BodyTooLarge(RequestError):
 
 
 class BodyNotObject(RequestError):
-    """The JSON body is an array, text, number or null."""
+    """The JSON body is an array, text, number or boolean; null counts as no body."""
 
     code = "body_not_object"
     text = "The request body must be a JSON object."

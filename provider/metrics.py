@@ -5,6 +5,7 @@ transaction). Rooms do not import this module: they take the observers that `app
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -101,9 +102,9 @@ class Metrics:
         self._child(self._streams, endpoint, outcome).inc()
         self._child(self._streamed_bytes, endpoint).inc(body_bytes)
 
-    def decrypt(self, what: str, seconds: float) -> None:
-        """Something was decrypted: `files` or `document`."""
-        self._child(self._decrypt_seconds, what).observe(seconds)
+    def decrypting(self, what: str) -> AbstractContextManager[object]:
+        """Times a block that decrypts `files` or a `document`, whether it succeeds or not."""
+        return self._child(self._decrypt_seconds, what).time()
 
     def error(self, code: str) -> None:
         """A refusal or failure with a code of `errors.py`."""

@@ -37,7 +37,7 @@ async def run(
     life_line: int | None,
 ) -> None:
     """Serve on `listener` until SIGTERM or SIGINT. Raises StartError when a part cannot be built."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -222,7 +222,7 @@ class ChainIndex:
                 problem = error.code
                 if failing != problem:
                     _log.warning("%s: %s", what, error, extra={"facts": {"chain": chain, "detail": error.detail}})
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the top of a background task, which must not end
                 problem = type(error).__name__
                 if failing != problem:
                     _log.exception("%s failed", what, extra={"facts": {"chain": chain}})

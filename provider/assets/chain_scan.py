@@ -1,12 +1,13 @@
 """One chain's logs, read page by page into the index store, from where it stopped to the node's newest block.
 
-Each scan reads the last `finality_blocks` again and replaces what was recorded there. A reorganisation deeper than
-that shows in the hashes of earlier page ends: the scan then goes back to the last one that still holds.
+Reorganisations show in the hash of the last block read, which is asked for together with the logs that follow it:
+when it is not the recorded one, the scan goes back to the newest page end that still holds. Besides, each scan
+reads the last `finality_blocks` again, as a node that lags behind may have left out some of their logs.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from provider.assets.index_records import Page, Scan, Stride, event_records, nft_records, page_calls
 from provider.assets.index_store import IndexStore
@@ -44,7 +45,6 @@ class ChainScan:
         if network.factory is None:
             raise ValueError(f"chain {network.chain_id} has no ERC721Factory")
         self.network = network
-        self.head: int | None = None
         self.last_block: int | None = None
         self._factory = network.factory
         self._store = store
@@ -52,14 +52,14 @@ class ChainScan:
         self._max_document_bytes = max_document_bytes
         self._observe = observe
         self._stride = Stride(batch_blocks)
+        self._known_head = -1
+        self._base: tuple[int, str] | None = None
         self._head_was_lower = False
 
     @property
     def behind(self) -> int | None:
         """Blocks between the newest one seen and the last one read; None before both are known."""
-        if self.head is None or self.last_block is None:
-            return None
-        return max(0, self.head - self.last_block)
+        return None if self.last_block is None else max(0, self._known_head - self.last_block)
 
     async def run(self, *, budget_seconds: float | None = None) -> bool:
         """Read up to the newest block; False when the budget was used up before.
@@ -69,104 +69,103 @@ class ChainScan:
         loop = asyncio.get_running_loop()
         deadline = None if budget_seconds is None else loop.time() + budget_seconds
         next_block = await self._resume()
-        while self.head is not None and next_block <= self.head:
+        while next_block is not None and next_block <= self._known_head:
             if deadline is not None and loop.time() > deadline:
                 return False
             page = await self._read_page(next_block)
             prune_below = page.to_block - self.network.finality_blocks - _SPARE_BLOCKS
-            if await self._store.record(page, prune_below_block=prune_below):
+            if page.is_linked and await self._store.record(page, prune_below_block=prune_below):
                 next_block = page.to_block + 1
-                self._note(page.to_block)
+                self._note(page)
+            elif page.is_linked:
+                # Another process wrote meanwhile.
+                next_block = await self._resume()
             else:
-                # Another process went back behind a reorganisation meanwhile.
+                await self._go_back()
                 next_block = await self._resume()
         return True
 
-    async def _resume(self) -> int:
-        """Ask for the newest block, go back behind a reorganisation, and tell the first block to read."""
+    async def _resume(self) -> int | None:
+        """The first block to read, None when the node is not as far as it was before."""
         scan = await self._begin()
-        depth = self.network.finality_blocks
-        anchor = next((anchor for anchor in scan.anchors if anchor[0] <= scan.last_block - depth), None)
-        head, *blocks = await self._ask([block_number_call(), *([_block_call(anchor[0])] if anchor else [])])
-        self.head = decode_quantity(head)
-        if anchor and _hash_of(blocks[0]) not in (None, anchor[1]):
-            scan = await self._go_back(scan)
-        elif self.head >= scan.last_block:
-            self._head_was_lower = False
-        elif self._head_was_lower:
+        self._known_head = decode_quantity(await self.network.rpc.call("eth_blockNumber"))
+        is_lower = self._known_head < scan.last_block
+        if is_lower and self._head_was_lower:
             # Twice in a row: the chain was cut back. Once may be a node that lags behind the one asked before.
-            self._head_was_lower = False
-            await self._store.rewind(self.network.chain_id, self.head)
+            await self._go_back()
             scan = await self._begin()
-        else:
-            self._head_was_lower = True
+            is_lower = False
+        self._head_was_lower = is_lower
         self.last_block = scan.last_block
-        return max(self._start_block, min(scan.last_block, self.head) - depth + 1)
+        self._base = scan.anchors[0] if scan.anchors else None
+        return None if is_lower else max(self._start_block, scan.last_block - self.network.finality_blocks + 1)
 
     async def _begin(self) -> Scan:
         return await self._store.begin(self.network.chain_id, factory=self._factory, start_block=self._start_block)
 
-    async def _go_back(self, scan: Scan) -> Scan:
+    async def _go_back(self) -> None:
         """Forget everything above the newest page end whose block is still part of the chain."""
+        anchors = (await self._begin()).anchors
         held = self._start_block - 1
-        for start in range(0, len(scan.anchors), _MAX_HASHES_AT_ONCE):
-            anchors = scan.anchors[start : start + _MAX_HASHES_AT_ONCE]
-            blocks = await self._ask([_block_call(number) for number, _ in anchors])
-            found = [
-                number
-                for (number, block_hash), block in zip(anchors, blocks, strict=True)
-                if _hash_of(block) == block_hash
-            ]
+        for start in range(0, len(anchors), _MAX_HASHES_AT_ONCE):
+            some = anchors[start : start + _MAX_HASHES_AT_ONCE]
+            blocks = await self.network.rpc.batch([_block_call(number) for number, _ in some])
+            found = [number for (number, known), block in zip(some, blocks, strict=True) if _hash_of(block) == known]
             if found:
                 held = max(found)
                 break
-        _log.warning(
-            "the chain was reorganised deeply, reading it again",
-            extra={"facts": {"chain": self.network.chain_id, "from_block": held + 1, "last_block": scan.last_block}},
+        _log.info(
+            "the chain was reorganised, reading it again",
+            extra={"facts": {"chain": self.network.chain_id, "from_block": held + 1}},
         )
         await self._store.rewind(self.network.chain_id, held)
-        return await self._begin()
 
     async def _read_page(self, from_block: int) -> Page:
         """The next page, as long as the node allows. Takes notice of the newest block by the way."""
         while True:
-            assert self.head is not None  # noqa: S101 - `_resume` has set it
-            to_block = min(from_block + self._stride.blocks - 1, self.head)
-            calls = [*page_calls(self._factory, from_block, to_block), _block_call(to_block), block_number_call()]
+            to_block = min(from_block + self._stride.blocks - 1, self._known_head)
+            calls = [
+                *page_calls(self._factory, from_block, to_block),
+                _block_call(to_block),
+                # In the same batch as the logs, so that they belong to the same branch.
+                _block_call(self._base[0] if self._base else to_block),
+                block_number_call(),
+            ]
             try:
-                nfts, events, block, head = await self.network.rpc.batch(calls)
+                nfts, events, end, base, head = await self.network.rpc.batch(calls)
             except ChainUnavailable:
                 # A node may also refuse by HTTP status, silence or an endless answer: ask for less next time.
                 self._stride.halve()
                 raise
             if (isinstance(nfts, RpcFault) or isinstance(events, RpcFault)) and to_block > from_block:
-                self._stride.blocks = min(self._stride.blocks, to_block - from_block + 1)
-                self._stride.halve()
+                self._stride.refused(to_block - from_block + 1)
                 continue
-            page = self._page(from_block, to_block, nfts, events, block)
-            self.head = max(to_block, decode_quantity(head))
+            page = self._page(from_block, to_block, (nfts, events, end, base))
+            self._known_head = max(to_block, decode_quantity(head))
             self._stride.grow()
             return page
 
-    def _page(self, from_block: int, to_block: int, nfts: object, events: object, block: object) -> Page:
-        block_hash = _hash_of(block)
-        if block_hash is None:
-            raise ChainError(detail=f"the node does not know its own block {to_block}")
+    def _page(self, from_block: int, to_block: int, answers: tuple[object, object, object, object]) -> Page:
+        nfts, events, end, base = answers
+        end_hash, base_hash = _hash_of(end), _hash_of(base)
+        if end_hash is None or base_hash is None:
+            raise ChainError(detail="blocks that the node had before are missing: it lags behind another one")
         return Page(
             chain_id=self.network.chain_id,
             from_block=from_block,
             to_block=to_block,
-            block_hash=block_hash,
+            block_hash=end_hash,
+            base=self._base,
+            is_linked=self._base is None or self._base[1] == base_hash,
             nfts=nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self._factory),
             events=event_records(parse_logs(events), max_document_bytes=self._max_document_bytes),
         )
 
-    async def _ask(self, calls: Sequence[RpcCall]) -> list[object]:
-        return await self.network.rpc.batch(calls)
-
-    def _note(self, block: int) -> None:
-        self.last_block = block if self.last_block is None else max(self.last_block, block)
-        self._observe(self.network.chain_id, self.last_block)
+    def _note(self, page: Page) -> None:
+        if self._base is None or page.to_block >= self._base[0]:
+            self._base = (page.to_block, page.block_hash)
+            self.last_block = page.to_block
+            self._observe(self.network.chain_id, page.to_block)
 
 
 def _block_call(number: int) -> RpcCall:

@@ -61,19 +61,24 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that one chain's blocks `from_block` to `to_block` hold for the index. `block_hash` is `to_block`'s."""
+    """All that one chain's blocks `from_block` to `to_block` hold for the index. `block_hash` is `to_block`'s.
+
+    `base`: number and hash of the last block recorded before, `is_linked`: the node still has it.
+    """
 
     chain_id: int
     from_block: int
     to_block: int
     block_hash: str
+    base: tuple[int, str] | None
+    is_linked: bool
     nfts: tuple[NftRecord, ...]
     events: tuple[EventRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """How far one chain was read. `anchors`: (block number, hash) of page ends, newest first."""
+    """How far one chain was read. `anchors`: (block number, hash) of page ends, newest first, of one branch."""
 
     last_block: int
     anchors: tuple[tuple[int, str], ...]
@@ -160,12 +165,13 @@ class Stride:
         self._max_blocks = max_blocks
         self.blocks = max_blocks
 
-    def halve(self) -> bool:
-        """False when one block is already all that is asked for."""
-        if self.blocks == 1:
-            return False
-        self.blocks //= 2
-        return True
+    def halve(self) -> None:
+        """There was no answer, which may be due to the length of the range."""
+        self.blocks = max(1, self.blocks // 2)
+
+    def refused(self, blocks: int) -> None:
+        """A range of `blocks` was too long."""
+        self.blocks = max(1, blocks // 2)
 
     def grow(self) -> None:
         """A range was answered."""

@@ -98,7 +98,7 @@ def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -
     """See IndexStore."""
     with transaction(connection):
         last = connection.execute("SELECT last_block FROM index_scans WHERE chain_id = ?", (page.chain_id,)).fetchone()
-        if last is None or page.from_block > last[0] + 1:
+        if last is None or page.from_block > last[0] + 1 or page.base != _newest_anchor(connection, page.chain_id):
             return False
         before = _fingerprints(connection, page.chain_id, page.from_block, page.to_block)
         span = (page.chain_id, page.from_block, page.to_block)
@@ -136,14 +136,19 @@ def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
     nft = connection.execute("SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?", (did_key,)).fetchone()
     if nft is None:
         return None
-    newest = "WHERE chain_id = ? AND data_nft = ? {} ORDER BY block_number DESC, log_index DESC LIMIT 1"
     document = connection.execute(
-        "SELECT tx_id, flags, data, document_hash FROM index_events " + newest.format("AND document_hash IS NOT NULL"),
+        "SELECT tx_id, flags, data, document_hash FROM index_events"
+        " WHERE chain_id = ? AND data_nft = ? AND document_hash IS NOT NULL"
+        " ORDER BY block_number DESC, log_index DESC LIMIT 1",
         nft,
     ).fetchone()
     if document is None:
         return None
-    (state,) = connection.execute("SELECT state FROM index_events " + newest.format(""), nft).fetchone()
+    (state,) = connection.execute(
+        "SELECT state FROM index_events WHERE chain_id = ? AND data_nft = ?"
+        " ORDER BY block_number DESC, log_index DESC LIMIT 1",
+        nft,
+    ).fetchone()
     tx_id, flags, data, document_hash = document
     return StoredAsset(nft[0], nft[1], state, tx_id, SealedDocument(flags, data, document_hash))
 
@@ -159,6 +164,12 @@ def changes(connection: sqlite3.Connection, since: int | None) -> tuple[int, tup
         "SELECT DISTINCT did_key FROM index_changes WHERE number > ? AND number <= ?", (since, newest)
     )
     return newest, tuple(str(row[0]) for row in rows)
+
+
+def _newest_anchor(connection: sqlite3.Connection, chain_id: int) -> tuple[int, str] | None:
+    query = "SELECT block_number, block_hash FROM index_anchors WHERE chain_id = ? ORDER BY block_number DESC LIMIT 1"
+    row = connection.execute(query, (chain_id,)).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def _is_known(connection: sqlite3.Connection, chain_id: int, data_nft: str) -> bool:

@@ -39,7 +39,7 @@ class IndexStore:
         return await self._ask(lambda c: sql.begin(c, chain_id, factory, start_block))
 
     async def record(self, page: Page, *, prune_below_block: int) -> bool:
-        """Replace what is known of the page's blocks; False when the blocks before it are not there (any more).
+        """Replace what is known of the page's blocks; False when its base is not the last block recorded (any more).
 
         Events of NFTs that are not of the factory are left out. Of what is older than `prune_below_block`, only
         the newest document and state of each NFT stay.

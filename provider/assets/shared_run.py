@@ -16,6 +16,7 @@ class SharedRun:
         self._pause_seconds = pause_seconds
         self._running: asyncio.Task[bool] | None = None
         self._began_at: float | None = None
+        self._is_pausing = False
 
     async def join(self, budget_seconds: float | None) -> bool:
         """Outcome of the run under way, else of a new one."""
@@ -23,7 +24,7 @@ class SharedRun:
 
     async def fresh(self, budget_seconds: float | None) -> bool:
         """Outcome of a run that began after this call: one under way may have looked too early."""
-        if self._running is not None:
+        if self._running is not None and not self._is_pausing:
             await asyncio.wait({self._running})
         return await self._outcome(self._running or self._begin(budget_seconds, pause_seconds=self._pause_seconds))
 
@@ -52,6 +53,10 @@ class SharedRun:
     async def _run(self, budget_seconds: float | None, pause_seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         if self._began_at is not None and (early := self._began_at + pause_seconds - loop.time()) > 0:
-            await asyncio.sleep(early)
+            self._is_pausing = True
+            try:
+                await asyncio.sleep(early)
+            finally:
+                self._is_pausing = False
         self._began_at = loop.time()
         return await self._work(budget_seconds)

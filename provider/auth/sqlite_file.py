@@ -90,11 +90,15 @@ def _visible_cause(path: Path) -> str:
         return f"; {parent} is not a directory"
     if path.is_dir():
         return "; the path is a directory"
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    if path.exists() and not _may(path, os.R_OK | os.W_OK):
         return "; the file is not readable and writable for this user"
-    if not os.access(parent, os.W_OK | os.X_OK):
+    if not _may(parent, os.W_OK | os.X_OK):
         return f"; the directory {parent} is not writable for this user"
     return ""
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:

@@ -111,7 +111,7 @@ class SqliteNonceStore:
         self._closed = True
         if self._thread is not None:
             self._jobs.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._ended.wait)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     async def _ask(self, work: _Work, *, writes: bool) -> object:
         if self._closed:

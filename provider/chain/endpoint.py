@@ -4,6 +4,7 @@ Errors and logs name an endpoint by chain id and position, never by URL: URLs of
 """
 
 import asyncio
+import base64
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ class Endpoint:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._headers = {"Content-Type": "application/json", "User-Agent": user_agent}
         if parsed.user is not None:
-            credentials = aiohttp.BasicAuth(parsed.user, parsed.password or "", encoding="utf-8")
-            self._headers["Authorization"] = credentials.encode()
+            credentials = f"{parsed.user}:{parsed.password or ''}".encode()
+            self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
         self._single_calls_until = 0.0
 
     def __repr__(self) -> str:

@@ -43,6 +43,8 @@ def _decrypt(crypto: object, password: bytes) -> bytes:
     if not isinstance(crypto, Mapping) or crypto["cipher"] != "aes-128-ctr":
         raise ValueError("the keystore has no cipher aes-128-ctr")
     ciphertext, mac, iv = (_hex(value) for value in (crypto["ciphertext"], crypto["mac"], crypto["cipherparams"]["iv"]))
+    if len(iv) != 16:
+        raise ValueError("the keystore is malformed")
     derived = _derived_key(crypto["kdf"], crypto["kdfparams"], password)
     if not hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
         raise ValueError("the password is wrong")

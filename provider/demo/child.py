@@ -136,17 +136,21 @@ def wait_until(is_ready: Any, child: Child, *, timeout_seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def stop_signals_as_interrupt() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt inside the block, as SIGINT does."""
+def first_stop_signal_interrupts() -> Iterator[None]:
+    """Inside the block the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones cannot disturb the clean-up."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def announce(ready: Mapping[str, object]) -> None:

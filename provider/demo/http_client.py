@@ -74,7 +74,11 @@ def error_text(body: bytes) -> str:
     if not isinstance(value, dict):
         return str(value)
     error = value.get("error") or value.get("errors") or value
-    return error if isinstance(error, str) else json.dumps(error)
+    if not isinstance(error, dict):
+        return str(error)
+    return "; ".join(
+        f"{name}: {texts if isinstance(texts, str) else ' '.join(map(str, texts))}" for name, texts in error.items()
+    )
 
 
 def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:

@@ -5,20 +5,25 @@ The verdict is the exit status: 0 only if every expectation held.
 
 import hashlib
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import TextIO
 
+from web3.exceptions import Web3Exception
+
 from provider import __version__
 from provider.demo import pattern
-from provider.demo.child import ChildFailed, Children, stop_signals_as_interrupt
+from provider.demo.child import ChildFailed, Children, first_stop_signal_interrupts
 from provider.demo.http_client import Downloaded, ReplyRefused
 from provider.demo.origin import small_csv
 from provider.demo.readings import Readings, scrape, session_cpu_seconds
 from provider.demo.report import Report, duration, size
-from provider.demo.scenes import Cast, Dataset, buy, fetch, fetch_range, publish, refusals
+from provider.demo.scenes import Cast, Dataset, buy, fetch, fetch_range, fetch_warm, publish, refusals
 from provider.demo.stage import (
     READY_SECONDS,
     DemoServer,
@@ -32,6 +37,7 @@ from provider.demo.wallet import TransactionReverted
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 SETTLE_SECONDS = 3.0  # counters are published when a stream ends, which the consumer may notice first
 RANGE_BYTES = 1000
+WARM_DOWNLOADS = 5
 
 
 def run_demo(
@@ -50,7 +56,7 @@ def run_demo(
     report = Report(out, terminal=terminal)
     interrupted = False
     with (
-        stop_signals_as_interrupt(),
+        first_stop_signal_interrupts(),
         tempfile.TemporaryDirectory(prefix="provider-demo-") as folder,
         Children(folder, environ) as children,
     ):
@@ -58,7 +64,7 @@ def run_demo(
             _play(report, children, Path(folder), size_bytes, keep=keep)
         except KeyboardInterrupt:
             interrupted = True
-        except (ChildFailed, ReplyRefused, TransactionReverted, OSError) as error:
+        except (ChildFailed, ReplyRefused, TransactionReverted, Web3Exception, HTTPException, OSError) as error:
             report.error(f"The demo cannot go on: {error}")
     if interrupted:
         report.plain("Interrupted; everything was shut down.")
@@ -71,13 +77,12 @@ def _play(report: Report, children: Children, folder: Path, size_bytes: int, *, 
     report.plain(f"Provider {__version__} demo: a local chain, an origin, one server; large file {size(size_bytes)}")
     cast, server = _set_up(report, children, folder, began)
     before = scrape(server.admin_url)
-    with ThreadPoolExecutor(1) as hasher:
-        large_sum = hasher.submit(pattern.sha256, size_bytes)
-        csv = small_csv()
-        report.heading("Publish and buy")
-        datasets = [publish(cast, "small", "/data.csv", len(csv), hashlib.sha256(csv).hexdigest())]
-        large = publish(cast, "large", f"/pattern/{size_bytes}.bin", size_bytes, "")
-        datasets.append(Dataset(large.label, large.asset, size_bytes, large_sum.result()))
+    large_sum = _in_background(lambda: pattern.sha256(size_bytes))
+    csv = small_csv()
+    report.heading("Publish and buy")
+    small = publish(cast, "small", "/data.csv", len(csv), hashlib.sha256(csv).hexdigest())
+    large = publish(cast, "large", f"/pattern/{size_bytes}.bin", size_bytes, "")
+    datasets = [small, replace(large, sha256=large_sum.result())]
     for position, dataset in enumerate(datasets):
         report.line(dataset.label, f"{dataset.asset.did}, {size(dataset.size_bytes)}")
         datasets[position] = buy(cast, dataset)
@@ -87,6 +92,13 @@ def _play(report: Report, children: Children, folder: Path, size_bytes: int, *, 
     _verdict(report)
     if keep:
         _stay(report, cast, server, datasets)
+
+
+def _in_background(work: Callable[[], str]) -> Future[str]:
+    """Result to come of a daemon thread: unlike an executor's, it does not hold up an interrupted demo."""
+    future: Future[str] = Future()
+    threading.Thread(target=lambda: future.set_result(work()), daemon=True).start()
+    return future
 
 
 def _set_up(report: Report, children: Children, folder: Path, began: float) -> tuple[Cast, DemoServer]:
@@ -107,7 +119,7 @@ def _after_purchase(report: Report, cast: Cast, server: DemoServer, datasets: li
     small, large = datasets
     report.heading("Download")
     cold = fetch(cast, report, small, "small, cold")
-    warm = fetch(cast, report, small, "small, warm")
+    warm_bytes, warm_seconds = fetch_warm(cast, report, small, WARM_DOWNLOADS)
     cpu_before = session_cpu_seconds(server.child.pid)
     bulk = fetch(cast, report, large, "large", show_progress=True)
     cpu_after = session_cpu_seconds(server.child.pid)
@@ -119,11 +131,11 @@ def _after_purchase(report: Report, cast: Cast, server: DemoServer, datasets: li
     refusals(cast, report, small)
 
     # one more small file: the first, accepted use of the URL that was then replayed
-    received = cold.size_bytes + warm.size_bytes + bulk.size_bytes + ranged_bytes + small.size_bytes
+    received = cold.size_bytes + warm_bytes + bulk.size_bytes + ranged_bytes + small.size_bytes
     moved = _settled(server, before, received)
     _show_metrics(report, moved, received)
     cpu = None if cpu_before is None or cpu_after is None else cpu_after - cpu_before
-    _summary(report, cold, warm, bulk, cpu)
+    _summary(report, bulk, cpu, cold_seconds=cold.first_byte_seconds, warm_seconds=warm_seconds)
 
 
 def _settled(server: DemoServer, before: Readings, received_bytes: int) -> Readings:
@@ -154,7 +166,7 @@ def _show_metrics(report: Report, moved: Readings, received_bytes: int) -> None:
         report.line("requests", f"{endpoint} {status}: {count:.0f}")
 
 
-def _summary(report: Report, cold: Downloaded, warm: Downloaded, bulk: Downloaded, cpu: float | None) -> None:
+def _summary(report: Report, bulk: Downloaded, cpu: float | None, *, cold_seconds: float, warm_seconds: float) -> None:
     report.heading("Summary")
     report.line("throughput", f"{bulk.size_bytes / 1e6 / max(bulk.total_seconds, 1e-9):.0f} MB/s, one consumer")
     if cpu is None:
@@ -164,7 +176,7 @@ def _summary(report: Report, cold: Downloaded, warm: Downloaded, bulk: Downloade
         # The kernel counts CPU in ticks of 10 ms: a small file cannot be measured this way.
         note = "" if bulk.size_bytes >= 100_000_000 else " (too small a file to be precise)"
         report.line("server CPU", f"{per_gb:.2f} s/GB{note}")
-    first_bytes = f"{duration(cold.first_byte_seconds)} cold, {duration(warm.first_byte_seconds)} warm"
+    first_bytes = f"{duration(cold_seconds)} cold, {duration(warm_seconds)} warm"
     report.line("first byte", f"{first_bytes}, {duration(bulk.first_byte_seconds)} large")
 
 

@@ -12,6 +12,9 @@ from provider.errors import FileObjectInvalid
 from provider.files.file_object import UrlFile
 from provider.upstream.source import HttpRequest
 
+# User data are a handful of parameters; no origin asks for trees.
+_MAX_DEPTH = 32
+
 # RFC 9110 section 14.2: a Range that is not understood is ignored, so nothing else needs to reach an origin.
 _RANGE = re.compile(r"[A-Za-z]{1,16}=[0-9, \t-]{1,256}", re.ASCII)
 
@@ -57,7 +60,21 @@ def _text(value: object) -> str:
 
 
 def _json(value: object) -> str:
+    # Not orjson: integers of contracts and hashes are larger than its 64 bits.
+    if not _is_shallow(value):
+        raise FileObjectInvalid(detail="user data is nested too deeply")
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        raise FileObjectInvalid(detail="user data cannot be written as JSON") from None
+    except ValueError:
+        raise FileObjectInvalid(detail="user data holds what is no JSON") from None
+
+
+def _is_shallow(value: object) -> bool:
+    """The encoder recurses on the C stack, and libraries raise the limit that would stop it in time."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        containers = [item for item in level if isinstance(item, Mapping | list)]
+        if not containers:
+            return True
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, Mapping) else item)]
+    return False

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import orjson
 from tornado.web import RequestHandler, stream_request_body
 
-from provider.errors import BodyTooLarge, ProviderError
+from provider.errors import BodyTooLarge, MethodNotAllowed, ProviderError
 from provider.handlers.params import request_data
 from provider.handlers.rules import Data
 from provider.metrics import Metrics
@@ -21,6 +21,8 @@ log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+# How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
+LINGER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Endpoint(RequestHandler):
         self._task: asyncio.Task[Any] | None = None
         self._accounted = False
         self._refused = False
+        self._body_began = False
         self._discarded_bytes = 0
         self.error_code: str | None = None
         self.facts: dict[str, object] = {}
@@ -86,6 +89,7 @@ class Endpoint(RequestHandler):
             if self._discarded_bytes > self._frame.max_body_bytes and not self._finished:
                 self.finish()
             return
+        self._body_began = True
         self._body += chunk
         if len(self._body) > self._frame.max_body_bytes:
             self._refuse_body()
@@ -96,7 +100,21 @@ class Endpoint(RequestHandler):
         self._body.clear()
         self.set_header("Connection", "close")
         self.reply_error(BodyTooLarge())
+        if self.request.headers.get("Expect", "").lower() == "100-continue" and not self._body_began:
+            # It waits for leave to send, and Tornado would give it after the refusal.
+            self.finish()
+            return
         self.flush()
+        self._linger(-1)
+
+    def _linger(self, seen_bytes: int) -> None:
+        """Look again and again, until the client has fallen silent."""
+        if self._finished or self.gone:
+            return
+        if self._discarded_bytes == seen_bytes:
+            self.finish()
+        else:
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger, self._discarded_bytes)
 
     @property
     def body(self) -> bytes:
@@ -207,6 +225,10 @@ class Endpoint(RequestHandler):
             if self.error_code:
                 facts["code"] = self.error_code
             log.info("request", extra={"facts": {**facts, **self.facts}})
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """What Tornado itself refuses, before anything of ours runs: a method that HTTP does not know."""
+        self.reply_error(MethodNotAllowed() if status_code == MethodNotAllowed.http_status else ProviderError())
 
     def log_exception(self, *_: object) -> None:
         """Silence Tornado's own report, which holds the query string; `_serve` has logged what there is to say."""

@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from provider.assets.chain_index import DocumentOpener
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.chain.networks import Network, Networks
@@ -16,7 +16,6 @@ from provider.errors import (
     OrderNotFound,
     UnsupportedChain,
 )
-from provider.files.document import open_document
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import CHAIN_ID, DecryptRequest
 from provider.orders.check import parse_tx_id
@@ -52,17 +51,15 @@ class DecryptEndpoint(Endpoint):
         identifier: Identifier,
         lookup: OrderLookup,
         authorized_decrypters: frozenset[str],
-        max_document_bytes: int,
-        decrypted: Callable[[float], None],
+        open_document: DocumentOpener,
     ) -> None:
-        """`authorized_decrypters` are lower-case addresses, empty means everybody; `decrypted` observes seconds."""
+        """`authorized_decrypters` are lower-case addresses, empty means everybody."""
         super().initialize(frame=frame)
         self._networks = networks
         self._identifier = identifier
         self._lookup = lookup
         self._authorized_decrypters = authorized_decrypters
-        self._max_document_bytes = max_document_bytes
-        self._decrypted = decrypted
+        self._open_document = open_document
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.3, in their order."""
@@ -93,15 +90,7 @@ class DecryptEndpoint(Endpoint):
             raise DecryptError("Asset not deployed by the data NFT factory.")
         sealed = _value(document)
         _check_state(_value(state))
-        started_at = asyncio.get_running_loop().time()
-        clear = open_document(
-            network.account,
-            sealed.data,
-            sealed.flags,
-            sealed.document_hash,
-            max_bytes=self._max_document_bytes,
-        )
-        self._decrypted(asyncio.get_running_loop().time() - started_at)
+        clear = self._open_document(network.account, sealed.data, sealed.flags, sealed.document_hash)
         self.reply_text(clear, status=201)
 
     def _network(self, request: DecryptRequest) -> Network:

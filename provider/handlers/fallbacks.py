@@ -1,5 +1,7 @@
 """Answers outside the service routes: unknown path, wrong method, OPTIONS, doubled slashes."""
 
+from typing import Any
+
 from provider.errors import MethodNotAllowed, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
 
@@ -12,6 +14,10 @@ class NotFoundEndpoint(Endpoint):
     async def handle(self) -> None:
         """Always refuse."""
         raise RouteNotFound
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """As `Endpoint.write_error`: there is nothing here for any method."""
+        self.reply_error(RouteNotFound())
 
 
 class MethodNotAllowedEndpoint(Endpoint):
@@ -28,6 +34,11 @@ class MethodNotAllowedEndpoint(Endpoint):
         """Always refuse."""
         self.set_header("Allow", self._allowed)
         raise MethodNotAllowed
+
+    def write_error(self, status_code: int, **more: Any) -> None:
+        """As `Endpoint.write_error`, with the header that a 405 must have (RFC 9110 section 15.5.6)."""
+        self.set_header("Allow", self._allowed)
+        super().write_error(status_code, **more)
 
 
 class OptionsEndpoint(Endpoint):

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
+from provider.upstream.addresses import Address, Resolver, resolve_checked, system_resolver
 from provider.upstream.connection import Connection
-from provider.upstream.resolve import Address, Resolver, resolve_checked, system_resolver
 from provider.upstream.tls_connection import TlsConnection
 from provider.upstream.urls import Target
 

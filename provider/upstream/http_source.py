@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.addresses import Resolver, system_resolver
 from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
 from provider.upstream.request_head import encode_request, is_redirect, redirected
-from provider.upstream.resolve import Resolver, system_resolver
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.source import Framing, Headers, HttpRequest
 from provider.upstream.urls import Target, parse_url
@@ -28,10 +28,13 @@ _READ_BYTES_WITH_COPIES = 128 * 1024
 # RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
+
 class HttpSource:
     """The `Source` of an HTTP answer."""
 
-    __slots__ = ("_body", "_connection", "_head", "_idle_timeout_seconds", "_most_bytes", "_reuse", "_target", "unchanged")
+    __slots__ = (
+        "_body", "_connection", "_head", "_idle_timeout_seconds", "_most_bytes", "_reuse", "_target", "unchanged",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -249,9 +252,7 @@ class HttpOrigin:
         except ConnectionWasStale as exc:
             raise UpstreamUnreachable(detail="origin: closed without an answer") from exc
 
-    async def _exchange(
-        self, connection: Connection, method: str, target: Target, payload: bytes
-    ) -> HttpSource:
+    async def _exchange(self, connection: Connection, method: str, target: Target, payload: bytes) -> HttpSource:
         head, ahead = await exchange(
             connection, method, payload, first_byte_timeout_seconds=self._first_byte_timeout_seconds
         )

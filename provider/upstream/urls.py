@@ -70,6 +70,9 @@ def parse_url(text: str) -> Target:
     scheme = match[1].lower() if match else ""
     if match is None or scheme not in DEFAULT_PORTS:
         raise UnsafeAddress(detail="not an http or https URL")
+    if "\\" in match[2]:
+        # Browsers take it for a slash and so for the end of the host (WHATWG URL section 4.4): whom to believe?
+        raise UnsafeAddress(detail="backslash in the authority")
     userinfo, at, host_port = match[2].rpartition("@")
     host, port = _host_and_port(host_port, DEFAULT_PORTS[scheme])
     return Target(

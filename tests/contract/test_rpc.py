@@ -422,11 +422,11 @@ async def test_connections_are_kept() -> None:
 @pytest.mark.gen_test
 async def test_credentials_of_the_url_become_a_header() -> None:
     node = Node()
-    await node.server.start_server()
-    rpc = Rpc([node.url.replace("http://", "http://us%40er:p%3Ass@")], chain_id=None, user_agent="OceanProvider/3.0.0")
-    await rpc.call("eth_blockNumber")
-    await rpc.close()
-    await node.server.close()
+    async with playing(node):
+        url = node.url.replace("http://", "http://us%40er:p%3Ass@")
+        rpc = Rpc([url], chain_id=None, user_agent="OceanProvider/3.0.0")
+        await rpc.call("eth_blockNumber")
+        await rpc.close()
     (headers,) = node.headers
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"us@er:p:ss"
     assert headers["User-Agent"] == "OceanProvider/3.0.0"

@@ -1,6 +1,7 @@
 """The server as a process, clients over real sockets, a real chain behind it."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,14 @@ import pytest
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.publisher import Publisher
+from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
-from tests.contract.conftest import chain, children  # noqa: F401
+from tests.contract.conftest import chain, children, signed_fee  # noqa: F401
+from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, running_origin
+
+LaunchServer = Callable[..., DemoServer]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -22,17 +27,65 @@ def origin() -> Iterator[Origin]:
 
 
 @pytest.fixture(scope="session")
-def server(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathFactory) -> DemoServer:  # noqa: F811
-    """One server for the tests that need no settings of their own."""
-    started = launch_server(children, chain, Path(tmp_path_factory.mktemp("server")))
+def metadata_store() -> Iterator[MetadataStore]:
+    """Where all servers get their DDOs from; the chain index has tests of its own."""
+    with running_metadata_store() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers keep their files."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def server(
+    children: Children,  # noqa: F811
+    chain: DemoChain,  # noqa: F811
+    metadata_store: MetadataStore,
+    server_folder: Path,
+) -> DemoServer:
+    """One server for the tests that need no settings of their own; it waits shortly for what does not come."""
+    settings = {
+        "AQUARIUS_URL": metadata_store.url,
+        "REQUEST_TIMEOUT": "2",
+        "PROVIDER_RECEIPT_WAIT_SECONDS": "0.6",
+    }
+    started = launch_server(children, chain, server_folder, settings)
     started.wait_ready()
     return started
 
 
+@pytest.fixture
+def launch(
+    children: Children,  # noqa: F811
+    chain: DemoChain,  # noqa: F811
+    metadata_store: MetadataStore,
+    server_folder: Path,
+) -> Iterator[LaunchServer]:
+    """More servers, each with the settings given by keyword; they end with the test."""
+    started: list[DemoServer] = []
+
+    def start(*, wait: bool = True, **settings: str) -> DemoServer:
+        environ = {"AQUARIUS_URL": metadata_store.url, **settings}
+        own = launch_server(children, chain, server_folder, environ, name=f"server-{next(_numbers)}")
+        started.append(own)
+        if wait:
+            own.wait_ready()
+        return own
+
+    yield start
+    for own in started:
+        own.child.stop()
+
+
 @pytest.fixture(scope="session")
-def publisher(chain: DemoChain, server: DemoServer) -> Publisher:  # noqa: F811
-    """Publishes through the server."""
-    return Publisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
+def publisher(chain: DemoChain, server: DemoServer, metadata_store: MetadataStore) -> StoringPublisher:  # noqa: F811
+    """Publishes through the server; what it publishes is in the metadata store."""
+    publishing = StoringPublisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
+    publishing.store = metadata_store
+    return publishing
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +98,12 @@ def consumer(chain: DemoChain, server: DemoServer) -> Consumer:  # noqa: F811
 def stranger(chain: DemoChain, server: DemoServer) -> Consumer:  # noqa: F811
     """Never bought anything."""
     return Consumer(chain.wallet(STRANGER_KEY), server.url)
+
+
+@pytest.fixture(scope="session")
+def bought(publisher: StoringPublisher, consumer: Consumer, origin: Origin) -> tuple[Published, str]:
+    """An asset of one small and one larger file, and the consumer's order for it; read-only for tests."""
+    files = [url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000")]
+    asset = publisher.publish(files)
+    publisher.mint(asset.datatokens[0], consumer.address)
+    return asset, consumer.order(asset)

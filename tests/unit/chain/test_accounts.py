@@ -118,9 +118,7 @@ def test_account_of_a_keystore() -> None:
 
 def test_keystore_of_what_is_no_key_is_refused() -> None:
     made = EthAccount.encrypt(bytes.fromhex(PROVIDER_KEY), "password", kdf="pbkdf2", iterations=2)
-    derived = hashlib.pbkdf2_hmac(
-        "sha256", b"password", bytes.fromhex(made["crypto"]["kdfparams"]["salt"]), 2, 32
-    )
+    derived = hashlib.pbkdf2_hmac("sha256", b"password", bytes.fromhex(made["crypto"]["kdfparams"]["salt"]), 2, 32)
     made["crypto"]["ciphertext"] = "00"
     made["crypto"]["mac"] = keccak256(derived[16:] + b"\x00").hex()
     with pytest.raises(ValueError, match="not a private key"):

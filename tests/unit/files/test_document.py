@@ -63,7 +63,9 @@ def test_the_two_lowest_flags_decide(flags: int, data: bytes) -> None:
         lzma.compress(DOCUMENT, check=lzma.CHECK_NONE),
         lzma.compress(DOCUMENT, check=lzma.CHECK_SHA256),
         # A legacy header that tells the length and has no end marker (written by the LZMA SDK).
-        lzma.compress(DOCUMENT, format=lzma.FORMAT_ALONE)[:5] + b"\x07" + bytes(7)
+        lzma.compress(DOCUMENT, format=lzma.FORMAT_ALONE)[:5]
+        + b"\x07"
+        + bytes(7)
         + lzma.compress(DOCUMENT, format=lzma.FORMAT_ALONE)[13:],
     ],
     ids=["lzma", "xz -9e", "no check", "sha256 check", "lzma with length"],

@@ -1,0 +1,19 @@
+"""What may end a run without being a defect of the benchmarks."""
+
+from http.client import HTTPException
+
+from web3.exceptions import Web3Exception
+
+from benchmarks.load import LoadFailed
+from provider.demo.child import ChildFailed
+from provider.demo.http_client import ReplyRefused
+from provider.demo.wallet import TransactionReverted
+
+
+class PartFailed(Exception):
+    """A part of the stage did not start; the message holds what it said."""
+
+
+def expected() -> tuple[type[Exception], ...]:
+    """Exceptions that are told in one line."""
+    return (PartFailed, LoadFailed, ChildFailed, ReplyRefused, TransactionReverted, Web3Exception, HTTPException, OSError)

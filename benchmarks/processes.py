@@ -1,0 +1,89 @@
+"""Processes seen through Linux' /proc: who belongs to whom, CPU time with the kernel's part, memory, cores."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# proc(5), clear_refs: writing this sets the peak resident size back to the present one.
+RESET_PEAK = "5"
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants; empty when it has ended."""
+    found = [pid] if (PROC / str(pid)).exists() else []
+    for task in _tasks(pid):
+        with contextlib.suppress(OSError):
+            for child in (PROC / str(pid) / "task" / task / "children").read_text().split():
+                found += tree(int(child))
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time of all threads that are alive, user and kernel; only differences mean something.
+
+    From the scheduler's own count in nanoseconds; where the kernel has none, from ticks of 10 ms.
+    """
+    return sum(_scheduled_seconds(pid) for pid in pids)
+
+
+def peak_rss_bytes(pids: Iterable[int]) -> int:
+    """Sum of the peak resident sizes since `reset_peak_rss`. Pages that processes share are counted for each."""
+    return sum(_status_bytes(pid, "VmHWM") for pid in pids)
+
+
+def reset_peak_rss(pids: Iterable[int]) -> None:
+    """Start a new peak, where the kernel lets us."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            (PROC / str(pid) / "clear_refs").write_text(RESET_PEAK)
+
+
+def pin(pids: Iterable[int], core: int | None) -> None:
+    """Keep every thread of the processes on one core; None leaves them where they are."""
+    if core is None:
+        return
+    for pid in pids:
+        for task in _tasks(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), {core})
+
+
+def two_cores() -> tuple[int | None, int | None]:
+    """Core for what is measured and core for everything else; None twice when there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[-1], cores[0]) if len(cores) > 1 else (None, None)
+
+
+def _tasks(pid: int) -> list[str]:
+    try:
+        return os.listdir(PROC / str(pid) / "task")
+    except OSError:
+        return []
+
+
+def _scheduled_seconds(pid: int) -> float:
+    nanoseconds = 0
+    for task in _tasks(pid):
+        with contextlib.suppress(OSError, IndexError):
+            nanoseconds += int((PROC / str(pid) / "task" / task / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9 if nanoseconds else _ticked_seconds(pid)
+
+
+def _ticked_seconds(pid: int) -> float:
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # utime and stime, 14th and 15th of proc(5), are here counted from the field after the command's name
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0

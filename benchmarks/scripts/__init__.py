@@ -1,0 +1,27 @@
+"""One module per question. Each has `QUESTION`, one line, and `run(options) -> Result`."""
+
+import importlib
+import pkgutil
+from typing import Protocol, cast
+
+from benchmarks.options import Options
+from benchmarks.result import Result
+
+
+class Script(Protocol):
+    """What a module of this folder offers."""
+
+    QUESTION: str
+
+    def run(self, options: Options) -> Result:
+        """Measure, and return what was measured."""
+
+
+def names() -> list[str]:
+    """Names of all scripts, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Script:
+    """The script of that name."""
+    return cast(Script, importlib.import_module(f"{__name__}.{name}"))

@@ -1,0 +1,117 @@
+"""A signed request counts once: over workers, and over `kill -9`."""
+
+import http.client
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from provider.demo.child import Children
+from provider.demo.consumer import Consumer
+from provider.demo.http_client import request
+from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.stage import DemoChain, DemoServer, launch_server
+from tests.support.origin import CSV, Origin
+
+IDENTICAL_REQUESTS = 200
+
+
+@pytest.fixture
+def launch(children: Children, chain: DemoChain, tmp_path: Path) -> Callable[..., DemoServer]:
+    """Start a server of this test's own; several starts share one storage."""
+
+    def start(name: str, **environ: str) -> DemoServer:
+        started = launch_server(
+            children, chain, tmp_path, {"STORAGE_PATH": str(tmp_path / "nonces.db"), **environ}, name=name
+        )
+        started.wait_ready()
+        return started
+
+    return start
+
+
+def buy(
+    chain: DemoChain, server: DemoServer, origin: Origin, keys: list[str]
+) -> tuple[Published, list[tuple[Consumer, str]]]:
+    """A small file published through `server`, and each key's consumer with an order of it."""
+    publisher = Publisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
+    asset = publisher.publish([url_file(f"{origin.url}/data.csv")])
+    buyers = []
+    for key in keys:
+        consumer = Consumer(chain.wallet(key), server.url)
+        publisher.mint(asset.datatokens[0], consumer.address)
+        buyers.append((consumer, consumer.order(asset)))
+    return asset, buyers
+
+
+def test_of_identical_requests_over_two_workers_exactly_one_is_served(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin
+) -> None:
+    server = launch("two-workers", PROVIDER_WORKERS="2")
+    asset, [(consumer, order_tx)] = buy(chain, server, origin, SPARE_KEYS[:1])
+    url = consumer.download_url(asset, order_tx)
+    host = urlsplit(url)
+    connections = [http.client.HTTPConnection(str(host.hostname), host.port or 0) for _ in range(IDENTICAL_REQUESTS)]
+    for connection in connections:
+        connection.connect()
+    together = threading.Barrier(IDENTICAL_REQUESTS)
+
+    def ask(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
+        together.wait()
+        connection.request("GET", f"{host.path}?{host.query}")
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+
+    with ThreadPoolExecutor(IDENTICAL_REQUESTS) as pool:
+        answers = list(pool.map(ask, connections))
+    for connection in connections:
+        connection.close()
+    served = [body for status, body in answers if status == 200]
+    assert served == [CSV]
+    assert {status for status, _ in answers} == {200, 400}
+    assert all(b"Invalid signature expected nonce" in body for status, body in answers if status == 400)
+
+
+def test_no_nonce_accepted_before_kill_9_is_accepted_after_the_restart(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin
+) -> None:
+    first = launch("killed")
+    asset, buyers = buy(chain, first, origin, SPARE_KEYS[1:5])
+    accepted: list[str] = []
+    enough = threading.Event()
+
+    def download_until_killed(buyer: tuple[Consumer, str]) -> None:
+        consumer, order_tx = buyer
+        nonce = 1
+        while True:
+            url = consumer.download_url(asset, order_tx, nonce=str(nonce))
+            try:
+                reply = request("GET", url)
+            except (OSError, http.client.HTTPException):
+                return
+            assert reply.status == 200
+            accepted.append(url.removeprefix(first.url))
+            nonce += 1
+            if len(accepted) >= 100:
+                enough.set()
+
+    threads = [threading.Thread(target=download_until_killed, args=(buyer,)) for buyer in buyers]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(30)
+    os.kill(first.child.pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join(30)
+
+    second = launch("restarted")
+    statuses = {request("GET", second.url + path).status for path in accepted}
+    assert statuses == {400}
+    consumer, order_tx = buyers[0]
+    fresh = request("GET", consumer.download_url(asset, order_tx, nonce=str(10**9)).replace(first.url, second.url))
+    assert fresh.status == 200

@@ -1,0 +1,98 @@
+"""Who may consume: state, metadata, credentials of asset and service, with the documented texts."""
+
+from dataclasses import replace
+
+import pytest
+
+from provider.assets.access import check_access, check_state
+from provider.assets.compute_options import ComputeOptions
+from provider.assets.credentials import EVERYBODY, parse_credentials
+from provider.assets.ddo import Asset, Service
+from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
+
+ME = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
+NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
+SERVICE = Service(
+    index=0,
+    id="s",
+    type="access",
+    files="",
+    datatoken=NFT,
+    endpoint="",
+    timeout_seconds=0,
+    credentials=EVERYBODY,
+    compute=ComputeOptions(present=False),
+)
+ASSET = Asset(
+    did="did:op:x",
+    version="4.1.0",
+    chain_id=1,
+    data_nft=NFT,
+    nft_address=NFT,
+    nft_state=0,
+    nft_owner=None,
+    metadata_type="dataset",
+    container=None,
+    services=(SERVICE,),
+    credentials=EVERYBODY,
+)
+DENY_ME = parse_credentials({"deny": [{"type": "address", "values": [ME]}]})
+ALLOW_OTHER = parse_credentials({"allow": [{"type": "address", "values": [NFT]}]})
+
+
+def text(name: str) -> str:
+    return f"Error: Access to asset did:op:x was denied with code: ConsumableCodes.{name}."
+
+
+@pytest.mark.parametrize("state", [0, 5])
+def test_active_and_unlisted_assets_are_consumable(state: int) -> None:
+    check_state(state)
+    check_access(replace(ASSET, nft_state=state), SERVICE, ME)
+    check_access(replace(ASSET, nft_state=state), None, ME.lower())
+
+
+@pytest.mark.parametrize("state", [1, 2, 3, 4, 6, 255, -1])
+def test_other_states_are_not_consumable(state: int) -> None:
+    with pytest.raises(AssetNotConsumable, match=r"^Asset is not consumable\.$"):
+        check_state(state)
+    with pytest.raises(AccessDenied) as caught:
+        check_access(replace(ASSET, nft_state=state), SERVICE, ME)
+    assert str(caught.value) == text("ASSET_DISABLED")
+
+
+@pytest.mark.parametrize("changes", [{"nft_state": None}, {"metadata_type": None}, {"version": "deprecated"}], ids=str)
+def test_asset_without_state_or_metadata_is_disabled(changes: dict[str, object]) -> None:
+    with pytest.raises(AccessDenied) as caught:
+        check_access(replace(ASSET, **changes), SERVICE, ME)  # type: ignore[arg-type]
+    assert str(caught.value) == text("ASSET_DISABLED")
+
+
+def test_asset_without_nft_is_malformed() -> None:
+    with pytest.raises(AssetMalformed, match=r"^Asset malformed or disabled\.$"):
+        check_access(replace(ASSET, nft_address=None), SERVICE, ME)
+
+
+@pytest.mark.parametrize("on_service", [False, True], ids=["asset", "service"])
+@pytest.mark.parametrize(
+    ("credentials", "name"),
+    [
+        (DENY_ME, "CREDENTIAL_IN_DENY_LIST"),
+        (ALLOW_OTHER, "CREDENTIAL_NOT_IN_ALLOW_LIST"),
+        (parse_credentials("broken"), "CREDENTIAL_NOT_IN_ALLOW_LIST"),
+    ],
+    ids=["denied", "not allowed", "malformed"],
+)
+def test_credentials_of_asset_and_service_both_count(credentials: object, name: str, on_service: bool) -> None:
+    asset, service = ASSET, SERVICE
+    if on_service:
+        service = replace(SERVICE, credentials=credentials)  # type: ignore[arg-type]
+    else:
+        asset = replace(ASSET, credentials=credentials)  # type: ignore[arg-type]
+    with pytest.raises(AccessDenied) as caught:
+        check_access(asset, service, ME)
+    assert str(caught.value) == text(name)
+
+
+def test_credentials_of_another_service_do_not_count() -> None:
+    asset = replace(ASSET, services=(SERVICE, replace(SERVICE, id="t", credentials=DENY_ME)))
+    check_access(asset, SERVICE, ME)

@@ -1,0 +1,95 @@
+"""The rules of the tree that no type checker holds: who imports whom, who reads the environment, broad excepts."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROVIDER = Path(__file__).parents[2] / "provider"
+FILES = sorted(PROVIDER.rglob("*.py"))
+
+# Room → rooms it may import. Data flows down this list; a room never imports what stands below it.
+FOUNDATION = {"__version__", "errors", "keccak", "start_error"}
+ALLOWED: dict[str, set[str]] = {
+    "__version__": set(),
+    "errors": set(),
+    "keccak": set(),
+    "start_error": set(),
+    "logs": set(),
+    "settings": FOUNDATION,
+    "metrics": FOUNDATION,
+    "cache": FOUNDATION,
+    "sqlite": FOUNDATION,
+    "chain": FOUNDATION,
+    "auth": FOUNDATION | {"sqlite"},
+    "assets": FOUNDATION | {"sqlite", "cache", "chain"},
+    "upstream": FOUNDATION | {"chain"},
+    "orders": FOUNDATION | {"cache", "chain", "assets"},
+    "files": FOUNDATION | {"chain", "assets", "upstream"},
+    "streaming": FOUNDATION | {"upstream"},
+    "handlers": FOUNDATION | {"auth", "assets", "chain", "files", "metrics", "orders", "streaming", "upstream"},
+    "admin": FOUNDATION,
+}
+TOP = {"app", "worker", "server", "check", "__main__"}
+# Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
+DEMO_MAY_IMPORT = {"__version__"}
+BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py"}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PROVIDER).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "provider":
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("provider."))
+
+
+def identify(path: Path) -> str:
+    return path.relative_to(PROVIDER).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+def test_imports_go_down_only(path: Path) -> None:
+    room = room_of(path)
+    rooms = set(imported_rooms(path)) - {room}
+    if room == "demo":
+        assert rooms <= DEMO_MAY_IMPORT
+    elif room not in TOP and room != "__init__":
+        assert rooms <= ALLOWED[room], f"{identify(path)} reaches up or sideways"
+    elif room != "__main__":
+        assert "demo" not in rooms
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+def test_nobody_reads_the_environment_outside_settings(path: Path) -> None:
+    if room_of(path) in {"settings", "demo"}:
+        # The demo starts processes and gives them an environment of its own making.
+        return
+    names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert not names & {"environ", "getenv", "environb"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+def test_broad_excepts_stand_in_their_two_places(path: Path) -> None:
+    broad = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
+    ]
+    assert not broad or identify(path) in BROAD_EXCEPTS
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+def test_tornado_web_is_imported_by_handlers_only(path: Path) -> None:
+    allowed = {"handlers", "admin", "demo", "app", "worker"}
+    source = path.read_text()
+    if "tornado.web" in source and "import" in source:
+        modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+        assert "tornado.web" not in modules or room_of(path) in allowed or identify(path) == "streaming/tornado_sink.py"

@@ -1,0 +1,100 @@
+"""The pool of idle connections is bounded in number, idle time and age."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from provider.upstream.connections import IdlePool
+
+A, B = ("http", "a.example", 80), ("https", "b.example", 443)
+
+
+class FakeConnection:
+    def __init__(self, *, quiet: bool = True, age_seconds: float = 0) -> None:
+        self.quiet, self.closed, self.opened_at = quiet, False, time.monotonic() - age_seconds
+        self.closing = asyncio.Event()
+
+    def is_quiet(self) -> bool:
+        return self.quiet
+
+    def close(self) -> None:
+        self.closed = True
+        self.closing.set()
+
+
+@pytest.fixture
+def pool_of() -> Callable[..., IdlePool]:
+    def make(**limits: float) -> IdlePool:
+        return IdlePool(**({"max_idle": 4, "max_idle_per_origin": 3, "idle_seconds": 30, "age_seconds": 300} | limits))
+
+    return make
+
+
+@pytest.mark.gen_test
+async def test_the_last_one_used_is_taken_first(pool_of) -> None:
+    pool, one, two = pool_of(), FakeConnection(), FakeConnection()
+    pool.put(A, one)
+    pool.put(A, two)
+    assert pool.take(A) is two
+    assert pool.take(A) is one
+    assert pool.take(A) is None
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_origins_do_not_share(pool_of) -> None:
+    pool, one = pool_of(), FakeConnection()
+    pool.put(A, one)
+    assert pool.take(B) is None
+    assert pool.take(("http", "a.example", 81)) is None
+    assert pool.take(("https", "a.example", 80)) is None
+    assert pool.take(A) is one
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_a_dead_or_talking_connection_is_closed_not_given(pool_of) -> None:
+    pool, dead, alive = pool_of(), FakeConnection(quiet=False), FakeConnection()
+    pool.put(A, alive)
+    pool.put(A, dead)
+    assert pool.take(A) is alive
+    assert dead.closed
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_the_oldest_goes_when_there_is_no_room(pool_of) -> None:
+    pool = pool_of()
+    of_a = [FakeConnection() for _ in range(4)]
+    for connection in of_a:
+        pool.put(A, connection)
+    assert [connection.closed for connection in of_a] == [True, False, False, False]
+    of_b = [FakeConnection() for _ in range(2)]
+    for connection in of_b:
+        pool.put(B, connection)
+    assert len(pool) == 4
+    assert of_a[1].closed
+    pool.close()
+    assert all(connection.closed for connection in of_a + of_b)
+    assert len(pool) == 0
+
+
+@pytest.mark.gen_test
+async def test_a_connection_is_not_kept_beyond_its_age(pool_of) -> None:
+    pool, old = pool_of(), FakeConnection(age_seconds=301)
+    pool.put(A, old)
+    assert old.closed
+    assert pool.take(A) is None
+
+
+@pytest.mark.gen_test
+async def test_idle_connections_are_closed_after_their_time(pool_of) -> None:
+    pool, one, two = pool_of(idle_seconds=0.02), FakeConnection(), FakeConnection()
+    pool.put(A, one)
+    pool.put(B, two)
+    async with asyncio.timeout(5):
+        await one.closing.wait()
+        await two.closing.wait()
+    assert len(pool) == 0
