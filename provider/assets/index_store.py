@@ -19,6 +19,11 @@ from provider.errors import StoreError
 Result = TypeVar("Result")
 
 
+def index_path(storage_path: str | Path) -> Path:
+    """Where the index stands: beside the nonce store's file."""
+    return Path(f"{storage_path}.index")
+
+
 class IndexStore:
     """The index file at `path`, created when absent; its directory must exist.
 

@@ -20,6 +20,8 @@ from provider.metrics import Metrics
 log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Never sent: how logs and metrics tell a client that left before its answer began (the code nginx uses).
+CLIENT_LEFT = 499
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0
@@ -140,7 +142,6 @@ class Endpoint(RequestHandler):
         except asyncio.CancelledError:
             if not self.gone:
                 raise
-            self.error_code = "consumer_gone"
         except Exception as exc:
             log.exception("unforeseen failure", extra={"facts": {"request_id": self.request_id}}, exc_info=exc)
             self._refuse(ProviderError())
@@ -192,7 +193,13 @@ class Endpoint(RequestHandler):
         """The consumer left: stop working for it."""
         super().on_connection_close()
         self.gone = True
+        if not self._headers_written:
+            self.set_status(CLIENT_LEFT, "Client Closed Request")
+            self.error_code = "consumer_gone"
         self.consumer_gone()
+
+    def compute_etag(self) -> None:
+        """No tag: these answers are made for one request, and hashing each would cost more than it saves."""
 
     def consumer_gone(self) -> None:
         """Stop what `handle` is waiting for; a streaming endpoint ends its stream instead."""

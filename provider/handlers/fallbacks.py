@@ -15,7 +15,7 @@ class NotFoundEndpoint(Endpoint):
         """Always refuse."""
         raise RouteNotFound
 
-    def write_error(self, status_code: int, **_: Any) -> None:
+    def write_error(self, *_: int, **__: Any) -> None:
         """As `Endpoint.write_error`: there is nothing here for any method."""
         self.reply_error(RouteNotFound())
 

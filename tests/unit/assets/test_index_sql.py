@@ -36,7 +36,7 @@ def record(
     first: int,
     last: int,
     *records: NftRecord | EventRecord,
-    base: tuple[int, str] | None | str = "newest",
+    base: tuple[int, str] | str | None = "newest",
     prune_below: int = 0,
     chain_id: int = CHAIN,
 ) -> bool:

@@ -15,7 +15,7 @@ class FakeConnection:
 
     is_tls = False
 
-    def __init__(self, *pieces: bytes | None | OSError) -> None:
+    def __init__(self, *pieces: bytes | OSError | None) -> None:
         self.pieces = list(pieces)
 
     def recv_now(self, buffer: memoryview) -> int | None:

@@ -1,0 +1,46 @@
+"""Words for where a service is and why it does not answer, without anything secret of its URL."""
+
+import ssl
+from urllib.parse import urlsplit
+
+import aiohttp
+
+_REASONS = {
+    "ClientConnectorDNSError": "its name cannot be resolved",
+    "ClientConnectorCertificateError": "its TLS certificate is not trusted",
+    "ClientConnectorSSLError": "TLS failed",
+    "ClientConnectorError": "no connection",
+    "ServerDisconnectedError": "it closed the connection",
+    "ClientOSError": "the connection was lost",
+    "ConnectionResetError": "the connection was lost",
+}
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL. The rest may hold passwords and API keys."""
+    parts = urlsplit(url)
+    host = parts.hostname or "?"
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def reason_of(name: str) -> str:
+    """Words for the name of an aiohttp exception; other text as it is."""
+    return _REASONS.get(name, name)
+
+
+async def get(session: aiohttp.ClientSession, url: str, *, timeout_seconds: float) -> tuple[int, str]:
+    """Status and content type of a GET, redirects not followed. Raises Unreachable."""
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    try:
+        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
+            return response.status, response.content_type
+    except TimeoutError:
+        raise Unreachable(f"no answer within {timeout_seconds:g} s") from None
+    except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+        # Their texts name the URL.
+        raise Unreachable(reason_of(type(error).__name__)) from None
+
+
+class Unreachable(Exception):
+    """The service gave no answer; the text says why and holds no secret."""

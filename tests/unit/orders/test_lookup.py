@@ -1,0 +1,393 @@
+"""OrderLookup over a chain that counts its round trips: what is asked, when, and what is kept."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+from eth_abi import encode
+
+from provider.cache import FactCache
+from provider.chain import contracts, events
+from provider.chain.accounts import Account
+from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.networks import Network
+from provider.chain.rpc import Rpc
+from provider.errors import ChainError, ChainUnavailable
+from provider.orders import lookup as lookup_module
+from provider.orders.lookup import MAX_CACHED_RECEIPT_BYTES, OrderLookup
+
+NFT, FACTORY = "0x" + "A1" * 20, "0x" + "F6" * 20
+TX, STARTED_TX = "0x" + "ab" * 32, "0x" + "cd" * 32
+DATATOKEN = "0xd2D2d2d2d2d2d2d2d2D2d2d2D2d2D2d2d2d2d2D2"
+FINALITY = 10
+HEAD = 1000
+
+
+def word(value: int | str) -> str:
+    return f"{value:064x}" if isinstance(value, int) else value[2:].lower().rjust(64, "0")
+
+
+def raw_log(topics: list[str], data: bytes) -> dict[str, object]:
+    return {
+        "address": DATATOKEN,
+        "topics": topics,
+        "data": "0x" + data.hex(),
+        "blockNumber": "0x1",
+        "transactionHash": TX,
+        "logIndex": "0x0",
+    }
+
+
+def raw_receipt(tx_id: str = TX, *, block: int = 1, logs: Sequence[object] = ()) -> dict[str, object]:
+    return {"transactionHash": tx_id, "blockNumber": hex(block), "status": "0x1", "logs": list(logs)}
+
+
+def reused_log(order_tx_id: str = STARTED_TX) -> dict[str, object]:
+    values = [bytes.fromhex(order_tx_id[2:]), DATATOKEN, 1, 1]
+    return raw_log([events.ORDER_REUSED], encode(["bytes32", "address", "uint256", "uint256"], values))
+
+
+class ChainRpc(Rpc):
+    """The client with its HTTP replaced by a dictionary; batching and all else is the real thing."""
+
+    def __init__(self) -> None:
+        super().__init__(["http://127.0.0.1:1"], chain_id=8996, user_agent="test")
+        self.batches: list[list[str]] = []
+        self.receipts: dict[str, object] = {TX: raw_receipt()}
+        self.state: object = "0x" + word(128) + word(160) + word(5) + word(1)
+        self.deployed: object = "0x" + word(1)
+        self.listed: object = "0x" + word(NFT)
+        self.failure: Exception | None = None
+        self.before_answer: Callable[[], None] = lambda: None
+
+    async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
+        self.batches.append([self._name(call) for call in calls])
+        await asyncio.sleep(0)
+        self.before_answer()
+        if self.failure is not None:
+            raise self.failure
+        return [self._answer(call) for call in calls]
+
+    def _name(self, call: RpcCall) -> str:
+        if call.method != "eth_call":
+            return call.method
+        transaction = call.params[0]
+        assert isinstance(transaction, dict)
+        selectors = {selector: signature for signature, selector in contracts.SELECTORS.items()}
+        return selectors[transaction["data"][:10]]
+
+    def _answer(self, call: RpcCall) -> object:
+        answers = {
+            "eth_blockNumber": hex(HEAD),
+            "getMetaData()": self.state,
+            "isDeployed(address)": self.deployed,
+            "erc721List(address)": self.listed,
+        }
+        name = self._name(call)
+        return self.receipts.get(str(call.params[0])) if name == "eth_getTransactionReceipt" else answers[name]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Stage:
+    """A lookup with its caches, clock and chain."""
+
+    def __init__(self, *, factory: str | None = FACTORY, wait_seconds: float = 0.05) -> None:
+        self.clock = Clock()
+        self.rpc = ChainRpc()
+        self.network = Network(
+            chain_id=8996,
+            name="Ganache",
+            rpc=self.rpc,
+            factory=factory,
+            fee_token=DATATOKEN,
+            account=Account.from_hex("01" * 32),
+            finality_blocks=FINALITY,
+        )
+        self.receipts: FactCache = self._cache(3600)
+        self.lookup = OrderLookup(
+            states=self._cache(30),
+            datatokens=self._cache(3600),
+            receipts=self.receipts,
+            factory_nfts=self._cache(3600),
+            unsettled_ttl_seconds=10,
+            receipt_wait_seconds=wait_seconds,
+        )
+
+    def _cache(self, ttl_seconds: float) -> FactCache:
+        return FactCache(name="x", max_entries=100, ttl_seconds=ttl_seconds, clock=self.clock)
+
+    async def facts(self, tx_id: str = TX, *, wait: bool = True) -> tuple[int, lookup_module.OrderFacts]:
+        return await self.lookup.facts(self.network, data_nft=NFT, datatoken=DATATOKEN, tx_id=tx_id, wait=wait)
+
+    @property
+    def batches(self) -> list[list[str]]:
+        return self.rpc.batches
+
+
+COLD = ["getMetaData()", "isDeployed(address)", "eth_getTransactionReceipt", "eth_blockNumber"]
+
+
+@pytest.fixture(autouse=True)
+def _poll_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup_module, "_FIRST_POLL_SECONDS", 0.001)
+
+
+@pytest.mark.gen_test
+async def test_a_cold_lookup_is_one_batch_and_a_warm_one_none() -> None:
+    stage = Stage()
+    state, facts = await stage.facts()
+    assert state == 5
+    assert facts.datatoken_deployed is True
+    assert facts.receipt is not None
+    assert facts.receipt.tx_id == TX
+    assert facts.started_receipt is None
+    assert stage.batches == [COLD]
+    assert await stage.facts() == (state, facts)
+    assert stage.batches == [COLD]
+
+
+@pytest.mark.gen_test
+async def test_a_reused_order_costs_one_more_batch() -> None:
+    stage = Stage()
+    stage.rpc.receipts = {TX: raw_receipt(logs=[reused_log()]), STARTED_TX: raw_receipt(STARTED_TX)}
+    _, facts = await stage.facts()
+    assert facts.started_receipt is not None
+    assert facts.started_receipt.tx_id == STARTED_TX
+    assert stage.batches == [COLD, ["eth_getTransactionReceipt", "eth_blockNumber"]]
+    assert (await stage.facts())[1] == facts
+    assert len(stage.batches) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_reuse_of_an_unknown_order_is_not_waited_for() -> None:
+    stage = Stage(wait_seconds=60)
+    stage.rpc.receipts = {TX: raw_receipt(logs=[reused_log()])}
+    _, facts = await stage.facts()
+    assert facts.receipt is not None
+    assert facts.started_receipt is None
+    assert len(stage.batches) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_warm_lookup_never_yields_to_the_loop() -> None:
+    stage = Stage()
+    stage.rpc.receipts = {TX: raw_receipt(logs=[reused_log()]), STARTED_TX: raw_receipt(STARTED_TX)}
+    await stage.facts()
+    coroutine = stage.facts()
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    assert done.value.value[0] == 5
+
+
+@pytest.mark.gen_test
+async def test_only_what_expired_is_asked_again() -> None:
+    stage = Stage()
+    await stage.facts()
+    stage.clock.now = 31
+    await stage.facts()
+    assert stage.batches == [COLD, ["getMetaData()"]]
+
+
+@pytest.mark.gen_test
+async def test_concurrent_lookups_share_one_batch() -> None:
+    stage = Stage()
+    results = await asyncio.gather(*(stage.facts() for _ in range(50)))
+    assert stage.batches == [COLD]
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize(
+    ("depth", "kept"),
+    [(FINALITY + 1, True), (FINALITY, True), (FINALITY - 1, False), (0, False), (-3, False)],
+    ids=["deeper", "deep enough", "not yet", "head", "ahead of a lagging node"],
+)
+@pytest.mark.gen_test
+async def test_a_receipt_is_kept_long_only_when_final(depth: int, kept: bool) -> None:
+    stage = Stage()
+    stage.rpc.receipts = {TX: raw_receipt(block=HEAD - depth)}
+    await stage.facts()
+    stage.clock.now = 9
+    await stage.facts()
+    assert len(stage.batches) == 1
+    stage.clock.now = 11
+    await stage.facts()
+    assert stage.batches[1:] == ([] if kept else [["eth_getTransactionReceipt", "eth_blockNumber"]])
+
+
+@pytest.mark.gen_test
+async def test_an_unknown_transaction_is_waited_for_within_bounds() -> None:
+    stage = Stage()
+    stage.rpc.receipts = {}
+    _, facts = await stage.facts()
+    assert facts.receipt is None
+    assert facts.datatoken_deployed is True
+    assert 2 <= len(stage.batches) <= 8  # 50 ms in doubling pauses from 1 ms
+    assert stage.batches[0] == COLD
+    assert len(stage.receipts) == 0
+
+
+@pytest.mark.gen_test
+async def test_a_transaction_that_is_mined_meanwhile_is_found() -> None:
+    stage = Stage(wait_seconds=4)
+    stage.rpc.receipts = {}
+
+    def mine_after_two() -> None:
+        if len(stage.batches) > 2:
+            stage.rpc.receipts = {TX: raw_receipt()}
+
+    stage.rpc.before_answer = mine_after_two
+    _, facts = await stage.facts()
+    assert facts.receipt is not None
+    assert len(stage.batches) == 3
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_waited_for_when_the_order_cannot_be_valid_or_the_caller_does_not_wish() -> None:
+    stage = Stage(wait_seconds=60)
+    stage.rpc.receipts = {}
+    assert (await stage.facts(wait=False))[1].receipt is None
+    assert len(stage.batches) == 1
+    stage = Stage(wait_seconds=60)
+    stage.rpc.receipts, stage.rpc.deployed = {}, "0x" + word(0)
+    _, facts = await stage.facts()
+    assert (facts.receipt, facts.datatoken_deployed) == (None, False)
+    assert len(stage.batches) == 1
+
+
+@pytest.mark.gen_test
+async def test_a_failing_chain_is_never_an_answer_and_never_kept() -> None:
+    stage = Stage()
+    stage.rpc.failure = ChainUnavailable()
+    for ask in (
+        stage.facts,
+        lambda: stage.lookup.nft_state(stage.network, NFT),
+        lambda: stage.lookup.is_deployed(stage.network, NFT, DATATOKEN),
+        lambda: stage.lookup.is_factory_nft(stage.network, NFT),
+        lambda: stage.lookup.receipt(stage.network, TX),
+    ):
+        with pytest.raises(ChainUnavailable):
+            await ask()
+    stage.rpc.failure = None
+    assert (await stage.facts())[0] == 5
+
+
+@pytest.mark.parametrize("fault", [RpcFault(-32603, "internal"), "nonsense", None, 5], ids=repr)
+@pytest.mark.gen_test
+async def test_a_fault_of_the_node_about_one_call_is_an_error(fault: object) -> None:
+    for field in ("state", "deployed"):
+        stage = Stage()
+        setattr(stage.rpc, field, fault)
+        with pytest.raises(ChainError):
+            await stage.facts()
+    stage = Stage()
+    stage.rpc.receipts = {TX: fault if fault is not None else "0x"}
+    with pytest.raises(ChainError):
+        await stage.facts()
+
+
+@pytest.mark.gen_test
+async def test_the_receipt_of_another_transaction_is_not_believed() -> None:
+    stage = Stage()
+    stage.rpc.receipts = {TX: raw_receipt(STARTED_TX)}
+    with pytest.raises(ChainError):
+        await stage.facts()
+
+
+@pytest.mark.gen_test
+async def test_an_address_without_contract_is_a_negative_answer_for_a_short_time() -> None:
+    stage = Stage()
+    stage.rpc.state, stage.rpc.deployed = "0x", RpcFault(3, "execution reverted")
+    state, facts = await stage.facts()
+    assert (state, facts.datatoken_deployed) == (contracts.NO_STATE, False)
+    stage.clock.now = 11
+    stage.rpc.deployed = "0x" + word(1)
+    assert (await stage.facts())[1].datatoken_deployed is True
+
+
+@pytest.mark.parametrize(
+    ("listed", "genuine"),
+    [("0x" + word(NFT), True), ("0x" + word(0), False), ("0x" + word(FACTORY), False), ("0x", False)],
+    ids=["same", "zero", "other", "no factory there"],
+)
+@pytest.mark.gen_test
+async def test_a_data_nft_is_genuine_when_the_factory_lists_it(listed: str, genuine: bool) -> None:
+    stage = Stage()
+    stage.rpc.listed = listed
+    assert await stage.lookup.is_factory_nft(stage.network, NFT) is genuine
+    assert await stage.lookup.is_factory_nft(stage.network, NFT) is genuine
+    assert stage.batches == [["erc721List(address)"]]
+    stage.clock.now = 11  # only a negative answer may change
+    await stage.lookup.is_factory_nft(stage.network, NFT)
+    assert len(stage.batches) == (1 if genuine else 2)
+
+
+@pytest.mark.gen_test
+async def test_without_a_factory_no_data_nft_is_genuine() -> None:
+    stage = Stage(factory=None)
+    assert await stage.lookup.is_factory_nft(stage.network, NFT) is False
+    assert stage.batches == []
+
+
+@pytest.mark.gen_test
+async def test_receipt_and_state_for_decrypt_leave_in_one_batch() -> None:
+    stage = Stage()
+    genuine, state, receipt = await asyncio.gather(
+        stage.lookup.is_factory_nft(stage.network, NFT),
+        stage.lookup.nft_state(stage.network, NFT),
+        stage.lookup.receipt(stage.network, TX),
+    )
+    assert (genuine, state) == (True, 5)
+    assert receipt is not None
+    assert len(stage.batches) == 1
+    assert await stage.lookup.receipt(stage.network, TX) == receipt
+    assert len(stage.batches) == 1
+
+
+@pytest.mark.gen_test
+async def test_an_unknown_receipt_is_none_after_the_wait() -> None:
+    stage = Stage()
+    stage.rpc.receipts = {}
+    assert await stage.lookup.receipt(stage.network, TX) is None
+    assert len(stage.batches) > 1
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1000, 1), (MAX_CACHED_RECEIPT_BYTES + 1, 0)], ids=["small", "large"])
+@pytest.mark.parametrize("event", ["metadata", "fee"])
+@pytest.mark.gen_test
+async def test_large_receipts_are_not_kept(event: str, size: int, kept: int) -> None:
+    """Memory of the cache is bounded by entries, so entries must be bounded too."""
+    topic = "0x" + word(NFT)
+    if event == "metadata":
+        types = ["uint8", "string", "bytes", "bytes", "bytes32", "uint256", "uint256"]
+        data = encode(types, [0, "", b"", b"x" * size, bytes(32), 0, 0])
+        log = raw_log([events.METADATA_CREATED, topic], data)
+    else:
+        types = ["uint256", "bytes", "uint8", "bytes32", "bytes32", "uint256"]
+        data = encode(types, [0, b"x" * size, 27, bytes(32), bytes(32), 0])
+        log = raw_log([events.PROVIDER_FEE, topic, topic], data)
+    stage = Stage()
+    stage.rpc.receipts = {TX: raw_receipt(logs=[log])}
+    receipt = await stage.lookup.receipt(stage.network, TX)
+    assert receipt is not None
+    assert len(receipt.metadata) + len(receipt.provider_fees) == 1
+    assert len(stage.receipts) == kept
+
+
+@pytest.mark.gen_test
+async def test_facts_of_one_chain_are_not_those_of_another() -> None:
+    stage = Stage()
+    await stage.facts()
+    other = Stage()
+    other.rpc.state = "0x" + word(128) + word(160) + word(3) + word(1)
+    network = Network(
+        chain_id=1, name="mainnet", rpc=other.rpc, factory=None, fee_token=NFT, account=stage.network.account
+    )
+    state, _ = await stage.lookup.facts(network, data_nft=NFT, datatoken=DATATOKEN, tx_id=TX)
+    assert state == 3
+    assert other.batches == [COLD]
