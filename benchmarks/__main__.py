@@ -1,7 +1,6 @@
 """The command line: `python -m benchmarks list | run NAME`."""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, options: Options, json_path: Path | None) -> int:
     # Not at the top: the load generator's process imports this module again and needs none of it.
-    failures = importlib.import_module("benchmarks.failures")
-    report = importlib.import_module("benchmarks.report")
-    child = importlib.import_module("provider.demo.child")
+    from benchmarks import failures, report  # noqa: PLC0415
+    from provider.demo.child import first_stop_signal_interrupts  # noqa: PLC0415
+
     script = scripts.load(name)
     try:
-        with child.first_stop_signal_interrupts():
+        with first_stop_signal_interrupts():
             result = script.run(options)
     except KeyboardInterrupt:
         print("Interrupted; everything was shut down.", file=sys.stderr)

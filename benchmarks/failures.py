@@ -16,4 +16,13 @@ class PartFailed(Exception):
 
 def expected() -> tuple[type[Exception], ...]:
     """Exceptions that are told in one line."""
-    return (PartFailed, LoadFailed, ChildFailed, ReplyRefused, TransactionReverted, Web3Exception, HTTPException, OSError)
+    return (
+        PartFailed,
+        LoadFailed,
+        ChildFailed,
+        ReplyRefused,
+        TransactionReverted,
+        Web3Exception,
+        HTTPException,
+        OSError,
+    )

@@ -15,6 +15,7 @@ from provider.admin.readiness import Readiness
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
+from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.auth.identify import Identifier
 from provider.auth.sqlite_store import SqliteNonceStore
@@ -29,7 +30,7 @@ from provider.chain.networks import (
     load_address_book,
 )
 from provider.chain.rpc import Rpc
-from provider.errors import ChainError
+from provider.errors import ChainError, StoreError
 from provider.files.document import open_document
 from provider.files.opener import FileListOpener
 from provider.handlers.base import Frame
@@ -76,6 +77,7 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
     networks = await build_networks(settings, metrics)
     nonces = SqliteNonceStore(settings.storage_path)
+    await _ready(nonces.check())
     lookup = _lookup(settings, metrics)
     source = await _asset_source(settings, metrics, networks, index_here)
     catalog = Catalog(source, networks)
@@ -182,6 +184,7 @@ def _network(
 async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
     rpc = Rpc(chain.rpc_urls, chain_id=None, timeout_seconds=settings.rpc.timeout_seconds, user_agent=USER_AGENT)
     deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    told = False
     try:
         while True:
             try:
@@ -189,7 +192,9 @@ async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
             except (ChainError, ValueError) as exc:
                 if time.monotonic() > deadline:
                     raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
-                log.warning("waiting for the node of NETWORK_URL to tell its chain id")
+                if not told:
+                    log.warning("waiting for the node of NETWORK_URL to tell its chain id")
+                    told = True
                 await asyncio.sleep(RETRY_SECONDS)
     finally:
         await rpc.close()
@@ -245,7 +250,7 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
         )
     index = ChainIndex(
         networks,
-        path=f"{settings.storage_path}.index",
+        path=index_path(settings.storage_path),
         open_document=_document_opener(settings, metrics),
         cache=cache,
         poll_seconds=metadata.index_poll_seconds,
@@ -254,8 +259,16 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
         max_document_bytes=metadata.max_document_bytes,
         observe=lambda chain_id, block: metrics.index_block.labels(str(chain_id)).set(block),
     )
-    await index.start(poll=index_here)
+    await _ready(index.start(poll=index_here))
     return index
+
+
+async def _ready(opening: Awaitable[object]) -> None:
+    """A store that cannot be opened ends the start. Raises StartError."""
+    try:
+        await opening
+    except StoreError as error:
+        raise StartError(f"STORAGE_PATH: {error.detail or error.public_text}") from error
 
 
 def _document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:

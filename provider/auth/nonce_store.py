@@ -12,7 +12,8 @@ class NonceStore(Protocol):
     """Shared by all endpoints, workers and hosts. Every method raises StoreError when the store fails.
 
     Addresses are accepted in any case and mean the same row; nonces are decimal text (`nonce.py`), token ids
-    are those of `token.py`. A call that is cancelled may still take effect.
+    are those of `token.py`. A call that is cancelled may still take effect, and what it does may be seen late;
+    what has returned is seen by every later call.
     """
 
     async def use(self, address: str, nonce: str) -> None:

@@ -83,14 +83,15 @@ def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
 
 
 def _visible_cause(path: Path) -> str:
+    # os.path, because Path.exists raises where a parent may not be entered.
     parent = path.parent
-    if not parent.exists():
-        return f"; the directory {parent} does not exist"
-    if not parent.is_dir():
+    if not os.path.exists(parent):
+        return f"; the directory {parent} does not exist, or may not be entered"
+    if not os.path.isdir(parent):
         return f"; {parent} is not a directory"
-    if path.is_dir():
+    if os.path.isdir(path):
         return "; the path is a directory"
-    if path.exists() and not _may(path, os.R_OK | os.W_OK):
+    if os.path.exists(path) and not _may(path, os.R_OK | os.W_OK):
         return "; the file is not readable and writable for this user"
     if not _may(parent, os.W_OK | os.X_OK):
         return f"; the directory {parent} is not writable for this user"

@@ -13,6 +13,7 @@ from provider.chain.contracts import (
     block_number_call,
     decimals_call,
     decode_address,
+    decode_quantity,
     decode_uint,
     erc721_list_call,
 )
@@ -165,7 +166,7 @@ class ChainProbe:
         """Can the chain index be built from this node? It halves ranges that are too long."""
         what = f"{name} logs"
         (answer,) = await endpoint.exchange(self.session, [block_number_call()])
-        head = int_of_hex(answer)
+        head = decode_quantity(answer)
         wide = await endpoint.exchange(self.session, page_calls(factory, max(0, head - blocks + 1), head))
         if not any(isinstance(result, RpcFault) for result in wide):
             return passed(what, f"eth_getLogs answers for {blocks} blocks at once")

@@ -1,5 +1,6 @@
 """Tries what this host must give: writable stores, free disk space, free ports. Nothing is left behind."""
 
+import asyncio
 import errno
 import shutil
 import socket
@@ -21,18 +22,22 @@ async def probe_store(what: str, path: Path, check: Callable[[], Awaitable[None]
 
     The file itself is not created: it would belong to whoever runs this, not to whoever runs the server.
     """
-    if not path.exists():
-        try:
-            with tempfile.TemporaryFile(dir=path.parent):
-                return passed(what, f"{path} will be created")
-        except OSError as error:
-            advice = "STORAGE_PATH: name a file in a directory that the server may write"
-            return failed(what, f"{path} cannot be created: {error.strerror}", advice)
+    if not await asyncio.to_thread(path.exists):
+        return await asyncio.to_thread(_probe_directory, what, path)
     try:
         await check()
     except StoreError as error:
         return failed(what, error.detail or str(path), "STORAGE_PATH: check the file, its owner and the disk")
     return passed(what, f"{path} opens and can be written")
+
+
+def _probe_directory(what: str, path: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return passed(what, f"{path} will be created")
+    except OSError as error:
+        advice = "STORAGE_PATH: name a file in a directory that the server may write"
+        return failed(what, f"{path} cannot be created: {error.strerror}", advice)
 
 
 def probe_disk(path: Path) -> Finding:

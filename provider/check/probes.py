@@ -80,7 +80,7 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
         if metadata.aquarius_url
         else _passed("metadata store", "none: metadata is read from the chain")
     )
-    services = [("metadata store", _listed(store))]
+    services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
     for what, variable, url in (
         ("operator service", "OPERATOR_SERVICE_URL", settings.operator_service_url),
         ("IPFS gateway", "IPFS_GATEWAY", upstream.ipfs_gateway),

@@ -90,7 +90,10 @@ def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
         return needed
     what = min(needed[0], _MAX_WHAT_WIDTH)
     left = width - what - needed[1] - len(_GAP) * (len(needed) - 1)
-    detail = min(needed[2], max(_MIN_TEXT_WIDTH, left - min(needed[3], left // 2)))
+    # Wide enough for the longest word, which is an address, so that it can be copied.
+    longest_word = max(len(word) for row in rows for word in ("", *row[2].split()))
+    detail = min(needed[2], max(_MIN_TEXT_WIDTH, left - min(needed[3], left // 2), longest_word))
+    detail = min(detail, max(_MIN_TEXT_WIDTH, left - _MIN_TEXT_WIDTH))
     return [what, needed[1], detail, min(needed[3], max(_MIN_TEXT_WIDTH, left - detail))]
 
 

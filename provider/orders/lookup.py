@@ -113,7 +113,8 @@ class OrderLookup:
         Raises ChainError.
         """
         factory = network.factory
-        if factory is None:
+        # The factory's list answers zero for what it does not know, which must not make the zero address known.
+        if factory is None or not int(data_nft, 16):
             return False
 
         async def fetch() -> bool:
@@ -140,14 +141,13 @@ class OrderLookup:
 
     async def _receipt_later(self, network: Network, tx_id: str) -> Receipt | None:
         """Ask again with growing pauses until the transaction is mined or the wait is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._receipt_wait_seconds
-        pause = _FIRST_POLL_SECONDS
-        while (remaining := deadline - loop.time()) > 0:
+        remaining, pause = self._receipt_wait_seconds, _FIRST_POLL_SECONDS
+        while remaining > 0:
             await asyncio.sleep(min(pause, remaining))
             receipt = await self._receipt_now(network, tx_id)
             if receipt is not None:
                 return receipt
+            remaining -= pause
             pause *= 2
         return None
 

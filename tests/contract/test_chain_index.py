@@ -8,7 +8,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from index_support import eventually, gateway_to, index_on, network_on
 
 from provider.assets.chain_index import ChainIndex
 from provider.assets.ddo import Asset
@@ -25,6 +24,7 @@ from provider.errors import (
     MetadataStoreUnavailable,
     StoreError,
 )
+from tests.support.chain_index import eventually, gateway_to, index_on, network_on
 
 FILE = [url_file("http://127.0.0.1:9/data.csv")]
 UNKNOWN = "did:op:" + "0" * 64

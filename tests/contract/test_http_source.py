@@ -137,10 +137,12 @@ async def test_answers_without_body_end_at_once_and_keep_the_connection(answer: 
 
 @pytest.mark.gen_test
 async def test_head_has_no_body_whatever_its_length_says() -> None:
-    async with raw_origin(answering(WITH_LENGTH, keep=True)) as origin, opener() as opened:
-        async with opened.opened(HttpRequest("HEAD", origin.url)) as source:
-            assert source.headers.get("Content-Length") == str(len(DATA))
-            assert await read_all(source) == b""
+    async with raw_origin(answering(WITH_LENGTH)) as origin, opener() as opened:
+        source = await opened.open(HttpRequest("HEAD", origin.url))
+        assert source.headers.get("Content-Length") == str(len(DATA))
+        assert await read_all(source) == b""
+        source.release()
+        assert opened.idle_connections == 1
 
 
 BAD_HEADS = {
@@ -227,14 +229,10 @@ async def test_a_name_server_that_does_not_answer_times_out() -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_tls_handshake_that_hangs_times_out(io_loop) -> None:
-    server = await asyncio.start_server(lambda *_: asyncio.sleep(0), "127.0.0.1", 0)
-    try:
+async def test_a_tls_handshake_that_hangs_times_out() -> None:
+    async with raw_origin(_silent) as origin:
         with pytest.raises(UpstreamTimedOut):
-            await fetch(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", connect_timeout_seconds=0.1)
-    finally:
-        server.close()
-        await server.wait_closed()
+            await fetch(origin.url.replace("http:", "https:"), connect_timeout_seconds=0.1)
 
 
 @pytest.mark.gen_test
@@ -279,7 +277,8 @@ async def test_bytes_sent_into_an_idle_connection_are_not_taken_for_an_answer() 
         async with opened.opened(get(origin.url)) as source:
             assert await read_all(source) == b"ok"
         await origin.exchanges[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-        await asyncio.sleep(0.05)
+        for _ in range(3):
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn; on loopback written is received
         async with opened.opened(get(origin.url)) as source:
             assert await read_all(source) == b"ok"
         assert origin.connections == 2
@@ -546,13 +545,26 @@ async def test_an_https_origin_is_verified_and_read(tmp_path: Path, framing: str
         "close": TO_THE_END + big,
     }
     keep = framing != "close"
-    async with raw_origin(answering(answers[framing], keep=keep), context=server) as origin:
-        async with opener(tls_context=client) as opened:
-            for _ in range(3):
-                async with opened.opened(get(origin.url)) as source:
-                    assert await read_all(source, 300_000) == big
-                    assert source.raw_socket() is None
-            assert origin.connections == (1 if keep else 3)
+    script = answering(answers[framing], keep=keep)
+    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
+        for _ in range(3):
+            async with opened.opened(get(origin.url)) as source:
+                assert await read_all(source, 300_000) == big
+                assert source.raw_socket() is None
+        assert origin.connections == (1 if keep else 3)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("tls", [False, True])
+async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path: Path, tls: bool) -> None:
+    """Reads of one byte meet framing that gives no payload, while the rest is here: with the head, or in TLS."""
+    server, client = tls_contexts(tmp_path, "localhost")
+    script = answering(CHUNKED + chunks(DATA, 10), keep=True)
+    async with raw_origin(script, context=server if tls else None) as origin:
+        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
+            assert await read_all(source, 1) == DATA
+        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
+            assert await read_all(source) == DATA
 
 
 @pytest.mark.gen_test
@@ -586,7 +598,6 @@ async def test_a_tls_connection_cut_without_its_own_close_is_truncation(tmp_path
 
     async def script(exchange: Exchange) -> None:
         await exchange.send(TO_THE_END + b"part")
-        await asyncio.sleep(0.05)
         exchange.reset()
 
     async with raw_origin(script, context=server) as origin:
@@ -595,10 +606,10 @@ async def test_a_tls_connection_cut_without_its_own_close_is_truncation(tmp_path
 
 
 @pytest.mark.gen_test
-async def test_plain_http_on_a_tls_port_is_unreachable(tmp_path: Path) -> None:
-    async with raw_origin(answering(OK)) as origin:
-        with pytest.raises((UpstreamUnreachable, UpstreamTimedOut)):
-            await fetch(origin.url.replace("http:", "https:"), connect_timeout_seconds=0.5)
+async def test_a_port_that_speaks_no_tls_is_unreachable() -> None:
+    async with raw_origin(_silent, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as origin:
+        with pytest.raises(UpstreamUnreachable):
+            await fetch(origin.url.replace("http:", "https:"))
 
 
 @pytest.mark.gen_test
@@ -642,9 +653,9 @@ async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("status", [b"404 Not Found", b"500 Oops", b"206 Part", b"301 Moved"])
 async def test_only_200_is_a_good_file(status: bytes) -> None:
-    async with raw_origin(answering(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")) as origin:
-        async with opener() as opened:
-            info = await inspect(opened, get(origin.url))
+    answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_origin(answering(answer)) as origin, opener() as opened:
+        info = await inspect(opened, get(origin.url))
     assert not info.valid
     assert "127.0.0.1" not in repr(info)
 

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -38,11 +38,15 @@ class Server:
         self.base_url = ""
         self.gate = asyncio.Event()
         self.gate.set()
+        self.asked = asyncio.Event()
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while True:
                 self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                self.asked.set()
                 await self.gate.wait()
                 writer.write(self.reply)
                 await writer.drain()
@@ -307,7 +311,7 @@ async def test_found_asset_is_asked_for_once() -> None:
     async with running() as (server, store):
         server.gate.clear()
         calls = [asyncio.ensure_future(store.fetch(DID)) for _ in range(20)]
-        await until(lambda: bool(server.heads))
+        await asyncio.wait_for(server.asked.wait(), 5)
         server.gate.set()
         assets = await asyncio.gather(*calls)
         assert await store.fetch(DID) is assets[0]
@@ -326,25 +330,10 @@ async def test_failure_is_not_remembered(status: str) -> None:
 
 @pytest.mark.gen_test
 async def test_connection_is_kept_for_the_next_asset() -> None:
-    connections = 0
-
     async with running(ttl_seconds=0) as (server, store):
-        listener_serve = server.serve
-
-        async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal connections
-            connections += 1
-            await listener_serve(reader, writer)
-
-        listener = await asyncio.start_server(counted, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
-        cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=0, ttl_seconds=0)
-        pooled = MetadataStore(f"http://127.0.0.1:{port}", timeout_seconds=5, cache=cache)
         for _ in range(5):
-            await pooled.fetch(DID)
-        await pooled.close()
-        listener.close()
-    assert connections == 1
+            await store.fetch(DID)
+    assert (len(server.heads), server.connections) == (5, 1)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
@@ -362,9 +351,3 @@ async def test_check_fails_when_the_store_fails() -> None:
         server.reply = answer("", "503 x")
         with pytest.raises(MetadataStoreUnavailable):
             await store.check()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)

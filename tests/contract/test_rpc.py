@@ -122,6 +122,9 @@ class Node:
     def _error_with_status(self, request: web.Request, sent: object) -> object:
         return self._json({"jsonrpc": "2.0", "id": 0, "error": {"code": 3, "message": "execution reverted"}}, 400)
 
+    def _not_found(self, request: web.Request, sent: object) -> object:
+        return web.Response(status=404, text="no such page")
+
     def _forbidding(self, request: web.Request, sent: object) -> object:
         return self._json({"jsonrpc": "2.0", "id": 0, "error": {"code": -32600, "message": "key"}}, 403)
 
@@ -202,6 +205,7 @@ FAILURES = {
     "throttled": "http_status",
     "forbidding": "http_status",
     "redirecting": "http_status",
+    "not_found": "http_status",
     "limited": "limited",
     "partly_limited": "limited",
     "partial": "malformed",
@@ -293,6 +297,21 @@ async def test_an_endpoint_that_changed_its_chain_during_an_outage_stays_aside()
         await rpc.call("eth_blockNumber")
         for methods in first.methods[asked:]:
             assert methods == ["eth_chainId"]
+
+
+@pytest.mark.gen_test
+async def test_the_only_endpoint_is_verified_again_after_a_failure() -> None:
+    node = Node()
+    async with playing(node) as rpc:
+        await rpc.call("eth_blockNumber")
+        node.mode = "failing"
+        with pytest.raises(ChainUnavailable):
+            await rpc.call("eth_blockNumber")
+        node.mode, node.chain_id = "good", 1
+        with pytest.raises(ChainUnavailable):
+            await rpc.call("eth_blockNumber")
+        node.chain_id = CHAIN_ID
+        assert await rpc.call("eth_blockNumber") == "0x64"
 
 
 @pytest.mark.usefixtures("no_pause")
@@ -494,10 +513,11 @@ async def test_the_chain_id_is_learned_once_and_then_demanded_of_all() -> None:
     assert second.methods == [["eth_chainId", "eth_blockNumber"]]
 
 
+@pytest.mark.parametrize("answer", ["mainnet", "0xzz", 5, None], ids=repr)
 @pytest.mark.gen_test
-async def test_a_chain_id_that_is_no_number_is_not_learned() -> None:
+async def test_a_chain_id_that_is_no_number_is_not_learned(answer: object) -> None:
     node = Node()
-    node._result = lambda call: {"jsonrpc": "2.0", "id": call["id"], "result": "mainnet"}  # type: ignore[method-assign]
+    node._result = lambda call: {"jsonrpc": "2.0", "id": call["id"], "result": answer}  # type: ignore[method-assign]
     async with playing(node, chain_id=None) as rpc:
         with pytest.raises(ChainError):
             await rpc.learn_chain_id()

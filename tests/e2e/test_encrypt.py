@@ -10,9 +10,7 @@ from provider.demo.stage import DemoServer
 OCTETS = "application/octet-stream"
 
 
-def encrypt(
-    server: DemoServer, body: bytes, query: str = "chainId=8996", content_type: str | None = OCTETS
-) -> Reply:
+def encrypt(server: DemoServer, body: bytes, query: str = "chainId=8996", content_type: str | None = OCTETS) -> Reply:
     headers = {} if content_type is None else {"Content-Type": content_type}
     return request("POST", f"{server.url}/api/services/encrypt?{query}", body=body, headers=headers)
 
@@ -55,7 +53,9 @@ def test_missing_chain_id_is_refused(server: DemoServer, query: str) -> None:
     assert (reply.status, reply.json()) == (400, {"error": "Missing chainId query parameter."})
 
 
-@pytest.mark.parametrize("chain_id", ["1", "0", "-8996", "8996.0", "0x2324", "+8996", "8996%20", "9" * 10_000, "%00", "%ff"])
+@pytest.mark.parametrize(
+    "chain_id", ["1", "0", "-8996", "8996.0", "0x2324", "+8996", "8996%20", "9" * 10_000, "%00", "%ff"]
+)
 def test_unknown_chain_is_refused(server: DemoServer, chain_id: str) -> None:
     reply = encrypt(server, b"x", query=f"chainId={chain_id}")
     assert (reply.status, reply.json()) == (400, {"error": "Failed to encrypt."})

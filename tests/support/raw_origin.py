@@ -77,8 +77,10 @@ class RawOrigin:
 
 
 @asynccontextmanager
-async def raw_origin(script: Script, *, context: ssl.SSLContext | None = None) -> AsyncIterator[RawOrigin]:
-    """Serve on 127.0.0.1; `url` names localhost when there is TLS."""
+async def raw_origin(
+    script: Script, *, context: ssl.SSLContext | None = None, greeting: bytes = b""
+) -> AsyncIterator[RawOrigin]:
+    """Serve on 127.0.0.1; `url` names localhost when there is TLS. `greeting` is sent before any request."""
     origin = RawOrigin()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,6 +90,7 @@ async def raw_origin(script: Script, *, context: ssl.SSLContext | None = None) -
         origin.connections += 1
         origin.writers.append(writer)
         try:
+            writer.write(greeting)
             keep: bool | None = True
             while keep:
                 request = await reader.readuntil(b"\r\n\r\n")

@@ -268,6 +268,15 @@ def test_the_least_recently_used_entry_leaves_first() -> None:
     assert len(cache) == 2
 
 
+def test_a_value_put_again_counts_as_used() -> None:
+    cache = make(max_entries=2)
+    cache.put("a", 1)
+    cache.put("b", 2)
+    cache.put("a", 3)
+    cache.put("c", 4)
+    assert (cache.peek("a"), cache.peek("b"), cache.peek("c")) == (3, None, 4)
+
+
 @given(st.lists(st.tuples(st.sampled_from("pgd"), st.integers(0, 9)), max_size=80), st.integers(0, 5))
 def test_it_never_holds_more_than_its_room(steps: list[tuple[str, int]], room: int) -> None:
     cache = make(max_entries=room)

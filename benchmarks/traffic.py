@@ -1,0 +1,66 @@
+"""Cases into requests: what each connection of a case asks one server for, and what must come back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+
+from benchmarks.load import ConnectionPlan
+from benchmarks.result import Case
+from benchmarks.signing import get_request
+from provider.demo import pattern
+
+Target = Callable[[int, int], str]
+"""From the number of a connection and the index of a file to a request target, which is used once."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A generated file of the origin."""
+
+    size_bytes: int
+
+    @property
+    def path(self) -> str:
+        """Where every origin of ours has it."""
+        return f"/pattern/{self.size_bytes}.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one server is asked for."""
+
+    port: int
+    files: Sequence[File]
+    target: Target
+
+    def plans(self, case: Case, requests: int, verified: int) -> tuple[ConnectionPlan, ...]:
+        """`requests` on each connection, of which the last `verified` are hashed.
+
+        Connections that want less than the whole file want different parts, so that no cache of the processor holds
+        what all of them read.
+        """
+        return tuple(self._plan(case, number, requests, verified) for number in range(case.connections))
+
+    def _plan(self, case: Case, number: int, requests: int, verified: int) -> ConnectionPlan:
+        file = self.files[case.file_index]
+        start = (number * case.body_bytes) % file.size_bytes
+        end = start + case.body_bytes
+        byte_range = None if case.body_bytes == file.size_bytes else (start, end)
+        return ConnectionPlan(
+            requests=tuple(
+                get_request(self.port, self.target(number, case.file_index), byte_range) for _ in range(requests)
+            ),
+            status=200 if byte_range is None else 206,
+            body_bytes=case.body_bytes,
+            sha256=_sha256(start, end) if verified else "",
+            verified=verified,
+        )
+
+
+@cache
+def _sha256(start: int, end: int) -> str:
+    digest = sha256()
+    for piece in pattern.pieces(start, end):
+        digest.update(piece)
+    return digest.hexdigest()

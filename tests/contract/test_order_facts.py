@@ -1,0 +1,197 @@
+"""Orders on a real chain with the real contracts: from the transaction over OrderLookup to the decision."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from provider.cache import FactCache
+from provider.chain.accounts import Account
+from provider.chain.networks import Network
+from provider.chain.rpc import Rpc
+from provider.demo import forge
+from provider.demo.consumer import Consumer, fee_tuple
+from provider.demo.keys import PROVIDER_KEY
+from provider.demo.publisher import Published, Publisher
+from provider.demo.stage import DemoChain
+from provider.errors import OrderFeeMissing, OrderNotConsumer, OrderNotFound
+from provider.orders.check import Order, check_order
+from provider.orders.fees import quote_fee
+from provider.orders.lookup import OrderLookup
+
+ACCOUNT = Account.from_hex(PROVIDER_KEY)
+
+
+class Desk:
+    """Asks the chain as a download does, and counts the exchanges."""
+
+    def __init__(self, chain: DemoChain) -> None:
+        self.exchanges: list[str] = []
+        self.network = Network(
+            chain_id=8996,
+            name="Ganache",
+            rpc=Rpc(
+                [chain.url], chain_id=8996, user_agent="test", observe=lambda *seen: self.exchanges.append(seen[1])
+            ),
+            factory=chain.contracts.factory,
+            fee_token=chain.contracts.ocean,
+            account=ACCOUNT,
+        )
+        caches = [FactCache(name="x", max_entries=50, ttl_seconds=60) for _ in range(4)]
+        self.lookup = OrderLookup(
+            states=caches[0],
+            datatokens=caches[1],
+            receipts=caches[2],
+            factory_nfts=caches[3],
+            receipt_wait_seconds=0.2,
+        )
+
+    async def order(self, asset: Published, tx_id: str, sender: str, index: int = 0, **more: Any) -> Order:
+        state, facts = await self.lookup.facts(
+            self.network, data_nft=asset.data_nft, datatoken=asset.datatokens[index], tx_id=tx_id
+        )
+        assert state == 0
+        return check_order(
+            facts,
+            tx_id=tx_id,
+            datatoken=asset.datatokens[index],
+            service_id=asset.service(index)["id"],
+            service_index=index,
+            timeout_seconds=3600,
+            sender=sender,
+            provider=ACCOUNT.address,
+            now=time.time(),
+            **more,
+        )
+
+
+@asynccontextmanager
+async def open_desk(chain: DemoChain) -> AsyncIterator[Desk]:
+    desk = Desk(chain)
+    try:
+        yield desk
+    finally:
+        await desk.network.rpc.close()
+
+
+def our_fee(chain: DemoChain, asset: Published, index: int = 0, **more: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "token": chain.contracts.ocean,
+        "amount": 0,
+        "valid_until": 0,
+        "datatoken": asset.datatokens[index],
+        "service_id": asset.service(index)["id"],
+        "environment": None,
+        "now": time.time(),
+        **more,
+    }
+    return dict(quote_fee(ACCOUNT, **arguments))
+
+
+@pytest.fixture
+def order_tx(offline_publisher: Publisher, consumer: Consumer, published: Published, chain: DemoChain) -> str:
+    offline_publisher.mint(published.datatokens[0], consumer.address)
+    return consumer.order(published, fee=our_fee(chain, published))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_order_with_our_quote_is_valid_after_one_round_trip(
+    chain: DemoChain, published: Published, consumer: Consumer, order_tx: str
+) -> None:
+    async with open_desk(chain) as desk:
+        order = await desk.order(published, order_tx, consumer.address)
+        assert (order.tx_id, order.started_tx_id) == (order_tx, order_tx)
+        assert (order.consumer, order.payer) == (consumer.address, consumer.address)
+        assert abs(order.started_at - time.time()) < 3600
+        await desk.order(published, order_tx, consumer.address)
+        assert desk.exchanges == ["ok"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_fee_signed_by_eth_account_is_valid_too(
+    chain: DemoChain,
+    offline_publisher: Publisher,
+    published: Published,
+    consumer: Consumer,
+    signed_fee: Callable[..., dict[str, object]],
+) -> None:
+    offline_publisher.mint(published.datatokens[1], consumer.address)
+    fee = signed_fee(published.datatokens[1], published.service(1)["id"])
+    tx = consumer.order(published, 1, fee=fee)
+    async with open_desk(chain) as desk:
+        assert (await desk.order(published, tx, consumer.address, 1)).fee.amount == 0
+        with pytest.raises(OrderFeeMissing):
+            await desk.order(published, tx, consumer.address, 0)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_renewed_order_is_valid_after_two_round_trips(
+    chain: DemoChain, published: Published, consumer: Consumer, order_tx: str
+) -> None:
+    renewed_tx = consumer.reuse_order(published, order_tx, fee=our_fee(chain, published))
+    async with open_desk(chain) as desk:
+        order = await desk.order(published, renewed_tx, consumer.address)
+        assert (order.tx_id, order.started_tx_id) == (renewed_tx, order_tx)
+        assert desk.exchanges == ["ok", "ok"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_order_is_good_for_its_consumer_and_payer_only(
+    chain: DemoChain,
+    offline_publisher: Publisher,
+    published: Published,
+    consumer: Consumer,
+    stranger: Consumer,
+    order_tx: str,
+) -> None:
+    offline_publisher.mint(published.datatokens[0], consumer.address)
+    gift = consumer.order(published, fee=our_fee(chain, published), consumer=stranger.address)
+    async with open_desk(chain) as desk:
+        assert (await desk.order(published, gift, stranger.address)).payer == consumer.address
+        with pytest.raises(OrderNotConsumer):
+            await desk.order(published, order_tx, stranger.address)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_unknown_transaction_and_a_foreign_one_are_no_order(
+    chain: DemoChain, published: Published, consumer: Consumer
+) -> None:
+    async with open_desk(chain) as desk:
+        with pytest.raises(OrderNotFound):
+            await desk.order(published, "0x" + "11" * 32, consumer.address)
+        publishing = await desk.lookup.receipt(desk.network, published.publish_tx)
+        assert publishing is not None
+        assert [event.emitter for event in publishing.metadata] == [published.data_nft]
+        with pytest.raises(OrderFeeMissing):
+            await desk.order(published, published.publish_tx, consumer.address)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_events_of_a_forging_contract_are_no_order(
+    chain: DemoChain, published: Published, stranger: Consumer, order_tx: str
+) -> None:
+    """K1: the quoted fee is genuine and every event well-formed, but no datatoken emitted them."""
+    quote = forge.provider_fee(fee_tuple(our_fee(chain, published)))
+    bought = forge.order_started(stranger.address, payer=stranger.address, service_index=0, timestamp=int(time.time()))
+    renewed = forge.order_reused(order_tx, caller=stranger.address, timestamp=int(time.time()))
+    async with open_desk(chain) as desk:
+        for steps in ([quote, bought], [quote, renewed], [quote, bought, renewed]):
+            forged_tx, _ = forge.emit(stranger.wallet, steps)
+            receipt = await desk.lookup.receipt(desk.network, forged_tx)
+            assert receipt is not None
+            assert len(receipt.provider_fees) == 1
+            with pytest.raises(OrderFeeMissing):
+                await desk.order(published, forged_tx, stranger.address)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_only_nfts_of_the_factory_are_genuine(chain: DemoChain, published: Published) -> None:
+    async with open_desk(chain) as desk:
+        assert await desk.lookup.is_factory_nft(desk.network, published.data_nft) is True
+        assert await desk.lookup.is_factory_nft(desk.network, published.datatokens[0]) is False
+        assert await desk.lookup.is_deployed(desk.network, published.data_nft, published.datatokens[0]) is True
+        assert await desk.lookup.is_deployed(desk.network, published.data_nft, published.data_nft) is False
+        assert await desk.lookup.is_deployed(desk.network, ACCOUNT.address, published.datatokens[0]) is False
+        assert await desk.lookup.nft_state(desk.network, ACCOUNT.address) == -1

@@ -1,0 +1,461 @@
+"""POST decrypt: by transaction and by document, who may, in which state, and whose events count."""
+
+import hashlib
+import json
+import lzma
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+import rlp
+from eth_utils import keccak, to_checksum_address
+
+from provider.demo import forge
+from provider.demo.consumer import Consumer
+from provider.demo.contracts import contract_at
+from provider.demo.http_client import Reply, request
+from provider.demo.publisher import Published
+from provider.demo.stage import DemoChain, DemoServer
+from provider.demo.wallet import TransactionReverted
+from tests.contract.conftest import eciespy_encrypt
+from tests.e2e.conftest import LaunchServer
+from tests.support.metadata_store import StoringPublisher
+
+DOCUMENT = json.dumps({"name": "planted-ddo-text \u20ac", "services": []}, ensure_ascii=False).encode()
+HASH = hashlib.sha256(DOCUMENT).digest()
+ALL_FLAGS = pytest.mark.parametrize("flags", [0, 1, 2, 3], ids=["clear", "compressed", "encrypted", "both"])
+_nonces: Iterator[int] = count(time.time_ns())
+
+
+def post(server: DemoServer, value: object, path: str = "/api/services/decrypt") -> Reply:
+    return request(
+        "POST", server.url + path, body=json.dumps(value).encode(), headers={"Content-Type": "application/json"}
+    )
+
+
+def signed(decrypter: Consumer, named: str, data_nft: str, **more: object) -> dict[str, object]:
+    """Parameters signed over `named`, which is the transaction or the data NFT; `more` is added after signing."""
+    nonce, chain_id = str(next(_nonces)), more.get("chainId", 8996)
+    return {
+        "decrypterAddress": decrypter.address,
+        "chainId": chain_id,
+        "dataNftAddress": data_nft,
+        "nonce": nonce,
+        "signature": decrypter.sign(f"{named}{decrypter.address}{chain_id}", nonce),
+        **more,
+    }
+
+
+def by_transaction(decrypter: Consumer, tx: str, data_nft: str, **more: object) -> dict[str, object]:
+    return signed(decrypter, tx, data_nft, transactionId=tx, **more)
+
+
+def by_document(decrypter: Consumer, data_nft: str, data: bytes, flags: object, /, **more: object) -> dict[str, object]:
+    document = {"encryptedDocument": "0x" + data.hex(), "flags": flags, "documentHash": "0x" + HASH.hex()}
+    return signed(decrypter, data_nft, data_nft, **{**document, **more})
+
+
+def sealed(document: bytes, flags: int) -> bytes:
+    data = lzma.compress(document) if flags & 1 else document
+    return bytes.fromhex(eciespy_encrypt(data)[2:]) if flags & 2 else data
+
+
+def opened(reply: Reply) -> bool:
+    plain = reply.headers.get("content-type", "").partition(";")[0] == "text/plain"
+    return (reply.status, reply.body) == (201, DOCUMENT) and plain
+
+
+def refused(reply: Reply, status: int, text: str) -> bool:
+    return (reply.status, reply.json()) == (status, {"error": text})
+
+
+@pytest.fixture(scope="module")
+def data_nft(publisher: StoringPublisher) -> str:
+    """A data NFT in state 0 without metadata."""
+    return publisher.create_nft()[0]
+
+
+# What is opened
+
+
+@ALL_FLAGS
+def test_document_of_a_transaction_is_opened(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, flags: int
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, DOCUMENT, flags=flags)
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+    assert "planted-ddo-text" not in server.child.stderr_tail(1 << 24)
+
+
+@ALL_FLAGS
+def test_given_document_is_opened(server: DemoServer, data_nft: str, stranger: Consumer, flags: int) -> None:
+    assert opened(post(server, by_document(stranger, data_nft, sealed(DOCUMENT, flags), flags)))
+
+
+def test_legacy_lzma_and_unused_flag_bits_are_understood(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
+    data = lzma.compress(DOCUMENT, format=lzma.FORMAT_ALONE)
+    assert opened(post(server, by_document(stranger, data_nft, data, 0xFD)))
+
+
+def test_hex_may_come_without_prefix_and_flags_as_text(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
+    asked = by_document(stranger, data_nft, b"", "2")
+    asked |= {"encryptedDocument": sealed(DOCUMENT, 2).hex().upper(), "documentHash": HASH.hex()}
+    assert opened(post(server, asked))
+
+
+def test_addresses_and_transaction_ids_come_in_any_form(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    for named in (tx, tx[2:], tx[2:].upper()):
+        assert opened(post(server, by_transaction(stranger, named, data_nft.lower())))
+
+
+def test_chain_id_may_be_text(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
+    assert opened(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId="8996")))
+
+
+def test_request_of_aquarius_is_answered(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
+    """`provider-api.md` section 15.3: v is 0 or 1, the nonce is time_ns as text, decryptorUrl may end in a slash."""
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, DOCUMENT, flags=3)
+    nonce = str(next(_nonces))
+    signature = stranger.sign(f"{tx}{stranger.address}8996", nonce)
+    asked = {
+        "transactionId": tx,
+        "chainId": 8996,
+        "decrypterAddress": stranger.address,
+        "dataNftAddress": data_nft,
+        "signature": signature[:-2] + f"{int(signature[-2:], 16) - 27:02x}",
+        "nonce": nonce,
+    }
+    assert opened(post(server, asked, "//api/services/decrypt"))
+
+
+def test_updated_document_is_opened(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
+    data_nft, _ = publisher.create_nft()
+    publisher.set_metadata(data_nft, b"the first one")
+    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+
+
+def test_created_comes_before_updated(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    """One transaction that publishes and updates: the contract that will do both is made an updater beforehand."""
+    data_nft, _ = publisher.create_nft()
+    nft = contract_at(chain.w3, "ERC721Template", data_nft)
+    sender = publisher.wallet.address
+    future_nonce = chain.w3.eth.get_transaction_count(sender) + 1
+    creator = to_checksum_address(keccak(rlp.encode([bytes.fromhex(sender[2:]), future_nonce]))[12:])
+    publisher.wallet.send(nft.functions.addToMetadataList(creator))
+    calls = [
+        forge.Call(
+            data_nft,
+            bytes.fromhex(
+                nft.encode_abi("setMetaData", [0, "", "", b"\x00", document, hashlib.sha256(document).digest(), []])[2:]
+            ),
+        )
+        for document in (DOCUMENT, b"the update")
+    ]
+    tx, emitter = forge.emit(publisher.wallet, calls)
+    assert emitter == creator
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+
+
+def test_events_of_a_foreign_contract_do_not_count(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    """[K2] A revoked document is not readable through another NFT, nor through a contract that repeats its event."""
+    mine, _ = publisher.create_nft()
+    event = forge.metadata_event(
+        publisher.wallet.address, sealed(DOCUMENT, 2), document_hash=HASH, flags=b"\x02", state=0
+    )
+    tx, _ = forge.emit(stranger.wallet, [event])
+    assert refused(post(server, by_transaction(stranger, tx, mine)), 400, "Failed to process transaction id.")
+
+    revoked, _ = publisher.create_nft()
+    revoked_tx = publisher.set_metadata(revoked, DOCUMENT)
+    publisher.set_state(revoked, 3)
+    through_another = by_transaction(stranger, revoked_tx, mine)
+    assert refused(post(server, through_another), 400, "Failed to process transaction id.")
+
+
+def test_real_event_is_found_among_forged_ones(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    nft = contract_at(chain.w3, "ERC721Template", data_nft)
+    sender = publisher.wallet.address
+    future_nonce = chain.w3.eth.get_transaction_count(sender) + 1
+    creator = to_checksum_address(keccak(rlp.encode([bytes.fromhex(sender[2:]), future_nonce]))[12:])
+    publisher.wallet.send(nft.functions.addToMetadataList(creator))
+    forged = forge.metadata_event(
+        sender, b"forged", document_hash=hashlib.sha256(b"forged").digest(), flags=b"\x00", state=0
+    )
+    real = forge.Call(data_nft, bytes.fromhex(nft.encode_abi("setMetaData", [0, "", "", b"", DOCUMENT, HASH, []])[2:]))
+    tx, _ = forge.emit(publisher.wallet, [forged, real, forged])
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "text"),
+    [
+        (0, 201, None),
+        (1, 403, "Asset end of life"),
+        (2, 403, "Asset deprecated"),
+        (3, 403, "Asset revoked"),
+        (4, 201, None),
+        (5, 201, None),
+        (6, 400, "Invalid MetadataState"),
+    ],
+)
+def test_state_of_the_nft_decides(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, state: int, status: int, text: str | None
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    publisher.set_state(data_nft, state)
+    for asked in (
+        by_transaction(stranger, tx, data_nft),
+        by_document(stranger, data_nft, sealed(DOCUMENT, 2), 2),
+    ):
+        reply = post(server, asked)
+        assert opened(reply) if text is None else refused(reply, status, text)
+
+
+def test_bomb_is_refused(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
+    data_nft, _ = publisher.create_nft()
+    zeros = bytes(20_000_000)
+    bomb, its_hash = lzma.compress(zeros, preset=1), hashlib.sha256(zeros).digest()
+    by_hand = by_document(stranger, data_nft, bomb, 1, documentHash=its_hash.hex())
+    assert refused(post(server, by_hand), 400, "Failed to decompress")
+    receipt = publisher.set_raw_metadata(data_nft, bomb, flags=b"\x01", state=0, document_hash=its_hash)
+    on_chain = by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft)
+    assert refused(post(server, on_chain), 400, "Failed to decompress")
+
+
+@pytest.mark.parametrize(
+    ("data", "flags", "text"),
+    [
+        (b"no blob", 2, "Failed to decrypt."),
+        (b"", 2, "Failed to decrypt."),
+        (bytes(200), 3, "Failed to decrypt."),
+        (b"no xz", 1, "Failed to decompress"),
+        (b"", 1, "Failed to decompress"),
+        (lzma.compress(DOCUMENT)[:-20], 1, "Failed to decompress"),
+        (b"another document", 0, "Checksum doesn't match."),
+        (sealed(b"another document", 3), 3, "Checksum doesn't match."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_bad_documents_are_refused(
+    server: DemoServer, data_nft: str, stranger: Consumer, data: bytes, flags: int, text: str
+) -> None:
+    reply = post(
+        server,
+        by_document(stranger, data_nft, data, flags, documentHash=HASH.hex(), encryptedDocument="0x" + data.hex()),
+    )
+    assert refused(reply, 400, text)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"encryptedDocument": "0xabc"},
+        {"encryptedDocument": "no hex"},
+        {"encryptedDocument": "\u0660\u0660"},
+        {"documentHash": "0xzz"},
+        {"flags": "x"},
+        {"flags": -1},
+        {"flags": 256},
+        {"flags": 1.0},
+        {"flags": True},
+        {"flags": [2]},
+        {"flags": "\u0662"},
+        {"flags": "0x2"},
+    ],
+    ids=str,
+)
+def test_arguments_that_are_no_bytes_are_refused(
+    server: DemoServer, data_nft: str, stranger: Consumer, wrong: dict[str, object]
+) -> None:
+    reply = post(server, by_document(stranger, data_nft, sealed(DOCUMENT, 2), 2, **wrong))
+    assert refused(reply, 400, "Failed to convert input args to bytes.")
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "text"),
+    [
+        (1, "Unsupported chain ID 1"),
+        ("1", "Unsupported chain ID 1"),
+        ("abc", "Unsupported chain ID"),
+        (8996.5, "Unsupported chain ID"),
+    ],
+)
+def test_other_chains_are_refused(
+    server: DemoServer, data_nft: str, stranger: Consumer, chain_id: object, text: str
+) -> None:
+    """[K17]"""
+    assert refused(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId=chain_id)), 400, text)
+
+
+@pytest.mark.parametrize("address", ["0x" + "12" * 20, "0x" + "00" * 20], ids=["nobody's", "zero"])
+def test_nfts_of_no_factory_are_refused(server: DemoServer, stranger: Consumer, address: str) -> None:
+    reply = post(server, by_document(stranger, address, DOCUMENT, 0))
+    assert refused(reply, 400, "Asset not deployed by the data NFT factory.")
+
+
+def test_contracts_of_others_are_refused(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    _, datatoken = publisher.create_nft()
+    for address in (datatoken, chain.contracts.factory, chain.contracts.ocean, stranger.address):
+        reply = post(server, by_document(stranger, address, DOCUMENT, 0))
+        assert refused(reply, 400, "Asset not deployed by the data NFT factory.")
+
+
+@pytest.mark.parametrize(
+    "tx", ["0x" + "ab" * 32, "0x1234", "no hex", "0x" + "g" * 64, "1" * 10_000], ids=lambda tx: tx[:9]
+)
+def test_unknown_transactions_are_refused_within_bounds(
+    server: DemoServer, data_nft: str, stranger: Consumer, tx: str
+) -> None:
+    started = time.monotonic()
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert refused(reply, 400, "Failed to process transaction id.")
+    assert time.monotonic() - started < 4  # Aquarius gives up then
+
+
+def test_failed_and_other_transactions_are_refused(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer, bought: tuple[Published, str]
+) -> None:
+    data_nft, datatoken = publisher.create_nft()
+    nft = contract_at(chain.w3, "ERC721Template", data_nft)
+    with pytest.raises(TransactionReverted) as reverted:
+        stranger.wallet.send(nft.functions.setMetaData(0, "", "", b"\x00", DOCUMENT, HASH, []))
+    minted = publisher.mint(datatoken, stranger.address)
+    for tx in (reverted.value.tx_id, minted, bought[1], bought[0].publish_tx):
+        reply = post(server, by_transaction(stranger, tx, data_nft))
+        assert refused(reply, 400, "Failed to process transaction id.")
+
+
+# Who may ask
+
+
+def test_only_authorized_decrypters_are_served(
+    launch: LaunchServer, publisher: StoringPublisher, consumer: Consumer, stranger: Consumer
+) -> None:
+    listed = "0x" + consumer.address[2:].swapcase()
+    own = launch(AUTHORIZED_DECRYPTERS=json.dumps([listed]))
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    assert opened(post(own, by_transaction(consumer, tx, data_nft)))
+    asked = by_transaction(stranger, tx, data_nft)
+    assert refused(post(own, asked), 403, "Decrypter not authorized")
+    # The nonce went first, even of one who is not served.
+    again = post(own, asked)
+    assert (again.status, list(again.json()["errors"])) == (400, ["signature"])
+    # An unknown chain is said before, an NFT of no factory after that.
+    assert refused(post(own, by_transaction(stranger, tx, data_nft, chainId=1)), 400, "Unsupported chain ID 1")
+    assert refused(post(own, by_transaction(stranger, tx, stranger.address)), 403, "Decrypter not authorized")
+
+
+def test_nonce_is_spent_first_and_an_equal_one_refused(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
+    asked = by_document(stranger, data_nft, b"wrong", 0, encryptedDocument="0x00")
+    assert refused(post(server, asked), 400, "Checksum doesn't match.")
+    again = post(server, asked)
+    nonce = asked["nonce"]
+    assert (again.status, again.json()) == (
+        400,
+        {
+            "errors": {"signature": f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."},
+            "message": "Validation error",
+            "success": False,
+        },
+    )
+
+
+def test_signature_over_both_ids_is_refused(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
+    """Published documentation says so; no client signs that (`provider-api.md` section 15.5)."""
+    tx, nonce = "0x" + "ab" * 32, str(next(_nonces))
+    asked = by_transaction(stranger, tx, data_nft, nonce=nonce)
+    asked["signature"] = stranger.sign(f"{tx}{data_nft}{stranger.address}8996", nonce)
+    reply = post(server, asked)
+    assert reply.status == 400
+    assert isinstance(reply.json()["errors"]["signature"], str)
+
+
+def test_somebody_elses_signature_is_refused(
+    server: DemoServer, data_nft: str, stranger: Consumer, consumer: Consumer
+) -> None:
+    reply = post(server, by_document(stranger, data_nft, DOCUMENT, 0, decrypterAddress=consumer.address))
+    assert isinstance(reply.json()["errors"]["signature"], str)
+
+
+# Fields
+
+
+def test_nothing_given_names_every_field(server: DemoServer) -> None:
+    reply = post(server, {})
+    assert reply.status == 400
+    without = "is required when transactionId is not present."
+    errors = reply.json()["errors"]
+    assert errors["decrypterAddress"] == ["The decrypterAddress field is required."]
+    assert errors["chainId"] == ["The chainId field is required."]
+    assert errors["dataNftAddress"] == ["The dataNftAddress field is required."]
+    assert errors["transactionId"] == [
+        "The transactionId field is required when dataNftAddress, encryptedDocument, flags, documentHash "
+        "is not present."
+    ]
+    for name in ("encryptedDocument", "flags", "documentHash"):
+        assert f"The {name} field {without}" in errors[name]
+    assert errors["nonce"][0] == "The nonce field is required."
+    assert errors["signature"] == ["Invalid signature provided. Please check the nonce or documentId."]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "decrypterAddress",
+        "chainId",
+        "dataNftAddress",
+        "nonce",
+        "signature",
+        "encryptedDocument",
+        "flags",
+        "documentHash",
+    ],
+)
+@pytest.mark.parametrize("how", ["absent", "null", "empty"])
+def test_each_missing_field_is_named(
+    server: DemoServer, data_nft: str, stranger: Consumer, missing: str, how: str
+) -> None:
+    asked = by_document(stranger, data_nft, DOCUMENT, 0)
+    if how == "absent":
+        del asked[missing]
+    else:
+        asked[missing] = None if how == "null" else ""
+    reply = post(server, asked)
+    assert reply.status == 400
+    assert missing in reply.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    "name", ["decrypterAddress", "dataNftAddress", "nonce", "signature", "encryptedDocument", "documentHash"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [["x"], {"a": 1}, True, 7, "x" * 10_000, "\udcff"],
+    ids=lambda value: str(value)[:8].encode("ascii", "replace").decode(),
+)
+def test_wrong_types_are_400(server: DemoServer, data_nft: str, stranger: Consumer, name: str, value: object) -> None:
+    reply = post(server, by_document(stranger, data_nft, DOCUMENT, 0, **{name: value}))
+    assert reply.status == 400
+    assert reply.json().keys() <= {"error", "errors", "message", "success"}
