@@ -188,8 +188,8 @@ async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
     try:
         while True:
             try:
-                return int(str(await rpc.call("eth_chainId")), 16)
-            except (ChainError, ValueError) as exc:
+                return await rpc.learn_chain_id()
+            except ChainError as exc:
                 if time.monotonic() > deadline:
                     raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
                 if not told:

@@ -80,8 +80,9 @@ class InitializeEndpoint(Endpoint):
             return None
         try:
             tx_id = parse_tx_id(request.order_tx_id)
+            # Nobody has signed this request: it may not make us wait for a transaction of its choice.
             _, facts = await self._lookup.facts(
-                network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
+                network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id, wait=False
             )
             order = check_order(
                 facts,
