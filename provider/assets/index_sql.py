@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from provider.assets.index_records import EventRecord, Page, Scan, SealedDocument, StoredAsset
-from provider.auth.sqlite_file import transaction
 from provider.errors import StoreError
+from provider.sqlite import transaction
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (

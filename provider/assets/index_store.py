@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from provider.assets import index_sql as sql
 from provider.assets.index_records import Page, Scan, StoredAsset
-from provider.auth.sqlite_file import explain
 from provider.errors import StoreError
+from provider.sqlite import explain
 
 Result = TypeVar("Result")
 

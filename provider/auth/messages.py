@@ -23,9 +23,7 @@ def start_compute(*, consumer: str, job_id: str | None, dataset_did: str, nonce:
     return (f"{consumer}{job_id or ''}{dataset_did}{nonce}",)
 
 
-def change_compute(
-    *, consumer: str, job_id: str | None, document_id: str | None, nonce: str
-) -> tuple[str, ...]:
+def change_compute(*, consumer: str, job_id: str | None, document_id: str | None, nonce: str) -> tuple[str, ...]:
     """PUT and DELETE compute, signed by `consumerAddress`."""
     return (f"{consumer}{job_id or ''}{document_id or ''}{nonce}",)
 

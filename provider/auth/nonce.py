@@ -9,9 +9,7 @@ from decimal import Decimal
 # Old ocean.js makes 41-digit nonces and clocks give 19; 100 leaves room and keeps every comparison cheap.
 MAX_DIGITS = 100
 
-_NUMBER = re.compile(
-    r"[+-]?(?P<mantissa>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?", re.ASCII
-)
+_NUMBER = re.compile(r"[+-]?(?P<mantissa>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?", re.ASCII)
 # Sign, point and an exponent of five characters come on top of the digits.
 _MAX_TEXT = MAX_DIGITS + 7
 

@@ -4,22 +4,19 @@ Runs on the store's own thread; nothing here is asynchronous. The file may be th
 behind: its tables are read once and never changed.
 """
 
-import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.errors import StoreError
 from provider.keccak import is_address, to_checksum_address
+from provider.sqlite import transaction
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (
     "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE token_revocations"
-    " (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE token_revocations (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX token_revocations_by_expiry ON token_revocations (expires_at)",
 )
 
@@ -42,30 +39,10 @@ def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
     return connection
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction: the write lock is taken at once, so that what is read in it cannot be outdated."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # Some failures (disk full, I/O) have rolled back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 def prove_writable(connection: sqlite3.Connection) -> None:
     """Commit a real page without changing anything."""
     with transaction(connection):
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-def explain(path: Path, error: sqlite3.Error) -> str:
-    """What is wrong, for the operator's log: path, SQLite's words, and the cause where it can be seen."""
-    code = getattr(error, "sqlite_errorname", type(error).__name__)
-    return f"{path}: {error} ({code}){_visible_cause(path)}"
 
 
 def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
@@ -80,26 +57,6 @@ def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-def _visible_cause(path: Path) -> str:
-    # os.path, because Path.exists raises where a parent may not be entered.
-    parent = path.parent
-    if not os.path.exists(parent):
-        return f"; the directory {parent} does not exist, or may not be entered"
-    if not os.path.isdir(parent):
-        return f"; {parent} is not a directory"
-    if os.path.isdir(path):
-        return "; the path is a directory"
-    if os.path.exists(path) and not _may(path, os.R_OK | os.W_OK):
-        return "; the file is not readable and writable for this user"
-    if not _may(parent, os.W_OK | os.X_OK):
-        return f"; the directory {parent} is not writable for this user"
-    return ""
-
-
-def _may(path: Path, mode: int) -> bool:
-    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:

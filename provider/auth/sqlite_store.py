@@ -16,9 +16,10 @@ from pathlib import Path
 
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.auth.nonce_store import nonce_refused
-from provider.auth.sqlite_file import explain, open_store, prove_writable, transaction
+from provider.auth.sqlite_file import open_store, prove_writable
 from provider.errors import NonceRefused, ProviderError, StoreError
 from provider.keccak import is_address, to_checksum_address
+from provider.sqlite import explain, transaction
 
 # Bounds how long one transaction holds the write lock against other workers: 512 nonces take about 6 ms.
 _MAX_GROUP = 512
@@ -175,9 +176,7 @@ class SqliteNonceStore:
         try:
             connection = self._connection
             if connection is None:
-                connection = self._connection = open_store(
-                    self._path, busy_timeout_seconds=self._busy_timeout_seconds
-                )
+                connection = self._connection = open_store(self._path, busy_timeout_seconds=self._busy_timeout_seconds)
             if not jobs[0].writes:
                 return [job.work(connection) for job in jobs]
             with transaction(connection):

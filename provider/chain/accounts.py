@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from coincurve import PrivateKey, PublicKey
 
-from provider.chain.keystore import open_keystore
 from provider.keccak import keccak256, to_checksum_address
+from provider.keystore import open_keystore
 
 _SECRET_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 

@@ -43,9 +43,7 @@ def resolve(file: UrlFile, userdata: Mapping[str, object] | None, range_header: 
 
 def _with_query(url: str, values: Mapping[str, object]) -> str:
     """`url` with the values appended to its own query, which stays byte for byte; the fragment goes."""
-    added = urlencode(
-        [(name, _text(value)) for name, value in values.items() if value is not None], errors="replace"
-    )
+    added = urlencode([(name, _text(value)) for name, value in values.items() if value is not None], errors="replace")
     url = url.partition("#")[0]
     if not added:
         return url

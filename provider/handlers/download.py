@@ -64,7 +64,7 @@ class DownloadEndpoint(StreamingEndpoint):
             file = parse_file_object(raw_file)
             wanted = resolve(file, parse_userdata(request.userdata), self.request.headers.get("Range"))
             source = await self._origin.open(wanted)
-        await self.stream(source, url_path=urlsplit(file.url).path)
+            await self.stream(source, url_path=urlsplit(file.url).path)
 
     async def _check_order(
         self, network: Network, asset: Asset, service: Service, consumer: str, order_tx_id: str

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, Self
+from typing import Self
 from urllib.parse import parse_qsl
 
 import orjson
@@ -16,6 +16,8 @@ from provider.keccak import is_address, to_checksum_address
 
 # Ten times what the richest documented call uses; Python's own default is no limit at all.
 MAX_QUERY_FIELDS = 100
+# An integer this long may not fit in 64 bits, and orjson would make a float of it.
+LONG_DIGITS = re.compile(rb"[0-9]{19}")
 CHAIN_ID = re.compile(r"[0-9]{1,18}")
 
 
@@ -46,20 +48,15 @@ def request_data(query: str, content_type: str, body: bytes) -> Data:
 def parse_json(body: bytes | str) -> object:
     """A JSON value with integers of any size kept exact, or None when it cannot be parsed.
 
-    NaN and infinities are no JSON (RFC 8259 section 6), and text with lone surrogates cannot be encoded again.
+    orjson goes first: it refuses NaN and infinities (RFC 8259 section 6), lone surrogates, which could not be encoded
+    again, and nesting that could overflow json's stack. json keeps the digits of integers above 64 bits, as in nonces.
     """
+    text = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     try:
-        text = body.decode() if isinstance(body, bytes) else body
-        value: object = json.loads(text, parse_constant=_refuse_constant)
-        if "\\u" in text:
-            orjson.loads(text)  # refuses lone surrogates, which json lets through
+        value: object = orjson.loads(text)
+        return json.loads(text) if LONG_DIGITS.search(text) else value
     except (ValueError, RecursionError):
         return None
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _text(data: Data, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 
+from provider.keystore import open_keystore
 from provider.settings.source import Source
 
 # secp256k1 group order: a private key is an integer from 1 to this minus 1 (SEC 2, section 2.4.1).
@@ -75,9 +76,6 @@ def _from_keystore(source: Source, name: str, table_key: str) -> str | dict[str,
 
 
 def _open_keystore(source: Source, variable: str, key: str, path: object, password: str) -> str | None:
-    # Imported on use: key derivation libraries are slow to load and most deployments do not need them.
-    from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415
-
     if not isinstance(path, str):
         source.fault(variable, key, "must be a path, or a JSON object of paths by chain id")
         return None
@@ -85,11 +83,11 @@ def _open_keystore(source: Source, variable: str, key: str, path: object, passwo
     if content is None:
         return None
     try:
-        private = decode_keyfile_json(json.loads(content), password.encode())
-    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
-        source.fault(variable, key, f"{path} is not a keystore that the password opens")
+        private = open_keystore(content, password)
+    except ValueError as exc:
+        source.fault(variable, key, f"{path}: {exc}")
         return None
-    return parse_private_key(bytes(private).hex())
+    return parse_private_key(private.hex())
 
 
 def _checked(source: Source, variable: str, key: str, value: object) -> str | dict[str, str] | None:

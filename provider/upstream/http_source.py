@@ -22,9 +22,10 @@ from provider.upstream.urls import Target, parse_url
 
 # A body this small is read to its end on release, which costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
-# A body that is decrypted, decoded or passed on in chunks needs memory beside the reader's buffer (records, coded
-# bytes, Tornado's copy of a chunk), so less of that buffer is used: a stream stays within 256 KiB.
-_READ_BYTES_WITH_COPIES = 128 * 1024
+# All user-space bytes of one stream. Records of TLS, coded bytes, and Tornado's copy of a chunk (of a body without
+# length) need memory beside the reader's buffer, so each of them takes its share from what is read at once.
+_STREAM_BYTES = 256 * 1024
+_COPY_BYTES = 64 * 1024
 # RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
@@ -53,8 +54,8 @@ class HttpSource:
         self.unchanged = coding is None
         self._connection, self._head, self._target = connection, head, target
         self._body = Body(connection, head, ahead, coding=coding)
-        copied_once = self.length_bytes is not None and not connection.is_tls
-        self._most_bytes = None if copied_once else _READ_BYTES_WITH_COPIES
+        copies = connection.is_tls + (not self.unchanged) + (self.length_bytes is None)
+        self._most_bytes = _STREAM_BYTES - copies * _COPY_BYTES
         self._idle_timeout_seconds = idle_timeout_seconds
         self._reuse = reuse
 
@@ -90,7 +91,7 @@ class HttpSource:
 
     def read_now(self, buffer: memoryview) -> int | None:
         """As `Source.read_now`."""
-        return self._body.read_now(buffer if self._most_bytes is None else buffer[: self._most_bytes])
+        return self._body.read_now(buffer[: self._most_bytes])
 
     async def wait_ready(self) -> None:
         """As `Source.wait_ready`."""

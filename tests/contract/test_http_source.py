@@ -555,16 +555,17 @@ async def test_an_https_origin_is_verified_and_read(tmp_path: Path, framing: str
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("size", [500, len(DATA)])
 @pytest.mark.parametrize("tls", [False, True])
-async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path: Path, tls: bool) -> None:
+async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path: Path, tls: bool, size: int) -> None:
     """Reads of one byte meet framing that gives no payload, while the rest is here: with the head, or in TLS."""
     server, client = tls_contexts(tmp_path, "localhost")
-    script = answering(CHUNKED + chunks(DATA, 10), keep=True)
+    script = answering(CHUNKED + chunks(DATA[:size], 10), keep=True)
     async with raw_origin(script, context=server if tls else None) as origin:
         async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
-            assert await read_all(source, 1) == DATA
+            assert await read_all(source, 1) == DATA[:size]
         async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
-            assert await read_all(source) == DATA
+            assert await read_all(source) == DATA[:size]
 
 
 @pytest.mark.gen_test

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.metadata_store import MetadataStore, StoringPublisher, runnin
 from tests.support.origin import Origin, running_origin
 
 LaunchServer = Callable[..., DemoServer]
+Sell = Callable[..., tuple[Published, str]]
 _numbers = itertools.count(1)
 
 
@@ -101,9 +103,18 @@ def stranger(chain: DemoChain, server: DemoServer) -> Consumer:  # noqa: F811
 
 
 @pytest.fixture(scope="session")
-def bought(publisher: StoringPublisher, consumer: Consumer, origin: Origin) -> tuple[Published, str]:
+def bought(sell: Sell, origin: Origin) -> tuple[Published, str]:
     """An asset of one small and one larger file, and the consumer's order for it; read-only for tests."""
-    files = [url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000")]
-    asset = publisher.publish(files)
-    publisher.mint(asset.datatokens[0], consumer.address)
-    return asset, consumer.order(asset)
+    return sell(url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000"))
+
+
+@pytest.fixture(scope="session")
+def sell(publisher: StoringPublisher, consumer: Consumer) -> Sell:
+    """Publish one service with these file objects and let the consumer order it: `sell(*files, **publish)`."""
+
+    def publish_and_order(*files: dict[str, object], **more: Any) -> tuple[Published, str]:
+        asset = publisher.publish(list(files), **more)
+        publisher.mint(asset.datatokens[0], consumer.address)
+        return asset, consumer.order(asset)
+
+    return publish_and_order

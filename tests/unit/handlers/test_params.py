@@ -128,7 +128,9 @@ def test_reading_any_request_gives_data_or_a_4xx(query: str, content_type: str, 
 
 
 def refused_with_4xx(act: Callable[[], object]) -> None:
+    refusal: ProviderError | None = None
     try:
         act()
     except ProviderError as error:
-        assert 400 <= error.http_status < 500
+        refusal = error
+    assert refusal is None or 400 <= refusal.http_status < 500

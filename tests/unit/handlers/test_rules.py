@@ -41,7 +41,9 @@ def errors_of(parse: object, data: Mapping[str, object]) -> Mapping[str, object]
         pytest.param(Field("f", (rules.required(),)), {"f": None}, "The f field is required.", id="required null"),
         pytest.param(Field("f", (rules.required(),)), {"f": ""}, "The f field is required.", id="required empty text"),
         pytest.param(Field("f", (rules.required(),)), {"f": []}, "The f field is required.", id="required empty list"),
-        pytest.param(Field("f", (rules.required(),)), {"f": {}}, "The f field is required.", id="required empty object"),
+        pytest.param(
+            Field("f", (rules.required(),)), {"f": {}}, "The f field is required.", id="required empty object"
+        ),
         pytest.param(Field("f", (rules.required(),)), {"f": 0}, None, id="zero is a value"),
         pytest.param(Field("f", (rules.required(),)), {"f": False}, None, id="false is a value"),
         pytest.param(

@@ -202,7 +202,9 @@ def test_example_file_is_valid_and_names_every_setting() -> None:
     text = CONF.read_text()
     load_settings(SINGLE, str(CONF))
     source = "".join(path.read_text() for path in (CONF.parents[1] / "provider" / "settings").glob("*.py"))
-    keys = set(re.findall(r'"((?:chains|rpc|server|metadata|upstream|security|storage|compute|log)\.[a-z_0-9]+)"', source))
+    keys = set(
+        re.findall(r'"((?:chains|rpc|server|metadata|upstream|security|storage|compute|log)\.[a-z_0-9]+)"', source)
+    )
     section, known = "", set()
     for line in text.splitlines():
         if match := re.match(r"\[([a-z]+)\]", line):

@@ -8,7 +8,7 @@ from eth_account import Account as EthAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.chain.keystore import open_keystore
+from provider.keystore import open_keystore
 
 SECRET = bytes.fromhex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 # The test vectors of the Web3 Secret Storage definition (ethereum.org), password `testpassword`.
