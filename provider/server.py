@@ -160,14 +160,18 @@ class _Supervisor:
         self._stopping = True
         for pid in self._workers:
             os.kill(pid, number)
+        # While one copy of a listening socket is open, the kernel takes connections that nobody will answer.
+        for listener in (*self._sockets, *self._admin_sockets):
+            listener.close()
 
     def _start(self, index: int) -> None:
-        # A signal between the fork and the entry below would miss the new worker.
+        # A signal between the look at `_stopping` and the entry below would miss the new worker.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(index)
-        self._workers[pid] = (index, time.monotonic())
+        if not self._stopping:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(index)
+            self._workers[pid] = (index, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _become_worker(self, index: int) -> NoReturn:
@@ -177,10 +181,15 @@ class _Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             os.close(self._life_write)
+            listener = self._sockets[index]
+            admin_sockets = self._admin_sockets if index == 0 else []
+            for other in (*self._sockets, *self._admin_sockets):
+                if other is not listener and other not in admin_sockets:
+                    other.close()
             status = _run_worker(
                 self._settings,
-                self._sockets[index],
-                self._admin_sockets if index == 0 else [],
+                listener,
+                admin_sockets,
                 shared_directory=self._directory,
                 first=index == 0,
                 life_line=self._life_read,
@@ -199,8 +208,7 @@ class _Supervisor:
         log.error("worker ended, starting it again", extra={"facts": {"worker": index, "status": status}})
         if time.monotonic() - started_at < RESTART_PAUSE_SECONDS:
             time.sleep(RESTART_PAUSE_SECONDS)
-        if not self._stopping:
-            self._start(index)
+        self._start(index)
         return 0
 
 
