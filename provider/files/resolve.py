@@ -4,19 +4,16 @@ Opening the request, the address guard and the encoding of the URL are the upstr
 """
 
 import json
-import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from provider.errors import FileObjectInvalid
 from provider.files.file_object import UrlFile
+from provider.upstream.ranges import passable_range
 from provider.upstream.source import HttpRequest
 
 # User data are a handful of parameters; no origin asks for trees.
 _MAX_DEPTH = 32
-
-# RFC 9110 section 14.2: a Range that is not understood is ignored, so nothing else needs to reach an origin.
-_RANGE = re.compile(r"[A-Za-z]{1,16}=[0-9, \t-]{1,256}", re.ASCII)
 
 
 def resolve(file: UrlFile, userdata: Mapping[str, object] | None, range_header: str | None) -> HttpRequest:
@@ -30,8 +27,9 @@ def resolve(file: UrlFile, userdata: Mapping[str, object] | None, range_header: 
     headers = [(name, value) for name, value in file.headers if name.lower() != "accept-encoding"]
     headers.append(("Accept-Encoding", "identity"))
     names = {name.lower() for name, _ in headers}
-    if range_header is not None and "range" not in names and _RANGE.fullmatch(range_header):
-        headers.append(("Range", range_header))
+    wanted_range = passable_range(range_header) if "range" not in names else None
+    if wanted_range is not None:
+        headers.append(("Range", wanted_range))
     if file.method == "GET":
         return HttpRequest(method="GET", url=_with_query(file.url, values), headers=tuple(headers))
     # An empty body rather than none, so that the origin is told its length (RFC 9110 section 8.6).

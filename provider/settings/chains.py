@@ -25,16 +25,29 @@ def read_chains(source: Source) -> tuple[tuple[ChainSettings, ...], str]:
         )
     if keys is None and not any(fault.startswith("PROVIDER_PRIVATE_KEY") for fault in source.faults):
         source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", "is required: the key that decrypts and signs fees")
-    if urls is None or keys is None:
-        return (), universal
-    if isinstance(urls, Mapping) != isinstance(keys, Mapping):
+    kinds_differ = urls is not None and keys is not None and isinstance(urls, Mapping) != isinstance(keys, Mapping)
+    if kinds_differ:
         source.fault("NETWORK_URL", "chains.network_url", BOTH_KINDS)
+    if urls is None or keys is None or kinds_differ:
+        _check_alone(source, urls, fee_tokens)
         return (), universal
     if not isinstance(urls, Mapping):
         chain = ChainSettings(None, _endpoints(source, urls), str(keys), _fee_token(source, fee_tokens, None))
         return (chain,), universal
     assert isinstance(keys, Mapping)  # noqa: S101 - both kinds agree, checked above
     return _many(source, urls, keys, fee_tokens), universal
+
+
+def _check_alone(source: Source, urls: object, fee_tokens: object) -> None:
+    """Note the faults of endpoints and fee tokens that cannot be brought together with keys."""
+    if urls is not None:
+        for value in urls.values() if isinstance(urls, Mapping) else (urls,):
+            _endpoints(source, value)
+    if isinstance(fee_tokens, Mapping):
+        for chain_text in fee_tokens:
+            _fee_token(source, fee_tokens, str(chain_text))
+    else:
+        _fee_token(source, fee_tokens, None)
 
 
 def _many(
@@ -45,12 +58,12 @@ def _many(
         if not CHAIN_ID.fullmatch(str(chain_text)):
             source.fault("NETWORK_URL", "chains.network_url", "chain ids must be decimal numbers")
             continue
+        endpoints, fee_token = _endpoints(source, chain_urls), _fee_token(source, fee_tokens, chain_text)
         key = keys.get(chain_text)
         if key is None:
             source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", f"has no usable key for chain {chain_text}")
             continue
-        fee_token = _fee_token(source, fee_tokens, chain_text)
-        chains.append(ChainSettings(int(chain_text), _endpoints(source, chain_urls), key, fee_token))
+        chains.append(ChainSettings(int(chain_text), endpoints, key, fee_token))
     if not urls:
         source.fault("NETWORK_URL", "chains.network_url", "names no chain")
     for chain_text in keys:

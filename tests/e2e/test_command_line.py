@@ -222,8 +222,9 @@ def test_stream_under_way_is_finished_before_the_end(
         assert first.startswith(b"HTTP/1.1 200")
         os.kill(own.child.pid, number)
         wait_until(lambda: refuses_connections(own))
-        ready = request("GET", f"{own.admin_url}/readyz")
-        assert (ready.status, ready.json()["checks"]) == (503, {"server": "draining"})
+        if workers == "1":  # of several, the one that tells may have nothing to finish and be gone
+            ready = request("GET", f"{own.admin_url}/readyz")
+            assert (ready.status, ready.json()["checks"]) == (503, {"server": "draining"})
         rest = bytearray(first)
         while piece := sock.recv(1 << 20):
             rest += piece

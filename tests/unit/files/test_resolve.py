@@ -40,7 +40,8 @@ def test_range_of_the_file_object_wins() -> None:
 
 @pytest.mark.parametrize("text", ["bytes=0-", "bytes=-5", "bytes=0-1, 4-5", "Bytes=0-1"])
 def test_ranges_of_rfc_9110_pass(text: str) -> None:
-    assert ("Range", text) in resolve(UrlFile(URL), None, text).headers
+    # Passed in its normal form, which `provider.upstream.ranges` defines.
+    assert ("Range", text.lower().replace(" ", "")) in resolve(UrlFile(URL), None, text).headers
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.streaming.ranges import passable_range
+from provider.upstream.ranges import passable_range
 
 
 @pytest.mark.parametrize(
