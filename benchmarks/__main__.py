@@ -51,26 +51,34 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="name every script and its question")
     run = commands.add_parser("run", help="run one script", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     run.add_argument("name", choices=scripts.names(), metavar="NAME", help="a name from `list`")
-    run.add_argument("--rounds", type=_positive_int, default=5, help="measured runs of each variant and case")
-    run.add_argument("--seconds", type=_positive_float, default=1.0, help="length of one run of small requests")
-    run.add_argument("--size", type=_large_bytes, default=DEFAULT_LARGE_BYTES, help="bytes moved by one large run")
+    run.add_argument(
+        "--rounds", metavar="N", type=_positive_int, default=5, help="measured runs of each variant and case"
+    )
+    run.add_argument(
+        "--seconds", metavar="S", type=_positive_float, default=1.0, help="length of one run of small requests"
+    )
+    run.add_argument(
+        "--size", metavar="BYTES", type=_large_bytes, default=DEFAULT_LARGE_BYTES, help="bytes moved by one large run"
+    )
     run.add_argument("--only", default="", metavar="TEXT", help="only the cases whose name contains this")
     run.add_argument("--storage", type=Path, metavar="DIR", help="where the nonce store lies (a real disk)")
-    run.add_argument("--json", type=Path, metavar="FILE", help="write the result here, and as Markdown next to it")
+    run.add_argument(
+        "--json", type=_result_file, metavar="FILE", help="write the result here, and as Markdown next to it"
+    )
     return parser
 
 
 def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError("must be at least 1")
     return value
 
 
 def _positive_float(text: str) -> float:
     value = float(text)
     if not 0 < value <= 600:
-        raise ValueError
+        raise argparse.ArgumentTypeError("must be over 0 and at most 600")
     return value
 
 
@@ -79,6 +87,13 @@ def _large_bytes(text: str) -> int:
     if value < MIN_LARGE_BYTES or value % MIN_LARGE_BYTES:
         raise argparse.ArgumentTypeError(f"must be a multiple of {MIN_LARGE_BYTES}, so that 64 parts are whole")
     return value
+
+
+def _result_file(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir() or path.suffix == ".md":
+        raise argparse.ArgumentTypeError("must lie in a folder that exists, and not end with .md")
+    return path
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """The composition root: every part is built here from Settings and handed to the endpoints that need it."""
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +8,6 @@ from typing import Any
 
 from tornado.web import Application
 
-from provider import __version__
 from provider.admin.readiness import Readiness
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex, DocumentOpener
@@ -22,17 +19,12 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.cache import FactCache
 from provider.chain.accounts import Account
 from provider.chain.networks import (
-    ZERO_ADDRESS,
-    ChainAddresses,
-    Network,
     Networks,
-    bundled_address_book,
-    load_address_book,
 )
-from provider.chain.rpc import Rpc
 from provider.errors import ChainError, StoreError
 from provider.files.document import open_document
 from provider.files.opener import FileListOpener
+from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.decrypt import DecryptEndpoint
 from provider.handlers.download import DownloadEndpoint
@@ -43,16 +35,14 @@ from provider.handlers.nonce import NonceEndpoint
 from provider.handlers.root import RootEndpoint, describe
 from provider.handlers.routes import Route, RouteTable
 from provider.metrics import Metrics
+from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
-from provider.settings import ChainSettings, Settings
+from provider.settings import Settings
 from provider.start_error import StartError
+from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin
 
 log = logging.getLogger("provider.server")
-USER_AGENT = f"OceanProvider/{__version__}"
-# How long a start waits for a node that is still starting itself, as in a compose file.
-FIRST_ANSWER_SECONDS = 60.0
-RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +54,13 @@ class Parts:
     networks: Networks
     readiness: Readiness
     origin: HttpOrigin
+    files: FileListOpener
     closers: tuple[Callable[[], Awaitable[object]], ...]
 
     async def close(self) -> None:
         """Close every part, the last built first."""
         self.origin.close()
+        self.files.close()
         for close in reversed(self.closers):
             await close()
 
@@ -82,7 +74,13 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     source = await _asset_source(settings, metrics, networks, index_here)
     catalog = Catalog(source, networks)
     files = FileListOpener(
-        allow_unbound=settings.security.allow_unbound_files, timed=partial(metrics.decrypting, "files")
+        allow_unbound=settings.security.allow_unbound_files,
+        plaintexts=PlaintextCache(
+            max_entries=settings.cache.files_entries,
+            ttl_seconds=settings.cache.files_seconds,
+            observe=partial(metrics.cache, "files"),
+        ),
+        timed=partial(metrics.decrypting, "files"),
     )
     origin = _origin(settings)
     identifier = Identifier(nonces, observe=metrics.nonce)
@@ -120,6 +118,11 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
                 "lookup": lookup,
                 "files": files,
                 "origin": origin,
+                "limits": StreamLimits(
+                    max_streams_per_consumer=settings.limits.max_streams_per_consumer,
+                    max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
+                    max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
+                ),
                 "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
             },
         ),
@@ -132,6 +135,7 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         networks=networks,
         readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
         origin=origin,
+        files=files,
         closers=(*(network.rpc.close for network in networks), nonces.close, source.close),
     )
 
@@ -146,58 +150,6 @@ def _fileinfo_routes(settings: Settings, catalog: Catalog, files: FileListOpener
     }
     paths = ("/api/services/fileinfo", "/api/services/fileInfo")
     return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
-
-
-async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
-    """The configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
-    book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
-    networks: dict[int, Network] = {}
-    for chain in settings.chains:
-        chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings)
-        networks[chain_id] = _network(chain, chain_id, book.get(chain_id), settings, metrics)
-    return Networks(networks)
-
-
-def _network(
-    chain: ChainSettings, chain_id: int, addresses: ChainAddresses | None, settings: Settings, metrics: Metrics
-) -> Network:
-    if addresses is None or addresses.factory is None:
-        raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
-    return Network(
-        chain_id=chain_id,
-        name=addresses.name,
-        rpc=Rpc(
-            chain.rpc_urls,
-            chain_id=chain_id,
-            timeout_seconds=settings.rpc.timeout_seconds,
-            user_agent=USER_AGENT,
-            observe=metrics.rpc(chain_id),
-        ),
-        factory=addresses.factory,
-        fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
-        account=Account.from_hex(chain.private_key),
-        start_block=addresses.start_block,
-        finality_blocks=settings.rpc.finality_blocks,
-    )
-
-
-async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
-    rpc = Rpc(chain.rpc_urls, chain_id=None, timeout_seconds=settings.rpc.timeout_seconds, user_agent=USER_AGENT)
-    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
-    told = False
-    try:
-        while True:
-            try:
-                return await rpc.learn_chain_id()
-            except ChainError as exc:
-                if time.monotonic() > deadline:
-                    raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
-                if not told:
-                    log.warning("waiting for the node of NETWORK_URL to tell its chain id")
-                    told = True
-                await asyncio.sleep(RETRY_SECONDS)
-    finally:
-        await rpc.close()
 
 
 def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:

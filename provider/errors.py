@@ -7,6 +7,7 @@
     ├── OrderError              no valid paid right to consume
     ├── FileError               the file list or one of its file objects
     ├── DecryptError            a document cannot be decrypted for the caller
+    ├── TooManyStreams          a limit that the operator set
     ├── UpstreamError           the origin of the bytes
     ├── ChainError              no JSON-RPC endpoint gave an answer
     └── StoreError              our own durable state
@@ -25,6 +26,8 @@ class ProviderError(Exception):
     code = "internal"
     http_status = 500
     text = "Internal error."
+    # Value of Retry-After (RFC 9110 section 10.2.3) for refusals that will pass.
+    retry_after_seconds: int | None = None
 
     def __init__(self, text: str | None = None, *, detail: str | None = None) -> None:
         super().__init__(text if text is not None else self.text)
@@ -370,6 +373,15 @@ class DocumentStateRefused(DecryptError):
     text = "Asset revoked"
 
 
+class TooManyStreams(ProviderError):
+    """The consumer has as many streams under way as the settings allow (RFC 6585 section 4)."""
+
+    code = "too_many_streams"
+    http_status = 429
+    text = "Too many downloads at once, please try again when one has ended."
+    retry_after_seconds = 5
+
+
 class UpstreamError(ProviderError):
     """Base of failures of the origin, before its body reached the consumer."""
 
@@ -416,6 +428,7 @@ class ChainError(ProviderError):
     code = "chain_failed"
     http_status = 503
     text = "The blockchain node gave no usable answer, please try again later."
+    retry_after_seconds = 5
 
 
 class ChainUnavailable(ChainError):
@@ -431,6 +444,7 @@ class MetadataStoreUnavailable(ProviderError):
     code = "metadata_store_unavailable"
     http_status = 503
     text = "The metadata store cannot be reached, please try again later."
+    retry_after_seconds = 5
 
 
 class StoreError(ProviderError):
@@ -439,3 +453,4 @@ class StoreError(ProviderError):
     code = "store_unavailable"
     http_status = 503
     text = "The provider's storage is not available, please try again later."
+    retry_after_seconds = 5

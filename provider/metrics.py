@@ -52,10 +52,16 @@ class Metrics:
             registry=registry,
         )
         self._streamed_bytes = Counter(
-            "provider_streamed_bytes", "Body bytes handed to consumers.", ["endpoint"], registry=registry
+            "provider_streamed_bytes",
+            "Body bytes handed to consumers, by endpoint and path (splice, copy) of their stream.",
+            ["endpoint", "path"],
+            registry=registry,
         )
         self._streams = Counter(
-            "provider_streams", "Streams ended, by endpoint and outcome.", ["endpoint", "outcome"], registry=registry
+            "provider_streams",
+            "Streams ended, by endpoint, outcome and path (splice, copy).",
+            ["endpoint", "outcome", "path"],
+            registry=registry,
         )
         self.streams_in_progress = Gauge(
             "provider_streams_in_progress", "Streams under way.", registry=registry, multiprocess_mode="livesum"
@@ -97,10 +103,10 @@ class Metrics:
         """The first byte of a streamed answer left."""
         self._child(self._first_byte_seconds, endpoint).observe(seconds)
 
-    def stream(self, endpoint: str, outcome: str, body_bytes: int) -> None:
+    def stream(self, endpoint: str, outcome: str, path: str, body_bytes: int) -> None:
         """One stream ended."""
-        self._child(self._streams, endpoint, outcome).inc()
-        self._child(self._streamed_bytes, endpoint).inc(body_bytes)
+        self._child(self._streams, endpoint, outcome, path).inc()
+        self._child(self._streamed_bytes, endpoint, path).inc(body_bytes)
 
     def decrypting(self, what: str) -> AbstractContextManager[object]:
         """Times a block that decrypts `files` or a `document`, whether it succeeds or not."""

@@ -16,10 +16,12 @@ from typing import NoReturn
 from provider.logs import set_up_logging
 from provider.settings import Settings, share_metrics_through
 from provider.start_error import StartError
+from provider.tls import ServerTls, TlsFault
 
 log = logging.getLogger("provider.server")
 BACKLOG = 4096
 EXIT_FAILED = 1
+EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h; between a worker and its supervisor only
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A worker that dies within this time of its start is restarted only after a pause, so that a fault at start does not
 # become a busy loop.
@@ -33,14 +35,26 @@ def serve(settings: Settings) -> int:
         log.warning(warning)
     _raise_descriptor_limit()
     try:
+        tls = _tls(settings)
         sockets = _bind(settings)
         admin_sockets = _bind_admin(settings)
     except StartError as error:
         log.error(str(error))
         return EXIT_FAILED
     if settings.server.workers == 1:
-        return _run_worker(settings, sockets[0], admin_sockets)
-    return _Supervisor(settings, sockets, admin_sockets).run()
+        return _run_worker(settings, sockets[0], admin_sockets, tls)
+    return _Supervisor(settings, sockets, admin_sockets, tls).run()
+
+
+def _tls(settings: Settings) -> ServerTls | None:
+    if settings.server.tls is None:
+        return None
+    # It asks for a look at the certificate; until somebody can look it must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        return ServerTls(settings.server.tls)
+    except TlsFault as fault:
+        raise StartError(f"PROVIDER_TLS_CERT_FILE, PROVIDER_TLS_KEY_FILE: {fault}") from fault
 
 
 def _bind(settings: Settings) -> list[socket.socket]:
@@ -95,6 +109,7 @@ def _run_worker(
     settings: Settings,
     listener: socket.socket,
     admin_sockets: Sequence[socket.socket],
+    tls: ServerTls | None,
     *,
     shared_directory: str | None = None,
     first: bool = True,
@@ -113,6 +128,7 @@ def _run_worker(
                 settings,
                 listener,
                 admin_sockets,
+                tls,
                 shared_directory=shared_directory,
                 first=first,
                 life_line=life_line,
@@ -131,14 +147,20 @@ class _Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sequence[socket.socket], admin_sockets: Sequence[socket.socket]
+        self,
+        settings: Settings,
+        sockets: Sequence[socket.socket],
+        admin_sockets: Sequence[socket.socket],
+        tls: ServerTls | None,
     ) -> None:
         self._settings = settings
+        self._tls = tls
         self._sockets = sockets
         self._admin_sockets = admin_sockets
         self._directory = tempfile.mkdtemp(prefix="provider-metrics-")
         self._life_read, self._life_write = os.pipe()
         self._workers: dict[int, tuple[int, float]] = {}
+        self._restarted: set[int] = set()
         self._stopping = False
 
     def run(self) -> int:
@@ -146,6 +168,8 @@ class _Supervisor:
         share_metrics_through(self._directory)
         for number in STOP_SIGNALS:
             signal.signal(number, self._pass_on)
+        if self._tls is not None:
+            signal.signal(signal.SIGHUP, self._pass_hangup)
         worst = 0
         try:
             for index in range(self._settings.server.workers):
@@ -164,6 +188,10 @@ class _Supervisor:
         for listener in (*self._sockets, *self._admin_sockets):
             listener.close()
 
+    def _pass_hangup(self, number: int, _: object) -> None:
+        for pid in self._workers:
+            os.kill(pid, number)
+
     def _start(self, index: int) -> None:
         # A signal between the look at `_stopping` and the entry below would miss the new worker.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -175,10 +203,12 @@ class _Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _become_worker(self, index: int) -> NoReturn:
-        status = EXIT_FAILED
+        status = EXIT_CRASHED
         try:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            if self._tls is not None:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             os.close(self._life_write)
             listener = self._sockets[index]
@@ -190,12 +220,16 @@ class _Supervisor:
                 self._settings,
                 listener,
                 admin_sockets,
+                self._tls,
                 shared_directory=self._directory,
                 first=index == 0,
                 life_line=self._life_read,
             )
-            sys.stderr.flush()
         finally:
+            if status == EXIT_CRASHED:
+                # Nothing that is raised here gets beyond the exit below.
+                log.error("worker failed", exc_info=True)
+            sys.stderr.flush()
             os._exit(status)
 
     def _wait_for_one(self) -> int:
@@ -205,6 +239,11 @@ class _Supervisor:
         _forget_metrics(pid, self._directory)
         if self._stopping:
             return 0 if status == 0 else EXIT_FAILED
+        if status == EXIT_FAILED and index not in self._restarted:
+            # It has said why it cannot start, and that is as true of the others and of the next try.
+            self._pass_on(signal.SIGTERM, None)
+            return EXIT_FAILED
+        self._restarted.add(index)
         log.error("worker ended, starting it again", extra={"facts": {"worker": index, "status": status}})
         if time.monotonic() - started_at < RESTART_PAUSE_SECONDS:
             time.sleep(RESTART_PAUSE_SECONDS)

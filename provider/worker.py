@@ -14,6 +14,8 @@ from provider.admin.listener import admin_application
 from provider.app import Parts, build
 from provider.metrics import Metrics
 from provider.settings import Settings
+from provider.tls import ServerTls
+from provider.tls_listener import CertificateWatch, PublicServer
 
 log = logging.getLogger("provider.server")
 # Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
@@ -31,6 +33,7 @@ async def run(
     settings: Settings,
     listener: socket.socket,
     admin_sockets: Sequence[socket.socket],
+    tls: ServerTls | None,
     *,
     shared_directory: str | None,
     first: bool,
@@ -43,12 +46,13 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if life_line is not None:
-        loop.add_reader(life_line, stop.set)
+        loop.add_reader(life_line, _supervisor_gone, loop, life_line, stop)
     parts = await _build_unless_stopped(settings, stop, first)
     if parts is None:
         return
-    server = HTTPServer(
+    server = PublicServer(
         parts.router,
+        ssl_options=tls.context if tls else None,
         idle_connection_timeout=settings.server.idle_connection_timeout_seconds,
         body_timeout=BODY_TIMEOUT_SECONDS,
         max_header_size=MAX_HEAD_BYTES,
@@ -56,6 +60,9 @@ async def run(
         max_body_size=NO_BODY_LIMIT,
     )
     admin = HTTPServer(admin_application(REGISTRY, parts.readiness, shared_directory))
+    watch = CertificateWatch(tls) if tls else None
+    if watch is not None:
+        loop.add_signal_handler(signal.SIGHUP, watch.renew)
     try:
         server.add_sockets([listener])
         admin.add_sockets(admin_sockets)
@@ -65,7 +72,15 @@ async def run(
         await _drain(server, parts, settings.server.drain_timeout_seconds)
         admin.stop()
     finally:
+        if watch is not None:
+            watch.stop()
         await parts.close()
+
+
+def _supervisor_gone(loop: asyncio.AbstractEventLoop, life_line: int, stop: asyncio.Event) -> None:
+    # The end of the pipe stays readable, so that a reader would be called without pause.
+    loop.remove_reader(life_line)
+    stop.set()
 
 
 async def _build_unless_stopped(settings: Settings, stop: asyncio.Event, first: bool) -> Parts | None:

@@ -8,6 +8,8 @@ import pytest
 import uvloop
 from tornado.ioloop import IOLoop
 
+pytest_plugins = ["tests.support.chain"]
+
 
 @pytest.fixture
 def io_loop() -> Iterator[IOLoop]:

@@ -10,12 +10,12 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provider.auth.nonce import is_greater, parse_nonce
-from provider.auth.nonce_store import nonce_refused
+from provider.auth.nonce import parse_nonce
+from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
 from provider.auth.sqlite_file import open_store, prove_writable
 from provider.errors import NonceRefused, ProviderError, StoreError
 from provider.keccak import is_address, to_checksum_address
@@ -31,11 +31,11 @@ _Work = Callable[[sqlite3.Connection], object]
 _Answer = object  # a result, or the ProviderError to raise
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Job:
-    """One question to the thread. `writes` puts it inside the group's transaction."""
+    """One question to the thread: a nonce to use, or other work. `writes` puts it inside the group's transaction."""
 
-    work: _Work
+    work: _Work | NonceUse
     writes: bool
     reply: "asyncio.Future[object]"
 
@@ -60,20 +60,21 @@ class SqliteNonceStore:
         self._closed = False
         self._ended = threading.Event()
         self._connection: sqlite3.Connection | None = None
+        self._nonces: NonceRows | None = None
 
     async def use(self, address: str, nonce: str) -> None:
         """See NonceStore."""
         key = to_checksum_address(address)
         if parse_nonce(nonce) is None:
             raise NonceRefused
-        await self._ask(lambda connection: _use(connection, key, nonce), writes=True)
+        await self._ask(NonceUse(key, nonce), writes=True)
 
     async def last(self, address: str) -> str | None:
         """See NonceStore; None as well for what is not an address."""
         if not is_address(address):
             return None
         key = to_checksum_address(address)
-        answer = await self._ask(lambda connection: _last(connection, key), writes=False)
+        answer = await self._ask(lambda connection: last_nonce(connection, key), writes=False)
         return answer if isinstance(answer, str) else None
 
     async def revoke(self, token_id: str, expires_at: int) -> None:
@@ -114,7 +115,7 @@ class SqliteNonceStore:
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    async def _ask(self, work: _Work, *, writes: bool) -> object:
+    async def _ask(self, work: _Work | NonceUse, *, writes: bool) -> object:
         if self._closed:
             raise StoreError(detail=f"{self._path}: the store was closed")
         if self._thread is None:
@@ -135,10 +136,8 @@ class SqliteNonceStore:
             more = True
             while more:
                 group, more = self._next_group()
-                readers = [job for job in group if not job.writes]
-                writers = [job for job in group if job.writes]
-                _deliver(readers, [self._attempt([job])[0] for job in readers])
-                _deliver(writers, self._attempt(writers))
+                for part in _parts(group):
+                    _deliver(part, self._attempt(part))
         finally:
             # Also when a defect ends the thread: nobody may wait for ever. `_ended` comes before the last look
             # into the queue, and `_ask` reads it after putting, so that no job falls in between.
@@ -169,18 +168,21 @@ class SqliteNonceStore:
                 jobs.append(job)
         return jobs
 
-    def _attempt(self, jobs: Sequence[_Job]) -> list[_Answer]:
+    def _attempt(self, jobs: Sequence[_Job]) -> Sequence[_Answer]:
         """Answer jobs together: all of them fail when the file does, none is reported before it is durable."""
-        if not jobs:
-            return []
         try:
             connection = self._connection
             if connection is None:
                 connection = self._connection = open_store(self._path, busy_timeout_seconds=self._busy_timeout_seconds)
+                self._nonces = NonceRows(connection)
+            uses = [job.work for job in jobs if isinstance(job.work, NonceUse)]
+            if uses and self._nonces is not None:
+                return self._nonces.use_all(uses)
+            works = [job.work for job in jobs if not isinstance(job.work, NonceUse)]
             if not jobs[0].writes:
-                return [job.work(connection) for job in jobs]
+                return [work(connection) for work in works]
             with transaction(connection):
-                return [job.work(connection) for job in jobs]
+                return [work(connection) for work in works]
         except sqlite3.Error as error:
             self._disconnect()
             detail = explain(self._path, error)
@@ -198,17 +200,14 @@ class SqliteNonceStore:
                 pass
 
 
-def _use(connection: sqlite3.Connection, address: str, nonce: str) -> NonceRefused | None:
-    stored = _last(connection, address)
-    if stored is not None and not is_greater(nonce, stored):
-        return nonce_refused(given=nonce, stored=stored)
-    connection.execute("INSERT OR REPLACE INTO spent_nonces VALUES (?, ?)", (address, nonce))
-    return None
-
-
-def _last(connection: sqlite3.Connection, address: str) -> str | None:
-    row = connection.execute("SELECT nonce FROM spent_nonces WHERE address = ?", (address,)).fetchone()
-    return None if row is None else str(row[0])
+def _parts(group: Sequence[_Job]) -> Iterator[list[_Job]]:
+    """The jobs that are answered together: each reader by itself, all nonces, all other writers."""
+    yield from ([job] for job in group if not job.writes)
+    writers = [job for job in group if job.writes]
+    for nonces in (True, False):
+        part = [job for job in writers if isinstance(job.work, NonceUse) is nonces]
+        if part:
+            yield part
 
 
 def _row_key(token_id: str) -> str:

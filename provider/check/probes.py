@@ -16,6 +16,7 @@ from provider.check.chain_probes import ChainProbe
 from provider.check.host_probes import probe_disk, probe_listener, probe_store
 from provider.check.service_probes import probe_metadata_store, probe_optional
 from provider.check.table import Finding, failed, passed, warned
+from provider.check.tls_probe import probe_certificate
 from provider.settings import Settings
 
 USER_AGENT = f"OceanProvider/{__version__}"
@@ -110,6 +111,7 @@ async def _listeners(settings: Settings) -> list[Finding]:
     return [
         await asyncio.to_thread(probe_listener, "listener", "OCEAN_PROVIDER_URL", server.listener),
         await asyncio.to_thread(probe_listener, "admin listener", "PROVIDER_ADMIN_URL", server.admin),
+        probe_certificate(server.tls, now=time.time()),
     ]
 
 

@@ -170,7 +170,7 @@ def _drain(
     announced, size, first_byte_seconds, complete = response.length, 0, 0.0, True
     while True:
         try:
-            if not first_byte_seconds:
+            if not first_byte_seconds and announced != 0:
                 response.peek(1)  # returns with the first piece, while readinto waits until the buffer is full
                 first_byte_seconds = time.perf_counter() - started
             count = response.readinto(buffer)

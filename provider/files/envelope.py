@@ -19,6 +19,8 @@ _NONCE_BYTES = 16
 _TAG_BYTES = 16
 OVERHEAD_BYTES = _POINT_BYTES + _NONCE_BYTES + _TAG_BYTES
 _UNCOMPRESSED = 4
+# `update_into` demands room for one block of 16 less one byte more than it writes.
+_SPARE_BYTES = 15
 
 
 def encrypt(
@@ -40,13 +42,23 @@ def encrypt(
 
 def decrypt(account: Account, blob: bytes) -> bytes:
     """Plaintext of a blob encrypted to `account`. Raises ValueError, without saying more, for anything else."""
+    return bytes(decrypt_to_buffer(account, blob))
+
+
+def decrypt_to_buffer(account: Account, blob: bytes) -> bytearray:
+    """As `decrypt`, into a buffer that can be zeroed; no other copy of the plaintext is made."""
     if len(blob) < OVERHEAD_BYTES or blob[0] != _UNCOMPRESSED:
         raise ValueError("not an ECIES blob")
     sender_key = blob[:_POINT_BYTES]
     nonce, tag = blob[_POINT_BYTES : OVERHEAD_BYTES - _TAG_BYTES], blob[OVERHEAD_BYTES - _TAG_BYTES : OVERHEAD_BYTES]
+    ciphertext = memoryview(blob)[OVERHEAD_BYTES:]
+    plaintext = bytearray(len(ciphertext) + _SPARE_BYTES)
     try:
         key = hkdf_sha256(sender_key + account.shared_point(sender_key))
         decryptor = Cipher(AES(key), GCM(nonce, tag)).decryptor()
-        return decryptor.update(blob[OVERHEAD_BYTES:]) + decryptor.finalize()
+        length = decryptor.update_into(ciphertext, plaintext)
+        decryptor.finalize()
     except (ValueError, InvalidTag):
         raise ValueError("not encrypted to this key") from None
+    del plaintext[length:]
+    return plaintext

@@ -13,7 +13,7 @@ import orjson
 from provider.assets.ddo import Asset, Service
 from provider.chain.accounts import Account
 from provider.errors import FileIndexOutOfRange, FilesUndecryptable
-from provider.files.envelope import decrypt
+from provider.files.envelope import decrypt_to_buffer
 from provider.keccak import is_address, to_checksum_address
 
 # Longer numbers are no index of any list, and echoing them helps nobody.
@@ -40,14 +40,31 @@ class FileList:
 
 
 def open_files(account: Account, service: Service, asset: Asset, *, allow_unbound: bool) -> FileList:
-    """Decrypt and check the file list of a service. Raises FilesUndecryptable; its `detail` names the reason.
+    """Decrypt and check the file list of a service. Raises FilesUndecryptable; its `detail` names the reason."""
+    require_allowed(asset, allow_unbound=allow_unbound)
+    return read_files(decrypt_files(account, service.files), service, asset)
+
+
+def require_allowed(asset: Asset, *, allow_unbound: bool) -> None:
+    """Raise FilesUndecryptable for a list that may not be served, whatever is in it.
 
     Lists of DDO 4.0.0 name no asset, so a copied ciphertext could be sold by anybody; they are served only with
     `allow_unbound` [K18].
     """
     if not asset.files_are_bound and not allow_unbound:
         raise FilesUndecryptable(detail="unbound 4.0.0 file lists are not allowed by the settings")
-    plaintext = _decrypted(account, service.files)
+
+
+def decrypt_files(account: Account, text: str) -> bytearray:
+    """Plaintext of the encrypted `files` of a service. Raises FilesUndecryptable."""
+    try:
+        return decrypt_to_buffer(account, bytes.fromhex(text.removeprefix("0x")))
+    except ValueError as error:
+        raise FilesUndecryptable(detail=str(error)) from None
+
+
+def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> FileList:
+    """The list in a plaintext, proven to belong to service and asset. Raises FilesUndecryptable."""
     try:
         content = orjson.loads(plaintext)
     except orjson.JSONDecodeError:
@@ -56,13 +73,6 @@ def open_files(account: Account, service: Service, asset: Asset, *, allow_unboun
     if not isinstance(files, list):
         raise FilesUndecryptable(detail=f"Expected a files list, got {type(files).__name__}.")
     return FileList(tuple(files))
-
-
-def _decrypted(account: Account, text: str) -> bytes:
-    try:
-        return decrypt(account, bytes.fromhex(text.removeprefix("0x")))
-    except ValueError as error:
-        raise FilesUndecryptable(detail=str(error)) from None
 
 
 def _checked(content: object, service: Service, asset: Asset) -> object:

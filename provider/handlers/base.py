@@ -166,6 +166,8 @@ class Endpoint(RequestHandler):
         """Reply with the error's status and body."""
         self.error_code = error.code
         self._frame.metrics.error(error.code)
+        if error.retry_after_seconds is not None:
+            self.set_header("Retry-After", str(error.retry_after_seconds))
         self.reply_json(error.body(), status=error.http_status)
 
     def reply_json(self, value: Mapping[str, object] | list[object], *, status: int = 200) -> None:
@@ -234,7 +236,11 @@ class Endpoint(RequestHandler):
             log.info("request", extra={"facts": {**facts, **self.facts}})
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """What Tornado itself refuses, before anything of ours runs: a method that HTTP does not know."""
+        """What Tornado itself refuses, before anything of ours runs: a method that HTTP does not know.
+
+        The request's body was not read then, so that nothing more can be understood on this connection.
+        """
+        self.set_header("Connection", "close")
         self.reply_error(MethodNotAllowed() if status_code == MethodNotAllowed.http_status else ProviderError())
 
     def log_exception(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from provider.handlers.params import DownloadRequest, parse_userdata
 from provider.handlers.streaming import StreamingEndpoint
 from provider.orders.check import Order, check_order, parse_tx_id
 from provider.orders.lookup import OrderLookup
+from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin
 
 
@@ -35,6 +36,7 @@ class DownloadEndpoint(StreamingEndpoint):
         lookup: OrderLookup,
         files: FileListOpener,
         origin: HttpOrigin,
+        limits: StreamLimits,
         idle_timeout_seconds: float,
     ) -> None:
         """The parts in the order they are used; `idle_timeout_seconds` cuts a side that makes no progress."""
@@ -44,6 +46,7 @@ class DownloadEndpoint(StreamingEndpoint):
         self._lookup = lookup
         self._files = files
         self._origin = origin
+        self._limits = limits
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.6; the nonce is spent before any chain or upstream work."""
@@ -63,8 +66,9 @@ class DownloadEndpoint(StreamingEndpoint):
             raw_file = self._files.open(network.account, asset, service).at(request.file_index)
             file = parse_file_object(raw_file)
             wanted = resolve(file, parse_userdata(request.userdata), self.request.headers.get("Range"))
-            source = await self._origin.open(wanted)
-            await self.stream(source, url_path=urlsplit(file.url).path)
+            with self._limits.admitted(consumer) as slot:
+                source = await self._origin.open(wanted)
+                await self.stream(source, slot, url_path=urlsplit(file.url).path)
 
     async def _check_order(
         self, network: Network, asset: Asset, service: Service, consumer: str, order_tx_id: str

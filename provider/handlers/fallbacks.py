@@ -17,6 +17,7 @@ class NotFoundEndpoint(Endpoint):
 
     def write_error(self, *_: int, **__: Any) -> None:
         """As `Endpoint.write_error`: there is nothing here for any method."""
+        self.set_header("Connection", "close")
         self.reply_error(RouteNotFound())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from provider.errors import UpstreamRefused
 from provider.handlers.base import Endpoint, Frame
 from provider.streaming.headers import file_name, reply_headers
+from provider.streaming.limits import StreamSlot
 from provider.streaming.relay import relay
 from provider.streaming.tornado_sink import TornadoSink
 from provider.upstream.source import Source
@@ -26,7 +27,7 @@ class StreamingEndpoint(Endpoint):
 
     initialize: Callable[..., None] = _begin_stream
 
-    async def stream(self, source: Source, *, url_path: str | None) -> None:
+    async def stream(self, source: Source, slot: StreamSlot, *, url_path: str | None) -> None:
         """Relay `source` to the consumer. Raises UpstreamRefused when the origin's answer is no file.
 
         `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
@@ -41,6 +42,7 @@ class StreamingEndpoint(Endpoint):
         metrics = self._frame.metrics
         metrics.first_byte(self.endpoint, time.perf_counter() - self._started_at)
         self._sink = TornadoSink(self)
+        slot.begin(self._sink)
         metrics.streams_in_progress.inc()
         try:
             relayed = await relay(
@@ -51,8 +53,8 @@ class StreamingEndpoint(Endpoint):
             )
         finally:
             metrics.streams_in_progress.dec()
-        metrics.stream(self.endpoint, relayed.outcome, relayed.bytes_sent)
-        self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome}
+        metrics.stream(self.endpoint, relayed.outcome, relayed.path, relayed.bytes_sent)
+        self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)

@@ -10,6 +10,7 @@ from typing import TypedDict
 from provider.settings.chains import read_chains
 from provider.settings.model import (
     CacheSettings,
+    LimitSettings,
     Listener,
     LogSettings,
     MetadataSettings,
@@ -20,6 +21,7 @@ from provider.settings.model import (
     UpstreamSettings,
 )
 from provider.settings.source import SettingsError, Source
+from provider.settings.tls import read_tls
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 DAY_SECONDS = 86_400.0
@@ -58,6 +60,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         metadata=_metadata(source),
         upstream=_upstream(source),
         cache=_cache(source),
+        limits=_limits(source),
         log=_log(source),
         storage_path=source.text("STORAGE_PATH", "storage.path", "ocean-provider.db") or "",
         operator_service_url=source.url("OPERATOR_SERVICE_URL", "compute.operator_service_url"),
@@ -78,6 +81,7 @@ class _Parts(TypedDict):
     metadata: MetadataSettings
     upstream: UpstreamSettings
     cache: CacheSettings
+    limits: LimitSettings
     log: LogSettings
     storage_path: str
     operator_service_url: str | None
@@ -95,7 +99,13 @@ def _read_table(path: str | None) -> dict[str, object]:
 
 
 def _server(source: Source) -> ServerSettings:
-    listener = source.listener("OCEAN_PROVIDER_URL", "server.url", "http://0.0.0.0:8030")
+    tls = read_tls(source)
+    listener = source.listener(
+        "OCEAN_PROVIDER_URL",
+        "server.url",
+        "http://0.0.0.0:8030",
+        https_fault=None if tls else "https needs PROVIDER_TLS_CERT_FILE and PROVIDER_TLS_KEY_FILE",
+    )
     if listener is None:
         if not any(fault.startswith("OCEAN_PROVIDER_URL") for fault in source.faults):
             source.fault("OCEAN_PROVIDER_URL", "server.url", "cannot be off")
@@ -103,7 +113,13 @@ def _server(source: Source) -> ServerSettings:
     old_workers = source.integer("OCEAN_PROVIDER_WORKERS", "", 1, minimum=1, maximum=256)
     return ServerSettings(
         listener=listener,
-        admin=source.listener("PROVIDER_ADMIN_URL", "server.admin_url", "http://127.0.0.1:8031"),
+        tls=tls,
+        admin=source.listener(
+            "PROVIDER_ADMIN_URL",
+            "server.admin_url",
+            "http://127.0.0.1:8031",
+            https_fault="this listener speaks plain HTTP only",
+        ),
         workers=source.integer("PROVIDER_WORKERS", "server.workers", old_workers, minimum=1, maximum=256),
         max_body_bytes=source.integer(
             "PROVIDER_MAX_BODY_BYTES", "server.max_body_bytes", 10 << 20, minimum=1024, maximum=1 << 30
@@ -197,6 +213,19 @@ def _cache(source: Source) -> CacheSettings:
         state_entries=size("state", 20_000),
         receipt_seconds=ttl("receipt", 3600.0),
         receipt_entries=size("receipt", 20_000),
+        files_seconds=ttl("files", 30.0),
+        files_entries=size("files", 1_000),
+    )
+
+
+def _limits(source: Source) -> LimitSettings:
+    def limit(name: str, maximum: int) -> int:
+        return source.integer(f"PROVIDER_{name.upper()}", f"limits.{name}", 0, minimum=0, maximum=maximum)
+
+    return LimitSettings(
+        max_streams_per_consumer=limit("max_streams_per_consumer", 1_000_000),
+        max_bytes_per_second_per_stream=limit("max_bytes_per_second_per_stream", (1 << 32) - 2),
+        max_bytes_per_second_per_consumer=limit("max_bytes_per_second_per_consumer", (1 << 32) - 2),
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from provider.tls import TlsFiles
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -23,9 +25,10 @@ class ChainSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """The public listener, the admin listener and the processes behind them."""
+    """The public listener, the admin listener and the processes behind them. Without `tls` it is plain HTTP."""
 
     listener: Listener
+    tls: TlsFiles | None
     admin: Listener | None
     workers: int
     max_body_bytes: int
@@ -79,6 +82,17 @@ class CacheSettings:
     state_entries: int
     receipt_seconds: float
     receipt_entries: int
+    files_seconds: float
+    files_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Limits of streams, per worker; 0 means none."""
+
+    max_streams_per_consumer: int
+    max_bytes_per_second_per_stream: int
+    max_bytes_per_second_per_consumer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,7 @@ class Settings:
     metadata: MetadataSettings
     upstream: UpstreamSettings
     cache: CacheSettings
+    limits: LimitSettings
     security: SecuritySettings
     log: LogSettings
     storage_path: str

@@ -124,8 +124,8 @@ class Source:
             return default
         return value
 
-    def listener(self, variable: str, key: str, default: str) -> Listener | None:
-        """`http://host:port` to listen on; the text `off` gives None."""
+    def listener(self, variable: str, key: str, default: str, *, https_fault: str | None) -> Listener | None:
+        """`http://host:port` to listen on; the text `off` gives None. `https_fault`: why https is wrong, if it is."""
         value = self.text(variable, key, default) or default
         if value.lower() == "off":
             return None
@@ -134,7 +134,10 @@ class Source:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
-        if parts.scheme != "http" or not parts.hostname or port is None or parts.path not in ("", "/"):
+        if parts.scheme == "https" and https_fault is not None:
+            self.fault(variable, key, https_fault)
+            return None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port is None or parts.path not in ("", "/"):
             self.fault(variable, key, "must look like http://0.0.0.0:8030")
             return None
         return Listener(host=parts.hostname, port=port)

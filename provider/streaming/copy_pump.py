@@ -4,8 +4,8 @@ At most one buffer per stream, and none while the stream waits for its origin.
 """
 
 import asyncio
-from dataclasses import dataclass
 
+from provider.streaming.progress import Progress
 from provider.streaming.sink import Sink
 from provider.upstream.source import Source
 
@@ -13,17 +13,6 @@ from provider.upstream.source import Source
 BUFFER_BYTES = 256 * 1024
 # A stream that never has to wait lets the others run after so much.
 _TURN_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Progress:
-    """Live figures of one stream: plain attributes, read from outside at any time and written by its path only.
-
-    `bytes_sent`: body bytes handed to the consumer's connection. `awaits_consumer`: inside a write.
-    """
-
-    bytes_sent: int = 0
-    awaits_consumer: bool = False
 
 
 class BufferPool:

@@ -6,26 +6,36 @@ A short body never ends cleanly. Status and headers are given; what they should 
 from dataclasses import dataclass
 from typing import Literal
 
-from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated
-from provider.streaming.copy_pump import BufferPool, Progress, copy
+from provider.errors import UpstreamError, UpstreamTimedOut
+from provider.streaming.copy_pump import BufferPool, copy
+from provider.streaming.pipes import PipePool
+from provider.streaming.progress import Progress
 from provider.streaming.sink import ConsumerGone, Fields, Sink
+from provider.streaming.splice_pump import SplicePump
 from provider.streaming.stall_watch import StallWatch
 from provider.upstream.source import Source
 
 Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled"]
+Path = Literal["splice", "copy"]
+
+# Bodies with less left than this are copied.
+SPLICE_FROM_BYTES = 128 << 10
 
 _buffers = BufferPool()
+_pipes = PipePool()
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
     """How a relay ended. `bytes_sent`: body bytes handed to the consumer's connection.
 
-    `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's.
+    `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's. `path`: "splice" when
+    bytes of the body went from socket to socket without being copied.
     """
 
     bytes_sent: int
     outcome: Outcome
+    path: Path
 
 
 async def relay(
@@ -36,6 +46,7 @@ async def relay(
     idle_timeout_seconds: float,
     progress: Progress | None = None,
     buffers: BufferPool = _buffers,
+    pipes: PipePool = _pipes,
 ) -> Relayed:
     """Send `source.status`, `fields` and the body; both sides are finished or closed when this returns.
 
@@ -46,15 +57,17 @@ async def relay(
     Raises:
         UpstreamTruncated: broken at the first byte, nothing was sent.
     """
-    return await _Relay(source, sink, progress or Progress(), buffers).run(fields, idle_timeout_seconds)
+    return await _Relay(source, sink, progress or Progress(), buffers, pipes).run(fields, idle_timeout_seconds)
 
 
 class _Relay:
     """One run; remembers who ended it first, since closing one side makes the other fail too."""
 
-    def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool) -> None:
+    def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool, pipes: PipePool) -> None:
         self._source, self._sink = source, sink
-        self._progress, self._buffers = progress, buffers
+        self._progress, self._buffers, self._pipes = progress, buffers, pipes
+        self._pump: SplicePump | None = None
+        self._path: Path = "copy"
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
     async def run(self, fields: Fields, idle_timeout_seconds: float) -> Relayed:
@@ -65,7 +78,12 @@ class _Relay:
             source.close()
             raise
         watch = StallWatch(
-            sink, self._progress, idle_timeout_seconds=idle_timeout_seconds, on_stall=self._consumer_stalled
+            sink,
+            self._progress,
+            consumer_idle_seconds=idle_timeout_seconds,
+            origin_idle_seconds=source.idle_timeout_seconds,
+            on_consumer_stall=self._consumer_stalled,
+            on_origin_stall=self._origin_stalled,
         )
         try:
             sink.on_gone(self._consumer_gone)
@@ -80,7 +98,7 @@ class _Relay:
         if outcome != "complete":
             sink.abort()
             source.close()
-        return Relayed(self._progress.bytes_sent, outcome)
+        return Relayed(self._progress.bytes_sent, outcome, self._path)
 
     def _first_bytes(self) -> memoryview:
         """Body bytes that came with the head: sent in one piece with ours, a small file needs no second write."""
@@ -99,7 +117,11 @@ class _Relay:
             await self._sink.start(self._source.status, fields, first)
             progress.awaits_consumer = False
             progress.bytes_sent += len(first)
-            await copy(self._source, self._sink, buffers=self._buffers, progress=progress)
+            pump = self._splice_pump(first)
+            if pump is None:
+                await copy(self._source, self._sink, buffers=self._buffers, progress=progress)
+            else:
+                await self._splice(pump)
             # The origin's connection is free for others before the last bytes have left ours.
             self._source.release()
             await self._sink.finish()
@@ -107,9 +129,31 @@ class _Relay:
             return self._lost or "consumer_gone"
         except UpstreamTimedOut:
             return self._lost or "upstream_timed_out"
-        except (UpstreamTruncated, UpstreamError):
+        except UpstreamError:
             return self._lost or "upstream_truncated"
         return "complete"
+
+    def _splice_pump(self, first: memoryview) -> SplicePump | None:
+        """The zero-copy path, when both sides and the body allow it and it pays."""
+        length = self._source.length_bytes
+        if not self._pipes.usable or (length is not None and length - len(first) < SPLICE_FROM_BYTES):
+            return None
+        origin = self._source.raw_socket()
+        consumer = self._sink.raw_consumer() if origin is not None else None
+        if origin is None or consumer is None:
+            return None
+        return SplicePump(self._source, origin, consumer, pipes=self._pipes, progress=self._progress)
+
+    async def _splice(self, pump: SplicePump) -> None:
+        sent_before = self._progress.bytes_sent
+        self._pump = pump
+        try:
+            await pump.run()
+        finally:
+            self._pump = None
+            if pump.spliced_bytes:
+                self._path = "splice"
+        self._sink.advance(self._progress.bytes_sent - sent_before)
 
     def _consumer_gone(self) -> None:
         self._lose("consumer_gone")
@@ -118,8 +162,14 @@ class _Relay:
         self._lose("consumer_stalled")
         self._sink.abort()
 
+    def _origin_stalled(self) -> None:
+        if self._pump is not None:
+            self._pump.fail(UpstreamTimedOut(detail="origin: idle limit passed in the body"))
+
     def _lose(self, outcome: Literal["consumer_gone", "consumer_stalled"]) -> None:
         if self._lost is None:
             self._lost = outcome
+        if self._pump is not None:
+            self._pump.fail(ConsumerGone())
         # Wakes a relay that waits for a silent origin.
         self._source.close()

@@ -1,6 +1,8 @@
 """Where relayed bytes go: the `Sink` that the relay and its paths write to, and how a consumer is lost."""
 
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 Fields = Sequence[tuple[str, str]]
@@ -8,6 +10,14 @@ Fields = Sequence[tuple[str, str]]
 
 class ConsumerGone(Exception):
     """The consumer closed its connection, or we cut it. Nobody's fault on our side; never a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawConsumer:
+    """The consumer's plain socket. `chunked`: a body written there is framed in chunks; the last one is the sink's."""
+
+    socket: socket.socket
+    chunked: bool
 
 
 class Sink(Protocol):
@@ -21,6 +31,12 @@ class Sink(Protocol):
 
         `data` may be reused afterwards, but not when this raised or was cancelled. Raises ConsumerGone.
         """
+
+    def raw_consumer(self) -> RawConsumer | None:
+        """Seam for zero copy, after `start`: where body bytes may be written past this object. None with TLS."""
+
+    def advance(self, count_bytes: int) -> None:
+        """Tell that `count_bytes` of body were written past this object; before `finish`."""
 
     async def finish(self) -> None:
         """End a complete body; the connection may serve another request. Raises ConsumerGone."""

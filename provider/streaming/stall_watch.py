@@ -1,30 +1,38 @@
-"""Notices a consumer that takes nothing any more: one coarse timer per stream, no work per chunk."""
+"""Notices a side that makes no progress: one coarse timer per stream, no work per chunk."""
 
 import asyncio
 from collections.abc import Callable
 
-from provider.streaming.copy_pump import Progress
+from provider.streaming.progress import Progress
 from provider.streaming.sink import Sink
 
 _LOOKS_PER_LIMIT = 4
 
 
 class StallWatch:
-    """Calls `on_stall` once when a write was pending for the limit and the consumer's host acknowledged nothing.
+    """Calls back once when a side was waited for during its whole limit (seconds) and nothing moved.
 
-    Acknowledged bytes are looked at, not finished writes: a slow but living consumer may take minutes for one
-    buffer, and the kernel reports room only after a third of its own buffer has drained.
+    Of the consumer, acknowledged bytes are looked at, not finished writes: a slow but living one may take minutes for
+    one buffer, and the kernel reports room only after a third of its own buffer has drained.
     """
 
     def __init__(
-        self, sink: Sink, progress: Progress, *, idle_timeout_seconds: float, on_stall: Callable[[], None]
+        self,
+        sink: Sink,
+        progress: Progress,
+        *,
+        consumer_idle_seconds: float,
+        origin_idle_seconds: float,
+        on_consumer_stall: Callable[[], None],
+        on_origin_stall: Callable[[], None],
     ) -> None:
         self._sink, self._progress = sink, progress
-        self._limit_seconds = idle_timeout_seconds
-        self._on_stall = on_stall
+        self._consumer_idle_seconds, self._origin_idle_seconds = consumer_idle_seconds, origin_idle_seconds
+        self._on_consumer_stall, self._on_origin_stall = on_consumer_stall, on_origin_stall
         self._loop = asyncio.get_running_loop()
-        self._seen = self._look()
-        self._moved_at = self._loop.time()
+        self._seen_sent, self._seen_taken = progress.bytes_sent, sink.taken_bytes()
+        self._taken_at = self._received_at = self._loop.time()
+        self._interval_seconds = min(consumer_idle_seconds, origin_idle_seconds) / _LOOKS_PER_LIMIT
         self._timer = self._again()
 
     def stop(self) -> None:
@@ -32,16 +40,20 @@ class StallWatch:
         self._timer.cancel()
 
     def _again(self) -> asyncio.TimerHandle:
-        return self._loop.call_later(self._limit_seconds / _LOOKS_PER_LIMIT, self._check)
+        return self._loop.call_later(self._interval_seconds, self._check)
 
     def _check(self) -> None:
-        seen, now = self._look(), self._loop.time()
-        if seen != self._seen or not self._progress.awaits_consumer:
-            self._seen, self._moved_at = seen, now
-        if now - self._moved_at >= self._limit_seconds:
-            self._on_stall()
+        progress, now = self._progress, self._loop.time()
+        sent, taken = progress.bytes_sent, self._sink.taken_bytes()
+        moved = sent != self._seen_sent
+        if moved or taken != self._seen_taken or not progress.awaits_consumer:
+            self._taken_at = now
+        if moved or not progress.awaits_origin:
+            self._received_at = now
+        self._seen_sent, self._seen_taken = sent, taken
+        if now - self._taken_at >= self._consumer_idle_seconds:
+            self._on_consumer_stall()
+        elif now - self._received_at >= self._origin_idle_seconds:
+            self._on_origin_stall()
         else:
             self._timer = self._again()
-
-    def _look(self) -> tuple[int, int | None]:
-        return self._progress.bytes_sent, self._sink.taken_bytes()

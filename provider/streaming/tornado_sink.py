@@ -12,7 +12,9 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import RequestHandler
 
-from provider.streaming.sink import ConsumerGone, Fields
+from provider.streaming.limits import pace_socket
+from provider.streaming.sink import ConsumerGone, Fields, RawConsumer
+from provider.streaming.tornado_seam import bypassable, count_body, is_chunked
 
 # Chunk framing is added by Tornado with a copy of the chunk; pieces of this size keep that copy small.
 _CHUNK_BYTES = 64 * 1024
@@ -64,6 +66,17 @@ class TornadoSink:
         for start in range(0, len(data), _CHUNK_BYTES):
             await self._write(data[start : start + _CHUNK_BYTES])
 
+    def raw_consumer(self) -> RawConsumer | None:
+        """As `Sink.raw_consumer`."""
+        self._check()
+        if not bypassable(self._connection):
+            return None
+        return RawConsumer(self._stream.socket, is_chunked(self._connection))
+
+    def advance(self, count_bytes: int) -> None:
+        """As `Sink.advance`."""
+        count_body(self._connection, count_bytes)
+
     async def finish(self) -> None:
         """As `Sink.finish`."""
         self._check()
@@ -77,6 +90,8 @@ class TornadoSink:
         if not self._stream.closed():
             self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._stream.close()
+            # Tornado tells the handler of it later, or never when that was detached meanwhile.
+            self.consumer_gone()
 
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """As `Sink.on_gone`."""
@@ -90,6 +105,11 @@ class TornadoSink:
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
+
+    def pace(self, bytes_per_second: int) -> None:
+        """As `limits.Paced.pace`."""
+        if not self._stream.closed():
+            pace_socket(self._stream.socket, bytes_per_second)
 
     def taken_bytes(self) -> int | None:
         """As `Sink.taken_bytes`, from the kernel (Linux)."""

@@ -9,6 +9,8 @@ from provider.upstream.connection import Connection
 from provider.upstream.content_coding import ContentDecoder
 from provider.upstream.response_head import ResponseHead
 
+# A body that ends with the connection has no other bound.
+_UNBOUNDED = 1 << 62
 # Coded bytes decompressed from at a time; they stay in memory until their output was taken.
 _CODED_BYTES = 32 * 1024
 
@@ -46,8 +48,17 @@ class Body:
 
     @property
     def is_raw(self) -> bool:
-        """True when the bytes on the socket are the bytes of the body."""
-        return self._decoder is None and self._framing != "chunked" and not self._connection.is_tls
+        """True when the bytes on the socket are the bytes of the body, framing apart."""
+        return self._decoder is None and not self._connection.is_tls
+
+    @property
+    def run_bytes(self) -> int:
+        """As `Source.run_bytes`."""
+        if self._ahead or self._ended:
+            return 0
+        if self._framing == "length":
+            return self._left
+        return self._chunks.left_in_chunk if self._framing == "chunked" else _UNBOUNDED
 
     def read_now(self, buffer: memoryview) -> int | None:
         """As `Source.read_now`."""
@@ -81,18 +92,13 @@ class Body:
         self._ended = self._chunks.done
         return payload or (0 if self._ended else None)
 
-    def take_ahead(self) -> bytes:
-        """Hand over the body bytes that were read with the head; only when `is_raw`."""
-        mine = len(self._ahead) if self._framing == "close" else min(len(self._ahead), self._left)
-        taken, self._ahead = bytes(self._ahead[:mine]), self._ahead[mine:]
-        self.advance(len(taken))
-        return taken
-
     def advance(self, count: int) -> None:
-        """`count` bytes of body were read by somebody else, straight from the socket."""
+        """As `Source.advance`."""
         if self._framing == "length":
             self._left -= count
             self._ended = self._left == 0
+        elif self._framing == "chunked":
+            self._chunks.skip_data(count)
 
     def _read_length(self, buffer: memoryview) -> int | None:
         # Asking for no more than the rest keeps what follows the body away from the consumer.

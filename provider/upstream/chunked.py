@@ -67,6 +67,12 @@ class ChunkedDecoder:
                 read += self._take_line(buffer[read:count])
         return written
 
+    def skip_data(self, count: int) -> None:
+        """`count` bytes of the current chunk's data, at most `left_in_chunk`, were read by somebody else."""
+        self.left_in_chunk -= count
+        if self.left_in_chunk == 0:
+            self._state = _State.DATA_END
+
     def _take_line(self, view: memoryview) -> int:
         """Consume bytes up to the end of a line, or all; returns how many."""
         window = bytes(view[: MAX_LINE_BYTES + 2 - len(self._line)])

@@ -60,6 +60,11 @@ class HttpSource:
         self._reuse = reuse
 
     @property
+    def idle_timeout_seconds(self) -> float:
+        """As `Source.idle_timeout_seconds`."""
+        return self._idle_timeout_seconds
+
+    @property
     def status(self) -> int:
         """As `Source.status`."""
         return self._head.status
@@ -110,9 +115,14 @@ class HttpSource:
             await self.wait_ready()
         return count
 
-    def raw_socket(self) -> tuple[socket.socket, bytes] | None:
+    def raw_socket(self) -> socket.socket | None:
         """As `Source.raw_socket`."""
-        return (self._connection.socket, self._body.take_ahead()) if self._body.is_raw else None
+        return self._connection.socket if self._body.is_raw else None
+
+    @property
+    def run_bytes(self) -> int:
+        """As `Source.run_bytes`."""
+        return self._body.run_bytes
 
     def advance(self, count_bytes: int) -> None:
         """As `Source.advance`."""

@@ -64,6 +64,10 @@ class Source(Protocol):
     """
 
     @property
+    def idle_timeout_seconds(self) -> float:
+        """How long the origin may send nothing; whoever waits on `raw_socket()` keeps this limit."""
+
+    @property
     def status(self) -> int:
         """Status code of the final answer, redirects followed."""
 
@@ -109,15 +113,18 @@ class Source(Protocol):
     async def read_into(self, buffer: memoryview) -> int:
         """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as the two above."""
 
-    def raw_socket(self) -> tuple[socket.socket, bytes] | None:
-        """Seam for zero copy: the plain socket and the body bytes already read from it, which come first.
+    def raw_socket(self) -> socket.socket | None:
+        """Seam for zero copy: the plain socket that `run_bytes` tells about. None with TLS or a content coding."""
 
-        None when bytes of the socket are not bytes of the body (TLS, chunks, content coding). The bytes
-        are taken by the call; `advance()` reports what was read past this object.
+    @property
+    def run_bytes(self) -> int:
+        """How many of the next bytes on `raw_socket()` are body and nothing else.
+
+        0 when bytes in memory or framing come first, and at the end: then `read_now` goes on.
         """
 
     def advance(self, count_bytes: int) -> None:
-        """Tell that `count_bytes` of body were read straight from `raw_socket()`."""
+        """Tell that `count_bytes`, at most `run_bytes`, were read straight from `raw_socket()`."""
 
     def release(self) -> None:
         """Done with it: a connection whose body was read to the end goes back to the pool, any other is closed."""

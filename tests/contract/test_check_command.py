@@ -168,6 +168,7 @@ def test_all_is_well(run, chain: DemoChain) -> None:
         "disk space",
         "listener",
         "admin listener",
+        "certificate",
     ):
         assert state_of(lines, what) == "ok", lines
     assert Account.from_key(chain.provider_key).address in line_of(lines, "chain 8996 key")

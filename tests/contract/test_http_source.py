@@ -509,7 +509,7 @@ async def test_an_unknown_coding_and_a_coded_part_pass_as_they_are() -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_raw_socket_is_handed_out_with_the_bytes_already_read() -> None:
+async def test_the_raw_socket_is_handed_out_once_the_bytes_already_read_are_taken() -> None:
     may_go_on = asyncio.Event()
 
     async def script(exchange: Exchange) -> bool:
@@ -520,11 +520,14 @@ async def test_the_raw_socket_is_handed_out_with_the_bytes_already_read() -> Non
 
     async with raw_origin(script) as origin, opener() as opened:
         async with opened.opened(get(origin.url)) as source:
-            raw = source.raw_socket()
-            assert raw is not None
-            sock, body = raw
+            sock = source.raw_socket()
+            assert sock is not None
+            assert source.run_bytes == 0
+            buffer = memoryview(bytearray(100))
+            body = bytes(buffer[: await source.read_into(buffer)])
             may_go_on.set()
-            while len(body) < len(DATA):
+            while run := source.run_bytes:
+                assert run == len(DATA) - len(body)
                 await source.wait_ready()
                 piece = sock.recv(4096)
                 source.advance(len(piece))

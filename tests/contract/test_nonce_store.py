@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from provider.auth import sqlite_store
+from provider.auth import nonce_rows, sqlite_store
 from provider.auth.nonce_store import NonceStore
 from provider.auth.sqlite_file import open_store
 from provider.auth.sqlite_store import SqliteNonceStore
@@ -538,7 +538,7 @@ async def test_revocations_are_dropped_when_their_tokens_have_long_expired(tmp_p
 @pytest.mark.gen_test
 async def test_waiting_calls_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commits = 0
-    real = sqlite_store.transaction
+    real = nonce_rows.transaction
 
     def counted(connection: sqlite3.Connection) -> Any:
         nonlocal commits
@@ -547,7 +547,7 @@ async def test_waiting_calls_share_commits(tmp_path: Path, monkeypatch: pytest.M
 
     store = SqliteNonceStore(tmp_path / "n.db")
     await store.check()
-    monkeypatch.setattr(sqlite_store, "transaction", counted)
+    monkeypatch.setattr(nonce_rows, "transaction", counted)
     await asyncio.gather(*(store.use(f"0x{number:040x}", "1") for number in range(1000)))
     assert 2 <= commits <= 100
     await store.close()

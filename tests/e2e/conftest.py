@@ -12,7 +12,6 @@ from provider.demo.consumer import Consumer
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
 from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
-from tests.contract.conftest import chain, children, signed_fee  # noqa: F401
 from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, running_origin
 
@@ -43,8 +42,8 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(
-    children: Children,  # noqa: F811
-    chain: DemoChain,  # noqa: F811
+    children: Children,
+    chain: DemoChain,
     metadata_store: MetadataStore,
     server_folder: Path,
 ) -> DemoServer:
@@ -61,8 +60,8 @@ def server(
 
 @pytest.fixture
 def launch(
-    children: Children,  # noqa: F811
-    chain: DemoChain,  # noqa: F811
+    children: Children,
+    chain: DemoChain,
     metadata_store: MetadataStore,
     server_folder: Path,
 ) -> Iterator[LaunchServer]:
@@ -83,7 +82,7 @@ def launch(
 
 
 @pytest.fixture(scope="session")
-def publisher(chain: DemoChain, server: DemoServer, metadata_store: MetadataStore) -> StoringPublisher:  # noqa: F811
+def publisher(chain: DemoChain, server: DemoServer, metadata_store: MetadataStore) -> StoringPublisher:
     """Publishes through the server; what it publishes is in the metadata store."""
     publishing = StoringPublisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
     publishing.store = metadata_store
@@ -91,13 +90,13 @@ def publisher(chain: DemoChain, server: DemoServer, metadata_store: MetadataStor
 
 
 @pytest.fixture(scope="session")
-def consumer(chain: DemoChain, server: DemoServer) -> Consumer:  # noqa: F811
+def consumer(chain: DemoChain, server: DemoServer) -> Consumer:
     """Buys and downloads."""
     return Consumer(chain.wallet(CONSUMER_KEY), server.url)
 
 
 @pytest.fixture(scope="session")
-def stranger(chain: DemoChain, server: DemoServer) -> Consumer:  # noqa: F811
+def stranger(chain: DemoChain, server: DemoServer) -> Consumer:
     """Never bought anything."""
     return Consumer(chain.wallet(STRANGER_KEY), server.url)
 

@@ -4,8 +4,6 @@ import hashlib
 import json
 import lzma
 import time
-from collections.abc import Iterator
-from itertools import count
 
 import pytest
 import rlp
@@ -15,17 +13,17 @@ from provider.demo import forge
 from provider.demo.consumer import Consumer
 from provider.demo.contracts import contract_at
 from provider.demo.http_client import Reply, request
+from provider.demo.keys import SPARE_KEYS
 from provider.demo.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
 from provider.demo.wallet import TransactionReverted
-from tests.contract.conftest import eciespy_encrypt
 from tests.e2e.conftest import LaunchServer
+from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher
 
 DOCUMENT = json.dumps({"name": "planted-ddo-text \u20ac", "services": []}, ensure_ascii=False).encode()
 HASH = hashlib.sha256(DOCUMENT).digest()
 ALL_FLAGS = pytest.mark.parametrize("flags", [0, 1, 2, 3], ids=["clear", "compressed", "encrypted", "both"])
-_nonces: Iterator[int] = count(time.time_ns())
 
 
 def post(server: DemoServer, value: object, path: str = "/api/services/decrypt") -> Reply:
@@ -34,9 +32,14 @@ def post(server: DemoServer, value: object, path: str = "/api/services/decrypt")
     )
 
 
+def clock_nonce() -> str:
+    """Microseconds: above every number that other tests have counted up to, and exact as a double for all of them."""
+    return str(time.time_ns() // 1000)
+
+
 def signed(decrypter: Consumer, named: str, data_nft: str, **more: object) -> dict[str, object]:
     """Parameters signed over `named`, which is the transaction or the data NFT; `more` is added after signing."""
-    nonce, chain_id = str(next(_nonces)), more.get("chainId", 8996)
+    nonce, chain_id = clock_nonce(), more.get("chainId", 8996)
     return {
         "decrypterAddress": decrypter.address,
         "chainId": chain_id,
@@ -118,16 +121,17 @@ def test_chain_id_may_be_text(server: DemoServer, data_nft: str, stranger: Consu
     assert opened(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId="8996")))
 
 
-def test_request_of_aquarius_is_answered(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
+def test_request_of_aquarius_is_answered(chain: DemoChain, server: DemoServer, publisher: StoringPublisher) -> None:
     """`provider-api.md` section 15.3: v is 0 or 1, the nonce is time_ns as text, decryptorUrl may end in a slash."""
+    aquarius = Consumer(chain.wallet(SPARE_KEYS[8]), server.url)
     data_nft, _ = publisher.create_nft()
     tx = publisher.set_metadata(data_nft, DOCUMENT, flags=3)
-    nonce = str(next(_nonces))
-    signature = stranger.sign(f"{tx}{stranger.address}8996", nonce)
+    nonce = str(time.time_ns())
+    signature = aquarius.sign(f"{tx}{aquarius.address}8996", nonce)
     asked = {
         "transactionId": tx,
         "chainId": 8996,
-        "decrypterAddress": stranger.address,
+        "decrypterAddress": aquarius.address,
         "dataNftAddress": data_nft,
         "signature": signature[:-2] + f"{int(signature[-2:], 16) - 27:02x}",
         "nonce": nonce,
@@ -384,7 +388,7 @@ def test_nonce_is_spent_first_and_an_equal_one_refused(server: DemoServer, data_
 
 def test_signature_over_both_ids_is_refused(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
     """Published documentation says so; no client signs that (`provider-api.md` section 15.5)."""
-    tx, nonce = "0x" + "ab" * 32, str(next(_nonces))
+    tx, nonce = "0x" + "ab" * 32, clock_nonce()
     asked = by_transaction(stranger, tx, data_nft, nonce=nonce)
     asked["signature"] = stranger.sign(f"{tx}{data_nft}{stranger.address}8996", nonce)
     reply = post(server, asked)

@@ -176,9 +176,9 @@ def test_connection_is_kept_after_a_complete_stream(
 
 def test_streams_are_counted_by_outcome(streamer: tuple[DemoServer, Consumer, Published, str]) -> None:
     server, consumer, asset, order_tx = streamer
-    before = metric(server, 'provider_streams_total{endpoint="download",outcome="upstream_truncated"}')
+    name = 'provider_streams_total{endpoint="download",outcome="upstream_truncated",path="splice"}'
+    before = metric(server, name)
     consumer.download(asset, order_tx, file_index=DIES)
-    name = 'provider_streams_total{endpoint="download",outcome="upstream_truncated"}'
     wait_until(lambda: metric(server, name) == before + 1)
     wait_until(lambda: metric(server, "provider_streams_in_progress") == 0)
 

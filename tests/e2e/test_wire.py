@@ -107,6 +107,7 @@ def test_unknown_methods_are_405_json(server: DemoServer, method: str) -> None:
     assert reply.status == 405
     assert reply.json()["error"].startswith("405 Method Not Allowed")
     assert set(reply.headers["allow"].split(", ")) == {"GET", "OPTIONS"}
+    assert reply.headers["connection"] == "close"
     assert get(server.url, "/nowhere", method=method).json()["error"].startswith("404 Not Found")
 
 
@@ -447,7 +448,7 @@ def test_chunked_body_over_the_limit_is_refused_while_it_arrives(server: DemoSer
 
 def test_sender_without_end_is_cut_off(server: DemoServer) -> None:
     """The answer is out and as much again was thrown away: whoever still sends is not waiting for an answer."""
-    chunks = (b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 200
+    chunks = (b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 60
     with connected(server.url) as sock:
         sock.sendall(post_head(ENCRYPT, OCTETS, "Transfer-Encoding: chunked"))
         with pytest.raises(OSError, match=r"reset|pipe"):
@@ -560,7 +561,7 @@ def test_slow_heads_do_not_block_others(server: DemoServer) -> None:
         started = time.monotonic()
         for _ in range(20):
             assert get(server.url, ASKED).status == 200
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
         for sock in slow:
             sock.sendall(b"y\r\n\r\n")
         assert {read_reply(sock).status for sock in slow} == {200}

@@ -1,6 +1,7 @@
 """An HTTP origin that serves, stalls, cuts and lies on request, in a thread of the test process."""
 
 import hashlib
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -205,11 +206,14 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running_origin() -> Iterator[Origin]:
-    """An origin on a free port of 127.0.0.1."""
+def running_origin(context: ssl.SSLContext | None = None) -> Iterator[Origin]:
+    """An origin on a free port of 127.0.0.1, over TLS when there is a `context`."""
     handler = type("Handler", (_Handler,), {})
     server = _Server(("127.0.0.1", 0), handler)
-    origin = Origin(f"http://127.0.0.1:{server.server_address[1]}")
+    if context is not None:
+        # The handshake is the first read's, in the thread of the connection.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    origin = Origin(f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}")
     handler.origin = origin  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -75,6 +75,11 @@ class RawOrigin:
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return sum(not task.done() for task in self.tasks)
+
 
 @asynccontextmanager
 async def raw_origin(

@@ -17,11 +17,13 @@ ALLOWED: dict[str, set[str]] = {
     "keccak": set(),
     "start_error": set(),
     "logs": set(),
-    "settings": FOUNDATION | {"keystore"},
+    "settings": FOUNDATION | {"keystore", "tls"},
     "metrics": FOUNDATION,
     "cache": FOUNDATION,
     "sqlite": FOUNDATION,
     "keystore": FOUNDATION,
+    "tls": FOUNDATION,
+    "tls_listener": FOUNDATION | {"tls"},
     "chain": FOUNDATION | {"keystore"},
     "auth": FOUNDATION | {"sqlite"},
     "assets": FOUNDATION | {"sqlite", "cache", "chain"},
@@ -32,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": FOUNDATION | {"auth", "assets", "chain", "files", "metrics", "orders", "streaming", "upstream"},
     "admin": FOUNDATION,
 }
-TOP = {"app", "worker", "server", "check", "__main__"}
+TOP = {"app", "network_setup", "tls_listener", "worker", "server", "check", "__main__"}
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
 BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py"}

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from provider.errors import UpstreamTimedOut, UpstreamTruncated
-from provider.streaming.copy_pump import BufferPool, Progress
+from provider.streaming.copy_pump import BufferPool
+from provider.streaming.progress import Progress
 from provider.streaming.relay import relay
 from provider.streaming.sink import ConsumerGone
 from provider.upstream.source import Headers
@@ -15,6 +16,7 @@ class FakeSource:
     """Pieces come one by one; None waits once, an exception is raised, "silent" waits until it is closed."""
 
     status, headers, framing, length_bytes, final_url_path, unchanged = 200, Headers(), "close", None, "/", True
+    idle_timeout_seconds = 30.0
 
     def __init__(self, *pieces, ready_bytes: int = 0) -> None:
         self.pieces, self.ready_bytes = list(pieces), ready_bytes
@@ -38,6 +40,9 @@ class FakeSource:
             await self._closed.wait()
             raise UpstreamTruncated
         await asyncio.sleep(0)
+
+    def raw_socket(self) -> None:
+        return None
 
     def release(self) -> None:
         self.ended = self.ended or "released"

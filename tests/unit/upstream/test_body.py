@@ -107,24 +107,48 @@ def test_a_coded_body_that_ends_inside_its_coding_is_truncation() -> None:
         read_all(body("length", data, length=len(data), coding="gzip"))
 
 
-def test_raw_reading_takes_what_is_ahead_and_counts_the_rest() -> None:
+def test_raw_reading_begins_after_what_is_ahead_and_counts_the_rest() -> None:
     of = body("length", b"", length=5, ahead=b"abc")
     assert of.is_raw
-    assert of.take_ahead() == b"abc"
-    assert of.take_ahead() == b""
-    assert not of.ended
-    of.advance(2)
-    assert of.ended
+    assert of.run_bytes == 0
+    assert of.read_now(memoryview(bytearray(10))) == 3
+    assert of.run_bytes == 2
+    of.advance(1)
+    assert (of.run_bytes, of.ended) == (1, False)
+    of.advance(1)
+    assert (of.run_bytes, of.ended) == (0, True)
     assert of.leaves_clean_connection
 
 
 def test_raw_reading_never_takes_what_follows_the_body() -> None:
     of = body("length", length=3, ahead=b"abcEVIL")
-    assert of.take_ahead() == b"abc"
-    assert of.ended
+    assert of.read_now(memoryview(bytearray(10))) == 3
+    assert (of.run_bytes, of.ended) == (0, True)
     assert not of.leaves_clean_connection
 
 
-def test_chunks_and_codings_are_not_raw() -> None:
-    assert not body("chunked").is_raw
+def test_a_chunk_is_read_raw_between_its_head_and_its_end() -> None:
+    of = body("chunked", b"5\r\n", b"\r\n2;x=y\r\nde\r\n0\r\n\r\n")
+    buffer = memoryview(bytearray(8))
+    assert of.run_bytes == 0
+    assert of.read_now(buffer) is None
+    assert of.run_bytes == 5
+    of.advance(2)
+    of.advance(3)
+    assert of.run_bytes == 0
+    assert of.read_now(buffer) is None
+    assert of.read_now(buffer) == 2
+    assert of.read_now(buffer) == 0
+    assert of.leaves_clean_connection
+
+
+def test_a_body_up_to_the_close_has_no_bound() -> None:
+    of = body("close", b"abc")
+    assert of.run_bytes > 1 << 60
+    of.advance(1 << 40)
+    assert of.run_bytes > 1 << 60
+
+
+def test_codings_are_not_raw() -> None:
+    assert body("chunked").is_raw
     assert not body("length", length=5, coding="gzip").is_raw

@@ -1,0 +1,100 @@
+"""Decrypted file lists kept for a short while, and zeroed when they leave: publishers' URLs and credentials.
+
+Ciphertext and what it belongs to in, the plaintext's own buffer out. Decrypting and reading are `file_list.py`.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+# Real lists have 200 bytes to some KiB: those of a thousand assets then stay below a few MiB.
+MAX_PLAINTEXT_BYTES = 64 * 1024
+
+Later = Callable[[float, Callable[[], None]], object]
+
+
+def _unobserved(outcome: str) -> None:
+    pass
+
+
+def _on_running_loop(delay_seconds: float, callback: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(delay_seconds, callback)
+
+
+class PlaintextCache:
+    """At most `max_entries` buffers, each for `ttl_seconds` from when it was put; 0 of either keeps nothing.
+
+    A lifetime is never prolonged by use. A buffer is zeroed when it expires, is pushed out or at `close`, also when
+    nobody asks any more: `later` calls back after so many seconds. What callers parsed from it is theirs to drop, so
+    they must not keep the buffer itself. One event loop owns a cache.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_entries: int,
+        ttl_seconds: float,
+        observe: Callable[[str], None] = _unobserved,
+        clock: Callable[[], float] = time.monotonic,
+        later: Later = _on_running_loop,
+    ) -> None:
+        """`observe` is told `hit`, `miss` and `evict`, the last for a buffer that left before its time."""
+        self._max_entries = max_entries
+        self._ttl_seconds = ttl_seconds
+        self._observe = observe
+        self._clock = clock
+        self._later = later
+        # One lifetime for all, so the order of putting is that of expiry.
+        self._entries: OrderedDict[Hashable, tuple[bytearray, float]] = OrderedDict()
+        self._sweeping = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable) -> bytearray | None:
+        """The live plaintext, None when there is none."""
+        entry = self._entries.get(key)
+        if entry is None or entry[1] <= self._clock():
+            self._observe("miss")
+            return None
+        self._observe("hit")
+        return entry[0]
+
+    def put(self, key: Hashable, plaintext: bytearray) -> None:
+        """Take over a buffer; one that is not kept is zeroed at once."""
+        self._wipe(key)
+        if self._ttl_seconds <= 0 or self._max_entries <= 0 or len(plaintext) > MAX_PLAINTEXT_BYTES:
+            _zero(plaintext)
+            return
+        if len(self._entries) >= self._max_entries:
+            self._wipe(next(iter(self._entries)))
+            self._observe("evict")
+        self._entries[key] = (plaintext, self._clock() + self._ttl_seconds)
+        if not self._sweeping:
+            self._sweeping = True
+            self._later(self._ttl_seconds, self._sweep)
+
+    def close(self) -> None:
+        """Zero everything."""
+        for key in list(self._entries):
+            self._wipe(key)
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        now = self._clock()
+        for key, (_, expires_at) in list(self._entries.items()):
+            if expires_at > now:
+                self._sweeping = True
+                self._later(expires_at - now, self._sweep)
+                return
+            self._wipe(key)
+
+    def _wipe(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            _zero(entry[0])
+
+
+def _zero(plaintext: bytearray) -> None:
+    plaintext[:] = bytes(len(plaintext))

@@ -1,0 +1,353 @@
+"""The zero-copy path: bytes of a plain origin's socket through a pipe into a plain consumer's, never in user space.
+
+One state machine per transfer, driven by readiness: no task or future per piece. It waits on one side at a time. Bytes
+are copied where splicing does not pay (small chunks) and, by peeking, while there is no pipe to be had.
+"""
+
+import asyncio
+import errno
+import os
+import select
+import socket
+import struct
+
+from provider.errors import UpstreamError, UpstreamTruncated
+from provider.streaming.pipes import Pipe, PipePool
+from provider.streaming.progress import Progress
+from provider.streaming.readiness import readiness
+from provider.streaming.sink import ConsumerGone, RawConsumer
+from provider.upstream.source import Source
+
+# A stream that never has to wait lets the others run after so much.
+TURN_BYTES = 4 << 20
+# Chunks of origins below this are decoded many at a time from one read.
+MIN_RUN_BYTES = 64 << 10
+# With less room than this in the consumer's socket, rather wait until a third of it is free.
+_MIN_ROOM_BYTES = 128 << 10
+# What the consumer's socket takes at least once it was reported to have room.
+_LEAST_BYTES = 4096
+_COPY_BYTES = 256 << 10
+_FRAMED_BYTES = 64 << 10
+# A chunk-size line and the end of the chunk before it; payload read along stays little.
+_FRAMING_BYTES = 24
+
+# fcntl.h: SPLICE_F_MOVE | SPLICE_F_NONBLOCK.
+_FLAGS = 3
+# asm-generic/socket.h and linux/sock_diag.h: SO_MEMINFO gives nine u32, SK_MEMINFO_SNDBUF the fourth and
+# SK_MEMINFO_WMEM_QUEUED the sixth of them.
+_SO_MEMINFO = 55
+_MEMINFO_BYTES = 36
+_SEND_BUFFER_AND_QUEUED = struct.Struct("=12xI4xI12x")
+# Refused by the kernel or by a sandbox, before any byte was moved.
+_NO_SPLICE = frozenset((errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP))
+
+if hasattr(select, "epoll"):
+    _LOST = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+    _CONSUMER_EVENTS = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+# Shared by all streams: filled and emptied within one call, on the loop's thread.
+_scratch = memoryview(bytearray(_COPY_BYTES))
+
+
+class SplicePump:
+    """Moves one body. `run` it once; `fail` ends it from outside."""
+
+    __slots__ = (
+        "_bulk", "_chunked", "_consumer", "_consumer_watched", "_done", "_error", "_finished", "_held", "_later",
+        "_loop", "_open_chunk", "_origin", "_origin_armed", "_origin_watched", "_out", "_out_body", "_pipe", "_pipes",
+        "_prefix", "_progress", "_readiness", "_source", "_woken", "spliced_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self, source: Source, origin: socket.socket, consumer: RawConsumer, *, pipes: PipePool, progress: Progress
+    ) -> None:
+        """`origin` is the source's `raw_socket()`."""
+        self._source, self._origin = source, origin
+        self._consumer, self._chunked = consumer.socket, consumer.chunked
+        self._pipes, self._progress = pipes, progress
+        self._loop = asyncio.get_running_loop()
+        self._readiness = readiness()
+        self._pipe: Pipe | None = None
+        # Body bytes that went through a pipe; and those in it now.
+        self.spliced_bytes = self._held = 0
+        # Framing and copied bytes to send before anything else; how many of them are body.
+        self._out: bytes | memoryview = b""
+        self._out_body = 0
+        # Body bytes that came along with framing: they leave with what is spliced next.
+        self._prefix = b""
+        # A chunk to the consumer still lacks its CRLF, which leaves with the next chunk's head.
+        self._open_chunk = False
+        # What comes next is worth a splice.
+        self._bulk = source.framing != "chunked" or source.run_bytes >= MIN_RUN_BYTES
+        # The descriptors that `readiness` knows, -1 for none. Their sockets may be closed under us at any time.
+        self._origin_watched = self._consumer_watched = -1
+        self._origin_armed = self._woken = False
+        self._later: asyncio.Handle | None = None
+        self._finished: asyncio.Future[None] | None = None
+        self._done = False
+        self._error: BaseException | None = None
+
+    async def run(self) -> None:
+        """Move everything up to the body's clean end. Neither side is closed here.
+
+        Raises:
+            UpstreamTruncated, ConsumerGone: that side failed.
+            The error given to `fail`.
+        """
+        self._pump()
+        if not self._done:
+            self._finished = self._loop.create_future()
+            try:
+                await self._finished
+            finally:
+                self._end(None)
+        if self._error is not None:
+            raise self._error
+
+    def fail(self, error: Exception) -> None:
+        """End it now; `run` raises `error`. To be called before either socket is closed."""
+        self._end(error)
+
+    def _pump(self) -> None:
+        self._later = None
+        try:
+            self._turn()
+        except (UpstreamError, ConsumerGone) as error:
+            self._end(error)
+        except BaseException as error:
+            # Nobody else would end this transfer.
+            self._end(error)
+            raise
+
+    def _turn(self) -> None:
+        progress = self._progress
+        limit = progress.bytes_sent + TURN_BYTES
+        while True:
+            if self._out and not self._flush():
+                return self._await_consumer()
+            if self._held and self._pipe is not None:
+                if not self._drain(self._pipe):
+                    return self._await_consumer()
+            elif progress.bytes_sent >= limit:
+                self._later = self._loop.call_soon(self._pump)
+                return None
+            elif not self._fill():
+                return None
+
+    def _flush(self) -> bool:
+        """Send what waits in memory; False when the consumer does not take it now."""
+        flags = socket.MSG_MORE if self._held else 0
+        try:
+            sent = self._consumer.send(self._out, flags)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            raise ConsumerGone from exc
+        if sent < len(self._out):
+            self._out = memoryview(self._out)[sent:]
+            return False
+        self._progress.bytes_sent += self._out_body
+        self._out, self._out_body = b"", 0
+        return True
+
+    def _drain(self, pipe: Pipe) -> bool:
+        """Splice from the pipe to the consumer; False when it takes nothing now."""
+        try:
+            count = os.splice(pipe.sink, self._consumer.fileno(), self._held, flags=_FLAGS)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            raise ConsumerGone from exc
+        self._held -= count
+        self._progress.bytes_sent += count
+        return True
+
+    def _fill(self) -> bool:
+        """Get the next piece ready to be sent; False when a wait began or the transfer ended."""
+        run = self._source.run_bytes
+        if not run or not self._bulk:
+            return self._fill_framed(_FRAMING_BYTES if self._bulk else _FRAMED_BYTES, hold=True)
+        want, room = min(run, self._pipes.pipe_bytes), self._room()
+        if room < want:
+            if room < _MIN_ROOM_BYTES and not self._woken:
+                self._await_consumer()
+                return False
+            want = max(room, _LEAST_BYTES)
+        self._woken = False
+        pipe = self._pipe = self._pipe or self._pipes.take()
+        want = min(want, run)
+        return self._fill_peeked(want) if pipe is None else self._fill_pipe(pipe, want)
+
+    def _fill_pipe(self, pipe: Pipe, want: int) -> bool:
+        """Splice up to `want` bytes from the origin into an empty pipe."""
+        try:
+            count = os.splice(self._origin.fileno(), pipe.source, want, flags=_FLAGS)
+        except BlockingIOError:
+            return self._await_origin()
+        except OSError as exc:
+            if exc.errno in _NO_SPLICE and not self.spliced_bytes:
+                self._release_pipe()
+                self._pipes.disable()
+                return True
+            raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
+        if count == 0:
+            return self._fill_framed(_FRAMING_BYTES, hold=False)
+        self._source.advance(count)
+        self._held = count
+        self.spliced_bytes += count
+        if self._chunked or self._prefix:
+            self._queue(count)
+        return True
+
+    def _fill_framed(self, size_bytes: int, *, hold: bool) -> bool:
+        """Read framing and body bytes as the source decodes them; `hold` them when a splice follows."""
+        source = self._source
+        count = source.read_now(_scratch[:size_bytes])
+        if count == 0:
+            if self._settle():
+                return True
+            self._end(None)
+            return False
+        run = source.run_bytes
+        if run:
+            self._bulk = source.framing != "chunked" or run >= MIN_RUN_BYTES
+        bulk_follows = run > 0 and self._bulk
+        if count is None:
+            return bulk_follows or source.ready_bytes > 0 or self._await_origin()
+        self._prefix += bytes(_scratch[:count])
+        if not (hold and bulk_follows):
+            self._queue(0)
+        return True
+
+    def _fill_peeked(self, want: int) -> bool:
+        """Without a pipe: send what the origin's socket holds, then take from it only what was sent."""
+        if self._chunked:
+            return self._fill_framed(_FRAMED_BYTES, hold=False)
+        if self._prefix:
+            self._queue(0)
+            return True
+        try:
+            count = self._origin.recv_into(_scratch, min(want, _COPY_BYTES), socket.MSG_PEEK)
+        except BlockingIOError:
+            return self._await_origin()
+        except OSError as exc:
+            raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
+        if count == 0:
+            return self._fill_framed(_FRAMING_BYTES, hold=False)
+        try:
+            sent = self._consumer.send(_scratch[:count])
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise ConsumerGone from exc
+        if sent:
+            # The kernel drops them without copying (tcp(7), MSG_TRUNC).
+            self._origin.recv_into(_scratch, sent, socket.MSG_TRUNC)
+            self._source.advance(sent)
+            self._progress.bytes_sent += sent
+        if sent < count:
+            self._await_consumer()
+            return False
+        return True
+
+    def _queue(self, spliced: int) -> None:
+        """Put the held bytes, and the head of a chunk of them and of `spliced` ones, before what is in the pipe."""
+        data, self._prefix = self._prefix, b""
+        self._out, self._out_body = data, len(data)
+        if self._chunked:
+            end = b"\r\n" if self._open_chunk else b""
+            self._out = b"%b%x\r\n%b" % (end, len(data) + spliced, data)
+            self._open_chunk = True
+
+    def _settle(self) -> bool:
+        """Before a wait or the end: queue what was held for the next piece; False when there was nothing."""
+        if self._prefix:
+            self._queue(0)
+        if self._open_chunk:
+            self._out = bytes(self._out) + b"\r\n"
+            self._open_chunk = False
+        return bool(self._out)
+
+    def _room(self) -> int:
+        """Bytes that the consumer's socket takes before it is full.
+
+        With it a pipe is emptied in the turn that filled it, almost always: a stalled consumer holds none.
+        """
+        try:
+            info = self._consumer.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)
+        except OSError as exc:
+            if self._consumer.fileno() < 0:
+                raise ConsumerGone from exc
+            return self._pipes.pipe_bytes
+        limit, queued = _SEND_BUFFER_AND_QUEUED.unpack(info)
+        return int(limit - queued)
+
+    def _await_origin(self) -> bool:
+        """Wait until the origin has sent something; True when there is something to send first."""
+        if self._settle():
+            return True
+        self._release_pipe()
+        if not self._origin_armed:
+            self._origin_armed = True
+            self._watch_origin(select.EPOLLIN)
+        if self._consumer_watched < 0:
+            self._watch_consumer()
+        self._progress.awaits_origin = True
+        return False
+
+    def _await_consumer(self) -> None:
+        if not self._held:
+            self._release_pipe()
+        if self._origin_armed:
+            # It would report its bytes again and again; its end is reported once and then met by a read.
+            self._origin_armed = False
+            self._watch_origin(select.EPOLLET)
+        self._watch_consumer()
+        self._progress.awaits_consumer = True
+
+    def _watch_origin(self, events: int) -> None:
+        self._origin_watched = self._origin.fileno()
+        if self._origin_watched < 0:
+            raise UpstreamTruncated(detail="origin: connection closed in the body")
+        self._readiness.watch(self._origin_watched, events, self._origin_ready)
+
+    def _watch_consumer(self) -> None:
+        # Edges only: nothing to take back while nobody waits. Each call makes the kernel look at the room of now.
+        self._consumer_watched = self._consumer.fileno()
+        if self._consumer_watched < 0:
+            raise ConsumerGone
+        self._readiness.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
+
+    def _origin_ready(self, _: int) -> None:
+        if self._progress.awaits_origin:
+            self._progress.awaits_origin = False
+            self._pump()
+
+    def _consumer_ready(self, events: int) -> None:
+        if events & _LOST:
+            self._end(ConsumerGone())
+        elif self._progress.awaits_consumer:
+            self._progress.awaits_consumer = False
+            self._woken = True
+            self._pump()
+
+    def _release_pipe(self) -> None:
+        """Give the pipe back, or close it when bytes are left in it."""
+        if self._pipe is not None:
+            if self._held:
+                self._pipes.drop(self._pipe)
+            else:
+                self._pipes.give(self._pipe)
+            self._pipe = None
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._done:
+            return
+        self._done, self._error = True, error
+        self._readiness.forget(self._origin_watched, self._origin_ready)
+        self._readiness.forget(self._consumer_watched, self._consumer_ready)
+        if self._later is not None:
+            self._later.cancel()
+        self._release_pipe()
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)

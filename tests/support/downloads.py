@@ -1,0 +1,25 @@
+"""What tests of the download endpoint share: one download as a whole reply, and the refusals."""
+
+import json
+
+from provider.demo.consumer import Consumer
+from provider.demo.http_client import Downloaded, Reply, request, with_query
+from provider.demo.publisher import Published
+
+
+def order_refusal(tx: str, reason: str) -> str:
+    """The text of a refused order."""
+    return f"Provider Ganache: Order with tx_id {tx} could not be validated due to error: Provider Ganache: {reason}"
+
+
+def refused(got: Downloaded | Reply, text: str, status: int = 400) -> bool:
+    """Was it refused with exactly this text?"""
+    body = got.error_body if isinstance(got, Downloaded) else got.body
+    assert (got.status, json.loads(body)) == (status, {"error": text})
+    return True
+
+
+def ask(consumer: Consumer, asset: Published, tx: str, **more: object) -> Reply:
+    """A download read as one reply; `more` as `Consumer.download_parameters`."""
+    parameters = consumer.download_parameters(asset, tx, **more)  # type: ignore[arg-type]
+    return request("GET", with_query(f"{consumer.provider_url}/api/services/download", parameters))

@@ -1,0 +1,139 @@
+"""A Tornado server that relays from a raw origin as the download handler does, and consumers of it."""
+
+import asyncio
+import http.client
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from provider.streaming.headers import reply_headers
+from provider.streaming.pipes import PipePool
+from provider.streaming.progress import Progress
+from provider.streaming.relay import Relayed, relay
+from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.source import HttpRequest
+from tests.support.raw_origin import RawOrigin, Script, raw_origin
+
+DATA = bytes(range(256)) * 4096
+WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@dataclass
+class Proxy:
+    """The relaying server and what it recorded."""
+
+    origin: RawOrigin
+    port: int = 0
+    opener: HttpOrigin | None = None
+    pipes: PipePool = field(default_factory=PipePool)
+    relayed: list[Relayed] = field(default_factory=list)
+    logged: list[int] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def outcome(self) -> Relayed:
+        """The first recorded end of a relay."""
+        async with asyncio.timeout(10):
+            await self.ended.wait()
+        return self.relayed[0]
+
+
+class RelayHandler(RequestHandler):
+    """Opens the origin and relays, as the download handler does."""
+
+    def initialize(self, proxy: Proxy, idle_timeout_seconds: float) -> None:
+        self.proxy, self.idle_timeout_seconds = proxy, idle_timeout_seconds
+        self.sink: TornadoSink | None = None
+
+    async def get(self) -> None:
+        assert self.proxy.opener is not None
+        wanted = self.request.headers.get("Range")
+        headers = (("Range", wanted),) if wanted else ()
+        source = await self.proxy.opener.open(HttpRequest("GET", self.proxy.origin.url + self.request.uri, headers))
+        self.sink = TornadoSink(self)
+        progress = Progress()
+        self.proxy.progress.append(progress)
+        fields = reply_headers(source, name="data.csv")
+        relayed = await relay(
+            source,
+            self.sink,
+            fields,
+            idle_timeout_seconds=self.idle_timeout_seconds,
+            progress=progress,
+            pipes=self.proxy.pipes,
+        )
+        self.proxy.relayed.append(relayed)
+        self.proxy.ended.set()
+
+    def on_connection_close(self) -> None:
+        if self.sink is not None:
+            self.sink.consumer_gone()
+
+
+@asynccontextmanager
+async def proxied(
+    script: Script,
+    *,
+    idle_timeout_seconds: float = 10,
+    origin_idle_seconds: float = 10,
+    pipes: PipePool | None = None,
+) -> AsyncIterator[Proxy]:
+    async with raw_origin(script) as origin:
+        proxy = Proxy(origin, pipes=pipes or PipePool())
+        proxy.opener = HttpOrigin(allow_private=True, idle_timeout_seconds=origin_idle_seconds)
+        needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
+        app = Application(
+            [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())
+        )
+        server = HTTPServer(app)
+        sockets = bind_sockets(0, "127.0.0.1")
+        proxy.port = sockets[0].getsockname()[1]
+        server.add_sockets(sockets)
+        try:
+            yield proxy
+        finally:
+            server.stop()
+            await server.close_all_connections()
+            proxy.opener.close()
+            proxy.pipes.close()
+
+
+@asynccontextmanager
+async def consumer(proxy: Proxy) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, limit=1 << 22)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+def in_thread(proxy: Proxy, call: Callable[[http.client.HTTPConnection], object]) -> asyncio.Future:
+    """Use the standard library's client, an independent reading of what we send."""
+
+    def run() -> object:
+        client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+        try:
+            return call(client)
+        finally:
+            client.close()
+
+    return asyncio.get_running_loop().run_in_executor(None, run)
+
+
+def download(client: http.client.HTTPConnection, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    client.request("GET", "/x", headers=headers)
+    reply = client.getresponse()
+    return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+
+
+def chunks(data: bytes, size: int = 10_000) -> bytes:
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)

@@ -1,0 +1,61 @@
+"""Limits of streams: who is admitted, and how a rate is shared."""
+
+import pytest
+
+from provider.errors import TooManyStreams
+from provider.streaming.limits import StreamLimits
+
+
+class Stream:
+    """Remembers the rates it was given."""
+
+    def __init__(self) -> None:
+        self.rates: list[int] = []
+
+    def pace(self, bytes_per_second: int) -> None:
+        self.rates.append(bytes_per_second)
+
+
+def test_no_limits_admit_everybody_and_pace_nobody() -> None:
+    limits, stream = StreamLimits(), Stream()
+    with limits.admitted("a") as slot, limits.admitted("a"), limits.admitted("a"):
+        slot.begin(stream)
+    assert stream.rates == []
+
+
+def test_a_stream_over_the_consumers_number_is_refused_until_one_ends() -> None:
+    limits = StreamLimits(max_streams_per_consumer=2)
+    with limits.admitted("a"):
+        with limits.admitted("a"), pytest.raises(TooManyStreams), limits.admitted("a"):
+            pass
+        with limits.admitted("a"):
+            pass
+
+
+def test_consumers_are_counted_apart() -> None:
+    limits = StreamLimits(max_streams_per_consumer=1)
+    with limits.admitted("a"), limits.admitted("b"):
+        pass
+
+
+def test_a_refused_or_failed_stream_leaves_no_slot_behind() -> None:
+    limits = StreamLimits(max_streams_per_consumer=1)
+    with pytest.raises(ValueError, match="origin"), limits.admitted("a"):
+        raise ValueError("origin")
+    with limits.admitted("a"):
+        pass
+
+
+def test_a_consumers_rate_is_shared_by_its_running_streams() -> None:
+    limits = StreamLimits(max_bytes_per_second_per_consumer=1000)
+    first, second = Stream(), Stream()
+    with limits.admitted("a") as slot:
+        slot.begin(first)
+        with limits.admitted("a") as other:
+            other.begin(second)
+        assert (first.rates, second.rates) == ([1000, 500, 1000], [500])
+
+
+def test_the_smaller_of_both_rates_counts() -> None:
+    limits = StreamLimits(max_bytes_per_second_per_stream=300, max_bytes_per_second_per_consumer=1000)
+    assert (limits.rate(1), limits.rate(5)) == (300, 200)
