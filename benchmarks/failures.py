@@ -4,14 +4,11 @@ from http.client import HTTPException
 
 from web3.exceptions import Web3Exception
 
-from benchmarks.load import LoadFailed
+from benchmarks.daemon import PartFailed
+from benchmarks.plans import LoadFailed
 from provider.demo.child import ChildFailed
 from provider.demo.http_client import ReplyRefused
 from provider.demo.wallet import TransactionReverted
-
-
-class PartFailed(Exception):
-    """A part of the stage did not start; the message holds what it said."""
 
 
 def expected() -> tuple[type[Exception], ...]:

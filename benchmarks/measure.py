@@ -2,18 +2,23 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from benchmarks import processes
-from benchmarks.load import ConnectionPlan, Load, LoadFailed, LoadResult, Plan
+from benchmarks.load import Load
 from benchmarks.options import Options
+from benchmarks.plans import ConnectionPlan, LoadFailed, LoadResult, Plan
 from benchmarks.result import Case, Sample
 
 # Work that follows the last byte (access log, metrics, release of connections) belongs to the run.
 SETTLE_SECONDS = 0.03
 PROBE_REQUESTS = 100  # in all, to find out how many fit into the time of a run
-MIN_REQUESTS = 20  # of each connection: fewer would measure the start of a run
+PROBE_LARGE_REQUESTS = 16  # the same for answers of which fewer fit
+LARGE_BYTES = 512 << 10
+MIN_REQUESTS = 20  # of each connection, as fewer would measure the start of a run, unless that takes
+MAX_STRETCH = 3  # times as long as a run is to take
 MAX_REQUESTS = 200_000  # in all, because requests are prepared in memory
 
 Plans = Callable[[Case, int, int], tuple[ConnectionPlan, ...]]
@@ -50,54 +55,51 @@ class Bench:
         """All samples. Raises LoadFailed at the first wrong answer."""
         samples: list[Sample] = []
         for case in cases:
-            counts = {variant.name: self._prove(case, variant) for variant in variants}
-            for round_number in range(self.options.rounds):
-                _progress(f"{case.name}: round {round_number + 1} of {self.options.rounds}")
-                # Another first one each round, so that no variant always follows the same neighbour.
-                shift = round_number % len(variants)
-                for variant in (*variants[shift:], *variants[:shift]):
-                    samples.append(self._sample(case, variant, round_number, counts[variant.name]))
-        order = {variant.name: position for position, variant in enumerate(variants)}
-        return tuple(sorted(samples, key=lambda sample: order[sample.variant]))
+            counts = {variant.name: self.prove(case, variant) for variant in variants}
+            for round_number, variant in in_turns(case.name, variants, self.options.rounds):
+                samples.append(self.sample(case, variant, round_number, counts[variant.name]))
+        return in_order(samples, variants)
 
-    def _prove(self, case: Case, variant: Variant) -> int:
+    def prove(self, case: Case, variant: Variant) -> int:
         """Check bodies before anything is measured; how many requests a connection sends in one run."""
-        self._warm(case, variant)
+        self.warm(case, variant)
         if case.requests is not None:
             # One whole body is enough to see that they are right, and hashing all of them would take long.
-            self._run(variant, variant.plans(case, 1, 1)[:1])
+            self.run(variant, variant.plans(case, 1, 1)[:1])
             return case.requests
-        each = max(1, PROBE_REQUESTS // case.connections)
-        result = self._run(variant, variant.plans(case, each, each))
+        probe = PROBE_LARGE_REQUESTS if case.body_bytes >= LARGE_BYTES else PROBE_REQUESTS
+        each = max(1, probe // case.connections)
+        result = self.run(variant, variant.plans(case, each, each))
         total = min(MAX_REQUESTS, result.requests / result.seconds * self.options.seconds)
-        return max(MIN_REQUESTS, round(total / case.connections))
+        fitting = total / case.connections
+        return max(1, round(fitting), min(MIN_REQUESTS, round(fitting * MAX_STRETCH)))
 
-    def _warm(self, case: Case, variant: Variant) -> None:
+    def warm(self, case: Case, variant: Variant) -> None:
+        """One small request on each connection."""
         warm = replace(self.warm_case, connections=case.connections)
-        self._run(variant, variant.plans(warm, 1, 1))
+        self.run(variant, variant.plans(warm, 1, 1))
 
-    def _run(self, variant: Variant, connections: tuple[ConnectionPlan, ...]) -> LoadResult:
-        try:
+    def run(self, variant: Variant, connections: tuple[ConnectionPlan, ...]) -> LoadResult:
+        """A run that is not measured. Raises LoadFailed with the name of the variant."""
+        with named(variant.name):
             return self.load.run(Plan(variant.port, connections))
-        except LoadFailed as failure:
-            raise LoadFailed(f"{variant.name}: {failure}") from failure
 
-    def _sample(self, case: Case, variant: Variant, round_number: int, requests: int) -> Sample:
-        self._warm(case, variant)
+    def sample(
+        self, case: Case, variant: Variant, round_number: int, requests: int, *, seconds: float | None = None
+    ) -> Sample:
+        """One measured run; `seconds` ends it early. Raises LoadFailed."""
+        self.warm(case, variant)
         # After the warm-up, because requests are good only in the order they are prepared.
-        plan = Plan(variant.port, variant.plans(case, requests, 1 if case.requests is None else 0))
+        plan = Plan(variant.port, variant.plans(case, requests, 1 if case.requests is None else 0), seconds)
         pids = processes.tree(variant.pid)
         processes.reset_peak_rss(pids)
         upstream, rpc = _read(self.upstream_requests), _read(variant.rpc_round_trips)
-        try:
-            with self.load.connected(plan) as transfer:
-                time.sleep(SETTLE_SECONDS)
-                cpu_before = processes.cpu_seconds(pids)
-                result = transfer.go()
-                time.sleep(SETTLE_SECONDS)
-                cpu_seconds = processes.cpu_seconds(pids) - cpu_before
-        except LoadFailed as failure:
-            raise LoadFailed(f"{variant.name}, {case.name}: {failure}") from failure
+        with named(f"{variant.name}, {case.name}"), self.load.connected(plan) as transfer:
+            time.sleep(SETTLE_SECONDS)
+            cpu_before = processes.cpu_seconds(pids)
+            result = transfer.go()
+            time.sleep(SETTLE_SECONDS)
+            cpu_seconds = processes.cpu_seconds(pids) - cpu_before
         return Sample(
             case=case.name,
             variant=variant.name,
@@ -108,10 +110,41 @@ class Bench:
             cpu_seconds=cpu_seconds,
             p50_seconds=result.p50_seconds,
             p99_seconds=result.p99_seconds,
+            first_byte_p50_seconds=result.first_byte_p50_seconds,
+            first_byte_p99_seconds=result.first_byte_p99_seconds,
             peak_rss_bytes=processes.peak_rss_bytes(pids),
             upstream_requests=_since(self.upstream_requests, upstream),
             rpc_round_trips=_since(variant.rpc_round_trips, rpc),
         )
+
+
+def in_turns(name: str, variants: Sequence[Variant], rounds: int) -> Iterator[tuple[int, Variant]]:
+    """Round numbers and variants, each round with another first one, so that none always follows the same neighbour."""
+    for round_number in range(rounds):
+        progress(f"{name}: round {round_number + 1} of {rounds}")
+        shift = round_number % len(variants)
+        for variant in (*variants[shift:], *variants[:shift]):
+            yield round_number, variant
+
+
+def in_order(samples: Sequence[Sample], variants: Sequence[Variant]) -> tuple[Sample, ...]:
+    """Samples in the order of the variants, not of the turns they took."""
+    order = {variant.name: position for position, variant in enumerate(variants)}
+    return tuple(sorted(samples, key=lambda sample: order[sample.variant]))
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Put before the text of a LoadFailed whom it concerns."""
+    try:
+        yield
+    except LoadFailed as failure:
+        raise LoadFailed(f"{what}: {failure}") from failure
+
+
+def progress(text: str) -> None:
+    """Tell on stderr what is being measured."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _read(counter: Counter | None) -> int | None:
@@ -120,7 +153,3 @@ def _read(counter: Counter | None) -> int | None:
 
 def _since(counter: Counter | None, before: int | None) -> int | None:
     return None if counter is None or before is None else counter() - before
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

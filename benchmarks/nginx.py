@@ -1,55 +1,56 @@
-"""nginx as origin (sendfile) and as rival (`proxy_pass`), each in a process of its own, from one folder."""
+"""nginx as origin (sendfile, with TLS if asked) and as rival (`proxy_pass`), each in processes of its own."""
 
 import os
 import pwd
 import re
+import resource
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.failures import PartFailed
+from benchmarks.certificates import Certificate
+from benchmarks.daemon import Daemon
 from provider.demo.http_client import request
 
-START_SECONDS = 10.0
-STOP_SECONDS = 5.0
 STATUS_PATH = "/nginx-status"
+DEFAULT = "nginx default"
+UNBUFFERED = "nginx tuned, buffering off 256k"
+BUFFERED = "nginx tuned, buffering on 8x128k"
 
 # The two tunings that move most bytes for a CPU second (measured: other buffer sizes cost more), and no tuning.
 # Upstream keep-alive is part of any tuning; without it nginx speaks HTTP/1.0 and connects for each request.
-KEEP_ALIVE = 'proxy_http_version 1.1; proxy_set_header Connection "";'
-PEERS: Mapping[str, str] = {
-    "nginx default": "proxy_pass http://{origin};",
-    "nginx tuned, buffering off 256k": (
-        f"proxy_pass http://origin; {KEEP_ALIVE} proxy_buffering off; proxy_buffer_size 256k; proxy_buffers 8 256k; "
-        "proxy_busy_buffers_size 512k;"
+_KEEP_ALIVE = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+LOCATIONS: Mapping[str, str] = {
+    DEFAULT: "proxy_pass {scheme}://{address};",
+    UNBUFFERED: (
+        f"proxy_pass {{scheme}}://origin; {_KEEP_ALIVE} proxy_buffering off; proxy_buffer_size 256k; "
+        "proxy_buffers 8 256k; proxy_busy_buffers_size 512k;"
     ),
-    "nginx tuned, buffering on 8x128k": (
-        f"proxy_pass http://origin; {KEEP_ALIVE} proxy_max_temp_file_size 0; proxy_buffer_size 128k; "
+    BUFFERED: (
+        f"proxy_pass {{scheme}}://origin; {_KEEP_ALIVE} proxy_max_temp_file_size 0; proxy_buffer_size 128k; "
         "proxy_buffers 8 128k; proxy_busy_buffers_size 512k;"
     ),
 }
-TUNED = frozenset(name for name in PEERS if "tuned" in name)
 
 _FRAME = """
 {user}
-worker_processes 1;
+worker_processes {workers};
 daemon off;
 pid {folder}/{name}.pid;
-worker_rlimit_nofile 20000;
+worker_rlimit_nofile {descriptors};
 events {{ worker_connections 8192; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
+    send_timeout 600s;
     client_body_temp_path {folder}/{name}-body;
     proxy_temp_path {folder}/{name}-proxy;
     {temp_paths}
     {http}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{listen_options};
         {server}
     }}
 }}
@@ -93,84 +94,58 @@ class RequestCounter:
         return parse_requests(request("GET", self._url).body.decode()) - self._looks
 
 
-class Nginx:
-    """A running nginx with one worker; its files are in `folder`, which it names with `name`."""
-
-    def __init__(self, program: str, name: str, folder: Path, port: int, *, server: str, http: str = "") -> None:
-        self.name, self.port = name, port
-        self._errors = folder / f"{name}.error"
-        configuration = folder / f"{name}.conf"
-        configuration.write_text(
-            _FRAME.format(
-                user=_user_line(),
-                folder=folder,
-                name=name,
-                port=port,
-                temp_paths=_temp_paths(program, folder, name),
-                http=http,
-                server=server,
-            )
-        )
-        self._output = (folder / f"{name}.output").open("w+b")
-        self._process = subprocess.Popen(
-            [program, "-e", str(self._errors), "-p", str(folder), "-c", str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            start_new_session=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        """Process id of the master; the worker is its child."""
-        return self._process.pid
-
-    def __enter__(self) -> "Nginx":
-        deadline = time.monotonic() + START_SECONDS
-        while not self._accepts():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._stop()
-                raise PartFailed(f"{self.name} did not start: {self._tail()}")
-            time.sleep(0.02)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
-    def _accepts(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    def _tail(self) -> str:
-        self._output.seek(0)
-        said = self._output.read().decode("utf-8", "replace")
-        return (said + (self._errors.read_text() if self._errors.exists() else "")).strip()[-1000:]
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def origin(program: str, folder: Path, port: int, root: Path) -> Nginx:
-    """An origin that serves the files of `root` with sendfile."""
+def origin(
+    program: str, folder: Path, port: int, root: Path, *, tls_port: int | None, certificate: Certificate | None
+) -> Daemon:
+    """An origin that serves the files of `root` with sendfile, on a second port over TLS 1.3."""
     status = f"location = {STATUS_PATH} {{ stub_status; }}" if counts_requests(program) else ""
-    return Nginx(program, "origin", folder, port, server=f"root {root}; {status}", http="sendfile on; tcp_nopush on;")
+    http = "sendfile on; tcp_nopush on;"
+    if certificate is not None:
+        status += f"listen 127.0.0.1:{tls_port} ssl backlog=4096;"
+        http += (
+            f"ssl_certificate {certificate.certificate_path}; ssl_certificate_key {certificate.key_path}; "
+            "ssl_protocols TLSv1.3; ssl_session_cache shared:origin:10m;"
+        )
+    return _daemon(program, "origin", folder, port, server=f"root {root}; {status}", http=http)
 
 
-def peer(program: str, folder: Path, port: int, name: str, origin_port: int) -> Nginx:
-    """One of `PEERS` in front of an origin."""
+def peer(program: str, folder: Path, port: int, name: str, *, origin_port: int, tls: bool, workers: int) -> Daemon:
+    """One of `LOCATIONS` in front of an origin."""
     address = f"127.0.0.1:{origin_port}"
     upstream = f"upstream origin {{ server {address}; keepalive 512; keepalive_requests 1000000000; }}"
-    location = PEERS[name].replace("{origin}", address)
-    file_name = re.sub(r"[^a-z0-9]+", "-", name)
-    return Nginx(program, file_name, folder, port, server=f"location / {{ {location} }}", http=upstream)
+    if tls:
+        upstream += "proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse on;"
+    location = LOCATIONS[name].format(scheme="https" if tls else "http", address=address)
+    file_name = re.sub(r"[^a-z0-9]+", "-", f"{name} {workers}")
+    server = f"location / {{ {location} }}"
+    return _daemon(program, file_name, folder, port, server=server, http=upstream, workers=workers)
+
+
+def _daemon(
+    program: str, name: str, folder: Path, port: int, *, server: str, http: str = "", workers: int = 1
+) -> Daemon:
+    configuration = folder / f"{name}.conf"
+    configuration.write_text(
+        _FRAME.format(
+            user=_user_line(),
+            workers=workers,
+            descriptors=_descriptors(),
+            folder=folder,
+            name=name,
+            port=port,
+            # With several workers each has a queue of its own, as our workers have.
+            listen_options=" reuseport" if workers > 1 else "",
+            temp_paths=_temp_paths(program, folder, name),
+            http=http,
+            server=server,
+        )
+    )
+    command = [program, "-e", "/dev/stderr", "-p", str(folder), "-c", str(configuration)]
+    return Daemon(name, command, folder, port)
+
+
+def _descriptors() -> int:
+    return min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def _build_info(program: str) -> str:

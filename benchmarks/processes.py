@@ -34,6 +34,11 @@ def peak_rss_bytes(pids: Iterable[int]) -> int:
     return sum(_status_bytes(pid, "VmHWM") for pid in pids)
 
 
+def rss_bytes(pids: Iterable[int]) -> int:
+    """Sum of the present resident sizes. Pages that processes share are counted for each."""
+    return sum(_status_bytes(pid, "VmRSS") for pid in pids)
+
+
 def reset_peak_rss(pids: Iterable[int]) -> None:
     """Start a new peak, where the kernel lets us."""
     for pid in pids:
@@ -41,20 +46,26 @@ def reset_peak_rss(pids: Iterable[int]) -> None:
             (PROC / str(pid) / "clear_refs").write_text(RESET_PEAK)
 
 
-def pin(pids: Iterable[int], core: int | None) -> None:
-    """Keep every thread of the processes on one core; None leaves them where they are."""
-    if core is None:
-        return
+def pin(pids: Iterable[int], cores: frozenset[int]) -> None:
+    """Keep every thread of the processes on some cores."""
     for pid in pids:
         for task in _tasks(pid):
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(task), {core})
+                os.sched_setaffinity(int(task), cores)
 
 
-def two_cores() -> tuple[int | None, int | None]:
-    """Core for what is measured and core for everything else; None twice when there is only one."""
+def shared_out(*, one_core: bool) -> tuple[frozenset[int], frozenset[int]]:
+    """Cores for what is measured and for everything else: one for the former, or half of them all.
+
+    With a single core, or with two when half of them is not enough for two workers, both are the same.
+    """
     cores = sorted(os.sched_getaffinity(0))
-    return (cores[-1], cores[0]) if len(cores) > 1 else (None, None)
+    if one_core and len(cores) > 1:
+        return frozenset(cores[-1:]), frozenset(cores[:-1])
+    if len(cores) < 4:
+        return frozenset(cores), frozenset(cores)
+    half = len(cores) // 2
+    return frozenset(cores[half:]), frozenset(cores[:half])
 
 
 def _tasks(pid: int) -> list[str]:

@@ -1,92 +1,99 @@
-"""A result as text for the terminal, as Markdown and as JSON."""
+"""A result as text for the terminal, as Markdown and as JSON, and back from JSON."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks.result import Result, Row
+from benchmarks.result import Figure, Result, Row
 
-COST_TITLES = {"request": "CPU µs/request", "GB": "CPU s/GB"}
+
+class NotAResult(Exception):
+    """A file does not hold what a run of this version has written."""
 
 
 def as_text(result: Result) -> str:
     """For the terminal."""
     width = max(len(name) for name, _ in result.facts)
     lines = ["", result.question, "", *(f"{name:<{width}}  {value}" for name, value in result.facts)]
-    for case, rows in _by_case(result.rows):
-        lines += ["", case, *_aligned(_cells(rows))]
+    for case, rows in by_case(result.rows):
+        lines += ["", case, *_aligned(cells(rows))]
     return "\n".join([*lines, "", *result.notes])
 
 
-def as_markdown(result: Result) -> str:
-    """The same as Markdown."""
-    lines = [f"# {result.script}", "", result.question, ""]
-    lines += ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in result.facts)]
-    for case, rows in _by_case(result.rows):
-        header, *body = _cells(rows)
-        lines += ["", f"## {case}", "", _piped(header), _piped(["---"] + ["---:"] * (len(header) - 1))]
-        lines += [_piped(cells) for cells in body]
+def as_markdown(result: Result, *, level: int = 1, with_facts: bool = True) -> str:
+    """The same as Markdown, its headline on that level."""
+    lines = [f"{'#' * level} {result.script}", "", result.question]
+    if with_facts:
+        lines += ["", *table([["", ""], *([name, value] for name, value in result.facts)])]
+    for case, rows in by_case(result.rows):
+        lines += ["", f"{'#' * (level + 1)} {case}", "", *table(cells(rows), numbers=True)]
     return "\n".join([*lines, "", *(f"- {note}" for note in result.notes)]) + "\n"
 
 
-def write(result: Result, json_path: Path) -> str:
-    """Write JSON there and Markdown next to it; their names."""
-    json_path.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    markdown_path = json_path.with_suffix(".md")
-    markdown_path.write_text(as_markdown(result), encoding="utf-8")
-    return f"{json_path}, {markdown_path}"
+def write(result: Result, folder: Path) -> Path:
+    """Write `<script>.json` into the folder; its path."""
+    path = folder / f"{result.script}.json"
+    path.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
 
 
-def _by_case(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def read(path: Path) -> Result:
+    """What `write` has written. Raises NotAResult, OSError."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(
+            Row(row["case"], row["variant"], tuple(Figure(**each) for each in row["figures"])) for row in value["rows"]
+        )
+        facts = tuple((str(name), str(text)) for name, text in value["facts"])
+        samples = tuple(value["samples"])
+        return Result(value["script"], value["question"], facts, tuple(value["notes"]), rows, samples)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise NotAResult(f"{path} is not the result of a run") from exc
+
+
+def by_case(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows grouped by their case, in their order."""
     cases = list(dict.fromkeys(row.case for row in rows))
     return [(case, [row for row in rows if row.case == case]) for case in cases]
 
 
-def _cells(rows: Sequence[Row]) -> list[list[str]]:
-    per = rows[0].per
-    digits = 0 if per == "request" else 3
-    table = [
-        [
-            "variant",
-            COST_TITLES[per],
-            "min-max",
-            "× nginx",
-            "requests/s" if per == "request" else "MB/s",
-            "p50 ms",
-            "p99 ms",
-            "peak RSS MB",
-            "upstream/request",
-            "RPC",
-        ]
-    ]
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Header and rows; the first figure is followed by its spread, a figure that a variant has not is empty."""
+    titles = list(dict.fromkeys(figure.title for row in rows for figure in row.figures))
+    lines = [["variant", titles[0], "min-max", *titles[1:]]]
     for row in rows:
-        rate = row.requests_per_second if per == "request" else row.megabytes_per_second
-        table.append(
-            [
-                row.variant,
-                f"{row.cost:.{digits}f}",
-                f"{row.cost_min:.{digits}f}-{row.cost_max:.{digits}f}",
-                "" if row.ratio is None else f"{row.ratio:.2f}",
-                f"{rate:.0f}",
-                f"{row.p50_seconds * 1000:.2f}",
-                f"{row.p99_seconds * 1000:.2f}",
-                f"{row.peak_rss_bytes / 1e6:.0f}",
-                "" if row.upstream_per_request is None else f"{row.upstream_per_request:.3f}",
-                "" if row.rpc_round_trips is None else str(row.rpc_round_trips),
-            ]
-        )
-    return table
+        first = row.figure(titles[0])
+        spread = "" if first is None else f"{number(first.low, first.digits)}-{number(first.high, first.digits)}"
+        lines.append([row.variant, _cell(first), spread, *(_cell(row.figure(title)) for title in titles[1:])])
+    return lines
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
+def number(value: float, digits: int) -> str:
+    """A figure with its digits."""
+    return f"{value:.{digits}f}"
+
+
+def table(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """Lines of a Markdown table; the first one is its header. Numbers stand right, in all columns but the first."""
+    header, *body = lines
+    rule = ["---", *["---:" if numbers else "---"] * (len(header) - 1)]
+    return [_piped(header), _piped(rule), *map(_piped, body)]
+
+
+def _cell(figure: Figure | None) -> str:
+    return "" if figure is None else number(figure.median, figure.digits)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(cells[column]) for cells in lines) for column in range(len(lines[0]))]
     return [
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
-        for cells in table
+        for cells in lines
     ]
 
 

@@ -64,3 +64,15 @@ def get_request(port: int, target: str, byte_range: tuple[int, int] | None = Non
     if byte_range is not None:
         fields.append(f"Range: bytes={byte_range[0]}-{byte_range[1] - 1}")
     return ("\r\n".join(fields) + "\r\n\r\n").encode("ascii")
+
+
+def post_request(port: int, target: str, content_type: str, body: bytes) -> bytes:
+    """Bytes of a POST."""
+    fields = [
+        f"POST {target} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "User-Agent: provider-benchmarks",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+    ]
+    return ("\r\n".join(fields) + "\r\n\r\n").encode("ascii") + body

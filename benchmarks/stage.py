@@ -1,208 +1,233 @@
-"""The stage of a script: chain with contracts, origin, rivals, our server, load generator; each a process, pinned.
+"""The stage of a script: chain with contracts, origin, rivals, our servers, load generator; each a process, pinned.
 
-What is measured gets one core, everything else another. Leaving the block ends every process.
+What is measured gets one half of the cores, everything else the other. Leaving the block ends every process.
 """
 
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks import machine, nginx, processes
+from benchmarks import machine, origins, peers, processes
+from benchmarks.daemon import Daemon
 from benchmarks.load import Load
-from benchmarks.measure import Variant
+from benchmarks.measure import Bench, Variant, progress
+from benchmarks.options import Options
+from benchmarks.origins import Origin
+from benchmarks.peers import Peer, PeerAbsent, Setting
+from benchmarks.result import Case
 from benchmarks.signing import Purchase, Signer
 from benchmarks.traffic import File, Traffic
-from provider.demo import pattern
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
-from provider.demo.http_client import request
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import TOKEN_WEI, Publisher, url_file
+from provider.demo.publisher import TOKEN_WEI, Published, Publisher, url_file
 from provider.demo.readings import scrape
 from provider.demo.scenes import first_quote
-from provider.demo.stage import (
-    READY_SECONDS,
-    DemoChain,
-    DemoServer,
-    chain_ready,
-    free_ports,
-    launch_chain,
-    launch_origin,
-    launch_server,
-)
+from provider.demo.stage import DemoChain, DemoServer, chain_ready, free_ports, launch_chain, launch_server
 
-MEMORY_FOLDER = Path("/dev/shm")
 # A receipt is kept for long once it is PROVIDER_FINALITY_BLOCKS (12) deep, as those of nearly all downloads are.
 SETTLED_BLOCKS = 16
-OUR_NAME = "provider"
+OURS = "provider"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the files come from; `requests_seen` counts what was asked of it, None when this build of nginx cannot."""
+class Needs:
+    """What a script wants on stage.
 
-    label: str
-    url: str
-    pid: int
-    requests_seen: Callable[[], int] | None
+    `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings; `tls`: the
+    origin speaks HTTPS; `one_core`: each server gets a single core, else all that are its half (both on two cores).
+    """
+
+    files: Sequence[int]
+    peers: Sequence[Peer] = ()
+    servers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {OURS: {}})
+    tls: bool = False
+    one_core: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs. `facts` and `notes` belong into the result."""
+    """Everything that runs. `facts` and `notes` belong into the result; `others` are the cores that `load` has."""
 
     load: Load
     chain: DemoChain
-    server: DemoServer
+    servers: Mapping[str, DemoServer]
     origin: Origin
-    peers: Mapping[str, nginx.Nginx]
+    peers: Mapping[str, tuple[Peer, Daemon]]
     files: Sequence[File]
+    others: frozenset[int]
+    options: Options
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
+    @property
+    def publisher(self) -> Publisher:
+        """Publishes through the first of our servers; all of them have the same key."""
+        return Publisher(self.chain.wallet(PUBLISHER_KEY), self.chain.contracts, self._first.url)
+
+    @property
+    def _first(self) -> DemoServer:
+        return next(iter(self.servers.values()))
+
+    def publish(self) -> Published:
+        """Publish an asset whose one service holds `files`; returns when every server knows it."""
+        asset = self.publisher.publish([url_file(self.origin.url + file.path) for file in self.files])
+        for server in self.servers.values():
+            first_quote(Consumer(self.chain.wallet(CONSUMER_KEY), server.url), asset)
+        return asset
+
     def buy(self, consumers: int) -> list[Purchase]:
-        """Publish an asset whose one service holds `files`, and order it for so many new consumers.
+        """Publish and order for so many new consumers.
 
         One consumer for each connection, because the nonces of one consumer must arrive in their order.
         """
-        publisher = Publisher(self.chain.wallet(PUBLISHER_KEY), self.chain.contracts, self.server.url)
-        asset = publisher.publish([url_file(self.origin.url + file.path) for file in self.files])
-        payer = Consumer(self.chain.wallet(CONSUMER_KEY), self.server.url)
-        publisher.mint(asset.datatokens[0], payer.address, consumers * TOKEN_WEI)
+        asset = self.publish()
+        payer = Consumer(self.chain.wallet(CONSUMER_KEY), self._first.url)
+        self.publisher.mint(asset.datatokens[0], payer.address, consumers * TOKEN_WEI)
         fee = first_quote(payer, asset)
         service_id = str(asset.service()["id"])
         purchases = []
+        progress(f"ordering for {consumers} consumers")
         for _ in range(consumers):
             signer = Signer()
             order_tx = payer.order(asset, fee=fee, consumer=signer.address)
             purchases.append(Purchase(signer, asset.did, service_id, order_tx))
-        for _ in range(SETTLED_BLOCKS):
-            self.chain.rpc("evm_mine")
+        self.settle()
         return purchases
 
-    def ours(self, purchases: Sequence[Purchase]) -> Variant:
-        """Our server, asked by one buyer on each connection."""
-        port = _port(self.server.url)
-        traffic = Traffic(port, self.files, lambda number, file_index: purchases[number].target(file_index))
-        return Variant(OUR_NAME, self.server.child.pid, port, traffic.plans, self._rpc_round_trips)
+    def settle(self) -> None:
+        """Mine until everything on chain is final."""
+        for _ in range(SETTLED_BLOCKS):
+            self.chain.rpc("evm_mine")
 
-    def rivals(self) -> list[Variant]:
-        """Every peer, asked for the same files without any authorisation."""
-        return [
-            Variant(name, peer.pid, peer.port, Traffic(peer.port, self.files, self._path).plans)
-            for name, peer in self.peers.items()
+    def variants(self, purchases: Sequence[Purchase]) -> list[Variant]:
+        """Our servers, asked by one buyer on each connection, and every peer, asked for the same files without any
+        authorisation; only those that are wanted.
+        """
+        ours = [self._ours(name, server, purchases) for name, server in self.servers.items()]
+        theirs = [
+            Variant(name, daemon.pid, daemon.port, Traffic(daemon.port, self.files, self._path, peer.shrink).plans)
+            for name, (peer, daemon) in self.peers.items()
         ]
+        return [variant for variant in (*ours, *theirs) if self.options.wants(variant.name)]
+
+    def bench(self, warm_case: Case) -> Bench:
+        """What runs the variants."""
+        return Bench(self.load, self.options, warm_case, self.origin.requests_seen)
+
+    def _ours(self, name: str, server: DemoServer, purchases: Sequence[Purchase]) -> Variant:
+        port = port_of(server.url)
+        traffic = Traffic(port, self.files, lambda number, file_index: purchases[number].target(file_index))
+        return Variant(name, server.child.pid, port, traffic.plans, lambda: rpc_round_trips(server))
 
     def _path(self, _: int, file_index: int) -> str:
         return self.files[file_index].path
 
-    def _rpc_round_trips(self) -> int:
-        return int(scrape(self.server.admin_url).total("provider_rpc_seconds_count"))
+
+def rpc_round_trips(server: DemoServer) -> int:
+    """JSON-RPC round trips that a server has made."""
+    return int(scrape(server.admin_url).total("provider_rpc_seconds_count"))
 
 
 @contextmanager
-def opened(sizes_bytes: Sequence[int], *, storage: Path | None) -> Iterator[Stage]:
-    """The stage with origin files of these sizes, the nonce store in `storage`. Raises ChildFailed, PartFailed."""
-    files = [File(size) for size in sizes_bytes]
-    subject_core, other_core = processes.two_cores()
-    program = nginx.find()
+def opened(needs: Needs, options: Options) -> Iterator[Stage]:
+    """The stage with what a script needs; absent rivals are told and left out. Raises ChildFailed, PartFailed."""
+    files = [File(size) for size in needs.files]
+    subjects, others = processes.shared_out(one_core=needs.one_core)
     with ExitStack() as stack:
-        disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provider-bench-", dir=storage)))
-        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provider-bench-", dir=_roomy(files))))
+        disk = Path(stack.enter_context(_folder(options.storage)))
+        memory = Path(stack.enter_context(_folder(origins.roomy_folder(files))))
         children = stack.enter_context(Children(str(disk)))
         chain_child = launch_chain(children)
-        origin = _start_origin(stack, children, program, memory, files)
-        peers = {} if program is None else _start_peers(stack, program, memory, _port(origin.url))
+        origin = origins.start(stack, children, memory, files, tls=needs.tls)
+        setting = Setting(memory, origin.port, needs.tls)
+        running, absent = _start_peers(stack, [peer for peer in needs.peers if options.wants(peer.name)], setting)
         load = stack.enter_context(Load())
         chain = chain_ready(chain_child)
-        server = launch_server(children, chain, disk, {"PROVIDER_WORKERS": "1"})
-        server.wait_ready()
-        for pid in (server.child.pid, *(peer.pid for peer in peers.values())):
-            processes.pin(processes.tree(pid), subject_core)
+        trust = {} if origin.trusted is None else {"SSL_CERT_FILE": str(origin.trusted)}
+        servers = {
+            name: launch_server(
+                children,
+                chain,
+                disk,
+                {"PROVIDER_WORKERS": "1", **trust, **settings},
+                name=f"server-{number}",
+            )
+            for number, (name, settings) in enumerate(needs.servers.items())
+        }
+        for server in servers.values():
+            server.wait_ready()
+        measured = [server.child.pid for server in servers.values()] + [daemon.pid for _, daemon in running.values()]
+        for pid in measured:
+            processes.pin(processes.tree(pid), subjects)
         for pid in (chain_child.pid, origin.pid, load.pid):
-            processes.pin(processes.tree(pid), other_core)
+            processes.pin(processes.tree(pid), others)
         yield Stage(
             load=load,
             chain=chain,
-            server=server,
+            servers=servers,
             origin=origin,
-            peers=peers,
+            peers=running,
             files=files,
-            facts=_facts(program, origin, disk, subject_core, other_core),
-            notes=_notes(program, disk, subject_core),
+            others=others,
+            options=options,
+            facts=(
+                *machine.facts(),
+                *peers.facts(),
+                ("origin", origin.label),
+                ("nonce store", f"SQLite on {machine.file_system(disk)}"),
+                ("cores", _cores(subjects, others)),
+            ),
+            notes=(*absent, *_notes(origin, disk, subjects, others)),
         )
 
 
-def _start_origin(
-    stack: ExitStack, children: Children, program: str | None, folder: Path, files: Sequence[File]
-) -> Origin:
-    if program is None:
-        child = launch_origin(children)
-        url = str(child.read_ready_line(READY_SECONDS)["url"])
-        return Origin(
-            "provider.demo.origin", url, child.pid, lambda: int(request("GET", f"{url}/stats").json()["requests"])
-        )
-    _write_files(folder / "www", files)
-    running = stack.enter_context(nginx.origin(program, folder, free_ports(1)[0], folder / "www"))
-    url = f"http://127.0.0.1:{running.port}"
-    counter = nginx.RequestCounter(url) if nginx.counts_requests(program) else None
-    return Origin("nginx, sendfile", url, running.pid, counter)
+def _folder(parent: Path | None) -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="provider-bench-", dir=parent)
 
 
-def _start_peers(stack: ExitStack, program: str, folder: Path, origin_port: int) -> dict[str, nginx.Nginx]:
-    ports = free_ports(len(nginx.PEERS))
-    return {
-        name: stack.enter_context(nginx.peer(program, folder, port, name, origin_port))
-        for name, port in zip(nginx.PEERS, ports, strict=True)
-    }
+def _start_peers(
+    stack: ExitStack, wanted: Sequence[Peer], setting: Setting
+) -> tuple[dict[str, tuple[Peer, Daemon]], list[str]]:
+    running: dict[str, tuple[Peer, Daemon]] = {}
+    absent: dict[str, list[str]] = {}
+    for peer, port in zip(wanted, free_ports(len(wanted)), strict=True):
+        try:
+            running[peer.name] = (peer, stack.enter_context(peer.start(setting, port)))
+        except PeerAbsent as reason:
+            absent.setdefault(str(reason), []).append(peer.name)
+    said = [f"skipped, because {reason}: {', '.join(names)}." for reason, names in absent.items()]
+    for line in said:
+        progress(line)
+    return running, said
 
 
-def _write_files(root: Path, files: Sequence[File]) -> None:
-    for file in files:
-        path = root / file.path.removeprefix("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as target:
-            for piece in pattern.pieces(0, file.size_bytes):
-                target.write(piece)
+def _cores(subjects: frozenset[int], others: frozenset[int]) -> str:
+    if subjects == others:
+        return f"{_numbers(subjects)}, servers and load together"
+    return f"servers on {_numbers(subjects)}, the rest on {_numbers(others)}"
 
 
-def _roomy(files: Sequence[File]) -> Path | None:
-    """Where the origin's files go: memory, if they leave half of it free, else the temporary folder."""
-    needed = sum(file.size_bytes for file in files)
-    if MEMORY_FOLDER.is_dir() and shutil.disk_usage(MEMORY_FOLDER).free > 2 * needed:
-        return MEMORY_FOLDER
-    return None
+def _numbers(cores: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(cores)))
 
 
-def _facts(
-    program: str | None, origin: Origin, disk: Path, subject_core: int | None, other_core: int | None
-) -> tuple[tuple[str, str], ...]:
-    pinned = "not pinned, one core" if subject_core is None else f"servers on {subject_core}, the rest on {other_core}"
-    return (
-        *machine.facts(),
-        ("nginx", "absent" if program is None else nginx.version(program)),
-        ("origin", origin.label),
-        ("nonce store", f"SQLite on {machine.file_system(disk)}"),
-        ("cores", pinned),
-    )
-
-
-def _notes(program: str | None, disk: Path, subject_core: int | None) -> tuple[str, ...]:
+def _notes(origin: Origin, disk: Path, subjects: frozenset[int], others: frozenset[int]) -> list[str]:
     notes = []
-    if program is None:
-        notes.append("nginx is not installed: its variants were skipped, and the origin is our own (a 2 MiB pattern).")
+    if not origin.label.startswith("nginx"):
+        notes.append("The origin is our own (a 2 MiB pattern sent from memory), because nginx is not installed.")
     if machine.file_system(disk) in machine.MEMORY_FILE_SYSTEMS:
         notes.append("The nonce store lay in memory, so syncing it cost nothing: give --storage on a real disk.")
-    if subject_core is None:
-        notes.append("One core only: load and origin took time from the servers. Trust CPU figures, not rates.")
-    return tuple(notes)
+    if subjects == others:
+        notes.append("Load and origin took time from the servers, on the same cores. Trust CPU figures, not rates.")
+    return notes
 
 
-def _port(url: str) -> int:
+def port_of(url: str) -> int:
+    """Port of a URL that names one."""
     port = urlsplit(url).port
     assert port is not None
     return port

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 
-from benchmarks.load import ConnectionPlan
+from benchmarks.plans import ConnectionPlan
 from benchmarks.result import Case
 from benchmarks.signing import get_request
 from provider.demo import pattern
@@ -28,11 +28,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one server is asked for."""
+    """What one server is asked for. `shrink`: of large answers only this part, for servers that take too long."""
 
     port: int
     files: Sequence[File]
     target: Target
+    shrink: int = 1
 
     def plans(self, case: Case, requests: int, verified: int) -> tuple[ConnectionPlan, ...]:
         """`requests` on each connection, of which the last `verified` are hashed.
@@ -44,15 +45,16 @@ class Traffic:
 
     def _plan(self, case: Case, number: int, requests: int, verified: int) -> ConnectionPlan:
         file = self.files[case.file_index]
+        body_bytes = case.body_bytes if case.per == "request" else max(1, case.body_bytes // self.shrink)
         start = (number * case.body_bytes) % file.size_bytes
-        end = start + case.body_bytes
-        byte_range = None if case.body_bytes == file.size_bytes else (start, end)
+        end = start + body_bytes
+        byte_range = None if body_bytes == file.size_bytes else (start, end)
         return ConnectionPlan(
             requests=tuple(
                 get_request(self.port, self.target(number, case.file_index), byte_range) for _ in range(requests)
             ),
             status=200 if byte_range is None else 206,
-            body_bytes=case.body_bytes,
+            body_bytes=body_bytes,
             sha256=_sha256(start, end) if verified else "",
             verified=verified,
         )

@@ -34,6 +34,7 @@ from provider.handlers.initialize import InitializeEndpoint
 from provider.handlers.nonce import NonceEndpoint
 from provider.handlers.root import RootEndpoint, describe
 from provider.handlers.routes import Route, RouteTable
+from provider.logs import access_log
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
@@ -84,7 +85,11 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     )
     origin = _origin(settings)
     identifier = Identifier(nonces, observe=metrics.nonce)
-    frame = Frame(metrics=metrics, max_body_bytes=settings.server.max_body_bytes)
+    frame = Frame(
+        metrics=metrics,
+        max_body_bytes=settings.server.max_body_bytes,
+        access_log=access_log(settings.log.format),
+    )
     routes = [
         Route("GET", "/", RootEndpoint, {"document": describe(networks)}),
         Route("HEAD", "/", RootEndpoint, {"document": describe(networks)}),

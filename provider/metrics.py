@@ -23,7 +23,11 @@ Metric = TypeVar("Metric", Counter, Histogram)
 
 
 class Metrics:
-    """The metrics over one registry. Methods keep labelled children, as looking labels up costs four times as much."""
+    """The metrics over one registry.
+
+    Looking labels up costs four times as much as counting, so labelled children are kept. What is counted many times a
+    request is summed up first, because a sum costs a fifth of a Prometheus counter, and published by `publish`.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -93,6 +97,13 @@ class Metrics:
         build = Gauge("provider_build_info", "Always 1.", ["version"], registry=registry, multiprocess_mode="livemax")
         build.labels(__version__).set(1)
         self._children: dict[tuple[object, ...], Counter | Histogram] = {}
+        self._sums: dict[tuple[Counter, str, str], int] = {}
+
+    def publish(self) -> None:
+        """Publish the sums: before metrics are rendered, and every now and then for those who read them elsewhere."""
+        sums, self._sums = self._sums, {}
+        for (metric, first, second), amount in sums.items():
+            self._child(metric, first, second).inc(amount)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """One request was answered."""
@@ -118,7 +129,8 @@ class Metrics:
 
     def cache(self, cache: str, result: str) -> None:
         """Observer of `FactCache`: `hit`, `miss` or `evict`."""
-        self._child(self._cache_requests, cache, result).inc()
+        key = (self._cache_requests, cache, result)
+        self._sums[key] = self._sums.get(key, 0) + 1
 
     def rpc(self, chain_id: int) -> Callable[[str, str, float], None]:
         """Observer of the `Rpc` of one chain."""

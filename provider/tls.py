@@ -70,6 +70,8 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # Python 3.12 and later: OpenSSL asks the kernel for TLS in each handshake, and does it itself where there is none.
+    context.options |= getattr(ssl, "OP_ENABLE_KTLS", 0)
     context.set_alpn_protocols(["http/1.1"])
     certificate = _readable("certificate", files.certificate)
     _readable("key", files.key)

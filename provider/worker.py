@@ -27,6 +27,8 @@ BODY_TIMEOUT_SECONDS = 120.0
 # Tornado's own body limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
 DRAIN_POLL_SECONDS = 0.05
+# Far below the 15 s at which Prometheus usually scrapes.
+PUBLISH_SECONDS = 0.5
 
 
 async def run(
@@ -47,7 +49,8 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     if life_line is not None:
         loop.add_reader(life_line, _supervisor_gone, loop, life_line, stop)
-    parts = await _build_unless_stopped(settings, stop, first)
+    metrics = Metrics(REGISTRY)
+    parts = await _build_unless_stopped(settings, metrics, stop, first)
     if parts is None:
         return
     server = PublicServer(
@@ -59,10 +62,11 @@ async def run(
         max_buffer_size=MAX_READ_BUFFER_BYTES,
         max_body_size=NO_BODY_LIMIT,
     )
-    admin = HTTPServer(admin_application(REGISTRY, parts.readiness, shared_directory))
+    admin = HTTPServer(admin_application(REGISTRY, metrics.publish, parts.readiness, shared_directory))
     watch = CertificateWatch(tls) if tls else None
     if watch is not None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
+    publishing = _publish_now_and_then(loop, metrics) if shared_directory is not None else None
     try:
         server.add_sockets([listener])
         admin.add_sockets(admin_sockets)
@@ -72,6 +76,8 @@ async def run(
         await _drain(server, parts, settings.server.drain_timeout_seconds)
         admin.stop()
     finally:
+        if publishing is not None:
+            publishing.cancel()
         if watch is not None:
             watch.stop()
         await parts.close()
@@ -83,8 +89,19 @@ def _supervisor_gone(loop: asyncio.AbstractEventLoop, life_line: int, stop: asyn
     stop.set()
 
 
-async def _build_unless_stopped(settings: Settings, stop: asyncio.Event, first: bool) -> Parts | None:
-    building = asyncio.ensure_future(build(settings, Metrics(REGISTRY), index_here=first))
+def _publish_now_and_then(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> asyncio.Task[None]:
+    """The worker that renders the metrics of all reads our sums from a shared file."""
+
+    async def publish() -> None:
+        while True:
+            await asyncio.sleep(PUBLISH_SECONDS)
+            metrics.publish()
+
+    return loop.create_task(publish())
+
+
+async def _build_unless_stopped(settings: Settings, metrics: Metrics, stop: asyncio.Event, first: bool) -> Parts | None:
+    building = asyncio.ensure_future(build(settings, metrics, index_here=first))
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait((building, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

@@ -11,6 +11,11 @@ from tornado.ioloop import IOLoop
 pytest_plugins = ["tests.support.chain"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak`: the long form of the soak tests."""
+    parser.addoption("--soak", action="store_true", help="run soak tests in full (minutes)")
+
+
 @pytest.fixture
 def io_loop() -> Iterator[IOLoop]:
     """Replaces pytest-tornado's loop: the server runs on uvloop, so the tests do."""

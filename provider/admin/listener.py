@@ -1,5 +1,6 @@
 """`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -28,13 +29,17 @@ class AdminHandler(RequestHandler):
 class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers the sum over all of them."""
 
-    def initialize(self, registry: CollectorRegistry, shared_directory: str | None) -> None:
-        """`shared_directory` holds the workers' values, or is None for one worker."""
+    def initialize(
+        self, registry: CollectorRegistry, publish: Callable[[], None], shared_directory: str | None
+    ) -> None:
+        """`shared_directory` holds the workers' values, or is None for one worker. `publish` brings ours up to date."""
         self._registry = registry
+        self._publish = publish
         self._shared_directory = shared_directory
 
     def get(self) -> None:
         """Render."""
+        self._publish()
         registry = self._registry
         if self._shared_directory is not None:
             registry = CollectorRegistry()
@@ -65,11 +70,17 @@ class ReadyHandler(AdminHandler):
         self.finish({"ready": verdict.ready, "checks": dict(verdict.checks)})
 
 
-def admin_application(registry: CollectorRegistry, readiness: Readiness, shared_directory: str | None) -> Application:
+def admin_application(
+    registry: CollectorRegistry, publish: Callable[[], None], readiness: Readiness, shared_directory: str | None
+) -> Application:
     """The application behind the admin listener."""
     return Application(
         [
-            (r"/metrics", MetricsHandler, {"registry": registry, "shared_directory": shared_directory}),
+            (
+                r"/metrics",
+                MetricsHandler,
+                {"registry": registry, "publish": publish, "shared_directory": shared_directory},
+            ),
             (r"/healthz", HealthHandler),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
         ],

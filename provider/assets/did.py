@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 
 from provider.keccak import to_checksum_address
 
@@ -14,6 +15,8 @@ def is_did(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
+# Asked for the same few assets at every request; 4096 entries are about 1 MiB.
+@lru_cache(maxsize=4096)
 def did_for(data_nft: str, chain_id: int, *, prefix: str = "did:op:") -> str:
     """DID of the data NFT (address in any case): hex sha256 of its checksummed address and decimal chain id.
 

@@ -5,6 +5,7 @@ Text as sent in, an ordered value out. Storing and the compare-and-set are `nonc
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 # Old ocean.js makes 41-digit nonces and clocks give 19; 100 leaves room and keeps every comparison cheap.
 MAX_DIGITS = 100
@@ -21,8 +22,12 @@ def parse_nonce(text: str) -> Decimal | None:
     counts as so many digits, so `1e400` is refused. Refused too: nan, infinities, hex, underscores, white
     space, digits outside ASCII.
     """
-    if len(text) > _MAX_TEXT:
-        return None
+    return _parse_short(text) if len(text) <= _MAX_TEXT else None
+
+
+# A nonce is looked at several times on its way into the store.
+@lru_cache(maxsize=1024)
+def _parse_short(text: str) -> Decimal | None:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None

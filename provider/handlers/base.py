@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Any, ClassVar
 
 import orjson
@@ -33,6 +33,7 @@ class Frame:
 
     metrics: Metrics
     max_body_bytes: int
+    access_log: Callable[[Mapping[str, object]], None] | None = None
     in_progress: set["Endpoint"] = field(default_factory=set)
 
 
@@ -69,7 +70,7 @@ class Endpoint(RequestHandler):
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
         self.clear_header("Server")
         offered = self.request.headers.get("X-Request-ID", "")
-        self.request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+        self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
         self.set_header("X-Request-ID", self.request_id)
         origin = self.request.headers.get("Origin")
         if origin is None:
@@ -223,7 +224,7 @@ class Endpoint(RequestHandler):
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self._frame.metrics.request(self.endpoint, status, seconds)
-        if log.isEnabledFor(logging.INFO):
+        if self._frame.access_log is not None:
             facts = {
                 "request_id": self.request_id,
                 "endpoint": self.endpoint,
@@ -233,7 +234,7 @@ class Endpoint(RequestHandler):
             }
             if self.error_code:
                 facts["code"] = self.error_code
-            log.info("request", extra={"facts": {**facts, **self.facts}})
+            self._frame.access_log({**facts, **self.facts})
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """What Tornado itself refuses, before anything of ours runs: a method that HTTP does not know.

@@ -14,9 +14,12 @@ DIGITS = re.compile(r"[0-9]{1,78}")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `presence` tells whether it demands the field for this data; None for rules about the value."""
+    """One rule. `presence` tells whether it demands the field for this data; None for rules about the value.
 
-    passes: Callable[[Data, str], bool]
+    `passes` gets all data and the field's value, None when that is absent.
+    """
+
+    passes: Callable[[Data, object], bool]
     message: str
     presence: Callable[[Data], bool] | None = None
 
@@ -45,14 +48,15 @@ def validate(fields: Sequence[Field], data: Data) -> None:
 
 
 def _failures(field: Field, data: Data) -> list[str]:
-    absent = value_of(data, field.name) is None
+    value = value_of(data, field.name)
+    absent = value is None
     if absent and _may_be_absent(field, data):
         return []
     failures: list[str] = []
     for rule in field.rules:
         # What is missing is said once, by the rule that demands it.
         about_presence = rule.presence is not None
-        if (about_presence or not absent) and not rule.passes(data, field.name):
+        if (about_presence or not absent) and not rule.passes(data, value):
             failures.append(rule.message.replace("<f>", field.name))
             if field.bail:
                 break
@@ -68,6 +72,8 @@ def _may_be_absent(field: Field, data: Data) -> bool:
 
 def value_of(data: Data, name: str) -> object:
     """Value of a dotted field, None when a step is missing or no object."""
+    if type(data) is dict and "." not in name:
+        return data.get(name)
     value: object = data
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -85,16 +91,14 @@ def is_present(data: Data, name: str) -> bool:
 
 def is_empty(value: object) -> bool:
     """Null, empty text, list or object; 0 and false are values."""
-    return value is None or value in ("", [], {})
-
-
-def _filled(data: Data, name: str) -> bool:
-    return not is_empty(value_of(data, name))
+    if isinstance(value, str):
+        return not value
+    return value is None or value in ([], {})
 
 
 def required() -> Rule:
     """Present and not empty."""
-    return Rule(_filled, "The <f> field is required.", lambda _: True)
+    return Rule(lambda _, value: not is_empty(value), "The <f> field is required.", lambda _: True)
 
 
 def required_without(*others: str) -> Rule:
@@ -121,7 +125,7 @@ def required_if(other: str, text: str) -> Rule:
 
 
 def _conditional(applies: Callable[[Data], bool], message: str) -> Rule:
-    return Rule(lambda data, name: not applies(data) or _filled(data, name), message, applies)
+    return Rule(lambda data, value: not applies(data) or not is_empty(value), message, applies)
 
 
 def integer() -> Rule:
@@ -129,8 +133,7 @@ def integer() -> Rule:
     return Rule(_is_integer, "The <f> must be an integer.")
 
 
-def _is_integer(data: Data, name: str) -> bool:
-    value = value_of(data, name)
+def _is_integer(_: Data, value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, str | int) and bool(DIGITS.fullmatch(str(value)))
 
 
@@ -141,24 +144,22 @@ def at_least_zero() -> Rule:
 
 def numeric() -> Rule:
     """A finite number of at most 100 digits (a nonce)."""
-    return Rule(
-        lambda data, name: parse_nonce(wire_text(value_of(data, name))) is not None, "The <f> must be a number."
-    )
+    return Rule(lambda _, value: parse_nonce(wire_text(value)) is not None, "The <f> must be a number.")
 
 
 def one_of(*options: str) -> Rule:
     """One of the listed texts."""
-    return Rule(lambda data, name: value_of(data, name) in options, "The selected <f> is invalid.")
+    return Rule(lambda _, value: value in options, "The selected <f> is invalid.")
 
 
 def starts_with(prefix: str) -> Rule:
     """Text with this beginning."""
-    return Rule(lambda data, name: wire_text(value_of(data, name)).startswith(prefix), "The <f> format is invalid.")
+    return Rule(lambda _, value: wire_text(value).startswith(prefix), "The <f> format is invalid.")
 
 
 def signature() -> Rule:
     """A signature was given at all; whether it is right is decided once the other fields hold."""
-    return Rule(lambda data, name: wire_text(value_of(data, name)) != "", SIGNATURE_MISSING, lambda _: True)
+    return Rule(lambda _, value: wire_text(value) != "", SIGNATURE_MISSING, lambda _: True)
 
 
 def wire_text(value: object) -> str:

@@ -17,6 +17,10 @@ FILE_STATUSES = frozenset({200, 206})
 RANGE_REFUSED = 416
 
 
+def _random_name() -> str:
+    return secrets.token_hex(16)
+
+
 class StreamingEndpoint(Endpoint):
     """Base of endpoints whose body comes from an origin."""
 
@@ -38,7 +42,7 @@ class StreamingEndpoint(Endpoint):
         if source.status not in FILE_STATUSES:
             source.close()
             raise UpstreamRefused(detail=f"the origin answered {source.status}")
-        name = file_name(source, url_path=url_path, fallback=secrets.token_hex(16))
+        name = file_name(source, url_path=url_path, fallback=_random_name)
         metrics = self._frame.metrics
         metrics.first_byte(self.endpoint, time.perf_counter() - self._started_at)
         self._sink = TornadoSink(self)
@@ -59,6 +63,8 @@ class StreamingEndpoint(Endpoint):
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)
         self.account()
+        # Sink and endpoint hold each other; a cycle would stay until the collector comes.
+        self._sink = None
 
     def _refuse_range(self, source: Source) -> None:
         """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""

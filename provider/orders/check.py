@@ -8,6 +8,7 @@ The steps, their order and their texts are those of `provider-api.md` section 8.
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -64,8 +65,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class _FeeData:
-    """Our reading of providerData: environment of the quote and its time, as far as they make sense."""
+    """Our reading of providerData: datatoken and service in lower case, environment and time if they make sense."""
 
+    datatoken: str
+    service_id: str
     environment: str | None
     timestamp: float
 
@@ -145,26 +148,35 @@ def _find_fee(receipt: Receipt, emitter: str, service_id: str, tx_id: str) -> tu
     for fee in reversed(receipt.provider_fees):
         if fee.emitter.lower() != emitter or len(fee.provider_data) > _MAX_PROVIDER_DATA_BYTES:
             continue
-        try:
-            data = orjson.loads(fee.provider_data)
-        except orjson.JSONDecodeError:
-            continue
-        if not isinstance(data, dict):
-            continue
-        # ocean-node writes `dt` and `id` only, so nothing else may be demanded here.
-        named_datatoken, named_id = data.get("dt"), data.get("id")
-        if not isinstance(named_datatoken, str) or not isinstance(named_id, str):
-            continue
-        if named_datatoken.lower() == emitter and named_id.lower() == service_id:
-            return fee, _read_fee_data(data)
+        data = _read_fee_data(fee.provider_data)
+        if data is not None and data.datatoken == emitter and data.service_id == service_id:
+            return fee, data
     raise OrderFeeMissing(f"Cannot find the event for the provider fee in tx id {tx_id}.")
 
 
-def _read_fee_data(data: dict[str, object]) -> _FeeData:
+# The same bytes are read at every download of an order: nearly always 250, at most _MAX_PROVIDER_DATA_BYTES.
+@lru_cache(maxsize=1024)
+def _read_fee_data(provider_data: bytes) -> _FeeData | None:
+    """None when it names no datatoken and service."""
+    try:
+        data = orjson.loads(provider_data)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    # ocean-node writes `dt` and `id` only, so nothing else may be demanded here.
+    datatoken, service_id = data.get("dt"), data.get("id")
+    if not isinstance(datatoken, str) or not isinstance(service_id, str):
+        return None
     environment, timestamp = data.get("environment"), data.get("timestamp")
     if isinstance(timestamp, bool) or not isinstance(timestamp, int | float) or not math.isfinite(timestamp):
         timestamp = 0.0
-    return _FeeData(environment if isinstance(environment, str) else None, float(timestamp))
+    return _FeeData(
+        datatoken=datatoken.lower(),
+        service_id=service_id.lower(),
+        environment=environment if isinstance(environment, str) else None,
+        timestamp=float(timestamp),
+    )
 
 
 def _check_fee_is_ours(fee: ProviderFee, provider: str) -> None:

@@ -3,6 +3,8 @@
 `provider-api.md` section 11.5 with K29 and K30. Anything not named here stays with the origin, cookies above all.
 """
 
+from collections.abc import Callable
+
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import guess_content_type, name_in_disposition, name_in_path, with_extension
 from provider.upstream.source import Source
@@ -14,17 +16,17 @@ _DEFAULT_CONTENT_TYPE = "text/html; charset=utf-8"
 _EXPOSED_FOR_RANGES = "Content-Disposition, Content-Range, Accept-Ranges, ETag"
 
 
-def file_name(source: Source, *, url_path: str | None, fallback: str) -> str:
+def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], str]) -> str:
     """Name of the downloaded file.
 
     The origin's Content-Disposition, else the last segment of `url_path` (the configured URL's, still encoded; None
-    for kinds of files whose URL says nothing), else `fallback` (32 random hex digits). The usual extension of the
+    for kinds of files whose URL says nothing), else `fallback()` (32 random hex digits). The usual extension of the
     content type is appended when there is none.
     """
     name = name_in_disposition(source.headers.get("Content-Disposition"))
     if not name and url_path is not None:
         name = name_in_path(url_path)
-    return with_extension(name or fallback, source.headers.get("Content-Type"))
+    return with_extension(name or fallback(), source.headers.get("Content-Type"))
 
 
 def reply_headers(source: Source, *, name: str) -> list[tuple[str, str]]:

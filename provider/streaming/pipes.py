@@ -63,7 +63,8 @@ class PipePool:
         self._taken = 0
         self._retry_at = 0.0
 
-    def __len__(self) -> int:
+    @property
+    def opened(self) -> int:
         """Pipes that exist."""
         return self._taken + len(self._idle)
 
@@ -108,7 +109,7 @@ class PipePool:
             self._idle.pop().close()
 
     def _opened(self) -> Pipe | None:
-        if len(self) >= self._max_pipes or self._clock() < self._retry_at:
+        if self.opened >= self._max_pipes or self._clock() < self._retry_at:
             return None
         try:
             return Pipe(self.pipe_bytes)

@@ -30,14 +30,18 @@ class StallWatch:
         self._consumer_idle_seconds, self._origin_idle_seconds = consumer_idle_seconds, origin_idle_seconds
         self._on_consumer_stall, self._on_origin_stall = on_consumer_stall, on_origin_stall
         self._loop = asyncio.get_running_loop()
-        self._seen_sent, self._seen_taken = progress.bytes_sent, sink.taken_bytes()
-        self._taken_at = self._received_at = self._loop.time()
         self._interval_seconds = min(consumer_idle_seconds, origin_idle_seconds) / _LOOKS_PER_LIMIT
-        self._timer = self._again()
+        # A small body is over before the loop turns, and then nothing of this happens.
+        self._timer: asyncio.Handle = self._loop.call_soon(self._begin)
 
     def stop(self) -> None:
         """The stream is over."""
         self._timer.cancel()
+
+    def _begin(self) -> None:
+        self._seen_sent, self._seen_taken = self._progress.bytes_sent, self._sink.taken_bytes()
+        self._taken_at = self._received_at = self._loop.time()
+        self._timer = self._again()
 
     def _again(self) -> asyncio.TimerHandle:
         return self._loop.call_later(self._interval_seconds, self._check)

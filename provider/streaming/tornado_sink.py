@@ -1,16 +1,15 @@
-"""A `Sink` over a Tornado request handler; together with the handlers the only place that knows `tornado.web`.
+"""A `Sink` over one reply of Tornado's HTTP server.
 
 The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain work as for any other reply.
 """
 
 import socket
 import struct
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
-from tornado.web import RequestHandler
 
 from provider.streaming.limits import pace_socket
 from provider.streaming.sink import ConsumerGone, Fields, RawConsumer
@@ -27,10 +26,41 @@ _BYTES_ACKED_AT = 120
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+class Asked(Protocol):
+    """What was asked."""
+
+    @property
+    def connection(self) -> object:
+        """Tornado's connection that it came on."""
+
+
+class Reply(Protocol):
+    """A reply as `tornado.web.RequestHandler` and our endpoints offer it."""
+
+    @property
+    def request(self) -> Asked:
+        """What this is the reply to."""
+
+    def set_status(self, status: int, /) -> None:
+        """Status of the reply."""
+
+    def set_header(self, name: str, value: str, /) -> None:
+        """A field of its head."""
+
+    def write(self, data: bytes, /) -> None:
+        """Body bytes, sent with the next `flush`."""
+
+    def flush(self) -> Awaitable[None]:
+        """Send what is there."""
+
+    def finish(self) -> Awaitable[None] | None:
+        """End it."""
+
+
 class TornadoSink:
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
-    def __init__(self, handler: RequestHandler) -> None:
+    def __init__(self, handler: Reply) -> None:
         self._handler = handler
         # The server made it; HTTP/1.x is all that Tornado serves.
         self._connection = cast(HTTP1Connection, handler.request.connection)
@@ -81,7 +111,9 @@ class TornadoSink:
         """As `Sink.finish`."""
         self._check()
         try:
-            await self._handler.finish()
+            pending = self._handler.finish()
+            if pending is not None:
+                await pending
         except StreamClosedError as exc:
             raise ConsumerGone from exc
 
@@ -125,6 +157,9 @@ class TornadoSink:
 
     async def _write(self, data: memoryview) -> None:
         self._check()
+        data = self._send_now(data)
+        if not data:
+            return
         # HTTP1Connection hands a body with Content-Length to IOStream.write as it is, and that takes memoryviews
         # without copying them; `handler.write` would take bytes only and join them.
         pending = self._connection.write(cast(bytes, data))
@@ -134,6 +169,19 @@ class TornadoSink:
             raise ConsumerGone from error
         # Tornado resolves a pending write also when the connection was lost.
         self._check()
+
+    def _send_now(self, data: memoryview) -> memoryview:
+        """Send what the socket takes at once, past Tornado, whose write costs some 25 microseconds; the rest."""
+        if self._chunked or not bypassable(self._connection):
+            return data
+        try:
+            sent = self._stream.socket.send(data)
+        except BlockingIOError:
+            return data
+        except OSError as exc:
+            raise ConsumerGone from exc
+        count_body(self._connection, sent)
+        return data[sent:]
 
     def _check(self) -> None:
         if self._gone or self._stream.closed():

@@ -11,6 +11,7 @@ from provider.upstream.response_head import ResponseHead
 
 # A body that ends with the connection has no other bound.
 _UNBOUNDED = 1 << 62
+_NOTHING = memoryview(b"")
 # Coded bytes decompressed from at a time; they stay in memory until their output was taken.
 _CODED_BYTES = 32 * 1024
 
@@ -26,7 +27,7 @@ class Body:
         self._framing = head.framing
         self._left = head.length_bytes or 0
         self._chunks = ChunkedDecoder()
-        self._ahead = memoryview(ahead)
+        self._ahead = memoryview(ahead) if ahead else _NOTHING
         self._ended = head.framing == "length" and self._left == 0
         self._decoder = ContentDecoder(coding) if coding is not None else None
         self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
@@ -114,7 +115,8 @@ class Body:
         if self._ahead:
             count = min(len(buffer), len(self._ahead))
             buffer[:count] = self._ahead[:count]
-            self._ahead = self._ahead[count:]
+            # An empty view would keep all the bytes in memory as long as the stream lasts.
+            self._ahead = self._ahead[count:] if count < len(self._ahead) else _NOTHING
             return count
         try:
             return self._connection.recv_now(buffer)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 class Connection:
     """A connected socket. One task uses it at a time; `close()` may come from anywhere and wakes that task."""
 
-    __slots__ = ("_loop", "_waiting", "opened_at", "socket")
+    __slots__ = ("_expired", "_loop", "_reads", "_waiting", "_watched", "opened_at", "socket")
 
     is_tls = False
 
@@ -22,6 +22,9 @@ class Connection:
         self.opened_at = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[None] | None = None
+        self._expired = False
+        # The loop watches for bytes, and somebody waits for them.
+        self._watched = self._reads = False
 
     @property
     def closed(self) -> bool:
@@ -37,7 +40,11 @@ class Connection:
 
     async def wait_readable(self, timeout_seconds: float | None = None) -> None:
         """Return when `recv_now` is worth a try. Raises TimeoutError; ConnectionAbortedError after `close()`."""
-        await self._wait(self._loop.add_reader, self._loop.remove_reader, timeout_seconds)
+        self._reads = True
+        try:
+            await self._wait(self._watch, _leave, timeout_seconds)
+        finally:
+            self._reads = False
 
     async def wait_writable(self, timeout_seconds: float | None = None) -> None:
         """Return when the socket takes bytes, or its connecting has ended."""
@@ -59,6 +66,12 @@ class Connection:
         except OSError:
             return False
 
+    def expire(self) -> None:
+        """A limit that covers several waits has passed: the present or else the next one raises TimeoutError."""
+        self._expired = True
+        if self._waiting is not None:
+            _expire(self._waiting)
+
     def close(self) -> None:
         """Close at once; a waiting task gets ConnectionAbortedError. Idempotent."""
         if self._waiting is not None and not self._waiting.done():
@@ -69,6 +82,20 @@ class Connection:
             self._loop.remove_writer(self.socket.fileno())
             self.socket.close()
 
+    def _watch(self, descriptor: int, *_: object) -> None:
+        """The loop goes on watching between two waits: taking that up and down again costs as much as a short read."""
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(descriptor, self._on_readable)
+
+    def _on_readable(self) -> None:
+        if self._reads and self._waiting is not None:
+            _wake(self._waiting)
+        else:
+            # Nobody takes what is there, so that the loop would tell of it for ever.
+            self._watched = False
+            self._loop.remove_reader(self.socket.fileno())
+
     async def _wait(
         self,
         add: Callable[[int, Callable[..., None], asyncio.Future[None]], object],
@@ -77,6 +104,8 @@ class Connection:
     ) -> None:
         if self.closed:
             raise ConnectionAbortedError("closed by us")
+        if self._expired:
+            raise TimeoutError("no progress")
         descriptor = self.socket.fileno()
         waiting = self._waiting = self._loop.create_future()
         timer = None if timeout_seconds is None else self._loop.call_later(timeout_seconds, _expire, waiting)
@@ -89,6 +118,10 @@ class Connection:
                 timer.cancel()
             if not self.closed:
                 remove(descriptor)
+
+
+def _leave(_: int) -> None:
+    """The watch goes on."""
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

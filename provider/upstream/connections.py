@@ -15,9 +15,8 @@ from provider.errors import UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.addresses import Address, Resolver, resolve_checked, system_resolver
 from provider.upstream.connection import Connection
 from provider.upstream.tls_connection import TlsConnection
+from provider.upstream.tls_sessions import Origin, SessionCache
 from provider.upstream.urls import Target
-
-Origin = tuple[str, str, int]
 
 # RFC 8305 section 5: recommended Connection Attempt Delay.
 _STAGGER_SECONDS = 0.25
@@ -95,7 +94,7 @@ class IdlePool:
 
 
 class Connections:
-    """Opens guarded connections and holds the pool of idle ones."""
+    """Opens guarded connections; keeps TLS sessions, so that the next connection to an origin costs less."""
 
     def __init__(
         self,
@@ -109,6 +108,7 @@ class Connections:
         self._allow_private = allow_private
         self._connect_timeout_seconds = connect_timeout_seconds
         self._tls_context = tls_context
+        self._sessions = SessionCache()
         self._resolver = resolver
 
     async def dial(self, target: Target) -> Connection:
@@ -135,11 +135,19 @@ class Connections:
         except OSError as exc:
             raise UpstreamUnreachable(detail=f"origin: connect failed (errno {exc.errno})") from exc
 
+    def keep_session(self, target: Target, connection: Connection) -> None:
+        """To be called when an answer began on the connection: its TLS session is worth keeping now."""
+        session = connection.take_session() if isinstance(connection, TlsConnection) else None
+        if session is not None:
+            self._sessions.put(target.origin, session)
+
     async def _secured(self, sock: socket.socket, target: Target) -> Connection:
-        connection = TlsConnection(sock, self._tls_context, target.host)
+        resume = self._sessions.get(target.origin)
+        connection = TlsConnection(sock, self._tls_context, target.host, resume=resume)
         try:
             await connection.handshake()
         except BaseException:
+            self._sessions.discard(target.origin)
             connection.close()
             raise
         return connection

@@ -13,6 +13,8 @@ _UNSAFE = re.compile(r"[\"'`;<>:|?*]")
 _EXTENDED = re.compile(r"(?i)(?:^|;)\s*filename\*\s*=\s*([\w!#$%&+^`{}~-]+)'[^';]*'([^\s;]+)")
 _PLAIN = re.compile(r"(?i)(?:^|;)\s*filename\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\"]+)")
 _LONGEST_EXTENSION = 16
+# What nearly all names are made of, and where there is nothing to make safe.
+_HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
 # Built-in types only, so that a name does not depend on the machine's own tables.
 _types = mimetypes.MimeTypes()
@@ -51,6 +53,8 @@ def safe_name(text: str) -> str:
 
     At most 255 bytes of UTF-8, the extension kept.
     """
+    if _HARMLESS.fullmatch(text):
+        return text if text.strip(".") else ""
     name = re.split(r"[/\\]", text)[-1]
     name = "".join(char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     name = _UNSAFE.sub("", name).strip()

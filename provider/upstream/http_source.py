@@ -133,7 +133,8 @@ class HttpSource:
         if self._connection.closed or not self._head.keep_alive:
             self._connection.close()
             return
-        self._drain()
+        if not self._body.leaves_clean_connection:
+            self._drain()
         if self._body.leaves_clean_connection:
             self._reuse(self._connection)
         else:
@@ -267,6 +268,7 @@ class HttpOrigin:
         head, ahead = await exchange(
             connection, method, payload, first_byte_timeout_seconds=self._first_byte_timeout_seconds
         )
+        self._connections.keep_session(target, connection)
         return HttpSource(
             connection,
             head,

@@ -27,31 +27,36 @@ class HttpRequest:
 class Headers:
     """Header fields of a response in order, looked up without regard to case (RFC 9110 section 5.1)."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_by_name", "_fields")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = tuple(fields)
+        self._by_name: dict[str, list[str]] = {}
+        for name, value in self._fields:
+            self._by_name.setdefault(name.lower(), []).append(value)
 
     def get(self, name: str) -> str | None:
         """Value of a field, repeated lines joined by `, ` (RFC 9110 section 5.3); None when absent."""
-        values = self.get_all(name)
+        values = self._by_name.get(name.lower())
         return ", ".join(values) if values else None
 
     def get_all(self, name: str) -> list[str]:
         """Every line's value of a field, in order."""
-        wanted = name.lower()
-        return [value for key, value in self._fields if key.lower() == wanted]
+        return list(self._by_name.get(name.lower(), ()))
 
     def tokens(self, name: str) -> list[str]:
         """Members of a comma-separated field, lower-cased, empty ones left out (RFC 9110 section 5.6.1)."""
-        listed = (token.strip().lower() for value in self.get_all(name) for token in value.split(","))
+        values = self._by_name.get(name.lower())
+        if values is None:
+            return []
+        listed = (token.strip().lower() for value in values for token in value.split(","))
         return [token for token in listed if token]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._fields)
 
     def __contains__(self, name: str) -> bool:
-        return bool(self.get_all(name))
+        return name.lower() in self._by_name
 
     def __repr__(self) -> str:
         return f"<Headers: {len(self._fields)} fields>"

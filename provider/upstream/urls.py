@@ -24,6 +24,8 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 3986 sections 3.3 and 3.4, and the brackets that origins see unencoded from every other client.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
+# Nothing to encode: unreserved characters and those kept, but `%`, which may be a stray one.
+_ENCODED = re.compile(r"[A-Za-z0-9_.~!#$&'()*+,/:;=?@\[\]-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ def _host_name(name: str) -> str:
 
 def _encode(text: str) -> str:
     """Percent-encode what may not stand in a request line; escapes that are there stay as they are."""
+    if _ENCODED.fullmatch(text):
+        return text
     try:
         return quote(_STRAY_PERCENT.sub("%25", text), safe=_KEPT)
     except UnicodeError as exc:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -579,6 +580,46 @@ async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, names: 
         with pytest.raises(UpstreamUnreachable):
             await fetch(origin.url, tls_context=client)
         assert origin.exchanges == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_new_connection_to_a_known_origin_resumes_its_session(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    server, client = tls_contexts(tmp_path, "localhost", "127.0.0.1")
+    server.maximum_version = version
+    resumed = []
+
+    async def script(exchange: Exchange) -> None:
+        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
+        await exchange.send(OK)
+
+    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
+        for url in (origin.url, origin.url, origin.url.replace("localhost", "127.0.0.1"), origin.url):
+            async with opened.opened(get(url)) as source:
+                assert await read_all(source) == b"ok"
+    # Another name is another origin, even at the same address: its certificate was not looked at yet.
+    assert resumed == [False, True, False, True]
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_forgot_its_sessions_is_read_after_a_full_handshake(tmp_path: Path) -> None:
+    server, client = tls_contexts(tmp_path, "localhost")
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    other.load_cert_chain(tmp_path / "origin.pem")
+    resumed = []
+
+    async def script(exchange: Exchange) -> None:
+        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
+        await exchange.send(OK)
+
+    async with opener(tls_context=client) as opened:
+        port = 0
+        for context in (server, other):
+            async with raw_origin(script, context=context, port=port) as origin:
+                port = urlsplit(origin.url).port or 0
+                async with opened.opened(get(origin.url)) as source:
+                    assert await read_all(source) == b"ok"
+    assert resumed == [False, False]
 
 
 @pytest.mark.gen_test

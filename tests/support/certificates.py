@@ -30,8 +30,12 @@ class Authority:
     def __post_init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        certificate = self._builder(self._name, self._key, days=30).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates, CRLs
+        certificate = (
+            self._builder(self._name, self._key, days=30)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         )
         self.ca_path = self.folder / "ca.pem"
         signed = certificate.sign(self._key, hashes.SHA256())
@@ -58,6 +62,7 @@ class Authority:
         certificate = (
             self._builder(subject, key, days=days, since=since)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         files = TlsFiles(str(self.folder / f"{stem}.pem"), str(self.folder / f"{stem}.key"))

@@ -83,7 +83,7 @@ class RawOrigin:
 
 @asynccontextmanager
 async def raw_origin(
-    script: Script, *, context: ssl.SSLContext | None = None, greeting: bytes = b""
+    script: Script, *, context: ssl.SSLContext | None = None, greeting: bytes = b"", port: int = 0
 ) -> AsyncIterator[RawOrigin]:
     """Serve on 127.0.0.1; `url` names localhost when there is TLS. `greeting` is sent before any request."""
     origin = RawOrigin()
@@ -110,7 +110,7 @@ async def raw_origin(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, limit=1 << 20)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context, limit=1 << 20)
     port = server.sockets[0].getsockname()[1]
     origin.url = f"https://localhost:{port}" if context else f"http://127.0.0.1:{port}"
     try:

@@ -86,7 +86,7 @@ async def proxied(
     pipes: PipePool | None = None,
 ) -> AsyncIterator[Proxy]:
     async with raw_origin(script) as origin:
-        proxy = Proxy(origin, pipes=pipes or PipePool())
+        proxy = Proxy(origin, pipes=PipePool() if pipes is None else pipes)
         proxy.opener = HttpOrigin(allow_private=True, idle_timeout_seconds=origin_idle_seconds)
         needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
         app = Application(

@@ -1,6 +1,7 @@
 """Query and body become request values; whatever comes in, nothing but a 4xx comes out."""
 
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from provider.errors import BodyNotObject, ProviderError, ValidationFailed
 from provider.handlers.params import (
+    MAX_QUERY_FIELDS,
     DecryptRequest,
     DownloadRequest,
     FileInfoRequest,
@@ -15,6 +17,7 @@ from provider.handlers.params import (
     NonceRequest,
     parse_chain_id,
     parse_json,
+    parse_query,
     parse_userdata,
     request_data,
 )
@@ -134,3 +137,18 @@ def refused_with_4xx(act: Callable[[], object]) -> None:
     except ProviderError as error:
         refusal = error
     assert refusal is None or 400 <= refusal.http_status < 500
+
+
+@given(st.lists(st.text(alphabet="ab=&+%20fF\u00e9\u20ac\x00;", max_size=12), max_size=8).map("&".join))
+def test_queries_are_read_as_the_standard_library_reads_them(query: str) -> None:
+    assert parse_query(query) == dict(reversed(parse_qsl(query, keep_blank_values=True)))
+
+
+@pytest.mark.parametrize(("fields", "accepted"), [(MAX_QUERY_FIELDS, True), (MAX_QUERY_FIELDS + 1, False)])
+def test_number_of_query_fields_is_bounded(fields: int, accepted: bool) -> None:
+    query = "&".join(f"a{number}=1" for number in range(fields))
+    if accepted:
+        assert len(parse_query(query)) == fields
+    else:
+        with pytest.raises(ValidationFailed):
+            parse_query(query)

@@ -102,4 +102,4 @@ def test_a_name_outside_ascii_goes_out_as_utf_8() -> None:
 def test_the_name_comes_from_the_origin_the_url_or_chance(disposition, url_path, content_type, expected) -> None:
     fields = [("Content-Disposition", disposition), ("Content-Type", content_type)]
     source = FakeSource(headers=Headers((name, value) for name, value in fields if value))
-    assert file_name(source, url_path=url_path, fallback="f00d") == expected
+    assert file_name(source, url_path=url_path, fallback=lambda: "f00d") == expected

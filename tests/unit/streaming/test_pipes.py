@@ -43,7 +43,7 @@ def test_an_empty_pipe_is_used_again() -> None:
     assert first is not None
     pool.give(first)
     assert pool.take() is first
-    assert (len(pool), pool.taken) == (1, 1)
+    assert (pool.opened, pool.taken) == (1, 1)
     pool.drop(first)
 
 
@@ -54,7 +54,7 @@ def test_a_pipe_with_bytes_in_it_is_closed() -> None:
     assert dirty is not None
     os.write(dirty.source, b"somebody's")
     pool.drop(dirty)
-    assert (len(pool), pool.taken, open_descriptors()) == (0, 0, before)
+    assert (pool.opened, pool.taken, open_descriptors()) == (0, 0, before)
     fresh = pool.take()
     assert fresh is not None
     with pytest.raises(BlockingIOError):

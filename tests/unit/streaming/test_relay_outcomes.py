@@ -55,7 +55,10 @@ class FakeSource:
 class FakeSink:
     """Keeps what it gets; `stuck_after` writes a consumer takes nothing until the connection is cut."""
 
-    def __init__(self, *, gone_after: int | None = None, stuck_after: int | None = None) -> None:
+    def __init__(
+        self, *, gone_after: int | None = None, stuck_after: int | None = None, gone_at_the_end: bool = False
+    ) -> None:
+        self.gone_at_the_end = gone_at_the_end
         self.got, self.ended, self.writes = b"", "", 0
         self.gone_after, self.stuck_after = gone_after, stuck_after
         self.callback = None
@@ -76,6 +79,8 @@ class FakeSink:
         self.got += data
 
     async def finish(self) -> None:
+        if self.gone_at_the_end:
+            raise ConsumerGone
         self.ended = "finished"
 
     def abort(self) -> None:
@@ -136,6 +141,15 @@ async def test_a_consumer_that_fails_a_write_is_gone() -> None:
     source, sink = FakeSource(b"abc", b"de"), FakeSink(gone_after=1)
     relayed = await run(source, sink)
     assert (relayed.outcome, relayed.bytes_sent, source.ended) == ("consumer_gone", 3, "closed")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("length", "outcome"), [(3, "complete"), (None, "consumer_gone")])
+async def test_a_consumer_may_leave_once_it_has_what_was_announced(length: int | None, outcome: str) -> None:
+    source, sink = FakeSource(b"abc"), FakeSink(gone_at_the_end=True)
+    source.length_bytes = length
+    relayed = await run(source, sink)
+    assert (relayed.outcome, relayed.bytes_sent) == (outcome, 3)
 
 
 @pytest.mark.gen_test(timeout=10)

@@ -1,0 +1,92 @@
+"""The goals that the project has set itself, and what results say about them (pure)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks import nginx, peers
+from benchmarks.result import RPC, UPSTREAM, Result, Row
+from benchmarks.stage import OURS
+
+CPU_GB, CPU_REQUEST = "CPU s/GB", "CPU µs/request"
+NGINX_TUNED = "nginx tuned"
+HAPROXY = "haproxy"
+RIVALS: Mapping[str, frozenset[str]] = {
+    NGINX_TUNED: peers.NGINX_TUNED,
+    HAPROXY: peers.HAPROXY,
+    "the requests way": frozenset({peers.REQUESTS}),
+    "nginx default": frozenset({nginx.DEFAULT}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure that must not exceed a limit: in its own unit, or as a multiple of the rival's cheapest variant."""
+
+    script: str
+    case: str
+    figure: str
+    limit: float
+    rival: str | None = None
+    variant: str = OURS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A goal next to what was measured. `measured` is in the goal's terms, None when there was no such run."""
+
+    goal: Goal
+    ours: float | None
+    theirs: float | None
+    measured: float | None
+
+    @property
+    def text(self) -> str:
+        """In a word."""
+        if self.measured is None:
+            return "not measured"
+        return "met" if self.measured <= self.goal.limit else "**missed**"
+
+
+GOALS: Sequence[Goal] = (
+    Goal("large_files", "1 × 1 GiB", CPU_GB, 1.05, HAPROXY),
+    Goal("large_files", "8 × 128 MiB", CPU_GB, 1.05, HAPROXY),
+    Goal("large_files", "8 × 128 MiB", CPU_GB, 0.60, NGINX_TUNED),
+    Goal("large_files", "8 × 128 MiB", CPU_GB, 0.06, "the requests way"),
+    Goal("large_files", "64 × 16 MiB", CPU_GB, 1.05, HAPROXY),
+    Goal("large_files", "64 × 16 MiB", CPU_GB, 0.60, NGINX_TUNED),
+    Goal("large_files", "64 × 16 MiB", CPU_GB, 0.06, "the requests way"),
+    Goal("large_files", "512 × 4 MiB", CPU_GB, 1.0, HAPROXY),
+    Goal("large_files", "512 × 4 MiB", CPU_GB, 0.65, NGINX_TUNED),
+    Goal("large_files_tls", "1 × 1 GiB", CPU_GB, 1.0, NGINX_TUNED),
+    Goal("large_files_tls", "8 × 128 MiB", CPU_GB, 1.0, NGINX_TUNED),
+    Goal("large_files_tls", "64 × 16 MiB", CPU_GB, 1.0, NGINX_TUNED),
+    Goal("slow_consumers", "1000 consumers held for 60 s", "KB RSS each", 40.0),
+    Goal("slow_consumers", "1000 consumers held for 60 s", "KB growth each", 1.0),
+    Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 330.0),
+    Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 280.0),
+    Goal("cold_download", "1 KiB, 1 connection", RPC, 2.0, variant="provider, caches off"),
+    Goal("cold_download", "1 KiB, 1 connection", UPSTREAM, 1.0, variant="provider, caches off"),
+    Goal("start_up", "start", "s to the first answer", 1.0, variant="provider, 1 worker"),
+    Goal("start_up", "start", "idle RSS MB", 60.0, variant="provider, 1 worker"),
+)
+
+
+def verdicts(results: Sequence[Result]) -> list[Verdict]:
+    """Every goal next to the results."""
+    by_script = {result.script: result for result in results}
+    return [_verdict(goal, by_script.get(goal.script)) for goal in GOALS]
+
+
+def _verdict(goal: Goal, result: Result | None) -> Verdict:
+    ours = None if result is None else _median(result.row(goal.case, goal.variant), goal.figure)
+    if goal.rival is None or result is None:
+        return Verdict(goal, ours, None, ours)
+    found = (_median(result.row(goal.case, name), goal.figure) for name in RIVALS[goal.rival])
+    theirs = min((value for value in found if value is not None), default=None)
+    ratio = None if ours is None or not theirs else ours / theirs
+    return Verdict(goal, ours, theirs, ratio)
+
+
+def _median(row: Row | None, title: str) -> float | None:
+    figure = None if row is None else row.figure(title)
+    return None if figure is None else figure.median

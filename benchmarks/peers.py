@@ -1,0 +1,114 @@
+"""The rivals by name: what each needs to be installed, and how it is started in front of an origin."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks import haproxy, nginx
+from benchmarks.daemon import Daemon
+from benchmarks.machine import ROOT
+
+AIOHTTP = "aiohttp"
+REQUESTS = "requests, iter_content(4096)"
+NGINX_TUNED = frozenset({nginx.UNBUFFERED, nginx.BUFFERED})
+HAPROXY = frozenset({haproxy.SPLICING, haproxy.COPYING})
+
+
+class PeerAbsent(Exception):
+    """The rival is not installed; the message names what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a rival runs: `folder` for its files, and the origin it asks."""
+
+    folder: Path
+    origin_port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A rival to start. `shrink`: it is so slow that it moves only this part of the bytes of the others."""
+
+    name: str
+    start: Callable[[Setting, int], Daemon]
+    shrink: int = 1
+
+
+def nginx_peer(tuning: str, *, workers: int = 1, name: str | None = None) -> Peer:
+    """nginx with one of `nginx.LOCATIONS`."""
+
+    def start(setting: Setting, port: int) -> Daemon:
+        program = _found("nginx", nginx.find())
+        return nginx.peer(
+            program,
+            setting.folder,
+            port,
+            tuning,
+            origin_port=setting.origin_port,
+            tls=setting.tls,
+            workers=workers,
+        )
+
+    return Peer(name or tuning, start)
+
+
+def haproxy_peer(name: str, *, workers: int = 1) -> Peer:
+    """haproxy, which splices where there is no TLS."""
+
+    def start(setting: Setting, port: int) -> Daemon:
+        program = _found("haproxy", haproxy.find())
+        return haproxy.peer(
+            program, setting.folder, port, origin_port=setting.origin_port, tls=setting.tls, workers=workers
+        )
+
+    return Peer(name, start)
+
+
+def aiohttp_peer() -> Peer:
+    """The proxy of `proxies/aiohttp_proxy.py`; plain HTTP only."""
+    return Peer(AIOHTTP, lambda setting, port: _python("aiohttp_proxy", setting, port))
+
+
+def requests_peer() -> Peer:
+    """The proxy of `proxies/requests_proxy.py`; plain HTTP only."""
+    name = REQUESTS if package("requests") else "urllib, read(4096)"
+    return Peer(name, lambda setting, port: _python("requests_proxy", setting, port), shrink=8)
+
+
+def nginx_tuned() -> tuple[Peer, ...]:
+    """Both tunings."""
+    return nginx_peer(nginx.UNBUFFERED), nginx_peer(nginx.BUFFERED)
+
+
+def facts() -> list[tuple[str, str]]:
+    """Versions of everything that rivals are made of."""
+    programs = (("nginx", nginx.find(), nginx.version), ("haproxy", haproxy.find(), haproxy.version))
+    said = [(name, "absent" if program is None else ask(program)) for name, program, ask in programs]
+    return [*said, *((name, package(name) or "absent") for name in ("aiohttp", "requests"))]
+
+
+def package(name: str) -> str | None:
+    """Version of a Python package, None when it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _found(name: str, program: str | None) -> str:
+    if program is None:
+        raise PeerAbsent(f"{name} is not installed")
+    return program
+
+
+def _python(module: str, setting: Setting, port: int) -> Daemon:
+    origin = f"http://127.0.0.1:{setting.origin_port}"
+    command = [sys.executable, "-m", f"benchmarks.proxies.{module}", str(port), origin]
+    search = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
+    environ = {"PATH": os.defpath, "PYTHONPATH": search, "LANG": "C.UTF-8"}
+    return Daemon(module, command, setting.folder, port, environ=environ)

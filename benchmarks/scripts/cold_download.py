@@ -1,0 +1,28 @@
+"""Downloads that find nothing in any cache: what the server asks chain and origin for, and how long it takes."""
+
+from benchmarks import transfers
+from benchmarks.cases import small
+from benchmarks.cold import COLD, COLD_SETTINGS
+from benchmarks.options import Options
+from benchmarks.result import RPC, Result
+from benchmarks.stage import OURS, Needs
+
+QUESTION = "What does a cold download ask of chain and origin, and what does it cost, next to the same warm?"
+NOTES = (
+    "Caches off: every PROVIDER_CACHE_…_SECONDS is 0 and no connection to the origin is kept.",
+    "The chain is a Python EVM on this machine: its answers take milliseconds, those of a real node more.",
+)
+
+
+def run(options: Options) -> Result:
+    """Start everything, measure, end everything."""
+    return transfers.measured(
+        "cold_download",
+        QUESTION,
+        NOTES,
+        options,
+        needs=Needs([transfers.WARM_BYTES], (), {OURS: {}, COLD: COLD_SETTINGS}),
+        cases=[small(1), small(16)],
+        rivals={},
+        answer=RPC,
+    )

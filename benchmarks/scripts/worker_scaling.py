@@ -1,0 +1,37 @@
+"""One and two workers of ours next to one and two of nginx: what a second worker brings."""
+
+from benchmarks import nginx, peers, transfers
+from benchmarks.cases import count, large, small
+from benchmarks.options import Options
+from benchmarks.result import Result
+from benchmarks.stage import Needs
+
+QUESTION = "What does a second worker bring, in small requests and in large files, next to nginx?"
+CONNECTIONS, STREAMS = 32, 8
+ONE, TWO = "provider, 1 worker", "provider, 2 workers"
+PEERS = tuple(
+    peers.nginx_peer(nginx.UNBUFFERED, workers=workers, name=f"nginx tuned, {count(workers, 'worker')}")
+    for workers in (1, 2)
+)
+NOTES = (
+    "Connections fall on workers by chance (SO_REUSEPORT), so that one of two may get more than half of them.",
+    "The load generator is one Python process: it limits the rate of small requests that nginx can show.",
+)
+
+
+def run(options: Options) -> Result:
+    """Start everything, measure, end everything."""
+    return transfers.measured(
+        "worker_scaling",
+        QUESTION,
+        NOTES,
+        options,
+        needs=Needs(
+            [transfers.WARM_BYTES, options.large_bytes],
+            PEERS,
+            {ONE: {"PROVIDER_WORKERS": "1"}, TWO: {"PROVIDER_WORKERS": "2"}},
+            one_core=False,
+        ),
+        cases=[small(CONNECTIONS), large(STREAMS, options.large_bytes // STREAMS, file_index=1)],
+        rivals={"× nginx": frozenset({PEERS[0].name})},
+    )

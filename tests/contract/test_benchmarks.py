@@ -1,0 +1,122 @@
+"""The benchmarks' own smoke test: the commands work end to end on sizes that measure nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import stage as stages
+from benchmarks.options import Options
+from benchmarks.signing import Purchase
+from benchmarks.stage import Needs, Stage
+
+ROOT = Path(__file__).parents[2]
+FILE_BYTES = 3_000_000
+
+
+def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command_line = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command_line, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@dataclass(frozen=True)
+class Bought:
+    """A running server, an order there, and the arguments that tell `against` about them."""
+
+    stage: Stage
+    purchase: Purchase
+    key_path: Path
+
+    def arguments(self, *more: str) -> list[str]:
+        bought = self.purchase
+        what = ["--did", bought.did, "--service", bought.service_id, "--order", bought.order_tx]
+        return ["against", self.stage.servers["provider"].url, "--signer-key-file", str(self.key_path), *what, *more]
+
+
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bought]:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    with stages.opened(Needs([FILE_BYTES]), Options(storage=folder)) as stage:
+        purchase = stage.buy(1)[0]
+        key_path = folder / "consumer.key"
+        key_path.write_text(f"0x{purchase.signer.key.secret.hex()}\n")
+        yield Bought(stage, purchase, key_path)
+
+
+def test_list_names_every_script_with_its_question(capsys):
+    assert command.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = {path.stem for path in (ROOT / "benchmarks" / "scripts").glob("*.py")} - {"__init__"}
+    assert {line.split()[0] for line in lines} == names
+    assert all(line.endswith("?") for line in lines)
+
+
+def test_a_run_is_written_and_reported(tmp_path):
+    sizes = ("--rounds", "1", "--seconds", "0.2", "--only", "1 KiB, 1 connection", "--variants", "provider")
+    ran = run_command("run", "warm_download", *sizes, "--results", str(tmp_path), "--storage", str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads((tmp_path / "warm_download.json").read_text())
+    assert [(row["case"], row["variant"]) for row in result["rows"]] == [("1 KiB, 1 connection", "provider")]
+    figures = {figure["title"]: figure["median"] for figure in result["rows"][0]["figures"]}
+    assert figures["upstream/request"] == 1.0
+    assert figures["CPU µs/request"] > 0
+
+    page = tmp_path / "RESULTS.md"
+    assert command.main(["report", "--results", str(tmp_path), "--output", str(page)]) == 0
+    text = page.read_text()
+    assert "| provider |" in text
+    assert "![warm_download](./warm_download.png)" in text
+    assert "Sizing a deployment" in text
+    assert (tmp_path / "warm_download.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_against_measures_a_deployment_within_its_bounds(bought, capsys):
+    status = command.main(bought.arguments("--requests", "7", "--connections", "3", "--seconds", "20"))
+    said = capsys.readouterr()
+    assert status == 0, said
+    assert "7 whole, 0 cut off at a bound, 0 failed" in said.out
+    assert f"{7 * FILE_BYTES / 1e6:.3f} MB" in said.out
+    assert bought.purchase.signer.key.secret.hex() not in said.out + said.err
+
+
+def test_against_ends_when_its_bytes_are_used_up(bought, capsys):
+    assert command.main(bought.arguments("--bytes", "1", "--requests", "50")) == 0
+    assert "0 whole, 1 cut off" in capsys.readouterr().out
+
+
+def test_against_tells_refusals_and_stops_asking(bought, capsys):
+    assert command.main(bought.arguments("--file-index", "9", "--requests", "500")) == 1
+    out = capsys.readouterr().out
+    assert "0 whole, 0 cut off at a bound, 5 failed" in out
+    assert "400: " in out
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--connections", "100000"), ("--seconds", "86400"), ("--requests", "0"), ("--bytes", "1e18")],
+    ids=lambda more: more[0].strip("-"),
+)
+def test_against_refuses_absurd_bounds(more, capsys):
+    needed = ["--signer-key-file", "x", "--did", "d", "--service", "s", "--order", "t"]
+    with pytest.raises(SystemExit) as ended:
+        command.main(["against", "http://127.0.0.1:1", *needed, *more])
+    assert ended.value.code == 2
+    assert more[0] in capsys.readouterr().err
+
+
+def test_an_unusable_key_is_never_shown(tmp_path, capsys):
+    secret = "c0ffee" * 11
+    path = tmp_path / "key"
+    path.write_text(secret)
+    needed = ["--signer-key-file", str(path), "--did", "d", "--service", "s", "--order", "t"]
+    assert command.main(["against", "http://127.0.0.1:1", *needed]) == 2
+    said = capsys.readouterr()
+    assert "does not hold 64 hex digits" in said.err
+    assert secret not in said.out + said.err

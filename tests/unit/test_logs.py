@@ -1,0 +1,71 @@
+"""The access log: the same line as any other record's, and nothing that can fail a request."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from provider.logs import access_log, set_up_logging
+
+FACTS = {"request_id": "a1", "endpoint": "download", "status": 200, "seconds": 0.001}
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, write_through=True))
+    return raw
+
+
+def test_a_line_is_that_of_an_ordinary_record(stderr: io.BytesIO) -> None:
+    set_up_logging("INFO", "json")
+    write = access_log("json")
+    assert write is not None
+    write(FACTS)
+    logging.getLogger("provider.access").info("request", extra={"facts": FACTS})
+    ours, usual = (json.loads(line) for line in stderr.getvalue().splitlines())
+    assert list(ours) == list(usual)
+    assert ours.pop("time")[:16] == usual.pop("time")[:16]
+    assert ours == usual
+
+
+def test_text_is_written_for_people(stderr: io.BytesIO) -> None:
+    set_up_logging("INFO", "text")
+    write = access_log("text")
+    assert write is not None
+    write(FACTS)
+    assert "request  request_id=a1 endpoint=download" in stderr.getvalue().decode()
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_above_info_there_is_no_access_log(style: str) -> None:
+    set_up_logging("WARNING", style)
+    assert access_log(style) is None
+
+
+def test_a_full_disk_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Full())))
+    set_up_logging("INFO", "json")
+    write = access_log("json")
+    assert write is not None
+    write(FACTS)
+    write(FACTS)
