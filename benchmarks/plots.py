@@ -8,7 +8,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.axes import Axes
 
 from benchmarks.result import Result, Row
 
