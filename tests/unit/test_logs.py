@@ -22,14 +22,15 @@ def root_logger() -> Iterator[None]:
     root.setLevel(level)
 
 
-@pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+def caught_stderr(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    """For the test itself to call: pytest sets its own stream between fixtures and test."""
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, write_through=True))
     return raw
 
 
-def test_a_line_is_that_of_an_ordinary_record(stderr: io.BytesIO) -> None:
+def test_a_line_is_that_of_an_ordinary_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
     set_up_logging("INFO", "json")
     write = access_log("json")
     assert write is not None
@@ -41,7 +42,8 @@ def test_a_line_is_that_of_an_ordinary_record(stderr: io.BytesIO) -> None:
     assert ours == usual
 
 
-def test_text_is_written_for_people(stderr: io.BytesIO) -> None:
+def test_text_is_written_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
     set_up_logging("INFO", "text")
     write = access_log("text")
     assert write is not None
