@@ -1,8 +1,8 @@
 """The same as `connection.py` over TLS: records are decrypted through memory BIOs into the reader's own buffer.
 
-Chosen by measurement (TLS 1.3, AES-256-GCM, the origin's and nginx's choice too; 1, 8 and 64 connections): 1.0-1.2 times
-the CPU per GB of nginx tuned. Sockets that OpenSSL reads itself (`SSLSocket`) cost .1 s/GB more, two system calls for
-each record; uvloop's TLS as much as this with few connections, .16 s/GB and 250 MB of memory more with 64.
+Chosen by measurement at 1, 8 and 64 connections: 1.1, 1.1 and 1.0 times the CPU per GB of nginx tuned (TLS 1.3,
+AES-256-GCM both). Sockets that OpenSSL reads itself (`SSLSocket`) cost .1 s/GB more, two system calls for each record;
+uvloop's TLS as much as this with few connections, .16 s/GB and 250 MB of memory more with 64.
 """
 
 import asyncio
