@@ -66,76 +66,44 @@ class Parts:
             await close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """What endpoints are made of."""
+
+    networks: Networks
+    nonces: SqliteNonceStore
+    identifier: Identifier
+    catalog: Catalog
+    lookup: OrderLookup
+    files: FileListOpener
+    origin: HttpOrigin
+
+
 async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
     networks = await build_networks(settings, metrics)
     nonces = SqliteNonceStore(settings.storage_path)
     await _ready(nonces.check())
-    lookup = _lookup(settings, metrics)
     source = await _asset_source(settings, metrics, networks, index_here)
-    catalog = Catalog(source, networks)
-    files = FileListOpener(
-        allow_unbound=settings.security.allow_unbound_files,
-        plaintexts=PlaintextCache(
-            max_entries=settings.cache.files_entries,
-            ttl_seconds=settings.cache.files_seconds,
-            observe=partial(metrics.cache, "files"),
-        ),
-        timed=partial(metrics.decrypting, "files"),
-    )
+    files = _files(settings, metrics)
     origin = _origin(settings)
-    identifier = Identifier(nonces, observe=metrics.nonce)
     frame = Frame(
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
         access_log=access_log(settings.log.format),
     )
-    routes = [
-        Route("GET", "/", RootEndpoint, {"document": describe(networks)}),
-        Route("HEAD", "/", RootEndpoint, {"document": describe(networks)}),
-        Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": nonces}),
-        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": networks}),
-        Route(
-            "POST",
-            "/api/services/decrypt",
-            DecryptEndpoint,
-            {
-                "networks": networks,
-                "identifier": identifier,
-                "lookup": lookup,
-                "authorized_decrypters": settings.security.authorized_decrypters,
-                "open_document": _document_opener(settings, metrics),
-            },
-        ),
-        Route(
-            "GET",
-            "/api/services/initialize",
-            InitializeEndpoint,
-            {"catalog": catalog, "lookup": lookup, "files": files, "origin": origin, "nonces": nonces},
-        ),
-        Route(
-            "GET",
-            "/api/services/download",
-            DownloadEndpoint,
-            {
-                "identifier": identifier,
-                "catalog": catalog,
-                "lookup": lookup,
-                "files": files,
-                "origin": origin,
-                "limits": StreamLimits(
-                    max_streams_per_consumer=settings.limits.max_streams_per_consumer,
-                    max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
-                    max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
-                ),
-                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
-            },
-        ),
-        *_fileinfo_routes(settings, catalog, files, origin),
-    ]
+    rooms = _Rooms(
+        networks=networks,
+        nonces=nonces,
+        identifier=Identifier(nonces, observe=metrics.nonce),
+        catalog=Catalog(source, networks),
+        lookup=_lookup(settings, metrics),
+        files=files,
+        origin=origin,
+    )
     application = Application(log_function=lambda _: None)
     return Parts(
-        router=RouteTable(application, frame, routes),
+        router=RouteTable(application, frame, _routes(settings, metrics, rooms)),
         frame=frame,
         networks=networks,
         readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
@@ -145,16 +113,81 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     )
 
 
-def _fileinfo_routes(settings: Settings, catalog: Catalog, files: FileListOpener, origin: HttpOrigin) -> list[Route]:
+def _routes(settings: Settings, metrics: Metrics, rooms: _Rooms) -> list[Route]:
+    """The one table: method, path, endpoint, and what that endpoint needs."""
+    return [
+        Route("GET", "/", RootEndpoint, {"document": describe(rooms.networks)}),
+        Route("HEAD", "/", RootEndpoint, {"document": describe(rooms.networks)}),
+        Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": rooms.nonces}),
+        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks}),
+        Route(
+            "POST",
+            "/api/services/decrypt",
+            DecryptEndpoint,
+            {
+                "networks": rooms.networks,
+                "identifier": rooms.identifier,
+                "lookup": rooms.lookup,
+                "authorized_decrypters": settings.security.authorized_decrypters,
+                "open_document": _document_opener(settings, metrics),
+            },
+        ),
+        Route(
+            "GET",
+            "/api/services/initialize",
+            InitializeEndpoint,
+            {
+                "catalog": rooms.catalog,
+                "lookup": rooms.lookup,
+                "files": rooms.files,
+                "origin": rooms.origin,
+                "nonces": rooms.nonces,
+            },
+        ),
+        Route(
+            "GET",
+            "/api/services/download",
+            DownloadEndpoint,
+            {
+                "identifier": rooms.identifier,
+                "catalog": rooms.catalog,
+                "lookup": rooms.lookup,
+                "files": rooms.files,
+                "origin": rooms.origin,
+                "limits": StreamLimits(
+                    max_streams_per_consumer=settings.limits.max_streams_per_consumer,
+                    max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
+                    max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
+                ),
+                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+            },
+        ),
+        *_fileinfo_routes(settings, rooms),
+    ]
+
+
+def _fileinfo_routes(settings: Settings, rooms: _Rooms) -> list[Route]:
     """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
     needs = {
-        "catalog": catalog,
-        "files": files,
-        "origin": origin,
+        "catalog": rooms.catalog,
+        "files": rooms.files,
+        "origin": rooms.origin,
         "max_checksum_bytes": settings.upstream.max_checksum_bytes,
     }
     paths = ("/api/services/fileinfo", "/api/services/fileInfo")
     return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
+
+
+def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
+    return FileListOpener(
+        allow_unbound=settings.security.allow_unbound_files,
+        plaintexts=PlaintextCache(
+            max_entries=settings.cache.files_entries,
+            ttl_seconds=settings.cache.files_seconds,
+            observe=partial(metrics.cache, "files"),
+        ),
+        timed=partial(metrics.decrypting, "files"),
+    )
 
 
 def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
