@@ -179,35 +179,38 @@ def _fileinfo_routes(settings: Settings, rooms: _Rooms) -> list[Route]:
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
+    plaintexts = PlaintextCache(
+        max_entries=settings.cache.files_entries,
+        ttl_seconds=settings.cache.files_seconds,
+        observe=partial(metrics.cache, "files"),
+    )
+    metrics.size_of("files", plaintexts)
     return FileListOpener(
         allow_unbound=settings.security.allow_unbound_files,
-        plaintexts=PlaintextCache(
-            max_entries=settings.cache.files_entries,
-            ttl_seconds=settings.cache.files_seconds,
-            observe=partial(metrics.cache, "files"),
-        ),
+        plaintexts=plaintexts,
         timed=partial(metrics.decrypting, "files"),
     )
 
 
+def _cache(metrics: Metrics, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
+    cache: FactCache[Any, Any] = FactCache(
+        name=name, max_entries=max_entries, ttl_seconds=ttl_seconds, observe=metrics.cache
+    )
+    metrics.size_of(name, cache)
+    return cache
+
+
 def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
-    cache = settings.cache
+    limits = settings.cache
 
     def states(name: str) -> FactCache[Any, Any]:
-        return FactCache(
-            name=name, max_entries=cache.state_entries, ttl_seconds=cache.state_seconds, observe=metrics.cache
-        )
+        return _cache(metrics, name, max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
 
     return OrderLookup(
         states=states("nft_state"),
         datatokens=states("datatoken"),
         factory_nfts=states("factory_nft"),
-        receipts=FactCache(
-            name="receipt",
-            max_entries=cache.receipt_entries,
-            ttl_seconds=cache.receipt_seconds,
-            observe=metrics.cache,
-        ),
+        receipts=_cache(metrics, "receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )
 
@@ -227,8 +230,8 @@ def _origin(settings: Settings) -> HttpOrigin:
 
 async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks, index_here: bool) -> AssetSource:
     metadata, limits = settings.metadata, settings.cache
-    cache: FactCache[str, Asset] = FactCache(
-        name="ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds, observe=metrics.cache
+    cache: FactCache[str, Asset] = _cache(
+        metrics, "ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds
     )
     if metadata.aquarius_url is not None:
         return MetadataStore(

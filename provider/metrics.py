@@ -4,7 +4,7 @@ Names follow Prometheus: base units, `_total` for counters, labels of bounded se
 transaction). Rooms do not import this module: they take the observers that `app.py` hands them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
@@ -74,7 +74,7 @@ class Metrics:
         self._cache_requests = Counter(
             "provider_cache_requests", "Cache look-ups, by cache and result.", ["cache", "result"], registry=registry
         )
-        self.cache_entries = Gauge(
+        self._cache_entries = Gauge(
             "provider_cache_entries", "Entries held.", ["cache"], registry=registry, multiprocess_mode="livesum"
         )
         self._rpc_seconds = Histogram(
@@ -98,12 +98,19 @@ class Metrics:
         build.labels(__version__).set(1)
         self._children: dict[tuple[object, ...], Counter | Histogram] = {}
         self._sums: dict[tuple[Counter, str, str], int] = {}
+        self._sized: dict[str, Sized] = {}
 
     def publish(self) -> None:
         """Publish the sums: before metrics are rendered, and every now and then for those who read them elsewhere."""
         sums, self._sums = self._sums, {}
         for (metric, first, second), amount in sums.items():
             self._child(metric, first, second).inc(amount)
+        for cache, held in self._sized.items():
+            self._cache_entries.labels(cache).set(len(held))
+
+    def size_of(self, cache: str, held: Sized) -> None:
+        """Publish from here on how many entries the cache of this name holds."""
+        self._sized[cache] = held
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """One request was answered."""

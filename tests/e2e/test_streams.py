@@ -183,6 +183,15 @@ def test_streams_are_counted_by_outcome(streamer: tuple[DemoServer, Consumer, Pu
     wait_until(lambda: metric(server, "provider_streams_in_progress") == 0)
 
 
+def test_caches_tell_their_use_and_size(streamer: tuple[DemoServer, Consumer, Published, str]) -> None:
+    server, consumer, asset, order_tx = streamer
+    for _ in range(2):
+        consumer.download(asset, order_tx, file_index=CHUNKED)
+    for cache in ("ddo", "nft_state", "datatoken", "receipt", "files"):
+        assert metric(server, f'provider_cache_entries{{cache="{cache}"}}') >= 1, cache
+        assert metric(server, f'provider_cache_requests_total{{cache="{cache}",result="hit"}}') >= 1, cache
+
+
 def metric(server: DemoServer, name: str) -> float:
     """Value of one sample of the admin listener."""
     parts = urlsplit(server.admin_url)
