@@ -1,11 +1,18 @@
 """One table of all routes, and the router over it: one dictionary look-up per request."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+)
 from tornado.routing import Router
 from tornado.web import Application
 
@@ -54,6 +61,10 @@ class Route:
 class RouteTable(Router):
     """Finds the endpoint of a request. Any number of leading slashes counts as one, without redirect."""
 
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Tornado's hook: who hears of the next request of a connection."""
+        return _Reader(self, server_conn, request_conn)
+
     def __init__(self, application: Application, frame: Frame, routes: Sequence[Route]) -> None:
         self._application = application
         self._frame = frame
@@ -61,7 +72,7 @@ class RouteTable(Router):
         for route in routes:
             self._paths.setdefault(route.path, {})[route.method] = route
 
-    def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate | None:
+    def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate:
         """Tornado's hook: the delegate that reads and answers this request."""
         path = request.path
         if path.startswith("//"):
@@ -83,3 +94,46 @@ class RouteTable(Router):
         self, request: HTTPServerRequest, endpoint: type[Endpoint], needs: dict[str, Any]
     ) -> HTTPMessageDelegate:
         return self._application.get_handler_delegate(request, endpoint, {"frame": self._frame, **needs})
+
+
+class _Reader(HTTPMessageDelegate):
+    """Hands a request to its endpoint as it arrives, as Tornado's own router does, but leaves the query unparsed.
+
+    Endpoints read it by rules of their own (`params.request_data`), so Tornado's parsing would be done for nothing.
+    """
+
+    def __init__(self, table: RouteTable, server_connection: object, connection: HTTPConnection) -> None:
+        self._table = table
+        self._server_connection = server_connection
+        self._connection = connection
+        self._delegate: HTTPMessageDelegate | None = None
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        """As in the base class. Raises HTTPInputError for a request that Tornado answers with 400."""
+        assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server receives nothing else
+        path, _, query = start_line.path.partition("?")
+        request = HTTPServerRequest(
+            start_line=start_line._replace(path=path),
+            headers=headers,
+            connection=self._connection,
+            server_connection=self._server_connection,
+        )
+        request.uri, request.query = start_line.path, query
+        self._delegate = self._table.find_handler(request)
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """As in the base class."""
+        return self._delegate.data_received(chunk) if self._delegate is not None else None
+
+    def finish(self) -> None:
+        """As in the base class."""
+        if self._delegate is not None:
+            self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        """As in the base class."""
+        if self._delegate is not None:
+            self._delegate.on_connection_close()
