@@ -21,26 +21,19 @@ from provider.chain.accounts import Account
 from provider.chain.networks import (
     Networks,
 )
+from provider.endpoints import Rooms, routes
 from provider.errors import ChainError, StoreError
 from provider.files.document import open_document
 from provider.files.opener import FileListOpener
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
-from provider.handlers.decrypt import DecryptEndpoint
-from provider.handlers.download import DownloadEndpoint
-from provider.handlers.encrypt import EncryptEndpoint
-from provider.handlers.fileinfo import FileInfoEndpoint
-from provider.handlers.initialize import InitializeEndpoint
-from provider.handlers.nonce import NonceEndpoint
-from provider.handlers.root import RootEndpoint, describe
-from provider.handlers.routes import Route, RouteTable
+from provider.handlers.routes import RouteTable
 from provider.logs import access_log
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
 from provider.settings import Settings
 from provider.start_error import StartError
-from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin
 
 log = logging.getLogger("provider.server")
@@ -66,19 +59,6 @@ class Parts:
             await close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rooms:
-    """What endpoints are made of."""
-
-    networks: Networks
-    nonces: SqliteNonceStore
-    identifier: Identifier
-    catalog: Catalog
-    lookup: OrderLookup
-    files: FileListOpener
-    origin: HttpOrigin
-
-
 async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
     networks = await build_networks(settings, metrics)
@@ -92,7 +72,7 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         max_body_bytes=settings.server.max_body_bytes,
         access_log=access_log(settings.log.format),
     )
-    rooms = _Rooms(
+    rooms = Rooms(
         networks=networks,
         nonces=nonces,
         identifier=Identifier(nonces, observe=metrics.nonce),
@@ -100,10 +80,11 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         lookup=_lookup(settings, metrics),
         files=files,
         origin=origin,
+        open_document=_document_opener(settings, metrics),
     )
     application = Application(log_function=lambda _: None)
     return Parts(
-        router=RouteTable(application, frame, _routes(settings, metrics, rooms)),
+        router=RouteTable(application, frame, routes(settings, rooms)),
         frame=frame,
         networks=networks,
         readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
@@ -111,71 +92,6 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         files=files,
         closers=(*(network.rpc.close for network in networks), nonces.close, source.close),
     )
-
-
-def _routes(settings: Settings, metrics: Metrics, rooms: _Rooms) -> list[Route]:
-    """The one table: method, path, endpoint, and what that endpoint needs."""
-    return [
-        Route("GET", "/", RootEndpoint, {"document": describe(rooms.networks)}),
-        Route("HEAD", "/", RootEndpoint, {"document": describe(rooms.networks)}),
-        Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": rooms.nonces}),
-        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks}),
-        Route(
-            "POST",
-            "/api/services/decrypt",
-            DecryptEndpoint,
-            {
-                "networks": rooms.networks,
-                "identifier": rooms.identifier,
-                "lookup": rooms.lookup,
-                "authorized_decrypters": settings.security.authorized_decrypters,
-                "open_document": _document_opener(settings, metrics),
-            },
-        ),
-        Route(
-            "GET",
-            "/api/services/initialize",
-            InitializeEndpoint,
-            {
-                "catalog": rooms.catalog,
-                "lookup": rooms.lookup,
-                "files": rooms.files,
-                "origin": rooms.origin,
-                "nonces": rooms.nonces,
-            },
-        ),
-        Route(
-            "GET",
-            "/api/services/download",
-            DownloadEndpoint,
-            {
-                "identifier": rooms.identifier,
-                "catalog": rooms.catalog,
-                "lookup": rooms.lookup,
-                "files": rooms.files,
-                "origin": rooms.origin,
-                "limits": StreamLimits(
-                    max_streams_per_consumer=settings.limits.max_streams_per_consumer,
-                    max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
-                    max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
-                ),
-                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
-            },
-        ),
-        *_fileinfo_routes(settings, rooms),
-    ]
-
-
-def _fileinfo_routes(settings: Settings, rooms: _Rooms) -> list[Route]:
-    """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
-    needs = {
-        "catalog": rooms.catalog,
-        "files": rooms.files,
-        "origin": rooms.origin,
-        "max_checksum_bytes": settings.upstream.max_checksum_bytes,
-    }
-    paths = ("/api/services/fileinfo", "/api/services/fileInfo")
-    return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:

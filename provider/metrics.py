@@ -131,7 +131,7 @@ class Metrics:
         return self._child(self._decrypt_seconds, what).time()
 
     def error(self, code: str) -> None:
-        """A refusal or failure with a code of `errors.py`."""
+        """A refusal or failure with a code of `errors`."""
         self._child(self._errors, code).inc()
 
     def cache(self, cache: str, result: str) -> None:

@@ -3,15 +3,13 @@
 A DID in, an `Asset` out, cached. That the asset is the one asked for is checked in `catalog.py`.
 """
 
-import asyncio
-
-import aiohttp
 import orjson
 
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import is_did
 from provider.cache import FactCache
-from provider.errors import AssetMalformed, AssetNotFound, MetadataStoreUnavailable
+from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
+from provider.service_client import ServiceClient, ServiceReply
 
 _PATH = "/api/aquarius/assets/ddo/"
 # These say "not now", not "no such asset" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
@@ -34,12 +32,17 @@ class MetadataStore:
         max_bytes: int = 5 * 1024 * 1024,
         user_agent: str = "OceanProvider",
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._timeout_seconds = timeout_seconds
         self._cache = cache
-        self._max_bytes = max_bytes
-        self._user_agent = user_agent
-        self._session: aiohttp.ClientSession | None = None
+        self._service = ServiceClient(
+            base_url,
+            name="metadata store",
+            timeout_seconds=timeout_seconds,
+            max_bytes=max_bytes,
+            user_agent=user_agent,
+            headers={"Accept": "application/json"},
+            max_redirects=3,
+            unavailable=MetadataStoreUnavailable,
+        )
 
     async def fetch(self, did: str) -> Asset:
         """The asset of a DID.
@@ -58,53 +61,25 @@ class MetadataStore:
 
     async def close(self) -> None:
         """Close idle connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._service.close()
 
     async def _load(self, did: str) -> Asset:
-        status, body = await self._get(_PATH + did)
-        if status != 200:
-            raise AssetNotFound(detail=f"the metadata store answered {status}")
         try:
-            document = orjson.loads(body)
+            reply = await self._get(_PATH + did)
+        except AnswerTooLong as error:
+            raise AssetMalformed(detail=error.detail) from None
+        if reply.status != 200:
+            raise AssetNotFound(detail=f"the metadata store answered {reply.status}")
+        try:
+            document = orjson.loads(reply.body)
         except orjson.JSONDecodeError:
             raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
         return parse_ddo(document)
 
-    async def _get(self, path: str, *, with_body: bool = True) -> tuple[int, bytes]:
-        """Status (200 or a definite 4xx) and body. The base URL may hold a password, so no error shows it."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._request(path, with_body)
-        except TimeoutError:
-            raise MetadataStoreUnavailable(detail=f"no answer within {self._timeout_seconds} s") from None
-        except (aiohttp.ClientError, ValueError) as error:
-            # ValueError: a redirect to something that is no URL.
-            raise MetadataStoreUnavailable(detail=f"request failed: {type(error).__name__}") from None
-
-    async def _request(self, path: str, with_body: bool) -> tuple[int, bytes]:
-        session = self._session
-        if session is None:
-            session = self._session = aiohttp.ClientSession(
-                # identity: what is counted against the limit is then what is transferred.
-                headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Accept": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        async with session.get(self._base_url + path, max_redirects=3) as response:
-            definite = response.status == 200 or 400 <= response.status < 500
-            if not definite or response.status in _TRY_LATER:
-                raise MetadataStoreUnavailable(detail=f"the metadata store answered {response.status}")
-            body = await self._bounded_body(response) if with_body and response.status == 200 else b""
-            return response.status, body
-
-    async def _bounded_body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > self._max_bytes:
-                # Closing, since draining what is left could be endless.
-                response.close()
-                raise AssetMalformed(detail=f"the DDO is longer than {self._max_bytes} bytes")
-        return bytes(body)
+    async def _get(self, path: str, *, with_body: bool = True) -> ServiceReply:
+        """200 or a definite 4xx."""
+        reply = await self._service.call("GET", path, with_body=with_body)
+        definite = reply.status == 200 or 400 <= reply.status < 500
+        if not definite or reply.status in _TRY_LATER:
+            raise MetadataStoreUnavailable(detail=f"the metadata store answered {reply.status}")
+        return reply

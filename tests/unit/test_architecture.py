@@ -20,13 +20,14 @@ ALLOWED: dict[str, set[str]] = {
     "settings": FOUNDATION | {"keystore", "tls"},
     "metrics": FOUNDATION,
     "cache": FOUNDATION,
+    "service_client": FOUNDATION,
     "sqlite": FOUNDATION,
     "keystore": FOUNDATION,
     "tls": FOUNDATION,
     "tls_listener": FOUNDATION | {"tls"},
     "chain": FOUNDATION | {"keystore"},
     "auth": FOUNDATION | {"sqlite"},
-    "assets": FOUNDATION | {"sqlite", "cache", "chain"},
+    "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
     "upstream": FOUNDATION | {"chain"},
     "orders": FOUNDATION | {"cache", "chain", "assets"},
     "files": FOUNDATION | {"chain", "assets", "upstream"},
@@ -34,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": FOUNDATION | {"auth", "assets", "chain", "files", "metrics", "orders", "streaming", "upstream"},
     "admin": FOUNDATION,
 }
-TOP = {"app", "network_setup", "tls_listener", "worker", "server", "check", "__main__"}
+TOP = {"app", "endpoints", "network_setup", "tls_listener", "worker", "server", "check", "__main__"}
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
 BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py"}

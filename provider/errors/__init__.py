@@ -1,0 +1,136 @@
+"""Every error a client can see: its code (also the metric label), HTTP status and public text.
+
+    ProviderError
+    ├── RequestError            the request itself is wrong
+    ├── AuthError               who is asking could not be proven
+    ├── AssetError              the asset or service cannot be consumed
+    ├── OrderError              no valid paid right to consume
+    ├── FileError               the file list or one of its file objects
+    ├── DecryptError            a document cannot be decrypted for the caller
+    ├── TooManyStreams          a limit that the operator set
+    ├── UpstreamError           the origin of the bytes
+    ├── ServiceUnavailable      a service that the operator configured
+    ├── ChainError              no JSON-RPC endpoint gave an answer
+    └── StoreError              our own durable state
+
+`detail` is for the log only. Public texts are constants of ours or the documented ones (`provider-api.md`
+section 17); they never hold a URL, host, path, key, signature or an echo of the request.
+"""
+
+from provider.errors.asset import (
+    AccessDenied,
+    AssetError,
+    AssetMalformed,
+    AssetNotConsumable,
+    AssetNotFound,
+    ServiceNotFound,
+    ServiceTypeRefused,
+)
+from provider.errors.auth import AuthError, NonceRefused, SignatureInvalid, TokenExpired, TokenRefused, TokenRevoked
+from provider.errors.base import ProviderError, named_network
+from provider.errors.file import (
+    DecrypterNotAuthorized,
+    DecryptError,
+    DocumentStateRefused,
+    EncryptError,
+    FileError,
+    FileIndexOutOfRange,
+    FileObjectInvalid,
+    FilesUndecryptable,
+    FileUnavailable,
+)
+from provider.errors.order import (
+    OrderDatatokenUnknown,
+    OrderEnvironmentMismatch,
+    OrderError,
+    OrderExpired,
+    OrderFeeExpired,
+    OrderFeeMismatch,
+    OrderFeeMissing,
+    OrderNotConsumer,
+    OrderNotFound,
+    OrderTransactionFailed,
+    OrderUnderpaid,
+)
+from provider.errors.outside import (
+    AnswerTooLong,
+    ChainError,
+    ChainUnavailable,
+    MetadataStoreUnavailable,
+    ServiceUnavailable,
+    StoreError,
+    UnsafeAddress,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimedOut,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from provider.errors.request import (
+    BodyNotObject,
+    BodyTooLarge,
+    MethodNotAllowed,
+    RequestError,
+    RouteNotFound,
+    TooManyStreams,
+    UnsupportedChain,
+    ValidationFailed,
+)
+
+__all__ = [
+    "AccessDenied",
+    "AnswerTooLong",
+    "AssetError",
+    "AssetMalformed",
+    "AssetNotConsumable",
+    "AssetNotFound",
+    "AuthError",
+    "BodyNotObject",
+    "BodyTooLarge",
+    "ChainError",
+    "ChainUnavailable",
+    "DecryptError",
+    "DecrypterNotAuthorized",
+    "DocumentStateRefused",
+    "EncryptError",
+    "FileError",
+    "FileIndexOutOfRange",
+    "FileObjectInvalid",
+    "FileUnavailable",
+    "FilesUndecryptable",
+    "MetadataStoreUnavailable",
+    "MethodNotAllowed",
+    "NonceRefused",
+    "OrderDatatokenUnknown",
+    "OrderEnvironmentMismatch",
+    "OrderError",
+    "OrderExpired",
+    "OrderFeeExpired",
+    "OrderFeeMismatch",
+    "OrderFeeMissing",
+    "OrderNotConsumer",
+    "OrderNotFound",
+    "OrderTransactionFailed",
+    "OrderUnderpaid",
+    "ProviderError",
+    "RequestError",
+    "RouteNotFound",
+    "ServiceNotFound",
+    "ServiceTypeRefused",
+    "ServiceUnavailable",
+    "SignatureInvalid",
+    "StoreError",
+    "TokenExpired",
+    "TokenRefused",
+    "TokenRevoked",
+    "TooManyStreams",
+    "UnsafeAddress",
+    "UnsupportedChain",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamTimedOut",
+    "UpstreamTruncated",
+    "UpstreamUnreachable",
+    "ValidationFailed",
+    "named_network",
+]

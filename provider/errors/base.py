@@ -1,0 +1,40 @@
+"""The root of all errors a client can see, and the network prefix some of them carry."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+class ProviderError(Exception):
+    """Base of all refusals. Raise a subclass; `text` overrides its default public text."""
+
+    code = "internal"
+    http_status = 500
+    text = "Internal error."
+    # Value of Retry-After (RFC 9110 section 10.2.3) for refusals that will pass.
+    retry_after_seconds: int | None = None
+
+    def __init__(self, text: str | None = None, *, detail: str | None = None) -> None:
+        super().__init__(text if text is not None else self.text)
+        self.detail = detail
+        self.network: str | None = None
+
+    @property
+    def public_text(self) -> str:
+        """Text for the client on one line, with the `Provider <network>: ` prefix where it applies."""
+        text = str(self)
+        return " ".join((f"Provider {self.network}: {text}" if self.network else text).split())
+
+    def body(self) -> Mapping[str, object]:
+        """JSON body of the reply (`provider-api.md` section 1, shape 2)."""
+        return {"error": self.public_text}
+
+
+@contextmanager
+def named_network(name: str) -> Iterator[None]:
+    """Errors raised inside carry the `Provider <name>: ` prefix that clients of old show to their users."""
+    try:
+        yield
+    except ProviderError as error:
+        if error.network is None:
+            error.network = name
+        raise

@@ -1,0 +1,82 @@
+"""The request itself is wrong, or over a limit that the operator set."""
+
+from collections.abc import Mapping, Sequence
+
+from provider.errors.base import ProviderError
+
+
+class RequestError(ProviderError):
+    """The request is malformed; 400 unless a subclass says otherwise."""
+
+    code = "request_invalid"
+    http_status = 400
+    text = "The request is not valid."
+
+
+class ValidationFailed(RequestError):
+    """One or more fields failed their rules; the wire shape of `provider-api.md` section 2.
+
+    `errors` maps a field (dotted when nested) to its messages: a list, or a plain string for a refused
+    signature (wire: that irregularity is relied upon).
+    """
+
+    code = "validation_failed"
+    text = "Validation error"
+
+    def __init__(self, errors: Mapping[str, Sequence[str] | str], *, detail: str | None = None) -> None:
+        super().__init__(detail=detail)
+        self.errors = errors
+
+    def body(self) -> Mapping[str, object]:
+        """Validation body (shape 1)."""
+        return {"errors": self.errors, "message": "Validation error", "success": False}
+
+
+class BodyTooLarge(RequestError):
+    """The body is longer than the limit in settings."""
+
+    code = "body_too_large"
+    http_status = 413
+    text = "The request body is too large."
+
+
+class BodyNotObject(RequestError):
+    """The JSON body is an array, text, number or boolean; null counts as no body."""
+
+    code = "body_not_object"
+    text = "The request body must be a JSON object."
+
+
+class RouteNotFound(RequestError):
+    """No such path."""
+
+    code = "route_not_found"
+    http_status = 404
+    text = (
+        "404 Not Found: The requested URL was not found on the server. If you entered the URL manually "
+        "please check your spelling and try again."
+    )
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    code = "method_not_allowed"
+    http_status = 405
+    text = "405 Method Not Allowed: The method is not allowed for the requested URL."
+
+
+class UnsupportedChain(RequestError):
+    """The chain is not configured here."""
+
+    code = "unsupported_chain"
+    text = "Unsupported chain ID."
+
+
+class TooManyStreams(ProviderError):
+    """The consumer has as many streams under way as the settings allow (RFC 6585 section 4)."""
+
+    code = "too_many_streams"
+    http_status = 429
+    text = "Too many downloads at once, please try again when one has ended."
+    retry_after_seconds = 5
