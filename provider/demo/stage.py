@@ -5,7 +5,7 @@ In: a `Children` that owns the processes. Out: the addresses of everything. Noth
 
 import http.client
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +90,9 @@ def launch_server(
     environ: Mapping[str, str] | None = None,
     *,
     name: str = "server",
+    command: Sequence[str] = ("-m", "provider", "serve"),
 ) -> DemoServer:
-    """Start `provider serve` on free ports against the chain, its files in `folder`, without waiting for it.
+    """Start `provider serve` (or another `command` that ends in it) on free ports against the chain, its files in `folder`, without waiting for it.
 
     There is no AQUARIUS_URL: the chain itself is the metadata store. `environ` adds to or overrides the settings.
     """
@@ -107,7 +108,7 @@ def launch_server(
         "PROVIDER_ADMIN_URL": admin_url,
         "ALLOW_NON_PUBLIC_IP": "true",
     }
-    child = children.start(name, ["-m", "provider", "serve"], {**settings, **(environ or {})})
+    child = children.start(name, command, {**settings, **(environ or {})})
     return DemoServer(url, admin_url, child)
 
 

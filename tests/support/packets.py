@@ -1,0 +1,62 @@
+"""Every TCP segment this machine sends to one port, on all interfaces, seen where the kernel hands it over."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+_ALL = socket.ntohs(0x0003)  # ETH_P_ALL
+_TCP = 6
+_SYN, _ACK = 0x02, 0x10
+
+
+@dataclass
+class Dialled:
+    """Addresses to which a connection was tried, in order."""
+
+    addresses: list[str] = field(default_factory=list)
+
+
+def _destination(frame: bytes, protocol: int) -> tuple[str, int, int] | None:
+    """Address, port and flags of a TCP segment (RFC 791, RFC 8200, RFC 9293)."""
+    if protocol == 0x0800 and len(frame) >= 40 and frame[9] == _TCP:
+        start, address = (frame[0] & 0x0F) * 4, frame[16:20]
+    elif protocol == 0x86DD and len(frame) >= 60 and frame[6] == _TCP:
+        start, address = 40, frame[24:40]
+    else:
+        return None
+    _, port = struct.unpack_from("!HH", frame, start)
+    return str(ip_address(address)), port, frame[start + 13]
+
+
+@contextmanager
+def dials_to(port: int) -> Iterator[Dialled]:
+    """Watch while the block runs. Raises PermissionError without the right to look."""
+    dialled = Dialled()
+    # SOCK_DGRAM: the network layer's packet without the link's own header, whatever that is.
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, _ALL) as sock:
+        sock.settimeout(0.05)
+        stop = threading.Event()
+
+        def watch() -> None:
+            while True:
+                try:
+                    frame, (_, protocol, kind, *_) = sock.recvfrom(65535)
+                except TimeoutError:
+                    if stop.is_set():
+                        return
+                    continue
+                found = _destination(frame, protocol) if kind == socket.PACKET_OUTGOING else None
+                if found and found[1] == port and found[2] & (_SYN | _ACK) == _SYN:
+                    dialled.addresses.append(found[0])
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield dialled
+        finally:
+            stop.set()
+            thread.join()
