@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from tornado.ioloop import IOLoop
 
-pytest_plugins = ["tests.support.chain"]
+pytest_plugins = ["tests.support.chain", "tests.support.witness"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -92,8 +92,9 @@ def launch_server(
     name: str = "server",
     command: Sequence[str] = ("-m", "provider", "serve"),
 ) -> DemoServer:
-    """Start `provider serve` (or another `command` that ends in it) on free ports against the chain, its files in `folder`, without waiting for it.
+    """Start `provider serve` on free ports against the chain, its files in `folder`, without waiting for it.
 
+    `command` are python's arguments; another one has to end in the server.
     There is no AQUARIUS_URL: the chain itself is the metadata store. `environ` adds to or overrides the settings.
     """
     address_file = folder / f"{name}-address.json"

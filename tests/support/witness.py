@@ -1,0 +1,171 @@
+"""Reads every reply and every log line of the whole session and fails it when a secret is among them.
+
+Planted are the keys of the server, the URLs and headers of all files that tests publish, all signatures that their
+consumers make, and all tokens that the server hands out. Nothing has to be done in a test.
+"""
+
+import http.client
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from provider.demo import keys
+from provider.demo.publisher import Publisher
+from provider.demo.wallet import Wallet
+
+# Of a long body only the beginning is read: a file's bytes are the origin's business.
+LOOK_BYTES = 64 * 1024
+# What a secret can look like: long hex (keys, signatures), a URL, a token (RFC 7519), a planted mark.
+HEX = re.compile(rb"[0-9a-fA-F]{64,}")
+LINK = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]*(?::|%3[aA])(?://|%2[fF]%2[fF]|\\u002[fF]\\u002[fF]|\\/\\/)[^\s\"'<>]{4,}")
+TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+MARK = re.compile(rb"planted-[0-9a-zA-Z]+")
+
+
+@dataclass
+class Witness:
+    """What must never be seen, and where it was."""
+
+    hexes: set[bytes] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
+    tokens: set[bytes] = field(default_factory=set)
+    found: list[str] = field(default_factory=list)
+    replies: int = 0
+    lines: int = 0
+    test: str = ""
+
+    def plant_hex(self, text: str) -> None:
+        """A key or a signature, `0x` or not; a signature without its last byte is as good."""
+        self.hexes.add(text.removeprefix("0x").lower()[:128].encode())
+
+    def plant_files(self, files: Sequence[Mapping[str, Any]]) -> None:
+        """File objects before they are encrypted."""
+        for file in files:
+            url = file.get("url")
+            # An origin without a path is no secret of one file.
+            if isinstance(url, str) and "://" in url and len(_path(url)) > 1:
+                self.links.add(url)
+
+    def secrets_in(self, data: bytes) -> Iterator[str]:
+        """Names of the secrets in these bytes."""
+        for match in HEX.finditer(data):
+            run = match[0].lower()
+            if run[:64] in self.hexes or run[:128] in self.hexes:
+                yield "a key or signature"
+        for match in LINK.finditer(data):
+            text = unquote(match[0].decode("latin-1").replace("\\/", "/"))
+            if any(text.startswith(link) for link in self.links):
+                yield "the URL of a file"
+        for match in TOKEN.finditer(data):
+            if match[0] in self.tokens:
+                yield "a token"
+        if MARK.search(data):
+            yield "a planted mark"
+
+    def look(self, data: bytes, where: str) -> None:
+        """Note the secrets in `data`."""
+        self.found.extend(f"{name} in {where} ({self.test})" for name in self.secrets_in(data))
+
+
+def _path(url: str) -> str:
+    """Path of a URL, empty when it is none."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
+
+
+witness = Witness()
+
+
+def _is_ours(response: http.client.HTTPResponse) -> bool:
+    # Every reply of the server carries one; those of chain and stores do not, and they may tell what they hold.
+    return response.getheader("X-Request-ID") is not None
+
+
+def _look_at_head(response: http.client.HTTPResponse) -> None:
+    if _is_ours(response):
+        witness.replies += 1
+        head = "\n".join(f"{name}: {value}" for name, value in response.getheaders())
+        witness.look(head.encode("latin-1", "replace"), "the headers of a reply")
+
+
+def _look_at_body(response: http.client.HTTPResponse, data: bytes) -> None:
+    if not _is_ours(response):
+        return
+    data = data[:LOOK_BYTES]
+    handed_out = {} if b'"token"' not in data else {match[0] for match in TOKEN.finditer(data)}
+    if handed_out and data.lstrip().startswith(b'{"token"'):
+        witness.tokens.update(handed_out)
+    else:
+        witness.look(data, "the body of a reply")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stand at the places through which every reply, signature and published file of this process passes."""
+    for name in ("PROVIDER_KEY", "CONSUMER_KEY"):
+        witness.plant_hex(getattr(keys, name))
+    begin, read = http.client.HTTPResponse.begin, http.client.HTTPResponse.read
+    sign, publish = Wallet.sign_text, Publisher.publish
+
+    def looked_begin(self: http.client.HTTPResponse) -> None:
+        begin(self)
+        _look_at_head(self)
+
+    def looked_read(self: http.client.HTTPResponse, amt: int | None = None) -> bytes:
+        data = read(self, amt)
+        _look_at_body(self, data)
+        return data
+
+    def planted_sign(self: Wallet, text: str) -> str:
+        signature = sign(self, text)
+        witness.plant_hex(signature)
+        return signature
+
+    def planted_publish(self: Publisher, *services: Any, **more: Any) -> Any:
+        for files in services:
+            witness.plant_files(files)
+        return publish(self, *services, **more)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(http.client.HTTPResponse, "begin", looked_begin)
+    patch.setattr(http.client.HTTPResponse, "read", looked_read)
+    patch.setattr(Wallet, "sign_text", planted_sign)
+    patch.setattr(Publisher, "publish", planted_publish)
+    config.add_cleanup(patch.undo)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whose replies these are."""
+    witness.test = item.nodeid
+
+
+def _read_logs(folder: Path) -> None:
+    for path in folder.rglob("*.stderr"):
+        witness.test = path.name
+        for line in path.read_bytes().splitlines():
+            witness.lines += 1
+            witness.look(line, "a log line")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Read the logs of all processes; one secret anywhere fails the session."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is not None and witness.replies:
+        _read_logs(factory.getbasetemp())
+    if witness.found and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell what was read, and what was found."""
+    if witness.replies:
+        read = f"{witness.replies} replies, {witness.lines} log lines, {len(witness.hexes)} keys and signatures"
+        terminalreporter.write_line(f"secrets: {len(witness.found)} found in {read}, {len(witness.links)} file URLs")
+    for line in sorted(set(witness.found))[:50]:
+        terminalreporter.write_line(f"SECRET {line}", red=True)
