@@ -27,7 +27,7 @@ def _with_settings(options: argparse.Namespace) -> int:
     from provider.settings import SettingsError, from_environment  # noqa: PLC0415
 
     try:
-        settings = from_environment(options.config)
+        settings = from_environment(options.config, options.workers)
     except SettingsError as error:
         count = len(error.faults)
         print(f"provider: {count} {'setting is' if count == 1 else 'settings are'} wrong:", file=sys.stderr)
@@ -40,7 +40,7 @@ def _with_settings(options: argparse.Namespace) -> int:
         return check(settings)
     from provider.server import serve  # noqa: PLC0415
 
-    return serve(settings)
+    return serve(settings, lambda: from_environment(options.config, options.workers))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         help="run the server",
         description="Run the server until SIGTERM or SIGINT. Settings come from the environment, then from the file, "
         "then from defaults; conf/provider.toml lists every one. Required: NETWORK_URL and PROVIDER_PRIVATE_KEY "
-        "(or PROVIDER_PRIVATE_KEY_FILE).",
+        "(or PROVIDER_PRIVATE_KEY_FILE). With several workers SIGHUP replaces them one by one with the settings of "
+        "that moment; the old ones finish what they serve. Exit status: 0 stopped, all requests finished; 1 the start "
+        "failed; 2 a setting is wrong; 3 stopped, but the drain deadline passed and requests were cut.",
     )
     check = commands.add_parser(
         "check",
@@ -65,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (serve, check):
         command.add_argument("--config", metavar="FILE", help="settings file (default: $PROVIDER_CONFIG_FILE)")
+    serve.add_argument(
+        "--workers", metavar="N|auto", help="processes on one port; auto: one a core (default: $PROVIDER_WORKERS or 1)"
+    )
+    check.set_defaults(workers=None)
     demo = commands.add_parser(
         "demo",
         help="publish, buy and stream a dataset on a local chain",

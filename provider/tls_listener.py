@@ -30,6 +30,11 @@ class PublicServer(HTTPServer):
             stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
         super().handle_stream(stream, address)
 
+    @property
+    def is_connected(self) -> bool:
+        """Is any connection open, idle ones included?"""
+        return bool(self._connections)
+
 
 def _leave_nodelay(value: bool) -> None:
     pass

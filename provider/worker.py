@@ -1,11 +1,12 @@
 """One worker process: build the application, listen, serve until told to stop, drain."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from prometheus_client import REGISTRY, disable_created_metrics
 from tornado.httpserver import HTTPServer
@@ -13,9 +14,10 @@ from tornado.httpserver import HTTPServer
 from provider.admin.listener import admin_application
 from provider.app import Parts, build
 from provider.metrics import Metrics
-from provider.settings import Settings
+from provider.settings import ServerSettings, Settings
 from provider.tls import ServerTls
 from provider.tls_listener import CertificateWatch, PublicServer
+from provider.worker_process import Place
 
 log = logging.getLogger("provider.server")
 # Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
@@ -27,32 +29,50 @@ BODY_TIMEOUT_SECONDS = 120.0
 # Tornado's own body limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
 DRAIN_POLL_SECONDS = 0.05
+# How long a retired worker waits for one more request on its idle connections: closing one in the moment in which its
+# client sends would fail that request.
+RETIRED_IDLE_SECONDS = 5.0
 # Far below the 15 s at which Prometheus usually scrapes.
 PUBLISH_SECONDS = 0.5
 
 
-async def run(
-    settings: Settings,
-    listener: socket.socket,
-    admin_sockets: Sequence[socket.socket],
-    tls: ServerTls | None,
-    *,
-    shared_directory: str | None,
-    first: bool,
-    life_line: int | None,
-) -> None:
-    """Serve on `listener` until SIGTERM or SIGINT. Raises StartError when a part cannot be built."""
+class _Stop:
+    """How this worker is told to end: at once after a drain, or as one whose successor serves already."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, place: Place) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.alone = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._now)
+        loop.add_signal_handler(signal.SIGQUIT, self.asked.set)
+        if place.life_line is not None:
+            loop.add_reader(place.life_line, self._ended, loop, place.life_line, self._now)
+        if place.alone is None:
+            self.alone.set()
+        else:
+            loop.add_reader(place.alone, self._ended, loop, place.alone, self.alone.set)
+
+    def _now(self) -> None:
+        self.asked.set()
+        self.at_once.set()
+
+    @staticmethod
+    def _ended(loop: asyncio.AbstractEventLoop, descriptor: int, then: Callable[[], None]) -> None:
+        # The end of a pipe stays readable, so that a reader would be called without pause.
+        loop.remove_reader(descriptor)
+        then()
+
+
+async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
+    """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if life_line is not None:
-        loop.add_reader(life_line, _supervisor_gone, loop, life_line, stop)
+    stop = _Stop(loop, place)
     metrics = Metrics(REGISTRY)
-    parts = await _build_unless_stopped(settings, metrics, stop, first)
+    parts = await _build_unless_stopped(settings, metrics, stop.asked, place.first)
     if parts is None:
-        return
+        return True
     server = PublicServer(
         parts.router,
         ssl_options=tls.context if tls else None,
@@ -62,31 +82,32 @@ async def run(
         max_buffer_size=MAX_READ_BUFFER_BYTES,
         max_body_size=NO_BODY_LIMIT,
     )
-    admin = HTTPServer(admin_application(REGISTRY, metrics.publish, parts.readiness, shared_directory))
+    admin = HTTPServer(admin_application(REGISTRY, metrics.publish, parts.readiness, place.shared_directory))
     watch = CertificateWatch(tls) if tls else None
-    if watch is not None:
+    if watch is not None and place.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
-    publishing = _publish_now_and_then(loop, metrics) if shared_directory is not None else None
+    publishing = _publish_now_and_then(loop, metrics) if place.shared_directory is not None else None
     try:
-        server.add_sockets([listener])
-        admin.add_sockets(admin_sockets)
-        host, port = listener.getsockname()[:2]
+        server.add_sockets([place.listener])
+        admin.add_sockets(place.admin_sockets)
+        host, port = place.listener.getsockname()[:2]
         log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
-        await stop.wait()
-        await _drain(server, parts, settings.server.drain_timeout_seconds)
+        if place.ready is not None:
+            os.write(place.ready, b"1")
+        await stop.asked.wait()
+        if not stop.at_once.is_set():
+            # The successor answers for this place now.
+            admin.stop()
+        finished = await _drain(server, parts, settings.server, stop)
         admin.stop()
+        return finished
     finally:
         if publishing is not None:
             publishing.cancel()
+            metrics.publish()
         if watch is not None:
             watch.stop()
         await parts.close()
-
-
-def _supervisor_gone(loop: asyncio.AbstractEventLoop, life_line: int, stop: asyncio.Event) -> None:
-    # The end of the pipe stays readable, so that a reader would be called without pause.
-    loop.remove_reader(life_line)
-    stop.set()
 
 
 def _publish_now_and_then(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> asyncio.Task[None]:
@@ -111,16 +132,39 @@ async def _build_unless_stopped(settings: Settings, metrics: Metrics, stop: asyn
     return None
 
 
-async def _drain(server: HTTPServer, parts: Parts, timeout_seconds: float) -> None:
-    """Stop accepting, let requests under way finish up to the deadline, then close what is left."""
+async def _drain(server: PublicServer, parts: Parts, limits: ServerSettings, stop: _Stop) -> bool:
+    """Stop accepting and let requests under way finish up to a deadline, then close what is left; False if any was.
+
+    A worker with a successor has the longer limit, until it is told to stop as well. Idle connections may bring one
+    more request in the first moments: it is answered, and its connection closed.
+    """
     parts.readiness.draining = True
+    log.info("draining", extra={"facts": {"requests": len(parts.frame.in_progress)}})
     server.stop()
-    deadline = time.monotonic() + timeout_seconds
-    while parts.frame.in_progress and time.monotonic() < deadline:  # noqa: ASYNC110 - polled once per process life
+    # Read at each request: the answers from here on say `Connection: close`.
+    server.conn_params.no_keep_alive = True
+    began = time.monotonic()
+    retired = not stop.at_once.is_set()
+    grace_seconds = RETIRED_IDLE_SECONDS if retired else 0.0
+    deadline = began + (limits.reload_drain_seconds if retired else limits.drain_timeout_seconds)
+    while time.monotonic() < deadline:
+        if retired and stop.at_once.is_set():
+            retired, grace_seconds = False, 0.0
+            deadline = min(deadline, time.monotonic() + limits.drain_timeout_seconds)
+        busy = bool(parts.frame.in_progress) or (retired and server.is_connected)
+        if not parts.frame.in_progress and (not busy or time.monotonic() - began >= grace_seconds):
+            break
         await asyncio.sleep(DRAIN_POLL_SECONDS)
-    if parts.frame.in_progress:
-        log.warning("drain deadline passed", extra={"facts": {"cut_requests": len(parts.frame.in_progress)}})
+    cut = len(parts.frame.in_progress)
+    if cut:
+        log.warning("drain deadline passed", extra={"facts": {"cut_requests": cut}})
         for endpoint in list(parts.frame.in_progress):
             endpoint.cut()
     await server.close_all_connections()
+    if not retired:
+        # Metrics and readiness are told for all workers here.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) + 1.0):
+                await stop.alone.wait()
     log.info("stopped")
+    return not cut

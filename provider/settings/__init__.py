@@ -3,15 +3,24 @@
 import os
 
 from provider.settings.load import load_settings
-from provider.settings.model import ChainSettings, Listener, Settings
+from provider.settings.model import ChainSettings, Listener, ServerSettings, Settings
 from provider.settings.source import SettingsError
 
-__all__ = ["ChainSettings", "Listener", "Settings", "SettingsError", "from_environment", "share_metrics_through"]
+__all__ = [
+    "ChainSettings",
+    "Listener",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "from_environment",
+    "share_metrics_through",
+]
 
 
-def from_environment(config_path: str | None = None) -> Settings:
-    """Settings of this process. Raises SettingsError listing every fault."""
-    return load_settings(os.environ, config_path)
+def from_environment(config_path: str | None = None, workers: str | None = None) -> Settings:
+    """Settings of this process; `workers` beats its variable. Raises SettingsError listing every fault."""
+    environ = dict(os.environ) if workers is None else {**os.environ, "PROVIDER_WORKERS": workers}
+    return load_settings(environ, config_path)
 
 
 def share_metrics_through(directory: str) -> None:

@@ -120,12 +120,15 @@ def _server(source: Source) -> ServerSettings:
             "http://127.0.0.1:8031",
             https_fault="this listener speaks plain HTTP only",
         ),
-        workers=source.integer("PROVIDER_WORKERS", "server.workers", old_workers, minimum=1, maximum=256),
+        workers=source.workers("PROVIDER_WORKERS", "server.workers", old_workers),
         max_body_bytes=source.integer(
             "PROVIDER_MAX_BODY_BYTES", "server.max_body_bytes", 10 << 20, minimum=1024, maximum=1 << 30
         ),
         drain_timeout_seconds=source.seconds(
             "PROVIDER_DRAIN_TIMEOUT_SECONDS", "server.drain_timeout_seconds", 30.0, minimum=0.0, maximum=DAY_SECONDS
+        ),
+        reload_drain_seconds=source.seconds(
+            "PROVIDER_RELOAD_DRAIN_SECONDS", "server.reload_drain_seconds", 3600.0, minimum=0.0, maximum=DAY_SECONDS
         ),
         idle_connection_timeout_seconds=source.seconds(
             "PROVIDER_IDLE_CONNECTION_TIMEOUT_SECONDS",

@@ -33,6 +33,7 @@ class ServerSettings:
     workers: int
     max_body_bytes: int
     drain_timeout_seconds: float
+    reload_drain_seconds: float
     idle_connection_timeout_seconds: float
 
 

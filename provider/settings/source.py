@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,6 +102,12 @@ class Source:
             self.fault(variable, key, f"must be a whole number from {minimum} to {maximum}")
             return default
         return number
+
+    def workers(self, variable: str, key: str, default: int) -> int:
+        """Number of processes; `auto` is one for each core that this process may use."""
+        if self.raw(variable, key) == "auto":
+            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.integer(variable, key, default, minimum=1, maximum=256)
 
     def seconds(self, variable: str, key: str, default: float, *, minimum: float, maximum: float) -> float:
         """Duration in seconds within bounds."""

@@ -35,7 +35,18 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": FOUNDATION | {"auth", "assets", "chain", "files", "metrics", "orders", "streaming", "upstream"},
     "admin": FOUNDATION,
 }
-TOP = {"app", "endpoints", "network_setup", "tls_listener", "worker", "server", "check", "__main__"}
+TOP = {
+    "app",
+    "endpoints",
+    "network_setup",
+    "tls_listener",
+    "worker",
+    "worker_process",
+    "supervisor",
+    "server",
+    "check",
+    "__main__",
+}
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
 BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py"}

@@ -1,6 +1,7 @@
 """Settings: precedence, faults named by variable, keys from three places, nothing secret shown."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -227,3 +228,7 @@ def test_every_example_value_of_the_file_is_accepted(tmp_path: Path) -> None:
     settings = load_settings(SINGLE, str(write(tmp_path / "p.toml", "\n".join(lines))))
     assert settings.cache.ddo_seconds == 60.0
     assert settings.security.authorized_decrypters == {"0xa78deb2fa79463945c247991075e2a0e98ba7a09"}
+
+
+def test_workers_may_be_one_for_each_core() -> None:
+    assert load_settings({**SINGLE, "PROVIDER_WORKERS": "auto"}).server.workers == len(os.sched_getaffinity(0))

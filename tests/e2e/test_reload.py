@@ -1,0 +1,154 @@
+"""SIGHUP with several workers: new ones take over one by one, and nobody who is being served notices."""
+
+import hashlib
+import http.client
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from provider.demo.consumer import Consumer
+from provider.demo.http_client import request
+from provider.demo.keys import CONSUMER_KEY
+from provider.demo.publisher import url_file
+from provider.demo.stage import DemoChain, DemoServer
+from tests.e2e.conftest import LaunchServer, Sell
+from tests.support.origin import Origin, pattern_sha256, wait_until
+from tests.support.raw_http import connected, read_reply
+
+NONCE_TARGET = f"/api/services/nonce?userAddress=0x{'12' * 20}"
+
+
+def log_of(own: DemoServer) -> str:
+    return own.child.stderr_tail(1 << 22)
+
+
+def pids_of(own: DemoServer) -> set[int]:
+    children = psutil.Process(own.child.pid).children()
+    return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
+
+
+def reload_and_wait(own: DemoServer, workers: int = 2) -> None:
+    """Send the signal and wait until each worker has stepped back."""
+    before = log_of(own).count('"draining"')
+    os.kill(own.child.pid, signal.SIGHUP)
+    wait_until(lambda: log_of(own).count('"draining"') == before + workers)
+
+
+def ended(own: DemoServer) -> int:
+    os.kill(own.child.pid, signal.SIGTERM)
+    return own.child._process.wait(15)
+
+
+@contextmanager
+def keep_asking(own: DemoServer, threads: int) -> Iterator[list[object]]:
+    """Ask over kept connections without pause; yields the list of failures."""
+    failures: list[object] = []
+    stop = threading.Event()
+    parts = urlsplit(own.url)
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=15)
+        while not stop.is_set():
+            try:
+                connection.request("GET", NONCE_TARGET)
+                reply = connection.getresponse()
+                reply.read()
+                if reply.status != 200:
+                    failures.append(reply.status)
+            except (OSError, http.client.HTTPException) as exc:
+                failures.append(exc)
+                connection.close()
+        connection.close()
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(threads):
+            pool.submit(ask)
+        try:
+            yield failures
+        finally:
+            stop.set()
+
+
+@pytest.mark.parametrize("times", [3])
+def test_rolling_reload_under_load_fails_no_request_and_cuts_no_stream(
+    launch: LaunchServer, chain: DemoChain, sell: Sell, origin: Origin, times: int
+) -> None:
+    size = 20_000_000
+    own = launch(PROVIDER_WORKERS="2")
+    buyer = Consumer(chain.wallet(CONSUMER_KEY), own.url)
+    target = buyer.download_url(*sell(url_file(f"{origin.url}/bytes/{size}"))).removeprefix(own.url)
+    before = pids_of(own)
+    with connected(own.url) as stream, keep_asking(own, 4) as failures:
+        stream.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        received = bytearray(stream.recv(1000))
+        for _ in range(times):
+            reload_and_wait(own)
+        streaming = before & pids_of(own)
+        while piece := stream.recv(1 << 20):
+            received += piece
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert hashlib.sha256(body).hexdigest() == pattern_sha256(size)
+    assert failures == []
+    # The worker with the stream outlived all reloads, and ends now that it is done.
+    assert len(streaming) == 1
+    wait_until(lambda: len(pids_of(own)) == 2)
+    assert not before & pids_of(own)
+    assert ended(own) == 0
+    assert "raceback" not in log_of(own)
+
+
+def test_reload_takes_the_settings_of_its_moment(launch: LaunchServer, tmp_path: Path) -> None:
+    config = tmp_path / "provider.toml"
+    config.write_text("[server]\nmax_body_bytes = 2000\n")
+    own = launch(PROVIDER_WORKERS="2", PROVIDER_CONFIG_FILE=str(config))
+    encrypt = f"{own.url}/api/services/encrypt?chainId=8996"
+    headers = {"Content-Type": "application/octet-stream"}
+    assert request("POST", encrypt, body=bytes(3000), headers=headers).status == 413
+    config.write_text("[server]\nmax_body_bytes = 4000\n")
+    reload_and_wait(own)
+    assert request("POST", encrypt, body=bytes(3000), headers=headers).status == 201
+    assert ended(own) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nmax_body_bytes = 'many'\n", "reload refused, nothing changed"),
+        ("[storage]\npath = '/nonexistent/x.db'\n", "reload given up"),
+    ],
+    ids=["settings are wrong", "worker cannot start"],
+)
+def test_failed_reload_leaves_the_old_workers(launch: LaunchServer, tmp_path: Path, text: str, said: str) -> None:
+    config = tmp_path / "provider.toml"
+    config.write_text(f"[storage]\npath = '{tmp_path}/x.db'\n")
+    own = launch(PROVIDER_WORKERS="2", PROVIDER_CONFIG_FILE=str(config), STORAGE_PATH="")
+    before = pids_of(own)
+    config.write_text(text)
+    os.kill(own.child.pid, signal.SIGHUP)
+    wait_until(lambda: said in log_of(own))
+    wait_until(lambda: pids_of(own) == before)
+    assert request("GET", own.url + NONCE_TARGET).status == 200
+    assert ended(own) == 0
+
+
+def test_idle_connection_of_a_retired_worker_gets_one_more_answer(launch: LaunchServer) -> None:
+    own = launch(PROVIDER_WORKERS="2")
+    with connected(own.url) as kept:
+        ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        kept.sendall(ask)
+        assert "connection" not in read_reply(kept).headers
+        reload_and_wait(own)
+        kept.sendall(ask)
+        reply = read_reply(kept)
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert kept.recv(1) == b""
+    assert ended(own) == 0
