@@ -178,7 +178,7 @@ class Supervisor:
             log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
             self._to_replace.clear()
         elif worker.retiring:
-            log.info("old worker ended", extra={"facts": {"worker": worker.index, "status": status}})
+            log.info("old worker has finished", extra={"facts": {"worker": worker.index, "status": status}})
         else:
             self._restart(worker, status)
 
