@@ -20,7 +20,8 @@ from provider.demo.wallet import Wallet
 
 # Of a long body only the beginning is read: a file's bytes are the origin's business.
 LOOK_BYTES = 64 * 1024
-# What a secret can look like, in patterns that stay linear: long hex (keys, signatures), a URL, a token (RFC 7519), a planted mark.
+# What a secret can look like: long hex (keys, signatures), a URL, a token (RFC 7519), a planted mark. Patterns stay
+# linear in the length of what is read.
 HEX = re.compile(rb"[0-9a-fA-F]{64,}")
 LINK = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]{1,15}(?::|%3[aA])(?://|%2[fF]%2[fF]|\\u002[fF]\\u002[fF]|\\/\\/)[^\s\"'<>]{4,}")
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
