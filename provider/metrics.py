@@ -94,6 +94,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._endpoint_block = Gauge(
+            "provider_rpc_endpoint_block",
+            "Latest block of an RPC endpoint, by chain and position in NETWORK_URL; only with several endpoints.",
+            ["chain", "endpoint"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         build = Gauge("provider_build_info", "Always 1.", ["version"], registry=registry, multiprocess_mode="livemax")
         build.labels(__version__).set(1)
         self._children: dict[tuple[object, ...], Counter | Histogram] = {}
@@ -147,6 +154,11 @@ class Metrics:
             self._child(self._rpc_seconds, chain, method, outcome).observe(seconds)
 
         return observe
+
+    def height(self, chain_id: int) -> Callable[[int, int], None]:
+        """Observer of the heights of one chain's endpoints."""
+        chain = str(chain_id)
+        return lambda endpoint, block: self._endpoint_block.labels(chain, str(endpoint + 1)).set(block)
 
     def nonce(self, result: str) -> None:
         """A nonce was `accepted` or `refused`."""

@@ -33,7 +33,12 @@ async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
     networks: dict[int, Network] = {}
     for chain in settings.chains:
         chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings)
-        networks[chain_id] = _network(chain, chain_id, book.get(chain_id), settings, metrics)
+        networks[chain_id] = network = _network(chain, chain_id, book.get(chain_id), settings, metrics)
+        network.rpc.watch(
+            every_seconds=settings.rpc.watch_seconds,
+            max_lag_blocks=settings.rpc.max_lag_blocks,
+            observe=metrics.height(chain_id),
+        )
     return Networks(networks)
 
 
@@ -49,6 +54,7 @@ def _network(
             chain.rpc_urls,
             chain_id=chain_id,
             timeout_seconds=settings.rpc.timeout_seconds,
+            hedge_after_seconds=settings.rpc.hedge_after_seconds,
             user_agent=USER_AGENT,
             observe=metrics.rpc(chain_id),
         ),
@@ -56,7 +62,7 @@ def _network(
         fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
         account=Account.from_hex(chain.private_key),
         start_block=addresses.start_block,
-        finality_blocks=settings.rpc.finality_blocks,
+        finality_blocks=settings.rpc.finality_by_chain.get(chain_id, settings.rpc.finality_blocks),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from provider.chain.health import Health
 from provider.chain.jsonrpc import BatchRefused, MalformedReply, RpcCall, RpcFault, decode, encode
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -23,11 +24,15 @@ _REFUSING_STATUSES = frozenset({401, 403, 407, 408, 425, 429})  # say nothing ab
 
 
 class EndpointFailed(Exception):
-    """This endpoint gave no usable answer. `outcome` is a metric label, the text is for the log."""
+    """This endpoint gave no usable answer. `outcome` is a metric label, the text is for the log.
 
-    def __init__(self, outcome: str, detail: str) -> None:
+    `retry_after_seconds`: how long it asked to be left alone (RFC 9110 section 10.2.3), None when it did not.
+    """
+
+    def __init__(self, outcome: str, detail: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.outcome = outcome
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +47,14 @@ class EndpointState:
 
 
 class Endpoint:
-    """Address and health of one endpoint; the health is kept here and changed by rpc.py only.
-
-    `verified`: its chain id was right and no failure was seen since. `failures`: in a row. `aside_until`: by the
-    loop's clock. `reviving`: a check in the background is under way.
-    """
+    """Address and health of one endpoint; the health is kept here and changed by rpc.py only."""
 
     def __init__(self, url: str, *, index: int, timeout_seconds: float, user_agent: str) -> None:
         parsed = URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"RPC endpoint {index + 1}: not an http or https URL")
         self.index = index
-        self.verified = False
-        self.failures = 0
-        self.aside_until = 0.0
-        self.reviving = False
+        self.health = Health()
         self._url = parsed.with_user(None)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._headers = {"Content-Type": "application/json", "User-Agent": user_agent}
@@ -92,9 +90,10 @@ class Endpoint:
                 task.cancel()
 
     async def _exchange_once(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        status, body = await self._post(session, encode(calls))
+        status, body, retry_after = await self._post(session, encode(calls))
         if status != 200 and (not 400 <= status < 500 or status in _REFUSING_STATUSES):
-            raise EndpointFailed("http_status", f"HTTP {status}")
+            outcome = "limited" if status == 429 else "http_status"
+            raise EndpointFailed(outcome, f"HTTP {status}", retry_after_seconds=_seconds(retry_after))
         try:
             results = decode(body, len(calls))
         except MalformedReply as error:
@@ -108,7 +107,7 @@ class Endpoint:
                 raise EndpointFailed("limited", f"code {result.code}")
         return results
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes, str | None]:
         try:
             try:
                 return await self._post_once(session, body)
@@ -124,7 +123,7 @@ class Endpoint:
             # The texts of these errors hold host and port.
             raise EndpointFailed("unreachable", type(error).__name__) from None
 
-    async def _post_once(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes]:
+    async def _post_once(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes, str | None]:
         async with session.post(
             self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
         ) as response:
@@ -133,7 +132,23 @@ class Endpoint:
                 received += chunk
                 if len(received) > MAX_REPLY_BYTES:
                     raise EndpointFailed("too_large", "reply larger than the limit")
-            return response.status, bytes(received)
+            return response.status, bytes(received), response.headers.get("Retry-After")
+
+
+def parse_quantity(result: object, method: str) -> int:
+    """A hex number of JSON-RPC. Raises EndpointFailed: an endpoint that answers otherwise is none."""
+    if isinstance(result, str) and result.startswith("0x"):
+        try:
+            return int(result, 16)
+        except ValueError:
+            pass
+    raise EndpointFailed("malformed", f"{method} is not a hex number")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds of a Retry-After that gives seconds; a date, which no JSON-RPC service is known to send, is left out."""
+    text = (retry_after or "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _was_dropped(error: Exception) -> bool:

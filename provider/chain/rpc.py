@@ -1,17 +1,22 @@
 """JSON-RPC access to one chain over several endpoints: calls in, results out, ChainUnavailable when none answers.
 
-Endpoints are asked in the given order. One that fails is put aside for a growing time and comes back after its
-chain id was seen again; while all are aside, all are tried. No meaning is given to results here.
+Endpoints are asked in the order of `health.py`, mostly the given one. One that fails is put aside for a growing time
+and comes back after its chain id was seen again; one that is slow has the next one asked as well. No meaning is given
+to results here.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 
-from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState
+from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
+from provider.chain.health import order, seconds_until_open
+from provider.chain.height_watch import HeightObserver, HeightWatch
 from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.race import first_answer
 from provider.errors import ChainError, ChainUnavailable
 
 __all__ = ["EndpointState", "Rpc", "RpcCall", "RpcFault", "RpcObserver"]
@@ -19,15 +24,14 @@ __all__ = ["EndpointState", "Rpc", "RpcCall", "RpcFault", "RpcObserver"]
 RpcObserver = Callable[[str, str, float], None]
 """Called once per exchange with one endpoint: method (`batch` for several calls), outcome, seconds.
 
-Outcomes: `ok`, `timeout`, `unreachable`, `http_status`, `malformed`, `too_large`, `limited`, `wrong_chain`.
+Outcomes: `ok`, `timeout`, `unreachable`, `http_status`, `malformed`, `too_large`, `limited`, `wrong_chain`, and
+`cancelled`: another endpoint answered first, or nobody wanted the answer any longer.
 """
 
 MAX_BATCH_CALLS = 50
 """Calls that `submit` sends in one HTTP request. Public services refuse batches above 50 to 1000 calls."""
 
 _CHAIN_ID = RpcCall("eth_chainId")
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
 _MAX_CONNECTIONS = 64
 _KEEPALIVE_SECONDS = 30.0  # below the 60-75 s after which common front ends drop idle connections
 
@@ -42,8 +46,9 @@ class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
     `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `timeout_seconds` holds for one
-    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints. The HTTP
-    session is opened by the first call, inside the running loop. Raises ValueError for an unusable URL.
+    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints;
+    `hedge_after_seconds` without an answer have the next one asked as well (0: never). The HTTP session is opened by
+    the first call, inside the running loop. Raises ValueError for an unusable URL.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Rpc:
         *,
         chain_id: int | None,
         timeout_seconds: float = 10.0,
+        hedge_after_seconds: float = 1.0,
         user_agent: str,
         observe: RpcObserver = _unobserved,
     ) -> None:
@@ -62,6 +68,7 @@ class Rpc:
             for index, url in enumerate(urls)
         ]
         self._chain_id = chain_id
+        self._hedge_after_seconds = hedge_after_seconds
         self._observe = observe
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -79,7 +86,7 @@ class Rpc:
     @property
     def is_available(self) -> bool:
         """False while every endpoint is put aside after a failure."""
-        return any(not endpoint.failures for endpoint in self._endpoints)
+        return any(not endpoint.health.failures for endpoint in self._endpoints)
 
     async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
         """Results in the order of `calls`, each a JSON value or an RpcFault; one HTTP round trip.
@@ -89,13 +96,48 @@ class Rpc:
         """
         if not calls:
             return []
-        problems = []
-        for endpoint in self._in_order():
-            try:
-                return await self._ask(endpoint, calls)
-            except EndpointFailed as failure:
-                problems.append(f"endpoint {endpoint.index + 1}: {failure}")
-        raise ChainUnavailable(detail=f"chain {self._chain_id}: {'; '.join(problems)}")
+        return await self._first(self._in_order(), calls)
+
+    async def elsewhere(self, calls: Sequence[RpcCall]) -> list[object] | None:
+        """As `batch`, but of an endpoint other than the one asked first: None when there is none or none answers.
+
+        For what one node may not have seen yet.
+        """
+        others = self._in_order()[1:]
+        try:
+            return await self._first(others, calls) if others else None
+        except ChainUnavailable:
+            return None
+
+    async def _first(self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall]) -> list[object]:
+        problems: list[str] = []
+
+        def failed(endpoint: Endpoint, failure: Exception) -> None:
+            problems.append(f"endpoint {endpoint.index + 1}: {failure}")
+
+        won = await first_answer(
+            endpoints,
+            lambda endpoint: self._ask(endpoint, calls),
+            failure=EndpointFailed,
+            patience_seconds=self._hedge_after_seconds,
+            failed=failed,
+        )
+        if won is None:
+            raise self._unavailable(problems)
+        for endpoint in won.beaten:
+            endpoint.health.lose(asyncio.get_running_loop().time())
+        if won.runner is endpoints[0]:
+            won.runner.health.win()
+        return won.answer
+
+    def _unavailable(self, problems: Sequence[str]) -> ChainUnavailable:
+        """Tells when a try may be worth it, if all endpoints are to be left alone until then."""
+        now = asyncio.get_running_loop().time()
+        error = ChainUnavailable(detail=f"chain {self._chain_id}: {'; '.join(problems) or 'all endpoints put aside'}")
+        pause = seconds_until_open([endpoint.health for endpoint in self._endpoints], now)
+        if pause:
+            error.retry_after_seconds = math.ceil(pause)
+        return error
 
     def submit(self, call: RpcCall) -> asyncio.Future[object]:
         """Result or RpcFault of `call`, to be awaited; sent in one batch with all others of this turn of the loop.
@@ -127,7 +169,7 @@ class Rpc:
             except EndpointFailed as failure:
                 raise ChainError(detail=f"eth_chainId: {failure}") from None
             for endpoint in self._endpoints:
-                endpoint.verified = False
+                endpoint.health.verified = False
         return self._chain_id
 
     async def probe(self) -> list[EndpointState]:
@@ -144,21 +186,32 @@ class Rpc:
         if self._session is not None:
             await self._session.close()
 
+    def watch(self, *, every_seconds: float, max_lag_blocks: int, observe: HeightObserver) -> None:
+        """From here on look at the height of every endpoint now and then; one too far behind is asked last.
+
+        With a single endpoint, which would be asked all the same, nothing is done.
+        """
+        if len(self._endpoints) > 1 and every_seconds:
+            heights = HeightWatch(
+                self._endpoints, self._ask, chain=str(self._chain_id), max_lag_blocks=max_lag_blocks, observe=observe
+            )
+            self._start(heights.run(every_seconds))
+
     def _in_order(self) -> list[Endpoint]:
-        """Healthy endpoints as configured, then the others, soonest back first.
+        """Whom to ask, in this order.
 
         An endpoint whose pause is over is checked in the background, so that no caller waits for a doubtful
         endpoint while another one is healthy.
         """
-        healthy = [endpoint for endpoint in self._endpoints if not endpoint.failures]
-        doubtful = [endpoint for endpoint in self._endpoints if endpoint.failures]
-        if healthy and doubtful:
-            now = asyncio.get_running_loop().time()
-            for endpoint in doubtful:
-                if now >= endpoint.aside_until and not endpoint.reviving:
-                    endpoint.reviving = True
+        now = asyncio.get_running_loop().time()
+        listed = order(((endpoint, endpoint.health) for endpoint in self._endpoints), now)
+        if listed and not listed[0].health.failures:
+            for endpoint in self._endpoints:
+                health = endpoint.health
+                if health.failures and now >= health.aside_until and not health.reviving:
+                    health.reviving = True
                     self._start(self._revive(endpoint))
-        return healthy + sorted(doubtful, key=lambda endpoint: endpoint.aside_until)
+        return listed
 
     async def _revive(self, endpoint: Endpoint) -> None:
         try:
@@ -166,10 +219,10 @@ class Rpc:
         except (EndpointFailed, ChainUnavailable):
             pass  # `_ask` has put it aside again
         finally:
-            endpoint.reviving = False
+            endpoint.health.reviving = False
 
     async def _ask(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[object]:
-        verify = not calls or (self._chain_id is not None and not endpoint.verified)
+        verify = not calls or (self._chain_id is not None and not endpoint.health.verified)
         sent = [_CHAIN_ID, *calls] if verify else calls
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -182,6 +235,9 @@ class Rpc:
         except EndpointFailed as failure:
             outcome = failure.outcome
             self._put_aside(endpoint, failure)
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             method = "batch" if len(calls) > 1 else (calls or sent)[0].method
@@ -196,23 +252,17 @@ class Rpc:
             raise EndpointFailed("wrong_chain", f"answers for chain {answered}")
 
     def _put_aside(self, endpoint: Endpoint, failure: EndpointFailed) -> None:
-        endpoint.verified = False
         now = asyncio.get_running_loop().time()
-        if endpoint.failures and now < endpoint.aside_until:
-            return  # many calls meet one outage; it counts once
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(endpoint.failures, 16), _LONGEST_PAUSE_SECONDS)
-        endpoint.failures += 1
-        endpoint.aside_until = now + pause
-        _log.warning(
-            "chain %s endpoint %d put aside for %.0f s: %s", self._chain_id, endpoint.index + 1, pause, failure
-        )
+        pause = endpoint.health.fail(now, retry_after_seconds=failure.retry_after_seconds)
+        if pause is not None:  # many calls meet one outage; it counts once
+            _log.warning(
+                "chain %s endpoint %d put aside for %.0f s: %s", self._chain_id, endpoint.index + 1, pause, failure
+            )
 
     def _readmit(self, endpoint: Endpoint) -> None:
-        if endpoint.failures:
+        if endpoint.health.failures:
             _log.info("chain %s endpoint %d answers again", self._chain_id, endpoint.index + 1)
-        endpoint.verified = True
-        endpoint.failures = 0
-        endpoint.aside_until = 0.0
+        endpoint.health.recover()
 
     async def _probe(self, endpoint: Endpoint) -> EndpointState:
         loop = asyncio.get_running_loop()
@@ -264,9 +314,4 @@ class Rpc:
 
 
 def _parse_chain_id(result: object) -> int:
-    if isinstance(result, str) and result.startswith("0x"):
-        try:
-            return int(result, 16)
-        except ValueError:
-            pass
-    raise EndpointFailed("malformed", "eth_chainId is not a hex number")
+    return parse_quantity(result, "eth_chainId")

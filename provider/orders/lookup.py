@@ -140,7 +140,9 @@ class OrderLookup:
         )
 
     async def _receipt_later(self, network: Network, tx_id: str) -> Receipt | None:
-        """Ask again with growing pauses until the transaction is mined or the wait is over."""
+        """Ask another node, then again with growing pauses until the transaction is mined or the wait is over."""
+        if self._receipt_wait_seconds and (found := await self._receipt_elsewhere(network, tx_id)) is not None:
+            return found
         remaining, pause = self._receipt_wait_seconds, _FIRST_POLL_SECONDS
         while remaining > 0:
             await asyncio.sleep(min(pause, remaining))
@@ -150,6 +152,22 @@ class OrderLookup:
             remaining -= pause
             pause *= 2
         return None
+
+    async def _receipt_elsewhere(self, network: Network, tx_id: str) -> Receipt | None:
+        """Nodes of one service differ by some blocks: what the first has not seen yet the next may have."""
+        key = (network.chain_id, tx_id)
+
+        async def fetch() -> SeenReceipt:
+            results = await network.rpc.elsewhere((contracts.receipt_call(tx_id), contracts.block_number_call()))
+            if results is None:
+                raise _NotMined
+            return _seen(network, tx_id, *results)
+
+        try:
+            seen = await self._receipts.get(key, fetch, ttl_seconds=self._receipt_ttl_seconds)
+        except _NotMined:
+            return None
+        return seen.receipt
 
     async def _receipt_now(self, network: Network, tx_id: str) -> Receipt | None:
         key = (network.chain_id, tx_id)
@@ -166,13 +184,7 @@ class OrderLookup:
             network.rpc.submit(contracts.receipt_call(tx_id)),
             network.rpc.submit(contracts.block_number_call()),
         )
-        receipt = parse_receipt(raw)
-        if receipt is None:
-            raise _NotMined
-        if receipt.tx_id != tx_id:
-            raise ChainError(detail=f"chain {network.chain_id}: receipt of another transaction")
-        depth = contracts.decode_quantity(head) - receipt.block_number
-        return SeenReceipt(receipt, is_final=depth >= network.finality_blocks)
+        return _seen(network, tx_id, raw, head)
 
     def _receipt_ttl_seconds(self, seen: SeenReceipt) -> float:
         if _held_bytes(seen.receipt) > MAX_CACHED_RECEIPT_BYTES:
@@ -188,6 +200,17 @@ class OrderLookup:
     def _factory_nft_ttl_seconds(self, listed: bool) -> float:
         ttl_seconds = self._factory_nfts.ttl_seconds
         return ttl_seconds if listed else min(self._unsettled_ttl_seconds, ttl_seconds)
+
+
+def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceipt:
+    """The receipt of a reply. Raises _NotMined, and ChainError when it is another one's."""
+    receipt = parse_receipt(raw)
+    if receipt is None:
+        raise _NotMined
+    if receipt.tx_id != tx_id:
+        raise ChainError(detail=f"chain {network.chain_id}: receipt of another transaction")
+    depth = contracts.decode_quantity(head) - receipt.block_number
+    return SeenReceipt(receipt, is_final=depth >= network.finality_blocks)
 
 
 def _held_bytes(receipt: Receipt) -> int:

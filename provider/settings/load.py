@@ -20,6 +20,7 @@ from provider.settings.model import (
     Settings,
     UpstreamSettings,
 )
+from provider.settings.rpc import read_rpc
 from provider.settings.source import SettingsError, Source
 from provider.settings.tls import read_tls
 
@@ -56,7 +57,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
     parts = _Parts(
         server=_server(source),
         addresses_text=_addresses_text(source),
-        rpc=_rpc(source),
+        rpc=read_rpc(source),
         metadata=_metadata(source),
         upstream=_upstream(source),
         cache=_cache(source),
@@ -136,20 +137,6 @@ def _server(source: Source) -> ServerSettings:
             75.0,
             minimum=1.0,
             maximum=3600.0,
-        ),
-    )
-
-
-def _rpc(source: Source) -> RpcSettings:
-    return RpcSettings(
-        timeout_seconds=source.seconds(
-            "PROVIDER_RPC_TIMEOUT_SECONDS", "rpc.timeout_seconds", 10.0, minimum=0.1, maximum=120.0
-        ),
-        receipt_wait_seconds=source.seconds(
-            "PROVIDER_RECEIPT_WAIT_SECONDS", "rpc.receipt_wait_seconds", 3.0, minimum=0.0, maximum=60.0
-        ),
-        finality_blocks=source.integer(
-            "PROVIDER_FINALITY_BLOCKS", "rpc.finality_blocks", 12, minimum=0, maximum=100_000
         ),
     )
 

@@ -1,5 +1,6 @@
 """The frozen settings tree. Values only: reading and checking them is `load.py`'s work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provider.tls import TlsFiles
@@ -39,11 +40,15 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class RpcSettings:
-    """How chains are read."""
+    """How chains are read. `finality_by_chain` goes before `finality_blocks`."""
 
     timeout_seconds: float
+    hedge_after_seconds: float
+    watch_seconds: float
+    max_lag_blocks: int
     receipt_wait_seconds: float
     finality_blocks: int
+    finality_by_chain: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
 from provider.chain import endpoint as endpoint_module
-from provider.chain import rpc as rpc_module
+from provider.chain import health as health_module
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
@@ -28,6 +28,7 @@ class Node:
     def __init__(self, mode: str = "good", chain_id: int = CHAIN_ID) -> None:
         self.mode = mode
         self.chain_id = chain_id
+        self.height = 100
         self.requests: list[object] = []
         self.headers: list[dict[str, str]] = []
         self.released = asyncio.Event()
@@ -68,7 +69,7 @@ class Node:
         if call["method"] == "eth_chainId":
             return {**reply, "result": hex(self.chain_id)}
         if call["method"] == "eth_blockNumber":
-            return {**reply, "result": "0x64"}
+            return {**reply, "result": hex(self.height)}
         if call["method"] == "eth_getBalance":
             return {**reply, "result": "0x5"}
         return {**reply, "error": {"code": -32601, "message": "method not found"}}
@@ -81,6 +82,9 @@ class Node:
 
     def _throttled(self, request: web.Request, sent: object) -> object:
         return web.Response(status=429)
+
+    def _patient(self, request: web.Request, sent: object) -> object:
+        return web.Response(status=429, headers={"Retry-After": "120"})
 
     def _limited(self, request: web.Request, sent: object) -> object:
         return {"jsonrpc": "2.0", "id": None, "error": {"code": 429, "message": "compute units exhausted"}}
@@ -166,7 +170,7 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Endpoints that failed may be checked again at once."""
-    monkeypatch.setattr(rpc_module, "_FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.mark.gen_test
@@ -202,7 +206,7 @@ async def test_a_fault_is_a_value_in_a_batch_and_an_error_of_a_call() -> None:
 
 FAILURES = {
     "failing": "http_status",
-    "throttled": "http_status",
+    "throttled": "limited",
     "forbidding": "http_status",
     "redirecting": "http_status",
     "not_found": "http_status",
@@ -363,8 +367,8 @@ async def test_no_caller_waits_for_a_doubtful_endpoint_while_another_is_healthy(
 async def test_pauses_grow_with_repeated_failures_and_count_an_outage_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(rpc_module, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(rpc_module, "_LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(health_module, "LONGEST_PAUSE_SECONDS", 0.2)
     node = Node("failing")
     with caplog.at_level(logging.WARNING, logger="provider.chain.rpc"):
         async with playing(node) as rpc:
@@ -568,3 +572,95 @@ async def test_a_cancelled_call_ends_its_request() -> None:
             await waiting
         node.mode = "good"
         assert await rpc.call("eth_blockNumber") == "0x64"
+
+
+# Several endpoints, not all of them well
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_asks_for_patience_is_left_alone_and_callers_are_told() -> None:
+    node = Node("patient")
+    async with playing(node) as rpc:
+        with pytest.raises(ChainUnavailable) as first:
+            await rpc.call("eth_blockNumber")
+        assert first.value.retry_after_seconds == 120
+        with pytest.raises(ChainUnavailable):
+            await rpc.call("eth_blockNumber")
+    assert len(node.requests) == 1
+
+
+@pytest.mark.gen_test
+async def test_after_several_failures_a_call_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two short pauses, then a long one.
+    monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 0.0)
+    node = Node("failing")
+    async with playing(node) as rpc:
+        for failure in range(health_module.OPEN_AFTER_FAILURES):
+            if failure == health_module.OPEN_AFTER_FAILURES - 1:
+                monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 60.0)
+            assert await _call_ignoring_errors(rpc) is None
+        assert len(node.requests) == health_module.OPEN_AFTER_FAILURES
+        with pytest.raises(ChainUnavailable) as refused:
+            await rpc.call("eth_blockNumber")
+        assert len(node.requests) == health_module.OPEN_AFTER_FAILURES
+        assert refused.value.retry_after_seconds == 60
+
+
+@pytest.mark.gen_test
+async def test_a_slow_endpoint_has_the_next_one_asked_as_well() -> None:
+    seen: list[str] = []
+    slow, good = Node("slow"), Node()
+    async with playing(slow, good, hedge_after_seconds=0.05, observe=lambda _, result, __: seen.append(result)) as rpc:
+        assert await rpc.call("eth_blockNumber") == "0x64"
+        await until(lambda: sorted(seen) == ["cancelled", "ok"])
+        assert rpc.is_available
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_is_always_slow_is_asked_later() -> None:
+    slow, good = Node("slow"), Node()
+    async with playing(slow, good, hedge_after_seconds=0.02) as rpc:
+        for _ in range(health_module.SLOW_AFTER_LOSSES):
+            await rpc.call("eth_blockNumber")
+        asked = len(slow.requests)
+        await rpc.call("eth_blockNumber")
+        assert len(slow.requests) == asked
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_again() -> None:
+    late, level = Node(), Node()
+    late.height, level.height = 100, 200
+    seen: dict[int, int] = {}
+    async with playing(late, level) as rpc:
+        rpc.watch(every_seconds=0.02, max_lag_blocks=10, observe=seen.__setitem__)
+        await until(lambda: seen == {0: 100, 1: 200})
+
+        first, second = rpc._endpoints
+        await until(lambda: first.health.behind)
+        assert await rpc.call("eth_blockNumber") == hex(200)
+        late.height = 201
+        await until(lambda: not first.health.behind)
+        assert await rpc.call("eth_blockNumber") == hex(201)
+        assert not second.health.behind
+
+
+@pytest.mark.gen_test
+async def test_a_single_endpoint_is_not_watched() -> None:
+    node = Node()
+    async with playing(node) as rpc:
+        rpc.watch(every_seconds=0.01, max_lag_blocks=10, observe=lambda *_: None)
+        await asyncio.sleep(0.05)
+    assert node.requests == []
+
+
+@pytest.mark.gen_test
+async def test_another_endpoint_can_be_asked_for_what_the_first_has_not_seen() -> None:
+    first, second = Node(), Node()
+    second.height = 101
+    async with playing(first, second) as rpc:
+        assert await rpc.elsewhere([NUMBER]) == ["0x65"]
+        second.mode = "failing"
+        assert await rpc.elsewhere([NUMBER]) is None
+    async with playing(Node()) as alone:
+        assert await alone.elsewhere([NUMBER]) is None

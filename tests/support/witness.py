@@ -23,7 +23,9 @@ LOOK_BYTES = 64 * 1024
 # What a secret can look like: long hex (keys, signatures), a URL, a token (RFC 7519), a planted mark. Patterns stay
 # linear in the length of what is read.
 HEX = re.compile(rb"[0-9a-fA-F]{64,}")
-LINK = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]{1,15}(?::|%3[aA])(?://|%2[fF]%2[fF]|\\u002[fF]\\u002[fF]|\\/\\/)[^\s\"'<>]{4,}")
+LINK = re.compile(
+    rb"[a-zA-Z][a-zA-Z0-9+.-]{1,15}(?::|%3[aA])(?://|%2[fF]%2[fF]|\\u002[fF]\\u002[fF]|\\/\\/)[^\s\"'<>]{4,}"
+)
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 MARK = re.compile(rb"planted-[0-9a-zA-Z]+")
 
@@ -52,8 +54,8 @@ class Witness:
             if isinstance(url, str) and "://" in url and len(_path(url)) > 1:
                 self.links.add(url)
 
-    def secrets_in(self, data: bytes) -> Iterator[str]:
-        """Names of the secrets in these bytes."""
+    def secrets_in(self, data: bytes, *, marks: bool = True) -> Iterator[str]:
+        """Names of the secrets in these bytes; `marks`: planted marks count."""
         for match in HEX.finditer(data):
             run = match[0].lower()
             if run[:64] in self.hexes or run[:128] in self.hexes:
@@ -65,12 +67,12 @@ class Witness:
         for match in TOKEN.finditer(data):
             if match[0] in self.tokens:
                 yield "a token"
-        if MARK.search(data):
+        if marks and MARK.search(data):
             yield "a planted mark"
 
-    def look(self, data: bytes, where: str) -> None:
+    def look(self, data: bytes, where: str, *, marks: bool = True) -> None:
         """Note the secrets in `data`."""
-        self.found.extend(f"{name} in {where} ({self.test})" for name in self.secrets_in(data))
+        self.found.extend(f"{name} in {where} ({self.test})" for name in self.secrets_in(data, marks=marks))
 
 
 def _path(url: str) -> str:
@@ -104,7 +106,8 @@ def _look_at_body(response: http.client.HTTPResponse, data: bytes) -> None:
     if handed_out and data.lstrip().startswith(b'{"token"'):
         witness.tokens.update(handed_out)
     else:
-        witness.look(data, "the body of a reply")
+        # A decrypted document or a downloaded file may hold what was planted in it.
+        witness.look(data, "the body of a reply", marks=response.status >= 400)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -232,3 +232,19 @@ def test_every_example_value_of_the_file_is_accepted(tmp_path: Path) -> None:
 
 def test_workers_may_be_one_for_each_core() -> None:
     assert load_settings({**SINGLE, "PROVIDER_WORKERS": "auto"}).server.workers == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("30", (30, {})), ('{"137": 64, "1": "12"}', (12, {137: 64, 1: 12}))],
+    ids=["one for all", "one per chain"],
+)
+def test_finality_is_one_number_or_one_per_chain(value: str, expected: tuple[int, dict[int, int]]) -> None:
+    rpc = load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value}).rpc
+    assert (rpc.finality_blocks, rpc.finality_by_chain) == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "deep", '{"x": 1}', '{"1": -1}', '{"1": true}', "[12]"])
+def test_finality_that_is_none_is_a_fault(value: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_FINALITY_BLOCKS"):
+        load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value})

@@ -1,0 +1,97 @@
+"""Which endpoints of a chain are asked, and in which order: what was seen of each in, an order out. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import TypeVar
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+# A service that asks for more patience than this is asked again all the same.
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+# Failures in a row (of different pauses) after which nobody waits for the endpoint until its pause is over.
+OPEN_AFTER_FAILURES = 3
+# Times in a row that a later endpoint answered first, after which the endpoint is asked later itself, for a while.
+SLOW_AFTER_LOSSES = 3
+SLOW_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Health:
+    """What was seen of one endpoint; times are the event loop's.
+
+    `verified`: its chain id was right and no failure was seen since. `failures`, `losses`: in a row. `aside_until`:
+    asked after the healthy ones only. `open_until`: not asked at all. `height`: last block it told; `behind`: too far
+    from the others. `reviving`: a check in the background is under way.
+    """
+
+    verified: bool = False
+    failures: int = 0
+    aside_until: float = 0.0
+    open_until: float = 0.0
+    losses: int = 0
+    slow_until: float = 0.0
+    height: int | None = None
+    behind: bool = False
+    reviving: bool = False
+
+    def fail(self, now: float, *, retry_after_seconds: float | None = None) -> float | None:
+        """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted."""
+        self.verified = False
+        if self.failures and now < self.aside_until:
+            return None
+        pause: float = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures, 16), LONGEST_PAUSE_SECONDS)
+        if retry_after_seconds is not None:
+            pause = max(pause, min(retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS))
+        self.failures += 1
+        self.aside_until = now + pause
+        if retry_after_seconds is not None or self.failures >= OPEN_AFTER_FAILURES:
+            self.open_until = self.aside_until
+        return pause
+
+    def recover(self) -> None:
+        """It answered, and for the right chain."""
+        self.verified = True
+        self.failures = 0
+        self.aside_until = self.open_until = 0.0
+
+    def lose(self, now: float) -> None:
+        """One that was asked later answered first."""
+        self.losses += 1
+        if self.losses >= SLOW_AFTER_LOSSES:
+            self.slow_until = now + SLOW_SECONDS
+
+    def win(self) -> None:
+        """It answered before any other had to be asked."""
+        self.losses = 0
+
+
+Named = TypeVar("Named")
+
+
+def order(endpoints: Iterable[tuple[Named, Health]], now: float) -> list[Named]:
+    """Healthy endpoints as configured (slow ones and those behind after the others), then those put aside, soonest
+    back first. Those whose circuit is open are left out, so that nobody waits for them."""
+    listed = list(endpoints)
+    healthy = [(name, health) for name, health in listed if not health.failures]
+    aside = [(name, health) for name, health in listed if health.failures and now >= health.open_until]
+    healthy.sort(key=lambda entry: entry[1].behind or now < entry[1].slow_until)
+    aside.sort(key=lambda entry: entry[1].aside_until)
+    return [name for name, _ in healthy + aside]
+
+
+def seconds_until_open(healths: Sequence[Health], now: float) -> float:
+    """When the first of them may be asked again."""
+    return max(0.0, min(health.open_until for health in healths) - now)
+
+
+def behind(heights: Mapping[Named, int], max_lag_blocks: int) -> set[Named]:
+    """Who is more than `max_lag_blocks` below the height that most agree on (of two, the higher).
+
+    The median, so that one endpoint which claims an absurd height cannot push the others down.
+    """
+    if len(heights) < 2:
+        return set()
+    values = sorted(heights.values())
+    agreed = max(values) if len(values) == 2 else median_low(values)
+    return {name for name, height in heights.items() if agreed - height > max_lag_blocks}

@@ -1,0 +1,113 @@
+"""Which endpoints are asked, and in which order."""
+
+import pytest
+
+from provider.chain.health import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    LONGEST_RETRY_AFTER_SECONDS,
+    OPEN_AFTER_FAILURES,
+    SLOW_AFTER_LOSSES,
+    SLOW_SECONDS,
+    Health,
+    behind,
+    order,
+    seconds_until_open,
+)
+
+
+def ordered(*healths: Health, now: float = 0.0) -> list[int]:
+    return order(enumerate(healths), now)
+
+
+def failed(times: int, *, retry_after_seconds: float | None = None) -> Health:
+    """An endpoint that failed at the end of each of its pauses; the last failure is at time 0."""
+    health = Health()
+    for _ in range(times):
+        health.aside_until = -1.0
+        health.fail(0.0, retry_after_seconds=retry_after_seconds)
+    return health
+
+
+def test_healthy_endpoints_are_asked_as_configured() -> None:
+    assert ordered(Health(), Health(), Health()) == [0, 1, 2]
+
+
+def test_one_put_aside_is_asked_after_the_healthy_ones_and_again_first_once_it_recovered() -> None:
+    aside = failed(1)
+    assert ordered(aside, Health()) == [1, 0]
+    aside.recover()
+    assert ordered(aside, Health()) == [0, 1]
+
+
+def test_of_those_put_aside_the_soonest_back_comes_first() -> None:
+    assert ordered(failed(2), failed(1)) == [1, 0]
+
+
+def test_pause_grows_up_to_its_limit_and_an_outage_counts_once() -> None:
+    health, pauses = Health(), []
+    for _ in range(8):
+        health.aside_until = -1.0
+        pauses.append(health.fail(0.0))
+        assert health.fail(0.5) is None
+    assert pauses[:3] == [FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS, 4 * FIRST_PAUSE_SECONDS]
+    assert pauses[-1] == LONGEST_PAUSE_SECONDS
+
+
+def test_after_several_failures_nobody_waits_for_it_until_its_pause_is_over() -> None:
+    health = failed(OPEN_AFTER_FAILURES)
+    assert ordered(failed(OPEN_AFTER_FAILURES - 1)) == [0]
+    assert ordered(health, now=health.aside_until - 0.1) == []
+    assert ordered(health, now=health.aside_until) == [0]
+    assert seconds_until_open([health], 1.0) == health.aside_until - 1.0
+    assert seconds_until_open([health, Health()], 1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [(30.0, 30.0), (0.0, FIRST_PAUSE_SECONDS), (1e9, LONGEST_RETRY_AFTER_SECONDS)],
+    ids=["as asked", "not shorter than ours", "bounded"],
+)
+def test_one_that_asks_for_patience_is_left_alone_that_long(asked: float, kept: float) -> None:
+    health = failed(1, retry_after_seconds=asked)
+    assert health.aside_until == kept
+    assert ordered(health, now=kept - 0.1) == []
+
+
+def test_one_that_is_beaten_again_and_again_is_asked_later_for_a_while() -> None:
+    slow = Health()
+    for _ in range(SLOW_AFTER_LOSSES - 1):
+        slow.lose(0.0)
+    assert ordered(slow, Health()) == [0, 1]
+    slow.lose(0.0)
+    assert ordered(slow, Health()) == [1, 0]
+    assert ordered(slow, Health(), now=SLOW_SECONDS) == [0, 1]
+
+
+def test_a_win_clears_the_losses() -> None:
+    health = Health()
+    for _ in range(SLOW_AFTER_LOSSES * 2):
+        health.lose(0.0)
+        health.win()
+    assert ordered(health, Health()) == [0, 1]
+
+
+def test_one_that_is_behind_is_asked_after_the_others() -> None:
+    assert ordered(Health(behind=True), Health()) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("heights", "late"),
+    [
+        ({}, set()),
+        ({0: 5}, set()),
+        ({0: 100, 1: 110}, set()),
+        ({0: 100, 1: 111}, {0}),
+        ({0: 100, 1: 100, 2: 10**18}, set()),
+        ({0: 80, 1: 100, 2: 101}, {0}),
+        ({0: 80, 1: 81, 2: 100, 3: 101}, set()),
+    ],
+    ids=["none", "alone", "close", "behind the higher of two", "one that lies", "behind two", "no majority"],
+)
+def test_who_is_behind(heights: dict[int, int], late: set[int]) -> None:
+    assert behind(heights, 10) == late
