@@ -1,35 +1,151 @@
-"""From a signed request to a proven address: signature first, then its nonce is used up."""
+"""From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
-from provider.auth.nonce_store import NonceStore
-from provider.auth.signature import verify
-from provider.errors import NonceRefused, SignatureInvalid
+from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce_store import NonceStore, nonce_refused
+from provider.auth.signature import (
+    message_digest,
+    parse_contract_signature,
+    parse_signature,
+    signed_candidate,
+    text_digest,
+)
+from provider.auth.token import PresentedToken
+from provider.auth.tokens import Tokens
+from provider.errors import NonceRefused, ProviderError, SignatureInvalid, TokenNotAccepted, TokenRefused
+
+# The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
+ENVIRONMENT_WINDOW_SECONDS = 600
+# Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
+_MAX_REMEMBERED = 10_000
+# A contract is asked about the two likeliest messages only, each in two forms.
+_CONTRACT_CANDIDATES = 2
+
+ChainFinder = Callable[[], Awaitable[int]]
+"""Finds the chain that a request is about. Called only when the signer may be a contract."""
+
+
+class ContractAccounts(Protocol):
+    """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
+
+    async def chains_of(self, address: str, chain_id: int | None) -> Sequence[int]:
+        """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
+        ...
+
+    async def accept(self, chain_ids: Sequence[int], address: str, digests: Sequence[bytes], signature: bytes) -> bool:
+        """Does the contract, on each of these chains, take `signature` for one of the digests? Raises ChainError."""
+        ...
 
 
 def _unobserved(result: str) -> None:
     pass
 
 
+def _no_environment(_: str) -> bool:
+    return False
+
+
 class Identifier:
-    """Proves who is asking. `observe` is called with `accepted` or `refused` for each nonce presented."""
+    """Proves who is asking.
 
-    def __init__(self, nonces: NonceStore, *, observe: Callable[[str], None] = _unobserved) -> None:
+    `contracts`: None refuses accounts that are contracts. `is_environment` tells of a checksummed address whether it
+    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted` or
+    `refused` for each nonce presented.
+    """
+
+    def __init__(
+        self,
+        nonces: NonceStore,
+        tokens: Tokens,
+        *,
+        contracts: ContractAccounts | None = None,
+        is_environment: Callable[[str], bool] = _no_environment,
+        observe: Callable[[str], None] = _unobserved,
+    ) -> None:
         self._nonces = nonces
+        self._tokens = tokens
+        self._contracts = contracts
+        self._is_environment = is_environment
         self._observe = observe
+        self._likeliest: dict[str, int] = {}
 
-    async def identify(self, *, address: str, messages: Sequence[str], signature: str, nonce: str) -> str:
-        """The checksummed address, once it has signed one of `messages` with a nonce greater than any before.
+    async def identify(
+        self,
+        *,
+        address: str,
+        messages: Sequence[str],
+        signature: str,
+        nonce: str,
+        token: PresentedToken | None = None,
+        chain: ChainFinder | None = None,
+    ) -> str:
+        """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
 
-        Directly after the signature and before any other work, so that a replay costs nothing further; a nonce
-        stays used even when the request is refused later. Raises SignatureInvalid, NonceRefused, StoreError.
+        Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
+        be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains.
+
+        Directly after the signature and before any other work, so that a replay costs nothing further; a nonce stays
+        used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
+        StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
         """
-        if not verify(messages, signature, address):
-            raise SignatureInvalid
+        if not signature and token is not None:
+            await self._check_token(address, token)
+            if not nonce and not token.needs_nonce:
+                return address
+        elif not self._signed_by_key(address, messages, signature):
+            await self._check_contract(address, messages, signature, nonce, chain)
         try:
-            await self._nonces.use(address, nonce)
+            if self._is_environment(address):
+                await self._nonces.use(address, nonce, window_seconds=ENVIRONMENT_WINDOW_SECONDS)
+            else:
+                await self._nonces.use(address, nonce)
         except NonceRefused:
             self._observe("refused")
             raise
         self._observe("accepted")
         return address
+
+    async def _check_token(self, address: str, token: PresentedToken) -> None:
+        try:
+            await self._tokens.check(token.text, address)
+        except TokenRefused as error:
+            raise TokenNotAccepted(detail=error.public_text) from error
+
+    def _signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> bool:
+        """A client signs one family of messages all its life, so the one it signed last is tried first."""
+        parsed = parse_signature(signature)
+        if parsed is None:
+            return False
+        first = self._likeliest.get(address, 0)
+        found = signed_candidate(messages, parsed, address, first=first)
+        if found is not None and found != first:
+            if len(self._likeliest) >= _MAX_REMEMBERED:
+                self._likeliest.clear()
+            self._likeliest[address] = found
+        return found is not None
+
+    async def _check_contract(
+        self, address: str, messages: Sequence[str], signature: str, nonce: str, chain: ChainFinder | None
+    ) -> None:
+        """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
+        parsed = parse_contract_signature(signature)
+        if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
+            raise SignatureInvalid
+        try:
+            chain_id = None if chain is None else await chain()
+            chain_ids = await self._contracts.chains_of(address, chain_id)
+        except ProviderError as error:
+            # Whoever has not proven an address yet learns nothing about assets; a failure that will pass is told.
+            if error.http_status < 500 and error.retry_after_seconds is None:
+                raise SignatureInvalid from error
+            raise
+        if not chain_ids:
+            raise SignatureInvalid
+        stored = await self._nonces.last(address)
+        if stored is not None and not is_greater(nonce, stored) and not self._is_environment(address):
+            raise nonce_refused(given=nonce, stored=stored)
+        digests = [digest(text) for text in messages[:_CONTRACT_CANDIDATES] for digest in (message_digest, text_digest)]
+        if not await self._contracts.accept(chain_ids, address, digests, parsed):
+            raise SignatureInvalid

@@ -1,38 +1,118 @@
 """The messages that a client may have signed, per endpoint (pure; `provider-api.md` section 4.2).
 
-Values go in exactly as received: case of addresses kept, numbers as their text, absent parts empty. Each
-function returns all acceptable messages, likeliest first. There are no separators on the wire, so one text may
-fit several endpoints [K46]; the strictly rising nonce over all endpoints is what keeps it from being used twice.
+Two families are in use. The old one joins the values of the request and ends with the nonce. The new one, of ocean.js 8
+and ocean-node (`ocean-node-compat.md` section 3.1), is `address + nonce + command`, so it is bound to its route. A new
+text always ends with a letter and an old one with its nonce, hence no text of one family is a text of the other.
+
+Within the old family one text may fit several endpoints [K46]; the strictly rising nonce over all endpoints is what
+keeps it from being used twice. Values go in exactly as received, numbers as their text, absent parts empty; addresses
+are tried as sent, in EIP-55 form (what wallets write) and in lower case. Each function returns all acceptable messages
+with the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has both.
 """
 
+from collections.abc import Callable
 
-def download(*, document_id: str, nonce: str) -> tuple[str, ...]:
-    """GET download, signed by `consumerAddress`."""
-    return (f"{document_id}{nonce}",)
+from provider.keccak import to_checksum_address
+
+DOWNLOAD = "download"
+DECRYPT = "decryptDDO"
+COMPUTE_START = "startCompute"
+COMPUTE_STOP = "stopCompute"
+COMPUTE_STATUS = "getComputeStatus"
+COMPUTE_RESULT = "getComputeResult"
+CREATE_TOKEN = "createAuthToken"  # noqa: S105 - a command
+INVALIDATE_TOKEN = "invalidateAuthToken"  # noqa: S105 - a command
+
+
+def node_id(address: str) -> str:
+    """What `GET /` and the status command name as this node, from the Provider's address.
+
+    ocean.js 9 appends it to the message of createAuthToken. It ends with a letter, so that such a message cannot be
+    read as one of the old family, whose texts end with a nonce.
+    """
+    return f"{address}.provider"
+
+
+def download(*, document_id: str, consumer: str, nonce: str) -> tuple[str, ...]:
+    """GET download, signed by `consumerAddress`. The old form holds no address."""
+    checksummed, *others = _spellings(consumer)
+    return (
+        f"{checksummed}{nonce}{DOWNLOAD}",
+        f"{document_id}{nonce}",
+        *(f"{address}{nonce}{DOWNLOAD}" for address in others),
+    )
 
 
 def decrypt(
     *, transaction_id: str | None, data_nft: str, decrypter: str, chain_id: str | int, nonce: str
 ) -> tuple[str, ...]:
-    """POST decrypt, signed by `decrypterAddress`: over the transaction if one is named, else over the data NFT."""
-    return (f"{transaction_id or data_nft}{decrypter}{chain_id}{nonce}",)
+    """POST decrypt, signed by `decrypterAddress`. Old form: over the transaction if one is named, else the data NFT."""
+    named = transaction_id or data_nft
+    return _both(decrypter, nonce, DECRYPT, lambda address: f"{named}{address}{chain_id}{nonce}")
 
 
 def start_compute(*, consumer: str, job_id: str | None, dataset_did: str, nonce: str) -> tuple[str, ...]:
     """POST compute, signed by `consumerAddress`. `job_id` is normally absent."""
-    return (f"{consumer}{job_id or ''}{dataset_did}{nonce}",)
+    return _both(consumer, nonce, COMPUTE_START, lambda address: f"{address}{job_id or ''}{dataset_did}{nonce}")
 
 
-def change_compute(*, consumer: str, job_id: str | None, document_id: str | None, nonce: str) -> tuple[str, ...]:
-    """PUT and DELETE compute, signed by `consumerAddress`."""
-    return (f"{consumer}{job_id or ''}{document_id or ''}{nonce}",)
+def stop_compute(*, consumer: str, job_id: str | None, document_id: str | None, nonce: str) -> tuple[str, ...]:
+    """PUT compute, signed by `consumerAddress`."""
+    return _both(consumer, nonce, COMPUTE_STOP, lambda address: f"{address}{job_id or ''}{document_id or ''}{nonce}")
+
+
+def delete_compute(*, consumer: str, job_id: str | None, document_id: str | None, nonce: str) -> tuple[str, ...]:
+    """DELETE compute, signed by `consumerAddress`; ocean-node has no such command, so there is only the old form."""
+    return _old(consumer, lambda address: f"{address}{job_id or ''}{document_id or ''}{nonce}")
+
+
+def compute_status(*, consumer: str, nonce: str) -> tuple[str, ...]:
+    """GET compute, which needs no signature; ocean.js 9 signs it when it wants metrics. Only the new form."""
+    return _new(consumer, nonce, COMPUTE_STATUS)
 
 
 def compute_result(*, consumer: str, job_id: str, index: str | int, nonce: str) -> tuple[str, ...]:
     """GET computeResult, signed by `consumerAddress`."""
-    return (f"{consumer}{job_id}{index}{nonce}",)
+    return _both(consumer, nonce, COMPUTE_RESULT, lambda address: f"{address}{job_id}{index}{nonce}")
 
 
-def auth_token(*, address: str, nonce: str) -> tuple[str, ...]:
-    """GET createAuthToken and DELETE deleteAuthToken, signed by `address`; expiration and token are not signed."""
-    return (f"{address}{nonce}",)
+def create_token(*, address: str, nonce: str, node: str) -> tuple[str, ...]:
+    """POST auth/token, signed by `address`; `node` is our `node_id`, which ocean.js 9 appends.
+
+    The bare `address + nonce` is not among them: it would let a message signed for any other purpose mint a token.
+    """
+    return (*_new(address, nonce, CREATE_TOKEN), *_new(address, nonce, f"{CREATE_TOKEN}{node}"))
+
+
+def create_auth_token(*, address: str, nonce: str, node: str) -> tuple[str, ...]:
+    """GET createAuthToken, signed by `address`; in the old form neither the expiration nor the purpose is signed."""
+    return _merged(create_token(address=address, nonce=nonce, node=node), _old(address, lambda text: f"{text}{nonce}"))
+
+
+def invalidate_token(*, address: str, nonce: str) -> tuple[str, ...]:
+    """DELETE deleteAuthToken and POST auth/token/invalidate, signed by `address`; the token is not signed.
+
+    ocean.js 8 leaves the command out on the new route too.
+    """
+    return _both(address, nonce, INVALIDATE_TOKEN, lambda text: f"{text}{nonce}")
+
+
+def _spellings(address: str) -> tuple[str, ...]:
+    """EIP-55, as sent, lower case; each once."""
+    return tuple(dict.fromkeys((to_checksum_address(address), address, address.lower())))
+
+
+def _new(address: str, nonce: str, command: str) -> tuple[str, ...]:
+    return tuple(f"{spelling}{nonce}{command}" for spelling in _spellings(address))
+
+
+def _old(address: str, text: Callable[[str], str]) -> tuple[str, ...]:
+    return tuple(text(spelling) for spelling in dict.fromkeys((address, *_spellings(address))))
+
+
+def _both(address: str, nonce: str, command: str, old: Callable[[str], str]) -> tuple[str, ...]:
+    return _merged(_new(address, nonce, command), _old(address, old))
+
+
+def _merged(new: tuple[str, ...], old: tuple[str, ...]) -> tuple[str, ...]:
+    return (new[0], old[0], *new[1:], *old[1:])

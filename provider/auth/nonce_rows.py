@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from provider.auth.nonce import is_greater
+from provider.auth.nonce import is_greater, parse_nonce
 from provider.auth.nonce_store import nonce_refused
+from provider.auth.nonce_window import canonical_text, moment_of, oldest_accepted
 from provider.errors import NonceRefused
 from provider.sqlite import transaction
 
@@ -28,10 +29,11 @@ _SWAP_ALL = """
 
 
 class NonceUse(NamedTuple):
-    """One nonce (valid decimal text) of a checksummed address."""
+    """One nonce (valid decimal text) of a checksummed address. Without a window nonces must rise."""
 
     address: str
     nonce: str
+    window_seconds: int = 0
 
 
 class NonceRows:
@@ -56,7 +58,9 @@ class NonceRows:
     def _swaps(self, uses: Sequence[NonceUse]) -> dict[str, tuple[str, str]] | None:
         """By address what the file should hold and what it shall hold; None when something is not clear from here."""
         swaps: dict[str, tuple[str, str]] = {}
-        for address, nonce in uses:
+        for address, nonce, window_seconds in uses:
+            if window_seconds:
+                return None
             held = self._greatest.get(address)
             if held is None:
                 return None
@@ -85,11 +89,56 @@ class NonceRows:
 
     def _decide(self, use: NonceUse, written: dict[str, str]) -> NonceRefused | None:
         stored = last_nonce(self._connection, use.address)
-        if stored is not None and not is_greater(use.nonce, stored):
+        rises = stored is None or is_greater(use.nonce, stored)
+        if stored is not None and not rises and (rises is None or not use.window_seconds):
             return nonce_refused(given=use.nonce, stored=stored)
-        self._connection.execute("INSERT OR REPLACE INTO spent_nonces VALUES (?, ?)", use)
-        written[use.address] = use.nonce
+        if use.window_seconds:
+            if stored is not None:
+                self._begin_window(use.address, stored)
+                if not rises and not self._is_free_in_window(use, stored):
+                    return nonce_refused(given=use.nonce, stored=stored)
+            self._keep_in_window(use, rises=bool(rises))
+        if rises:
+            self._connection.execute("INSERT OR REPLACE INTO spent_nonces VALUES (?, ?)", use[:2])
+            written[use.address] = use.nonce
         return None
+
+    def _begin_window(self, address: str, stored: str) -> None:
+        """Where the greatest nonce was not used in a window, nobody knows which below it were: none of them is free.
+
+        So it is at the first use in a window, and after uses without one.
+        """
+        rows, name = self._connection, canonical_text(stored)
+        known = "SELECT 1 FROM window_nonces WHERE address = ? AND nonce = ?"
+        if rows.execute(known, (address, name)).fetchone() is None:
+            rows.execute("DELETE FROM window_nonces WHERE address = ?", (address,))
+            rows.execute("INSERT INTO window_nonces VALUES (?, ?, ?, 1)", (address, name, moment_of(stored)))
+
+    def _is_free_in_window(self, use: NonceUse, stored: str) -> bool:
+        """Is a nonce that does not rise young enough, above the floor, and not used yet?"""
+        oldest = oldest_accepted(stored, use.window_seconds)
+        given = parse_nonce(use.nonce)
+        if oldest is None or given is None or given < oldest:
+            return False
+        rows = self._connection
+        floor = rows.execute(
+            "SELECT nonce FROM window_nonces WHERE address = ? AND is_floor", (use.address,)
+        ).fetchone()
+        if floor is not None and not is_greater(use.nonce, floor[0]):
+            return False
+        used = "SELECT 1 FROM window_nonces WHERE address = ? AND nonce = ?"
+        return rows.execute(used, (use.address, canonical_text(use.nonce))).fetchone() is None
+
+    def _keep_in_window(self, use: NonceUse, *, rises: bool) -> None:
+        rows, name = self._connection, canonical_text(use.nonce)
+        rows.execute("INSERT INTO window_nonces VALUES (?, ?, ?, 0)", (use.address, name, moment_of(use.nonce)))
+        if not rises:
+            return
+        oldest = oldest_accepted(use.nonce, use.window_seconds)
+        # Below a greatest nonce that is no clock value nothing is accepted, so that nothing else need be known.
+        first = moment_of(use.nonce) if oldest is None else moment_of(str(oldest))
+        forget = "DELETE FROM window_nonces WHERE address = ? AND moment < ?"
+        rows.execute(forget, (use.address, first))
 
     def _remember(self, written: dict[str, str]) -> None:
         if len(self._greatest) + len(written) > MAX_REMEMBERED:

@@ -16,11 +16,12 @@ class NonceStore(Protocol):
     what has returned is seen by every later call.
     """
 
-    async def use(self, address: str, nonce: str) -> None:
+    async def use(self, address: str, nonce: str, *, window_seconds: int = 0) -> None:
         """Use up a nonce: one atomic compare-and-set, durable before it returns.
 
         Raises NonceRefused unless `nonce` is a nonce strictly greater than every one this address used
-        before. Raises ValueError when `address` is not an address.
+        before. With a window (at least a second) a nonce that is at most so much older than the greatest passes too,
+        once; the rules are those of `nonce_window.py`. Raises ValueError when `address` is not an address.
         """
         ...
 

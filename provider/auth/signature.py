@@ -11,9 +11,12 @@ from coincurve import PublicKey
 
 from provider.keccak import is_address, keccak256, to_checksum_address
 
-# EIP-191 version 0x45: the length is 32 because the signed data is keccak256(message).
-_PREFIX = b"\x19Ethereum Signed Message:\n32"
+# EIP-191 version 0x45: the length of the signed data follows, 32 because that is keccak256(message).
+_PERSONAL = b"\x19Ethereum Signed Message:\n"
+_PREFIX = _PERSONAL + b"32"
 _SIGNATURE_BYTES = 65
+# A contract's signature is what its own rules say: n times 65 bytes in a multisignature wallet, more with WebAuthn.
+MAX_CONTRACT_SIGNATURE_BYTES = 4096
 
 
 class Signer(Protocol):
@@ -69,16 +72,63 @@ def recover_address(digest: bytes, signature: bytes) -> str | None:
     return to_checksum_address("0x" + keccak256(key.format(compressed=False)[1:])[12:].hex())
 
 
-def verify(candidates: Sequence[str], signature: str, claimed: str) -> bool:
-    """Was one of the candidate messages signed by the claimed address (any case)? Never raises.
+def stripped_digest(message: str) -> bytes | None:
+    """The digest that ocean.js 8 and 9 sign when keccak256(message) begins with a zero byte; None when it does not.
 
-    About 55 µs of CPU per candidate tried, so the likelier message comes first.
+    They turn the hash into bytes with ethers' toBeArray, which drops leading zeros: one message in 256 is signed over
+    fewer than 32 bytes. The prefix names that length, so it can be taken for no other signature.
     """
+    inner = keccak256(message.encode("utf-8", "surrogatepass"))
+    if inner[0]:
+        return None
+    stripped = inner.lstrip(b"\0")
+    return keccak256(_PERSONAL + str(len(stripped)).encode() + stripped)
+
+
+def text_digest(message: str) -> bytes:
+    """What wallets sign when they are given the text itself (EIP-191), not its hash; for contract accounts only."""
+    data = message.encode("utf-8", "surrogatepass")
+    return keccak256(_PERSONAL + str(len(data)).encode() + data)
+
+
+def signed_candidate(candidates: Sequence[str], signature: bytes, address: str, *, first: int = 0) -> int | None:
+    """Position of the candidate message that `address` (checksummed) signed, None when it signed none.
+
+    About 55 µs of CPU per candidate tried; `first` is tried before the others. The form over the hexadecimal text of
+    the hash, which ocean-node accepts too, is not tried: no client is known to write it, and it would double the cost
+    of every wrong signature.
+    """
+    positions = range(len(candidates))
+    order = (first, *(other for other in positions if other != first)) if first in positions else positions
+    for position in order:
+        if recover_address(message_digest(candidates[position]), signature) == address:
+            return position
+    for position in order:
+        stripped = stripped_digest(candidates[position])
+        if stripped is not None and recover_address(stripped, signature) == address:
+            return position
+    return None
+
+
+def verify(candidates: Sequence[str], signature: str, claimed: str) -> bool:
+    """Was one of the candidate messages signed by the claimed address (any case)? Never raises."""
     parsed = parse_signature(signature)
     if parsed is None or not is_address(claimed):
         return False
-    address = to_checksum_address(claimed)
-    return any(recover_address(message_digest(message), parsed) == address for message in candidates)
+    return signed_candidate(candidates, parsed, to_checksum_address(claimed)) is not None
+
+
+def parse_contract_signature(text: str) -> bytes | None:
+    """What a contract account may take for a signature, from hex text (`0x` optional): 1 to 4096 bytes, else None."""
+    digits = text.removeprefix("0x")
+    if not 0 < len(digits) <= 2 * MAX_CONTRACT_SIGNATURE_BYTES:
+        return None
+    try:
+        signature = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    # fromhex skips white space, which leaves fewer bytes.
+    return signature if 2 * len(signature) == len(digits) else None
 
 
 def sign_message(signer: Signer, message: str) -> bytes:

@@ -13,11 +13,16 @@ from provider.errors import StoreError
 from provider.keccak import is_address, to_checksum_address
 from provider.sqlite import transaction
 
-_SCHEMA_VERSION = 1
-_SCHEMA = (
+_SCHEMA_VERSION = 2
+_SCHEMA_1 = (
     "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE token_revocations (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX token_revocations_by_expiry ON token_revocations (expires_at)",
+)
+# Version 2: nonces of addresses that may use them out of order (`nonce_window.py`), as `nonce_rows.py` keeps them.
+_SCHEMA_2 = (
+    "CREATE TABLE window_nonces (address TEXT NOT NULL, nonce TEXT NOT NULL, moment INTEGER NOT NULL,"
+    " is_floor INTEGER NOT NULL, PRIMARY KEY (address, nonce)) WITHOUT ROWID",
 )
 
 
@@ -67,14 +72,17 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
         version = _schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
-        if version != 0:
+        if version not in (0, 1):
             raise StoreError(
                 detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): the file belongs to"
                 " another program or to a later version of the Provider"
             )
-        for statement in _SCHEMA:
+        if version == 0:
+            for statement in _SCHEMA_1:
+                connection.execute(statement)
+            connection.executemany("INSERT INTO spent_nonces VALUES (?, ?)", _nonces_of_provider_2(connection).items())
+        for statement in _SCHEMA_2:
             connection.execute(statement)
-        connection.executemany("INSERT INTO spent_nonces VALUES (?, ?)", _nonces_of_provider_2(connection).items())
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 

@@ -62,12 +62,12 @@ class SqliteNonceStore:
         self._connection: sqlite3.Connection | None = None
         self._nonces: NonceRows | None = None
 
-    async def use(self, address: str, nonce: str) -> None:
+    async def use(self, address: str, nonce: str, *, window_seconds: int = 0) -> None:
         """See NonceStore."""
         key = to_checksum_address(address)
         if parse_nonce(nonce) is None:
             raise NonceRefused
-        await self._ask(NonceUse(key, nonce), writes=True)
+        await self._ask(NonceUse(key, nonce, window_seconds), writes=True)
 
     async def last(self, address: str) -> str | None:
         """See NonceStore; None as well for what is not an address."""

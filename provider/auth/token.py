@@ -48,6 +48,19 @@ class AuthToken:
     token_id: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A token as a request presents it in place of a signature; nothing about it is known to be true.
+
+    `needs_nonce`: it came in the header `AuthToken`, whose clients send a nonce with it. Those of `Authorization` send
+    none: ocean.js 8 and 9 put no more than the address into such requests. A nonce is no protection there, since it is
+    not signed: whoever holds the token may choose any. What holds is the token's end and its revocation.
+    """
+
+    text: str = field(repr=False)
+    needs_nonce: bool
+
+
 def token_key(universal: KeyDeriver) -> bytes:
     """HMAC key of all tokens (HKDF, RFC 5869): the same on every worker, and of no use for anything else [K8]."""
     return universal.derive_key(_PURPOSE)

@@ -83,6 +83,11 @@ def public_key_address(public_key: bytes) -> str:
     return to_checksum_address("0x" + keccak256(public_key[1:])[12:].hex())
 
 
+def compressed_public_key(public_key: bytes) -> bytes:
+    """33 bytes `02/03 || X` of an uncompressed point, 65 bytes (SEC 1, section 2.3.3)."""
+    return bytes([2 + public_key[64] % 2]) + public_key[1:33]
+
+
 def shared_point(secret: bytes, public_key: bytes) -> bytes:
     """`secret` * `public_key`, 65 bytes uncompressed. Raises ValueError for a point not on the curve."""
     point: bytes = PublicKey(public_key).multiply(secret).format(compressed=False)

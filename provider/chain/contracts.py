@@ -15,6 +15,7 @@ SELECTORS = {
     "isDeployed(address)": "0x90184b02",
     "erc721List(address)": "0x72f670f0",
     "decimals()": "0x313ce567",
+    "balanceOf(address)": "0x70a08231",
 }
 
 NO_STATE = -1
@@ -39,6 +40,11 @@ def erc721_list_call(factory: str, data_nft: str) -> RpcCall:
 def decimals_call(token: str) -> RpcCall:
     """ERC-20: number of decimals of the token. For `decode_uint`."""
     return _eth_call(token, SELECTORS["decimals()"])
+
+
+def balance_of_call(token: str, owner: str) -> RpcCall:
+    """ERC-20 and ERC-721: how much, or how many, of the token `owner` holds. For `decode_uint`."""
+    return _eth_call(token, SELECTORS["balanceOf(address)"], owner)
 
 
 def receipt_call(tx_id: str) -> RpcCall:

@@ -7,6 +7,7 @@
     ├── OrderError              no valid paid right to consume
     ├── FileError               the file list or one of its file objects
     ├── DecryptError            a document cannot be decrypted for the caller
+    ├── ComputeError            a compute request
     ├── TooManyStreams          a limit that the operator set
     ├── UpstreamError           the origin of the bytes
     ├── ServiceUnavailable      a service that the operator configured
@@ -17,6 +18,13 @@
 section 17); they never hold a URL, host, path, key, signature or an echo of the request.
 """
 
+from provider.errors.access import (
+    ContainerInvalid,
+    PolicyRefused,
+    PolicyServerUnavailable,
+    RbacRefused,
+    RbacUnavailable,
+)
 from provider.errors.asset import (
     AccessDenied,
     AssetError,
@@ -26,8 +34,27 @@ from provider.errors.asset import (
     ServiceNotFound,
     ServiceTypeRefused,
 )
-from provider.errors.auth import AuthError, NonceRefused, SignatureInvalid, TokenExpired, TokenRefused, TokenRevoked
+from provider.errors.auth import (
+    AuthError,
+    ContractChecksBusy,
+    NonceRefused,
+    SignatureInvalid,
+    TokenExpired,
+    TokenNotAccepted,
+    TokenRefused,
+    TokenRevoked,
+)
 from provider.errors.base import ProviderError, named_network
+from provider.errors.compute import (
+    ComputeEndInvalid,
+    ComputeError,
+    ComputeRefused,
+    EnvironmentsUnavailable,
+    EnvironmentUnknown,
+    JobIdMissing,
+    NotAnAlgorithm,
+    OperatorUnavailable,
+)
 from provider.errors.file import (
     DecrypterNotAuthorized,
     DecryptError,
@@ -38,6 +65,7 @@ from provider.errors.file import (
     FileObjectInvalid,
     FilesUndecryptable,
     FileUnavailable,
+    UserdataInvalid,
 )
 from provider.errors.order import (
     OrderDatatokenUnknown,
@@ -56,6 +84,8 @@ from provider.errors.outside import (
     AnswerTooLong,
     ChainError,
     ChainUnavailable,
+    ContractCallFailed,
+    GatewayUnset,
     MetadataStoreUnavailable,
     ServiceUnavailable,
     StoreError,
@@ -89,18 +119,30 @@ __all__ = [
     "BodyTooLarge",
     "ChainError",
     "ChainUnavailable",
+    "ComputeEndInvalid",
+    "ComputeError",
+    "ComputeRefused",
+    "ContainerInvalid",
+    "ContractCallFailed",
+    "ContractChecksBusy",
     "DecryptError",
     "DecrypterNotAuthorized",
     "DocumentStateRefused",
     "EncryptError",
+    "EnvironmentUnknown",
+    "EnvironmentsUnavailable",
     "FileError",
     "FileIndexOutOfRange",
     "FileObjectInvalid",
     "FileUnavailable",
     "FilesUndecryptable",
+    "GatewayUnset",
+    "JobIdMissing",
     "MetadataStoreUnavailable",
     "MethodNotAllowed",
     "NonceRefused",
+    "NotAnAlgorithm",
+    "OperatorUnavailable",
     "OrderDatatokenUnknown",
     "OrderEnvironmentMismatch",
     "OrderError",
@@ -112,7 +154,11 @@ __all__ = [
     "OrderNotFound",
     "OrderTransactionFailed",
     "OrderUnderpaid",
+    "PolicyRefused",
+    "PolicyServerUnavailable",
     "ProviderError",
+    "RbacRefused",
+    "RbacUnavailable",
     "RequestError",
     "RouteNotFound",
     "ServiceNotFound",
@@ -121,6 +167,7 @@ __all__ = [
     "SignatureInvalid",
     "StoreError",
     "TokenExpired",
+    "TokenNotAccepted",
     "TokenRefused",
     "TokenRevoked",
     "TooManyStreams",
@@ -131,6 +178,7 @@ __all__ = [
     "UpstreamTimedOut",
     "UpstreamTruncated",
     "UpstreamUnreachable",
+    "UserdataInvalid",
     "ValidationFailed",
     "named_network",
 ]

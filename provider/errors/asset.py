@@ -14,6 +14,7 @@ class AssetNotFound(AssetError):
     """No DDO behind the DID."""
 
     code = "asset_not_found"
+    remedy = "Check the DID. A new asset needs a moment until the metadata store or the chain's index has it."
     text = "Cannot resolve DID"
 
 
@@ -21,6 +22,7 @@ class AssetMalformed(AssetError):
     """The DDO lacks what a consumable asset needs, or is not bound to its DID."""
 
     code = "asset_malformed"
+    remedy = "The publisher corrects the DDO and publishes it again."
     text = "Asset malformed or disabled."
 
 
@@ -28,6 +30,7 @@ class AssetNotConsumable(AssetError):
     """State of the data NFT on chain is neither active (0) nor unlisted (5)."""
 
     code = "asset_not_consumable"
+    remedy = "The publisher sets the data NFT's state to active (0) or unlisted (5)."
     text = "Asset is not consumable."
 
 
@@ -35,6 +38,7 @@ class AccessDenied(AssetError):
     """Credentials or the metadata store's state refuse this consumer."""
 
     code = "access_denied"
+    remedy = "Use an address that the asset's credentials admit, or ask the publisher to admit yours."
     text = "Access to the asset was denied."
 
 
@@ -42,6 +46,7 @@ class ServiceNotFound(AssetError):
     """The asset has no service with this id."""
 
     code = "service_not_found"
+    remedy = "Use the `id` of one of the services in the DDO, not its index."
     text = "Invalid serviceId."
 
 
@@ -49,4 +54,5 @@ class ServiceTypeRefused(AssetError):
     """The service exists but is not of the type this endpoint serves."""
 
     code = "service_type_refused"
+    remedy = "Use the endpoints for services of this type; for compute that is initializeCompute."
     text = "The service is not an access service."

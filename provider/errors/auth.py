@@ -16,6 +16,11 @@ class SignatureInvalid(AuthError):
     """The signature does not recover to the claimed address. `errors.signature` is a plain string (wire)."""
 
     code = "signature_invalid"
+    shape = "signature"
+    remedy = (
+        "Sign the message that this endpoint documents, with the nonce that is sent and the key of the "
+        "address that is sent."
+    )
     text = "Invalid signature provided. Please check the nonce or documentId."
 
     def body(self) -> Mapping[str, object]:
@@ -27,6 +32,7 @@ class NonceRefused(SignatureInvalid):
     """The nonce is not greater than the last one accepted."""
 
     code = "nonce_refused"
+    remedy = "Ask for the last nonce and sign again with a greater one."
     text = "Invalid signature: the nonce is not greater than the stored one."
 
 
@@ -34,6 +40,7 @@ class TokenRefused(AuthError):
     """The AuthToken is not ours, is malformed, or belongs to another address."""
 
     code = "token_refused"
+    remedy = "Create a token at this Provider, with the address that uses it."
     text = "Token is invalid."
 
 
@@ -41,6 +48,7 @@ class TokenExpired(TokenRefused):
     """The AuthToken's `exp` has passed."""
 
     code = "token_expired"
+    remedy = "Create a new token."
     text = "Token is expired."
 
 
@@ -48,4 +56,28 @@ class TokenRevoked(TokenRefused):
     """The AuthToken was deleted by its owner."""
 
     code = "token_revoked"
+    remedy = "Create a new token."
     text = "Token is deleted."
+
+
+class TokenNotAccepted(AuthError):
+    """A token that was presented in place of a signature is not good. `errors.signature` is a list (wire)."""
+
+    code = "token_not_accepted"
+    shape = "validation"
+    remedy = "Create a new token with the address that is sent, or send a signature; the log tells the reason."
+    text = "Invalid signature provided. Please check the nonce or documentId."
+
+    def body(self) -> Mapping[str, object]:
+        """Validation body, as if the signature were missing."""
+        return {"errors": {"signature": [self.public_text]}, "message": "Validation error", "success": False}
+
+
+class ContractChecksBusy(AuthError):
+    """Too many signatures at once that only a contract account could have made (ERC-1271)."""
+
+    code = "contract_checks_busy"
+    http_status = 429
+    remedy = "Try again after a second; accounts with a key of their own are not affected."
+    text = "Too many signatures of contract accounts at once, please try again."
+    retry_after_seconds = 1

@@ -5,11 +5,19 @@ from contextlib import contextmanager
 
 
 class ProviderError(Exception):
-    """Base of all refusals. Raise a subclass; `text` overrides its default public text."""
+    """A fault of ours that nobody foresaw. Raise a subclass; `text` overrides its default public text.
+
+    A subclass's docstring is the cause and `remedy` the way out that `docs/errors.md` shows; `other_texts` are public
+    texts that no literal in the source shows.
+    """
 
     code = "internal"
+    remedy = "Tell the operator the `X-Request-ID` of the answer: the log line with it names the fault."
     http_status = 500
     text = "Internal error."
+    other_texts: tuple[str, ...] = ()
+    # What `body` looks like: "error", "validation", "signature" or "compute" (`docs/errors.md` shows them).
+    shape = "error"
     # Value of Retry-After (RFC 9110 section 10.2.3) for refusals that will pass.
     retry_after_seconds: int | None = None
 

@@ -14,6 +14,9 @@ class FilesUndecryptable(FileError):
     """The files envelope cannot be decrypted, or is bound to another asset."""
 
     code = "files_undecryptable"
+    remedy = (
+        "The publisher encrypts the file list with this Provider, for this data NFT and datatoken, and publishes again."
+    )
     text = "Unable to get dataset files"
 
 
@@ -21,6 +24,7 @@ class FileIndexOutOfRange(FileError):
     """No file at this index."""
 
     code = "file_index_out_of_range"
+    remedy = "Use an index from 0 to one less than the number of files that fileinfo lists."
     text = "No such fileIndex"
 
 
@@ -28,13 +32,23 @@ class FileObjectInvalid(FileError):
     """A file object breaks a rule of its type (`provider-api.md` section 11.1)."""
 
     code = "file_object_invalid"
+    remedy = "The publisher corrects the file object as the text says, encrypts the list and publishes again."
     text = "malformed file object."
+
+
+class UserdataInvalid(FileError):
+    """User data that a file needs cannot be read, or do not fit what the file asks for."""
+
+    code = "userdata_invalid"
+    remedy = "Send `userdata` as a JSON object with a value of the right type for each input that the file asks for."
+    text = "userdata is not a JSON object."
 
 
 class FileUnavailable(FileError):
     """The file does not answer as a readable file."""
 
     code = "file_unavailable"
+    remedy = "Try again later; if it lasts, the publisher makes the file reachable or corrects its address."
     text = "Asset URL not found, not available or invalid."
 
 
@@ -42,6 +56,7 @@ class EncryptError(ProviderError):
     """The body cannot be encrypted."""
 
     code = "encrypt_failed"
+    remedy = "Name a chain that `GET /` lists as `chainId`."
     http_status = 400
     text = "Failed to encrypt."
 
@@ -50,6 +65,7 @@ class DecryptError(ProviderError):
     """A document cannot be decrypted; the exact texts of `provider-api.md` section 5.3."""
 
     code = "decrypt_failed"
+    remedy = "Check what the text names: the transaction, or the document with its flags and hash, and the data NFT."
     http_status = 400
     text = "Failed to decrypt."
 
@@ -58,6 +74,7 @@ class DecrypterNotAuthorized(DecryptError):
     """The caller is not an authorised decrypter."""
 
     code = "decrypter_not_authorized"
+    remedy = "Let the operator add the address to `AUTHORIZED_DECRYPTERS`."
     http_status = 403
     text = "Decrypter not authorized"
 
@@ -66,5 +83,7 @@ class DocumentStateRefused(DecryptError):
     """The data NFT's state forbids reading its document."""
 
     code = "document_state_refused"
+    remedy = "The publisher sets the data NFT to a readable state; until then the document stays closed."
     http_status = 403
     text = "Asset revoked"
+    other_texts = ("Asset end of life", "Asset deprecated")

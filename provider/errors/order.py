@@ -7,6 +7,7 @@ class OrderError(ProviderError):
     """Base of refused orders; `check_order` raises the exact subclass with the documented reason."""
 
     code = "order_refused"
+    remedy = "Read the reason at the end of the text; the rows below have one each."
     http_status = 400
     text = "The order could not be validated."
 
@@ -24,6 +25,7 @@ class OrderDatatokenUnknown(OrderError):
     """The data NFT did not deploy the datatoken (wire: the reason is empty)."""
 
     code = "order_datatoken_unknown"
+    remedy = "Order the datatoken of the service in the current DDO."
     text = ""
 
 
@@ -31,6 +33,7 @@ class OrderNotFound(OrderError):
     """No such transaction, or it holds no order of this datatoken and service."""
 
     code = "order_not_found"
+    remedy = "Wait until the transaction is mined, and send the one in which this very service was ordered."
     text = "Cannot find the event for the order transaction."
 
 
@@ -38,6 +41,7 @@ class OrderTransactionFailed(OrderError):
     """The transaction was reverted."""
 
     code = "order_transaction_failed"
+    remedy = "Order again; a reverted transaction has bought nothing."
     text = "order transaction failed."
 
 
@@ -45,6 +49,7 @@ class OrderFeeMissing(OrderError):
     """The transaction holds no provider fee event for this datatoken and service."""
 
     code = "order_fee_missing"
+    remedy = "Order with the `providerFee` that initialize returns."
     text = "Cannot find the event for the provider fee."
 
 
@@ -52,6 +57,7 @@ class OrderFeeMismatch(OrderError):
     """The provider fee is another provider's, or was not signed by us."""
 
     code = "order_fee_mismatch"
+    remedy = "Order with a `providerFee` that this Provider has signed."
     text = "Provider was not able to check the signed message in ProviderFees event"
 
 
@@ -59,6 +65,7 @@ class OrderEnvironmentMismatch(OrderError):
     """The order was made for another compute environment."""
 
     code = "order_environment_mismatch"
+    remedy = "Initialize and order for the environment in which the job is to run."
     text = "Mismatch between ordered c2d environment and selected one."
 
 
@@ -66,6 +73,7 @@ class OrderFeeExpired(OrderError):
     """The provider fee of a compute order has expired, grace included."""
 
     code = "order_fee_expired"
+    remedy = "Call initializeCompute and reuse the order with the new fee."
     text = "Ordered c2d time was exceeded, check validUntil."
 
 
@@ -73,6 +81,7 @@ class OrderUnderpaid(OrderError):
     """Less than one datatoken was paid."""
 
     code = "order_underpaid"
+    remedy = "Order one whole datatoken."
     text = "The amount in the event is less than the amount requested."
 
 
@@ -80,6 +89,7 @@ class OrderExpired(OrderError):
     """The service's timeout has passed since OrderStarted."""
 
     code = "order_expired"
+    remedy = "Order again."
     text = "The order has expired."
 
 
@@ -87,4 +97,5 @@ class OrderNotConsumer(OrderError):
     """The caller is neither the consumer nor the payer of the order."""
 
     code = "order_not_consumer"
+    remedy = "Ask with the address that was the order's consumer or payer."
     text = "sender of order transaction is not the consumer/payer."

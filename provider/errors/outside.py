@@ -8,6 +8,7 @@ class UpstreamError(ProviderError):
 
     # wire: the old Provider tries the URL before it streams and says so with a 400 [K26]; the code tells more.
     code = "upstream_failed"
+    remedy = "Try again later; if it lasts, the publisher looks after the file's host."
     http_status = 400
     text = "Asset URL not found, not available or invalid."
 
@@ -16,18 +17,21 @@ class UpstreamUnreachable(UpstreamError):
     """No connection, or it was lost before the answer's head was complete."""
 
     code = "upstream_unreachable"
+    remedy = "Try again later; if it lasts, the publisher looks after the file's host."
 
 
 class UpstreamTimedOut(UpstreamError):
     """Connect, first byte or idle limit passed."""
 
     code = "upstream_timed_out"
+    remedy = "Try again later, or let the operator raise the limits under `[upstream]`."
 
 
 class UnsafeAddress(UpstreamError):
     """The URL leads to an address that may not be connected to, or cannot be resolved."""
 
     code = "unsafe_address"
+    remedy = "The publisher moves the file to a public host; for hosts inside, the operator sets `ALLOW_NON_PUBLIC_IP`."
     text = "Unsafe url <URL stripped for security reasons>"
 
 
@@ -35,18 +39,29 @@ class UpstreamRefused(UpstreamError):
     """The origin answered, but not with a file (its status is neither 200 nor, for a range, 206 or 416)."""
 
     code = "upstream_refused"
+    remedy = "The publisher checks that the file's URL, with its headers, answers 200."
 
 
 class UpstreamTruncated(UpstreamError):
     """The body ended before its announced end. After headers were sent it cannot become a reply."""
 
     code = "upstream_truncated"
+    remedy = "Ask again with `Range` from where the bytes ended."
+
+
+class ContractCallFailed(UpstreamError):
+    """The contract refused the call, or answered with what its ABI does not tell."""
+
+    code = "contract_call_failed"
+    remedy = "Check the values in `userdata`; if they are right, the publisher corrects address, chain or ABI."
+    text = "Failed to call contract"
 
 
 class ChainError(ProviderError):
     """Base of failures of the chain access."""
 
     code = "chain_failed"
+    remedy = "Try again as `Retry-After` says; the operator looks at the node behind `NETWORK_URL`."
     http_status = 503
     text = "The blockchain node gave no usable answer, please try again later."
     retry_after_seconds = 5
@@ -56,6 +71,7 @@ class ChainUnavailable(ChainError):
     """No configured endpoint of the chain answered; never to be taken for "no order"."""
 
     code = "chain_unavailable"
+    remedy = "Try again as `Retry-After` says; the operator checks `NETWORK_URL` or adds a second endpoint."
     text = "The blockchain node cannot be reached, please try again later."
 
 
@@ -63,21 +79,34 @@ class ServiceUnavailable(ProviderError):
     """A service that the operator configured (metadata store, RBAC, policy, operator service) gave no answer."""
 
     code = "service_unavailable"
+    remedy = "Try again as `Retry-After` says; the operator runs `provider check`."
     http_status = 503
     text = "A service that this request needs is unavailable."
-    retry_after_seconds = 5
+    retry_after_seconds: int | None = 5
+
+
+class GatewayUnset(ServiceUnavailable):
+    """The operator has turned this kind of gateway off."""
+
+    code = "gateway_unset"
+    remedy = "Let the operator set `IPFS_GATEWAY` or `ARWEAVE_GATEWAY`, whichever the text names."
+    text = "No gateway defined."
+    # It does not pass by itself.
+    retry_after_seconds = None
 
 
 class AnswerTooLong(ServiceUnavailable):
     """Such a service answers with more than the limit in settings."""
 
     code = "service_answer_too_long"
+    remedy = "The operator checks that the configured URL leads to the right service."
 
 
 class MetadataStoreUnavailable(ServiceUnavailable):
     """The metadata store did not answer; never to be taken for "no such asset"."""
 
     code = "metadata_store_unavailable"
+    remedy = "Try again as `Retry-After` says; the operator checks `AQUARIUS_URL`."
     http_status = 503
     text = "The metadata store cannot be reached, please try again later."
     retry_after_seconds = 5
@@ -87,6 +116,7 @@ class StoreError(ProviderError):
     """Our own durable state cannot be read or written."""
 
     code = "store_unavailable"
+    remedy = "Try again as `Retry-After` says; the operator checks the disk behind `STORAGE_PATH`."
     http_status = 503
     text = "The provider's storage is not available, please try again later."
     retry_after_seconds = 5

@@ -9,6 +9,7 @@ class RequestError(ProviderError):
     """The request is malformed; 400 unless a subclass says otherwise."""
 
     code = "request_invalid"
+    remedy = "Correct the request as the text says."
     http_status = 400
     text = "The request is not valid."
 
@@ -21,6 +22,8 @@ class ValidationFailed(RequestError):
     """
 
     code = "validation_failed"
+    shape = "validation"
+    remedy = "Correct the fields named in `errors`; each has its messages."
     text = "Validation error"
 
     def __init__(self, errors: Mapping[str, Sequence[str] | str], *, detail: str | None = None) -> None:
@@ -36,6 +39,7 @@ class BodyTooLarge(RequestError):
     """The body is longer than the limit in settings."""
 
     code = "body_too_large"
+    remedy = "Send a shorter body, or let the operator raise `PROVIDER_MAX_BODY_BYTES`."
     http_status = 413
     text = "The request body is too large."
 
@@ -44,6 +48,7 @@ class BodyNotObject(RequestError):
     """The JSON body is an array, text, number or boolean; null counts as no body."""
 
     code = "body_not_object"
+    remedy = "Send a JSON object."
     text = "The request body must be a JSON object."
 
 
@@ -51,6 +56,7 @@ class RouteNotFound(RequestError):
     """No such path."""
 
     code = "route_not_found"
+    remedy = "Take the paths from `GET /`. Compute routes exist only where the operator has set `OPERATOR_SERVICE_URL`."
     http_status = 404
     text = (
         "404 Not Found: The requested URL was not found on the server. If you entered the URL manually "
@@ -62,6 +68,7 @@ class MethodNotAllowed(RequestError):
     """The path exists, the method does not."""
 
     code = "method_not_allowed"
+    remedy = "Use a method that the `Allow` header names."
     http_status = 405
     text = "405 Method Not Allowed: The method is not allowed for the requested URL."
 
@@ -70,6 +77,7 @@ class UnsupportedChain(RequestError):
     """The chain is not configured here."""
 
     code = "unsupported_chain"
+    remedy = "Use a chain that `GET /` lists, or let the operator add it to `NETWORK_URL`."
     text = "Unsupported chain ID."
 
 
@@ -77,6 +85,7 @@ class TooManyStreams(ProviderError):
     """The consumer has as many streams under way as the settings allow (RFC 6585 section 4)."""
 
     code = "too_many_streams"
+    remedy = "Wait as long as `Retry-After` says, or let the operator raise `PROVIDER_MAX_STREAMS_PER_CONSUMER`."
     http_status = 429
     text = "Too many downloads at once, please try again when one has ended."
     retry_after_seconds = 5

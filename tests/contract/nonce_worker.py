@@ -1,11 +1,13 @@
 """A process of its own for `test_nonce_store.py`: opens a store and reports on standard output.
 
 nonce_worker.py contend <kind> <place> <last nonce>     all nonces in order, several waiters at once
+nonce_worker.py window <kind> <place> <first nonce>    all of 150 nonces in an order of its own, within a window
 nonce_worker.py write <kind> <place> <run>              for ever, over many addresses
 nonce_worker.py full <kind> <place>                     with no room to write, then with room again
 """
 
 import asyncio
+import random
 import resource
 import sys
 
@@ -37,6 +39,21 @@ async def contend(store: NonceStore, last: int) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     await asyncio.gather(*(one() for _ in range(4)))
+    await store.close()
+
+
+async def window(store: NonceStore, first: int) -> None:
+    """Try every nonce in any order, so each must be accepted exactly once over all processes."""
+    nonces = [str(first + number) for number in range(150)]
+    random.shuffle(nonces)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for nonce in nonces:
+        try:
+            await store.use(ADDRESS, nonce, window_seconds=600)
+        except NonceRefused:
+            continue
+        print(nonce, flush=True)
     await store.close()
 
 
@@ -72,10 +89,12 @@ async def full(store: NonceStore) -> None:
 
 
 def main(what: str, kind: str, place: str, number: str = "0") -> None:
-    """Run one of the three."""
+    """Run one of the four."""
     store = open_store(kind, place)
     if what == "contend":
         asyncio.run(contend(store, int(number)))
+    elif what == "window":
+        asyncio.run(window(store, int(number)))
     elif what == "write":
         asyncio.run(write(store, int(number)))
     else:

@@ -162,6 +162,44 @@ async def test_of_many_nonces_at_once_the_greatest_is_left(store: NonceStore) ->
     assert await store.last(ADDRESS) == "499"
 
 
+CLOCK = 1_700_000_000_000
+
+
+@pytest.mark.gen_test
+async def test_in_a_window_each_nonce_passes_once_in_any_order(make_store: MakeStore) -> None:
+    stores = [make_store(), make_store()]
+    nonces = [CLOCK - 599_999, CLOCK, CLOCK - 600_000, CLOCK - 600_001, CLOCK - 1]
+    for repeated, expected in ((False, [None, None, None, NonceRefused, None]), (True, [NonceRefused] * 5)):
+        results = [
+            await outcome(stores[(number + repeated) % 2].use(ADDRESS, str(nonce), window_seconds=600))
+            for number, nonce in enumerate(nonces)
+        ]
+        assert results == expected
+    assert await stores[0].last(ADDRESS) == str(CLOCK)
+
+
+@pytest.mark.gen_test
+async def test_of_equal_nonces_in_a_window_at_once_one_is_accepted(make_store: MakeStore) -> None:
+    stores = [make_store(), make_store()]
+    await stores[0].use(ADDRESS, str(CLOCK), window_seconds=600)
+    calls = [
+        outcome(stores[number % 2].use(ADDRESS, str(CLOCK - number // 20), window_seconds=600)) for number in range(200)
+    ]
+    assert Counter(await asyncio.gather(*calls)) == {None: 9, NonceRefused: 191}
+
+
+@pytest.mark.gen_test
+async def test_window_survives_closing_and_is_for_its_address_only(make_store: MakeStore) -> None:
+    store = make_store()
+    for nonce in (CLOCK, CLOCK - 5):
+        await store.use(ADDRESS, str(nonce), window_seconds=600)
+        await store.use(OTHER, str(nonce + 10), window_seconds=600)
+    await store.close()
+    later = make_store()
+    assert await outcome(later.use(ADDRESS, str(CLOCK - 5), window_seconds=600)) is NonceRefused
+    assert await outcome(later.use(ADDRESS, str(CLOCK - 6), window_seconds=600)) is None
+
+
 @pytest.mark.gen_test
 async def test_another_store_over_the_same_state_sees_everything(make_store: MakeStore) -> None:
     one, other = make_store(), make_store()
@@ -260,6 +298,18 @@ async def test_processes_together_accept_each_nonce_exactly_once(place: Place, m
     accepted = [int(line) for text, _ in texts for line in text.split()]
     assert Counter(accepted) == Counter(range(1, last + 1))
     assert await make_store().last(ADDRESS) == str(last)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_processes_together_accept_each_nonce_of_a_window_exactly_once(place: Place) -> None:
+    workers = [place.worker("window", CLOCK, stdin=subprocess.PIPE) for _ in range(3)]
+    for worker in workers:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+    texts = await asyncio.gather(*(asyncio.to_thread(worker.communicate, "go\n") for worker in workers))
+    assert [worker.returncode for worker in workers] == [0] * 3
+    accepted = Counter(int(line) for text, _ in texts for line in text.split())
+    assert accepted == Counter(range(CLOCK, CLOCK + 150))
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -436,14 +486,30 @@ async def test_damaged_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("version", [2, 99, -1])
+@pytest.mark.parametrize("version", [3, 99, -1])
 @pytest.mark.gen_test
 async def test_file_of_another_schema_is_left_alone(tmp_path: Path, version: int) -> None:
     path = tmp_path / "n.db"
     script(path, f"CREATE TABLE theirs (x); PRAGMA user_version = {version}")
     for detail in await refusals(path):
-        assert f"schema version {version} is not ours (1)" in detail
+        assert f"schema version {version} is not ours (2)" in detail
     assert rows(path, "SELECT name FROM sqlite_master") == [("theirs",)]
+
+
+@pytest.mark.gen_test
+async def test_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "n.db"
+    store = SqliteNonceStore(path)
+    await store.use(ADDRESS, "5")
+    await store.revoke("token", FAR)
+    await store.close()
+    script(path, "DROP TABLE window_nonces; PRAGMA user_version = 1")
+    store = SqliteNonceStore(path)
+    assert await outcome(store.use(ADDRESS, "5")) is NonceRefused
+    assert await store.is_revoked("token")
+    await store.use(ADDRESS, str(CLOCK), window_seconds=600)
+    await store.close()
+    assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
 @pytest.mark.gen_test

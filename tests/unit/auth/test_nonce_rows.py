@@ -152,3 +152,101 @@ def test_two_processes_accept_exactly_what_rises(
             if rises:
                 greatest[address] = nonce
         assert accepted(processes[second], *((address, str(nonce)) for address, nonce in pairs)) == expected
+
+
+# Windows
+
+CLOCK = 1_700_000_000_000
+WINDOW = 600
+WINDOW_UNITS = WINDOW * 1000
+
+
+def in_window(rows: NonceRows, *nonces: int | str) -> list[bool]:
+    return [answer is None for answer in rows.use_all([NonceUse(A, str(nonce), WINDOW) for nonce in nonces])]
+
+
+def test_each_nonce_in_the_window_is_accepted_once_in_any_order(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    oldest = CLOCK - WINDOW_UNITS
+    assert in_window(rows, CLOCK, CLOCK - 5, oldest, CLOCK - 7) == [True] * 4
+    assert in_window(rows, CLOCK, CLOCK - 5, f"{CLOCK - 7}.0", oldest, oldest - 1) == [False] * 5
+    assert last_nonce(connection, A) == str(CLOCK)
+    assert in_window(rows, CLOCK + 10, oldest + 9, oldest + 10) == [True, False, True]
+
+
+def test_refusal_in_the_window_has_the_documented_text(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    in_window(rows, CLOCK)
+    (answer,) = rows.use_all([NonceUse(A, str(CLOCK), WINDOW)])
+    assert str(answer) == f"Invalid signature expected nonce ({CLOCK}) > current nonce ({CLOCK})."
+
+
+def test_nonces_used_before_the_window_began_are_not_free_in_it(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    assert accepted(rows, (A, str(CLOCK - 9)), (A, str(CLOCK))) == [True, True]
+    assert in_window(rows, CLOCK - 9, CLOCK - 5, CLOCK) == [False] * 3
+    assert in_window(rows, CLOCK + 9, CLOCK + 5, CLOCK, CLOCK - 5) == [True, True, False, False]
+
+
+def test_nonces_used_without_the_window_in_between_are_not_free_in_it(connection: sqlite3.Connection) -> None:
+    """A compute environment may be unknown for a while, when the operator service is down."""
+    rows = NonceRows(connection)
+    assert in_window(rows, CLOCK) == [True]
+    assert accepted(rows, (A, str(CLOCK + 5)), (A, str(CLOCK + 9))) == [True, True]
+    assert in_window(rows, CLOCK + 9, CLOCK + 7, CLOCK + 5, CLOCK - 5, CLOCK + 10) == [False] * 4 + [True]
+
+
+def test_without_the_window_nonces_rise_above_all_used_in_it(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    assert in_window(rows, CLOCK, CLOCK - 5) == [True, True]
+    assert accepted(rows, (A, str(CLOCK - 7)), (A, str(CLOCK)), (A, str(CLOCK + 1))) == [False, False, True]
+
+
+@pytest.mark.parametrize("counters", [["1", "2"], ["5e11", "6e11"], ["9" * 40, "9" * 41]])
+def test_numbers_that_are_no_clock_values_must_rise(connection: sqlite3.Connection, counters: list[str]) -> None:
+    rows = NonceRows(connection)
+    low, high = counters
+    assert in_window(rows, high, low, high) == [True, False, False]
+    assert len(connection.execute("SELECT 1 FROM window_nonces").fetchall()) == 1
+
+
+def test_rows_that_have_left_the_window_are_dropped(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    for step in range(50):
+        assert in_window(rows, CLOCK + step * WINDOW_UNITS // 10) == [True]
+    assert len(connection.execute("SELECT 1 FROM window_nonces").fetchall()) == 11
+
+
+def test_stored_text_that_is_no_nonce_admits_nothing_in_a_window(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO spent_nonces VALUES (?, 'nan')", (A,))
+    assert in_window(NonceRows(connection), CLOCK) == [False]
+
+
+MIXED = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.integers(CLOCK - 2 * WINDOW_UNITS, CLOCK + 2 * WINDOW_UNITS)),
+    max_size=25,
+)
+
+
+@given(MIXED, st.integers(1, 3))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_nonce_is_accepted_twice_whatever_the_order_and_the_process(
+    connection: sqlite3.Connection, other: sqlite3.Connection, steps: list[tuple[bool, bool, int]], times: int
+) -> None:
+    connection.execute("DELETE FROM spent_nonces")
+    connection.execute("DELETE FROM window_nonces")
+    processes = NonceRows(connection), NonceRows(other)
+    used: set[int] = set()
+    greatest = 0
+    for second, windowed, nonce in steps * times:
+        use = NonceUse(A, str(nonce), WINDOW if windowed else 0)
+        passed = processes[second].use_all([use]) == [None]
+        assert not (passed and nonce in used)
+        if nonce > greatest:
+            assert passed
+        elif not windowed or nonce < greatest - WINDOW_UNITS:
+            assert not passed
+        if passed:
+            used.add(nonce)
+            greatest = max(greatest, nonce)
+    assert last_nonce(connection, A) == (str(greatest) if used else None)

@@ -7,7 +7,18 @@ from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.auth.signature import message_digest, parse_signature, recover_address, sign_message, verify
+from provider.auth.signature import (
+    MAX_CONTRACT_SIGNATURE_BYTES,
+    message_digest,
+    parse_contract_signature,
+    parse_signature,
+    recover_address,
+    sign_message,
+    signed_candidate,
+    stripped_digest,
+    text_digest,
+    verify,
+)
 from provider.chain.accounts import Account
 from provider.keccak import keccak256
 
@@ -159,3 +170,77 @@ def test_recover_gives_an_address_or_none_for_any_65_bytes(signature: bytes) -> 
 def test_recover_never_raises(digest: bytes, signature: bytes) -> None:
     address = recover_address(digest, signature)
     assert address is None or len(digest) == 32
+
+
+def starting_with_zero_bytes(count: int) -> str:
+    """A message whose hash begins with so many zero bytes."""
+    return next(
+        text for number in range(1 << 24) if keccak256((text := f"m{number}").encode()).startswith(bytes(count))
+    )
+
+
+@pytest.mark.parametrize("zeros", [1, 2])
+def test_signature_over_a_hash_without_its_leading_zeros_is_accepted(zeros: int) -> None:
+    """ethers' toBeArray drops them, so one signature in 256 of ocean.js 8 is of this form."""
+    message = starting_with_zero_bytes(zeros)
+    signable = encode_defunct(primitive=keccak(text=message).lstrip(b"\0"))
+    signed = EthAccount.from_key(USER_SECRET).sign_message(signable)
+    assert verify(("other", message), signed.signature.hex(), USER.address)
+    assert verify((message,), sign_message(USER, message).hex(), USER.address)
+    assert not verify((message,), signed.signature.hex(), PROVIDER.address)
+
+
+def test_only_a_hash_with_leading_zeros_has_the_short_form() -> None:
+    assert stripped_digest(MESSAGE) is None
+    signable = encode_defunct(primitive=keccak(text=MESSAGE)[1:])
+    signed = EthAccount.from_key(USER_SECRET).sign_message(signable)
+    assert not verify((MESSAGE,), signed.signature.hex(), USER.address)
+
+
+def test_signature_over_the_hexadecimal_text_of_the_hash_is_refused() -> None:
+    signed = EthAccount.from_key(USER_SECRET).sign_message(encode_defunct(text="0x" + INNER))
+    assert not verify((MESSAGE,), signed.signature.hex(), USER.address)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 7, -1])
+def test_position_of_the_signed_message_is_told_whichever_is_tried_first(first: int) -> None:
+    assert signed_candidate(("a", MESSAGE, "b"), bytes.fromhex(SIGNATURE), USER.address, first=first) == 1
+    assert signed_candidate(("a", "c", "b"), bytes.fromhex(SIGNATURE), USER.address, first=first) is None
+
+
+def test_the_candidate_named_first_costs_one_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bytes] = []
+
+    def counted(digest: bytes, raw: bytes) -> str | None:
+        tried.append(digest)
+        return recover_address(digest, raw)
+
+    monkeypatch.setattr("provider.auth.signature.recover_address", counted)
+    signed_candidate(("a", MESSAGE, "b"), bytes.fromhex(SIGNATURE), USER.address, first=1)
+    assert len(tried) == 1
+
+
+@given(st.text(max_size=100))
+def test_digest_of_the_text_itself_is_that_of_wallets(message: str) -> None:
+    signed = EthAccount.from_key(USER_SECRET).sign_message(encode_defunct(text=message))
+    assert recover_address(text_digest(message), bytes(signed.signature)) == USER.address
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("0x01", 1),
+        ("ab" * 130, 130),
+        ("00" * MAX_CONTRACT_SIGNATURE_BYTES, MAX_CONTRACT_SIGNATURE_BYTES),
+        ("00" * (MAX_CONTRACT_SIGNATURE_BYTES + 1), None),
+        ("", None),
+        ("0x", None),
+        ("abc", None),
+        ("zz", None),
+        ("ab cd ", None),
+    ],
+    ids=lambda value: str(value)[:9],
+)
+def test_signature_for_a_contract_is_any_hex_within_bounds(text: str, length: int | None) -> None:
+    parsed = parse_contract_signature(text)
+    assert (None if parsed is None else len(parsed)) == length

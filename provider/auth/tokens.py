@@ -1,0 +1,58 @@
+"""Issuing, checking and revoking AuthTokens: `token.py` with the clock and the store of revocations."""
+
+import time
+from collections.abc import Callable
+
+from provider.auth.nonce_store import NonceStore
+from provider.auth.token import AuthToken, capped_expiry, create_token, decode_token, token_id
+from provider.errors import TokenRevoked
+
+
+class Tokens:
+    """All tokens of this Provider. `key` is `token_key`'s; `clock` gives unix seconds.
+
+    Who may have or revoke a token is decided before: by a signature, never by a token.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        revocations: NonceStore,
+        *,
+        max_lifetime_seconds: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._key = key
+        self._revocations = revocations
+        self._max_lifetime_seconds = max_lifetime_seconds
+        self._clock = clock
+
+    async def issue(self, claimed: str, requested_at: int | None) -> str:
+        """Token of the address `claimed`, as sent; `requested_at`: its end in unix seconds, None for the longest.
+
+        The same address and end give the identical token, and one that was revoked is good again. Raises StoreError.
+        """
+        now = self._clock()
+        longest_at = int(now) + self._max_lifetime_seconds
+        expires_at = capped_expiry(
+            longest_at if requested_at is None else requested_at,
+            now=now,
+            max_lifetime_seconds=self._max_lifetime_seconds,
+        )
+        token = create_token(self._key, address=claimed, expires_at=expires_at)
+        name = token_id(token)
+        if await self._revocations.is_revoked(name):
+            await self._revocations.restore(name)
+        return token
+
+    async def check(self, token: str, address: str) -> AuthToken:
+        """The token of `address`. Raises TokenRefused, TokenExpired, TokenRevoked, StoreError."""
+        known = decode_token(self._key, token, address=address, now=self._clock())
+        if await self._revocations.is_revoked(known.token_id):
+            raise TokenRevoked
+        return known
+
+    async def revoke(self, token: str, address: str) -> None:
+        """End the token, which must be a good one of `address`. Raises as `check`."""
+        known = await self.check(token, address)
+        await self._revocations.revoke(known.token_id, known.expires_at)

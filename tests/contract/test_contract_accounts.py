@@ -1,0 +1,283 @@
+"""ERC-1271 on a real EVM: who is a contract, what it takes for its signature, and what asking costs."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account as EthAccount
+from eth_account.messages import encode_defunct
+from eth_utils import keccak
+
+from provider.auth import messages
+from provider.auth.identify import Identifier
+from provider.auth.nonce_store import NonceStore
+from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.token import PresentedToken
+from provider.auth.tokens import Tokens
+from provider.cache import FactCache
+from provider.chain.accounts import Account
+from provider.chain.contract_accounts import BURST, ContractAccounts
+from provider.chain.networks import Network, Networks
+from provider.chain.rpc import Rpc
+from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
+from provider.demo.stage import DemoChain
+from provider.errors import (
+    AssetNotFound,
+    ChainUnavailable,
+    ContractChecksBusy,
+    MetadataStoreUnavailable,
+    NonceRefused,
+    SignatureInvalid,
+)
+from tests.support.contract_account import ANSWERS_TRUE, ENDLESS, REVERTING, SHORT_MAGIC, deploy, owned_by
+from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
+
+OWNER = EthAccount.from_key(SPARE_KEYS[5])
+STRANGER = EthAccount.from_key(SPARE_KEYS[6])
+DID = "did:op:" + "00" * 32
+
+
+@pytest.fixture(scope="module")
+def wallet(chain: DemoChain) -> str:
+    """A wallet contract of OWNER's."""
+    return deploy(chain.wallet(PUBLISHER_KEY), owned_by(OWNER.address))
+
+
+@pytest.fixture
+def rpc(chain: DemoChain) -> Iterator[RpcProxy]:
+    with running_rpc_proxy(chain.url) as proxy:
+        yield proxy
+
+
+def cache() -> FactCache[tuple[int, str], bool]:
+    return FactCache(name="contract_account", max_entries=100, ttl_seconds=30)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """An Identifier with all its parts, over the counting proxy."""
+
+    def __init__(self, rpc: RpcProxy, store: NonceStore, chains: int) -> None:
+        self.rpc = rpc
+        self.clock = Clock()
+        first = Network(
+            chain_id=8996,
+            name="Ganache",
+            rpc=Rpc([rpc.url], chain_id=8996, user_agent="test"),
+            factory=None,
+            fee_token="0x" + "00" * 20,
+            account=Account.from_hex(PROVIDER_KEY),
+        )
+        networks = [replace(first, chain_id=8996 + number) for number in range(chains)]
+        self.networks = Networks({network.chain_id: network for network in networks})
+        self.contracts = ContractAccounts(self.networks, holding_code=cache(), clock=self.clock)
+        self.store = store
+        self.identifier = Identifier(store, Tokens(b"k" * 32, store, max_lifetime_seconds=60), contracts=self.contracts)
+
+    async def ask(self, address: str, signature: str, nonce: str, chain_id: int | None = 8996, **more: Any) -> str:
+        async def chain() -> int:
+            assert chain_id is not None
+            return chain_id
+
+        texts = messages.download(document_id=DID, consumer=address, nonce=nonce)
+        options = {"chain": chain if chain_id is not None else None, **more}
+        return await self.identifier.identify(
+            address=address, messages=texts, signature=signature, nonce=nonce, **options
+        )
+
+    @property
+    def methods(self) -> list[list[str]]:
+        return [[method for method in trip if method != "eth_chainId"] for trip in self.rpc.trips]
+
+
+@asynccontextmanager
+async def desk(rpc: RpcProxy, folder: Path, chains: int = 1) -> AsyncIterator[Desk]:
+    store = SqliteNonceStore(folder / "n.db")
+    opened = Desk(rpc, store, chains)
+    yield opened
+    await store.close()
+    for network in opened.networks:
+        await network.rpc.close()
+
+
+def signed(account: Any, text: str, form: str = "hash") -> str:
+    """As ocean.js lets wallets sign (the 32 bytes of the hash), or as applications do with the text itself."""
+    signable = encode_defunct(primitive=keccak(text=text)) if form == "hash" else encode_defunct(text=text)
+    return str(account.sign_message(signable).signature.hex())
+
+
+@pytest.mark.parametrize("form", ["hash", "text"])
+@pytest.mark.parametrize("family", ["new", "old"])
+@pytest.mark.gen_test(timeout=20)
+async def test_contract_vouches_for_its_owner(
+    rpc: RpcProxy, wallet: str, tmp_path: Path, form: str, family: str
+) -> None:
+    text = f"{wallet}7download" if family == "new" else f"{DID}7"
+    async with desk(rpc, tmp_path) as open_desk:
+        assert await open_desk.ask(wallet, signed(OWNER, text, form), "7") == wallet
+        assert open_desk.methods == [["eth_getCode"], ["eth_call"] * 4]
+        assert await open_desk.store.last(wallet) == "7"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_replay_at_a_contract_is_refused_before_the_contract_is_asked(
+    rpc: RpcProxy, wallet: str, tmp_path: Path
+) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        signature = signed(OWNER, f"{wallet}7download")
+        await open_desk.ask(wallet, signature, "7")
+        trips = len(rpc.trips)
+        with pytest.raises(NonceRefused, match=r"expected nonce \(7\) > current nonce \(7\)"):
+            await open_desk.ask(wallet, signature, "7")
+        assert len(rpc.trips) == trips
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_the_contract_does_not_take_is_refused_and_spends_nothing(
+    rpc: RpcProxy, wallet: str, tmp_path: Path
+) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        for signature in (
+            signed(STRANGER, f"{wallet}7download"),
+            signed(OWNER, f"{wallet}8download"),
+            signed(OWNER, f"{wallet}7decryptDDO"),
+            signed(OWNER, f"{wallet}7"),
+            "00" * 65,
+            "01",
+            "ff" * 4096,
+        ):
+            with pytest.raises(SignatureInvalid):
+                await open_desk.ask(wallet, signature, "7")
+        assert await open_desk.store.last(wallet) is None
+
+
+@pytest.mark.parametrize(
+    "code", [ENDLESS, REVERTING, ANSWERS_TRUE, SHORT_MAGIC], ids=["gas", "revert", "bool", "short"]
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_contracts_that_answer_something_else_are_refused(
+    rpc: RpcProxy, chain: DemoChain, tmp_path: Path, code: bytes
+) -> None:
+    address = deploy(chain.wallet(PUBLISHER_KEY), code)
+    async with desk(rpc, tmp_path) as open_desk:
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(address, signed(OWNER, f"{address}7download"), "7")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_wallet_that_is_not_deployed_is_refused_and_asked_once_a_while(rpc: RpcProxy, tmp_path: Path) -> None:
+    address = "0x" + "1d" * 20
+    async with desk(rpc, tmp_path) as open_desk:
+        for _ in range(5):
+            with pytest.raises(SignatureInvalid):
+                await open_desk.ask(address, signed(OWNER, f"{address}7download"), "7")
+        assert open_desk.methods == [["eth_getCode"]]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_signature_of_a_key_asks_no_node(rpc: RpcProxy, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        await open_desk.ask(OWNER.address, signed(OWNER, f"{OWNER.address}7download"), "7")
+        assert rpc.trips == []
+
+
+@pytest.mark.parametrize("signature", ["", "0x", "zz", "abc", "00" * 4097], ids=lambda text: text[:4])
+@pytest.mark.gen_test(timeout=20)
+async def test_malformed_signature_asks_no_node(rpc: RpcProxy, wallet: str, tmp_path: Path, signature: str) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(wallet, signature, "7")
+        assert rpc.trips == []
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_strangers_together_ask_so_many_questions_and_no_more(rpc: RpcProxy, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        refusals: list[type] = []
+        for number in range(BURST + 10):
+            try:
+                await open_desk.ask(f"0x{number:040x}", "00" * 65, "7")
+            except (SignatureInvalid, ContractChecksBusy) as error:
+                refusals.append(type(error))
+        assert refusals == [SignatureInvalid] * BURST + [ContractChecksBusy] * 10
+        assert len(rpc.trips) == BURST
+        # Accounts with a key are served all the while, and the rest after a moment.
+        await open_desk.ask(OWNER.address, signed(OWNER, f"{OWNER.address}7download"), "7")
+        open_desk.clock.now += 1
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask("0x" + "ee" * 20, "00" * 65, "7")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_node_that_cannot_be_reached_is_no_wrong_signature(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        rpc.up = False
+        with pytest.raises(ChainUnavailable):
+            await open_desk.ask(wallet, signed(OWNER, f"{wallet}7download"), "7")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_who_has_proven_nothing_learns_nothing_about_assets(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
+    async def unknown() -> int:
+        raise AssetNotFound
+
+    async def unreachable() -> int:
+        raise MetadataStoreUnavailable
+
+    async with desk(rpc, tmp_path) as open_desk:
+        signature = signed(OWNER, f"{wallet}7download")
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(wallet, signature, "7", chain=unknown)
+        with pytest.raises(MetadataStoreUnavailable):
+            await open_desk.ask(wallet, signature, "7", chain=unreachable)
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(wallet, signature, "7", chain_id=1)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_without_a_chain_every_chain_where_it_holds_code_must_agree(
+    rpc: RpcProxy, chain: DemoChain, wallet: str, tmp_path: Path
+) -> None:
+    """One address may be another's contract on another chain, and a token holds on all of them."""
+    async with desk(rpc, tmp_path) as open_desk:
+        (first,) = open_desk.networks
+        signature = signed(OWNER, f"{wallet}7download")
+
+        class Elsewhere(Rpc):
+            """The same node, as a chain where the address holds code of somebody else's."""
+
+            async def batch(self, calls: Any) -> list[object]:
+                results = await super().batch(calls)
+                return [
+                    "0x" if call.method == "eth_call" else result for call, result in zip(calls, results, strict=True)
+                ]
+
+        other = Elsewhere([chain.url], chain_id=8996, user_agent="test")
+        both = Networks({8996: first, 1: replace(first, chain_id=1, rpc=other)})
+        open_desk.identifier = Identifier(
+            open_desk.store,
+            Tokens(b"k" * 32, open_desk.store, max_lifetime_seconds=60),
+            contracts=ContractAccounts(both, holding_code=cache()),
+        )
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(wallet, signature, "7", chain_id=None)
+        assert await open_desk.ask(wallet, signature, "7", chain_id=8996) == wallet
+        await other.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_token_of_a_contract_asks_no_node(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        tokens = Tokens(b"k" * 32, open_desk.store, max_lifetime_seconds=60)
+        token = PresentedToken(await tokens.issue(wallet, None), needs_nonce=True)
+        assert await open_desk.ask(wallet, "", "9", token=token) == wallet
+        assert rpc.trips == []
