@@ -41,9 +41,9 @@ class ChainIndex:
     Several processes may share the file. One of them keeps up with the chains (`start(poll=True)`), every
     `poll_seconds`; the others hear from the file what changed, as often. `batch_blocks`: most blocks per query.
     `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
-    decrypts them. Opened assets live in `cache` until a newer event of theirs is read. An unknown DID makes this
-    process read the newest blocks, for which a caller waits `wait_seconds` at most. `observe(chain_id, block)` is
-    told how far each chain was read.
+    decrypts them. `keep_documents`: as in `parse_ddo`. Opened assets live in `cache` until a newer event of theirs
+    is read. An unknown DID makes this process read the newest blocks, for which a caller waits `wait_seconds` at
+    most. `observe(chain_id, block)` is told how far each chain was read.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class ChainIndex:
         batch_blocks: int = 1000,
         start_block: int | None = None,
         max_document_bytes: int = 5 << 20,
+        keep_documents: bool = False,
         wait_seconds: float = 3.0,
         observe: Callable[[int, int], None] = _unobserved,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
+        self._keep_documents = keep_documents
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
@@ -181,7 +183,7 @@ class ChainIndex:
             )
         except DecryptError as error:
             raise AssetNotFound(detail=f"the document of {stored.tx_id}: {error}") from None
-        return asset_of(stored, clear)
+        return asset_of(stored, clear, keep_document=self._keep_documents)
 
     async def _scan(self, scan: ChainScan, budget_seconds: float | None) -> bool:
         try:

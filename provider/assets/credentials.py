@@ -1,16 +1,24 @@
 """Allow and deny lists of an asset or a service (pure).
 
-The `credentials` value of a DDO in, a verdict per consumer address out. Rules: `decisions.md` [K19] and
-`ocean-node-compat.md` section 2.
+The `credentials` value of a DDO in, a verdict per consumer address out. Which access lists on chain it must know for
+that it says beforehand; looking them up is `provider.policy`. Rules: `decisions.md` [K19], `ocean-node-compat.md`
+section 2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 import orjson
 
+from provider.keccak import is_address, to_checksum_address
+
 _EVERYBODY = "*"
+_WAYS = (None, "any", "all")
+_KEYS = frozenset(("allow", "deny", "match_allow", "match_deny"))
+# One JSON-RPC batch; anybody can publish a DDO and make us ask.
+MAX_ACCESS_LISTS = 50
 
 
 class Verdict(Enum):
@@ -22,13 +30,35 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class AccessList:
+    """An ERC-721 contract (checksummed) on a chain: who holds one of its tokens is listed."""
+
+    chain_id: int
+    contract: str
+
+
+Memberships = Mapping[AccessList, bool]
+"""Is the consumer listed? A list that is absent cannot be read: its chain is not configured, or it is no contract."""
+
+NO_MEMBERSHIPS: Memberships = {}
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a list. `addresses` are lower-case and may hold `*`; None for a type not known here."""
+    """One entry of a list. `addresses` are lower-case and may hold `*`. Both None: a type not known here."""
 
-    addresses: frozenset[str] | None
+    addresses: frozenset[str] | None = None
+    access_list: AccessList | None = None
 
-    def matches(self, address: str) -> bool:
-        """Is the lower-case address named? An unknown type names nobody."""
+    @property
+    def is_known(self) -> bool:
+        """Is the type one that is decided here?"""
+        return self.addresses is not None or self.access_list is not None
+
+    def matches(self, address: str, memberships: Memberships, *, unread: bool) -> bool:
+        """Is the lower-case address named? An unknown type names nobody; `unread`: answer for an unreadable list."""
+        if self.access_list is not None:
+            return memberships.get(self.access_list, unread)
         return self.addresses is not None and (address in self.addresses or _EVERYBODY in self.addresses)
 
 
@@ -36,7 +66,8 @@ class Entry:
 class Credentials:
     """Parsed lists. `match_allow` and `match_deny` are `any`, `all`, or None when the DDO does not say.
 
-    `malformed`: the DDO's value cannot be understood, so nobody has access.
+    `malformed`: the DDO's value cannot be understood, so nobody has access. `further`: more credentials of the same
+    thing (DDO 5 has a list of them), each of which must admit the consumer too.
     """
 
     allow: tuple[Entry, ...] = ()
@@ -44,11 +75,15 @@ class Credentials:
     match_allow: str | None = None
     match_deny: str | None = None
     malformed: bool = False
+    further: tuple["Credentials", ...] = ()
+    access_lists: tuple[AccessList, ...] = ()
+    """Every access list that the verdict depends on, those of `further` included."""
 
-    def verdict(self, consumer: str) -> Verdict:
+    def verdict(self, consumer: str, memberships: Memberships = NO_MEMBERSHIPS) -> Verdict:
         """May this consumer (address in any case) have access? Deny wins; an empty allow list admits everybody.
 
-        Entries of a type `address` name a consumer when `values` hold the address or `*`.
+        Entries of type `address` name a consumer when `values` hold the address or `*`, those of type `accessList`
+        when the consumer is listed there. A list that cannot be read admits nobody and denies everybody.
 
         Deny list: `any` entry (default), or `all`, must name the consumer. Unknown types are left out.
 
@@ -59,32 +94,44 @@ class Credentials:
         one of them. An unknown type never holds: an allow list of nothing else admits nobody. An entry with
         empty `values` names nobody.
         """
+        # Most assets say nothing, and this is asked at every download.
+        if not (self.allow or self.deny or self.malformed or self.further):
+            return Verdict.OK
         address = consumer.lower()
-        if self.malformed:
+        parts = (self, *self.further)
+        if any(part.malformed for part in parts):
             return Verdict.CREDENTIAL_NOT_IN_ALLOW_LIST
-        if self._denies(address):
+        if any(part._denies(address, memberships) for part in parts):
             return Verdict.CREDENTIAL_IN_DENY_LIST
-        return Verdict.OK if self._allows(address) else Verdict.CREDENTIAL_NOT_IN_ALLOW_LIST
+        allowed = all(part._allows(address, memberships) for part in parts)
+        return Verdict.OK if allowed else Verdict.CREDENTIAL_NOT_IN_ALLOW_LIST
 
-    def _denies(self, address: str) -> bool:
-        known = [entry.matches(address) for entry in self.deny if entry.addresses is not None]
+    def _denies(self, address: str, memberships: Memberships) -> bool:
+        if not self.deny:
+            return False
+        known = [entry.matches(address, memberships, unread=True) for entry in self.deny if entry.is_known]
         return bool(known) and (all(known) if self.match_deny == "all" else any(known))
 
-    def _allows(self, address: str) -> bool:
+    def _allows(self, address: str, memberships: Memberships) -> bool:
         if not self.allow:
             return True
-        holds = [entry.matches(address) for entry in self.allow]
-        if self.match_allow is None:
-            return any(holds) and all(entry.addresses is not None for entry in self.allow)
-        return any(holds) if self.match_allow == "any" else all(holds)
+        holds = [entry.matches(address, memberships, unread=False) for entry in self.allow]
+        if self.match_allow is not None:
+            return any(holds) if self.match_allow == "any" else all(holds)
+        by_address = [held for held, entry in zip(holds, self.allow, strict=True) if entry.addresses is not None]
+        others = [held for held, entry in zip(holds, self.allow, strict=True) if entry.addresses is None]
+        return (not by_address or any(by_address)) and all(others)
 
 
 EVERYBODY = Credentials()
 NOBODY = Credentials(malformed=True)
 
 
-def parse_credentials(raw: object) -> Credentials:
-    """Lists from a DDO's `credentials`: an object or its JSON text; absent or empty means everybody. Never raises."""
+def parse_credentials(raw: object, *, may_be_list: bool = False) -> Credentials:
+    """Lists from a DDO's `credentials`: an object or its JSON text; absent or empty means everybody. Never raises.
+
+    `may_be_list`: DDO 5 writes a list of such objects.
+    """
     if isinstance(raw, str) and raw:
         try:
             raw = orjson.loads(raw)
@@ -92,12 +139,43 @@ def parse_credentials(raw: object) -> Credentials:
             return NOBODY
     if raw is None or raw == "":
         return EVERYBODY
+    if isinstance(raw, list) and may_be_list:
+        # An entry that stands where an object of lists belongs must not pass for an empty object.
+        parts = [_parse_one(item) if isinstance(item, Mapping) and item.keys() <= _KEYS else NOBODY for item in raw]
+    else:
+        parts = [_parse_one(raw)]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Credentials]) -> Credentials:
+    if not parts:
+        return EVERYBODY
+    lists = tuple(dict.fromkeys(_access_lists(parts)))
+    if len(lists) > MAX_ACCESS_LISTS:
+        return NOBODY
+    first = parts[0]
+    return Credentials(
+        allow=first.allow,
+        deny=first.deny,
+        match_allow=first.match_allow,
+        match_deny=first.match_deny,
+        malformed=first.malformed,
+        further=tuple(parts[1:]),
+        access_lists=lists,
+    )
+
+
+def _access_lists(parts: Iterable[Credentials]) -> Iterable[AccessList]:
+    entries = chain.from_iterable((*part.allow, *part.deny) for part in parts)
+    return (entry.access_list for entry in entries if entry.access_list is not None)
+
+
+def _parse_one(raw: object) -> Credentials:
     if not isinstance(raw, Mapping):
         return NOBODY
     allow, deny = _entries(raw.get("allow")), _entries(raw.get("deny"))
     match_allow, match_deny = raw.get("match_allow"), raw.get("match_deny")
-    ways = (None, "any", "all")
-    if allow is None or deny is None or match_allow not in ways or match_deny not in ways:
+    if allow is None or deny is None or match_allow not in _WAYS or match_deny not in _WAYS:
         return NOBODY
     return Credentials(allow=allow, deny=deny, match_allow=match_allow, match_deny=match_deny)
 
@@ -112,21 +190,37 @@ def _entries(raw: object) -> tuple[Entry, ...] | None:
     for item in raw:
         if not isinstance(item, Mapping) or not isinstance(item.get("type"), str):
             return None
-        if item["type"] != "address":
-            entries.append(Entry(None))
-            continue
-        addresses = _addresses(item.get("values"))
-        if addresses is None:
+        parse = _TYPES.get(item["type"].lower())
+        entry = parse(item) if parse is not None else Entry()
+        if entry is None:
             return None
-        entries.append(Entry(addresses))
+        entries.append(entry)
     return tuple(entries)
 
 
-def _addresses(raw: object) -> frozenset[str] | None:
+def _by_address(item: Mapping[str, object]) -> Entry | None:
     """Texts of `values`; DDO 5 wraps each one as `{"address": …}`. None when malformed."""
+    raw = item.get("values")
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         return None
-    texts = [item.get("address") if isinstance(item, Mapping) else item for item in raw]
+    texts = [value.get("address") if isinstance(value, Mapping) else value for value in raw]
     if not all(isinstance(text, str) for text in texts):
         return None
-    return frozenset(str(text).lower() for text in texts)
+    return Entry(addresses=frozenset(str(text).lower() for text in texts))
+
+
+def _by_access_list(item: Mapping[str, object]) -> Entry | None:
+    """`{chainId, accessList}`; the chain id may be decimal text. None when malformed."""
+    contract, chain_id = item.get("accessList"), item.get("chainId")
+    if isinstance(chain_id, str) and chain_id.isascii() and chain_id.isdigit() and len(chain_id) < 19:
+        chain_id = int(chain_id)
+    if type(chain_id) is not int or chain_id <= 0 or not is_address(contract):
+        return None
+    return Entry(access_list=AccessList(chain_id, to_checksum_address(str(contract))))
+
+
+# Type names are compared without case, as ocean-node does.
+_TYPES: Mapping[str, Callable[[Mapping[str, object]], Entry | None]] = {
+    "address": _by_address,
+    "accesslist": _by_access_list,
+}

@@ -7,7 +7,10 @@ the asset may be consumed is decided in `access.py`, whether it is the one asked
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import orjson
+
 from provider.assets.compute_options import ComputeOptions, parse_compute_options
+from provider.assets.consumer_parameters import UNDECLARED, Declared, parse_consumer_parameters
 from provider.assets.credentials import Credentials, parse_credentials
 from provider.assets.did import matches
 from provider.errors import AssetMalformed, ServiceNotFound
@@ -36,6 +39,7 @@ class Service:
     timeout_seconds: int
     credentials: Credentials
     compute: ComputeOptions
+    consumer_parameters: Declared = UNDECLARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Asset:
 
     `data_nft` is what the DDO calls `nftAddress`; `nft_address`, `nft_state` and `nft_owner` are what the store
     of the DDO says about the NFT, None where it does not. `metadata_type` is None without `metadata`, `""`
-    without a type. `container` is an algorithm's, as in the DDO.
+    without a type. `container` is an algorithm's, as in the DDO, `algorithm_parameters` what it declares for its
+    consumers. `document` is the DDO's JSON text where it was to be kept, for a policy server that decides by it.
     """
 
     did: str
@@ -58,6 +63,8 @@ class Asset:
     container: Mapping[str, object] | None = field(repr=False)
     services: tuple[Service, ...]
     credentials: Credentials
+    algorithm_parameters: Declared = UNDECLARED
+    document: bytes | None = field(default=None, repr=False, compare=False)
 
     def service(self, service_id: str) -> Service:
         """The service with exactly this id, the first one if several have it. Raises ServiceNotFound."""
@@ -77,17 +84,20 @@ class Asset:
         return self.version != _UNBOUND_VERSION
 
 
-def parse_ddo(json: object) -> Asset:
+def parse_ddo(json: object, *, keep_document: bool = False) -> Asset:
     """Asset of a decoded DDO. Raises AssetMalformed, and nothing else, for whatever is not one.
 
     A service that lacks something stays out, so that it cannot spoil the others; their positions are kept.
+    `keep_document`: keep the DDO as text, which may take many times the memory of the asset.
     """
     ddo = _mapping(json, "DDO")
     version = ddo.get("version") or _UNBOUND_VERSION
     if not isinstance(version, str):
         raise AssetMalformed(detail="version is not text")
-    body = _mapping(ddo.get("credentialSubject"), "credentialSubject") if _is_credential(version) else ddo
-    did, chain_id, data_nft = ddo.get("id"), _integer(body.get("chainId")), body.get("nftAddress")
+    is_credential = _is_credential(version)
+    body = _mapping(ddo.get("credentialSubject"), "credentialSubject") if is_credential else ddo
+    # ddo.js writes the DID of a DDO 5 into its subject, ocean-node beside it.
+    did, chain_id, data_nft = ddo.get("id") or body.get("id"), _integer(body.get("chainId")), body.get("nftAddress")
     if not isinstance(did, str) or chain_id is None or not is_address(data_nft):
         raise AssetMalformed(detail="id, chainId or nftAddress is missing or malformed")
     nft = _nft(ddo, body)
@@ -102,8 +112,10 @@ def parse_ddo(json: object) -> Asset:
         nft_owner=_address(nft.get("owner")),
         metadata_type=_metadata_type(metadata),
         container=_container(metadata),
-        services=_services(body.get("services")),
-        credentials=parse_credentials(body.get("credentials")),
+        services=_services(body.get("services"), is_credential),
+        credentials=parse_credentials(body.get("credentials"), may_be_list=is_credential),
+        algorithm_parameters=parse_consumer_parameters(_algorithm(metadata).get("consumerParameters")),
+        document=_text_of(ddo) if keep_document else None,
     )
 
 
@@ -136,16 +148,16 @@ def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, 
     return nft if isinstance(nft, Mapping) else {}
 
 
-def _services(raw: object) -> tuple[Service, ...]:
+def _services(raw: object, is_credential: bool) -> tuple[Service, ...]:
     if raw is None:
         return ()
     if not isinstance(raw, list):
         raise AssetMalformed(detail="services is not a list")
-    parsed = (_service(index, item) for index, item in enumerate(raw))
+    parsed = (_service(index, item, is_credential) for index, item in enumerate(raw))
     return tuple(service for service in parsed if service is not None)
 
 
-def _service(index: int, raw: object) -> Service | None:
+def _service(index: int, raw: object, is_credential: bool) -> Service | None:
     """A service, or None when it lacks what every service needs."""
     if not isinstance(raw, Mapping):
         return None
@@ -165,8 +177,9 @@ def _service(index: int, raw: object) -> Service | None:
         datatoken=datatoken,
         endpoint=endpoint if isinstance(endpoint, str) else "",
         timeout_seconds=timeout,
-        credentials=parse_credentials(raw.get("credentials")),
+        credentials=parse_credentials(raw.get("credentials"), may_be_list=is_credential),
         compute=parse_compute_options(raw.get("compute")),
+        consumer_parameters=parse_consumer_parameters(raw.get("consumerParameters")),
     )
 
 
@@ -177,9 +190,20 @@ def _metadata_type(metadata: object) -> str | None:
     return kind if isinstance(kind, str) else ""
 
 
-def _container(metadata: object) -> Mapping[str, object] | None:
+def _algorithm(metadata: object) -> Mapping[str, object]:
     algorithm = metadata.get("algorithm") if isinstance(metadata, Mapping) else None
-    container = algorithm.get("container") if isinstance(algorithm, Mapping) else None
+    return algorithm if isinstance(algorithm, Mapping) else {}
+
+
+def _text_of(ddo: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(ddo)
+    except TypeError:
+        raise AssetMalformed(detail="the DDO is nested too deeply") from None
+
+
+def _container(metadata: object) -> Mapping[str, object] | None:
+    container = _algorithm(metadata).get("container")
     return container if isinstance(container, Mapping) else None
 
 

@@ -142,7 +142,7 @@ def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[Even
     return tuple(records)
 
 
-def asset_of(stored: StoredAsset, document: bytes) -> Asset:
+def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = False) -> Asset:
     """The asset of an opened document, with the facts of its data NFT that a metadata store would add.
 
     Whatever the document itself claims about them is its author's word and does not count. Raises AssetMalformed.
@@ -155,7 +155,7 @@ def asset_of(stored: StoredAsset, document: bytes) -> Asset:
         raise AssetMalformed(detail="the document on chain is not an object")
     ddo.pop("indexedMetadata", None)
     ddo["nft"] = {"address": stored.data_nft, "state": stored.state}
-    return parse_ddo(ddo)
+    return parse_ddo(ddo, keep_document=keep_document)
 
 
 class Stride:

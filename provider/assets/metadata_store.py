@@ -20,7 +20,8 @@ class MetadataStore:
     """The store at `base_url` (`http` or `https`, with or without a path).
 
     `timeout_seconds` bounds one whole lookup, `max_bytes` one document (decoded). Found assets live in `cache`;
-    failures are not remembered. The client is made inside the running event loop, at the first request.
+    failures are not remembered. `keep_documents`: as in `parse_ddo`. The client is made inside the running event
+    loop, at the first request.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class MetadataStore:
         cache: FactCache[str, Asset],
         max_bytes: int = 5 * 1024 * 1024,
         user_agent: str = "OceanProvider",
+        keep_documents: bool = False,
     ) -> None:
         self._cache = cache
+        self._keep_documents = keep_documents
         self._service = ServiceClient(
             base_url,
             name="metadata store",
@@ -74,7 +77,7 @@ class MetadataStore:
             document = orjson.loads(reply.body)
         except orjson.JSONDecodeError:
             raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
-        return parse_ddo(document)
+        return parse_ddo(document, keep_document=self._keep_documents)
 
     async def _get(self, path: str, *, with_body: bool = True) -> ServiceReply:
         """200 or a definite 4xx."""

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from provider.assets.access import check_access, check_state
+from provider.assets.access import access_lists_of, check_access, check_state
 from provider.assets.compute_options import ComputeOptions
-from provider.assets.credentials import EVERYBODY, parse_credentials
+from provider.assets.credentials import EVERYBODY, AccessList, parse_credentials
 from provider.assets.ddo import Asset, Service
 from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
 
@@ -96,3 +96,15 @@ def test_credentials_of_asset_and_service_both_count(credentials: object, name: 
 def test_credentials_of_another_service_do_not_count() -> None:
     asset = replace(ASSET, services=(SERVICE, replace(SERVICE, id="t", credentials=DENY_ME)))
     check_access(asset, SERVICE, ME)
+
+
+def test_access_lists_of_asset_and_service_are_both_needed() -> None:
+    def listed(chain_id: int) -> object:
+        return parse_credentials({"allow": [{"type": "accessList", "chainId": chain_id, "accessList": NFT}]})
+
+    asset, service = replace(ASSET, credentials=listed(1)), replace(SERVICE, credentials=listed(2))  # type: ignore[arg-type]
+    first, second = AccessList(1, NFT), AccessList(2, NFT)
+    assert access_lists_of(asset, service) == (first, second)
+    check_access(asset, service, ME, {first: True, second: True})
+    with pytest.raises(AccessDenied):
+        check_access(asset, service, ME, {first: True, second: False})

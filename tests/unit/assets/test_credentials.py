@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.assets.credentials import Verdict, parse_credentials
+from provider.assets.credentials import MAX_ACCESS_LISTS, AccessList, Verdict, parse_credentials
 
 ME = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 OTHER = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
@@ -67,9 +67,89 @@ def test_rule(credentials: object, expected: Verdict, as_text: bool) -> None:
         assert parse_credentials(raw).verdict(consumer) is expected
 
 
+LIST, OTHER_LIST = AccessList(8996, OTHER), AccessList(1, ME)
+ON_LIST = {"type": "accessList", "chainId": 8996, "accessList": OTHER.lower()}
+ON_OTHER = {"type": "accessList", "chainId": "1", "accessList": ME}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "memberships", "expected"),
+    [
+        pytest.param({"allow": [ON_LIST]}, {LIST: True}, OK, id="listed"),
+        pytest.param({"allow": [{**ON_LIST, "type": "ACCESSLIST"}]}, {LIST: True}, OK, id="type in any case"),
+        pytest.param({"allow": [ON_LIST]}, {LIST: False}, NOT_ALLOWED, id="not listed"),
+        pytest.param({"allow": [ON_LIST]}, {}, NOT_ALLOWED, id="an unreadable list admits nobody"),
+        pytest.param({"allow": [ON_LIST]}, {OTHER_LIST: True}, NOT_ALLOWED, id="listed on another"),
+        pytest.param({"deny": [ON_LIST]}, {LIST: True}, DENIED, id="on the deny list"),
+        pytest.param({"deny": [ON_LIST]}, {LIST: False}, OK, id="not on the deny list"),
+        pytest.param({"deny": [ON_LIST]}, {}, DENIED, id="an unreadable deny list denies everybody"),
+        pytest.param({"allow": [ON_LIST], "deny": [ON_LIST]}, {LIST: True}, DENIED, id="deny wins"),
+        pytest.param(
+            {"allow": [ON_LIST, ON_OTHER]}, {LIST: True, OTHER_LIST: False}, NOT_ALLOWED, id="both by default"
+        ),
+        pytest.param({"allow": [ON_LIST, ON_OTHER]}, {LIST: True, OTHER_LIST: True}, OK, id="on both"),
+        pytest.param(
+            {"allow": [ON_LIST, ON_OTHER], "match_allow": "any"}, {OTHER_LIST: True}, OK, id="any of them is enough"
+        ),
+        pytest.param({"allow": [ON_LIST, address(ME)]}, {LIST: True}, OK, id="list and address hold"),
+        pytest.param({"allow": [ON_LIST, address(ME)]}, {LIST: False}, NOT_ALLOWED, id="address without list"),
+        pytest.param({"allow": [ON_LIST, address(OTHER)]}, {LIST: True}, NOT_ALLOWED, id="list without address"),
+        pytest.param(
+            {"deny": [ON_LIST, ON_OTHER], "match_deny": "all"}, {LIST: True, OTHER_LIST: False}, OK, id="not all deny"
+        ),
+        pytest.param({"deny": [ON_LIST, ON_OTHER]}, {LIST: False, OTHER_LIST: True}, DENIED, id="any denies"),
+    ],
+)
+def test_access_list_rule(credentials: object, memberships: dict[AccessList, bool], expected: Verdict) -> None:
+    parsed = parse_credentials(credentials)
+    assert set(memberships) <= {*parsed.access_lists, OTHER_LIST}
+    assert parsed.verdict(ME, memberships) is expected
+
+
+def test_credentials_tell_once_which_lists_they_need() -> None:
+    raw = {"allow": [ON_LIST, ON_LIST, address(ME)], "deny": [ON_OTHER, ON_LIST]}
+    assert parse_credentials(raw).access_lists == (LIST, OTHER_LIST)
+    assert parse_credentials({"allow": [address(ME), UNKNOWN]}).access_lists == ()
+
+
+def test_more_lists_than_one_batch_give_access_to_nobody() -> None:
+    lists = [{**ON_LIST, "chainId": number + 1} for number in range(MAX_ACCESS_LISTS + 1)]
+    assert len(parse_credentials({"allow": lists[1:]}).access_lists) == MAX_ACCESS_LISTS
+    assert parse_credentials({"allow": lists}).malformed
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        pytest.param([], OK, id="empty"),
+        pytest.param([{}], OK, id="one that says nothing"),
+        pytest.param([{"allow": [address(ME)]}], OK, id="allowed"),
+        pytest.param([{}, {"deny": [address(ME)]}], DENIED, id="denied by the second"),
+        pytest.param([{"allow": [address(OTHER)]}, {"deny": [address(ME)]}], DENIED, id="deny wins over all"),
+        pytest.param([{"allow": [address(ME)]}, {"allow": [address(OTHER)]}], NOT_ALLOWED, id="each must admit"),
+        pytest.param([{}, 7], NOT_ALLOWED, id="one malformed"),
+        pytest.param([address(OTHER)], NOT_ALLOWED, id="an entry in place of lists"),
+        pytest.param([{"credentials": {"deny": [address(ME)]}}], NOT_ALLOWED, id="lists that lie too deep"),
+        pytest.param(
+            {"allow": [{"type": "verifiableCredential", "requestCredentials": []}]}, NOT_ALLOWED, id="policy server's"
+        ),
+        pytest.param({"allow": {"request_credentials": [{"type": "VerifiableId"}]}}, NOT_ALLOWED, id="ddo.js example"),
+    ],
+)
+def test_ddo_5_may_have_a_list_of_credentials(credentials: object, expected: Verdict) -> None:
+    assert parse_credentials(credentials, may_be_list=True).verdict(ME) is expected
+
+
 @pytest.mark.parametrize(
     "credentials",
     [
+        {"allow": [{**ON_LIST, "accessList": "0x12"}]},
+        {"allow": [{**ON_LIST, "accessList": None}]},
+        {"deny": [{**ON_LIST, "chainId": None}]},
+        {"deny": [{**ON_LIST, "chainId": 0}]},
+        {"deny": [{**ON_LIST, "chainId": True}]},
+        {"deny": [{**ON_LIST, "chainId": "0x1"}]},
+        {"deny": [{**ON_LIST, "chainId": 1.5}]},
         "not JSON",
         "[" * 100_000,
         "[]",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.assets.compute_options import ComputeOptions, TrustedAlgorithm
-from provider.assets.credentials import EVERYBODY
+from provider.assets.consumer_parameters import ConsumerParameter
+from provider.assets.credentials import EVERYBODY, Verdict
 from provider.assets.ddo import Asset, check_binding, parse_ddo
 from provider.assets.did import did_for
 from provider.errors import AssetMalformed, ServiceNotFound
@@ -100,6 +101,49 @@ def test_version_5_lives_under_credential_subject() -> None:
     asset = parse_ddo(ddo_5())
     assert asset == replace(parse_ddo(ddo_4()), did=ddo_5()["id"], version="5.0.0")
     check_binding(asset, asset.did)
+
+
+def test_version_5_may_have_its_did_in_the_subject() -> None:
+    """As in the example of ddo.js."""
+    ddo = ddo_5()
+    ddo["credentialSubject"] = {**ddo["credentialSubject"], "id": ddo.pop("id")}  # type: ignore[dict-item]
+    assert parse_ddo(ddo) == parse_ddo(ddo_5())
+
+
+def test_version_5_has_lists_of_credentials_and_version_4_has_none() -> None:
+    deny = [{}, {"deny": [{"type": "address", "values": [OWNER]}]}]
+    five = ddo_5()
+    five["credentialSubject"] = {
+        **five["credentialSubject"],  # type: ignore[dict-item]
+        "credentials": deny,
+        "services": [service(credentials=[{}])],
+    }
+    asset = parse_ddo(five)
+    assert asset.credentials.verdict(OWNER) is Verdict.CREDENTIAL_IN_DENY_LIST
+    assert asset.credentials.verdict(NFT) is Verdict.OK
+    assert asset.services[0].credentials == EVERYBODY
+    assert parse_ddo(ddo_4(credentials=[{}])).credentials.malformed
+
+
+def test_declared_parameters_are_read_from_service_and_algorithm() -> None:
+    algorithm = {"consumerParameters": [{"name": "a", "type": "text", "required": True}]}
+    asset = parse_ddo(
+        ddo_4(
+            metadata={"type": "algorithm", "algorithm": algorithm},
+            services=[service(consumerParameters=[{"name": "b", "type": "number"}]), service(id="s1")],
+        )
+    )
+    assert asset.algorithm_parameters == (ConsumerParameter("a", "text", True),)
+    assert asset.services[0].consumer_parameters == (ConsumerParameter("b", "number", False),)
+    assert asset.services[1].consumer_parameters == ()
+
+
+def test_document_is_kept_on_demand_only_and_not_shown() -> None:
+    assert parse_ddo(ddo_5()).document is None
+    kept = parse_ddo(ddo_5(), keep_document=True)
+    assert kept.document is not None
+    assert json.loads(kept.document) == ddo_5()
+    assert "credentialSubject" not in repr(kept)
 
 
 @pytest.mark.parametrize("subject", [None, [], "text"])

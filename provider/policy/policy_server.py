@@ -1,0 +1,118 @@
+"""Asks a policy server instead of reading credentials (`ocean-node-compat.md` section 2, ocean-node's PolicyServer.md).
+
+Status 200 allows. Every other answer refuses, and none at all is a 503, never a yes.
+"""
+
+import re
+from collections.abc import Mapping
+
+import orjson
+
+from provider.assets.ddo import Asset, Service
+from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailable, ValidationFailed
+from provider.service_client import ServiceClient, ServiceReply
+
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_SHOWN_CHARS = 500
+# These say "not now" rather than "no" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
+_TRY_LATER = (408, 425, 429)
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
+
+
+class PolicyServer:
+    """The server at `base_url`; `api_key` goes with every question, `timeout_seconds` bounds one."""
+
+    def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float, user_agent: str) -> None:
+        self._service = ServiceClient(
+            base_url,
+            name="policy server",
+            timeout_seconds=timeout_seconds,
+            max_bytes=MAX_ANSWER_BYTES,
+            user_agent=user_agent,
+            headers={"X-API-Key": api_key} if api_key else None,
+            unavailable=PolicyServerUnavailable,
+        )
+
+    async def check_service(
+        self, action: str, asset: Asset, service: Service, consumer: str, *, provider: str, data: object
+    ) -> None:
+        """May `consumer` do `action` (`download`, `startCompute`) with the service? `data` as in `check_encrypt`.
+
+        Raises PolicyRefused, ValidationFailed for `data` that is no JSON, or PolicyServerUnavailable when there is
+        no usable answer.
+        """
+        document = asset.document
+        if document is None:
+            raise PolicyServerUnavailable(detail="the DDO was not kept")
+        await self._check(
+            {
+                "action": action,
+                "documentId": asset.did,
+                "ddo": orjson.Fragment(document),
+                "serviceId": service.id,
+                "consumerAddress": consumer,
+                "policyServer": passed_on(data),
+                "nodeAddress": provider,
+            }
+        )
+
+    async def check_encrypt(self, consumer: str, *, provider: str, data: object) -> None:
+        """May `consumer` (empty when the request names nobody) have something encrypted?
+
+        `data`: the `policyServer` value of the request, passed on. Raises as `check_service`.
+        """
+        await self._check(
+            {
+                "action": "encrypt",
+                "consumerAddress": consumer,
+                "policyServer": passed_on(data),
+                "nodeAddress": provider,
+            }
+        )
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._service.close()
+
+    async def _check(self, question: Mapping[str, object]) -> None:
+        try:
+            reply = await self._service.call("POST", json=question)
+        except AnswerTooLong as error:
+            raise PolicyServerUnavailable(detail=error.detail) from None
+        if reply.status == 200:
+            return
+        if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in _TRY_LATER):
+            raise PolicyRefused(refusal_text(reply), detail=f"the policy server answered {reply.status}")
+        raise PolicyServerUnavailable(detail=f"the policy server answered {reply.status}")
+
+
+def passed_on(value: object) -> orjson.Fragment:
+    """The request's `policyServer` as JSON: text that holds JSON, as in query strings, is opened. Pure.
+
+    Raises ValidationFailed for what cannot be written as JSON: nested too deeply, integers above 64 bits.
+    """
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except ValueError:
+            pass
+    try:
+        return orjson.Fragment(orjson.dumps(value))
+    except TypeError:
+        raise ValidationFailed({"policyServer": ["The policyServer format is invalid."]}) from None
+
+
+def refusal_text(reply: ServiceReply) -> str | None:
+    """What a refused consumer may read: a short text of printable characters, without URLs; None for no such text.
+
+    Pure. JSON shows its `message` or `error`; markup is not shown.
+    """
+    value: object = reply.json()
+    if isinstance(value, Mapping):
+        value = value.get("message") or value.get("error")
+    elif value is None and "html" not in reply.content_type and "json" not in reply.content_type:
+        value = reply.body.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return None
+    printable = "".join(character if character.isprintable() else " " for character in value[: 4 * MAX_SHOWN_CHARS])
+    return " ".join(_URL.sub("(not shown)", printable).split())[:MAX_SHOWN_CHARS] or None

@@ -1,0 +1,173 @@
+"""RBAC and policy servers over real sockets: what they are asked, and that only a clear yes passes."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from provider.assets.ddo import Asset, parse_ddo
+from provider.assets.did import did_for
+from provider.chain.accounts import Account
+from provider.demo.keys import PROVIDER_KEY
+from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable
+from provider.policy.policy_server import PolicyServer
+from provider.policy.rbac import RbacQuestion, RbacServer, Subject
+from tests.support.answering_service import AnsweringService, running_service
+
+ACCOUNT = Account.from_hex(PROVIDER_KEY)
+USER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
+NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
+QUESTION = RbacQuestion("access", USER, (Subject("did:op:a", "s"),))
+DDO = {
+    "id": did_for(NFT, 1),
+    "version": "4.1.0",
+    "chainId": 1,
+    "nftAddress": NFT,
+    "metadata": {"type": "dataset"},
+    "services": [{"id": "s", "type": "access", "files": "0x", "datatokenAddress": NFT, "timeout": 0}],
+}
+LONG = b"x" * 100_000
+
+
+@pytest.fixture
+def service() -> Iterator[AnsweringService]:
+    with running_service() as running:
+        yield running
+
+
+@asynccontextmanager
+async def rbac(service: AnsweringService, *, timeout_seconds: float = 5.0) -> AsyncIterator[RbacServer]:
+    server = RbacServer(
+        service.url, account=ACCOUNT, is_private=True, timeout_seconds=timeout_seconds, user_agent="Test/1"
+    )
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def policy(
+    service: AnsweringService, *, timeout_seconds: float = 5.0, api_key: str | None = None
+) -> AsyncIterator[PolicyServer]:
+    server = PolicyServer(service.url, api_key=api_key, timeout_seconds=timeout_seconds, user_agent="Test/1")
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def ask(server: PolicyServer, data: object = None) -> None:
+    asset: Asset = parse_ddo(DDO, keep_document=True)
+    await server.check_service("download", asset, asset.services[0], USER, provider=ACCOUNT.address, data=data)
+
+
+@pytest.mark.parametrize("answer", [True, 1, "yes", {"allowed": False}, [0]], ids=str)
+@pytest.mark.gen_test(timeout=20)
+async def test_rbac_answer_that_is_true_lets_pass(service: AnsweringService, answer: object) -> None:
+    service.answer(200, answer)
+    async with rbac(service) as server:
+        await server.check(QUESTION)
+    (asked,) = service.questions
+    assert (asked["eventType"], asked["providerAccess"]) == ("access", "private")
+    assert asked["dids"] == [{"did": "did:op:a", "serviceId": "s"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refusal"),
+    [
+        (200, False, RbacRefused),
+        (200, None, RbacRefused),
+        (200, {}, RbacRefused),
+        (200, "", RbacRefused),
+        (403, True, RbacRefused),
+        (401, True, RbacRefused),
+        (404, True, RbacUnavailable),
+        (500, True, RbacUnavailable),
+        (302, True, RbacUnavailable),
+        (200, b"yes", RbacUnavailable),
+        (200, b"", RbacUnavailable),
+        (200, LONG, RbacUnavailable),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_every_other_rbac_answer_keeps_out(
+    service: AnsweringService, status: int, body: object, refusal: type[Exception]
+) -> None:
+    service.answer(status, body)
+    async with rbac(service) as server:
+        with pytest.raises(refusal):
+            await server.check(QUESTION)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_rbac_server_that_is_slow_or_away_keeps_out(service: AnsweringService) -> None:
+    service.hang = True
+    async with rbac(service, timeout_seconds=0.2) as server:
+        with pytest.raises(RbacUnavailable) as caught:
+            await server.check(QUESTION)
+        assert service.url not in f"{caught.value}{caught.value.detail}"
+    away = AnsweringService("http://127.0.0.1:1")
+    async with rbac(away) as server:
+        with pytest.raises(RbacUnavailable):
+            await server.check(QUESTION)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_policy_server_is_asked_as_ocean_node_asks_it(service: AnsweringService) -> None:
+    service.answer(200, b"", content_type="text/plain")
+    async with policy(service, api_key="planted-key") as server:
+        await ask(server, '{"sessionId": "planted"}')
+        await server.check_encrypt(USER, provider=ACCOUNT.address, data=None)
+    assert service.questions == [
+        {
+            "action": "download",
+            "documentId": DDO["id"],
+            "ddo": DDO,
+            "serviceId": "s",
+            "consumerAddress": USER,
+            "policyServer": {"sessionId": "planted"},
+            "nodeAddress": ACCOUNT.address,
+        },
+        {"action": "encrypt", "consumerAddress": USER, "policyServer": None, "nodeAddress": ACCOUNT.address},
+    ]
+    assert [headers["x-api-key"] for headers in service.headers] == ["planted-key"] * 2
+
+
+@pytest.mark.parametrize("status", [201, 204, 400, 401, 403, 404, 405], ids=str)
+@pytest.mark.gen_test(timeout=20)
+async def test_only_status_200_of_the_policy_server_lets_pass(service: AnsweringService, status: int) -> None:
+    service.answer(status, b"" if status == 204 else b"Show your badge.", content_type="text/plain")
+    async with policy(service) as server:
+        with pytest.raises(PolicyRefused) as caught:
+            await ask(server)
+    text = "The policy server refused access." if status == 204 else "Show your badge."
+    assert (str(caught.value), caught.value.http_status) == (text, 403)
+    assert "x-api-key" not in service.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, "x"), (503, "x"), (302, "x"), (408, "x"), (429, "x"), (400, LONG)],
+    ids=lambda value: str(value)[:9],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_policy_server_that_cannot_answer_keeps_out(service: AnsweringService, status: int, body: object) -> None:
+    service.answer(status, body)
+    async with policy(service) as server:
+        with pytest.raises(PolicyServerUnavailable):
+            await ask(server)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_policy_server_that_is_slow_or_away_keeps_out(service: AnsweringService) -> None:
+    service.hang = True
+    async with policy(service, timeout_seconds=0.2, api_key="planted-key") as server:
+        with pytest.raises(PolicyServerUnavailable) as caught:
+            await ask(server, json.dumps({"sessionId": "planted"}))
+        assert "planted" not in f"{caught.value}{caught.value.detail}{server!r}"
+    async with policy(AnsweringService("http://127.0.0.1:1")) as server:
+        with pytest.raises(PolicyServerUnavailable):
+            await ask(server)
