@@ -1,0 +1,1 @@
+"""Proofs of download: what is attested, the durable queue, and the two ways to send it."""

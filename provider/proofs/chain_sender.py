@@ -1,0 +1,231 @@
+"""Sends proofs as transactions of one chain: signs, stores, sends, and follows each until the chain has decided.
+
+A transaction is stored before it leaves, so that after a crash the same bytes go out again and one proof cannot take
+two account nonces. It is signed only when the fee bound lets it into the next blocks.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.networks import Network
+from provider.errors import ChainError
+from provider.proofs.chain_view import ChainView, look
+from provider.proofs.fees import affordable_fee, next_account_nonce, replacement_fee
+from provider.proofs.pace import MAX_ATTEMPTS, look_seconds, retry_seconds
+from provider.proofs.proof import Unprovable, order_executed_data
+from provider.proofs.sql import Entry
+from provider.proofs.store import ProofStore
+from provider.proofs.transaction import Fee, SignedTransaction, sign_call
+
+# geth keeps 16 transactions of one account for sure (txpool.accountslots).
+MAX_IN_FLIGHT = 16
+# An ordinary proof takes about 55 000. Publisher and consumer choose texts in it, which cost up to 20 gas a byte.
+MAX_GAS = 300_000
+# The nonce was used, but no node knows our transaction: asked this often before somebody else's is believed.
+MISSES = 5
+
+# Answers of nodes to a transaction that they did not take into their pool, for a reason that is in it.
+_NOT_TAKEN = re.compile(
+    r"insufficient funds|cannot afford|underpriced|fee (?:cap )?(?:too low|less than)|below .*(?:base fee|minimum)"
+    r"|exceeds block gas limit|intrinsic gas",
+    re.I,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class ChainSender:
+    """Proofs of one chain. `resend_seconds`, `replace_seconds`: age at which a transaction that is in no block is
+    sent again, and replaced by one with a higher fee. `look_first_seconds`: first look at one that was sent.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        store: ProofStore,
+        max_fee_wei: int,
+        resend_seconds: float = 30.0,
+        replace_seconds: float = 180.0,
+        look_first_seconds: float = 2.0,
+        fee_wait_seconds: float = 15.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._network = network
+        self._store = store
+        self._max_fee_wei = max_fee_wei
+        self._resend_seconds = resend_seconds
+        self._replace_seconds = replace_seconds
+        self._look_first_seconds = look_first_seconds
+        self._fee_wait_seconds = fee_wait_seconds
+        self._clock = clock
+        self._sent_here: set[int] = set()
+        self._waits_for_fee = False
+
+    async def turn(self) -> bool:
+        """Follow what was sent and send what is queued; True when there may be more. Raises ChainError, StoreError."""
+        chain_id = self._network.chain_id
+        sent = await self._store.due("sent", chain_id=chain_id, limit=MAX_IN_FLIGHT)
+        queued = await self._store.due("queued", chain_id=chain_id, limit=MAX_IN_FLIGHT)
+        if not sent and not queued:
+            return False
+        view = await look(self._network, [one.signed.tx_id for entry in sent for one in entry.sent])
+        for entry in sorted(sent, key=lambda entry: entry.account_nonce or 0):
+            await self._follow(entry, view)
+        held = await self._store.held_nonces(chain_id)
+        sending = queued[: max(MAX_IN_FLIGHT - len(held), 0)]
+        if sending:
+            await self._send_all(sending, view, set(held))
+        return bool(sending) and not self._waits_for_fee
+
+    async def close(self) -> None:
+        """Nothing is held here: the connections are the network's."""
+
+    async def _follow(self, entry: Entry, view: ChainView) -> None:
+        receipt = next(
+            (view.receipts[one.signed.tx_id] for one in entry.sent if one.signed.tx_id in view.receipts), None
+        )
+        if receipt is None:
+            await self._follow_unmined(entry, view)
+        elif not receipt.succeeded:
+            self._sent_here.discard(entry.id)
+            await self._store.give_up(entry, "the transaction was reverted")
+        elif view.height - receipt.block_number >= self._network.finality_blocks:
+            self._sent_here.discard(entry.id)
+            await self._store.confirm(entry)
+            self._tell("proof confirmed", entry, receipt.tx_id)
+        else:
+            pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+            await self._store.seen(entry, mined_block=receipt.block_number, due_in_seconds=pause)
+
+    async def _follow_unmined(self, entry: Entry, view: ChainView) -> None:
+        nonce, newest = entry.account_nonce or 0, entry.sent[-1]
+        if view.mined_nonce > nonce:
+            await self._follow_displaced(entry)
+            return
+        fee = None
+        if self._clock() - newest.signed_at >= self._replace_seconds and view.mined_nonce == nonce:
+            fee = replacement_fee(newest.signed.fee, view.market, max_fee_wei=self._max_fee_wei)
+        pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+        if fee is not None:
+            gas, data = await self._estimate(entry)
+            if gas is not None:
+                signed = self._sign(entry, nonce, fee, gas, data)
+                await self._store.record_signed(entry, nonce, signed, due_in_seconds=pause)
+                await self._send(signed)
+                return
+        await self._store.seen(entry, due_in_seconds=pause)
+        if entry.id not in self._sent_here or self._age(entry) >= self._resend_seconds:
+            self._sent_here.add(entry.id)
+            for one in entry.sent:
+                await self._send(one.signed)
+
+    async def _follow_displaced(self, entry: Entry) -> None:
+        """Another transaction took the nonce: a node that lags would look the same, so it is asked some times."""
+        if entry.misses + 1 < MISSES:
+            pause = self._look_first_seconds * 2**entry.misses
+            await self._store.seen(entry, misses=entry.misses + 1, due_in_seconds=pause)
+            return
+        self._sent_here.discard(entry.id)
+        self._tell("proof needs another account nonce", entry, entry.sent[-1].signed.tx_id)
+        await self._store.release(entry, due_in_seconds=0.0)
+
+    async def _send_all(self, queued: list[Entry], view: ChainView, held: set[int]) -> None:
+        fee = affordable_fee(view.market, max_fee_wei=self._max_fee_wei)
+        if self._waits_for_fee != (fee is None):
+            self._waits_for_fee = fee is None
+            what = "proofs wait: the chain asks more than the fee bound" if fee is None else "proofs go on"
+            _log.warning(what, extra={"facts": {"chain_id": self._network.chain_id}})
+        if fee is None:
+            await self._store.defer(queued, due_in_seconds=self._fee_wait_seconds)
+            return
+        for entry in queued:
+            gas, data = await self._estimate(entry)
+            if gas is None:
+                continue
+            nonce = next_account_nonce(view.free_nonce, held)
+            signed = self._sign(entry, nonce, fee, gas, data)
+            await self._store.record_signed(entry, nonce, signed, due_in_seconds=self._look_first_seconds)
+            held.add(nonce)
+            self._sent_here.add(entry.id)
+            if await self._send(signed):
+                self._tell("proof sent", entry, signed.tx_id)
+            else:
+                # It is in no pool, so its nonce is free for the next one, and nothing of it can appear later.
+                held.discard(nonce)
+                self._sent_here.discard(entry.id)
+                await self._store.release(entry, due_in_seconds=retry_seconds(entry.attempts))
+
+    async def _estimate(self, entry: Entry) -> tuple[int | None, bytes]:
+        """Gas and calldata; None when it is not to be sent at this time, which is then recorded."""
+        is_queued = entry.account_nonce is None
+        account = self._network.account
+        try:
+            data = order_executed_data(entry.proof, account)
+        except Unprovable as reason:
+            if is_queued:
+                await self._store.give_up(entry, str(reason), outcome="skipped")
+            return None, b""
+        call = {"from": account.address, "to": entry.proof.datatoken, "data": "0x" + data.hex()}
+        (answer,) = await self._network.rpc.batch([RpcCall("eth_estimateGas", (call,))])
+        gas = _gas(answer)
+        if gas is not None and gas <= MAX_GAS:
+            return gas, data
+        if is_queued:
+            await self._refused(entry, answer)
+        return None, b""
+
+    async def _refused(self, entry: Entry, answer: object) -> None:
+        if not isinstance(answer, RpcFault):
+            await self._store.give_up(entry, "it needs too much gas")
+        elif answer.is_revert:
+            await self._store.give_up(entry, "the contract refuses it")
+        elif entry.attempts + 1 >= MAX_ATTEMPTS:
+            await self._store.give_up(entry, "the node cannot estimate its gas")
+        else:
+            await self._store.retry(entry, due_in_seconds=retry_seconds(entry.attempts))
+
+    def _sign(self, entry: Entry, nonce: int, fee: Fee, gas: int, data: bytes) -> SignedTransaction:
+        network = self._network
+        return sign_call(
+            network.account,
+            chain_id=network.chain_id,
+            account_nonce=nonce,
+            fee=fee,
+            gas=gas,
+            to=entry.proof.datatoken,
+            data=data,
+        )
+
+    async def _send(self, signed: SignedTransaction) -> bool:
+        """Hand it to the chain. False only when it surely entered no pool; doubt is settled by following it."""
+        try:
+            (answer,) = await self._network.rpc.batch([RpcCall("eth_sendRawTransaction", ("0x" + signed.raw.hex(),))])
+        except ChainError as error:
+            _log.warning("sending a proof: %s", error.detail)
+            return True
+        if not isinstance(answer, RpcFault):
+            return True
+        # What nodes say to a transaction they have already, or whose nonce was used, is no news.
+        _log.info("a node answered a proof: code %d: %s", answer.code, answer.message)
+        return _NOT_TAKEN.search(answer.message) is None
+
+    def _age(self, entry: Entry) -> float:
+        return self._clock() - entry.sent[0].signed_at
+
+    def _tell(self, what: str, entry: Entry, tx_id: str) -> None:
+        facts = {"chain_id": self._network.chain_id, "proof": entry.id, "tx_id": tx_id}
+        _log.info(what, extra={"facts": facts})
+
+
+def _gas(answer: object) -> int | None:
+    """A fifth above the estimate: the block's own values may change what is stored."""
+    if not isinstance(answer, str):
+        return None
+    try:
+        return int(answer, 16) * 6 // 5
+    except ValueError:
+        return None

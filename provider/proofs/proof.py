@@ -1,0 +1,120 @@
+"""What a proof attests, and the texts, form and calldata that are made of it (pure).
+
+`provider-api.md` section 13.2; the contract's side is `orderExecuted` of the datatoken templates.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from provider.auth.signature import (
+    message_digest,
+    parse_signature,
+    prefixed_digest,
+    recover_address,
+    sign_message,
+    signed_candidate,
+)
+from provider.chain.abi import WORD_BYTES
+from provider.chain.accounts import Account
+from provider.keccak import keccak256, to_checksum_address
+
+ORDER_EXECUTED_SELECTOR = bytes.fromhex("89208f0f")
+"""orderExecuted(bytes32,bytes,bytes,bytes,bytes,address)"""
+
+
+class Unprovable(Exception):
+    """The chain would refuse this proof whatever is tried; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One download that happened.
+
+    `order_tx_id` is 32 bytes of hex, as the consumer gave it. `messages`: what the consumer may have signed,
+    likeliest first; `consumer_signature` is empty when a token stood in its place.
+    """
+
+    chain_id: int
+    datatoken: str
+    document_id: str
+    service_id: str
+    file_index: int
+    downloaded_bytes: int
+    order_tx_id: str
+    consumer: str
+    messages: tuple[str, ...] = field(repr=False)
+    consumer_signature: str = field(repr=False)
+
+    def to_json(self) -> str:
+        """Text from which `from_json` makes an equal proof."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Proof":
+        """The proof that `to_json` wrote."""
+        fields = orjson.loads(text)
+        return cls(**{**fields, "messages": tuple(fields["messages"])})
+
+
+def provider_data(proof: Proof) -> str:
+    """The Provider's statement: compact JSON in this order of keys."""
+    statement = {
+        "documentId": proof.document_id,
+        "serviceId": proof.service_id,
+        "fileIndex": proof.file_index,
+        "downloadedBytes": proof.downloaded_bytes,
+    }
+    return json.dumps(statement, separators=(",", ":"))
+
+
+def http_form(proof: Proof, account: Account) -> Mapping[str, str]:
+    """The form of an HTTP proof. A contract account's signature does not tell its message: the likeliest is taken."""
+    statement = provider_data(proof)
+    signature = parse_signature(proof.consumer_signature) or b""
+    signed = signed_candidate(proof.messages, signature, to_checksum_address(proof.consumer)) or 0
+    return {
+        "orderTxId": proof.order_tx_id,
+        "providerData": statement,
+        "providerSignature": "0x" + sign_message(account, statement).hex(),
+        "consumerData": proof.messages[signed],
+        "consumerSignature": proof.consumer_signature,
+        "consumerAddress": proof.consumer,
+    }
+
+
+def order_executed_data(proof: Proof, account: Account) -> bytes:
+    """Calldata of `orderExecuted`. Raises Unprovable for what the contract is known to refuse."""
+    signature = parse_signature(proof.consumer_signature)
+    message = None if signature is None else _message_for_contract(proof, signature)
+    if signature is None or message is None:
+        # Contract accounts (ERC-1271), and clients that strip leading zeros of the hash before they sign it.
+        raise Unprovable("the contract cannot verify the consumer's signature")
+    if proof.consumer.lower() == account.address.lower():
+        raise Unprovable("the consumer is the Provider itself")
+    order = bytes.fromhex(proof.order_tx_id[-2 * WORD_BYTES :])
+    statement = provider_data(proof).encode()
+    signed = account.sign_digest(prefixed_digest(keccak256(order + statement)))
+    return ORDER_EXECUTED_SELECTOR + _encode(
+        order, (statement, signed, message.encode("utf-8", "surrogatepass"), signature), proof.consumer
+    )
+
+
+def _message_for_contract(proof: Proof, signature: bytes) -> str | None:
+    """The message whose keccak256 the key of the consumer's address signed, as the contract recovers it."""
+    consumer = to_checksum_address(proof.consumer)
+    recovered = ((message, recover_address(message_digest(message), signature)) for message in proof.messages)
+    return next((message for message, address in recovered if address == consumer), None)
+
+
+def _encode(order: bytes, texts: tuple[bytes, ...], address: str) -> bytes:
+    """A bytes32, then dynamic bytes, then an address (the contract ABI's head and tail)."""
+    head, tail = [order], b""
+    head_bytes = (len(texts) + 2) * WORD_BYTES
+    for text in texts:
+        head.append((head_bytes + len(tail)).to_bytes(WORD_BYTES, "big"))
+        tail += len(text).to_bytes(WORD_BYTES, "big") + text + bytes(-len(text) % WORD_BYTES)
+    head.append(bytes.fromhex(address[2:]).rjust(WORD_BYTES, b"\0"))
+    return b"".join(head) + tail

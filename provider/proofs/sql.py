@@ -1,0 +1,231 @@
+"""The SQLite file of the proof queue: schema and statements.
+
+Runs on the store's own thread; nothing here is asynchronous. Times are unix seconds. A row is `queued`, `sent` (its
+transaction was signed), `confirmed` or `given_up`; the last two keep no signature.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.errors import StoreError
+from provider.proofs.proof import Proof
+from provider.proofs.transaction import Fee, SignedTransaction
+from provider.sqlite import transaction
+
+_SCHEMA_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE proofs (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, chain_id INTEGER NOT NULL,"
+    " state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', record TEXT NOT NULL, created_at REAL NOT NULL,"
+    " due_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, misses INTEGER NOT NULL DEFAULT 0,"
+    " account_nonce INTEGER, mined_block INTEGER, ended_at REAL)",
+    "CREATE INDEX proofs_due ON proofs (due_at) WHERE ended_at IS NULL",
+    "CREATE INDEX proofs_ended ON proofs (ended_at) WHERE ended_at IS NOT NULL",
+    "CREATE TABLE transactions (tx_id TEXT PRIMARY KEY NOT NULL, proof_id INTEGER NOT NULL, raw BLOB NOT NULL,"
+    " max_fee_wei INTEGER NOT NULL, tip_wei INTEGER, signed_at REAL NOT NULL)",
+    "CREATE INDEX transactions_of_proof ON transactions (proof_id)",
+)
+_COLUMNS = "id, record, created_at, attempts, misses, account_nonce, mined_block"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction that was signed for a proof."""
+
+    signed: SignedTransaction
+    signed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A proof in the queue. `sent`: its transactions, all of one `account_nonce`, the newest last."""
+
+    id: int
+    proof: Proof
+    created_at: float
+    attempts: int
+    misses: int
+    account_nonce: int | None
+    mined_block: int | None
+    sent: tuple[Sent, ...]
+
+
+def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open or create the file, WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
+    with suppress(OSError):
+        # It holds consumers' signatures: made for this user alone. SQLite says what is wrong, if anything is.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    try:
+        with suppress(sqlite3.OperationalError):
+            # Busy while another process does the same; the mode stays in the file.
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        # FULL: a transaction must not be on the way before its row is safe.
+        connection.execute("PRAGMA synchronous = FULL")
+        _ensure_schema(connection, path)
+    except (sqlite3.Error, StoreError):
+        connection.close()
+        raise
+    return connection
+
+
+def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    with transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == _SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise StoreError(detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION})")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def insert(connection: sqlite3.Connection, kind: str, proofs: Sequence[Proof], now: float, max_queued: int) -> int:
+    """Queue as many of `proofs` as the bound allows, the first ones; how many these were."""
+    with transaction(connection):
+        room = max(max_queued - count_open(connection), 0)
+        rows = [(kind, proof.chain_id, proof.to_json(), now, now) for proof in proofs[:room]]
+        connection.executemany(
+            "INSERT INTO proofs (kind, chain_id, state, record, created_at, due_at) VALUES (?, ?, 'queued', ?, ?, ?)",
+            rows,
+        )
+    return len(rows)
+
+
+def count_open(connection: sqlite3.Connection) -> int:
+    """Proofs that have not ended."""
+    (count,) = connection.execute("SELECT count(*) FROM proofs WHERE ended_at IS NULL").fetchone()
+    return int(count)
+
+
+def due(
+    connection: sqlite3.Connection, kind: str, state: str, *, chain_id: int | None, now: float, limit: int
+) -> list[Entry]:
+    """Open proofs of one state whose time has come, the longest due first. `chain_id` None: of every chain."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM proofs WHERE ended_at IS NULL AND due_at <= :now AND kind = :kind"  # noqa: S608
+        " AND state = :state AND (:chain IS NULL OR chain_id = :chain) ORDER BY due_at, id LIMIT :count",
+        {"now": now, "kind": kind, "state": state, "chain": chain_id, "count": limit},
+    ).fetchall()
+    return [
+        Entry(
+            id=number,
+            proof=Proof.from_json(record),
+            created_at=created_at,
+            attempts=attempts,
+            misses=misses,
+            account_nonce=account_nonce,
+            mined_block=mined_block,
+            sent=_sent_for(connection, number),
+        )
+        for number, record, created_at, attempts, misses, account_nonce, mined_block in rows
+    ]
+
+
+def _sent_for(connection: sqlite3.Connection, proof_id: int) -> tuple[Sent, ...]:
+    rows = connection.execute(
+        "SELECT tx_id, raw, max_fee_wei, tip_wei, signed_at FROM transactions WHERE proof_id = ? ORDER BY rowid",
+        (proof_id,),
+    )
+    return tuple(Sent(SignedTransaction(tx_id, raw, Fee(fee, tip)), at) for tx_id, raw, fee, tip, at in rows)
+
+
+def held_nonces(connection: sqlite3.Connection, chain_id: int) -> frozenset[int]:
+    """Account nonces of our transactions that are in no block as far as we know."""
+    rows = connection.execute(
+        "SELECT account_nonce FROM proofs WHERE ended_at IS NULL AND state = 'sent' AND chain_id = ?"
+        " AND mined_block IS NULL",
+        (chain_id,),
+    )
+    return frozenset(number for (number,) in rows)
+
+
+def record_signed(
+    connection: sqlite3.Connection,
+    entry: Entry,
+    account_nonce: int,
+    signed: SignedTransaction,
+    *,
+    now: float,
+    due_at: float,
+) -> None:
+    """The proof's transaction, before it is sent for the first time; or a further one with the same nonce."""
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)",
+            (signed.tx_id, entry.id, signed.raw, signed.fee.max_fee_wei, signed.fee.tip_wei, now),
+        )
+        connection.execute(
+            "UPDATE proofs SET state = 'sent', account_nonce = ?, due_at = ?, misses = 0 WHERE id = ?",
+            (account_nonce, due_at, entry.id),
+        )
+
+
+def release(connection: sqlite3.Connection, entry: Entry, due_at: float) -> None:
+    """Back into the queue: its transactions can no longer enter the chain."""
+    with transaction(connection):
+        connection.execute("DELETE FROM transactions WHERE proof_id = ?", (entry.id,))
+        connection.execute(
+            "UPDATE proofs SET state = 'queued', account_nonce = NULL, mined_block = NULL, misses = 0,"
+            " attempts = attempts + 1, due_at = ? WHERE id = ?",
+            (due_at, entry.id),
+        )
+
+
+def retry(connection: sqlite3.Connection, entry: Entry, due_at: float) -> None:
+    """An attempt failed."""
+    with transaction(connection):
+        connection.execute("UPDATE proofs SET attempts = attempts + 1, due_at = ? WHERE id = ?", (due_at, entry.id))
+
+
+def defer(connection: sqlite3.Connection, entries: Iterable[Entry], due_at: float) -> None:
+    """Not now, and nobody's fault."""
+    with transaction(connection):
+        connection.executemany("UPDATE proofs SET due_at = ? WHERE id = ?", [(due_at, entry.id) for entry in entries])
+
+
+def seen(connection: sqlite3.Connection, entry: Entry, mined_block: int | None, misses: int, due_at: float) -> None:
+    """What a look at the chain told of a sent proof."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE proofs SET mined_block = ?, misses = ?, due_at = ? WHERE id = ?",
+            (mined_block, misses, due_at, entry.id),
+        )
+
+
+def end(connection: sqlite3.Connection, entry: Entry, state: str, reason: str, now: float) -> None:
+    """`confirmed` or `given_up`; what was signed is forgotten, ids of transactions are kept."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE proofs SET state = ?, reason = ?, ended_at = ?, record = '' WHERE id = ?",
+            (state, reason, now, entry.id),
+        )
+        connection.execute("UPDATE transactions SET raw = x'' WHERE proof_id = ?", (entry.id,))
+
+
+def expire(connection: sqlite3.Connection, *, created_before: float, due_before: float, now: float) -> list[str]:
+    """Give up queued proofs that are too old, of any kind and chain; the kind of each.
+
+    One whose transaction is out cannot be recalled: the chain decides about it, unless nobody has looked since
+    `due_before`, because its chain is no longer configured.
+    """
+    with transaction(connection):
+        rows = connection.execute(
+            "UPDATE proofs SET state = 'given_up', reason = 'too old', ended_at = ?, record = ''"
+            " WHERE ended_at IS NULL AND ((state = 'queued' AND created_at < ?) OR due_at < ?) RETURNING kind",
+            (now, created_before, due_before),
+        ).fetchall()
+    return [kind for (kind,) in rows]
+
+
+def forget(connection: sqlite3.Connection, *, ended_before: float) -> None:
+    """Drop what ended long ago."""
+    with transaction(connection):
+        connection.execute(
+            "DELETE FROM transactions WHERE proof_id IN (SELECT id FROM proofs WHERE ended_at < ?)", (ended_before,)
+        )
+        connection.execute("DELETE FROM proofs WHERE ended_at < ?", (ended_before,))
