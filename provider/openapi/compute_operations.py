@@ -1,0 +1,151 @@
+"""Operations of compute-to-data."""
+
+from collections.abc import Mapping
+
+from provider.errors import (
+    AssetError,
+    ChainError,
+    ComputeError,
+    ContainerInvalid,
+    OperatorUnavailable,
+    RbacRefused,
+    ServiceUnavailable,
+    StoreError,
+    TooManyStreams,
+    UnsupportedChain,
+)
+from provider.handlers import rules
+from provider.handlers.compute_params import (
+    ChangeComputeRequest,
+    ComputeResultRequest,
+    ComputeStatusRequest,
+    InitializeComputeRequest,
+    StartComputeRequest,
+)
+from provider.handlers.rules import Field
+from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
+from provider.openapi.model import Operation, Reply, Word
+from provider.openapi.schemas import STREAM_HEADERS, ref
+from provider.openapi.token_operations import SIGNED
+
+_OPERATOR = "the operator service"
+_CHECKSUM = f"sha256:{'6f' * 32}"
+_ITEM = {"documentId": DID, "serviceId": "1", "transferTxId": TX}
+_JOBS = Reply("The jobs, as the operator service tells them.", {})
+_COMPUTE = "/api/services/compute"
+
+COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/services/computeEnvironments"): Operation(
+        id="computeEnvironments",
+        summary="Where jobs can run",
+        tag="compute",
+        replies=(
+            Reply(
+                "Environments by chain id.",
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
+            ),
+        ),
+        errors=(OperatorUnavailable,),
+    ),
+    ("POST", "/api/services/initializeCompute"): Operation(
+        id="initializeCompute",
+        summary="What has to be ordered for a job",
+        tag="compute",
+        fields=InitializeComputeRequest.FIELDS,
+        via="body_only",
+        example={
+            "datasets": [{"documentId": DID, "serviceId": "1"}],
+            "algorithm": {"documentId": DID, "serviceId": "1"},
+            "compute": {"env": "ocean-compute", "validUntil": 1924992000},
+            "consumerAddress": CONSUMER,
+        },
+        replies=(Reply("For each part what to order, what to renew, or that nothing is due.", ref("ComputeTerms")),),
+        errors=(ComputeError, AssetError, UnsupportedChain, RbacRefused, ServiceUnavailable, ChainError, StoreError),
+    ),
+    ("POST", _COMPUTE): Operation(
+        id="computeStart",
+        summary="Start a job",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `dataset.documentId`, `nonce`.",
+        fields=StartComputeRequest.FIELDS,
+        also=("additionalDatasets", "environment", "output"),
+        via="body",
+        example={
+            "dataset": _ITEM,
+            "algorithm": _ITEM,
+            "environment": "ocean-compute",
+            "consumerAddress": CONSUMER,
+            "nonce": "1767225600000",
+            "signature": SIGNATURE,
+        },
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, AssetError, RbacRefused, ServiceUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("GET", _COMPUTE): Operation(
+        id="computeStatus",
+        summary="How jobs are doing",
+        tag="compute",
+        fields=ComputeStatusRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(OperatorUnavailable,),
+        passes_on=_OPERATOR,
+    ),
+    ("PUT", _COMPUTE): Operation(
+        id="computeStop",
+        summary="Stop a job",
+        tag="compute",
+        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
+        fields=ChangeComputeRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("DELETE", _COMPUTE): Operation(
+        id="computeDelete",
+        summary="Delete a job",
+        tag="compute",
+        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
+        fields=ChangeComputeRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("GET", "/api/services/computeResult"): Operation(
+        id="computeResult",
+        summary="Download a result",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `jobId`, `index`, `nonce`.",
+        fields=ComputeResultRequest.FIELDS,
+        via="query",
+        headers=("Range",),
+        replies=(
+            Reply("The result.", media="*/*", headers=STREAM_HEADERS),
+            Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("No such range.", media=None, headers=("Content-Range",), status=416),
+        ),
+        errors=(*SIGNED, TooManyStreams, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("POST", "/api/services/validateContainer"): Operation(
+        id="validateContainer",
+        summary="Is this container fit for compute?",
+        tag="compute",
+        fields=(
+            Field("entrypoint", (rules.required(),)),
+            Field("image", (rules.required(),)),
+            Field("checksum", (rules.required(), rules.starts_with("sha256:"))),
+        ),
+        via="body_only",
+        words={"checksum": Word("Of the image.", TEXT, _CHECKSUM)},
+        example={"entrypoint": "node $ALGO", "image": "node", "tag": "latest", "checksum": _CHECKSUM},
+        replies=(Reply("The container, as it came.", {"type": "object"}),),
+        errors=(ContainerInvalid,),
+    ),
+}

@@ -1,0 +1,243 @@
+"""Every operation that is served, by method and path. To describe a new one, add it here; fields go to `fields.py`."""
+
+from collections.abc import Mapping
+
+from provider.errors import (
+    AssetError,
+    ChainError,
+    DecryptError,
+    EncryptError,
+    FileError,
+    OrderError,
+    RbacRefused,
+    RequestError,
+    ServiceUnavailable,
+    StoreError,
+    TokenRefused,
+    TooManyStreams,
+    UnsupportedChain,
+    UpstreamError,
+)
+from provider.handlers import rules
+from provider.handlers.params import (
+    DecryptRequest,
+    DownloadRequest,
+    FileInfoRequest,
+    InitializeRequest,
+    NonceRequest,
+)
+from provider.openapi.compute_operations import COMPUTE_OPERATIONS
+from provider.openapi.fields import CONSUMER, TX
+from provider.openapi.model import Operation, Reply, Word
+from provider.openapi.schemas import STREAM_HEADERS, ref
+from provider.openapi.token_operations import SIGNED, TOKEN_OPERATIONS
+
+TAGS = {
+    "about": "Who this Provider is, and this description.",
+    "data": "Ordering and downloading.",
+    "publishing": "Encryption for publishers, decryption for those who may read.",
+    "identity": "Nonces and tokens.",
+    "compute": "Compute-to-data.",
+}
+# What the operator's own rules add to any of them.
+GATE = (RbacRefused, ServiceUnavailable)
+FEE = {
+    "providerFeeAddress": CONSUMER,
+    "providerFeeToken": "0x967da4048cD07aB37855c090aAF366e4ce1b9F48",
+    "providerFeeAmount": "0",
+    "providerData": "0x7b7d",
+    "v": 27,
+    "r": f"0x{'1a' * 32}",
+    "s": f"0x{'2b' * 32}",
+    "validUntil": 0,
+}
+
+ROOT = Operation(
+    id="root",
+    summary="Addresses, chains and paths",
+    tag="about",
+    replies=(Reply("Who this Provider is; clients find all paths here.", ref("Root")),),
+)
+FILE_INFO = Operation(
+    id="fileinfo",
+    summary="Do the files answer?",
+    tag="data",
+    text=(
+        "Takes either an asset's `did` and `serviceId`, or a file object: `url` (with `url`, `method`, `headers`), "
+        "`ipfs` (`hash`), `arweave` (`transactionId`), `graphql` (`url`, `query`), `smartcontract` (`address`, "
+        "`chainId`, `abi`), `s3` (`s3Access`) or `ftp` (`url`)."
+    ),
+    fields=FileInfoRequest.FIELDS,
+    also=("checksum", "userdata", "method", "headers", "query", "address", "chainId", "abi", "s3Access"),
+    words={
+        "url": Word("Where a file of type `url`, `graphql` or `ftp` is.", example="https://files.example/data.csv"),
+        "address": Word("The contract of a file of type `smartcontract`.", example=f"0x{'3d' * 20}"),
+        "chainId": Word("The chain of a file of type `smartcontract`.", example=1),
+        "transactionId": Word(
+            "Transaction of a file's data on Arweave.", example="a4qJoQZa1poIv5guEzkfgZYSAD0uYm7Vw4zm_tCswVQ"
+        ),
+    },
+    via="body",
+    example={"type": "url", "url": "https://files.example/data.csv", "method": "GET"},
+    replies=(
+        Reply(
+            "One item per file. A file that cannot be reached is no error.",
+            ref("FileInfo"),
+            example=[
+                {
+                    "index": 0,
+                    "type": "url",
+                    "valid": True,
+                    "contentLength": "1024",
+                    "contentType": "text/csv",
+                    "filename": "data.csv",
+                },
+                {"index": 1, "type": "url", "valid": False},
+            ],
+        ),
+    ),
+    errors=(*GATE, AssetError, FileError, UnsupportedChain, ChainError, StoreError),
+)
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    **TOKEN_OPERATIONS,
+    **COMPUTE_OPERATIONS,
+    ("GET", "/"): ROOT,
+    ("HEAD", "/"): Operation(
+        id="rootHead", summary="Is it there?", tag="about", replies=(Reply("As for GET, without body.", media=None),)
+    ),
+    ("GET", "/api/services/nonce"): Operation(
+        id="nonce",
+        summary="Last nonce of an address",
+        tag="identity",
+        fields=NonceRequest.FIELDS,
+        via="query",
+        replies=(
+            Reply("As text, so that no digit is lost. `1` if there is none.", ref("Nonce"), example={"nonce": "1"}),
+        ),
+        errors=(StoreError,),
+    ),
+    ("POST", "/directCommand"): Operation(
+        id="directCommand",
+        summary="Commands of ocean-node: status, nonce",
+        tag="about",
+        text="`nonce` takes an `address`.",
+        fields=(rules.Field("command", (rules.one_of("status", "nonce"),)),),
+        also=("address",),
+        words={"address": Word("Whose nonce.", example=CONSUMER)},
+        via="body",
+        example={"command": "status"},
+        replies=(
+            Reply("To `status`.", {"type": "object", "required": ["id", "address", "version"]}),
+            Reply("To `nonce`.", ref("Nonce"), example={"nonce": "1"}),
+        ),
+        errors=(RequestError, StoreError),
+    ),
+    ("POST", "/api/services/encrypt"): Operation(
+        id="encrypt",
+        summary="Encrypt to this Provider",
+        tag="publishing",
+        text="The body is encrypted as it is, with the key of this chain (ECIES on secp256k1).",
+        fields=(rules.Field("chainId", (rules.required(),)),),
+        via="query_only",
+        body="application/octet-stream",
+        replies=(
+            Reply("`0x` and hex.", {"type": "string", "pattern": "^0x([0-9a-f]{2})+$"}, media="text/plain", status=201),
+        ),
+        errors=(RequestError, EncryptError, *GATE),
+    ),
+    ("POST", "/api/services/decrypt"): Operation(
+        id="decrypt",
+        summary="Decrypt a document",
+        tag="publishing",
+        text=(
+            "By `transactionId`, or by `encryptedDocument`, `flags` and `documentHash`. Signed message: "
+            "`transactionId` or else `dataNftAddress`, then `decrypterAddress`, `chainId`, `nonce`."
+        ),
+        fields=DecryptRequest.FIELDS,
+        via="body",
+        token=True,
+        replies=(Reply("The document.", {"type": "string"}, media="text/plain", status=201),),
+        errors=(*SIGNED, TokenRefused, UnsupportedChain, DecryptError, ChainError, *GATE),
+        example={
+            "decrypterAddress": CONSUMER,
+            "chainId": 1,
+            "dataNftAddress": f"0x{'3d' * 20}",
+            "transactionId": TX,
+            "nonce": "1767225600000",
+            "signature": f"0x{'1f' * 64}1b",
+        },
+    ),
+    ("POST", "/api/services/fileinfo"): FILE_INFO,
+    ("POST", "/api/services/fileInfo"): FILE_INFO,
+    ("GET", "/api/services/initialize"): Operation(
+        id="initialize",
+        summary="What an order needs",
+        tag="data",
+        fields=InitializeRequest.FIELDS,
+        also=("userdata",),
+        via="query",
+        replies=(
+            Reply(
+                "What to order with.",
+                ref("OrderTerms"),
+                example={"datatoken": CONSUMER, "nonce": None, "providerFee": FEE},
+            ),
+            Reply("`transferTxId` is still a valid order.", ref("ValidOrder"), example={"validOrder": TX}),
+        ),
+        errors=(*GATE, AssetError, FileError, UpstreamError, UnsupportedChain, ChainError, StoreError),
+    ),
+    ("GET", "/api/services/download"): Operation(
+        id="download",
+        summary="Download a file",
+        tag="data",
+        text=(
+            "Signed message: `documentId`, `nonce`. The bytes come as the file's host sends them. A body that ends "
+            "before `Content-Length`, or a chunked body without its end, is incomplete."
+        ),
+        fields=DownloadRequest.FIELDS,
+        also=("userdata",),
+        via="query",
+        headers=("Range",),
+        token=True,
+        replies=(
+            Reply("The file.", media="*/*", headers=STREAM_HEADERS),
+            Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("No such range.", media=None, headers=("Content-Range",), status=416),
+        ),
+        errors=(
+            *SIGNED,
+            TokenRefused,
+            *GATE,
+            AssetError,
+            OrderError,
+            FileError,
+            UpstreamError,
+            UnsupportedChain,
+            TooManyStreams,
+            ServiceUnavailable,
+            ChainError,
+        ),
+    ),
+    ("GET", "/spec"): Operation(
+        id="spec",
+        summary="This description",
+        tag="about",
+        replies=(
+            Reply("OpenAPI 3.1.", {"type": "object", "required": ["openapi", "info", "paths"]}, headers=("ETag",)),
+            Reply("The description that the client has is the present one.", media=None, headers=("ETag",), status=304),
+        ),
+    ),
+    ("GET", "/api/docs"): Operation(
+        id="docsRedirect",
+        summary="To the page below",
+        tag="about",
+        replies=(Reply("The same with a slash.", media=None, headers=("Location",), status=308),),
+    ),
+    ("GET", "/api/docs/"): Operation(
+        id="docs",
+        summary="This description to read and try",
+        tag="about",
+        replies=(Reply("Swagger UI.", {"type": "string"}, media="text/html"),),
+    ),
+}

@@ -1,0 +1,44 @@
+"""`docs/errors.md` is current, and every error says what to do about it."""
+
+from typing import get_args
+
+import pytest
+
+from provider.errors import ProviderError
+from provider.errors.compute import COMPUTE_REASONS
+from provider.errors.document import PAGE, error_classes, is_raised, page
+from provider.errors.document_tables import REASONS, STREAM_ENDS
+from provider.streaming.relay import Outcome
+
+RAISED = [error for error in error_classes() if is_raised(error)]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: error.__name__)
+def test_every_error_has_a_cause_and_a_remedy_of_its_own(error: type[ProviderError]) -> None:
+    assert (error.__doc__ or "").strip(), "its docstring is the cause"
+    assert vars(error).get("remedy", ""), "add `remedy`: what the reader of docs/errors.md can do"
+
+
+def test_codes_are_unique() -> None:
+    codes = [error.code for error in RAISED]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("error", [error for error in error_classes() if "body" in vars(error)])
+def test_a_body_of_its_own_has_a_shape_of_its_own(error: type[ProviderError]) -> None:
+    assert "shape" in vars(error)
+
+
+def test_reasons_and_ends_are_those_of_the_code() -> None:
+    assert REASONS.keys() == COMPUTE_REASONS
+    assert {*STREAM_ENDS, "complete"} == set(get_args(Outcome))
+
+
+def test_page_is_current() -> None:
+    assert PAGE.read_text() == page(), "run `python -m provider.errors.document`"
+
+
+def test_texts_given_where_an_error_is_raised_are_on_the_page() -> None:
+    text = page()
+    for shown in ("Missing chainId query parameter.", "Checksum doesn't match.", "Asset end of life"):
+        assert f"`{shown}`" in text

@@ -1,0 +1,133 @@
+"""The description: made of the rules that are checked, and of words that exist."""
+
+from typing import Any
+
+import pytest
+from jsonschema_rs import validator_for
+
+from provider.errors import ValidationFailed
+from provider.errors.document import error_classes
+from provider.handlers.base import Endpoint
+from provider.handlers.params import DecryptRequest, FileInfoRequest, InitializeRequest
+from provider.handlers.routes import Route
+from provider.handlers.rules import Field, validate
+from provider.openapi.compute_operations import COMPUTE_OPERATIONS
+from provider.openapi.document import BODIES, build_document, input_name
+from provider.openapi.operations import OPERATIONS, TAGS
+from provider.openapi.schemas import object_schema, word_of
+
+EVERYTHING = [Route(method, path, Endpoint) for method, path in OPERATIONS]
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    return build_document(EVERYTHING)
+
+
+def operations(document: Any) -> list[tuple[str, Any]]:
+    return [(f"{method} {path}", said) for path, item in document["paths"].items() for method, said in item.items()]
+
+
+def test_operation_ids_are_unique(document: Any) -> None:
+    ids = [said["operationId"] for _, said in operations(document)]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+
+
+def test_every_operation_has_a_known_tag_and_says_what_may_go_wrong(document: Any) -> None:
+    for name, said in operations(document):
+        assert set(said["tags"]) <= TAGS.keys(), name
+        assert {"413", "500"} <= said["responses"].keys(), name
+
+
+def test_a_route_without_description_is_left_out() -> None:
+    assert build_document([Route("GET", "/unheard-of", Endpoint)])["paths"] == {}
+
+
+@pytest.mark.parametrize("key", OPERATIONS, ids=" ".join)
+def test_every_field_has_a_word_and_an_example_that_fits(key: tuple[str, str]) -> None:
+    operation = OPERATIONS[key]
+    for name in [*(field.name for field in operation.fields), *operation.also]:
+        word = word_of(name, operation.words)
+        assert word.text.endswith(".")
+        assert validator_for(dict(word.schema)).is_valid(word.example), name
+
+
+@pytest.mark.parametrize("key", [key for key, said in OPERATIONS.items() if said.example], ids=" ".join)
+def test_examples_of_bodies_fit_the_schema_and_the_rules(key: tuple[str, str], document: Any) -> None:
+    operation = OPERATIONS[key]
+    example = dict(operation.example or {})
+    schema = document["components"]["schemas"][input_name(operation)]
+    assert list(validator_for(schema).iter_errors(example)) == []
+    validate(operation.fields, example)
+
+
+@pytest.mark.parametrize("key", OPERATIONS, ids=" ".join)
+def test_examples_of_answers_fit_their_schema(key: tuple[str, str], document: Any) -> None:
+    for reply in OPERATIONS[key].replies:
+        if reply.example is not None:
+            schema = {**(reply.schema or {}), "components": document["components"]}
+            assert list(validator_for(schema).iter_errors(reply.example)) == []
+
+
+def refused(fields: tuple[Field, ...], data: dict[str, object]) -> bool:
+    try:
+        validate(fields, data)
+    except ValidationFailed:
+        return True
+    return False
+
+
+DECRYPT = {
+    "decrypterAddress": f"0x{'ab' * 20}",
+    "chainId": 1,
+    "dataNftAddress": f"0x{'ab' * 20}",
+    "nonce": "1",
+    "signature": "0x00",
+}
+DOCUMENT = {"encryptedDocument": "0x00", "flags": 0, "documentHash": "0x00"}
+ALGORITHM = {"documentId": "did:op:1"}
+START = {
+    "dataset": {"documentId": "did:op:1", "serviceId": 1, "transferTxId": "0x1"},
+    "consumerAddress": f"0x{'ab' * 20}",
+    "nonce": 1,
+    "signature": "0x00",
+}
+START_FIELDS = tuple(COMPUTE_OPERATIONS["POST", "/api/services/compute"].fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "data"),
+    [
+        (DecryptRequest.FIELDS, DECRYPT),
+        (DecryptRequest.FIELDS, {**DECRYPT, "transactionId": "0x1"}),
+        (DecryptRequest.FIELDS, {**DECRYPT, **DOCUMENT}),
+        (DecryptRequest.FIELDS, {**DECRYPT, "encryptedDocument": "0x00"}),
+        (DecryptRequest.FIELDS, {**DECRYPT, **DOCUMENT, "nonce": "0x1"}),
+        (DecryptRequest.FIELDS, {**DECRYPT, **DOCUMENT, "signature": ""}),
+        (FileInfoRequest.FIELDS, {}),
+        (FileInfoRequest.FIELDS, {"type": "url"}),
+        (FileInfoRequest.FIELDS, {"type": "url", "url": "https://a.example"}),
+        (FileInfoRequest.FIELDS, {"type": "nonsense"}),
+        (FileInfoRequest.FIELDS, {"did": "did:op:1"}),
+        (FileInfoRequest.FIELDS, {"did": "did:op:1", "serviceId": 0}),
+        (FileInfoRequest.FIELDS, {"did": "did:other:1", "serviceId": "1"}),
+        (InitializeRequest.FIELDS, {"documentId": "a", "serviceId": "1", "consumerAddress": f"0x{'ab' * 20}"}),
+        (
+            InitializeRequest.FIELDS,
+            {"documentId": "a", "serviceId": "1", "consumerAddress": f"0x{'ab' * 20}", "fileIndex": "-1"},
+        ),
+        (START_FIELDS, START),
+        (START_FIELDS, {**START, "algorithm": ALGORITHM}),
+        (START_FIELDS, {**START, "algorithm": {"meta": {"rawcode": "1"}}}),
+        (START_FIELDS, {**START, "algorithm": {"serviceId": "1", "transferTxId": "0x1"}}),
+        (START_FIELDS, {**START, "algorithm": ALGORITHM, "dataset": {"documentId": "did:op:1"}}),
+    ],
+)
+def test_schema_and_rules_agree(fields: tuple[Field, ...], data: dict[str, object]) -> None:
+    schema = object_schema(fields, (), {})
+    assert validator_for(schema).is_valid(data) != refused(fields, data)
+
+
+def test_every_shape_of_an_error_is_described(document: Any) -> None:
+    for error in error_classes():
+        assert BODIES[error.shape] in document["components"]["schemas"]
