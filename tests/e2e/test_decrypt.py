@@ -117,6 +117,14 @@ def test_addresses_and_transaction_ids_come_in_any_form(
         assert opened(post(server, by_transaction(stranger, named, data_nft.lower())))
 
 
+def test_empty_flags_of_an_event_mean_none(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    receipt = publisher.set_raw_metadata(data_nft, DOCUMENT, flags=b"", state=0, document_hash=HASH)
+    assert opened(post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft)))
+
+
 def test_chain_id_may_be_text(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
     assert opened(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId="8996")))
 

@@ -67,6 +67,14 @@ def test_cold_download_takes_one_round_trip_to_the_node_and_a_warm_one_none(
     assert rpc.trips == []
 
 
+def test_root_and_nonce_ask_no_node(proxied: Consumer, rpc: RpcProxy) -> None:
+    rpc.up = False
+    rpc.trips.clear()
+    assert request("GET", f"{proxied.provider_url}/").status == 200
+    assert proxied.next_nonce().isdigit()
+    assert rpc.trips == []
+
+
 def test_cold_download_of_a_reused_order_takes_two_round_trips(
     proxied: Consumer, consumer: Consumer, sell: Sell, origin: Origin, rpc: RpcProxy
 ) -> None:

@@ -1,27 +1,42 @@
 """A small metadata store over HTTP, in a thread of the test process: Aquarius' answers, or an ocean-node's."""
 
 import copy
+import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
 from provider.demo.publisher import Published, Publisher
 
 PATH = "/api/aquarius/assets/ddo/"
+VALIDATOR_KEY = "0x" + "a9" * 32
 
 
 @dataclass
 class MetadataStore:
-    """The running store: its base URL, what it holds by DID, and the paths it was asked for."""
+    """The running store: its base URL, what it holds by DID, and the paths it was asked for.
+
+    `catch_up` runs before a DID that is not there is called missing: an indexer's work.
+    """
 
     url: str
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    catch_up: Callable[[], None] | None = None
+
+    def find(self, did: str) -> dict[str, Any] | None:
+        """Document of a DID, if need be after catching up with the chain."""
+        if did not in self.documents and self.catch_up is not None:
+            self.catch_up()
+        return self.documents.get(did)
 
     def put(self, asset: Published, *, owner: str | None = None, state: int = 0, shape: str = "aquarius") -> None:
         """Hold an asset as Aquarius (`nft` at the top) or an `ocean-node` (under `indexedMetadata`) shows it."""
@@ -60,13 +75,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.store.asked.append(self.path)
         path = unquote(self.path)
-        document = self.store.documents.get(path.removeprefix(PATH)) if path.startswith(PATH) else None
+        document = self.store.find(path.removeprefix(PATH)) if path.startswith(PATH) else None
         if path == "/":
             self._send(200, {"software": "Aquarius"})
         elif document is None:
-            self._send(404, {"error": "Asset DID not found."})
+            self._send(404, {"error": f"Asset DID {path.removeprefix(PATH)} not found in Elasticsearch."})
         else:
             self._send(200, document)
+
+    def do_POST(self) -> None:
+        self.store.asked.append(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == PATH + "validate":
+            self._send(200, _proof(body))
+        else:
+            self._send(404, {"error": "Not found."})
 
     def _send(self, status: int, value: object) -> None:
         body = json.dumps(value).encode()
@@ -75,6 +98,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _proof(document: bytes) -> dict[str, object]:
+    """Aquarius' answer for a valid DDO: its hash, and a validator's signature that the NFT contract accepts."""
+    digest = hashlib.sha256(document).digest()
+    signed = Account.from_key(VALIDATOR_KEY).sign_message(encode_defunct(primitive=digest))
+    return {
+        "hash": "0x" + digest.hex(),
+        "publicKey": Account.from_key(VALIDATOR_KEY).address,
+        "r": [f"0x{signed.r:064x}"],
+        "s": [f"0x{signed.s:064x}"],
+        "v": signed.v,
+    }
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""What a client library finds when it is driven against a server, and how that is told to its driver."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provider.demo.keys import SPARE_KEYS
+from provider.demo.stage import DemoChain, DemoServer
+from tests.support.client_installs import Drive
+from tests.support.indexer import Family, Indexer
+from tests.support.metadata_store import MetadataStore
+from tests.support.origin import Origin
+
+PUBLISHER_KEY, CONSUMER_KEY, DECRYPTER_KEY = SPARE_KEYS[:3]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a client finds: a Provider, its metadata store and the indexer behind that, a chain, an origin."""
+
+    server: DemoServer
+    store: MetadataStore
+    indexer: Indexer
+    chain: DemoChain
+    origin: Origin
+    folder: Path
+
+    def described(self, **more: object) -> dict[str, Any]:
+        """What a driver reads from its standard input."""
+        address_file = self.folder / "address.json"
+        address_file.write_text(self.chain.contracts.address_file(), encoding="utf-8")
+        return {
+            "rpc": self.chain.url,
+            "chainId": self.chain.contracts.chain_id,
+            "provider": self.server.url,
+            "aquarius": self.store.url,
+            "addressFile": str(address_file),
+            "publisherKey": PUBLISHER_KEY,
+            "consumerKey": CONSUMER_KEY,
+            "files": [f"{self.origin.url}/data.csv", f"{self.origin.url}/bytes/300000"],
+            **more,
+        }
+
+
+SetStage = Callable[[str, Family], Stage]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A client's one run: the stage as it left it, and what each step reported."""
+
+    stage: Stage
+    drive: Drive
