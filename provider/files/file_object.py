@@ -1,128 +1,253 @@
 """One decrypted file object, checked and typed (pure; `provider-api.md` section 11.1).
 
-Raw JSON in, a frozen value out. The value holds a publisher's secrets: nothing of it is in `repr` or in texts.
+Raw JSON in, a frozen value out. The values hold a publisher's secrets: nothing of them is in `repr` or in texts.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
+from urllib.parse import quote, urlsplit
 
 from provider.errors import FileObjectInvalid
+from provider.files import file_fields as fields
+from provider.files.contract_abi import Function, parse_function
+from provider.files.file_fields import MALFORMED, MISSING, Fields
+from provider.keccak import is_address, to_checksum_address
 
-_MALFORMED = "malformed file object."
-_MISSING = "malformed service files, missing required keys."
+# Ids of public networks end far below; 2**53 is where JSON readers lose digits.
+_MAX_CHAIN_ID = 1 << 53
+_DEFAULT_REGION = "us-east-1"
 
-# Real URLs and header sets are a few KiB; origins refuse more than 8-16 KiB themselves.
-_MAX_URL_CHARS = 16 * 1024
-_MAX_HEADERS_CHARS = 32 * 1024
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-# Field values may hold tabs (RFC 9110 section 5.5); CR, LF and NUL would end the line in some parser.
-_HEADER_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # token, RFC 9110 section 5.6.2
-_ECHOED = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
-
-# Where a request goes and how it is framed are ours to say (RFC 9110 sections 7.2, 7.6.1, 8.6, 10.1.1, 11.7).
-# Publishers who copy them from a browser mean no harm, so they are left out rather than refused.
-_LEFT_OUT = frozenset(
-    ("host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "expect")
-)
+Userdata = Mapping[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)
 class UrlFile:
     """A file behind an http or https URL. `method` is GET or POST; `userdata` is the publisher's own, if any."""
 
+    type: ClassVar[str] = "url"
     url: str = field(repr=False)
     method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    userdata: Mapping[str, object] | None = field(default=None, repr=False)
+    headers: Fields = field(default=(), repr=False)
+    userdata: Userdata = field(default=None, repr=False)
 
     @property
-    def type(self) -> str:
-        """Name of the type on the wire."""
-        return "url"
+    def url_path(self) -> str | None:
+        """What the file is named by: the path of its URL, still percent-encoded."""
+        return urlsplit(self.url).path
 
 
-def parse_file_object(raw: object) -> UrlFile:
+@dataclass(frozen=True, slots=True)
+class IpfsFile:
+    """A file on IPFS. `path`: the CID, and the path below it if any, percent-encoded."""
+
+    type: ClassVar[str] = "ipfs"
+    url_path: ClassVar[str | None] = None
+    path: str = field(repr=False)
+    headers: Fields = field(default=(), repr=False)
+    userdata: Userdata = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ArweaveFile:
+    """A file on Arweave. `path`: the transaction id, and the path below it if any, percent-encoded."""
+
+    type: ClassVar[str] = "arweave"
+    url_path: ClassVar[str | None] = None
+    path: str = field(repr=False)
+    headers: Fields = field(default=(), repr=False)
+    userdata: Userdata = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphqlFile:
+    """The answer to a GraphQL query; user data are its variables."""
+
+    type: ClassVar[str] = "graphql"
+    url_path: ClassVar[str | None] = None
+    url: str = field(repr=False)
+    query: str = field(repr=False)
+    headers: Fields = field(default=(), repr=False)
+    userdata: Userdata = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SmartContractFile:
+    """The result of one view function. `chain_id` None: the asset's chain. `address` is checksummed."""
+
+    type: ClassVar[str] = "smartcontract"
+    url_path: ClassVar[str | None] = None
+    address: str = field(repr=False)
+    function: Function = field(repr=False)
+    chain_id: int | None = None
+    userdata: Userdata = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class S3File:
+    """An object of an S3 store. `endpoint` has a scheme; `path_style`: the bucket is in the path, not in the host."""
+
+    type: ClassVar[str] = "s3"
+    endpoint: str = field(repr=False)
+    bucket: str = field(repr=False)
+    key: str = field(repr=False)
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    region: str = _DEFAULT_REGION
+    path_style: bool = False
+
+    @property
+    def url_path(self) -> str | None:
+        """As `UrlFile.url_path`."""
+        return "/" + quote(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class FtpFile:
+    """A file on an FTP server: `ftp://` or `ftps://` URL with its credentials."""
+
+    type: ClassVar[str] = "ftp"
+    url: str = field(repr=False)
+
+    @property
+    def url_path(self) -> str | None:
+        """As `UrlFile.url_path`."""
+        return urlsplit(self.url).path
+
+
+FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile
+
+
+def parse_file_object(raw: object) -> FileObject:
     """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault."""
     if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
     if not isinstance(raw, Mapping):
-        raise FileObjectInvalid(_MALFORMED)
+        raise FileObjectInvalid(MALFORMED)
     kind = raw.get("type")
-    if kind == "url":
-        return _url_file(raw)
     if not isinstance(kind, str):
-        raise FileObjectInvalid(_MALFORMED)
-    raise FileObjectInvalid(f"Unsupported type {_echo(kind)}")
+        raise FileObjectInvalid(MALFORMED)
+    parse = _PARSERS.get(kind)
+    if parse is None:
+        raise FileObjectInvalid(f"Unsupported type {fields.echo(kind)}")
+    return parse(raw)
 
 
-def _url_file(raw: Mapping[str, object]) -> UrlFile:
-    url = raw.get("url")
-    if not url:
-        raise FileObjectInvalid(_MISSING)
-    userdata = raw.get("userdata")
+Raw = Mapping[str, object]
+
+
+def _url(raw: Raw) -> UrlFile:
+    if not raw.get("url"):
+        raise FileObjectInvalid(MISSING)
     return UrlFile(
-        url=_url(url),
-        method=_method(raw.get("method")),
-        headers=_headers(raw.get("headers")),
-        userdata=userdata if isinstance(userdata, Mapping) else None,
+        url=fields.http_url(raw["url"]),
+        method=fields.method(raw.get("method")),
+        headers=fields.headers(raw.get("headers")),
+        userdata=fields.own_userdata(raw.get("userdata")),
     )
 
 
-def _url(value: object) -> str:
-    """The URL's text; whether it leads anywhere is found out when it is opened."""
-    if not isinstance(value, str):
-        raise FileObjectInvalid(_MALFORMED)
-    url = value.strip()
-    if not url:
-        raise FileObjectInvalid(_MISSING)
-    if len(url) > _MAX_URL_CHARS or _CONTROLS.search(url):
-        raise FileObjectInvalid(_MALFORMED)
-    if not url.lower().startswith(("http://", "https://")):
-        has_folder = "/" in url.rstrip("/")
-        raise FileObjectInvalid(
-            "Invalid file name format. It was not possible to get the file name." if has_folder else _MALFORMED
-        )
-    return url
+def _ipfs(raw: Raw) -> IpfsFile:
+    return IpfsFile(
+        path=fields.content_path(raw.get("hash"), missing=MISSING),
+        headers=fields.headers(raw.get("headers")),
+        userdata=fields.own_userdata(raw.get("userdata")),
+    )
 
 
-def _method(value: object) -> str:
+def _arweave(raw: Raw) -> ArweaveFile:
+    missing = "malformed service files, missing transactionId."
+    return ArweaveFile(
+        path=fields.content_path(raw.get("transactionId"), missing=missing),
+        headers=fields.headers(raw.get("headers")),
+        userdata=fields.own_userdata(raw.get("userdata")),
+    )
+
+
+def _graphql(raw: Raw) -> GraphqlFile:
+    if not raw.get("url"):
+        raise FileObjectInvalid("missing graphql endpoint")
+    query = raw.get("query")
+    if not query:
+        raise FileObjectInvalid("missing graphql query")
+    if not isinstance(query, str):
+        raise FileObjectInvalid(MALFORMED)
+    return GraphqlFile(
+        url=fields.http_url(raw["url"]),
+        query=query,
+        headers=fields.headers(raw.get("headers")),
+        userdata=fields.own_userdata(raw.get("userdata")),
+    )
+
+
+def _smart_contract(raw: Raw) -> SmartContractFile:
+    address, chain_id = raw.get("address"), raw.get("chainId")
+    if not address:
+        raise FileObjectInvalid("malformed smartcontract type, missing contract address")
+    if not isinstance(address, str) or not is_address(address):
+        raise FileObjectInvalid(MALFORMED)
+    if chain_id is not None and (type(chain_id) is not int or not 0 < chain_id < _MAX_CHAIN_ID):
+        raise FileObjectInvalid(MALFORMED)
+    return SmartContractFile(
+        address=to_checksum_address(address),
+        function=parse_function(raw.get("abi")),
+        chain_id=chain_id,
+        userdata=fields.own_userdata(raw.get("userdata")),
+    )
+
+
+def _s3(raw: Raw) -> S3File:
+    """Fields as ocean-node has them (`ocean-node-compat.md` section 2, storage types)."""
+    access = raw.get("s3Access")
+    if not access:
+        raise FileObjectInvalid(MISSING)
+    if not isinstance(access, Mapping):
+        raise FileObjectInvalid(MALFORMED)
+    path_style = access.get("forcePathStyle")
+    if path_style is not None and not isinstance(path_style, bool):
+        raise FileObjectInvalid(MALFORMED)
+    endpoint = _s3_text(access, "endpoint")
+    # The key is taken as it is: spaces at its ends belong to it.
+    key = access.get("objectKey")
+    if not isinstance(key, str) or not key.strip():
+        raise FileObjectInvalid(MISSING if not key else MALFORMED)
+    return S3File(
+        endpoint=fields.http_url(endpoint if "://" in endpoint else f"https://{endpoint}"),
+        bucket=_s3_text(access, "bucket"),
+        key=key,
+        access_key_id=_s3_text(access, "accessKeyId"),
+        secret_access_key=_s3_text(access, "secretAccessKey"),
+        region=_s3_text(access, "region") if access.get("region") else _DEFAULT_REGION,
+        path_style=bool(path_style),
+    )
+
+
+def _s3_text(access: Raw, name: str) -> str:
+    value = access.get(name)
     if value is None or value == "":
-        return "GET"
-    if not isinstance(value, str):
-        raise FileObjectInvalid(_MALFORMED)
-    method = value.upper()
-    if method not in ("GET", "POST"):
-        raise FileObjectInvalid(f"Unsafe method {_echo(value)}.")
-    return method
+        raise FileObjectInvalid(MISSING)
+    text = value.strip() if isinstance(value, str) else ""
+    # These stand in a host name, a path or a header.
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise FileObjectInvalid(MALFORMED)
+    return text
 
 
-def _headers(value: object) -> tuple[tuple[str, str], ...]:
-    """Header fields in the publisher's order; of names that differ in case only, the last one counts."""
-    if value is None or value == "":
-        return ()
-    if not isinstance(value, Mapping):
-        raise FileObjectInvalid(_MALFORMED)
-    fields: dict[str, tuple[str, str]] = {}
-    for name, text in value.items():
-        if not isinstance(text, str) or _HEADER_NAME.fullmatch(name) is None:
-            raise FileObjectInvalid(_MALFORMED)
-        content = text.strip(" \t")
-        if _HEADER_CONTROLS.search(content) or not _is_latin_1(content):
-            raise FileObjectInvalid(_MALFORMED)
-        if name.lower() not in _LEFT_OUT and not name.lower().startswith("proxy-"):
-            fields[name.lower()] = (name, content)
-    if sum(len(name) + len(content) for name, content in fields.values()) > _MAX_HEADERS_CHARS:
-        raise FileObjectInvalid(_MALFORMED)
-    return tuple(fields.values())
+def _ftp(raw: Raw) -> FtpFile:
+    if not raw.get("url"):
+        raise FileObjectInvalid(MISSING)
+    url = fields.url_text(raw["url"])
+    if not url.lower().startswith(("ftp://", "ftps://")):
+        raise FileObjectInvalid(MALFORMED)
+    return FtpFile(url=url)
 
 
-def _is_latin_1(text: str) -> bool:
-    return all(ord(character) < 256 for character in text)
-
-
-def _echo(text: str) -> str:
-    """A short plain word as it is; anything else is not repeated to the client."""
-    return text if _ECHOED.fullmatch(text) else "(not shown)"
+_PARSERS: Mapping[str, Callable[[Raw], FileObject]] = {
+    "url": _url,
+    "ipfs": _ipfs,
+    "arweave": _arweave,
+    "graphql": _graphql,
+    "smartcontract": _smart_contract,
+    "s3": _s3,
+    "ftp": _ftp,
+}

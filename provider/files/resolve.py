@@ -1,76 +1,65 @@
-"""From a file object and the request's wishes to what is asked of the origin (pure; `provider-api.md` section 11.2).
+"""From a file object and the request's wishes to what is asked of an origin (pure; `provider-api.md` section 11).
 
 Opening the request, the address guard and the encoding of the URL are the upstream room's.
 """
 
-import json
 from collections.abc import Mapping
-from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
-from provider.errors import FileObjectInvalid
-from provider.files.file_object import UrlFile
+from provider.files.file_fields import Fields
+from provider.files.file_object import ArweaveFile, GraphqlFile, IpfsFile, UrlFile
+from provider.files.userdata import as_json, with_query
 from provider.upstream.ranges import passable_range
 from provider.upstream.source import HttpRequest
 
-# User data are a handful of parameters; no origin asks for trees.
-_MAX_DEPTH = 32
 
+def resolve(file: UrlFile, values: Mapping[str, object], range_header: str | None) -> HttpRequest:
+    """The one request that fetches a `url` file.
 
-def resolve(file: UrlFile, userdata: Mapping[str, object] | None, range_header: str | None) -> HttpRequest:
-    """The one request that fetches `file`.
-
-    `userdata` replaces the file object's own: GET adds it to the query, POST sends it as JSON. A `Range` in the
-    file object wins over the client's (section 11.5). Bytes are always asked for unencoded, else lengths and
-    ranges would not be those of the file. Raises FileObjectInvalid when user data cannot be written as JSON.
+    `values` are the user data: GET adds them to the query, POST sends them as JSON. A `Range` in the file object wins
+    over the client's (section 11.5). Bytes are always asked for unencoded, else lengths and ranges would not be those
+    of the file. Raises FileObjectInvalid when user data cannot be written as JSON.
     """
-    values = userdata or file.userdata or {}
-    headers = [(name, value) for name, value in file.headers if name.lower() != "accept-encoding"]
-    headers.append(("Accept-Encoding", "identity"))
-    names = {name.lower() for name, _ in headers}
-    wanted_range = passable_range(range_header) if "range" not in names else None
-    if wanted_range is not None:
-        headers.append(("Range", wanted_range))
+    headers = _headers(file.headers, range_header)
     if file.method == "GET":
-        return HttpRequest(method="GET", url=_with_query(file.url, values), headers=tuple(headers))
+        return HttpRequest(method="GET", url=with_query(file.url, values), headers=headers)
     # An empty body rather than none, so that the origin is told its length (RFC 9110 section 8.6).
-    body = _json(dict(values)).encode() if values else b""
-    if values and "content-type" not in names:
-        headers.append(("Content-Type", "application/json"))
-    return HttpRequest(method="POST", url=file.url, headers=tuple(headers), body=body)
+    body = as_json(dict(values)).encode() if values else b""
+    return HttpRequest("POST", file.url, _as_json_body(headers) if values else headers, body)
 
 
-def _with_query(url: str, values: Mapping[str, object]) -> str:
-    """`url` with the values appended to its own query, which stays byte for byte; the fragment goes."""
-    added = urlencode([(name, _text(value)) for name, value in values.items() if value is not None], errors="replace")
-    url = url.partition("#")[0]
-    if not added:
-        return url
-    if "?" not in url:
-        return f"{url}?{added}"
-    return url + added if url.endswith(("?", "&")) else f"{url}&{added}"
+def resolve_graphql(file: GraphqlFile, values: Mapping[str, object], range_header: str | None) -> HttpRequest:
+    """The one request that asks the query, `values` as its variables (GraphQL over HTTP, POST)."""
+    content: dict[str, object] = {"query": file.query}
+    if values:
+        content["variables"] = dict(values)
+    headers = _as_json_body(_headers(file.headers, range_header))
+    return HttpRequest("POST", file.url, headers, as_json(content).encode())
 
 
-def _text(value: object) -> str:
-    """wire: as the original's HTTP library wrote them, so True is `True`; objects and lists become JSON."""
-    return _json(value) if isinstance(value, Mapping | list) else str(value)
+def resolve_gateway(
+    file: IpfsFile | ArweaveFile, gateway: str, values: Mapping[str, object], range_header: str | None
+) -> HttpRequest:
+    """The request that asks one gateway: its URL, one slash, the path [K31]; a query of the gateway stays."""
+    base = urlsplit(gateway)
+    folder = base.path.rstrip("/")
+    if isinstance(file, IpfsFile):
+        # Operators of old wrote the URL with or without it.
+        folder = folder.removesuffix("/ipfs") + "/ipfs"
+    url = base._replace(path=f"{folder}/{file.path}", fragment="").geturl()
+    return HttpRequest("GET", with_query(url, values), _headers(file.headers, range_header))
 
 
-def _json(value: object) -> str:
-    # Not orjson: integers of contracts and hashes are larger than its 64 bits.
-    if not _is_shallow(value):
-        raise FileObjectInvalid(detail="user data is nested too deeply")
-    try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        raise FileObjectInvalid(detail="user data holds what is no JSON") from None
+def _headers(own: Fields, range_header: str | None) -> Fields:
+    headers = [(name, value) for name, value in own if name.lower() != "accept-encoding"]
+    headers.append(("Accept-Encoding", "identity"))
+    wanted_range = passable_range(range_header)
+    if wanted_range is not None and all(name.lower() != "range" for name, _ in headers):
+        headers.append(("Range", wanted_range))
+    return tuple(headers)
 
 
-def _is_shallow(value: object) -> bool:
-    """The encoder recurses on the C stack, and libraries raise the limit that would stop it in time."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        containers = [item for item in level if isinstance(item, Mapping | list)]
-        if not containers:
-            return True
-        level = [inner for item in containers for inner in (item.values() if isinstance(item, Mapping) else item)]
-    return False
+def _as_json_body(headers: Fields) -> Fields:
+    if any(name.lower() == "content-type" for name, _ in headers):
+        return headers
+    return (*headers, ("Content-Type", "application/json"))

@@ -7,11 +7,11 @@ from provider.assets.catalog import Catalog
 from provider.errors import FilesUndecryptable, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
-from provider.files.resolve import resolve
+from provider.files.origins import FileOrigins
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import FileInfoRequest, parse_userdata
-from provider.upstream.http_source import HttpOrigin
-from provider.upstream.inspect import FileInfo, inspect
+from provider.handlers.file_params import read_userdata
+from provider.handlers.params import FileInfoRequest
+from provider.upstream.inspect import FileInfo
 
 # How many files of one list are asked at a time: anybody may call this, so one call must not become a flood [K15].
 FILES_AT_ONCE = 4
@@ -23,45 +23,47 @@ class FileInfoEndpoint(Endpoint):
     endpoint = "fileinfo"
 
     def initialize(
-        self, *, frame: Frame, catalog: Catalog, files: FileListOpener, origin: HttpOrigin, max_checksum_bytes: int
+        self, *, frame: Frame, catalog: Catalog, files: FileListOpener, origins: FileOrigins, max_checksum_bytes: int
     ) -> None:
         """`max_checksum_bytes` bounds what is read for a checksum; 0 means never."""
         super().initialize(frame=frame)
         self._catalog = catalog
         self._files = files
-        self._origin = origin
+        self._origins = origins
         self._max_checksum_bytes = max_checksum_bytes
 
     async def handle(self) -> None:
         """`provider-api.md` section 5.4."""
         request = FileInfoRequest.parse(self.arguments())
-        raw_files = await self._raw_files(request)
+        raw_files, chain_id = await self._raw_files(request)
         files = [parse_file_object(raw) for raw in raw_files]
-        userdata = parse_userdata(request.userdata)
+        userdata = read_userdata(request.userdata)
         turn = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def describe(index: int) -> dict[str, object]:
             async with turn:
-                info = await inspect(
-                    self._origin,
-                    resolve(files[index], userdata, None),
+                info = await self._origins.inspect(
+                    files[index],
+                    userdata,
                     want_checksum=request.with_checksum,
                     max_checksum_bytes=self._max_checksum_bytes,
+                    chain_id=chain_id,
                 )
             return item(index, files[index].type, info)
 
         self.reply_json(list(await asyncio.gather(*(describe(index) for index in range(len(files))))))
 
-    async def _raw_files(self, request: FileInfoRequest) -> Sequence[object]:
+    async def _raw_files(self, request: FileInfoRequest) -> tuple[Sequence[object], int | None]:
+        """The file objects, and the chain of their asset if there is one."""
         if request.file_object is not None:
-            return [request.file_object]
+            return [request.file_object], None
         asset, network = await self._catalog.find(request.did)
         with named_network(network.name):
             service = asset.service(request.service_id)
             files = self._files.open(network.account, asset, service)
             if not len(files):
                 raise FilesUndecryptable
-            return files.items
+            return files.items, network.chain_id
 
 
 def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
@@ -71,8 +73,9 @@ def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
         described |= {
             "contentLength": info.content_length,
             "contentType": info.content_type,
-            "filename": info.filename,
         }
+        if info.filename is not None:
+            described["filename"] = info.filename
         if info.checksum:
             described |= {"checksum": info.checksum, "checksumType": "sha256"}
     return described

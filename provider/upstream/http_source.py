@@ -230,16 +230,23 @@ class HttpOrigin:
             FileObjectInvalid: method or headers cannot stand in a request.
         """
         for _ in range(self._max_redirects + 1):
-            target = parse_url(request.url)
-            source = await self._open_hop(request, target)
-            location = source.headers.get_all("Location")
-            if not is_redirect(source.status) or not location:
-                return source
-            source.release()
-            request = redirected(request, target, status=source.status, location=location[0])
+            answer = await self.open_hop(request)
+            if isinstance(answer, HttpSource):
+                return answer
+            request = answer
         raise UpstreamError(detail="origin: too many redirects")
 
-    async def _open_hop(self, request: HttpRequest, target: Target) -> HttpSource:
+    async def open_hop(self, request: HttpRequest) -> HttpSource | HttpRequest:
+        """One answer, or the request that its redirect asks for. Raises as `open`."""
+        target = parse_url(request.url)
+        source = await self._answered(request, target)
+        location = source.headers.get_all("Location")
+        if not is_redirect(source.status) or not location:
+            return source
+        source.release()
+        return redirected(request, target, status=source.status, location=location[0])
+
+    async def _answered(self, request: HttpRequest, target: Target) -> HttpSource:
         payload = encode_request(request, target, user_agent=self._user_agent)
         attempts = self._attempts if request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):

@@ -5,13 +5,13 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from provider.errors import UpstreamError
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import name_in_path
-from provider.upstream.http_source import HttpOrigin
-from provider.upstream.source import HttpRequest, Source
+from provider.upstream.source import Source
 
 _READ_BYTES = 64 * 1024
 # sha256 of so much takes about 2 ms; then other requests have their turn.
@@ -22,51 +22,63 @@ _YIELD_BYTES = 4 * 1024 * 1024
 class FileInfo:
     """What is known about a remote file; texts as the wire has them, empty when unknown.
 
-    `content_length`: bytes of the whole file as decimal text. `checksum`: sha256 of the content, lower-case hex,
-    None when not asked or over the limit. `failure`: why it is not valid, for logs and metrics.
+    `content_length`: bytes of the whole file as decimal text; a number for results of contracts (wire). `filename`:
+    None for what has no name at all. `checksum`: sha256 of the content, lower-case hex, None when not asked or over
+    the limit. `failure`: why it is not valid, for logs and metrics.
     """
 
     valid: bool
-    content_length: str = ""
+    content_length: str | int = ""
     content_type: str = ""
-    filename: str = ""
+    filename: str | None = ""
     checksum: str | None = None
     failure: UpstreamError | None = field(default=None, repr=False)
 
 
 async def inspect(
-    origin: HttpOrigin,
-    request: HttpRequest,
+    opening: Awaitable[Source],
     *,
+    accepts_part: bool = False,
     want_checksum: bool = False,
     max_checksum_bytes: int = 0,
     name_from_url: bool = True,
 ) -> FileInfo:
-    """Ask the origin about a file. Status 200 is good, and 206 when the request has a Range header.
+    """Open a file and describe it. Status 200 is good, and 206 when the file object itself has a Range header.
 
     Failures of the origin and refused addresses make it invalid; they are not raised. `name_from_url` is False for
     kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
     """
     try:
-        async with origin.opened(request) as source:
-            ranged = any(name.lower() == "range" for name, _ in request.headers)
-            if source.status != 200 and not (source.status == 206 and ranged):
-                return FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
-            content_length = _content_length(source)
-            content_type = (source.headers.get("Content-Type") or "").partition(";")[0].strip()
-            filename = name_in_path(source.final_url_path) if name_from_url else ""
-            checksum = None
-            if want_checksum and source.status == 200:
-                checksum = await _checksum(source, max_checksum_bytes)
-            return FileInfo(
-                valid=bool(content_length or content_type or filename),
-                content_length=content_length,
-                content_type=content_type,
-                filename=filename,
-                checksum=checksum,
-            )
+        source = await opening
     except UpstreamError as failure:
         return FileInfo(valid=False, failure=failure)
+    try:
+        if source.status != 200 and not (source.status == 206 and accepts_part):
+            info = FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
+        else:
+            limit = max_checksum_bytes if want_checksum and source.status == 200 else None
+            info = await _describe(source, limit, name_from_url=name_from_url)
+    except UpstreamError as failure:
+        source.close()
+        return FileInfo(valid=False, failure=failure)
+    except BaseException:
+        source.close()
+        raise
+    source.release()
+    return info
+
+
+async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from_url: bool) -> FileInfo:
+    content_length = _content_length(source)
+    content_type = (source.headers.get("Content-Type") or "").partition(";")[0].strip()
+    filename = name_in_path(source.final_url_path) if name_from_url else ""
+    return FileInfo(
+        valid=bool(content_length or content_type or filename),
+        content_length=content_length,
+        content_type=content_type,
+        filename=filename,
+        checksum=await _checksum(source, max_checksum_bytes) if max_checksum_bytes is not None else None,
+    )
 
 
 def _content_length(source: Source) -> str:

@@ -6,6 +6,7 @@ RFC 9112 section 2.2 allows. No I/O here.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from provider.errors import UpstreamError
 from provider.upstream.source import Framing, Headers
@@ -15,10 +16,12 @@ MAX_HEAD_BYTES = 64 * 1024
 # Apache and Python's http.client take 100.
 MAX_FIELDS = 256
 
-_END = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A token (RFC 9110 section 5.6.2), a colon, a value without controls but HTAB (RFC 9110 section 5.5).
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
+# Longer names are not remembered: of hostile ones that would be megabytes.
+_MAX_KEPT_CHARS = 64
 _DIGITS = re.compile(r"[0-9]{1,19}")
 # What fits in the signed 64-bit file offsets of every system.
 _MAX_LENGTH_BYTES = 2**63 - 1
@@ -48,8 +51,10 @@ def find_head_end(data: bytes | bytearray, start: int = 0) -> int:
 
     `start`: how much of `data` was looked at before; the search steps back far enough by itself.
     """
-    match = _END.search(data, max(0, start - 3))
-    return match.end() if match else -1
+    start = max(0, start - 3)
+    blank = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, blank + 1 if blank >= 0 else len(data))
+    return bare + 2 if bare >= 0 else blank + 3 if blank >= 0 else -1
 
 
 def parse_head(data: bytes | bytearray, *, method: str) -> ResponseHead:
@@ -75,7 +80,15 @@ def parse_head(data: bytes | bytearray, *, method: str) -> ResponseHead:
     return ResponseHead(status, headers, framing, length_bytes, keep_alive=persistent and framing != "close")
 
 
+@lru_cache(maxsize=512)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
 def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if colon and len(name) <= _MAX_KEPT_CHARS and value.isascii() and value.isprintable() and _is_token(name):
+        return name, value.strip(" ")
     # A folded line (RFC 9112 section 5.2) starts with a blank, so its name is no token.
     match = _FIELD.fullmatch(line)
     if match is None:

@@ -76,7 +76,7 @@ def parse_url(text: str) -> Target:
         # Browsers take it for a slash and so for the end of the host (WHATWG URL section 4.4): whom to believe?
         raise UnsafeAddress(detail="backslash in the authority")
     userinfo, at, host_port = match[2].rpartition("@")
-    host, port = _host_and_port(host_port, DEFAULT_PORTS[scheme])
+    host, port = host_and_port(host_port, DEFAULT_PORTS[scheme])
     return Target(
         scheme=scheme,
         host=host,
@@ -106,7 +106,8 @@ def join_location(base: Target, location: str) -> str:
         raise UnsafeAddress(detail="redirect is not a URL") from exc
 
 
-def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+def host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    """Lower-case ASCII host (no brackets) and port of an authority without userinfo. Raises UnsafeAddress."""
     if text.startswith("["):
         literal, bracket, rest = text[1:].partition("]")
         host = _ipv6(literal if bracket else "")

@@ -1,6 +1,7 @@
 """An HTTP origin that serves, stalls, cuts and lies on request, in a thread of the test process."""
 
 import hashlib
+import json
 import ssl
 import threading
 import time
@@ -138,6 +139,30 @@ class _Handler(BaseHTTPRequestHandler):
             start, count = start + sent, count - sent
             with self.origin.lock:
                 self.origin.sent_bytes += sent
+
+    def _do_gateway(self, request: Seen, argument: str) -> None:
+        """An IPFS or Arweave gateway: `/gateway/[ipfs/]<id>`; the id says what becomes of it."""
+        content_id = argument.removeprefix("ipfs/").partition("/")[0]
+        if "redirect" in content_id:
+            # As gateways that give each content an origin of its own.
+            self._send(301, b"", Location=f"{self.origin.url}/gateway/ipfs/{content_id.replace('redirect', 'moved')}/")
+        elif "missing" in content_id:
+            self._do_missing()
+        elif "large" in content_id:
+            self._do_bytes(request, "400000")
+        else:
+            self._send(200, CSV, Content_Type="text/csv", ETag='"cid"')
+
+    def _do_limited(self, *_: Any) -> None:
+        self._send(429, b"too many", Retry_After="60")
+
+    def _do_graphql(self, request: Seen, _: str) -> None:
+        """Answers with what it was asked, as `data`."""
+        if request.method != "POST" or request.headers.get("content-type") != "application/json":
+            self._send(405, b"")
+            return
+        body = json.dumps({"data": json.loads(request.body)}).encode()
+        self._send(200, body, Content_Type="application/json; charset=utf-8")
 
     def _do_unsatisfiable(self, *_: Any) -> None:
         self._send(416, b"<html>internal page</html>", Content_Range="bytes */42")

@@ -7,48 +7,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.errors import FileObjectInvalid
-from provider.files.file_object import UrlFile
-from provider.files.resolve import resolve
+from provider.errors import FileObjectInvalid, UserdataInvalid
+from provider.files.file_object import ArweaveFile, GraphqlFile, IpfsFile, UrlFile
+from provider.files.resolve import resolve, resolve_gateway, resolve_graphql
+from provider.files.userdata import NO_USERDATA, Userdata
 
 URL = "https://origin.test/data.csv"
 IDENTITY = ("Accept-Encoding", "identity")
 
 
 def test_plain_get_asks_for_unencoded_bytes() -> None:
-    request = resolve(UrlFile(URL), None, None)
+    request = resolve(UrlFile(URL), {}, None)
     assert (request.method, request.url, request.headers, request.body) == ("GET", URL, (IDENTITY,), None)
 
 
 def test_headers_of_the_file_object_are_sent() -> None:
-    request = resolve(UrlFile(URL, headers=(("X-Key", "k"), ("Accept", "text/csv"))), None, None)
+    request = resolve(UrlFile(URL, headers=(("X-Key", "k"), ("Accept", "text/csv"))), {}, None)
     assert request.headers == (("X-Key", "k"), ("Accept", "text/csv"), IDENTITY)
 
 
 def test_encoding_of_the_file_object_gives_way_to_identity() -> None:
-    assert resolve(UrlFile(URL, headers=(("accept-encoding", "gzip"),)), None, None).headers == (IDENTITY,)
+    assert resolve(UrlFile(URL, headers=(("accept-encoding", "gzip"),)), {}, None).headers == (IDENTITY,)
 
 
 def test_range_of_the_client_is_sent() -> None:
-    assert resolve(UrlFile(URL), None, "bytes=5-9").headers == (IDENTITY, ("Range", "bytes=5-9"))
+    assert resolve(UrlFile(URL), {}, "bytes=5-9").headers == (IDENTITY, ("Range", "bytes=5-9"))
 
 
 def test_range_of_the_file_object_wins() -> None:
     file = UrlFile(URL, headers=(("range", "bytes=0-1"),))
-    assert resolve(file, None, "bytes=5-9").headers == (("range", "bytes=0-1"), IDENTITY)
+    assert resolve(file, {}, "bytes=5-9").headers == (("range", "bytes=0-1"), IDENTITY)
 
 
 @pytest.mark.parametrize("text", ["bytes=0-", "bytes=-5", "bytes=0-1, 4-5", "Bytes=0-1"])
 def test_ranges_of_rfc_9110_pass(text: str) -> None:
     # Passed in its normal form, which `provider.upstream.ranges` defines.
-    assert ("Range", text.lower().replace(" ", "")) in resolve(UrlFile(URL), None, text).headers
+    assert ("Range", text.lower().replace(" ", "")) in resolve(UrlFile(URL), {}, text).headers
 
 
 @pytest.mark.parametrize(
     "text", ["", "bytes", "bytes=", "bytes=a-b", "bytes=0-1\r\nX: y", "bytes=٣-", "bytes=" + "1" * 999]
 )
 def test_range_that_is_none_is_ignored(text: str) -> None:
-    assert resolve(UrlFile(URL), None, text).headers == (IDENTITY,)
+    assert resolve(UrlFile(URL), {}, text).headers == (IDENTITY,)
 
 
 @pytest.mark.parametrize(
@@ -88,25 +89,59 @@ def test_content_type_of_the_file_object_is_kept() -> None:
 
 
 def test_post_without_user_data_has_an_empty_body() -> None:
-    request = resolve(UrlFile(URL, method="POST"), None, None)
+    request = resolve(UrlFile(URL, method="POST"), {}, None)
     assert (request.body, request.headers) == (b"", (IDENTITY,))
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("sent", [None, {}])
-def test_user_data_of_the_file_object_counts_when_the_request_has_none(
-    method: str, sent: dict[str, object] | None
-) -> None:
-    request = resolve(UrlFile(URL, method=method, userdata={"own": 1}), sent, None)
-    assert "own" in request.url + (request.body or b"").decode()
+def test_user_data_of_the_request_replace_those_of_the_file_object() -> None:
+    assert Userdata({"sent": 2}).over({"own": 1}) == {"sent": 2}
+    assert NO_USERDATA.over({"own": 1}) == {"own": 1}
+    assert Userdata(is_broken=True).over({"own": 1}) == {"own": 1}
+    assert NO_USERDATA.over(None) == {}
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_user_data_of_the_request_replaces_those_of_the_file_object(method: str) -> None:
-    request = resolve(UrlFile(URL, method=method, userdata={"own": 1}), {"sent": 2}, None)
-    text = request.url + (request.body or b"").decode()
-    assert "sent" in text
-    assert "own" not in text
+def test_files_that_need_user_data_refuse_broken_ones() -> None:
+    assert Userdata({"sent": 2}).needed_over({"own": 1}) == {"sent": 2}
+    with pytest.raises(UserdataInvalid):
+        Userdata(is_broken=True).needed_over({"own": 1})
+
+
+CID = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"),
+    [
+        ("https://gw.test", f"https://gw.test/ipfs/{CID}"),
+        ("https://gw.test/", f"https://gw.test/ipfs/{CID}"),
+        ("https://gw.test/a/b", f"https://gw.test/a/b/ipfs/{CID}"),
+        ("https://gw.test/a/b//", f"https://gw.test/a/b/ipfs/{CID}"),
+        ("https://gw.test/ipfs", f"https://gw.test/ipfs/{CID}"),
+        ("https://gw.test/ipfs/", f"https://gw.test/ipfs/{CID}"),
+        ("https://gw.test/?token=k#x", f"https://gw.test/ipfs/{CID}?token=k"),
+        ("http://10.0.0.1:8080", f"http://10.0.0.1:8080/ipfs/{CID}"),
+    ],
+)
+def test_the_path_is_appended_to_a_gateway_with_one_slash(gateway: str, expected: str) -> None:
+    """K31: nothing of the gateway's own path is lost."""
+    request = resolve_gateway(IpfsFile(CID), gateway, {}, None)
+    assert (request.method, request.url, request.headers) == ("GET", expected, (IDENTITY,))
+
+
+def test_arweave_ids_stand_directly_below_the_gateway() -> None:
+    file = ArweaveFile("a" * 43 + "/folder/f.csv", headers=(("X-Key", "k"),))
+    request = resolve_gateway(file, "https://ar.test/x?k=1", {"a": 2}, "bytes=0-1")
+    assert request.url == f"https://ar.test/x/{'a' * 43}/folder/f.csv?k=1&a=2"
+    assert request.headers == (("X-Key", "k"), IDENTITY, ("Range", "bytes=0-1"))
+
+
+def test_graphql_is_posted_with_its_variables() -> None:
+    file = GraphqlFile(URL, "query($id: ID!) { nft(id: $id) { symbol } }", headers=(("X-Key", "k"),))
+    request = resolve_graphql(file, {"id": 2**70}, None)
+    assert (request.method, request.url) == ("POST", URL)
+    assert json.loads(request.body or b"") == {"query": file.query, "variables": {"id": 2**70}}
+    assert request.headers == (("X-Key", "k"), IDENTITY, ("Content-Type", "application/json"))
+    assert json.loads(resolve_graphql(file, {}, None).body or b"") == {"query": file.query}
 
 
 def nested(depth: int) -> object:

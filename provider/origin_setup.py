@@ -1,0 +1,67 @@
+"""The origins of files, built from settings: one door per kind, one TLS context for all."""
+
+import ssl
+from dataclasses import dataclass
+
+from provider.chain.networks import Networks
+from provider.files.origins import FileOrigins
+from provider.network_setup import USER_AGENT
+from provider.settings import Settings
+from provider.upstream.ftp_source import FtpOrigin
+from provider.upstream.gateways import Gateways
+from provider.upstream.http_source import HttpOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """`http` opens any URL behind the address guard; `gateways` only what the operator configured; `files` is all."""
+
+    http: HttpOrigin
+    gateways: HttpOrigin
+    ftp: FtpOrigin
+    files: FileOrigins
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self.http.close()
+        self.gateways.close()
+        self.ftp.close()
+
+
+def build_origins(settings: Settings, networks: Networks) -> Origins:
+    """Nothing is connected to here."""
+    upstream = settings.upstream
+    # Building one takes about 26 ms.
+    tls_context = ssl.create_default_context()
+    http = _http(settings, tls_context, allow_private=upstream.allow_non_public_ip)
+    gateways = _http(settings, tls_context, allow_private=True)
+    ftp = FtpOrigin(
+        allow_private=upstream.allow_non_public_ip,
+        tls_context=tls_context,
+        connect_timeout_seconds=upstream.connect_timeout_seconds,
+        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
+        idle_timeout_seconds=upstream.idle_timeout_seconds,
+        attempts=upstream.attempts,
+    )
+    files = FileOrigins(
+        http=http,
+        ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
+        arweave=Gateways(upstream.arweave_gateways, own=gateways, guarded=http),
+        ftp=ftp,
+        networks=networks,
+    )
+    return Origins(http, gateways, ftp, files)
+
+
+def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: bool) -> HttpOrigin:
+    upstream = settings.upstream
+    return HttpOrigin(
+        allow_private=allow_private,
+        connect_timeout_seconds=upstream.connect_timeout_seconds,
+        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
+        idle_timeout_seconds=upstream.idle_timeout_seconds,
+        attempts=upstream.attempts,
+        max_idle_connections=upstream.max_idle_connections,
+        user_agent=USER_AGENT,
+        tls_context=tls_context,
+    )

@@ -1,0 +1,239 @@
+"""The control connection of one FTP transfer, over ftplib: blocking, one method at a time, in a thread.
+
+What goes out: commands. What comes in: replies, and the plain socket of the data connection, opened to the very
+address that the control connection has (a server's word about another one is ignored). The data is not read here.
+"""
+
+import ftplib
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
+from provider.upstream.byte_range import Part, select_part
+from provider.upstream.ftp_url import FtpTarget
+from provider.upstream.tls_sessions import TlsSession
+
+# All replies of one session together; a greeting may be long, but nobody reads it.
+_MAX_REPLY_CHARS = 64 * 1024
+
+
+class FtpSession:
+    """Log in, ask for the file, tell how the transfer ended. `close()` may come from any thread, at any time.
+
+    After `retrieve`: `part` is what the data connection will carry, None when the server does not tell the size;
+    `data` its socket, None for a 416; `tls` what the data connection's TLS resumes from (RFC 4217 section 10).
+    """
+
+    def __init__(
+        self,
+        target: FtpTarget,
+        *,
+        tls_context: ssl.SSLContext,
+        connect_timeout_seconds: float,
+        reply_timeout_seconds: float,
+    ) -> None:
+        self._target = target
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._reply_timeout_seconds = reply_timeout_seconds
+        self._ftp = _client(target, tls_context)
+        self._lock = Lock()
+        self._closed = False
+        self._busy = False
+        self.part: Part | None = None
+        self.data: socket.socket | None = None
+        self.tls: TlsSession | None = None
+
+    def retrieve(self, addresses: Sequence[str], range_header: str | None, opened_at: float) -> None:
+        """Connect to the first address that answers, log in, start the transfer of the wanted part.
+
+        Raises:
+            UpstreamRefused: login or file refused.
+            UpstreamUnreachable, UpstreamTimedOut: not now; may be tried again.
+            UpstreamError: what answers there is no FTP server.
+        """
+        with self._working():
+            self._connect(addresses)
+            if self._closed:
+                return
+            ftp, target = self._ftp, self._target
+            ftp.login(target.user, target.password)
+            if isinstance(ftp, ftplib.FTP_TLS):
+                ftp.prot_p()
+            ftp.voidcmd("TYPE I")
+            self.part = self._part(range_header)
+            if self.part is None or self.part.status != 416:
+                self.data = self._start()
+            if isinstance(ftp.sock, ssl.SSLSocket) and ftp.sock.session is not None:
+                self.tls = TlsSession(ftp.sock.session, opened_at)
+
+    def confirm(self) -> None:
+        """Return when the server says that all data were sent. Raises UpstreamError when it does not."""
+        with self._working():
+            self._ftp.voidresp()
+
+    def close(self) -> None:
+        """Close control and data connections; a thread at work is woken and closes them itself. Idempotent."""
+        with self._lock:
+            self._closed = True
+            if self._busy:
+                if self._ftp.sock is not None:
+                    with suppress(OSError):
+                        # Not SSLSocket's own, which would take TLS away from under the thread.
+                        socket.socket.shutdown(self._ftp.sock, socket.SHUT_RDWR)
+                return
+        self._close()
+
+    def _close(self) -> None:
+        with suppress(OSError):
+            self._ftp.close()
+        if self.data is not None:
+            self.data.close()
+
+    def _connect(self, addresses: Sequence[str]) -> None:
+        failure: OSError = OSError("no address")
+        for address in addresses:
+            try:
+                self._ftp.connect(address, self._target.port, self._connect_timeout_seconds)
+            except OSError as error:
+                self._ftp.close()
+                failure = error
+            else:
+                if self._ftp.sock is not None:
+                    self._ftp.sock.settimeout(self._reply_timeout_seconds)
+                return
+            if self._closed:
+                break
+        raise failure
+
+    def _part(self, range_header: str | None) -> Part | None:
+        try:
+            total = self._ftp.size(self._target.path)
+        except ftplib.error_perm as error:
+            if _code(error) == "550":
+                raise
+            total = None
+        return None if total is None or total < 0 else select_part(range_header, total)
+
+    def _start(self) -> socket.socket:
+        command = f"RETR {self._target.path}"
+        first = self.part.first if self.part is not None else 0
+        if first:
+            try:
+                return self._ftp.ntransfercmd(command, first)[0]
+            except ftplib.error_perm as error:
+                if self.part is None or _code(error) == "550":
+                    raise
+                # No REST here: the whole file then (RFC 9110 section 14.2).
+                self.part = select_part(None, self.part.total)
+        return self._ftp.ntransfercmd(command)[0]
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """One call in a thread: names foreign errors, and closes what was asked to be closed meanwhile."""
+        with self._lock:
+            if self._closed:
+                raise UpstreamUnreachable(detail="origin: closed by us")
+            self._busy = True
+        try:
+            yield
+        except (OSError, EOFError, ValueError, AttributeError, ftplib.Error) as error:
+            self._closed = True
+            # Replies, which may name accounts and files, stay out of tracebacks.
+            raise _named(error) from None
+        finally:
+            with self._lock:
+                self._busy = False
+                closed = self._closed
+            if closed:
+                self._close()
+
+
+def _client(target: FtpTarget, tls_context: ssl.SSLContext) -> "_Client":
+    if target.security == "none":
+        return _Client(target)
+    kind = _ImplicitTlsClient if target.security == "implicit" else _TlsClient
+    return kind(target, tls_context)
+
+
+class _Client(ftplib.FTP):
+    """ftplib's client with bounded replies and octets as latin-1 characters."""
+
+    def __init__(self, target: FtpTarget) -> None:
+        super().__init__(encoding="latin-1")
+        self._name = target.host
+        self._left_chars = _MAX_REPLY_CHARS
+
+    def getline(self) -> str:
+        line = super().getline()
+        self._left_chars -= len(line)
+        if self._left_chars < 0:
+            raise ftplib.error_proto("replies are too long")  # noqa: S321 - an error, not a call
+        return line
+
+
+class _TlsClient(_Client, ftplib.FTP_TLS):
+    """The same with explicit TLS. Data sockets are handed out plain: their TLS is the loop's work."""
+
+    def __init__(self, target: FtpTarget, context: ssl.SSLContext) -> None:
+        ftplib.FTP_TLS.__init__(self, context=context, encoding="latin-1")  # noqa: S321 - publishers choose it
+        self._name = target.host
+        self._left_chars = _MAX_REPLY_CHARS
+
+    def auth(self) -> str:
+        # The certificate is the name's, while the connection goes to a checked address.
+        self.host = self._name
+        return super().auth()
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        return ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321 - as above
+
+
+class _ImplicitTlsClient(_TlsClient):
+    """TLS from the first byte, as on port 990."""
+
+    def connect(
+        self, host: str = "", port: int = 0, timeout: float | None = None, source_address: tuple[str, int] | None = None
+    ) -> str:
+        self.timeout, self.source_address = timeout, source_address
+        plain = socket.create_connection((host, port), timeout, source_address)
+        self.af = plain.family
+        try:
+            self.sock = self.context.wrap_socket(plain, server_hostname=self._name)
+        except BaseException:
+            plain.close()
+            raise
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+
+def _code(error: Exception) -> str:
+    """Three digits of a reply; the rest may repeat names of accounts and files."""
+    digits = str(error)[:3]
+    return digits if digits.isascii() and digits.isdigit() else "???"
+
+
+def _named(error: Exception) -> UpstreamError:
+    """Our name for an error of ftplib, ssl or the system; the first kind that fits."""
+    for kind, ours, text in _NAMES:
+        if isinstance(error, kind):
+            return ours(detail=f"origin: {text}")
+    if isinstance(error, ftplib.error_perm):
+        return UpstreamRefused(detail=f"the FTP server answered {_code(error)}")
+    if isinstance(error, ftplib.error_temp):
+        return UpstreamUnreachable(detail=f"origin: the FTP server answered {_code(error)}")
+    if isinstance(error, OSError):
+        return UpstreamUnreachable(detail=f"origin: FTP connection failed (errno {error.errno})")
+    # Attributes of ftplib's are None once another thread has closed it; ValueError: a reply that says no port.
+    return UpstreamError(detail="origin: no FTP replies")
+
+
+_NAMES: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
+    (TimeoutError, UpstreamTimedOut, "the FTP server was silent"),
+    (ssl.SSLCertVerificationError, UpstreamUnreachable, "certificate refused"),
+    (ssl.SSLError, UpstreamUnreachable, "TLS failed"),
+    (EOFError, UpstreamUnreachable, "the FTP server closed"),
+)

@@ -1,0 +1,272 @@
+"""Open a file on an FTP server: the address checked, the commands sent in a thread, the data read on the loop.
+
+The data connection is an ordinary one of this room, so backpressure, limits of time and zero copy are as with HTTP.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.addresses import Resolver, resolve_checked, system_resolver
+from provider.upstream.connection import Connection
+from provider.upstream.file_names import guess_content_type, name_in_path
+from provider.upstream.ftp_url import FtpTarget
+from provider.upstream.source import Framing, Headers
+from provider.upstream.tls_connection import TlsConnection
+
+if TYPE_CHECKING:
+    from provider.upstream.ftp_session import FtpSession
+
+# Logins under way at a time, per worker. Their own pool: a silent FTP server must not hold up name resolution.
+_MAX_THREADS = 8
+_MAX_ADDRESSES = 4
+# TLS's records and Tornado's copy take their share of the 256 KiB that a stream may hold.
+_MOST_BYTES = 128 * 1024
+
+
+class FtpSource:
+    """The `Source` of an FTP transfer. Without a known length the server's last reply tells whether it was all."""
+
+    __slots__ = ("_connection", "_finish", "_left", "_session", "final_url_path", "headers", "idle_timeout_seconds")
+
+    unchanged = True
+    ready_bytes = 0
+
+    def __init__(
+        self,
+        session: "FtpSession",
+        connection: Connection | None,
+        pool: ThreadPoolExecutor,
+        *,
+        url_path: str,
+        idle_timeout_seconds: float,
+    ) -> None:
+        self._session, self._connection = session, connection
+        part = session.part
+        self._left = part.count if part is not None else None
+        # Waiting for the last reply, which only a transfer of unknown length needs.
+        self._finish: _Finish | None = _Finish(session, pool) if part is None else None
+        self.final_url_path = url_path
+        self.idle_timeout_seconds = idle_timeout_seconds
+        fields = [("Content-Type", guess_content_type(name_in_path(url_path)) or "application/octet-stream")]
+        if part is not None:
+            fields.append(("Accept-Ranges", "bytes"))
+            if part.status != 200:
+                fields.append(("Content-Range", part.content_range))
+        self.headers = Headers(fields)
+
+    @property
+    def status(self) -> int:
+        """200, 206 or 416, as an HTTP origin would say it."""
+        part = self._session.part
+        return part.status if part is not None else 200
+
+    @property
+    def framing(self) -> Framing:
+        """As `Source.framing`."""
+        return "length" if self._session.part is not None else "close"
+
+    @property
+    def length_bytes(self) -> int | None:
+        """As `Source.length_bytes`."""
+        part = self._session.part
+        return part.count if part is not None else None
+
+    def read_now(self, buffer: memoryview) -> int | None:
+        """As `Source.read_now`."""
+        if self._left == 0 or self._connection is None:
+            return 0
+        if self._finish is not None and self._finish.data_ended:
+            return self._finish.outcome()
+        room = _MOST_BYTES if self._left is None else min(_MOST_BYTES, self._left)
+        try:
+            count = self._connection.recv_now(buffer[:room])
+        except OSError as exc:
+            raise UpstreamTruncated(detail="origin: data connection lost") from exc
+        if count == 0 and self._finish is not None:
+            self._finish.data_ended = True
+            return None
+        if count == 0:
+            raise UpstreamTruncated(detail="origin: data connection closed before the end of the file")
+        if count is not None and self._left is not None:
+            self._left -= count
+        return count
+
+    async def wait_ready(self) -> None:
+        """As `Source.wait_ready`."""
+        if self._connection is None:
+            return
+        if self._finish is not None and self._finish.data_ended:
+            await self._finish.wait()
+            return
+        try:
+            await self._connection.wait_readable(self.idle_timeout_seconds)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: idle limit passed in the body") from exc
+        except OSError as exc:
+            raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """As `Source.read_into`."""
+        while (count := self.read_now(buffer)) is None:
+            await self.wait_ready()
+        return count
+
+    def raw_socket(self) -> socket.socket | None:
+        """As `Source.raw_socket`."""
+        connection = self._connection
+        return connection.socket if connection is not None and not connection.is_tls and self._left else None
+
+    @property
+    def run_bytes(self) -> int:
+        """As `Source.run_bytes`."""
+        return self._left or 0
+
+    def advance(self, count_bytes: int) -> None:
+        """As `Source.advance`."""
+        if self._left is not None:
+            self._left -= count_bytes
+
+    def release(self) -> None:
+        """As `Source.release`; connections are not kept."""
+        self.close()
+
+    def close(self) -> None:
+        """As `Source.close`."""
+        if self._connection is not None:
+            self._connection.close()
+        self._session.close()
+
+
+class _Finish:
+    """The server's last reply, asked for once the data has ended."""
+
+    def __init__(self, session: "FtpSession", pool: ThreadPoolExecutor) -> None:
+        self._session, self._pool = session, pool
+        self.data_ended = False
+        self._failure: UpstreamError | None = None
+        self._known = False
+
+    def outcome(self) -> int | None:
+        """0 when all was sent, None before that is known. Raises UpstreamTruncated."""
+        if self._failure is not None:
+            raise UpstreamTruncated(detail="origin: the FTP server did not confirm the transfer") from self._failure
+        return 0 if self._known else None
+
+    async def wait(self) -> None:
+        """Until it is known; the session limits the time."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._session.confirm)
+        except UpstreamError as failure:
+            self._failure = failure
+        self._known = True
+
+
+class FtpOrigin:
+    """Opens files on FTP servers. The limits are those of `HttpOrigin`; `first_byte` covers login and commands."""
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        tls_context: ssl.SSLContext,
+        connect_timeout_seconds: float = 10.0,
+        first_byte_timeout_seconds: float = 10.0,
+        idle_timeout_seconds: float = 60.0,
+        attempts: int = 1,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        """`attempts` counts the first; only what may pass by itself is tried again."""
+        self._allow_private = allow_private
+        self._tls_context = tls_context
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._first_byte_timeout_seconds = first_byte_timeout_seconds
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._attempts = max(1, attempts)
+        self._resolver = resolver
+        self._threads: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        """End the threads as soon as they are done; open sources are their users' to close."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def open(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+        """Start the transfer of the file, or of the part that `range_header` asks for.
+
+        Raises:
+            UnsafeAddress: the host may not be connected to or cannot be resolved.
+            UpstreamRefused: login or file refused.
+            UpstreamUnreachable, UpstreamTimedOut: no connection, or a limit passed.
+            UpstreamError: no FTP server.
+        """
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return await self._try(target, range_header)
+            except (UpstreamUnreachable, UpstreamTimedOut):
+                if attempt == self._attempts:
+                    raise
+        raise AssertionError("unreachable: attempts is at least 1")
+
+    async def _try(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+        try:
+            async with asyncio.timeout(self._connect_timeout_seconds + self._first_byte_timeout_seconds):
+                return await self._open(target, range_header)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: limit of the FTP login passed") from exc
+
+    async def _open(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+        from provider.upstream.ftp_session import FtpSession  # noqa: PLC0415 - ftplib only where it is used
+
+        addresses = await resolve_checked(
+            target.host, target.port, allow_private=self._allow_private, resolver=self._resolver
+        )
+        session = FtpSession(
+            target,
+            tls_context=self._tls_context,
+            connect_timeout_seconds=self._connect_timeout_seconds,
+            reply_timeout_seconds=self._first_byte_timeout_seconds,
+        )
+        numbers = [str(address[0]) for _, address in addresses[:_MAX_ADDRESSES]]
+        pool = self._pool()
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                pool, session.retrieve, numbers, range_header, time.monotonic()
+            )
+            connection = await self._data_connection(session, target)
+        except BaseException:
+            session.close()
+            raise
+        return FtpSource(
+            session,
+            connection,
+            pool,
+            url_path=target.url_path,
+            idle_timeout_seconds=self._idle_timeout_seconds,
+        )
+
+    async def _data_connection(self, session: "FtpSession", target: FtpTarget) -> Connection | None:
+        sock = session.data
+        if sock is None:
+            return None
+        sock.setblocking(False)
+        if target.security == "none":
+            return Connection(sock)
+        connection = TlsConnection(sock, self._tls_context, target.host, resume=session.tls)
+        try:
+            await connection.handshake()
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, OSError) and not isinstance(exc, TimeoutError):
+                raise UpstreamUnreachable(detail="origin: TLS of the data connection failed") from exc
+            raise
+        return connection
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="ftp")
+        return self._threads

@@ -1,0 +1,68 @@
+"""Gateways that the operator configured, asked in turn until one has the file.
+
+A gateway's own host may be on a private network: it is the operator's word, not a publisher's. Where a gateway
+redirects to is a stranger's word again and passes the address guard, also when it leads back to the gateway.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
+from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.source import HttpRequest
+
+# Not here, or not now: another gateway may have it.
+_TRY_NEXT = frozenset((404, 429))
+# A gateway that did not answer at all is asked last for so long, so that not every request waits for it.
+_ASIDE_SECONDS = 30.0
+
+
+class Gateways:
+    """`own` opens the gateways themselves and shares no connection with `guarded`, which follows redirects."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        own: HttpOrigin,
+        guarded: HttpOrigin,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._urls = tuple(urls)
+        self._own = own
+        self._guarded = guarded
+        self._clock = clock
+        self._aside_until: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._urls)
+
+    async def open(self, request_at: Callable[[str], HttpRequest]) -> HttpSource:
+        """The answer of the first gateway that neither fails nor says 404, 429 or 5xx; no body byte was read before.
+
+        `request_at` makes the request for the gateway with that URL. Raises the last gateway's UpstreamError.
+        """
+        failure = UpstreamError(detail="origin: no gateway")
+        for url in self._in_order():
+            try:
+                source = await self._ask(request_at(url))
+            except UpstreamError as error:
+                if isinstance(error, UpstreamUnreachable | UpstreamTimedOut):
+                    self._aside_until[url] = self._clock() + _ASIDE_SECONDS
+                failure = error
+                continue
+            if source.status not in _TRY_NEXT and source.status < 500:
+                self._aside_until.pop(url, None)
+                return source
+            source.release()
+            failure = UpstreamRefused(detail=f"the gateway answered {source.status}")
+        raise failure
+
+    async def _ask(self, request: HttpRequest) -> HttpSource:
+        answer = await self._own.open_hop(request)
+        return await self._guarded.open(answer) if isinstance(answer, HttpRequest) else answer
+
+    def _in_order(self) -> list[str]:
+        """As configured, but those put aside last."""
+        now = self._clock()
+        return sorted(self._urls, key=lambda url: self._aside_until.get(url, 0.0) > now)

@@ -1,0 +1,353 @@
+"""Files on FTP servers, plain and over TLS: a real server as a process, and one that misbehaves by script."""
+
+import asyncio
+import hashlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from provider.errors import (
+    UnsafeAddress,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimedOut,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from provider.upstream.addresses import Address
+from provider.upstream.ftp_source import FtpOrigin, FtpSource
+from provider.upstream.ftp_url import parse_ftp_url
+from provider.upstream.inspect import inspect
+from tests.support.certificates import Authority
+from tests.support.origin import pattern
+from tests.support.processes import running
+
+SIZE = 3_000_000
+USERINFO = f"publisher:{quote('p@ss:w0rd/planted', safe='')}"
+NAMES = ("data.bin", "empty", "folder/with space & ü.csv", "%2e;a")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that all servers serve."""
+    path = tmp_path_factory.mktemp("ftp")
+    (path / "folder").mkdir()
+    for name, data in zip(NAMES, (pattern(SIZE), b"", b"a,b\n1,2\n", b"odd"), strict=True):
+        (path / name).write_bytes(data)
+    (path / "unreadable").write_bytes(b"x")
+    (path / "unreadable").chmod(0 if os.geteuid() else 0o600)
+    return path
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom clients trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def ports(folder: Path, authority: Authority) -> Iterator[dict[str, int]]:
+    """Port of a server for each mode."""
+    files = authority.issue("ftp", "localhost")
+    with ExitStack() as stack:
+        modes = {mode: (mode,) for mode in ("plain", "lies", "no-size", "cuts")}
+        modes |= {mode: (mode, files.certificate, files.key) for mode in ("explicit", "implicit")}
+        yield {
+            mode: stack.enter_context(running("ftp_server.py", str(folder), *arguments))["port"]
+            for mode, arguments in modes.items()
+        }
+
+
+@asynccontextmanager
+async def opener(**options: object) -> AsyncIterator[FtpOrigin]:
+    given = {"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
+    origin = FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
+    try:
+        yield origin
+    finally:
+        origin.close()
+
+
+async def read_all(source: FtpSource) -> bytes:
+    out, buffer = b"", memoryview(bytearray(1 << 18))
+    while count := await source.read_into(buffer):
+        out += buffer[:count]
+    return out
+
+
+async def fetch(url: str, range_header: str | None = None, **options: object) -> tuple[FtpSource, bytes]:
+    async with opener(**options) as origin:
+        source = await origin.open(parse_ftp_url(url), range_header)
+        try:
+            return source, await read_all(source)
+        finally:
+            source.close()
+
+
+def at(port: int, name: str = "data.bin", *, scheme: str = "ftp", userinfo: str = USERINFO) -> str:
+    return f"{scheme}://{userinfo}@localhost:{port}/{quote(name)}"
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("name", NAMES)
+async def test_files_arrive_whole_whatever_their_name(ports: dict[str, int], folder: Path, name: str) -> None:
+    source, body = await fetch(at(ports["plain"], name))
+    expected = (folder / name).read_bytes()
+    assert hashlib.sha256(body).digest() == hashlib.sha256(expected).digest()
+    assert (source.status, source.framing, source.length_bytes) == (200, "length", len(expected))
+    assert source.final_url_path == "/" + quote(name)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_anonymous_is_the_default_user(ports: dict[str, int]) -> None:
+    _, body = await fetch(f"ftp://localhost:{ports['plain']}/data.bin")
+    assert len(body) == SIZE
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(
+    ("wanted", "status", "first", "last"),
+    [
+        ("bytes=0-99", 206, 0, 99),
+        ("bytes=1000000-", 206, 1_000_000, SIZE - 1),
+        ("bytes=2999999-9999999", 206, SIZE - 1, SIZE - 1),
+        ("bytes=-7", 206, SIZE - 7, SIZE - 1),
+        ("bytes=-9999999", 206, 0, SIZE - 1),
+        ("bytes=5-6,8-9", 200, 0, SIZE - 1),
+        ("lines=1-2", 200, 0, SIZE - 1),
+    ],
+)
+async def test_ranges_are_served(ports: dict[str, int], wanted: str, status: int, first: int, last: int) -> None:
+    source, body = await fetch(at(ports["plain"]), wanted)
+    assert (source.status, source.length_bytes) == (status, last - first + 1)
+    assert body == pattern(SIZE)[first : last + 1]
+    stated = f"bytes {first}-{last}/{SIZE}" if status == 206 else None
+    assert source.headers.get("Content-Range") == stated
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(("name", "size"), [("data.bin", SIZE), ("empty", 0)])
+async def test_a_range_past_the_end_is_416(ports: dict[str, int], name: str, size: int) -> None:
+    source, body = await fetch(at(ports["plain"], name), f"bytes={SIZE}-")
+    assert (source.status, body, source.headers.get("Content-Range")) == (416, b"", f"bytes */{size}")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_without_size_is_believed_when_it_confirms(ports: dict[str, int]) -> None:
+    source, body = await fetch(at(ports["no-size"]), "bytes=5-9")
+    assert (source.status, source.length_bytes, source.framing) == (200, None, "close")
+    assert body == pattern(SIZE)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_cut_transfer_is_truncated(ports: dict[str, int]) -> None:
+    with pytest.raises(UpstreamTruncated):
+        await fetch(at(ports["cuts"]))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_data_connections_go_to_the_checked_address_whatever_the_server_says(ports: dict[str, int]) -> None:
+    """The server's passive reply names 10.11.12.13."""
+    _, body = await fetch(at(ports["lies"]))
+    assert len(body) == SIZE
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_explicit_tls_protects_both_connections(ports: dict[str, int], authority: Authority) -> None:
+    url = at(ports["explicit"], scheme="ftps")
+    source, body = await fetch(url, "bytes=10-", tls_context=authority.client_context())
+    assert (source.status, body) == (206, pattern(SIZE)[10:])
+    assert source.raw_socket() is None
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_implicit_tls_begins_with_the_first_byte(ports: dict[str, int], authority: Authority) -> None:
+    """As on port 990, which tests cannot bind."""
+    target = replace(parse_ftp_url(at(ports["implicit"], scheme="ftps")), security="implicit")
+    async with opener(tls_context=authority.client_context()) as origin:
+        source = await origin.open(target, None)
+        assert await read_all(source) == pattern(SIZE)
+        source.close()
+    with pytest.raises(UpstreamUnreachable):
+        async with opener() as origin:
+            await origin.open(target, None)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_certificates_are_checked_against_the_name(ports: dict[str, int], authority: Authority) -> None:
+    url = at(ports["explicit"], scheme="ftps")
+    with pytest.raises(UpstreamUnreachable):
+        await fetch(url)
+    with pytest.raises(UpstreamUnreachable):
+        await fetch(url.replace("localhost", "127.0.0.1"), tls_context=authority.client_context())
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_password_is_not_sent_in_the_clear_to_a_server_without_tls(ports: dict[str, int]) -> None:
+    with pytest.raises(UpstreamRefused):
+        await fetch(at(ports["plain"], scheme="ftps"))
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(
+    ("name", "userinfo"),
+    [("missing.csv", USERINFO), ("folder", USERINFO), ("../../etc/passwd", USERINFO), ("data.bin", "publisher:no")],
+)
+async def test_refusals_of_the_server_are_no_file(ports: dict[str, int], name: str, userinfo: str) -> None:
+    with pytest.raises(UpstreamRefused) as caught:
+        await fetch(at(ports["plain"], name, userinfo=userinfo))
+    assert "missing" not in f"{caught.value} {caught.value.detail}"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_files_are_described_with_their_checksum(ports: dict[str, int]) -> None:
+    async with opener() as origin:
+        info = await inspect(
+            origin.open(parse_ftp_url(at(ports["plain"])), None), want_checksum=True, max_checksum_bytes=SIZE
+        )
+        assert (info.valid, info.content_length, info.filename) == (True, str(SIZE), "data.bin")
+        assert info.checksum == hashlib.sha256(pattern(SIZE)).hexdigest()
+        info = await inspect(origin.open(parse_ftp_url(at(ports["plain"], "missing")), None))
+        assert not info.valid
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_private_addresses_are_refused_before_anything_is_sent() -> None:
+    async with scripted(_never) as server:
+        with pytest.raises(UnsafeAddress):
+            await fetch(f"ftp://localhost:{server.port}/f", allow_private=False)
+        assert server.connections == 0
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_name_is_resolved_once(ports: dict[str, int]) -> None:
+    asked = []
+
+    async def resolver(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        return [(2, ("127.0.0.1", port))]
+
+    _, body = await fetch(at(ports["plain"]).replace("localhost", "ftp.test"), resolver=resolver)
+    assert (asked, len(body)) == (["ftp.test"], SIZE)
+
+
+# By script
+
+
+class Server:
+    """A control connection that answers as its script says."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connections = 0
+        self.asked, self.ended = asyncio.Event(), asyncio.Event()
+
+
+Answers = Callable[[Server, str], Awaitable[str | None]]
+
+
+@asynccontextmanager
+async def scripted(answer: Answers, greeting: bytes = b"220 hello\r\n") -> AsyncIterator[Server]:
+    server = Server()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        try:
+            writer.write(greeting)
+            while line := (await reader.readline()).decode("latin-1").strip():
+                server.asked.set()
+                reply = await answer(server, line)
+                if reply is not None:
+                    writer.write(reply.encode("latin-1") + b"\r\n")
+                    await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            server.ended.set()
+            writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+async def _never(server: Server, line: str) -> str | None:
+    return None
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_silent_server_times_out_and_is_left() -> None:
+    async with scripted(_never) as server:
+        with pytest.raises(UpstreamTimedOut):
+            await fetch(f"ftp://127.0.0.1:{server.port}/f", first_byte_timeout_seconds=0.2)
+        await asyncio.wait_for(server.ended.wait(), 5)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_that_drips_cannot_outlast_the_limit() -> None:
+    """Each line comes within the limit for one reply, so the whole has one too."""
+
+    async def drip(server: Server, line: str) -> str | None:
+        return "220-more" if line.startswith("USER") else None
+
+    async def forever(server: Server, line: str) -> str | None:
+        return "\r\n".join(["230-x"] * 10_000)
+
+    for answers in (drip, forever):
+        async with scripted(answers) as server:
+            with pytest.raises(UpstreamError):
+                await fetch(
+                    f"ftp://127.0.0.1:{server.port}/f", first_byte_timeout_seconds=0.3, connect_timeout_seconds=0.3
+                )
+            await asyncio.wait_for(server.ended.wait(), 5)
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff\xfe\x00\r\n", b"SSH-2.0-x\r\n"])
+async def test_what_is_no_ftp_server_is_an_upstream_error(greeting: bytes) -> None:
+    async with scripted(_never, greeting) as server:
+        with pytest.raises(UpstreamError):
+            await fetch(f"ftp://127.0.0.1:{server.port}/f", connect_timeout_seconds=0.5)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_only_what_may_pass_is_tried_again(ports: dict[str, int]) -> None:
+    for greeting, expected, connections in (
+        (b"421 too many\r\n", UpstreamUnreachable, 3),
+        (b"530 never\r\n", UpstreamRefused, 1),
+    ):
+        async with scripted(_never, greeting) as server:
+            with pytest.raises(expected):
+                await fetch(f"ftp://127.0.0.1:{server.port}/f", attempts=3)
+            assert server.connections == connections
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_closing_a_source_ends_both_connections(ports: dict[str, int]) -> None:
+    async with opener() as origin:
+        source = await origin.open(parse_ftp_url(at(ports["plain"])), None)
+        raw = source.raw_socket()
+        assert raw is not None
+        source.close()
+        assert raw.fileno() == -1
+        assert source._session._ftp.sock is None
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_cancelling_an_open_leaves_nothing_behind() -> None:
+    async with scripted(_never) as server, opener(first_byte_timeout_seconds=30.0) as origin:
+        opening = asyncio.ensure_future(origin.open(parse_ftp_url(f"ftp://127.0.0.1:{server.port}/f"), None))
+        await asyncio.wait_for(server.asked.wait(), 5)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await asyncio.wait_for(server.ended.wait(), 5)

@@ -1,0 +1,150 @@
+"""Objects of an S3 store that checks signatures: whole, in parts, by either style of address, and refused ones."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import boto3
+import pytest
+
+from provider.errors import UnsafeAddress
+from provider.files.file_object import S3File, parse_file_object
+from provider.files.s3 import object_url, signed_get
+from provider.upstream.addresses import Address
+from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.inspect import inspect
+from tests.support.origin import pattern
+from tests.support.processes import running
+from tests.support.raw_origin import Exchange, raw_origin
+
+SIZE = 2_000_000
+KEYS = ("data.bin", "a folder/ü & b+c.csv", "q?x=1#y", "%2e%2e/x", "a//b", "~tilde (1)*'!.txt", "..", "end ")
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[dict[str, Any]]:
+    """The running store, one bucket, each key holding its own name, `data.bin` 2 MB."""
+    with running("s3_server.py") as ready:
+        client = boto3.client(
+            "s3",
+            endpoint_url=ready["endpoint"],
+            region_name=ready["region"],
+            aws_access_key_id=ready["accessKeyId"],
+            aws_secret_access_key=ready["secretAccessKey"],
+        )
+        for key in KEYS:
+            body = pattern(SIZE) if key == "data.bin" else key.encode()
+            client.put_object(Bucket=ready["bucket"], Key=key, Body=body, ContentType="text/plain")
+        yield ready
+
+
+def file_of(store: dict[str, Any], key: str, **changes: object) -> S3File:
+    names = ("endpoint", "bucket", "region", "accessKeyId", "secretAccessKey")
+    access = {name: store[name] for name in names} | {"objectKey": key, "forcePathStyle": True} | changes
+    file = parse_file_object({"type": "s3", "s3Access": access})
+    assert isinstance(file, S3File)
+    return file
+
+
+async def _to_loopback(_: str, port: int) -> list[Address]:
+    return [(2, ("127.0.0.1", port))]
+
+
+@asynccontextmanager
+async def opened(file: S3File, range_header: str | None = None) -> AsyncIterator[HttpSource]:
+    origin = HttpOrigin(allow_private=True, resolver=_to_loopback)
+    try:
+        async with origin.opened(signed_get(file, range_header)) as source:
+            yield source
+    finally:
+        origin.close()
+
+
+async def read_all(source: HttpSource) -> bytes:
+    out, buffer = b"", memoryview(bytearray(1 << 18))
+    while count := await source.read_into(buffer):
+        out += buffer[:count]
+    return out
+
+
+async def fetch(file: S3File, range_header: str | None = None) -> tuple[int, bytes]:
+    async with opened(file, range_header) as source:
+        return source.status, await read_all(source)
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("key", KEYS)
+async def test_every_key_is_found(store: dict[str, Any], key: str) -> None:
+    status, body = await fetch(file_of(store, key))
+    expected = pattern(SIZE) if key == "data.bin" else key.encode()
+    assert (status, hashlib.sha256(body).digest()) == (200, hashlib.sha256(expected).digest())
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_ranges_are_signed_and_served(store: dict[str, Any]) -> None:
+    async with opened(file_of(store, "data.bin"), "bytes=1000-1999") as source:
+        assert (source.status, source.headers.get("Content-Range")) == (206, f"bytes 1000-1999/{SIZE}")
+        assert source.raw_socket() is not None
+        assert await read_all(source) == pattern(SIZE)[1000:2000]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_bucket_may_be_in_the_host(store: dict[str, Any]) -> None:
+    endpoint = store["endpoint"].replace("127.0.0.1", "localhost")
+    file = file_of(store, "data.bin", endpoint=endpoint, forcePathStyle=False)
+    assert object_url(file).startswith(f"http://{store['bucket']}.localhost:")
+    status, body = await fetch(file)
+    assert (status, body) == (200, pattern(SIZE))
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"secretAccessKey": "wrong"}, 403),
+        ({"accessKeyId": "AKIAUNKNOWN000000000"}, 403),
+        ({"objectKey": "missing"}, 404),
+        ({"bucket": "missing-bucket"}, 404),
+    ],
+)
+async def test_refusals_of_the_store_are_no_file(store: dict[str, Any], changes: dict[str, str], status: int) -> None:
+    assert (await fetch(file_of(store, "data.bin", **changes)))[0] == status
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_objects_are_described_with_their_checksum(store: dict[str, Any]) -> None:
+    origin = HttpOrigin(allow_private=True)
+    opening = origin.open(signed_get(file_of(store, "data.bin"), None))
+    info = await inspect(opening, want_checksum=True, max_checksum_bytes=SIZE)
+    origin.close()
+    assert (info.valid, info.content_length, info.content_type) == (True, str(SIZE), "text/plain")
+    assert (info.filename, info.checksum) == ("data.bin", hashlib.sha256(pattern(SIZE)).hexdigest())
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_redirect_to_another_host_carries_no_signature() -> None:
+    async def redirecting(exchange: Exchange) -> bool:
+        if "stolen" in exchange.path:
+            await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        else:
+            location = f"http://other.test:{origin.url.rpartition(':')[2]}/stolen".encode()
+            await exchange.send(b"HTTP/1.1 307 Moved\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
+        return False
+
+    async with raw_origin(redirecting) as origin:
+        file = S3File(origin.url, "bucket", "key", "planted-id", "planted-secret")
+        assert (await fetch(file, "bytes=0-1"))[0] == 200
+        first, second = (exchange.request.lower() for exchange in origin.exchanges)
+    assert b"authorization: aws4-hmac-sha256" in first
+    assert b"x-amz-" in first
+    assert b"authorization" not in second
+    assert b"x-amz-" not in second
+    assert b"range: bytes=0-1" in second
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_endpoints_pass_the_address_guard(store: dict[str, Any]) -> None:
+    origin = HttpOrigin(allow_private=False)
+    with pytest.raises(UnsafeAddress):
+        await origin.open(signed_get(file_of(store, "data.bin"), None))
