@@ -1,0 +1,72 @@
+"""Checksums of an algorithm, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
+
+from provider.cache import FactCache
+from provider.compute.container import container_checksum
+from provider.compute.items import ALGORITHM, Chosen
+from provider.errors import ComputeRefused, FileError, GatewayUnset, RequestError
+from provider.files.file_object import FileObject, parse_file_object
+from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
+from provider.files.userdata import NO_USERDATA
+
+# An algorithm is a script or two; each of its files is read whole.
+MAX_FILES = 20
+
+
+ChecksumKey = tuple[str, str, str]
+"""DID, service id, encrypted files."""
+
+
+class AlgorithmChecksums:
+    """`max_file_bytes` bounds each file; 0 means that no checksum can be had.
+
+    `cache` keeps them for seconds: anybody may ask for a quote, which must not make us read files over and over.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: FileListOpener,
+        origins: FileOrigins,
+        max_file_bytes: int,
+        cache: FactCache[ChecksumKey, str],
+    ) -> None:
+        self._cache = cache
+        self._files = files
+        self._origins = origins
+        self._max_file_bytes = max_file_bytes
+
+    async def files(self, algorithm: Chosen) -> str:
+        """`filesChecksum`: hex sha256 of each file, joined without separator. Raises ComputeRefused."""
+        key = (algorithm.asset.did, algorithm.service.id, algorithm.service.files)
+        return await self._cache.get(key, lambda: self._read(algorithm))
+
+    async def _read(self, algorithm: Chosen) -> str:
+        try:
+            opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
+            if not 0 < len(opened) <= MAX_FILES:
+                raise _unavailable(f"{len(opened)} files")
+            digests = [await self._digest(parse_file_object(raw), algorithm) for raw in opened.items]
+        except (FileError, GatewayUnset, RequestError) as error:
+            raise _unavailable(error.detail or str(error)) from error
+        return "".join(digests)
+
+    async def _digest(self, file: FileObject, algorithm: Chosen) -> str:
+        info = await self._origins.inspect(
+            file,
+            NO_USERDATA,
+            want_checksum=True,
+            max_checksum_bytes=self._max_file_bytes,
+            chain_id=algorithm.network.chain_id,
+        )
+        if info.checksum is None:
+            raise _unavailable("a file cannot be read, or is longer than MAX_CHECKSUM_LENGTH")
+        return info.checksum
+
+    def container(self, algorithm: Chosen) -> str | None:
+        """`containerSectionChecksum`, None without a container."""
+        return container_checksum(algorithm.asset.container)
+
+
+def _unavailable(why: str) -> ComputeRefused:
+    return ComputeRefused(ALGORITHM, "file_unavailable", detail=f"checksum: {why}")

@@ -1,0 +1,169 @@
+"""From the items of a compute request to services that this consumer may use in this job (10.2 and 10.3).
+
+Everything but orders is decided here. Every refusal names the item that it is about.
+"""
+
+from dataclasses import dataclass, field
+
+from provider.assets.access import check_state
+from provider.assets.catalog import Catalog
+from provider.compute.checksums import AlgorithmChecksums
+from provider.compute.items import ALGORITHM, Chosen, Item
+from provider.compute.trust import (
+    AlgorithmIdentity,
+    check_checksums,
+    check_raw,
+    demands_files_checksum,
+    trusted_entries,
+)
+from provider.compute.turns import in_turns
+from provider.errors import (
+    AssetError,
+    AssetNotFound,
+    ComputeRefused,
+    FilesUndecryptable,
+    NotAnAlgorithm,
+    PolicyRefused,
+    ServiceNotFound,
+    UnsupportedChain,
+)
+from provider.files.opener import FileListOpener
+from provider.orders.lookup import OrderLookup
+from provider.policy.gate import START_COMPUTE, Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks (checksummed address), and whether to start a job, with orders, or for a quote."""
+
+    consumer: str
+    starts: bool
+    policy_data: object = field(default=None, repr=False)
+
+
+class Choices:
+    """Finds and checks what the items name."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        lookup: OrderLookup,
+        gate: Gate,
+        files: FileListOpener,
+        checksums: AlgorithmChecksums,
+    ) -> None:
+        self._catalog = catalog
+        self._lookup = lookup
+        self._gate = gate
+        self._files = files
+        self._checksums = checksums
+
+    async def datasets(self, items: tuple[Item, ...], algorithm: Chosen | None, visit: Visit) -> tuple[Chosen, ...]:
+        """The datasets; the first refusal in their order counts. `algorithm` None is a raw one."""
+
+        async def look_at(index: int) -> Chosen:
+            return await self._dataset(items[index], algorithm, visit, is_main=index == 0)
+
+        return tuple(await in_turns(look_at, range(len(items))))
+
+    async def _dataset(self, item: Item, algorithm: Chosen | None, visit: Visit, *, is_main: bool) -> Chosen:
+        resource = item.resource
+        require_texts(item, ordered=visit.starts)
+        chosen = await self._find(item)
+        await self._admit(chosen, visit, resource)
+        kind = chosen.service.type
+        if kind not in ("access", "compute"):
+            raise ComputeRefused(f"{resource}.serviceId", "service_not_access_compute")
+        if is_main and kind != "compute":
+            raise ComputeRefused(f"{resource}.serviceId", "main_service_compute")
+        if kind == "compute":
+            if not self.is_opened_here(chosen):
+                raise ComputeRefused(f"{resource}.serviceId", "compute_services_not_in_same_provider")
+            await self._check_trust(chosen, algorithm)
+        return chosen
+
+    async def algorithm_to_quote(self, item: Item) -> Chosen:
+        """The published algorithm of initializeCompute. Raises NotAnAlgorithm, ComputeRefused."""
+        require_texts(item, ordered=False)
+        chosen = await self._find(item)
+        if chosen.asset.metadata_type != ALGORITHM:
+            raise NotAnAlgorithm
+        return chosen
+
+    async def algorithm_to_run(self, item: Item, visit: Visit) -> Chosen:
+        """The published algorithm of a job. Raises ComputeRefused."""
+        require_texts(item, ordered=False)
+        try:
+            chosen = await self._find(item)
+        except ComputeRefused as error:
+            raise ComputeRefused(ALGORITHM, "file_unavailable", detail=str(error)) from error
+        if chosen.asset.metadata_type != ALGORITHM:
+            raise ComputeRefused(ALGORITHM, "not_algo")
+        await self._admit(chosen, visit, "algorithm.credentials")
+        if not self.is_opened_here(chosen):
+            compute = chosen.service.type == "compute"
+            raise ComputeRefused(ALGORITHM, "compute_services_not_in_same_provider" if compute else "file_unavailable")
+        return chosen
+
+    async def _admit(self, chosen: Chosen, visit: Visit, resource: str) -> None:
+        """The consumable check (section 8.2), on behalf of `resource`. A policy server's refusal stays its own."""
+        network, asset = chosen.network, chosen.asset
+        try:
+            check_state(await self._lookup.nft_state(network, asset.data_nft))
+            await self._gate.admit(
+                network,
+                asset,
+                chosen.service,
+                visit.consumer,
+                action=START_COMPUTE if visit.starts else None,
+                policy_data=visit.policy_data,
+            )
+        except PolicyRefused:
+            raise
+        except AssetError as error:
+            raise ComputeRefused(resource, str(error), detail=error.detail) from error
+
+    def is_opened_here(self, chosen: Chosen) -> bool:
+        """Can this Provider open the service's files?"""
+        try:
+            self._files.open(chosen.network.account, chosen.asset, chosen.service)
+        except FilesUndecryptable:
+            return False
+        return True
+
+    async def _find(self, item: Item) -> Chosen:
+        try:
+            asset, network = await self._catalog.find(item.did)
+            return Chosen(item, asset, network, asset.service(item.service_id))
+        except AssetNotFound as error:
+            raise ComputeRefused(_field(item, "documentId"), "did_not_found") from error
+        except ServiceNotFound as error:
+            raise ComputeRefused(f"{item.resource}.serviceId", "not_found") from error
+        except (AssetError, UnsupportedChain) as error:
+            raise ComputeRefused(item.resource, str(error), detail=error.detail) from error
+
+    async def _check_trust(self, dataset: Chosen, algorithm: Chosen | None) -> None:
+        options, resource = dataset.service.compute, dataset.item.resource
+        if algorithm is None:
+            check_raw(options, resource)
+            return
+        identity = AlgorithmIdentity(algorithm.asset.did, algorithm.service.id, algorithm.asset.nft_owner)
+        entries = trusted_entries(options, identity, resource)
+        files = await self._checksums.files(algorithm) if demands_files_checksum(entries) else None
+        check_checksums(entries, files=files, container=self._checksums.container(algorithm), resource=resource)
+
+
+def require_texts(item: Item, *, ordered: bool) -> None:
+    """What every item must name. Raises ComputeRefused."""
+    if not item.did:
+        raise ComputeRefused(_field(item, "documentId"), "missing")
+    if ordered and not item.tx_id:
+        raise ComputeRefused(f"{item.resource}.transferTxId", "missing")
+    if not item.service_id:
+        raise ComputeRefused(f"{item.resource}.serviceId", "missing")
+
+
+def _field(item: Item, name: str) -> str:
+    """wire: a missing algorithm is called just that (`provider-api.md` section 10.2)."""
+    return item.resource if item.resource == ALGORITHM else f"{item.resource}.{name}"

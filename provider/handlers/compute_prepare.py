@@ -1,0 +1,36 @@
+"""Before a job: `GET computeEnvironments` and `POST initializeCompute`."""
+
+from provider.compute.environments import Environments
+from provider.compute.quoting import Quoting
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.compute_params import InitializeComputeRequest
+
+
+class ComputeEnvironmentsEndpoint(Endpoint):
+    """Where jobs can run, by chain."""
+
+    endpoint = "computeEnvironments"
+
+    def initialize(self, *, frame: Frame, environments: Environments) -> None:
+        """`environments` are those of all chains."""
+        super().initialize(frame=frame)
+        self._environments = environments
+
+    async def handle(self) -> None:
+        """`provider-api.md` section 5.11; whatever is sent along is ignored."""
+        self.reply_json(await self._environments.listing())
+
+
+class InitializeComputeEndpoint(Endpoint):
+    """What has to be ordered and paid."""
+
+    endpoint = "initializeCompute"
+
+    def initialize(self, *, frame: Frame, quoting: Quoting) -> None:
+        """`quoting` answers."""
+        super().initialize(frame=frame)
+        self._quoting = quoting
+
+    async def handle(self) -> None:
+        """`provider-api.md` sections 5.7 and 9.3."""
+        self.reply_json(await self._quoting.answer(InitializeComputeRequest.parse(self.arguments()).wish))

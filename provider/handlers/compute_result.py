@@ -1,0 +1,84 @@
+"""`GET computeResult`: a result of a job, streamed from the operator service like any download."""
+
+from provider.auth import messages
+from provider.auth.identify import Identifier
+from provider.compute.operator import Operator
+from provider.errors import OperatorUnavailable, UpstreamError
+from provider.handlers.base import Frame
+from provider.handlers.compute import OperatorEndpoint
+from provider.handlers.compute_params import ComputeResultRequest
+from provider.handlers.streaming import FILE_STATUSES, RANGE_REFUSED, StreamingEndpoint
+from provider.handlers.token_params import presented_token
+from provider.streaming.limits import StreamLimits
+from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.ranges import passable_range
+
+# Refusals are a sentence; of anything longer nothing is shown.
+MAX_REFUSAL_BYTES = 64 * 1024
+
+
+class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
+    """Who asks is proven, whose job it is the operator knows."""
+
+    endpoint = "computeResult"
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        identifier: Identifier,
+        operator: Operator,
+        origin: HttpOrigin,
+        limits: StreamLimits,
+        idle_timeout_seconds: float,
+    ) -> None:
+        """`origin` connects to the operator service only, so that no address guard stands in it."""
+        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds)
+        self._identifier = identifier
+        self._operator = operator
+        self._origin = origin
+        self._limits = limits
+
+    async def handle(self) -> None:
+        """`provider-api.md` section 5.10; the nonce is spent before the operator is asked."""
+        arguments = self.arguments()
+        request = ComputeResultRequest.parse(arguments, presented_token(arguments, self.request.headers))
+        signed = request.signed
+        consumer = await self._identifier.identify(
+            address=signed.address,
+            messages=messages.compute_result(
+                consumer=signed.claimed, job_id=request.job_id, index=request.index, nonce=signed.nonce
+            ),
+            signature=signed.signature,
+            nonce=signed.nonce,
+            token=signed.token,
+        )
+        wanted = self._operator.result(
+            owner=signed.claimed,
+            job_id=request.job_id,
+            index=request.index,
+            consumer_signature=signed.signature,
+            range_header=passable_range(self.request.headers.get("Range")),
+        )
+        with self._limits.admitted(consumer) as slot:
+            try:
+                source = await self._origin.open(wanted)
+            except UpstreamError as error:
+                raise OperatorUnavailable(detail=f"operator: {error.detail or error.code}") from error
+            if source.status in FILE_STATUSES or (source.status == RANGE_REFUSED and "Range" in self.request.headers):
+                await self.stream(source, slot, url_path=None)
+            else:
+                self.pass_on(source.status, await _refusal(source))
+
+
+async def _refusal(source: HttpSource) -> bytes:
+    """Body of a refusal, empty when there is no whole one of acceptable size."""
+    buffer, body = memoryview(bytearray(MAX_REFUSAL_BYTES)), bytearray()
+    try:
+        while (count := await source.read_into(buffer)) and len(body) <= MAX_REFUSAL_BYTES:
+            body += buffer[:count]
+    except UpstreamError:
+        body.clear()
+    finally:
+        source.close()
+    return bytes(body) if len(body) <= MAX_REFUSAL_BYTES else b""
