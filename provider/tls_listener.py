@@ -4,9 +4,10 @@ import asyncio
 import logging
 from typing import Any
 
-from tornado.httpserver import HTTPServer
+from tornado.httpserver import HTTPServer, _HTTPRequestContext
 from tornado.iostream import IOStream, SSLIOStream
 
+from provider.http1.connection import ServerConnection, ServerStream
 from provider.tls import ServerTls, TlsFault
 
 log = logging.getLogger("provider.server")
@@ -28,7 +29,15 @@ class PublicServer(HTTPServer):
             limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
             # Also done, with an error that Tornado has looked at, when the connection is lost before.
             stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
-        super().handle_stream(stream, address)
+        else:
+            stream = ServerStream(
+                stream.socket, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
+            )
+            stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
+        context = _HTTPRequestContext(stream, address, self.protocol, self.trusted_downstream)
+        connection = ServerConnection(stream, self.conn_params, context)
+        self._connections.add(connection)
+        connection.start_serving(self)
 
     @property
     def is_connected(self) -> bool:

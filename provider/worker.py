@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,8 @@ DRAIN_POLL_SECONDS = 0.05
 # How long a retired worker waits for one more request on its idle connections: closing one in the moment in which its
 # client sends would fail that request.
 RETIRED_IDLE_SECONDS = 5.0
+# Objects, young collections, middle ones; Python's own are 700, 10 and 10. What it saves is within a benchmark's noise.
+COLLECT_AFTER = (10_000, 20, 20)
 # Far below the 15 s at which Prometheus usually scrapes.
 PUBLISH_SECONDS = 0.5
 
@@ -87,6 +90,9 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     if watch is not None and place.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
     publishing = _publish_now_and_then(loop, metrics) if place.shared_directory is not None else None
+    # What was built stays. A request leaves next to no cycles, so the collector need not look often.
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         server.add_sockets([place.listener])
         admin.add_sockets(place.admin_sockets)

@@ -15,6 +15,7 @@ from tornado.web import RequestHandler, stream_request_body
 from provider.errors import BodyTooLarge, MethodNotAllowed, ProviderError
 from provider.handlers.params import request_data
 from provider.handlers.rules import Data
+from provider.http1.heads import Fields, http_date
 from provider.metrics import Metrics
 
 log = logging.getLogger("provider.access")
@@ -66,9 +67,22 @@ class Endpoint(RequestHandler):
     # so that each may have its own arguments.
     initialize: Callable[..., None] = _begin
 
+    def clear(self) -> None:
+        """As in the base class."""
+        self._headers = Fields({"Content-Type": ["text/html; charset=UTF-8"], "Date": [http_date()]})
+        self.set_default_headers()
+        self._write_buffer = []
+        self._status_code, self._reason = 200, "OK"
+
+    def set_header(self, name: str, value: Any) -> None:
+        """As in the base class, which looks at each value twice."""
+        if type(value) is str and value.isascii() and value.isprintable():
+            self._headers[name] = value
+        else:
+            super().set_header(name, value)
+
     def set_default_headers(self) -> None:
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
-        self.clear_header("Server")
         offered = self.request.headers.get("X-Request-ID", "")
         self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
         self.set_header("X-Request-ID", self.request_id)

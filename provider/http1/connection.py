@@ -1,0 +1,282 @@
+"""The connections of consumers over Tornado's HTTP/1.1 server, with short ways for a request without a body.
+
+What is out of the ordinary goes Tornado's own way. This leans on what Tornado does not document;
+`tests/contract/test_http1.py` fails when a release moves the ground.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from tornado import gen
+from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPInputError,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+    parse_request_start_line,
+)
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
+
+from provider.http1.heads import parse_plain_head
+
+# As bytes: Tornado compiles it, which `re` remembers.
+_HEAD_END = rb"\r?\n\r?\n"
+# Filled and copied from within one call, on the loop's thread.
+_scratch = memoryview(bytearray(64 * 1024))
+
+
+class ServerStream(IOStream):
+    """The plain stream of a consumer. Reads without allocating 64 KiB, and sends at once what the socket takes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent.set_result(None)
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        """As in the base class."""
+        if not self._closed and not self._connecting and not self._write_buffer:
+            try:
+                count = self.socket.send(data)
+            except OSError:
+                # The base class meets it again and knows what to do.
+                count = 0
+            if count == len(data):
+                return self._sent
+            data = memoryview(data)[count:]
+        return super().write(data)
+
+    def _read_to_buffer(self) -> int | None:
+        if self._user_read_buffer or self._read_buffer_size:
+            return super()._read_to_buffer()
+        try:
+            count = self.socket.recv_into(_scratch)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            self.close(exc_info=exc)
+            if self._is_connreset(exc):
+                return None
+            raise
+        if not count:
+            self.close()
+            return 0
+        self._read_buffer += _scratch[:count]
+        self._read_buffer_size = count
+        return count
+
+    def _try_inline_read(self) -> None:
+        if self._read_buffer_size or self._read_regex is None or self._closed:
+            super()._try_inline_read()
+        else:
+            # The next head of a connection is hardly ever there yet, and the loop tells when it is.
+            self._add_io_state(IOLoop.READ)
+
+    def _find_read_pos(self) -> int | None:
+        if self._read_regex is None or not self._read_buffer_size:
+            return super()._find_read_pos()
+        # What the one expression that is asked for, _HEAD_END, finds.
+        blank, bare = self._read_buffer.find(b"\n\r\n"), self._read_buffer.find(b"\n\n")
+        if bare >= 0 or blank < 0:
+            return super()._find_read_pos()
+        self._check_max_bytes(self._read_regex, blank + 3)
+        return blank + 3
+
+    def _handle_events(self, fd: Any, events: int) -> None:
+        """As in the base class, but what comes early is read without taking the watch down and up again."""
+        idle = self._state == _IDLE and self._read_future is None and not self._read_buffer_size
+        if idle and events == IOLoop.READ and not self._closed:
+            self._read_to_buffer()
+        else:
+            super()._handle_events(fd, events)
+
+
+_IDLE = IOLoop.READ | IOLoop.ERROR
+
+
+class _HeadLimit:
+    """How long a connection may take for the next head (seconds): one timer per limit, not one per request."""
+
+    def __init__(self, stream: IOStream, limit_seconds: float) -> None:
+        self._stream, self._limit_seconds = stream, limit_seconds
+        self._loop = asyncio.get_running_loop()
+        self._due_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """A head is waited for."""
+        self._due_at = self._loop.time() + self._limit_seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._limit_seconds, self._look)
+
+    def end(self) -> None:
+        """It came."""
+        self._due_at = None
+
+    def stop(self) -> None:
+        """The connection has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due_at is None:
+            return
+        left_seconds = self._due_at - self._loop.time()
+        if left_seconds > 0:
+            self._timer = self._loop.call_later(left_seconds, self._look)
+        else:
+            self._stream.close()
+
+
+def _is_bare(headers: HTTPHeaders) -> bool:
+    """Is there neither a body nor talk of one?"""
+    return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers
+
+
+class ServerConnection(HTTP1ServerConnection):
+    """Serves the requests of one consumer's connection, one after the other."""
+
+    async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
+        stream = self.stream
+        limit = _HeadLimit(stream, self.params.header_timeout) if self.params.header_timeout is not None else None
+        try:
+            while True:
+                exchange = _Exchange(stream, self.params, self.context, limit)
+                if not await exchange.read_response(delegate.start_request(self, exchange)):
+                    return
+                # Others first: one that pipelines its requests would never have to wait.
+                await asyncio.sleep(0)
+        except (StreamClosedError, UnsatisfiableReadError, asyncio.CancelledError):
+            return
+        finally:
+            if limit is not None:
+                limit.stop()
+            stream.close()
+            delegate.on_close(self)
+
+
+class _Exchange(HTTP1Connection):
+    """One request and its reply."""
+
+    def __init__(
+        self, stream: IOStream, params: HTTP1ConnectionParameters, context: object, limit: _HeadLimit | None
+    ) -> None:
+        super().__init__(stream, False, params, context)
+        self._limit = limit
+
+    async def _read_message_inner(self, delegate: HTTPMessageDelegate, *_: object) -> bool:
+        """As in the base class, of a server."""
+        told = True
+        try:
+            headers = await self._read_head()
+            told = False
+            waiting = delegate.headers_received(cast(RequestStartLine, self._request_start_line), headers)
+            if waiting is not None:
+                await waiting
+            if self.stream is None:
+                told = True
+                return False
+            if not _is_bare(headers) and not await self._read_rest(headers, delegate):
+                return False
+            self._read_finished = True
+            if not self._write_finished:
+                delegate.finish()
+            told = True
+            if not self._finish_future.done() and self.stream is not None and not self.stream.closed():
+                self.stream.set_close_callback(self._on_connection_close)
+                await self._finish_future
+            return self.stream is not None
+        except HTTPInputError:
+            await self.stream.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            self.close()
+            return False
+        finally:
+            if not told:
+                delegate.on_connection_close()
+            self._clear_callbacks()
+
+    async def _read_head(self) -> HTTPHeaders:
+        if self._limit is not None:
+            self._limit.begin()
+        data = await self.stream.read_until_regex(_HEAD_END, max_bytes=self.params.max_header_size)
+        if self._limit is not None:
+            self._limit.end()
+        start_line, headers = parse_plain_head(data) or self._parse_any_head(data)
+        self._request_start_line = start_line
+        self._request_headers = headers
+        self._disconnect_on_finish = not self._can_keep_alive(self._request_start_line, headers)
+        return headers
+
+    def _parse_any_head(self, data: bytes) -> tuple[RequestStartLine, HTTPHeaders]:
+        start_line, headers = self._parse_headers(data)
+        return parse_request_start_line(start_line), headers
+
+    async def _read_rest(self, headers: HTTPHeaders, delegate: HTTPMessageDelegate) -> bool:
+        """Read the body, if there is one. False when it took too long."""
+        if headers.get("Expect") == "100-continue" and not self._write_finished:
+            self.stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
+        body = self._read_body(0, headers, delegate)
+        if body is None:
+            return True
+        if self._body_timeout is None:
+            await body
+            return True
+        until = self.stream.io_loop.time() + self._body_timeout
+        try:
+            await gen.with_timeout(until, cast("asyncio.Future[None]", body), quiet_exceptions=StreamClosedError)
+        except TimeoutError:
+            self.stream.close()
+            return False
+        return True
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> "asyncio.Future[None]":
+        """As in the base class; the ordinary head, with Content-Length, is put together in one piece."""
+        request = cast(RequestStartLine, self._request_start_line)
+        length = headers.get("Content-Length")
+        if (
+            request.version != "HTTP/1.1"
+            or request.method == "HEAD"
+            or length is None
+            or not length.isdecimal()
+            or cast(ResponseStartLine, start_line).code in (204, 304)
+            or self._disconnect_on_finish
+        ):
+            return super().write_headers(start_line, headers, chunk)
+        self._response_start_line = cast(ResponseStartLine, start_line)
+        self._expected_content_remaining = int(length)
+        lines = [f"{name}: {value}\r\n" for name, value in headers.get_all()]
+        head = f"HTTP/1.1 {start_line[1]} {start_line[2]}\r\n{''.join(lines)}\r\n"
+        if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
+            raise ValueError("a header field holds CR or LF")
+        data = head.encode("latin-1")
+        return self._sent(data + self._format_chunk(chunk) if chunk else data)
+
+    def write(self, chunk: bytes) -> "asyncio.Future[None]":
+        """As in the base class; nothing to write costs nothing."""
+        if not chunk and self._pending_write is not None and self._pending_write.done():
+            return self._pending_write
+        return super().write(chunk)
+
+    def _sent(self, data: bytes) -> "asyncio.Future[None]":
+        if self.stream.closed():
+            failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            failed.set_exception(StreamClosedError())
+            failed.exception()
+            self._write_future = failed
+            return failed
+        written = self._pending_write = self.stream.write(data)
+        if written.done():
+            return written
+        future = self._write_future = asyncio.get_running_loop().create_future()
+        written.add_done_callback(self._on_write_complete)
+        return future
