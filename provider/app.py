@@ -15,12 +15,18 @@ from provider.assets.ddo import Asset
 from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.auth.identify import Identifier
+from provider.auth.nonce_store import NonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.token import token_key
+from provider.auth.tokens import Tokens
 from provider.cache import FactCache
 from provider.chain.accounts import Account
+from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import (
     Networks,
 )
+from provider.compute.environments import Environments
+from provider.compute_setup import Foundation, build_compute, build_environments
 from provider.endpoints import Rooms, routes
 from provider.errors import ChainError, StoreError
 from provider.files.document import open_document
@@ -32,9 +38,14 @@ from provider.logs import access_log
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
+from provider.origin_setup import Origins, build_origins
+from provider.policy.access_lists import AccessLists
+from provider.policy.gate import Gate
+from provider.policy.policy_server import PolicyServer
+from provider.policy.rbac import RbacServer
+from provider.proof_setup import build_proofs
 from provider.settings import Settings
 from provider.start_error import StartError
-from provider.upstream.http_source import HttpOrigin
 
 log = logging.getLogger("provider.server")
 
@@ -47,13 +58,13 @@ class Parts:
     frame: Frame
     networks: Networks
     readiness: Readiness
-    origin: HttpOrigin
+    origins: Origins
     files: FileListOpener
     closers: tuple[Callable[[], Awaitable[object]], ...]
 
     async def close(self) -> None:
         """Close every part, the last built first."""
-        self.origin.close()
+        self.origins.close()
         self.files.close()
         for close in reversed(self.closers):
             await close()
@@ -64,9 +75,25 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     networks = await build_networks(settings, metrics)
     nonces = SqliteNonceStore(settings.storage_path)
     await _ready(nonces.check())
+    tokens = Tokens(
+        token_key(Account.from_hex(settings.security.universal_key)),
+        nonces,
+        max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
+    )
     source = await _asset_source(settings, metrics, networks, index_here)
     files = _files(settings, metrics)
-    origin = _origin(settings)
+    origins = build_origins(settings, networks)
+    gate = _gate(settings, metrics, networks)
+    proofs = build_proofs(settings, metrics, networks, send_here=index_here)
+    chain_closers = [network.rpc.close for network in networks]
+    proof_closers = [] if proofs is None else [proofs.close]
+    if proofs is not None:
+        await _ready(proofs.start())
+    make_cache = partial(_cache, metrics)
+    operator, environments = build_environments(settings, networks, make_cache)
+    catalog, lookup = Catalog(source, networks), _lookup(settings, metrics)
+    foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
+    compute = build_compute(settings, foundation, operator, environments, make_cache)
     frame = Frame(
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
@@ -75,12 +102,16 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     rooms = Rooms(
         networks=networks,
         nonces=nonces,
-        identifier=Identifier(nonces, observe=metrics.nonce),
-        catalog=Catalog(source, networks),
-        lookup=_lookup(settings, metrics),
+        tokens=tokens,
+        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens, environments=environments),
+        catalog=catalog,
+        lookup=lookup,
+        gate=gate,
         files=files,
-        origin=origin,
+        origins=origins.files,
         open_document=_document_opener(settings, metrics),
+        proofs=proofs,
+        compute=compute,
     )
     application = Application(log_function=lambda _: None)
     return Parts(
@@ -88,10 +119,29 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         frame=frame,
         networks=networks,
         readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
-        origin=origin,
+        origins=origins,
         files=files,
-        closers=(*(network.rpc.close for network in networks), nonces.close, source.close),
+        closers=(*chain_closers, nonces.close, source.close, gate.close, compute.close, *proof_closers),
     )
+
+
+def _identifier(
+    settings: Settings,
+    metrics: Metrics,
+    networks: Networks,
+    *,
+    nonces: NonceStore,
+    tokens: Tokens,
+    environments: Environments,
+) -> Identifier:
+    contracts = None
+    if settings.identity.contract_accounts:
+        limits = settings.cache
+        holding_code = _cache(
+            metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
+        )
+        contracts = ContractAccounts(networks, holding_code=holding_code)
+    return Identifier(nonces, tokens, contracts=contracts, is_environment=environments.knows, observe=metrics.nonce)
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
@@ -131,17 +181,26 @@ def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
     )
 
 
-def _origin(settings: Settings) -> HttpOrigin:
-    upstream = settings.upstream
-    return HttpOrigin(
-        allow_private=upstream.allow_non_public_ip,
-        connect_timeout_seconds=upstream.connect_timeout_seconds,
-        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
-        idle_timeout_seconds=upstream.idle_timeout_seconds,
-        attempts=upstream.attempts,
-        max_idle_connections=upstream.max_idle_connections,
-        user_agent=USER_AGENT,
-    )
+def _gate(settings: Settings, metrics: Metrics, networks: Networks) -> Gate:
+    access, limits = settings.access, settings.cache
+    cache = _cache(metrics, "access_list", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
+    rbac, policy = None, None
+    if access.rbac_url is not None:
+        rbac = RbacServer(
+            access.rbac_url,
+            account=Account.from_hex(settings.security.universal_key),
+            is_private=access.is_private,
+            timeout_seconds=access.timeout_seconds,
+            user_agent=USER_AGENT,
+        )
+    if access.policy_url is not None:
+        policy = PolicyServer(
+            access.policy_url,
+            api_key=access.policy_api_key,
+            timeout_seconds=access.timeout_seconds,
+            user_agent=USER_AGENT,
+        )
+    return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)
 
 
 async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks, index_here: bool) -> AssetSource:
@@ -156,6 +215,7 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
             cache=cache,
             max_bytes=metadata.max_document_bytes,
             user_agent=USER_AGENT,
+            keep_documents=settings.access.policy_url is not None,
         )
     index = ChainIndex(
         networks,
@@ -166,6 +226,7 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
         batch_blocks=metadata.index_batch_blocks,
         start_block=metadata.index_start_block,
         max_document_bytes=metadata.max_document_bytes,
+        keep_documents=settings.access.policy_url is not None,
         observe=lambda chain_id, block: metrics.index_block.labels(str(chain_id)).set(block),
     )
     await _ready(index.start(poll=index_here))

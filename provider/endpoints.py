@@ -1,25 +1,57 @@
 """The one table of endpoints: method, path, handler, and what that handler needs of the rooms below it."""
 
+import time
 from dataclasses import dataclass
+from functools import cache
+
+import orjson
 
 from provider.assets.catalog import Catalog
 from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
 from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.tokens import Tokens
 from provider.chain.networks import Networks
+from provider.compute_setup import Compute
 from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
+from provider.handlers.compute import (
+    ComputeDeleteEndpoint,
+    ComputeStartEndpoint,
+    ComputeStatusEndpoint,
+    ComputeStopEndpoint,
+)
+from provider.handlers.compute_prepare import ComputeEnvironmentsEndpoint, InitializeComputeEndpoint
+from provider.handlers.compute_result import ComputeResultEndpoint
 from provider.handlers.decrypt import DecryptEndpoint
+from provider.handlers.direct_command import DirectCommandEndpoint, describe_node
+from provider.handlers.docs import (
+    ASSETS,
+    SWAGGER_UI,
+    DocsAssetEndpoint,
+    DocsEndpoint,
+    DocsRedirectEndpoint,
+    SpecEndpoint,
+)
 from provider.handlers.download import DownloadEndpoint
 from provider.handlers.encrypt import EncryptEndpoint
 from provider.handlers.fileinfo import FileInfoEndpoint
 from provider.handlers.initialize import InitializeEndpoint
 from provider.handlers.nonce import NonceEndpoint
-from provider.handlers.root import RootEndpoint, describe
+from provider.handlers.root import Identity, RootEndpoint, describe
 from provider.handlers.routes import Route
+from provider.handlers.tokens import (
+    CreateAuthTokenEndpoint,
+    DeleteAuthTokenEndpoint,
+    GenerateAuthTokenEndpoint,
+    InvalidateAuthTokenEndpoint,
+)
+from provider.handlers.validate_container import ValidateContainerEndpoint
 from provider.orders.lookup import OrderLookup
+from provider.policy.gate import Gate
+from provider.proofs.queue import ProofQueue
 from provider.settings import Settings
 from provider.streaming.limits import StreamLimits
-from provider.upstream.http_source import HttpOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +60,57 @@ class Rooms:
 
     networks: Networks
     nonces: SqliteNonceStore
+    tokens: Tokens
     identifier: Identifier
     catalog: Catalog
     lookup: OrderLookup
+    gate: Gate
     files: FileListOpener
-    origin: HttpOrigin
+    origins: FileOrigins
     open_document: DocumentOpener
+    compute: Compute
+    proofs: ProofQueue | None
 
 
 def routes(settings: Settings, rooms: Rooms) -> list[Route]:
     """The one table: method, path, endpoint, and what that endpoint needs."""
+    served = _service_routes(settings, rooms)
+    return [*served, *_documentation_routes(served)]
+
+
+def _documentation_routes(served: list[Route]) -> list[Route]:
+    """The description of all routes, these included, and Swagger UI with its files."""
+    table = list(served)
+
+    @cache
+    def specification() -> bytes:
+        # Imported when somebody asks: most servers are never asked.
+        from provider.openapi.document import build_document  # noqa: PLC0415
+
+        return orjson.dumps(build_document(table), option=orjson.OPT_APPEND_NEWLINE)
+
+    own = [
+        Route("GET", "/spec", SpecEndpoint, {"specification": specification}),
+        Route("GET", "/api/docs", DocsRedirectEndpoint),
+        Route("GET", "/api/docs/", DocsEndpoint),
+        *(Route("GET", f"/api/docs/{SWAGGER_UI}/{name}", DocsAssetEndpoint, {"name": name}) for name in ASSETS),
+    ]
+    table += own
+    return own
+
+
+def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+    limits = StreamLimits(
+        max_streams_per_consumer=settings.limits.max_streams_per_consumer,
+        max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
+        max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
+    )
     return [
         Route("GET", "/", RootEndpoint, {"document": describe(rooms.networks)}),
         Route("HEAD", "/", RootEndpoint, {"document": describe(rooms.networks)}),
         Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": rooms.nonces}),
-        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks}),
+        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks, "gate": rooms.gate}),
+        Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint),
         Route(
             "POST",
             "/api/services/decrypt",
@@ -62,8 +130,9 @@ def routes(settings: Settings, rooms: Rooms) -> list[Route]:
             {
                 "catalog": rooms.catalog,
                 "lookup": rooms.lookup,
+                "gate": rooms.gate,
                 "files": rooms.files,
-                "origin": rooms.origin,
+                "origins": rooms.origins,
                 "nonces": rooms.nonces,
             },
         ),
@@ -75,17 +144,43 @@ def routes(settings: Settings, rooms: Rooms) -> list[Route]:
                 "identifier": rooms.identifier,
                 "catalog": rooms.catalog,
                 "lookup": rooms.lookup,
+                "gate": rooms.gate,
+                "environments": rooms.compute.environments,
                 "files": rooms.files,
-                "origin": rooms.origin,
-                "limits": StreamLimits(
-                    max_streams_per_consumer=settings.limits.max_streams_per_consumer,
-                    max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
-                    max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
-                ),
+                "origins": rooms.origins,
+                "limits": limits,
+                "proofs": rooms.proofs,
                 "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
             },
         ),
         *_fileinfo_routes(settings, rooms),
+        *_token_routes(rooms),
+        Route(
+            "POST",
+            "/directCommand",
+            DirectCommandEndpoint,
+            {
+                "status": describe_node(Identity.of(rooms.networks)),
+                "nonces": rooms.nonces,
+                "started_at": time.monotonic(),
+            },
+        ),
+        *_compute_routes(settings, rooms, limits),
+    ]
+
+
+def _token_routes(rooms: Rooms) -> list[Route]:
+    """In the words of Provider 2.1 and in those of ocean-node."""
+    needs = {
+        "identifier": rooms.identifier,
+        "tokens": rooms.tokens,
+        "node": Identity.of(rooms.networks).node_id,
+    }
+    return [
+        Route("GET", "/api/services/createAuthToken", CreateAuthTokenEndpoint, needs),
+        Route("DELETE", "/api/services/deleteAuthToken", DeleteAuthTokenEndpoint, needs),
+        Route("POST", "/api/services/auth/token", GenerateAuthTokenEndpoint, needs),
+        Route("POST", "/api/services/auth/token/invalidate", InvalidateAuthTokenEndpoint, needs),
     ]
 
 
@@ -94,8 +189,44 @@ def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     needs = {
         "catalog": rooms.catalog,
         "files": rooms.files,
-        "origin": rooms.origin,
+        "origins": rooms.origins,
         "max_checksum_bytes": settings.upstream.max_checksum_bytes,
     }
     paths = ("/api/services/fileinfo", "/api/services/fileInfo")
     return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
+
+
+def _compute_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list[Route]:
+    """Without an operator service only quotes are there, and everything else is 404 before it is looked at."""
+    compute = rooms.compute
+    quotes = [Route("POST", "/api/services/initializeCompute", InitializeComputeEndpoint, {"quoting": compute.quoting})]
+    if compute.jobs is None:
+        return quotes
+    asks = {"operator": compute.jobs.operator}
+    signs = {"identifier": rooms.identifier, "gate": rooms.gate}
+    path = "/api/services/compute"
+    return [
+        *quotes,
+        Route("POST", path, ComputeStartEndpoint, {**signs, "starting": compute.jobs.starting}),
+        Route("GET", path, ComputeStatusEndpoint, asks),
+        Route("PUT", path, ComputeStopEndpoint, {**signs, **asks}),
+        Route("DELETE", path, ComputeDeleteEndpoint, {**signs, **asks}),
+        Route(
+            "GET",
+            "/api/services/computeResult",
+            ComputeResultEndpoint,
+            {
+                "identifier": rooms.identifier,
+                **asks,
+                "origin": compute.jobs.origin,
+                "limits": limits,
+                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+            },
+        ),
+        Route(
+            "GET",
+            "/api/services/computeEnvironments",
+            ComputeEnvironmentsEndpoint,
+            {"environments": compute.environments},
+        ),
+    ]

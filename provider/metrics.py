@@ -94,6 +94,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._proofs = Counter(
+            "provider_proofs",
+            "Proofs of download, by kind (http, chain) and outcome (queued, confirmed, lost, skipped).",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self.proofs_queued = Gauge(
+            "provider_proofs_queued",
+            "Proofs of download neither confirmed nor lost so far.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._endpoint_block = Gauge(
             "provider_rpc_endpoint_block",
             "Latest block of an RPC endpoint, by chain and position in NETWORK_URL; only with several endpoints.",
@@ -163,6 +175,10 @@ class Metrics:
     def nonce(self, result: str) -> None:
         """A nonce was `accepted` or `refused`."""
         self._child(self._nonces, result).inc()
+
+    def proof(self, kind: str, outcome: str) -> None:
+        """A proof of download was queued, skipped, or has ended."""
+        self._child(self._proofs, kind, outcome).inc()
 
     def _child(self, metric: Metric, *labels: str) -> Metric:
         key = (metric, *labels)

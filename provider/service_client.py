@@ -37,6 +37,8 @@ class ServiceClient:
     """Keep-alive client of one service; `name` stands in the logs, the URL never does.
 
     `timeout_seconds` bounds one whole call, `max_bytes` one body. `headers` go with every request and may be secret.
+    `sends_once`: each call on a connection of its own, and nothing that was sent is ever sent again; otherwise a GET,
+    PUT or DELETE is repeated when its kept connection turns out to be closed.
     The session is made inside the running event loop, at the first call.
     """
 
@@ -50,6 +52,7 @@ class ServiceClient:
         user_agent: str,
         headers: Mapping[str, str] | None = None,
         max_redirects: int = 0,
+        sends_once: bool = False,
         unavailable: type[ServiceUnavailable] = ServiceUnavailable,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -59,6 +62,7 @@ class ServiceClient:
         # identity: what is counted against the limit is then what is transferred.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
         self._max_redirects = max_redirects
+        self._sends_once = sends_once
         self._unavailable = unavailable
         self._session: aiohttp.ClientSession | None = None
 
@@ -106,8 +110,12 @@ class ServiceClient:
     async def _send(self, method: str, path: str, with_body: bool, options: Mapping[str, Any]) -> ServiceReply:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(force_close=self._sends_once),
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # aiohttp has this switch for its own tests only, and no other.
+            self._session._retry_connection = not self._sends_once
         async with self._session.request(
             method,
             self._base_url + path,

@@ -28,6 +28,8 @@ from provider.settings import ChainSettings
 # More than a few blocks behind the others, an endpoint does not know fresh orders (12 s a block: a minute).
 MAX_LAG_BLOCKS = 5
 MAX_CLOCK_SKEW_SECONDS = 300
+# About twenty proofs at 1 gwei.
+LOW_BALANCE_WEI = 10**15
 
 _ADVICE = {
     "timeout": "is the node running and reachable from this host?",
@@ -50,7 +52,10 @@ class EndpointAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChainProbe:
-    """Probes one configured chain over `session`. `index_blocks`: None when a metadata store is configured."""
+    """Probes one configured chain over `session`. `index_blocks`: None when a metadata store is configured.
+
+    `pays_proofs`: the Provider's account pays for proofs of download on this chain.
+    """
 
     chain: ChainSettings
     book: Mapping[int, ChainAddresses]
@@ -58,6 +63,7 @@ class ChainProbe:
     timeout_seconds: float
     user_agent: str
     index_blocks: int | None
+    pays_proofs: bool
     now: float
 
     async def run(self) -> list[Finding]:
@@ -82,6 +88,8 @@ class ChainProbe:
             findings.append(self._clock_finding(name, right))
             endpoint = endpoints[answers.index(right[0])]
             findings += await self._contract_findings(name, chain_id, endpoint)
+            if self.pays_proofs:
+                findings.append(await self._balance_finding(name, endpoint))
         elif chain_id is not None:
             findings += self._book_findings(name, chain_id)
         return findings
@@ -161,6 +169,19 @@ class ChainProbe:
             detail = error.detail if isinstance(error, ChainError) else reason_of(str(error))
             return [failed(f"{name} contracts", detail or "no usable answer", "NETWORK_URL: check the node")]
         return findings
+
+    async def _balance_finding(self, name: str, endpoint: Endpoint) -> Finding:
+        """An empty account sends no proofs; they wait until it has something, or are too old."""
+        what = f"{name} proofs"
+        try:
+            (answer,) = await endpoint.exchange(self.session, [RpcCall("eth_getBalance", (self._address(), "latest"))])
+            balance_wei = decode_quantity(answer)
+        except (EndpointFailed, ChainError):
+            return warned(what, "the node does not tell the account's balance", "NETWORK_URL: check the node")
+        detail = f"the Provider's account holds {balance_wei / 10**18:.6g} of the chain's coin"
+        if balance_wei < LOW_BALANCE_WEI:
+            return warned(what, detail, "fund the account, or unset USE_CHAIN_PROOF")
+        return passed(what, detail)
 
     async def _logs_finding(self, name: str, factory: str, endpoint: Endpoint, blocks: int) -> Finding:
         """Can the chain index be built from this node? It halves ranges that are too long."""

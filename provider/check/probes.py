@@ -14,7 +14,7 @@ from provider.chain.accounts import Account
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
 from provider.check.chain_probes import ChainProbe
 from provider.check.host_probes import probe_disk, probe_listener, probe_store
-from provider.check.service_probes import probe_metadata_store, probe_optional
+from provider.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional
 from provider.check.table import Finding, failed, passed, warned
 from provider.check.tls_probe import probe_certificate
 from provider.settings import Settings
@@ -70,6 +70,7 @@ def _chain_probe(
         timeout_seconds=settings.rpc.timeout_seconds,
         user_agent=USER_AGENT,
         index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
+        pays_proofs=settings.proofs.on_chain,
         now=time.time(),
     )
 
@@ -84,11 +85,18 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
     services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
     for what, variable, url in (
         ("operator service", "OPERATOR_SERVICE_URL", settings.operator_service_url),
-        ("IPFS gateway", "IPFS_GATEWAY", upstream.ipfs_gateway),
-        ("Arweave gateway", "ARWEAVE_GATEWAY", upstream.arweave_gateway),
+        *(("IPFS gateway", "IPFS_GATEWAY", url) for url in upstream.ipfs_gateways),
+        *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):
         if url:
             probe = probe_optional(session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds)
+            services.append((what, _listed(probe)))
+    for what, variable, url in (
+        ("RBAC server", "RBAC_SERVER_URL", settings.access.rbac_url),
+        ("policy server", "POLICY_SERVER_URL", settings.access.policy_url),
+    ):
+        if url:
+            probe = probe_gatekeeper(session, what, variable, url, timeout_seconds=settings.access.timeout_seconds)
             services.append((what, _listed(probe)))
     return services
 

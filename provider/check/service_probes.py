@@ -36,3 +36,17 @@ async def probe_optional(
     if status >= 500:
         return warned(what, f"HTTP {status}", f"{variable}: the service is in trouble")
     return passed(what, f"answers (HTTP {status})")
+
+
+async def probe_gatekeeper(
+    session: aiohttp.ClientSession, what: str, variable: str, url: str, *, timeout_seconds: float
+) -> Finding:
+    """A service without whose answer every consumer is refused; any answer will do, as its questions are POSTs."""
+    what = f"{what} ({host_of(url)})"
+    try:
+        status, _ = await get(session, url, timeout_seconds=timeout_seconds)
+    except Unreachable as error:
+        return failed(what, str(error), f"{variable}: is it right? Without its answer consumers are refused with 503")
+    if status >= 500:
+        return failed(what, f"HTTP {status}", f"{variable}: consumers are refused with 503 until it works")
+    return passed(what, f"answers (HTTP {status})")

@@ -5,7 +5,7 @@ In: a funded wallet. Out: their addresses, also as the text of an ADDRESS_FILE.
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -69,12 +69,15 @@ def _bare_contract(w3: Web3, name: str) -> type[Contract]:
     return w3.eth.contract(abi=artifact(name)["abi"], bytecode=artifact(name)["bytecode"])
 
 
+def deploy_contract(wallet: Wallet, name: str, *arguments: object) -> str:
+    """Deploy one Ocean contract; its checksum address."""
+    receipt = wallet.send(_bare_contract(wallet.w3, name).constructor(*arguments))
+    return str(receipt["contractAddress"])
+
+
 def deploy_contracts(wallet: Wallet) -> Contracts:
     """Deploy and wire everything that publishing and ordering touch. About a second on the demo chain."""
-
-    def deploy(name: str, *arguments: object) -> str:
-        receipt = wallet.send(_bare_contract(wallet.w3, name).constructor(*arguments))
-        return str(receipt["contractAddress"])
+    deploy = partial(deploy_contract, wallet)
 
     start_block = wallet.w3.eth.block_number
     ocean = deploy("MockOcean", wallet.address)

@@ -68,7 +68,14 @@ def transaction_json(transaction: Any, block: JsonObject) -> JsonObject:
         common["maxFeePerGas"] = hex(transaction.max_fee_per_gas)
         common["maxPriorityFeePerGas"] = hex(transaction.max_priority_fee_per_gas)
     if kind:
-        common["accessList"] = []
+        common["yParity"] = common["v"]
+        common["accessList"] = [
+            {
+                "address": to_checksum_address(address),
+                "storageKeys": [f"0x{slot:064x}" for slot in slots],
+            }
+            for address, slots in transaction.access_list
+        ]
     return common
 
 

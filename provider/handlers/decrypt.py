@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from provider.assets.chain_index import DocumentOpener
@@ -17,6 +18,7 @@ from provider.errors import (
 )
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import CHAIN_ID, DecryptRequest
+from provider.handlers.token_params import named_chain, presented_token
 from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
 
@@ -61,7 +63,8 @@ class DecryptEndpoint(Endpoint):
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.3, in their order."""
-        request = DecryptRequest.parse(self.arguments())
+        arguments = self.arguments()
+        request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         decrypter = await self._identifier.identify(
             address=signed.address,
@@ -74,6 +77,8 @@ class DecryptEndpoint(Endpoint):
             ),
             signature=signed.signature,
             nonce=signed.nonce,
+            token=signed.token,
+            chain=partial(named_chain, request.chain_id),
         )
         network = self._network(request)
         if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:

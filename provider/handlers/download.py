@@ -1,25 +1,32 @@
 """`GET download`: the bytes of a bought file."""
 
 import time
-from urllib.parse import urlsplit
+from functools import partial
 
-from provider.assets.access import check_access, check_state
+from provider.assets.access import check_state
 from provider.assets.catalog import Catalog
+from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.chain.networks import Network
+from provider.compute.environments import Environments
 from provider.errors import OrderError, ServiceTypeRefused, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
-from provider.files.resolve import resolve
+from provider.files.origins import FileOrigins
 from provider.handlers.base import Frame
-from provider.handlers.params import DownloadRequest, parse_userdata
+from provider.handlers.file_params import read_userdata
+from provider.handlers.params import DownloadRequest
 from provider.handlers.streaming import StreamingEndpoint
+from provider.handlers.token_params import presented_token
 from provider.orders.check import Order, check_order, parse_tx_id
 from provider.orders.lookup import OrderLookup
+from provider.policy.gate import DOWNLOAD, Gate
+from provider.proofs.proof import Proof
+from provider.proofs.queue import ProofQueue
 from provider.streaming.limits import StreamLimits
-from provider.upstream.http_source import HttpOrigin
+from provider.streaming.relay import Relayed
 
 
 class DownloadEndpoint(StreamingEndpoint):
@@ -34,9 +41,12 @@ class DownloadEndpoint(StreamingEndpoint):
         identifier: Identifier,
         catalog: Catalog,
         lookup: OrderLookup,
+        gate: Gate,
+        environments: Environments,
         files: FileListOpener,
-        origin: HttpOrigin,
+        origins: FileOrigins,
         limits: StreamLimits,
+        proofs: ProofQueue | None,
         idle_timeout_seconds: float,
     ) -> None:
         """The parts in the order they are used; `idle_timeout_seconds` cuts a side that makes no progress."""
@@ -44,42 +54,87 @@ class DownloadEndpoint(StreamingEndpoint):
         self._identifier = identifier
         self._catalog = catalog
         self._lookup = lookup
+        self._gate = gate
+        self._environments = environments
         self._files = files
-        self._origin = origin
+        self._origins = origins
         self._limits = limits
+        self._proofs = proofs
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.6; the nonce is spent before any chain or upstream work."""
-        request = DownloadRequest.parse(self.arguments())
+        arguments = self.arguments()
+        request = DownloadRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         consumer = await self._identifier.identify(
             address=signed.address,
-            messages=messages.download(document_id=request.did, nonce=signed.nonce),
+            messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
             signature=signed.signature,
             nonce=signed.nonce,
+            token=signed.token,
+            chain=partial(self._chain_of, request.did),
         )
+        await self._gate.ask_role("access", consumer, request.did, request.service_id)
         asset, network = await self._catalog.find(request.did)
         self.facts["chain_id"] = network.chain_id
         with named_network(network.name):
             service = asset.service(request.service_id)
-            await self._check_order(network, asset, service, consumer, request.order_tx_id)
-            raw_file = self._files.open(network.account, asset, service).at(request.file_index)
-            file = parse_file_object(raw_file)
-            wanted = resolve(file, parse_userdata(request.userdata), self.request.headers.get("Range"))
+            await self._check_order(
+                network, asset, service, consumer, request.order_tx_id, policy_data=arguments.get("policyServer")
+            )
+            userdata = read_userdata(request.userdata)
+            check_parameters(service.consumer_parameters, userdata.values or None, field="userdata")
+            file = parse_file_object(self._files.open(network.account, asset, service).at(request.file_index))
+            wanted_range = self.request.headers.get("Range")
             with self._limits.admitted(consumer) as slot:
-                source = await self._origin.open(wanted)
-                await self.stream(source, slot, url_path=urlsplit(file.url).path)
+                source = await self._origins.open(file, userdata, wanted_range, chain_id=network.chain_id)
+                relayed = await self.stream(source, slot, url_path=file.url_path)
+            if self._proofs is not None and relayed is not None:
+                self._prove(self._proofs, request, network, service, relayed)
+
+    def _prove(
+        self, proofs: ProofQueue, request: DownloadRequest, network: Network, service: Service, relayed: Relayed
+    ) -> None:
+        """Attest what the consumer got, also of a stream that was cut; of one that never began there is nothing."""
+        signed = request.signed
+        if relayed.bytes_sent or relayed.outcome == "complete":
+            proofs.submit(
+                Proof(
+                    chain_id=network.chain_id,
+                    datatoken=service.datatoken,
+                    document_id=request.did,
+                    service_id=service.id,
+                    file_index=int(request.file_index),
+                    downloaded_bytes=relayed.bytes_sent,
+                    order_tx_id=request.order_tx_id,
+                    consumer=signed.address,
+                    messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
+                    consumer_signature=signed.signature,
+                )
+            )
+
+    async def _chain_of(self, did: str) -> int:
+        _, network = await self._catalog.find(did)
+        return network.chain_id
 
     async def _check_order(
-        self, network: Network, asset: Asset, service: Service, consumer: str, order_tx_id: str
+        self,
+        network: Network,
+        asset: Asset,
+        service: Service,
+        consumer: str,
+        order_tx_id: str,
+        *,
+        policy_data: object,
     ) -> Order:
         tx_id = parse_tx_id(order_tx_id)
         state, facts = await self._lookup.facts(
             network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
         )
         check_state(state)
-        check_access(asset, service, consumer)
-        if service.type != "access":
+        await self._gate.admit(network, asset, service, consumer, action=DOWNLOAD, policy_data=policy_data)
+        # The files of other services are for the jobs of an environment.
+        if service.type != "access" and not await self._environments.is_consumer(consumer):
             raise ServiceTypeRefused(f"Service with index={service.id} is not an access service.")
         try:
             return check_order(

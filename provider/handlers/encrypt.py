@@ -5,6 +5,8 @@ from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.envelope import encrypt
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import parse_chain_id, request_data
+from provider.handlers.rules import wire_text
+from provider.policy.gate import Gate
 
 
 class EncryptEndpoint(Endpoint):
@@ -12,17 +14,19 @@ class EncryptEndpoint(Endpoint):
 
     endpoint = "encrypt"
 
-    def initialize(self, *, frame: Frame, networks: Networks) -> None:
-        """`networks` hold the keys."""
+    def initialize(self, *, frame: Frame, networks: Networks, gate: Gate) -> None:
+        """`networks` hold the keys; `gate` asks a policy server, if there is one."""
         super().initialize(frame=frame)
         self._networks = networks
+        self._gate = gate
 
     async def handle(self) -> None:
         """Checks in the order of `provider-api.md` section 5.2, then 201."""
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type != "application/octet-stream":
             raise RequestError("Invalid request content type: should be application/octet-stream")
-        chain_text = request_data(self.request.query, "", b"").get("chainId")
+        arguments = request_data(self.request.query, "", b"")
+        chain_text = arguments.get("chainId")
         if not chain_text:
             raise RequestError("Missing chainId query parameter.")
         chain_id = parse_chain_id(chain_text)
@@ -30,5 +34,8 @@ class EncryptEndpoint(Endpoint):
             network = self._networks.get(chain_id if chain_id is not None else -1)
         except UnsupportedChain as exc:
             raise EncryptError from exc
+        await self._gate.admit_encryption(
+            network, wire_text(arguments.get("consumerAddress")), policy_data=arguments.get("policyServer")
+        )
         blob = encrypt(network.account.public_key, self.body)
         self.reply_text(f"0x{blob.hex()}", status=201)

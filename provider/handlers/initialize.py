@@ -2,22 +2,23 @@
 
 import time
 
-from provider.assets.access import check_access, check_state
+from provider.assets.access import check_state
 from provider.assets.catalog import Catalog
+from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.auth.nonce_store import NonceStore
 from provider.chain.networks import Network
 from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
-from provider.files.resolve import resolve
+from provider.files.origins import FileOrigins
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import InitializeRequest, parse_userdata
+from provider.handlers.file_params import read_userdata
+from provider.handlers.params import InitializeRequest
 from provider.orders.check import check_order, parse_tx_id
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
-from provider.upstream.http_source import HttpOrigin
-from provider.upstream.inspect import inspect
+from provider.policy.gate import Gate
 
 
 class InitializeEndpoint(Endpoint):
@@ -31,26 +32,29 @@ class InitializeEndpoint(Endpoint):
         frame: Frame,
         catalog: Catalog,
         lookup: OrderLookup,
+        gate: Gate,
         files: FileListOpener,
-        origin: HttpOrigin,
+        origins: FileOrigins,
         nonces: NonceStore,
     ) -> None:
         """The parts it asks, in the order it asks them."""
         super().initialize(frame=frame)
         self._catalog = catalog
         self._lookup = lookup
+        self._gate = gate
         self._files = files
-        self._origin = origin
+        self._origins = origins
         self._nonces = nonces
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.5."""
         request = InitializeRequest.parse(self.arguments())
+        await self._gate.ask_role("initialize", request.consumer, request.did, request.service_id)
         asset, network = await self._catalog.find(request.did)
         with named_network(network.name):
             check_state(await self._lookup.nft_state(network, asset.data_nft))
             service = asset.service(request.service_id)
-            check_access(asset, service, request.consumer)
+            await self._gate.admit(network, asset, service, request.consumer, action=None)
             if service.type == "compute":
                 raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
             order_tx = await self._valid_order(network, asset, service, request)
@@ -104,7 +108,10 @@ class InitializeEndpoint(Endpoint):
         self, network: Network, asset: Asset, service: Service, request: InitializeRequest, file_index: int
     ) -> None:
         file = parse_file_object(self._files.open(network.account, asset, service).at(file_index))
-        wanted = resolve(file, parse_userdata(request.userdata), None)
-        info = await inspect(self._origin, wanted, want_checksum=False, max_checksum_bytes=0)
+        userdata = read_userdata(request.userdata)
+        if userdata.values:
+            # Without any, only the file is looked at: markets ask for a quote before their users fill the form.
+            check_parameters(service.consumer_parameters, userdata.values, field="userdata")
+        info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
             raise FileUnavailable

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote
 
 import orjson
 
+from provider.auth.token import PresentedToken
 from provider.errors import BodyNotObject, ValidationFailed
 from provider.handlers import rules
 from provider.handlers.rules import Data, Field, is_empty, validate, value_of, wire_text
@@ -99,13 +100,6 @@ def parse_chain_id(value: object) -> int | None:
     return int(text) if CHAIN_ID.fullmatch(text) else None
 
 
-def parse_userdata(value: object) -> Mapping[str, object] | None:
-    """User data: an object, or JSON text of one; anything else counts as none (`provider-api.md` section 11.2)."""
-    if isinstance(value, str):
-        value = parse_json(value)
-    return value if isinstance(value, dict) and value else None
-
-
 @dataclass(frozen=True, slots=True)
 class NonceRequest:
     """`GET nonce`."""
@@ -123,19 +117,33 @@ class NonceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who signs (as sent, for the message), the checksummed address, the nonce and the signature."""
+    """Who signs (as sent, for the message), the checksummed address, the nonce, and the signature or else the token."""
 
     claimed: str
     address: str
     nonce: str
     signature: str = field(repr=False)
+    token: PresentedToken | None = None
 
     @classmethod
-    def parse(cls, data: Data, name: str) -> Self:
-        """`name` is the field of the claimed signer. Raises ValidationFailed."""
+    def parse(cls, data: Data, name: str, token: PresentedToken | None = None) -> Self:
+        """`name` is the field of the claimed signer; `token` as `token_params.presented_token` found it.
+
+        Raises ValidationFailed.
+        """
         claimed = _address(data, name)
         nonce = wire_text(value_of(data, "nonce"))
-        return cls(claimed, to_checksum_address(claimed), nonce, _text(data, "signature"))
+        return cls(claimed, to_checksum_address(claimed), nonce, _text(data, "signature"), token)
+
+
+def signed_fields(fields: Sequence[Field], data: Data, token: PresentedToken | None) -> Sequence[Field]:
+    """What of `fields` holds for a request whose `token` stands in for `signature`, and perhaps for `nonce`."""
+    if token is None:
+        return fields
+    left_out = {"signature"}
+    if not token.needs_nonce and is_empty(data.get("nonce")):
+        left_out.add("nonce")
+    return [field for field in fields if field.name not in left_out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +183,12 @@ class DecryptRequest:
     )
 
     @classmethod
-    def parse(cls, data: Data) -> Self:
+    def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
         """Raises ValidationFailed."""
-        validate(cls.FIELDS, data)
+        validate(signed_fields(cls.FIELDS, data, token), data)
         data_nft_text = _address(data, "dataNftAddress")
         return cls(
-            signed=Signed.parse(data, "decrypterAddress"),
+            signed=Signed.parse(data, "decrypterAddress", token),
             chain_id=parse_chain_id(data["chainId"]),
             chain_id_text=_text(data, "chainId"),
             data_nft=to_checksum_address(data_nft_text),
@@ -205,7 +213,10 @@ class FileInfoRequest:
     FIELDS = (
         Field(
             "type",
-            (rules.required_without("did"), rules.one_of("ipfs", "url", "arweave", "graphql", "smartcontract")),
+            (
+                rules.required_without("did"),
+                rules.one_of("ipfs", "url", "arweave", "graphql", "smartcontract", "s3", "ftp"),
+            ),
         ),
         Field("did", (rules.required_without("type"), rules.starts_with("did:op"))),
         Field("hash", (rules.required_if("type", "ipfs"),)),
@@ -284,11 +295,11 @@ class DownloadRequest:
     )
 
     @classmethod
-    def parse(cls, data: Data) -> Self:
+    def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
         """Raises ValidationFailed."""
-        validate(cls.FIELDS, data)
+        validate(signed_fields(cls.FIELDS, data, token), data)
         return cls(
-            signed=Signed.parse(data, "consumerAddress"),
+            signed=Signed.parse(data, "consumerAddress", token),
             did=_text(data, "documentId"),
             service_id=_text(data, "serviceId"),
             order_tx_id=_text(data, "transferTxId"),

@@ -3,25 +3,39 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from provider.auth.nonce import parse_nonce
+from provider.auth.nonce import MAX_DIGITS, parse_nonce
 from provider.errors import ValidationFailed
 
 Data = Mapping[str, object]
 SIGNATURE_MISSING = "Invalid signature provided. Please check the nonce or documentId."
 DIGITS = re.compile(r"[0-9]{1,78}")
+NUMERIC = {"pattern": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$", "maxLength": MAX_DIGITS + 7}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """When a field must be there, told by other fields: present, absent, or the first of them equal to `text`."""
+
+    when: Literal["always", "without_any", "with_any", "with_all", "if_equal"]
+    others: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. `presence` tells whether it demands the field for this data; None for rules about the value.
 
-    `passes` gets all data and the field's value, None when that is absent.
+    `passes` gets all data and the field's value, None when that is absent. `schema` and `demand` say the same to
+    those who read the API description: JSON Schema of the value, and when the field must be there.
     """
 
     passes: Callable[[Data, object], bool]
     message: str
     presence: Callable[[Data], bool] | None = None
+    schema: Mapping[str, object] | None = None
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +112,9 @@ def is_empty(value: object) -> bool:
 
 def required() -> Rule:
     """Present and not empty."""
-    return Rule(lambda _, value: not is_empty(value), "The <f> field is required.", lambda _: True)
+    return Rule(
+        lambda _, value: not is_empty(value), "The <f> field is required.", lambda _: True, demand=Demand("always")
+    )
 
 
 def required_without(*others: str) -> Rule:
@@ -106,6 +122,7 @@ def required_without(*others: str) -> Rule:
     return _conditional(
         lambda data: any(not is_present(data, other) for other in others),
         f"The <f> field is required when {', '.join(others)} is not present.",
+        Demand("without_any", others),
     )
 
 
@@ -114,23 +131,26 @@ def required_with(*others: str) -> Rule:
     return _conditional(
         lambda data: any(is_present(data, other) for other in others),
         f"The <f> field is required when {', '.join(others)} is present.",
+        Demand("with_any", others),
     )
 
 
 def required_if(other: str, text: str) -> Rule:
     """Required when the value of `other`, as text, is `text`."""
     return _conditional(
-        lambda data: str(value_of(data, other)) == text, f"The <f> field is required when {other} is {text}."
+        lambda data: str(value_of(data, other)) == text,
+        f"The <f> field is required when {other} is {text}.",
+        Demand("if_equal", (other,), text),
     )
 
 
-def _conditional(applies: Callable[[Data], bool], message: str) -> Rule:
-    return Rule(lambda data, value: not applies(data) or not is_empty(value), message, applies)
+def _conditional(applies: Callable[[Data], bool], message: str, demand: Demand) -> Rule:
+    return Rule(lambda data, value: not applies(data) or not is_empty(value), message, applies, demand=demand)
 
 
 def integer() -> Rule:
     """Decimal digits only: `12` or `"12"`, not `-1`, not `1.0`."""
-    return Rule(_is_integer, "The <f> must be an integer.")
+    return Rule(_is_integer, "The <f> must be an integer.", schema={"pattern": f"^{DIGITS.pattern}$", "minimum": 0})
 
 
 def _is_integer(_: Data, value: object) -> bool:
@@ -144,22 +164,26 @@ def at_least_zero() -> Rule:
 
 def numeric() -> Rule:
     """A finite number of at most 100 digits (a nonce)."""
-    return Rule(lambda _, value: parse_nonce(wire_text(value)) is not None, "The <f> must be a number.")
+    return Rule(lambda _, value: parse_nonce(wire_text(value)) is not None, "The <f> must be a number.", schema=NUMERIC)
 
 
 def one_of(*options: str) -> Rule:
     """One of the listed texts."""
-    return Rule(lambda _, value: value in options, "The selected <f> is invalid.")
+    return Rule(lambda _, value: value in options, "The selected <f> is invalid.", schema={"enum": list(options)})
 
 
 def starts_with(prefix: str) -> Rule:
     """Text with this beginning."""
-    return Rule(lambda _, value: wire_text(value).startswith(prefix), "The <f> format is invalid.")
+    return Rule(
+        lambda _, value: wire_text(value).startswith(prefix),
+        "The <f> format is invalid.",
+        schema={"pattern": f"^{re.escape(prefix)}"},
+    )
 
 
 def signature() -> Rule:
     """A signature was given at all; whether it is right is decided once the other fields hold."""
-    return Rule(lambda _, value: wire_text(value) != "", SIGNATURE_MISSING, lambda _: True)
+    return Rule(lambda _, value: wire_text(value) != "", SIGNATURE_MISSING, lambda _: True, demand=Demand("always"))
 
 
 def wire_text(value: object) -> str:

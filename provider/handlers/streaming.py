@@ -8,7 +8,7 @@ from provider.errors import UpstreamRefused
 from provider.handlers.base import Endpoint, Frame
 from provider.streaming.headers import file_name, reply_headers
 from provider.streaming.limits import StreamSlot
-from provider.streaming.relay import relay
+from provider.streaming.relay import Relayed, relay
 from provider.streaming.tornado_sink import TornadoSink
 from provider.upstream.source import Source
 
@@ -31,14 +31,14 @@ class StreamingEndpoint(Endpoint):
 
     initialize: Callable[..., None] = _begin_stream
 
-    async def stream(self, source: Source, slot: StreamSlot, *, url_path: str | None) -> None:
-        """Relay `source` to the consumer. Raises UpstreamRefused when the origin's answer is no file.
+    async def stream(self, source: Source, slot: StreamSlot, *, url_path: str | None) -> Relayed | None:
+        """Relay `source` to the consumer; None when no body was due. Raises UpstreamRefused when its answer is no file.
 
         `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
         """
         if source.status == RANGE_REFUSED and "Range" in self.request.headers:
             self._refuse_range(source)
-            return
+            return None
         if source.status not in FILE_STATUSES:
             source.close()
             raise UpstreamRefused(detail=f"the origin answered {source.status}")
@@ -65,6 +65,7 @@ class StreamingEndpoint(Endpoint):
         self.account()
         # Sink and endpoint hold each other; a cycle would stay until the collector comes.
         self._sink = None
+        return relayed
 
     def _refuse_range(self, source: Source) -> None:
         """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""

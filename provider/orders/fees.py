@@ -1,9 +1,10 @@
 """The provider fee: a quote out for consumers to pay, and who signed the one they paid (pure).
 
-`provider-api.md` section 9.1. How much to ask is decided by the caller.
+`provider-api.md` sections 9.1 and 9.2. Who has to pay how much is decided by the caller.
 """
 
 import json
+from decimal import Decimal
 from functools import lru_cache
 from typing import TypedDict
 
@@ -64,6 +65,19 @@ def quote_fee(
         "s": "0x" + signature[32:64].hex(),
         "validUntil": valid_until,
     }
+
+
+def time_fee(price_per_minute: Decimal, *, seconds: int, decimals: int) -> int:
+    """Base units for `seconds` at `price_per_minute` tokens of so many `decimals`, truncated; exact [K22].
+
+    Raises ValueError for a price that is no finite, non-negative number.
+    """
+    sign, digits, exponent = price_per_minute.as_tuple()
+    if not isinstance(exponent, int) or sign:
+        raise ValueError("not a price")
+    numerator, shift = int("".join(map(str, digits)) or "0") * seconds, decimals + exponent
+    scale = int(10 ** abs(shift))
+    return numerator * scale // 60 if shift >= 0 else numerator // (60 * scale)
 
 
 def fee_digest(provider_data: bytes, provider: str, token: str, amount: int, valid_until: int) -> bytes:

@@ -7,19 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
+from provider.settings.access import read_access
 from provider.settings.chains import read_chains
+from provider.settings.compute import read_compute
+from provider.settings.gateways import read_gateways
+from provider.settings.identity import read_identity
 from provider.settings.model import (
+    AccessSettings,
     CacheSettings,
+    ComputeSettings,
+    IdentitySettings,
     LimitSettings,
     Listener,
     LogSettings,
     MetadataSettings,
+    ProofSettings,
     RpcSettings,
     SecuritySettings,
     ServerSettings,
     Settings,
     UpstreamSettings,
 )
+from provider.settings.proofs import read_proofs
 from provider.settings.rpc import read_rpc
 from provider.settings.source import SettingsError, Source
 from provider.settings.tls import read_tls
@@ -31,9 +40,6 @@ DAY_SECONDS = 86_400.0
 REFUSED = {
     "REDIS_CONNECTION": "sharing nonces through Redis is not available in this version; "
     "run one host, or leave the variable unset",
-    "RBAC_SERVER_URL": "role based access control is not available in this version; unset it to serve without",
-    "USE_HTTP_PROOF": "proofs of download are not available in this version; unset it to serve without",
-    "USE_CHAIN_PROOF": "proofs of download are not available in this version; unset it to serve without",
 }
 # Set by the old image and by Barge, never used by either Provider.
 IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
@@ -62,9 +68,13 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         upstream=_upstream(source),
         cache=_cache(source),
         limits=_limits(source),
+        access=read_access(source),
+        proofs=read_proofs(source),
+        identity=read_identity(source),
         log=_log(source),
         storage_path=source.text("STORAGE_PATH", "storage.path", "ocean-provider.db") or "",
         operator_service_url=source.url("OPERATOR_SERVICE_URL", "compute.operator_service_url"),
+        compute=read_compute(source),
     )
     if parts["operator_service_url"]:
         source.warnings.append("OPERATOR_SERVICE_URL is set, but this version does not serve compute jobs")
@@ -83,9 +93,13 @@ class _Parts(TypedDict):
     upstream: UpstreamSettings
     cache: CacheSettings
     limits: LimitSettings
+    access: AccessSettings
+    proofs: ProofSettings
+    identity: IdentitySettings
     log: LogSettings
     storage_path: str
     operator_service_url: str | None
+    compute: ComputeSettings
 
 
 def _read_table(path: str | None) -> dict[str, object]:
@@ -180,8 +194,8 @@ def _upstream(source: Source) -> UpstreamSettings:
         max_checksum_bytes=source.integer(
             "MAX_CHECKSUM_LENGTH", "upstream.max_checksum_bytes", 5_242_880, minimum=0, maximum=1 << 50
         ),
-        ipfs_gateway=source.url("IPFS_GATEWAY", "upstream.ipfs_gateway", "https://ipfs.io"),
-        arweave_gateway=source.url("ARWEAVE_GATEWAY", "upstream.arweave_gateway", "https://arweave.net/"),
+        ipfs_gateways=read_gateways(source, "IPFS_GATEWAY", "upstream.ipfs_gateway", "https://ipfs.io"),
+        arweave_gateways=read_gateways(source, "ARWEAVE_GATEWAY", "upstream.arweave_gateway", "https://arweave.net/"),
     )
 
 

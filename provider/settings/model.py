@@ -74,8 +74,8 @@ class UpstreamSettings:
     max_idle_connections: int
     allow_non_public_ip: bool
     max_checksum_bytes: int
-    ipfs_gateway: str | None = field(repr=False)
-    arweave_gateway: str | None = field(repr=False)
+    ipfs_gateways: tuple[str, ...] = field(repr=False)
+    arweave_gateways: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,50 @@ class SecuritySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Services that decide with us, None where there is none; `timeout_seconds` bounds one question to either."""
+
+    rbac_url: str | None = field(repr=False)
+    is_private: bool
+    policy_url: str | None = field(repr=False)
+    policy_api_key: str | None = field(repr=False)
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """Proofs of download: to `http_url`, or as transactions, or none. Fees are bounds in wei per gas."""
+
+    http_url: str | None = field(repr=False)
+    on_chain: bool
+    max_fee_wei: int
+    max_fee_wei_by_chain: Mapping[int, int]
+    max_queued: int
+    max_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """How the operator service is asked. `public_url`: where consumers reach this server, None where nobody said.
+
+    `metadata_url`: the metadata store that pods are told of, None for our own.
+    """
+
+    timeout_seconds: float
+    environments_seconds: float
+    public_url: str | None = field(repr=False)
+    metadata_url: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """How consumers prove who they are. `contract_accounts`: ask contracts about signatures of theirs (ERC-1271)."""
+
+    token_max_lifetime_seconds: int
+    contract_accounts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """Log level name, and `json`, `text` or `auto` (text on a terminal)."""
 
@@ -131,7 +175,11 @@ class Settings:
     cache: CacheSettings
     limits: LimitSettings
     security: SecuritySettings
+    access: AccessSettings
+    proofs: ProofSettings
+    identity: IdentitySettings
     log: LogSettings
     storage_path: str
     operator_service_url: str | None = field(repr=False)
+    compute: ComputeSettings
     warnings: tuple[str, ...]

@@ -4,8 +4,6 @@ The kernel paces each connection (SO_MAX_PACING_RATE), so a limit costs nothing 
 """
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from provider.errors import TooManyStreams
@@ -43,6 +41,12 @@ class StreamSlot:
         self.stream = stream
         self._limits.share_out(self.consumer)
 
+    def __enter__(self) -> "StreamSlot":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._limits.leave(self)
+
 
 class StreamLimits:
     """Admits streams and shares a consumer's rate among them. 0 stands for no limit, everywhere."""
@@ -64,18 +68,14 @@ class StreamLimits:
         """Is there a limit of speed at all?"""
         return bool(self._per_stream or self._per_consumer)
 
-    @contextmanager
-    def admitted(self, consumer: str) -> Iterator[StreamSlot]:
-        """A slot for one more stream of `consumer` (checksummed address). Raises TooManyStreams."""
+    def admitted(self, consumer: str) -> StreamSlot:
+        """A slot for one more stream of `consumer` (checksummed address), to be left. Raises TooManyStreams."""
         slots = self._slots.setdefault(consumer, [])
         if self._max_streams and len(slots) >= self._max_streams:
             raise TooManyStreams
         slot = StreamSlot(self, consumer)
         slots.append(slot)
-        try:
-            yield slot
-        finally:
-            self._leave(slot)
+        return slot
 
     def share_out(self, consumer: str) -> None:
         """Give each running stream of `consumer` its part of the rate."""
@@ -94,7 +94,8 @@ class StreamLimits:
             rates.append(max(1, self._per_consumer // streams))
         return min(rates)
 
-    def _leave(self, slot: StreamSlot) -> None:
+    def leave(self, slot: StreamSlot) -> None:
+        """The stream has ended."""
         slots = self._slots[slot.consumer]
         slots.remove(slot)
         if not slots:

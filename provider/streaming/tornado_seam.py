@@ -1,4 +1,4 @@
-"""The one place that leans on what Tornado does not document: sending a reply's body below its IOStream.
+"""Sending a reply's body below Tornado's IOStream, and all that leans on what Tornado does not document about it.
 
 The handler stays attached, so keep-alive, pipelining, drain, access log and idle timeouts remain Tornado's own; it only
 has to hear how many bytes of body went past it. `tests/contract/test_tornado_seam.py` fails when a release moves the
@@ -8,14 +8,15 @@ ground; `bypassable` then says no and bodies are copied.
 import socket
 
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 
 
 def bypassable(connection: HTTP1Connection) -> bool:
     """May the body be sent below this connection? Its head must have left, with nothing waiting behind it."""
     stream = connection.stream
     return (
-        type(stream) is IOStream
+        isinstance(stream, IOStream)
+        and not isinstance(stream, SSLIOStream)
         and isinstance(stream.socket, socket.socket)
         and not stream.closed()
         and not stream.writing()

@@ -340,6 +340,17 @@ def test_optional_service_in_trouble_is_a_warning(run, variable: str, trouble: s
     assert [line for line in lines if variable in line and " warn " in line]
 
 
+@pytest.mark.parametrize("variable", ["RBAC_SERVER_URL", "POLICY_SERVER_URL"])
+def test_gatekeeper_that_is_away_or_broken_fails(run, variable: str) -> None:
+    what = "RBAC server" if variable.startswith("RBAC") else "policy server"
+    for status, state in ((404, "ok"), (500, "FAIL")):
+        with http_server(lambda *_, status=status: (status, "text/plain", b"")) as url:
+            assert state_of(run(**{variable: url})[1], what) == state
+    away = line_of(run(**{variable: f"http://127.0.0.1:{free_port()}/planted"})[1], what)
+    assert "FAIL" in away
+    assert "planted" not in away
+
+
 def test_settings_warnings_are_shown(run) -> None:
     status, lines = run(LOG_CFG="logging.yaml")
     assert status == 0
@@ -389,3 +400,13 @@ def test_address_that_is_not_of_this_host_fails(run) -> None:
     status, lines = run(OCEAN_PROVIDER_URL="http://192.0.2.1:8030")
     assert status == 1
     assert state_of(lines, "listener") == "FAIL"
+
+
+def test_account_that_pays_for_proofs_shows_what_it_holds(run) -> None:
+    _, lines = run(USE_CHAIN_PROOF="true")
+    assert state_of(lines, "chain 8996 proofs") == "ok"
+    _, lines = run(USE_CHAIN_PROOF="true", PROVIDER_PRIVATE_KEY=json.dumps({"8996": "7c" * 32}))
+    assert state_of(lines, "chain 8996 proofs") == "warn"
+    assert "fund the account" in line_of(lines, "chain 8996 proofs")
+    _, lines = run()
+    assert not any(line.startswith("chain 8996 proofs") for line in lines)

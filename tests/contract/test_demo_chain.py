@@ -279,9 +279,40 @@ def test_unknown_things_are_null(chain: DemoChain) -> None:
     assert chain.rpc("eth_getBlockByHash", "0x" + "77" * 32, False) is None
 
 
+@pytest.mark.parametrize(
+    ("fees", "kind"),
+    [
+        ({"gasPrice": 3 * 10**9}, "0x0"),
+        ({"gasPrice": 3 * 10**9, "accessList": []}, "0x1"),
+        ({"maxFeePerGas": 4 * 10**9, "maxPriorityFeePerGas": 10**9, "accessList": []}, "0x2"),
+    ],
+)
+def test_a_transaction_of_any_type_is_shown_as_it_was_signed(chain: DemoChain, fees: dict[str, Any], kind: str) -> None:
+    listed = [{"address": chain.contracts.router, "storageKeys": ["0x" + "00" * 31 + "07"]}]
+    account = Account.from_key(SPARE_KEYS[9])
+    unsigned = {
+        "chainId": chain.contracts.chain_id,
+        "nonce": chain.w3.eth.get_transaction_count(account.address),
+        "to": account.address,
+        "value": 1,
+        "gas": 60_000,
+        **fees,
+        **({"accessList": listed} if "accessList" in fees else {}),
+    }
+    signed = account.sign_transaction(unsigned)
+    tx = chain.rpc("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
+    shown = chain.rpc("eth_getTransactionByHash", tx)
+    assert (shown["type"], shown["from"], int(shown["r"], 16)) == (kind, account.address, signed.r)
+    assert shown.get("accessList") == (listed if "accessList" in fees else None)
+    assert shown.get("yParity") == (shown["v"] if "accessList" in fees else None)
+    assert receipt_of(chain, tx)["status"] == "0x1"
+
+
 def test_nonce_too_low_is_refused(chain: DemoChain, consumer: Consumer, order_tx: str) -> None:
-    fields = {"chainId": 8996, "nonce": 0, "gas": 21000, "to": consumer.address, "value": 0, "gasPrice": 10**10}
-    raw = Account.from_key(SPARE_KEYS[1]).sign_transaction(fields).raw_transaction.to_0x_hex()
+    sender = Account.from_key(SPARE_KEYS[1])
+    nonce = int(chain.rpc("eth_getTransactionCount", sender.address, "latest"), 16)
+    fields = {"chainId": 8996, "nonce": nonce, "gas": 21000, "to": consumer.address, "value": 0, "gasPrice": 10**10}
+    raw = sender.sign_transaction(fields).raw_transaction.to_0x_hex()
     chain.rpc("eth_sendRawTransaction", raw)
     with pytest.raises(RuntimeError, match="nonce"):
         chain.rpc("eth_sendRawTransaction", raw)

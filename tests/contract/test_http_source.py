@@ -661,10 +661,10 @@ async def test_a_port_that_speaks_no_tls_is_unreachable() -> None:
 async def test_inspecting_tells_length_type_and_name_without_the_body() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv; charset=utf-8\r\nContent-Length: 123456789\r\n\r\n"
     async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
-        info = await inspect(opened, get(origin.url + "/a/my%20data.csv?token=secret"))
+        info = await inspect(opened.open(get(origin.url + "/a/my%20data.csv?token=secret")))
         assert (info.valid, info.content_length, info.content_type) == (True, "123456789", "text/csv")
         assert (info.filename, info.checksum) == ("my data.csv", None)
-        info = await inspect(opened, get(origin.url + "/a/data.csv"), name_from_url=False)
+        info = await inspect(opened.open(get(origin.url + "/a/data.csv")), name_from_url=False)
         assert info.filename == ""
 
 
@@ -681,7 +681,7 @@ async def test_inspecting_tells_length_type_and_name_without_the_body() -> None:
 )
 async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, expected: bool) -> None:
     async with raw_origin(answering(head + DATA)) as origin, opener() as opened:
-        info = await inspect(opened, get(origin.url), want_checksum=True, max_checksum_bytes=max_bytes)
+        info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=max_bytes)
     assert info.valid == (head is WITH_LENGTH)
     assert info.checksum == (hashlib.sha256(DATA).hexdigest() if expected else None)
 
@@ -690,9 +690,9 @@ async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, e
 async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
     answer = b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/999\r\nContent-Length: 2\r\n\r\nok"
     async with raw_origin(answering(answer)) as origin, opener() as opened:
-        info = await inspect(opened, get(origin.url, ("Range", "bytes=0-1")))
+        info = await inspect(opened.open(get(origin.url, ("Range", "bytes=0-1"))), accepts_part=True)
         assert (info.valid, info.content_length) == (True, "999")
-        assert not (await inspect(opened, get(origin.url))).valid
+        assert not (await inspect(opened.open(get(origin.url)))).valid
 
 
 @pytest.mark.gen_test
@@ -700,7 +700,7 @@ async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
 async def test_only_200_is_a_good_file(status: bytes) -> None:
     answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
     async with raw_origin(answering(answer)) as origin, opener() as opened:
-        info = await inspect(opened, get(origin.url))
+        info = await inspect(opened.open(get(origin.url)))
     assert not info.valid
     assert "127.0.0.1" not in repr(info)
 
@@ -708,5 +708,5 @@ async def test_only_200_is_a_good_file(status: bytes) -> None:
 @pytest.mark.gen_test
 async def test_an_origin_that_fails_is_an_invalid_file() -> None:
     async with opener(allow_private=False) as opened:
-        info = await inspect(opened, get("http://127.0.0.1:9/"))
+        info = await inspect(opened.open(get("http://127.0.0.1:9/")))
     assert (info.valid, type(info.failure)) == (False, UnsafeAddress)

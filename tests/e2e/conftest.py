@@ -9,10 +9,12 @@ import pytest
 
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS, STRANGER_KEY
 from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
+from tests.support.compute import FREE, PRICED, ComputeClient
 from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
+from tests.support.operator import OperatorService, environment, running_operator
 from tests.support.origin import Origin, running_origin
 
 LaunchServer = Callable[..., DemoServer]
@@ -117,3 +119,34 @@ def sell(publisher: StoringPublisher, consumer: Consumer) -> Sell:
         return asset, consumer.order(asset)
 
     return publish_and_order
+
+
+@pytest.fixture(scope="session")
+def operator(chain: DemoChain) -> Iterator[OperatorService]:
+    """The operator service behind `c2d`."""
+    with running_operator({chain.contracts.chain_id: [environment(FREE), environment(PRICED, price="0.5")]}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def c2d(
+    children: Children,
+    chain: DemoChain,
+    operator: OperatorService,
+    metadata_store: MetadataStore,
+    publisher: StoringPublisher,
+    server_folder: Path,
+) -> ComputeClient:
+    """A server with compute, which keeps no environments and documents, and its consumer."""
+    settings = {
+        "AQUARIUS_URL": metadata_store.url,
+        "OPERATOR_SERVICE_URL": operator.url,
+        "PROVIDER_RECEIPT_WAIT_SECONDS": "0.3",
+        "REQUEST_TIMEOUT": "2",
+        "PROVIDER_CACHE_ENVIRONMENTS_SECONDS": "0",
+        "PROVIDER_CACHE_DDO_SECONDS": "0",
+    }
+    compute_server = launch_server(children, chain, server_folder, settings, name="compute")
+    compute_server.wait_ready()
+    buyer = Consumer(chain.wallet(SPARE_KEYS[3]), compute_server.url)
+    return ComputeClient(chain, compute_server, operator, publisher, buyer)

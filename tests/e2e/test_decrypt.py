@@ -117,9 +117,7 @@ def test_addresses_and_transaction_ids_come_in_any_form(
         assert opened(post(server, by_transaction(stranger, named, data_nft.lower())))
 
 
-def test_empty_flags_of_an_event_mean_none(
-    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
-) -> None:
+def test_empty_flags_of_an_event_mean_none(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
     data_nft, _ = publisher.create_nft()
     receipt = publisher.set_raw_metadata(data_nft, DOCUMENT, flags=b"", state=0, document_hash=HASH)
     assert opened(post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft)))

@@ -274,7 +274,7 @@ def test_malformed_file_objects_are_400(server: DemoServer, file: dict[str, obje
                 "serviceId": ["The serviceId field is required when type is not present."],
             },
         ),
-        ({"type": "ftp"}, {"type": ["The selected type is invalid."]}),
+        ({"type": "sftp"}, {"type": ["The selected type is invalid."]}),
         ({"type": 5}, {"type": ["The selected type is invalid."]}),
         ({"type": ["url"]}, {"type": ["The selected type is invalid."]}),
         ({"type": "url"}, {"url": ["The url field is required when type is url."]}),

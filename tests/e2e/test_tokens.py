@@ -39,7 +39,7 @@ class Holder:
         self.url = f"{consumer.provider_url}/api/services"
 
     def nonce(self) -> str:
-        return str(time.time_ns() // 1000)
+        return str(time.time_ns())
 
     def signed(self, command: str, **more: object) -> dict[str, object]:
         """`address`, `nonce` and a signature over both and the command."""

@@ -24,21 +24,44 @@ ALLOWED: dict[str, set[str]] = {
     "sqlite": FOUNDATION,
     "keystore": FOUNDATION,
     "tls": FOUNDATION,
-    "tls_listener": FOUNDATION | {"tls"},
-    "chain": FOUNDATION | {"keystore"},
+    "http1": FOUNDATION,
+    "tls_listener": FOUNDATION | {"http1", "tls"},
+    "chain": FOUNDATION | {"keystore", "cache"},
     "auth": FOUNDATION | {"sqlite"},
     "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
     "upstream": FOUNDATION | {"chain"},
     "orders": FOUNDATION | {"cache", "chain", "assets"},
+    "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "service_client"},
     "files": FOUNDATION | {"chain", "assets", "upstream"},
+    "compute": FOUNDATION
+    | {"assets", "auth", "cache", "chain", "files", "orders", "policy", "service_client", "upstream"},
     "streaming": FOUNDATION | {"upstream"},
-    "handlers": FOUNDATION | {"auth", "assets", "chain", "files", "metrics", "orders", "streaming", "upstream"},
+    "handlers": FOUNDATION
+    | {
+        "auth",
+        "assets",
+        "chain",
+        "compute",
+        "files",
+        "http1",
+        "metrics",
+        "orders",
+        "policy",
+        "proofs",
+        "streaming",
+        "upstream",
+    },
+    "proofs": FOUNDATION | {"auth", "chain", "service_client", "sqlite"},
+    "openapi": FOUNDATION | {"handlers"},
     "admin": FOUNDATION,
 }
 TOP = {
     "app",
     "endpoints",
     "network_setup",
+    "compute_setup",
+    "origin_setup",
+    "proof_setup",
     "tls_listener",
     "worker",
     "worker_process",
@@ -49,7 +72,7 @@ TOP = {
 }
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
-BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py"}
+BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
 
 
 def room_of(path: Path) -> str:

@@ -18,7 +18,6 @@ from provider.handlers.params import (
     parse_chain_id,
     parse_json,
     parse_query,
-    parse_userdata,
     request_data,
 )
 
@@ -99,21 +98,6 @@ def test_large_integers_keep_every_digit() -> None:
 )
 def test_chain_id_is_a_decimal_number(value: object, expected: int | None) -> None:
     assert parse_chain_id(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        pytest.param('{"a": 1}', {"a": 1}, id="JSON text"),
-        pytest.param({"a": 1}, {"a": 1}, id="object"),
-        pytest.param("{", None, id="undecodable text"),
-        pytest.param([1], None, id="list"),
-        pytest.param(None, None, id="absent"),
-        pytest.param({}, None, id="empty"),
-    ],
-)
-def test_userdata_is_an_object_or_nothing(value: object, expected: object) -> None:
-    assert parse_userdata(value) == expected
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.__name__)

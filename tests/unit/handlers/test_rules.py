@@ -126,7 +126,7 @@ def test_empty_fileinfo_gives_the_three_required_errors() -> None:
 
 
 def test_fileinfo_of_unknown_type_is_refused() -> None:
-    assert errors_of(FileInfoRequest.parse, {"type": "ftp"}) == {"type": ["The selected type is invalid."]}
+    assert errors_of(FileInfoRequest.parse, {"type": "sftp"}) == {"type": ["The selected type is invalid."]}
 
 
 def test_decrypt_wants_a_transaction_or_a_document() -> None:

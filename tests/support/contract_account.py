@@ -1,0 +1,37 @@
+"""Accounts that are contracts (ERC-1271), assembled by hand: one that really verifies, and some that misbehave."""
+
+from eth_utils import to_checksum_address
+
+from provider.demo.wallet import Wallet
+
+# JUMPDEST PUSH1 0 JUMP: burns all gas.
+ENDLESS = bytes.fromhex("5b600056")
+# PUSH1 0 PUSH1 0 REVERT
+REVERTING = bytes.fromhex("60006000fd")
+# Returns the 32 bytes 00..01, as contracts do whose isValidSignature answers a bool.
+ANSWERS_TRUE = bytes.fromhex("600160005260206000f3")
+# Returns the four magic bytes with nothing after them.
+SHORT_MAGIC = bytes.fromhex("631626ba7e60e01b60005260046000f3")
+
+
+def owned_by(owner: str) -> bytes:
+    """Code of a wallet that takes signatures `r || s || v` (27, 28) of `owner` for its own."""
+    return bytes.fromhex(
+        "600435600052"  # memory 00: the hash, the first argument
+        "60a43560001a602052"  # memory 20: v, the first byte after r and s
+        "606435604052"  # memory 40: r
+        "608435606052"  # memory 60: s
+        "60206080608060006001"  # 32 bytes to 80, from the 128 bytes at 00, precompile 1 (ecrecover)
+        "5afa50"  # with all gas, result ignored
+        "60805173" + owner[2:].lower() + "14"  # is what it recovered the owner?
+        "631626ba7e60e01b02"  # then the magic value, else 0
+        "60005260206000f3"
+    )
+
+
+def deploy(wallet: Wallet, code: bytes) -> str:
+    """Put `code` on chain; its address."""
+    # PUSH2 length, DUP1, PUSH1 offset, PUSH1 0, CODECOPY, PUSH1 0, RETURN
+    creation = b"\x61" + len(code).to_bytes(2, "big") + bytes.fromhex("80600c6000396000f3") + code
+    receipt = wallet.send({"data": creation})
+    return to_checksum_address(str(receipt["contractAddress"]))

@@ -1,0 +1,27 @@
+"""Servers of tests that run as processes of their own and print one JSON line when they are ready."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
+    """`tests/support/<script>` with its ready line; ended with the context."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(process.stderr.read())
+        try:
+            yield json.loads(line)
+        finally:
+            process.kill()
