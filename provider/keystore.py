@@ -10,9 +10,6 @@ import hmac
 from collections.abc import Mapping
 
 import orjson
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from provider.keccak import keccak256
 
@@ -40,6 +37,11 @@ def open_keystore(json_text: str, password: str) -> bytes:
 
 def _decrypt(crypto: object, password: bytes) -> bytes:
     """Raises ValueError with our text, or any of the errors that wrong types and values cause."""
+    # 7 MB that a server without a keystore need not hold.
+    from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.modes import CTR  # noqa: PLC0415
+
     if not isinstance(crypto, Mapping) or crypto["cipher"] != "aes-128-ctr":
         raise ValueError("the keystore has no cipher aes-128-ctr")
     ciphertext, mac, iv = (_hex(value) for value in (crypto["ciphertext"], crypto["mac"], crypto["cipherparams"]["iv"]))

@@ -7,10 +7,6 @@ What is inside a blob is the business of `file_list.py` and `document.py`.
 import os
 
 from coincurve import PrivateKey
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from provider.chain.accounts import Account, hkdf_sha256, shared_point
 
@@ -19,8 +15,6 @@ _NONCE_BYTES = 16
 _TAG_BYTES = 16
 OVERHEAD_BYTES = _POINT_BYTES + _NONCE_BYTES + _TAG_BYTES
 _UNCOMPRESSED = 4
-# `update_into` demands room for one block of 16 less one byte more than it writes.
-_SPARE_BYTES = 15
 
 
 def encrypt(
@@ -31,13 +25,14 @@ def encrypt(
     `ephemeral` (32-byte secret) and `nonce` (16 bytes) are random unless a test vector fixes them. Raises
     ValueError when `public_key` is not on the curve.
     """
+    from provider.files import gcm  # noqa: PLC0415 - see there
+
     key_pair = PrivateKey(ephemeral)
     sender_key = key_pair.public_key.format(compressed=False)
     nonce = os.urandom(_NONCE_BYTES) if nonce is None else nonce
     key = hkdf_sha256(sender_key + shared_point(key_pair.secret, public_key))
-    encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
-    ciphertext = encryptor.update(plaintext) + encryptor.finalize()
-    return b"".join((sender_key, nonce, encryptor.tag, ciphertext))
+    tag, ciphertext = gcm.seal(key, nonce, plaintext)
+    return b"".join((sender_key, nonce, tag, ciphertext))
 
 
 def decrypt(account: Account, blob: bytes) -> bytes:
@@ -47,18 +42,14 @@ def decrypt(account: Account, blob: bytes) -> bytes:
 
 def decrypt_to_buffer(account: Account, blob: bytes) -> bytearray:
     """As `decrypt`, into a buffer that can be zeroed; no other copy of the plaintext is made."""
+    from provider.files import gcm  # noqa: PLC0415 - see there
+
     if len(blob) < OVERHEAD_BYTES or blob[0] != _UNCOMPRESSED:
         raise ValueError("not an ECIES blob")
     sender_key = blob[:_POINT_BYTES]
     nonce, tag = blob[_POINT_BYTES : OVERHEAD_BYTES - _TAG_BYTES], blob[OVERHEAD_BYTES - _TAG_BYTES : OVERHEAD_BYTES]
-    ciphertext = memoryview(blob)[OVERHEAD_BYTES:]
-    plaintext = bytearray(len(ciphertext) + _SPARE_BYTES)
     try:
         key = hkdf_sha256(sender_key + account.shared_point(sender_key))
-        decryptor = Cipher(AES(key), GCM(nonce, tag)).decryptor()
-        length = decryptor.update_into(ciphertext, plaintext)
-        decryptor.finalize()
-    except (ValueError, InvalidTag):
+        return gcm.open_sealed(key, nonce, tag, memoryview(blob)[OVERHEAD_BYTES:])
+    except ValueError:
         raise ValueError("not encrypted to this key") from None
-    del plaintext[length:]
-    return plaintext
