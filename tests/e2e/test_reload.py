@@ -152,3 +152,19 @@ def test_idle_connection_of_a_retired_worker_gets_one_more_answer(launch: Launch
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert kept.recv(1) == b""
     assert ended(own) == 0
+
+
+def test_workers_killed_during_a_reload_are_replaced_once(launch: LaunchServer) -> None:
+    own = launch(PROVIDER_WORKERS="2")
+    for _ in range(3):
+        before = pids_of(own)
+        os.kill(own.child.pid, signal.SIGHUP)
+        wait_until(lambda: len(pids_of(own)) == 3)  # a successor has begun and cannot serve yet
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        started = log_of(own).count('"listening"')
+        wait_until(lambda: log_of(own).count('"listening"') >= started + 2, seconds=20)
+        wait_until(lambda: len(pids_of(own) - before) == 2)
+        assert not before & pids_of(own)
+        assert request("GET", own.url + NONCE_TARGET).status == 200
+    assert ended(own) == 0
