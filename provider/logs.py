@@ -6,11 +6,15 @@ Records carry their facts in `extra={"facts": {...}}`. Callers log ids, sizes, c
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
+from provider.redaction import redact_foreign, redact_own
+
 _ACCESS_LOGGER = "provider.access"
+_plain = logging.Formatter()
+_log = logging.getLogger("provider.server")
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,8 +29,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line.update(getattr(record, "facts", {}))
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_text:
+            line["traceback"] = record.exc_text
         return orjson.dumps(line, default=str).decode()
 
 
@@ -38,7 +42,43 @@ class TextFormatter(logging.Formatter):
         facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname:<7} {record.getMessage()}  {facts}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{record.exc_text}" if record.exc_text else line
+
+
+class Redaction(logging.Filter):
+    """Takes out of every record what looks like a secret: messages of libraries, and texts of exceptions, have some."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, changed in place; its traceback becomes text here."""
+        redact = redact_own if record.name.partition(".")[0] == "provider" else redact_foreign
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # Arguments that do not fit their message must not fail whoever logs.
+            message = str(record.msg)
+        record.msg, record.args = redact(message), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _plain.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact_foreign(record.exc_text)
+        facts = getattr(record, "facts", None)
+        if facts:
+            record.facts = _redacted_facts(facts)
+        return True
+
+
+def _redacted_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    return {name: _redacted_fact(value) for name, value in facts.items()}
+
+
+def _redacted_fact(value: object) -> object:
+    if isinstance(value, str):
+        return redact_own(value)
+    if isinstance(value, Mapping):
+        return {str(name): _redacted_fact(held) for name, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted_fact(held) for held in value]
+    return value if value is None or isinstance(value, int | float) else redact_own(str(value))
 
 
 def set_up_logging(level: str, style: str) -> None:
@@ -46,6 +86,8 @@ def set_up_logging(level: str, style: str) -> None:
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    # On the handler: those of loggers do not see the records of the loggers below them.
+    handler.addFilter(Redaction())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -69,6 +111,9 @@ def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
     stream = sys.stderr.buffer
 
     def write(facts: Mapping[str, object]) -> None:
+        detail = facts.get("detail")
+        if isinstance(detail, str):
+            facts = {**facts, "detail": redact_own(detail)}
         line = {"time": _rfc3339(time.time()), "level": "info", "logger": _ACCESS_LOGGER, "message": "request", **facts}
         try:
             stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
@@ -78,6 +123,36 @@ def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
             pass
 
     return write
+
+
+class AccessLog:
+    """The access log of a worker, and its level, which may change while it runs.
+
+    `write` takes the facts of a request, and is None while no lines are wanted.
+    """
+
+    def __init__(self, level: str, style: str) -> None:
+        self._level, self._style = level, style
+        self.write = access_log(style)
+
+    def toggle_debug(self) -> None:
+        """From the level of the settings to DEBUG, or back."""
+        root = logging.getLogger()
+        level = self._level if root.level == logging.DEBUG else "DEBUG"
+        root.setLevel(level)
+        self.write = access_log(self._style)
+        _log.warning("log level changed", extra={"facts": {"level": level}})
+
+
+def durations(steps: Sequence[tuple[str, float]], ended_at: float) -> dict[str, float]:
+    """Seconds of each step, from names and beginnings (by one clock) and the end of the last; repeated ones added."""
+    seconds: dict[str, float] = {}
+    end_at = ended_at
+    # Whole microseconds; `round` takes several times as long.
+    for name, began_at in reversed(steps):
+        seconds[name] = int((seconds.get(name, 0.0) + end_at - began_at) * 1e6 + 0.5) / 1e6
+        end_at = began_at
+    return dict(reversed(seconds.items()))
 
 
 class _Seconds:

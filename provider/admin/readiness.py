@@ -1,46 +1,71 @@
-"""Is this worker fit to serve? Each check is run for real, and its answer kept for a few seconds."""
+"""Is this server fit to serve? Each check is run for real, all at once, and its answer kept for a few seconds."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from provider.errors import ProviderError
+from provider.redaction import redact_own
 
 # Probes come every few seconds from each of several systems; the nodes need not hear all of them.
 REMEMBER_SECONDS = 3.0
+# Whoever probes has a limit of its own, seldom longer.
+PATIENCE_SECONDS = 3.0
+
+Check = Callable[[], Awaitable[object]]
+
+
+class NotReady(Exception):
+    """What is wrong, in words for operators."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the worker is ready, and each check's answer: `ok` or what is wrong."""
+    """Whether the server is ready, and each check's answer: `ok` or what is wrong."""
 
     ready: bool
     checks: Mapping[str, str]
 
 
 class Readiness:
-    """Runs the named checks. A check raises ProviderError when its part does not work."""
+    """Runs the named checks. A check raises ProviderError or NotReady when its part does not work."""
 
-    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
+    def __init__(self, checks: Mapping[str, Check], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._checks = checks
+        self._patience_seconds = patience_seconds
         self._verdict: Verdict | None = None
         self._judged_at = 0.0
+        self._judging: asyncio.Task[Verdict] | None = None
         self.draining = False
 
     async def judge(self) -> Verdict:
-        """The verdict at this time. A draining worker is never ready."""
+        """The verdict at this time; probes that come together share one. A draining server is never ready."""
         if self.draining:
             return Verdict(False, {"server": "draining"})
-        if self._verdict is None or time.monotonic() - self._judged_at > REMEMBER_SECONDS:
-            answers = {name: await _answer(check) for name, check in self._checks.items()}
-            self._verdict = Verdict(all(answer == "ok" for answer in answers.values()), answers)
-            self._judged_at = time.monotonic()
+        if self._verdict is not None and time.monotonic() - self._judged_at <= REMEMBER_SECONDS:
+            return self._verdict
+        if self._judging is None or self._judging.done():
+            self._judging = asyncio.create_task(self._judge())
+        # A probe that leaves must not end the checks of the others.
+        return await asyncio.shield(self._judging)
+
+    async def _judge(self) -> Verdict:
+        answers = await asyncio.gather(*(self._answer(check) for check in self._checks.values()))
+        checks = dict(zip(self._checks, answers, strict=True))
+        self._verdict = Verdict(all(answer == "ok" for answer in answers), checks)
+        self._judged_at = time.monotonic()
         return self._verdict
 
-
-async def _answer(check: Callable[[], Awaitable[object]]) -> str:
-    try:
-        await check()
-    except ProviderError as error:
-        return error.public_text
-    return "ok"
+    async def _answer(self, check: Check) -> str:
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await check()
+        except TimeoutError:
+            return f"no answer within {self._patience_seconds:g} s"
+        except NotReady as error:
+            return str(error)
+        except ProviderError as error:
+            # For operators, who see the log as well.
+            return redact_own(f"{error.public_text} ({error.detail})" if error.detail else error.public_text)
+        return "ok"
