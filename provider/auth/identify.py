@@ -1,6 +1,7 @@
 """From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import Protocol
 
 from provider.auth.nonce import is_greater, parse_nonce
@@ -14,7 +15,14 @@ from provider.auth.signature import (
 )
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
-from provider.errors import NonceRefused, ProviderError, SignatureInvalid, TokenNotAccepted, TokenRefused
+from provider.errors import (
+    NonceRefused,
+    ProviderError,
+    SignatureInvalid,
+    StoreError,
+    TokenNotAccepted,
+    TokenRefused,
+)
 
 # The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
 ENVIRONMENT_WINDOW_SECONDS = 600
@@ -39,7 +47,11 @@ class ContractAccounts(Protocol):
         ...
 
 
-def _unobserved(result: str) -> None:
+def _unobserved(result: str, seconds: float) -> None:
+    pass
+
+
+def _unmarked(step: str) -> None:
     pass
 
 
@@ -51,8 +63,8 @@ class Identifier:
     """Proves who is asking.
 
     `contracts`: None refuses accounts that are contracts. `is_environment` tells of a checksummed address whether it
-    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted` or
-    `refused` for each nonce presented.
+    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted`,
+    `refused` or `failed` (the store did not work) for each nonce presented, and the seconds that the store took.
     """
 
     def __init__(
@@ -62,7 +74,7 @@ class Identifier:
         *,
         contracts: ContractAccounts | None = None,
         is_environment: Callable[[str], bool] = _no_environment,
-        observe: Callable[[str], None] = _unobserved,
+        observe: Callable[[str, float], None] = _unobserved,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
@@ -80,11 +92,13 @@ class Identifier:
         nonce: str,
         token: PresentedToken | None = None,
         chain: ChainFinder | None = None,
+        enter: Callable[[str], None] = _unmarked,
     ) -> str:
         """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
 
         Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
         be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains.
+        `enter` is told when the step `nonce` begins.
 
         Directly after the signature and before any other work, so that a replay costs nothing further; a nonce stays
         used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
@@ -96,16 +110,31 @@ class Identifier:
                 return address
         elif not self._signed_by_key(address, messages, signature):
             await self._check_contract(address, messages, signature, nonce, chain)
+        enter("nonce")
+        await self._use_nonce(address, nonce)
+        return address
+
+    async def _use_nonce(self, address: str, nonce: str) -> None:
+        began = perf_counter()
+        result = "accepted"
         try:
             if self._is_environment(address):
                 await self._nonces.use(address, nonce, window_seconds=ENVIRONMENT_WINDOW_SECONDS)
             else:
                 await self._nonces.use(address, nonce)
         except NonceRefused:
-            self._observe("refused")
+            result = "refused"
             raise
-        self._observe("accepted")
-        return address
+        except StoreError:
+            result = "failed"
+            raise
+        except BaseException:
+            # The caller left; whether it was used nobody knows.
+            result = ""
+            raise
+        finally:
+            if result:
+                self._observe(result, perf_counter() - began)
 
     async def _check_token(self, address: str, token: PresentedToken) -> None:
         try:

@@ -1,8 +1,10 @@
 """The durable memory of authentication: nonces used and AuthTokens revoked.
 
-What every store promises. Implementations: `sqlite_store.py` (one host, any number of processes).
+What every store promises. Implementations: `sqlite_store.py` (one host, any number of processes) and
+`redis_store.py` (any number of hosts).
 """
 
+import hashlib
 from typing import Protocol
 
 from provider.errors import NonceRefused
@@ -53,3 +55,8 @@ class NonceStore(Protocol):
 def nonce_refused(*, given: str, stored: str) -> NonceRefused:
     """The refusal with the documented text; its comparison sign is the wrong way round (wire)."""
     return NonceRefused(f"Invalid signature expected nonce ({stored}) > current nonce ({given}).")
+
+
+def revocation_key(token_id: str) -> str:
+    """What a revoked token is kept as: token ids are ours, but any text must be a safe and short key."""
+    return hashlib.sha256(token_id.encode("utf-8", "surrogatepass")).hexdigest()

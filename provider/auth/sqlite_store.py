@@ -5,7 +5,6 @@ transaction with one sync to disk (group commit), and handed back to the event l
 """
 
 import asyncio
-import hashlib
 import queue
 import sqlite3
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
+from provider.auth.nonce_store import revocation_key
 from provider.auth.sqlite_file import open_store, prove_writable
 from provider.errors import NonceRefused, ProviderError, StoreError
 from provider.keccak import is_address, to_checksum_address
@@ -79,7 +79,11 @@ class SqliteNonceStore:
 
     async def revoke(self, token_id: str, expires_at: int) -> None:
         """See NonceStore."""
-        row = _row_key(token_id), min(expires_at, _MAX_INTEGER)
+        await self.take_over_revocation(revocation_key(token_id), expires_at)
+
+    async def take_over_revocation(self, row_key: str, expires_at: int) -> None:
+        """A revocation from another store, by its `revocation_key`."""
+        row = row_key, min(expires_at, _MAX_INTEGER)
         oldest_at = int(self._clock()) - _REVOCATION_GRACE_SECONDS
 
         def work(connection: sqlite3.Connection) -> None:
@@ -90,7 +94,7 @@ class SqliteNonceStore:
 
     async def restore(self, token_id: str) -> None:
         """See NonceStore."""
-        row = (_row_key(token_id),)
+        row = (revocation_key(token_id),)
         await self._ask(
             lambda connection: connection.execute("DELETE FROM token_revocations WHERE token_id = ?", row) and None,
             writes=True,
@@ -98,7 +102,7 @@ class SqliteNonceStore:
 
     async def is_revoked(self, token_id: str) -> bool:
         """See NonceStore."""
-        row = (_row_key(token_id),)
+        row = (revocation_key(token_id),)
         query = "SELECT 1 FROM token_revocations WHERE token_id = ?"
         answer = await self._ask(lambda connection: connection.execute(query, row).fetchone(), writes=False)
         return answer is not None
@@ -208,11 +212,6 @@ def _parts(group: Sequence[_Job]) -> Iterator[list[_Job]]:
         part = [job for job in writers if isinstance(job.work, NonceUse) is nonces]
         if part:
             yield part
-
-
-def _row_key(token_id: str) -> str:
-    """Token ids are ours, but any text must be a safe and short key."""
-    return hashlib.sha256(token_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _deliver(jobs: Sequence[_Job], answers: Sequence[_Answer]) -> None:

@@ -20,9 +20,11 @@ from tornado.ioloop import IOLoop
 
 from provider.auth import nonce_rows, sqlite_store
 from provider.auth.nonce_store import NonceStore
-from provider.auth.sqlite_file import open_store
+from provider.auth.sqlite_file import open_store as open_file
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused, ProviderError, StoreError
+from tests.contract.nonce_worker import open_store
+from tests.support.redis_server import AOF, RedisServer
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 OTHER = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
@@ -44,9 +46,20 @@ class Place:
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"), *AOF).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, str(tmp_path / "nonces.db"))
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        server.ask("FLUSHALL")
+        return Place("redis", server.url)
+    return Place("sqlite", str(tmp_path / "nonces.db"))
 
 
 @pytest.fixture
@@ -55,7 +68,7 @@ def make_store(place: Place, io_loop: IOLoop) -> Iterator[MakeStore]:
     made: list[NonceStore] = []
 
     def make() -> NonceStore:
-        store = SqliteNonceStore(place.place)
+        store = open_store(place.kind, place.place)
         made.append(store)
         return store
 
@@ -386,7 +399,7 @@ async def refusals(path: Path) -> list[str]:
 
 
 def test_commits_are_synced_to_disk(tmp_path: Path) -> None:
-    with closing(open_store(tmp_path / "n.db", busy_timeout_seconds=1)) as connection:
+    with closing(open_file(tmp_path / "n.db", busy_timeout_seconds=1)) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -450,7 +463,8 @@ def test_read_only_file_is_named(open_directory: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_full_disk_refuses_and_recovers_without_a_restart(place: Place) -> None:
+async def test_full_disk_refuses_and_recovers_without_a_restart(tmp_path: Path) -> None:
+    place = Place("sqlite", str(tmp_path / "nonces.db"))
     worker = place.worker("full")
     text, _ = await asyncio.to_thread(worker.communicate)
     lines = text.splitlines()

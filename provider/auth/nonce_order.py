@@ -1,0 +1,33 @@
+"""Nonces as texts that sort like the numbers (pure), for stores that can compare nothing but texts."""
+
+from decimal import Decimal
+
+from provider.auth.nonce import MAX_DIGITS, parse_nonce
+
+# A fraction has at most so many digits; an exponent counts as digits.
+_FRACTION_DIGITS = MAX_DIGITS
+_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+
+
+def sortable(nonce: str) -> str:
+    """The same text for all ways to write a number, and in the order of the numbers. Raises ValueError.
+
+    `1`, the number of integer digits as three digits, those digits, those of the fraction: a longer integer is the
+    greater one, and behind integers of one length fractions compare digit by digit. Below zero: `0` and the digits of
+    the number without its sign, each taken from nine, with the fraction filled up so that none is the start of
+    another. Digits only, because Redis compares texts by the collation of its server's locale.
+    """
+    value = parse_nonce(nonce)
+    if value is None:
+        raise ValueError("not a nonce")
+    return sortable_value(value)
+
+
+def sortable_value(value: Decimal) -> str:
+    """As `sortable`, of a number with at most 100 digits on either side of the point."""
+    integer, _, fraction = format(abs(value), "f").partition(".")
+    integer, fraction = integer.lstrip("0"), fraction.rstrip("0")
+    digits = f"{len(integer):03}{integer}"
+    if value >= 0 or not (integer or fraction):
+        return f"1{digits}{fraction}"
+    return "0" + f"{digits}{fraction.ljust(_FRACTION_DIGITS, '0')}".translate(_COMPLEMENT)

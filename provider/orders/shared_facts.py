@@ -1,0 +1,87 @@
+"""How facts about orders are written for other hosts (pure): only what stays as it is, or is as short-lived there."""
+
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from typing import Any, TypeVar
+
+from provider.chain.events import OrderReused, OrderStarted, ProviderFee, Receipt
+from provider.orders.lookup import SeenReceipt
+
+Json = Any
+Event = TypeVar("Event", OrderStarted, OrderReused, ProviderFee)
+
+# By the type of a field. Texts come as they are.
+_READERS: dict[Any, Callable[[str], Any]] = {str: str, int: int, bytes: bytes.fromhex}
+
+
+def pack_receipt(seen: SeenReceipt) -> object | None:
+    """Receipts that are final, without documents: those are large, and no order needs them."""
+    receipt = seen.receipt
+    if not seen.is_final or receipt.metadata:
+        return None
+    return [
+        receipt.tx_id,
+        receipt.succeeded,
+        receipt.block_number,
+        [_plain(event) for event in receipt.order_started],
+        [_plain(event) for event in receipt.order_reused],
+        [_plain(event) for event in receipt.provider_fees],
+    ]
+
+
+def unpack_receipt(value: Json) -> SeenReceipt:
+    """Raises ValueError for what is no packed receipt."""
+    try:
+        tx_id, succeeded, block_number, started, reused, fees = value
+        receipt = Receipt(
+            tx_id=_typed(tx_id, str),
+            succeeded=_typed(succeeded, bool),
+            block_number=_typed(block_number, int),
+            order_started=tuple(_event(OrderStarted, event) for event in started),
+            order_reused=tuple(_event(OrderReused, event) for event in reused),
+            provider_fees=tuple(_event(ProviderFee, event) for event in fees),
+        )
+    except TypeError:
+        raise ValueError("not a receipt") from None
+    return SeenReceipt(receipt, is_final=True)
+
+
+def pack_flag(known: bool) -> object | None:
+    """Only a yes lasts."""
+    return True if known else None
+
+
+def unpack_flag(value: Json) -> bool:
+    """Raises ValueError."""
+    return bool(_typed(value, bool))
+
+
+def pack_state(state: int) -> object | None:
+    """States of data NFTs, which the lifetime bounds."""
+    return state
+
+
+def unpack_state(value: Json) -> int:
+    """Raises ValueError."""
+    return int(_typed(value, int))
+
+
+def _plain(event: OrderStarted | OrderReused | ProviderFee) -> list[object]:
+    """Numbers as text, for most are of 256 bits; bytes as hex."""
+    return [
+        item.hex() if isinstance(item, bytes) else str(item) if isinstance(item, int) else item
+        for item in astuple(event)
+    ]
+
+
+def _event(kind: type[Event], values: Json) -> Event:
+    members = fields(kind)
+    if len(_typed(values, list)) != len(members):
+        raise ValueError("not a packed event")
+    return kind(*(_READERS[member.type](_typed(value, str)) for member, value in zip(members, values, strict=True)))
+
+
+def _typed(value: Json, kind: type) -> Json:
+    if type(value) is not kind:
+        raise ValueError("not a packed fact")
+    return value

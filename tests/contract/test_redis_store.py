@@ -1,0 +1,440 @@
+"""What Redis brings with it: the script decides as SQLite does, and nothing is accepted twice on bad days."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provider.auth.nonce_rows import NonceRows, NonceUse
+from provider.auth.redis_store import RedisNonceStore
+from provider.auth.sqlite_file import open_store
+from provider.errors import NonceRefused, ProviderError, StoreError
+from provider.keccak import to_checksum_address
+from provider.shared import lane
+from provider.shared.lane import Question
+from provider.shared.link import RedisLink, Script
+from provider.shared.node import NodeConnection
+from provider.shared.target import RedisTarget, parse_target
+from tests.support.certificates import Authority
+from tests.support.redis_server import AOF, Cluster, RedisServer, Watched, until
+
+Start = Callable[..., RedisServer]
+
+ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
+CLOCK = 1_700_000_000_000
+
+
+def store_at(url: str | RedisTarget, *, timeout_seconds: float = 2.0, wait_replicas: int = 0) -> RedisNonceStore:
+    target = parse_target(url) if isinstance(url, str) else url
+    return RedisNonceStore(
+        RedisLink(target, timeout_seconds=timeout_seconds, wait_replicas=wait_replicas), prefix="test"
+    )
+
+
+async def outcome(call: object) -> object:
+    try:
+        return await call  # type: ignore[misc]
+    except ProviderError as error:
+        return type(error)
+
+
+async def accepted_in_time(store: RedisNonceStore, nonce: str) -> None:
+    """Ask until the store answers; the nonce must be a fresh one."""
+    deadline = time.monotonic() + 20
+    while await outcome(store.use(ADDRESS, nonce)) is StoreError:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+        nonce = str(int(nonce) + 1)
+
+
+async def last_in_time(store: RedisNonceStore, address: str = ADDRESS) -> str:
+    deadline = time.monotonic() + 20
+    while (last := await outcome(store.last(address))) is StoreError:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    assert isinstance(last, str)
+    return last
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts servers that end with the test."""
+    started: list[RedisServer] = []
+
+    def begin(*options: str, tls: bool = False) -> RedisServer:
+        server = RedisServer(tmp_path, *options, tls=tls)
+        started.append(server)
+        return server.start()
+
+    yield begin
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path_factory.mktemp("redis"), *AOF).start()
+    yield running
+    running.stop()
+
+
+# The script against the rows of SQLite.
+
+numbers = itertools.count(1)
+near_clock = st.integers(-700_000, 700_000).map(lambda off: str(CLOCK + off * 1000 // 997))
+NONCES = st.one_of(
+    near_clock,
+    near_clock,
+    st.integers(-5, 5).map(str),
+    st.decimals(min_value=-100, max_value=100, allow_nan=False, places=3).map(str),
+    st.sampled_from(["5.0", "05", "5e0", "1e99", "-1e-50", "0.000", str(CLOCK * 1000), str(CLOCK) + ".5", str(10**14)]),
+)
+WINDOWS = st.one_of(st.just(0), st.just(600), st.sampled_from([0, 600]))
+
+
+@given(st.one_of(st.lists(st.tuples(NONCES, window), max_size=14) for window in (st.just(0), st.just(600), WINDOWS)))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_script_decides_as_sqlite_does(server: RedisServer, tmp_path: Path, uses: list[tuple[str, int]]) -> None:
+    address = to_checksum_address(f"0x{next(numbers):040x}")
+    rows = open_store(tmp_path / "n.db", busy_timeout_seconds=5)
+    rows.execute("PRAGMA synchronous = OFF")
+    sqlite = NonceRows(rows)
+    expected = [
+        str(refusal) if (refusal := sqlite.use_all([NonceUse(address, nonce, window)])[0]) else None
+        for nonce, window in uses
+    ]
+    rows.close()
+    assert asyncio.run(_decide(server.url, address, uses)) == expected
+
+
+async def _decide(url: str, address: str, uses: list[tuple[str, int]]) -> list[str | None]:
+    store = store_at(url)
+    decisions: list[str | None] = []
+    for nonce, window in uses:
+        try:
+            await store.use(address, nonce, window_seconds=window)
+            decisions.append(None)
+        except NonceRefused as error:
+            decisions.append(str(error))
+    await store.close()
+    return decisions
+
+
+@pytest.mark.gen_test
+async def test_window_forgets_what_can_never_be_asked_again(server: RedisServer) -> None:
+    store = store_at(server.url)
+    address = f"0x{next(numbers):040x}"
+    for second in range(0, 3000, 10):
+        await store.use(address, str(CLOCK + second * 1000), window_seconds=600)
+    key = f"test:{{{to_checksum_address(address)}}}:window"
+    assert server.ask("ZCARD", key) == b":61\r\n"
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer) -> None:
+    store = store_at(server.url)
+    address = f"0x{next(numbers):040x}"
+    key = f"test:{{{to_checksum_address(address)}}}:nonce"
+    server.ask("HSET", key, "order", "nan", "text", "nan")
+    assert await outcome(store.use(address, "5")) is NonceRefused
+    server.ask("DEL", key)
+    server.ask("SET", key, "5")
+    with pytest.raises(StoreError) as caught:
+        await store.use(address, "6")
+    assert "something else (WRONGTYPE)" in (caught.value.detail or "")
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token(server: RedisServer) -> None:
+    server.ask("FLUSHALL")
+    store = RedisNonceStore(
+        RedisLink(parse_target(server.url), timeout_seconds=2.0), prefix="test", clock=lambda: 1_000_000.0
+    )
+    await store.use(ADDRESS, str(CLOCK), window_seconds=600)
+    for part in ("nonce", "window"):
+        assert server.ask("TTL", f"test:{{{ADDRESS}}}:{part}") == b":-1\r\n"
+    await store.revoke("old", 1_000_000 - 3601)
+    await store.revoke("token", 1_000_100)
+    assert [await store.is_revoked(name) for name in ("old", "token")] == [False, True]
+    found = server.ask("KEYS", "test:*:revoked").split(b"\r\n")
+    assert int(server.ask("TTL", found[2].decode())[1:]) in range(3690, 3701)
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_uses_of_one_moment_share_an_exchange(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    real = NodeConnection.exchange
+
+    async def counted(self: NodeConnection, commands: list[object]) -> object:
+        sizes.append(len(commands))
+        return await real(self, commands)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NodeConnection, "exchange", counted)
+    store = store_at(server.url)
+    await asyncio.gather(*(store.use(f"0x{next(numbers):040x}", "1") for _ in range(300)))
+    assert sum(sizes) == 300
+    assert len(sizes) <= 3
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer) -> None:
+    store = store_at(server.url)
+    address = f"0x{next(numbers):040x}"
+    await store.use(address, "1")
+    server.ask("SCRIPT", "FLUSH")
+    calls = [outcome(store.use(address, nonce)) for nonce in ("3", "2", "4", "4")]
+    assert await asyncio.gather(*calls) == [None, NonceRefused, None, NonceRefused]
+    await store.close()
+
+
+# Bad days.
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "provider.shared")
+    server = start(*AOF)
+    store = store_at(server.url)
+    await store.use(ADDRESS, "1")
+    server.kill()
+    with pytest.raises(StoreError) as caught:
+        await store.use(ADDRESS, "2")
+    assert caught.value.http_status == 503
+    assert caught.value.retry_after_seconds
+    assert str(server.port) not in (caught.value.detail or "")
+    calls = (
+        store.use(ADDRESS, "3"),
+        store.last(ADDRESS),
+        store.is_revoked("x"),
+        store.revoke("x", 4_000_000_000),
+        store.check(),
+    )
+    assert await asyncio.gather(*map(outcome, calls)) == [StoreError] * 5
+    server.start()
+    await accepted_in_time(store, "10")
+    assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["Redis is away: no connection (Connection refused)", "Redis is back"]
+    await store.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_idle_connection_that_the_server_closed_costs_no_request(server: RedisServer) -> None:
+    store = store_at(server.url)
+    address = f"0x{next(numbers):040x}"
+    for nonce in ("1", "2", "3"):
+        await store.use(address, nonce)
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await asyncio.sleep(0)
+    await store.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed_up(server: RedisServer) -> None:
+    store = store_at(server.url, timeout_seconds=0.3)
+    address = f"0x{next(numbers):040x}"
+    await store.use(address, "1")
+    server.ask("CLIENT", "PAUSE", "1200", "ALL")
+    with pytest.raises(StoreError) as caught:
+        await store.use(address, "2")
+    assert "no answer within 0.3 s" in (caught.value.detail or "")
+    assert await last_in_time(store, address) in ("1", "2")
+    await store.use(address, "3")
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_queue_is_bounded(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "MAX_WAITING", 50)
+    store = store_at(server.url)
+    results = await asyncio.gather(*(outcome(store.use(f"0x{next(numbers):040x}", "1")) for _ in range(80)))
+    assert results.count(None) == 50
+    assert results.count(StoreError) == 30
+    await store.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_no_accepted_nonce_is_accepted_again_after_redis_was_killed(start: Start) -> None:
+    server = start(*AOF)
+    store = store_at(server.url)
+    accepted: list[str] = []
+    enough = asyncio.Event()
+
+    async def use_on() -> None:
+        for number in itertools.count(int(accepted[-1]) + 2 if accepted else 1):
+            if await outcome(store.use(ADDRESS, str(number))) is StoreError:
+                return
+            accepted.append(str(number))
+            if len(accepted) % 200 == 0:
+                enough.set()
+
+    for _ in range(3):
+        enough.clear()
+        writing = asyncio.ensure_future(use_on())
+        await enough.wait()
+        await asyncio.to_thread(server.kill)
+        await writing
+        await asyncio.to_thread(server.start)
+        last = await last_in_time(store)
+        assert int(accepted[-1]) <= int(last) <= int(accepted[-1]) + 1
+        for nonce in accepted[-20:]:
+            assert await outcome(store.use(ADDRESS, nonce)) is NonceRefused
+    await store.close()
+
+
+@pytest.mark.parametrize("options", [("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")])
+@pytest.mark.gen_test(timeout=20)
+async def test_redis_that_forgets_when_full_may_hold_no_nonces(start: Start, options: tuple[str, ...]) -> None:
+    server = start(*options)
+    store = store_at(server.url)
+    with pytest.raises(StoreError) as caught:
+        await store.check()
+    assert "allkeys-lru drops nonces" in store.unfit
+    assert store.unfit in (caught.value.detail or "")
+    await store.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_full_memory_refuses_instead_of_forgetting(start: Start) -> None:
+    server = start("--maxmemory", "1", "--maxmemory-policy", "noeviction")
+    store = store_at(server.url)
+    with pytest.raises(StoreError) as caught:
+        await store.use(ADDRESS, "1")
+    assert "memory is full (OOM)" in (caught.value.detail or "")
+    await store.close()
+
+
+# Deployments.
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
+    authority = Authority(tmp_path)
+    files = authority.issue("redis")
+    ca_file = str(authority.ca_path)
+    server = start(
+        *("--tls-cert-file", files.certificate, "--tls-key-file", files.key),
+        *("--tls-ca-cert-file", ca_file, "--tls-auth-clients", "no"),
+        *("--user", "provider", "on", ">pass word", "~test:*"),
+        *("+evalsha", "+eval", "+hget", "+set", "+del", "+exists", "+info", "+hmget", "+hset", "+hdel"),
+        *("+zadd", "+zscore", "+zremrangebylex", "--user", "default", "off"),
+        tls=True,
+    )
+    base = parse_target(f"rediss://provider:pass%20word@localhost:{server.port}")
+    good = replace(base, ca_file=ca_file)
+    store = store_at(good)
+    await store.check()
+    await store.use(ADDRESS, "1")
+    assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
+    await store.close()
+    for changed, words in (
+        ({"password": "wrong"}, "refuses the user or the password"),
+        ({"password": None, "username": None}, "asks for a password"),
+        ({"ca_file": None}, "TLS certificate is not trusted"),
+    ):
+        store = store_at(replace(good, **changed))
+        with pytest.raises(StoreError) as caught:
+            await store.use(ADDRESS, "2")
+        assert words in (caught.value.detail or "")
+        await store.close()
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path) -> None:
+    watched = await asyncio.to_thread(Watched, tmp_path)
+    try:
+        stores = [store_at(watched.url, wait_replicas=0), store_at(watched.url, wait_replicas=1)]
+        await stores[0].check()
+        await stores[1].use(ADDRESS, "5")
+        await stores[0].use(ADDRESS, "6")
+        await asyncio.to_thread(watched.master.kill)
+        assert await outcome(stores[0].use(ADDRESS, "7")) is StoreError
+        await asyncio.to_thread(until, lambda: b"role:master" in watched.replica.ask("INFO", "replication"), "failover")
+        await accepted_in_time(stores[0], "10")
+        assert await outcome(stores[0].use(ADDRESS, "5")) is NonceRefused
+        # No replica is left that could get it.
+        with pytest.raises(StoreError) as caught:
+            await stores[1].use(ADDRESS, "1000")
+        assert "replica" in (caught.value.detail or "") or "no " in (caught.value.detail or "")
+        for store in stores:
+            await store.close()
+    finally:
+        await asyncio.to_thread(watched.stop)
+
+
+@pytest.mark.gen_test(timeout=90)
+async def test_cluster_keeps_each_address_where_its_slot_is(tmp_path: Path) -> None:
+    cluster = await asyncio.to_thread(Cluster, tmp_path)
+    try:
+        store, other = store_at(cluster.url), store_at(cluster.url)
+        await store.check()
+        addresses = [f"0x{number:040x}" for number in range(60)]
+        await asyncio.gather(*(store.use(address, str(CLOCK), window_seconds=600) for address in addresses))
+        assert all(int(node.ask("DBSIZE")[1:]) > 0 for node in cluster.nodes)
+        again = [outcome(other.use(address, str(CLOCK), window_seconds=600)) for address in addresses]
+        assert await asyncio.gather(*again) == [NonceRefused] * 60
+        assert await other.last(addresses[7]) == str(CLOCK)
+        await _move_slot(cluster, f"test:{{{to_checksum_address(addresses[7])}}}:nonce")
+        assert await outcome(store.use(addresses[7], str(CLOCK), window_seconds=600)) is NonceRefused
+        await store.use(addresses[7], str(CLOCK + 1), window_seconds=600)
+        await asyncio.to_thread(cluster.nodes[2].kill)
+        results = await asyncio.gather(*(outcome(store.use(address, str(CLOCK + 2))) for address in addresses))
+        assert StoreError in results
+        await store.close()
+        await other.close()
+    finally:
+        await asyncio.to_thread(cluster.stop)
+
+
+async def _move_slot(cluster: Cluster, key: str) -> None:
+    """Give the slot of a key to another node, with its keys, as an operator who reshards."""
+    slot = int(cluster.nodes[0].ask("CLUSTER", "KEYSLOT", key)[1:])
+    owner = next(node for node in cluster.nodes if b"MOVED" not in node.ask("EXISTS", key))
+    taker = next(node for node in cluster.nodes if node is not owner)
+    names = {node.port: node.ask("CLUSTER", "MYID").split(b"\r\n")[1].decode() for node in (owner, taker)}
+    taker.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[owner.port])
+    owner.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[taker.port])
+    for name in owner.ask("CLUSTER", "GETKEYSINSLOT", slot, 100).split(b"\r\n")[2::2]:
+        owner.ask("MIGRATE", "127.0.0.1", taker.port, name.decode(), 0, 5000)
+    for node in (taker, owner):
+        node.ask("CLUSTER", "SETSLOT", slot, "NODE", names[taker.port])
+
+
+@pytest.mark.gen_test
+async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer) -> None:
+    link = RedisLink(parse_target(server.url), timeout_seconds=2.0)
+    bad = Script("return redis.error_reply('MINE of planted')").call(["test:x"], [])
+    calls = [
+        link.ask(Question("test:x", ("SET", "test:x", "1"))),
+        link.ask(bad),
+        link.ask(Question("k", ("GET", "test:x"))),
+    ]
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert (done[0], done[2]) == (b"OK", b"1")
+    assert isinstance(done[1], StoreError)
+    assert "planted" not in (done[1].detail or "")
+    await link.close()
+
+
+@pytest.mark.gen_test
+async def test_server_that_was_made_a_replica_is_left(start: Start) -> None:
+    server = start()
+    store = store_at(server.url)
+    await store.use(ADDRESS, "1")
+    server.ask("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(StoreError) as caught:
+        await store.use(ADDRESS, "2")
+    assert "replica (READONLY)" in (caught.value.detail or "")
+    server.ask("REPLICAOF", "NO", "ONE")
+    await accepted_in_time(store, "3")
+    await store.close()

@@ -1,0 +1,178 @@
+"""Real Redis servers on loopback ports: alone, with TLS and users, behind Sentinels, as a cluster."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REDIS = shutil.which("redis-server")
+DEADLINE_SECONDS = 20.0
+
+
+def needs_redis() -> None:
+    """Skip where no Redis is installed."""
+    if REDIS is None:
+        pytest.skip("redis-server is not installed")
+
+
+def free_port() -> int:
+    """A port that is free now, below those that a cluster's bus adds 10 000 to."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_000:
+            return port
+
+
+class RedisServer:
+    """One redis-server process; its data stays in `folder` when it is killed and started again."""
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None, tls: bool = False) -> None:
+        needs_redis()
+        self.port = port or free_port()
+        self.folder = folder / f"redis-{self.port}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        listen = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
+        self._command = [REDIS or "", *self._config(), *listen, *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _config(self) -> list[str]:
+        return [
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+            "--save",
+            "",
+            "--loglevel",
+            "warning",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> "RedisServer":
+        """Start it and wait until its port is open."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        until(self._listens, "redis-server listens")
+        return self
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """As a power cut, as far as a process can have one."""
+        self._end(lambda process: process.kill())
+
+    def stop(self) -> None:
+        """End it."""
+        self._end(lambda process: process.terminate())
+
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            how(process)
+            process.wait(DEADLINE_SECONDS)
+
+    def ask(self, *words: str | int) -> bytes:
+        """Send one command, return the raw reply's first bytes; for plain servers without users."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            parts = [str(word).encode() for word in words]
+            connection.sendall(
+                b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+            )
+            return connection.recv(1 << 16)
+
+
+class Sentinel(RedisServer):
+    """One redis-sentinel process, which watches `master` under the name `main`."""
+
+    def __init__(self, folder: Path, master: RedisServer, *, quorum: int) -> None:
+        super().__init__(folder)
+        config = self.folder / "sentinel.conf"
+        config.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\nprotected-mode no\n"
+            f"sentinel monitor main 127.0.0.1 {master.port} {quorum}\n"
+            "sentinel down-after-milliseconds main 600\nsentinel failover-timeout main 3000\n"
+        )
+        self._command = [REDIS or "", str(config), "--sentinel"]
+
+
+class Watched:
+    """A master, a replica and three Sentinels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.master = RedisServer(folder, *AOF).start()
+        self.replica = RedisServer(folder, *AOF, "--replicaof", f"127.0.0.1 {self.master.port}").start()
+        until(lambda: b"state=online" in self.master.ask("INFO", "replication"), "the replica follows")
+        self.sentinels = [Sentinel(folder, self.master, quorum=2).start() for _ in range(3)]
+        for sentinel in self.sentinels:
+            until(lambda sentinel=sentinel: self._knows_all(sentinel), "Sentinels know each other")  # type: ignore[misc]
+
+    def _knows_all(self, sentinel: Sentinel) -> bool:
+        found = sentinel.ask("SENTINEL", "MASTER", "main")
+        return _field(found, "num-other-sentinels") == "2" and _field(found, "num-slaves") == "1"
+
+    @property
+    def url(self) -> str:
+        nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{nodes}/main"
+
+    def stop(self) -> None:
+        """End all of them."""
+        for server in (*self.sentinels, self.replica, self.master):
+            server.stop()
+
+
+class Cluster:
+    """Three masters that share the slots."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes = [
+            RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000").start() for _ in range(3)
+        ]
+        bounds = (0, 5461, 10923, 16384)
+        for number, node in enumerate(self.nodes):
+            assert b"OK" in node.ask("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            assert b"OK" in node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number:
+                assert b"OK" in node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        for node in self.nodes:
+            until(lambda node=node: b"cluster_state:ok" in node.ask("CLUSTER", "INFO"), "the cluster is whole")  # type: ignore[misc]
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def stop(self) -> None:
+        """End all of them."""
+        for node in self.nodes:
+            node.stop()
+
+
+AOF = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Poll until it holds; fails when it takes too long."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.02)
+
+
+def _field(reply: bytes, name: str) -> str:
+    words = reply.decode().split("\r\n")
+    return words[words.index(name) + 2] if name in words else ""
