@@ -1,15 +1,15 @@
-"""`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators."""
+"""`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators, `/dashboard/` for people."""
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
 from tornado.web import Application, RequestHandler
 
+from provider.admin.dashboard import Dashboard, dashboard_routes
+from provider.admin.liveness import Liveness
 from provider.admin.readiness import Readiness
+from provider.metrics import Metrics
+from provider.metrics.exposition import CONTENT_TYPE, expose
 
 
 class AdminHandler(RequestHandler):
@@ -29,31 +29,28 @@ class AdminHandler(RequestHandler):
 class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers the sum over all of them."""
 
-    def initialize(
-        self, registry: CollectorRegistry, publish: Callable[[], None], shared_directory: str | None
-    ) -> None:
-        """`shared_directory` holds the workers' values, or is None for one worker. `publish` brings ours up to date."""
-        self._registry = registry
-        self._publish = publish
-        self._shared_directory = shared_directory
+    def initialize(self, metrics: Metrics) -> None:
+        """`metrics` has the values of all workers."""
+        self._metrics = metrics
 
     def get(self) -> None:
         """Render."""
-        self._publish()
-        registry = self._registry
-        if self._shared_directory is not None:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=self._shared_directory)  # type: ignore[no-untyped-call]
-        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(generate_latest(registry))
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(expose(self._metrics.read()) if self._metrics.is_on else b"# PROVIDER_METRICS is off\n")
 
 
 class HealthHandler(AdminHandler):
-    """The process is alive and its loop turns."""
+    """200 while the workers' event loops turn, else 503 with what is wrong: then a restart may help."""
+
+    def initialize(self, liveness: Liveness) -> None:
+        """`liveness` tells."""
+        self._liveness = liveness
 
     def get(self) -> None:
         """Reply."""
-        self.finish({"status": "alive"})
+        faults = self._liveness.faults()
+        self.set_status(503 if faults else 200)
+        self.finish({"status": "stuck", "faults": faults} if faults else {"status": "alive"})
 
 
 class ReadyHandler(AdminHandler):
@@ -70,19 +67,14 @@ class ReadyHandler(AdminHandler):
         self.finish({"ready": verdict.ready, "checks": dict(verdict.checks)})
 
 
-def admin_application(
-    registry: CollectorRegistry, publish: Callable[[], None], readiness: Readiness, shared_directory: str | None
-) -> Application:
+def admin_application(metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard) -> Application:
     """The application behind the admin listener."""
     return Application(
         [
-            (
-                r"/metrics",
-                MetricsHandler,
-                {"registry": registry, "publish": publish, "shared_directory": shared_directory},
-            ),
-            (r"/healthz", HealthHandler),
+            (r"/metrics", MetricsHandler, {"metrics": metrics}),
+            (r"/healthz", HealthHandler, {"liveness": liveness}),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
+            *dashboard_routes(dashboard),
         ],
         log_function=lambda _: None,
     )

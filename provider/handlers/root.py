@@ -1,6 +1,9 @@
-"""`GET /`: who this Provider is, for which chains, and where its endpoints are."""
+"""`GET /`: who this Provider is, for which chains, and where its endpoints are; to browsers as a page."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import orjson
@@ -10,6 +13,7 @@ from provider.auth import messages
 from provider.chain.accounts import compressed_public_key
 from provider.chain.networks import Networks
 from provider.handlers.base import Endpoint, Frame
+from provider.handlers.root_page import Page, build_page, wants_page
 from provider.handlers.routes import NODE_ENDPOINTS, SERVICE_ENDPOINTS
 
 
@@ -60,18 +64,51 @@ def describe(networks: Networks) -> bytes:
     )
 
 
+def page_of(networks: Networks) -> Callable[[], Page]:
+    """Makes the page when it is first asked for: most servers are never visited."""
+
+    @cache
+    def page() -> Page:
+        identity = Identity.of(networks)
+        return build_page(
+            [(network.name, network.chain_id, network.account.address) for network in networks],
+            {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS},
+            node_id=identity.node_id,
+            public_key=identity.public_key,
+        )
+
+    return page
+
+
 class RootEndpoint(Endpoint):
-    """Answers with the document made at start."""
+    """Answers with the document made at start, or with the page when HTML is preferred."""
 
     endpoint = "root"
 
-    def initialize(self, *, frame: Frame, document: bytes) -> None:
-        """`document` is what `describe` made."""
+    def initialize(self, *, frame: Frame, document: bytes, page: Callable[[], Page]) -> None:
+        """`document` is what `describe` made, `page` what `page_of` did."""
         super().initialize(frame=frame)
         self._document = document
+        self._page = page
 
     async def handle(self) -> None:
         """Reply."""
+        headers = self.request.headers
+        self.set_header("Vary", "Accept" if headers.get("Origin") is None else "Origin, Accept")
+        accept = headers.get("Accept")
+        if accept is not None and "html" in accept and wants_page(accept):
+            await self._show()
+            return
         self.set_header("Content-Type", "application/json")
         self.set_header("Content-Length", str(len(self._document)))
         self.write(self._document)
+
+    async def _show(self) -> None:
+        page = await asyncio.to_thread(self._page)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", page.policy)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Content-Length", str(len(page.body)))
+        self.write(page.body)

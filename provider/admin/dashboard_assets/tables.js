@@ -1,0 +1,153 @@
+// The tables. Rows are kept by key, so that what somebody has selected or focused stays.
+
+import * as format from "./format.js";
+
+const STANDINGS = {
+  ok: ["good", "answers"],
+  unasked: ["idle", "not asked yet"],
+  slow: ["warn", "slow"],
+  behind: ["warn", "behind"],
+  aside: ["bad", "put aside"],
+};
+
+// Towards the consumer it also waits for a limit of ours to let bytes go.
+const WAITS = { consumer: "to send", origin: "to receive" };
+
+function standing(row) {
+  const [mood, text] = STANDINGS[row.standing] ?? ["idle", row.standing];
+  const badge = document.createElement("span");
+  badge.className = `badge ${mood}`;
+  badge.textContent = row.back_in_seconds > 0 ? `${text}, ${format.age(Math.ceil(row.back_in_seconds))}` : text;
+  return badge;
+}
+
+const TABLES = {
+  streams: {
+    empty: "No stream at this moment.",
+    key: (row) => `${row.pid}-${row.number}`,
+    columns: [
+      ["Stream", (row) => `#${row.number}`],
+      ["Sent", (row) => format.bytes(row.sent_bytes), "number"],
+      ["Rate", (row) => format.rate(row.rate), "number"],
+      ["Age", (row) => format.age(row.age_seconds), "number"],
+      ["Path", (row) => row.path],
+      ["Waits", (row) => WAITS[row.waits_for] ?? format.NONE],
+      ["Endpoint", (row) => row.endpoint],
+      ["Worker", (row) => row.pid, "number"],
+    ],
+  },
+  rpc: {
+    empty: "No chain.",
+    key: (row) => `${row.chain}-${row.endpoint}`,
+    columns: [
+      ["Chain", (row) => `${row.name} (${row.chain})`],
+      ["Node", (row) => row.endpoint, "number"],
+      ["State", standing],
+      ["Latency", (row) => format.seconds(row.latency), "number"],
+      ["Height", (row) => format.count(row.height), "number"],
+    ],
+  },
+  codes: {
+    empty: "Nothing was refused, and nothing failed.",
+    key: (row) => row.code,
+    columns: [
+      ["Code", (row) => row.code],
+      ["Last minute", (row) => format.count(row.recent), "number"],
+      ["In all", (row) => format.count(row.total), "number"],
+    ],
+  },
+  requests: {
+    empty: "No request so far.",
+    key: (row) => row.endpoint,
+    columns: [
+      ["Endpoint", (row) => row.endpoint],
+      ["Rate", (row) => format.perSecond(row.rate), "number"],
+      ["p50", (row) => format.seconds(row.p50), "number"],
+      ["p99", (row) => format.seconds(row.p99), "number"],
+      ["In all", (row) => format.count(row.total), "number"],
+    ],
+  },
+  caches: {
+    empty: "No cache was used so far.",
+    key: (row) => row.cache,
+    columns: [
+      ["Cache", (row) => row.cache],
+      ["Hits", (row) => format.percent(row.ratio), "number"],
+      ["Look-ups", (row) => format.count(row.hits + row.misses), "number"],
+      ["Entries", (row) => format.count(row.entries), "number"],
+    ],
+  },
+  workers: {
+    empty: "No worker.",
+    key: (row) => row.pid,
+    columns: [
+      ["Process", (row) => row.pid],
+      ["CPU", (row) => format.share(row.cpu), "number"],
+      ["Memory", (row) => format.bytes(row.rss_bytes), "number"],
+      ["Streams", (row) => format.count(row.streams), "number"],
+      ["Throughput", (row) => format.rate(row.throughput), "number"],
+    ],
+  },
+};
+
+function cell(name, kind, scope) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  if (scope) made.scope = scope;
+  return made;
+}
+
+export class Tables {
+  constructor() {
+    this.bodies = {};
+    for (const [id, { columns, empty }] of Object.entries(TABLES)) {
+      const table = document.getElementById(id);
+      const head = document.createElement("tr");
+      for (const [title, , kind] of columns) {
+        const made = cell("th", kind, "col");
+        made.textContent = title;
+        head.append(made);
+      }
+      table.createTHead().append(head);
+      const none = table.createTBody();
+      none.className = "none";
+      const text = none.insertRow().insertCell();
+      text.colSpan = columns.length;
+      text.textContent = empty;
+      this.bodies[id] = { none, body: table.createTBody(), rows: new Map() };
+    }
+  }
+
+  update(picture) {
+    for (const id of Object.keys(TABLES)) this.fill(id, picture[id] ?? []);
+  }
+
+  fill(id, values) {
+    const { key, columns } = TABLES[id];
+    const { none, body, rows } = this.bodies[id];
+    none.hidden = values.length > 0;
+    const kept = new Set(values.map((value) => String(key(value))));
+    for (const [name, row] of rows) {
+      if (!kept.has(name)) {
+        row.remove();
+        rows.delete(name);
+      }
+    }
+    values.forEach((value, index) => {
+      const name = String(key(value));
+      let row = rows.get(name);
+      if (!row) {
+        row = document.createElement("tr");
+        columns.forEach(([, , kind], column) => row.append(cell(column ? "td" : "th", kind, column ? "" : "row")));
+        rows.set(name, row);
+      }
+      columns.forEach(([, show], column) => {
+        const shown = show(value);
+        const place = row.children[column];
+        if (shown instanceof Node) place.replaceChildren(shown);
+        else if (place.textContent !== String(shown)) place.textContent = shown;
+      });
+      if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+    });
+  }
+}
