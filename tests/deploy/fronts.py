@@ -1,0 +1,118 @@
+"""Runs nginx and Caddy with the files of `conf/`; only names, ports and certificates are put in their place."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.demo.http_client import request
+from provider.demo.stage import free_ports
+from provider.tls import TlsFiles
+from tests.support.origin import wait_until
+
+ROOT = Path(__file__).parents[2]
+NGINX_CONF = ROOT / "conf/nginx/provider.conf"
+CADDYFILE = ROOT / "conf/caddy/Caddyfile"
+
+_NGINX_FRAME = """{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    include {folder}/provider.conf;
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Front:
+    """A running front: where consumers go, and what it has written."""
+
+    url: str
+    folder: Path
+
+    def log_text(self) -> str:
+        """All its logs."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+
+@contextmanager
+def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> Iterator[Front]:
+    """nginx before the server on `server_port`."""
+    http_port, https_port = free_ports(2)
+    replaced = {
+        "server 127.0.0.1:8030;": f"server 127.0.0.1:{server_port};",
+        "listen 80;": f"listen 127.0.0.1:{http_port};",
+        "listen [::]:80;": "",
+        "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
+        "listen [::]:443 ssl;": "",
+        "/etc/nginx/tls/provider.pem": tls.certificate,
+        "/etc/nginx/tls/provider.key": tls.key,
+        "/var/log/nginx/": f"{folder}/",
+    }
+    (folder / "provider.conf").write_text(rendered(NGINX_CONF, replaced))
+    # Workers that root starts would change to a user that cannot read the folder.
+    user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(_NGINX_FRAME.format(user=user, folder=folder))
+    command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    done = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+        yield front
+
+
+@contextmanager
+def caddy_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> Iterator[Front]:
+    """Caddy before the server on `server_port`, with a given certificate instead of one that it gets itself."""
+    (https_port,) = free_ports(1)
+    replaced = {
+        "\tservers {": "\tadmin off\n\tauto_https off\n\tservers {",
+        "provider.example {\n": f"https://127.0.0.1:{https_port} {{\n\ttls {tls.certificate} {tls.key}\n",
+        "reverse_proxy 127.0.0.1:8030": f"reverse_proxy 127.0.0.1:{server_port}",
+    }
+    configuration = folder / "Caddyfile"
+    configuration.write_text(rendered(CADDYFILE, replaced))
+    command = [program, "run", "--config", str(configuration), "--adapter", "caddyfile"]
+    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+        yield front
+
+
+def rendered(path: Path, replaced: Mapping[str, str]) -> str:
+    """The file with each text replaced, which has to be there."""
+    text = path.read_text(encoding="utf-8")
+    for before, after in replaced.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    return text
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(url), seconds=30)
+        assert process.poll() is None, (folder / "output.log").read_text()
+        yield Front(url, folder)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            # Connections that a failed test has left open.
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return request("GET", url).status == 200
+    except OSError:
+        return False

@@ -1,0 +1,21 @@
+"""What `load_settings` says to the variables of a deployment file, with real secrets in the place of its secrets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from provider.demo.keys import PROVIDER_KEY
+from provider.settings import Settings
+from provider.settings.load import load_settings
+
+
+def settings_of(variables: Mapping[str, str], folder: Path, *, config_path: str | None = None) -> Settings:
+    """Settings without fault or warning; every `…_FILE` leads to a file in `folder`. Raises SettingsError."""
+    contents = {"PROVIDER_PRIVATE_KEY_FILE": PROVIDER_KEY, "REDIS_CONNECTION_FILE": "redis://redis:6379/0"}
+    environ = dict(variables)
+    for variable in contents.keys() & environ.keys():
+        path = folder / variable
+        path.write_text(contents[variable])
+        environ[variable] = str(path)
+    settings = load_settings(environ, config_path)
+    assert settings.warnings == ()
+    return settings
