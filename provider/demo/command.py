@@ -22,8 +22,8 @@ def parse_size(text: str) -> int:
     return size_bytes
 
 
-def run(*, size: str, keep: bool) -> int:
-    """Run the demo on standard output; 2 when the size is wrong or the extra is missing."""
+def run(*, size: str, keep: bool, compute: bool = False) -> int:
+    """Run one of the demos on standard output; 2 when the size is wrong or the extra is missing."""
     try:
         size_bytes = parse_size(size)
     except ValueError as error:
@@ -32,6 +32,10 @@ def run(*, size: str, keep: bool) -> int:
     if any(find_spec(name) is None for name in NEEDED):
         print("provider demo: install with: pip install 'ocean-stream-provider[demo]'", file=sys.stderr)
         return EXIT_USAGE
+    if compute:
+        from provider.demo.compute_run import run_compute_demo  # noqa: PLC0415  (needs the extra)
+
+        return run_compute_demo(keep=keep, out=sys.stdout)
     from provider.demo.run import run_demo  # noqa: PLC0415  (needs the extra)
 
     return run_demo(size_bytes=size_bytes, keep=keep, out=sys.stdout)

@@ -1,4 +1,4 @@
-"""Origin server of the demo: `/data.csv` and `/pattern/<bytes>.bin`, over plain HTTP/1.1, as its own process.
+"""Origin server of the demo: `/data.csv`, `/pattern/<bytes>.bin` and the programs of the compute demo, over HTTP/1.1.
 
 Cheap on purpose (sendfile from memory, no copy in this process), so that it is never what limits a measurement.
 GET and HEAD, single byte ranges, ETag, If-Range, keep-alive; `/stats` tells how many requests it saw.
@@ -12,6 +12,7 @@ import re
 import socket
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import uvloop
@@ -99,6 +100,16 @@ def small_csv() -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def programs() -> dict[str, Text]:
+    """By path: the algorithm of the compute demo, and one that no publisher would trust, as it copies its input."""
+    algorithm = Path(__file__).with_name("compute_algorithm.py").read_bytes()
+    copier = b"import shutil\n\nshutil.copytree('/data/inputs', '/data/outputs', dirs_exist_ok=True)\n"
+    return {
+        path: Text(body, "text/x-python; charset=utf-8", f'"{path}-1"')
+        for path, body in (("/algorithm.py", algorithm), ("/copier.py", copier))
+    }
+
+
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
     """Start and end (exclusive) of a single byte range (RFC 9110 section 14.1.2); None if it is to be ignored.
 
@@ -122,7 +133,7 @@ class Origin:
     def __init__(self, port: int) -> None:
         self.requests = 0
         self.connections = 0
-        self._csv = Text(small_csv())
+        self._texts = {"/data.csv": Text(small_csv()), **programs()}
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self._socket.setblocking(False)
 
@@ -147,8 +158,8 @@ class Origin:
 
     def find(self, path: str) -> Content | None:
         """Content behind a path."""
-        if path == "/data.csv":
-            return self._csv
+        if path in self._texts:
+            return self._texts[path]
         if path == "/stats":
             seen = {"requests": self.requests, "connections": self.connections}
             return Text(json.dumps(seen).encode(), "application/json", '"stats"')

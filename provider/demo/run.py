@@ -53,6 +53,22 @@ def run_demo(
     `size_bytes`: of the large file; `keep`: stay up until Ctrl-C; `terminal`: None asks `out`; `environ`: added to
     the bare environment of every process.
     """
+    return perform(
+        lambda report, children, folder: _play(report, children, folder, size_bytes, keep=keep),
+        out=out,
+        terminal=terminal,
+        environ=environ,
+    )
+
+
+def perform(
+    play: Callable[[Report, Children, Path], None],
+    *,
+    out: TextIO,
+    terminal: bool | None,
+    environ: Mapping[str, str] | None,
+) -> int:
+    """Give `play` a report, children and a folder, take all down after it, and return the exit status."""
     report = Report(out, terminal=terminal)
     interrupted = False
     with (
@@ -61,7 +77,7 @@ def run_demo(
         Children(folder, environ) as children,
     ):
         try:
-            _play(report, children, Path(folder), size_bytes, keep=keep)
+            play(report, children, Path(folder))
         except KeyboardInterrupt:
             interrupted = True
         except (ChildFailed, ReplyRefused, TransactionReverted, Web3Exception, HTTPException, OSError) as error:
@@ -89,7 +105,7 @@ def _play(report: Report, children: Children, folder: Path, size_bytes: int, *, 
         report.line("", f"ordered with the server's signed fee in {datasets[position].order_tx}")
     _after_purchase(report, cast, server, datasets, before)
     report.line("whole run", duration(time.monotonic() - began))
-    _verdict(report)
+    verdict(report)
     if keep:
         _stay(report, cast, server, datasets)
 
@@ -180,7 +196,8 @@ def _summary(report: Report, bulk: Downloaded, cpu: float | None, *, cold_second
     report.line("first byte", f"{first_bytes}, {duration(bulk.first_byte_seconds)} large")
 
 
-def _verdict(report: Report) -> None:
+def verdict(report: Report) -> None:
+    """The last line, or the list of what did not hold."""
     if not report.failures:
         report.check(True, "result", "every expectation held")
         return
@@ -207,6 +224,11 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
     url = cast.consumer.download_url(datasets[0].asset, datasets[0].order_tx)
     report.plain("\nA signed download, good once:\n")
     report.plain(f"curl --fail-with-body --output data.csv '{url}'")
+    stay_up(report, server)
+
+
+def stay_up(report: Report, server: DemoServer) -> None:
+    """Wait for Ctrl-C. Raises ChildFailed if the server ends."""
     try:
         while True:
             server.child.check()
