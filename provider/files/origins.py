@@ -33,6 +33,7 @@ from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
+from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
 
 _JSON = "application/json"
@@ -43,6 +44,7 @@ class _Wishes:
     userdata: Userdata
     range_header: str | None
     chain_id: int | None
+    rest: Rest | None
 
 
 _Opener = Callable[[Any, _Wishes], Awaitable[Source]]
@@ -70,18 +72,25 @@ class FileOrigins:
         }
 
     async def open(
-        self, file: FileObject, userdata: Userdata, range_header: str | None, *, chain_id: int | None = None
+        self,
+        file: FileObject,
+        userdata: Userdata,
+        range_header: str | None,
+        *,
+        chain_id: int | None = None,
+        rest: Rest | None = None,
     ) -> Source:
         """One request to the file's origin. A Range in the file object wins over `range_header` (section 11.5).
 
-        `chain_id`: the asset's chain, for contracts that name none.
+        `chain_id`: the asset's chain, for contracts that name none. `rest`: what is asked for instead of any Range,
+        after an earlier answer broke off; the caller looks whether it is in the new one.
 
         Raises:
             UpstreamError: the origin failed, or may not be asked.
             FileObjectInvalid, UserdataInvalid: the request cannot be made of this file and these user data.
             GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot ask at all, or not now.
         """
-        return await self._openers[type(file)](file, _Wishes(userdata, range_header, chain_id))
+        return await self._openers[type(file)](file, _Wishes(userdata, range_header, chain_id, rest))
 
     async def inspect(
         self,
@@ -94,7 +103,9 @@ class FileOrigins:
     ) -> FileInfo:
         """What fileinfo tells of the file (sections 11.3, 11.4). Raises as `open`, but for UpstreamError."""
         if isinstance(file, SmartContractFile):
-            return await self._inspect_contract(file, _Wishes(userdata, None, chain_id), want_checksum=want_checksum)
+            return await self._inspect_contract(
+                file, _Wishes(userdata, None, chain_id, None), want_checksum=want_checksum
+            )
         return await inspect(
             self.open(file, userdata, None, chain_id=chain_id),
             accepts_part=any(name.lower() == "range" for name, _ in getattr(file, "headers", ())),
@@ -104,7 +115,8 @@ class FileOrigins:
         )
 
     async def _open_url(self, file: UrlFile, wishes: _Wishes) -> Source:
-        return await self._http.open(resolve(file, wishes.userdata.over(file.userdata), wishes.range_header))
+        request = resolve(file, wishes.userdata.over(file.userdata), wishes.range_header)
+        return await self._http.open(for_rest(request, wishes.rest))
 
     async def _open_ipfs(self, file: IpfsFile, wishes: _Wishes) -> Source:
         if not len(self._ipfs):
@@ -117,18 +129,26 @@ class FileOrigins:
         return await self._open_gateway(self._arweave, file, wishes)
 
     async def _open_gateway(self, gateways: Gateways, file: IpfsFile | ArweaveFile, wishes: _Wishes) -> Source:
-        values = wishes.userdata.over(file.userdata)
-        return await gateways.open(lambda gateway: resolve_gateway(file, gateway, values, wishes.range_header))
+        values, rest = wishes.userdata.over(file.userdata), wishes.rest
+        return await gateways.open(
+            lambda gateway: for_rest(resolve_gateway(file, gateway, values, wishes.range_header), rest),
+            accepts=rest.is_in if rest is not None else None,
+        )
 
     async def _open_graphql(self, file: GraphqlFile, wishes: _Wishes) -> Source:
         values = wishes.userdata.needed_over(file.userdata)
-        return await self._http.open(resolve_graphql(file, values, wishes.range_header))
+        return await self._http.open(for_rest(resolve_graphql(file, values, wishes.range_header), wishes.rest))
 
     async def _open_s3(self, file: S3File, wishes: _Wishes) -> Source:
-        return await self._http.open(await asyncio.to_thread(_signed, file, wishes.range_header))
+        return await self._http.open(await asyncio.to_thread(_signed, file, wishes.range_header, wishes.rest))
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
-        return await self._ftp.open(parse_ftp_url(file.url), wishes.range_header)
+        rest = wishes.rest
+        return await self._ftp.open(
+            parse_ftp_url(file.url),
+            wishes.range_header if rest is None else rest.range_header,
+            if_range=rest.validator if rest is not None else None,
+        )
 
     async def _open_contract(self, file: SmartContractFile, wishes: _Wishes) -> Source:
         return MemorySource((await self._result(file, wishes)).encode(), content_type=_JSON)
@@ -168,10 +188,12 @@ class FileOrigins:
         raise FileObjectInvalid
 
 
-def _signed(file: S3File, range_header: str | None) -> Any:
+def _signed(file: S3File, range_header: str | None, rest: Rest | None) -> Any:
     from provider.files.s3 import signed_get  # noqa: PLC0415 - botocore only where it is used
 
-    return signed_get(file, range_header)
+    if rest is None:
+        return signed_get(file, range_header)
+    return signed_get(file, rest.range_header, if_range=rest.validator)
 
 
 def _result_text(decode: Callable[[], object]) -> str:

@@ -8,14 +8,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+from provider.cache import CacheCounts
+
 # Real lists have 200 bytes to some KiB: those of a thousand assets then stay below a few MiB.
 MAX_PLAINTEXT_BYTES = 64 * 1024
 
 Later = Callable[[float, Callable[[], None]], object]
-
-
-def _unobserved(outcome: str) -> None:
-    pass
 
 
 def _on_running_loop(delay_seconds: float, callback: Callable[[], None]) -> object:
@@ -35,14 +33,12 @@ class PlaintextCache:
         *,
         max_entries: int,
         ttl_seconds: float,
-        observe: Callable[[str], None] = _unobserved,
         clock: Callable[[], float] = time.monotonic,
         later: Later = _on_running_loop,
     ) -> None:
-        """`observe` is told `hit`, `miss` and `evict`, the last for a buffer that left before its time."""
-        self._max_entries = max_entries
+        self.counts = CacheCounts()
+        self.max_entries = max_entries
         self._ttl_seconds = ttl_seconds
-        self._observe = observe
         self._clock = clock
         self._later = later
         # One lifetime for all, so the order of putting is that of expiry.
@@ -55,21 +51,23 @@ class PlaintextCache:
     def get(self, key: Hashable) -> bytearray | None:
         """The live plaintext, None when there is none."""
         entry = self._entries.get(key)
-        if entry is None or entry[1] <= self._clock():
-            self._observe("miss")
+        now = self._clock()
+        if entry is None or entry[1] <= now:
+            self.counts.misses += 1
             return None
-        self._observe("hit")
+        self.counts.hits += 1
+        self.counts.hit_age_seconds += now - (entry[1] - self._ttl_seconds)
         return entry[0]
 
     def put(self, key: Hashable, plaintext: bytearray) -> None:
         """Take over a buffer; one that is not kept is zeroed at once."""
         self._wipe(key)
-        if self._ttl_seconds <= 0 or self._max_entries <= 0 or len(plaintext) > MAX_PLAINTEXT_BYTES:
+        if self._ttl_seconds <= 0 or self.max_entries <= 0 or len(plaintext) > MAX_PLAINTEXT_BYTES:
             _zero(plaintext)
             return
-        if len(self._entries) >= self._max_entries:
+        if len(self._entries) >= self.max_entries:
             self._wipe(next(iter(self._entries)))
-            self._observe("evict")
+            self.counts.evictions += 1
         self._entries[key] = (plaintext, self._clock() + self._ttl_seconds)
         if not self._sweeping:
             self._sweeping = True

@@ -23,12 +23,14 @@ _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
 _SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "Authorization")
 
 
-def signed_get(file: S3File, range_header: str | None) -> HttpRequest:
+def signed_get(file: S3File, range_header: str | None, *, if_range: str | None = None) -> HttpRequest:
     """GET of the object, signed for now. Raises FileObjectInvalid when the endpoint is no URL."""
     fields = {}
     wanted_range = passable_range(range_header)
     if wanted_range is not None:
         fields["Range"] = wanted_range
+        if if_range is not None:
+            fields["If-Range"] = if_range
     url = object_url(file)
     request = AWSRequest("GET", url, headers=fields)
     credentials = Credentials(file.access_key_id, file.secret_access_key)

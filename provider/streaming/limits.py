@@ -1,4 +1,5 @@
-"""Optional limits of streams: how many a consumer may have at once, and how fast they go. Per worker process.
+"""Optional limits of streams: how many a consumer may have at once, and how fast they go. Per worker process; with
+leases their number is counted over all hosts.
 
 The kernel paces each connection (SO_MAX_PACING_RATE), so a limit costs nothing per byte and holds on every path.
 """
@@ -28,6 +29,18 @@ def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
         return
 
 
+class Leases(Protocol):
+    """Streams of a consumer over all hosts; `provider.shared.leases` has them."""
+
+    async def acquire(self, consumer: str) -> str | None:
+        """A lease, or None where nobody can count now. Raises TooManyStreams."""
+        ...
+
+    def release(self, consumer: str, lease: str) -> None:
+        """The stream ended."""
+        ...
+
+
 class StreamSlot:
     """One admitted stream of a consumer; `begin` once its connection is known."""
 
@@ -35,6 +48,7 @@ class StreamSlot:
         self._limits = limits
         self.consumer = consumer
         self.stream: Paced | None = None
+        self.lease: str | None = None
 
     def begin(self, stream: Paced) -> None:
         """The stream starts; from here on its speed is kept."""
@@ -57,11 +71,14 @@ class StreamLimits:
         max_streams_per_consumer: int = 0,
         max_bytes_per_second_per_stream: int = 0,
         max_bytes_per_second_per_consumer: int = 0,
+        leases: Leases | None = None,
     ) -> None:
         self._max_streams = max_streams_per_consumer
         self._per_stream = max_bytes_per_second_per_stream
         self._per_consumer = max_bytes_per_second_per_consumer
         self._slots: dict[str, list[StreamSlot]] = {}
+        self.leases = leases
+        """Counts over all hosts; None where each worker counts for itself."""
 
     @property
     def paces(self) -> bool:
@@ -94,8 +111,15 @@ class StreamLimits:
             rates.append(max(1, self._per_consumer // streams))
         return min(rates)
 
+    async def count_everywhere(self, slot: StreamSlot) -> None:
+        """Count an admitted stream over all hosts too, where that is done. Raises TooManyStreams."""
+        if self.leases is not None:
+            slot.lease = await self.leases.acquire(slot.consumer)
+
     def leave(self, slot: StreamSlot) -> None:
         """The stream has ended."""
+        if slot.lease is not None and self.leases is not None:
+            self.leases.release(slot.consumer, slot.lease)
         slots = self._slots[slot.consumer]
         slots.remove(slot)
         if not slots:

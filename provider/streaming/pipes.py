@@ -61,6 +61,8 @@ class PipePool:
         self._clock = clock
         self._idle: list[Pipe] = []
         self._taken = 0
+        self.fallbacks = 0
+        """Times that there was none to be had."""
         self._retry_at = 0.0
 
     @property
@@ -83,6 +85,8 @@ class PipePool:
         pipe = self._idle.pop() if self._idle else self._opened()
         if pipe is not None:
             self._taken += 1
+        else:
+            self.fallbacks += 1
         return pipe
 
     def give(self, pipe: Pipe) -> None:

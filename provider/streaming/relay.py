@@ -3,6 +3,7 @@
 A short body never ends cleanly. Status and headers are given; what they should be is not decided here.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from provider.errors import UpstreamError, UpstreamTimedOut
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
+from provider.streaming.resume import Resumer, Resuming
 from provider.streaming.sink import ConsumerGone, Fields, Sink
 from provider.streaming.splice_pump import SplicePump
 from provider.streaming.stall_watch import StallWatch
@@ -26,17 +28,24 @@ _buffers = BufferPool()
 _pipes = PipePool()
 
 
+def pipes_of_process() -> PipePool:
+    """Those that all relays of this process share."""
+    return _pipes
+
+
 @dataclass(frozen=True, slots=True)
 class Relayed:
     """How a relay ended. `bytes_sent`: body bytes handed to the consumer's connection.
 
     `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's. `path`: "splice" when
-    bytes of the body went from socket to socket without being copied.
+    bytes of the body went from socket to socket without being copied. `resumes`: how often the origin was lost in the
+    body and the rest had from a new request.
     """
 
     bytes_sent: int
     outcome: Outcome
     path: Path
+    resumes: int = 0
 
 
 async def relay(
@@ -46,19 +55,22 @@ async def relay(
     *,
     idle_timeout_seconds: float,
     progress: Progress | None = None,
+    resuming: Resuming | None = None,
     buffers: BufferPool = _buffers,
     pipes: PipePool = _pipes,
 ) -> Relayed:
     """Send `source.status`, `fields` and the body; both sides are finished or closed when this returns.
 
     `idle_timeout_seconds` is how long the consumer may take nothing; the source has its own limit. `progress` may be
-    watched meanwhile. A source that was closed before the head went out is an exception, so that it can still become
-    a reply; afterwards every end is an outcome.
+    watched meanwhile. `resuming` tells how to go on when the origin is lost in the body; without it that is the end.
+    A source that was closed before the head went out is an exception, so that it can still become a reply; afterwards
+    every end is an outcome.
 
     Raises:
         UpstreamTruncated: broken at the first byte, nothing was sent.
     """
-    return await _Relay(source, sink, progress or Progress(), buffers, pipes).run(fields, idle_timeout_seconds)
+    relaying = _Relay(source, sink, progress or Progress(), buffers, pipes)
+    return await relaying.run(fields, idle_timeout_seconds, resuming)
 
 
 class _Relay:
@@ -66,14 +78,18 @@ class _Relay:
 
     def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool, pipes: PipePool) -> None:
         self._source, self._sink = source, sink
+        self._length_bytes = source.length_bytes
         self._progress, self._buffers, self._pipes = progress, buffers, pipes
+        self._resuming: Resuming | None = None
+        self._resumer: Resumer | None = None
+        self._opening: asyncio.Task[bool] | None = None
         self._first = b""
         self._pump: SplicePump | None = None
         self._path: Path = "copy"
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
-    async def run(self, fields: Fields, idle_timeout_seconds: float) -> Relayed:
-        source, sink = self._source, self._sink
+    async def run(self, fields: Fields, idle_timeout_seconds: float, resuming: Resuming | None) -> Relayed:
+        source, sink, self._resuming = self._source, self._sink, resuming
         try:
             self._first = self._first_bytes()
         except BaseException:
@@ -92,15 +108,16 @@ class _Relay:
             outcome = await self._move(fields)
         except BaseException:
             sink.abort()
-            source.close()
+            self._source.close()
             raise
         finally:
             watch.stop()
             sink.on_gone(None)
         if outcome != "complete":
             sink.abort()
-            source.close()
-        return Relayed(self._progress.bytes_sent, outcome, self._path)
+            self._source.close()
+        resumes = self._resumer.resumes if self._resumer is not None else 0
+        return Relayed(self._progress.bytes_sent, outcome, self._path, resumes)
 
     def _first_bytes(self) -> bytes:
         """Body bytes that came with the head: sent in one piece with ours, a small file needs no second write."""
@@ -121,11 +138,8 @@ class _Relay:
             progress.bytes_sent += len(self._first)
             # Not to be kept as long as the stream lasts.
             self._first = b""
-            pump = self._splice_pump()
-            if pump is None:
-                await copy(self._source, self._sink, buffers=self._buffers, progress=progress)
-            else:
-                await self._splice(pump)
+            while not await self._body_ended():
+                pass
             # The origin's connection is free for others before the last bytes have left ours.
             self._source.release()
             await self._finish()
@@ -137,17 +151,69 @@ class _Relay:
             return self._lost or "upstream_truncated"
         return "complete"
 
+    async def _body_ended(self) -> bool:
+        """Move what the source has: True at the body's end, False when another source has the rest."""
+        pump = self._splice_pump()
+        try:
+            if pump is None:
+                self._progress.path = "copy"
+                await copy(self._source, self._sink, buffers=self._buffers, progress=self._progress)
+            else:
+                await self._splice(pump)
+        except UpstreamError as failure:
+            if self._resuming is None or self._lost is not None:
+                raise
+            await self._resume(failure, self._resuming)
+            return False
+        return True
+
+    async def _resume(self, failure: UpstreamError, resuming: Resuming) -> None:
+        """Have another source carry on. Raises `failure` when there is none, and ConsumerGone."""
+        self._source.close()
+        self._progress.awaits_consumer = self._progress.awaits_origin = False
+        if self._resumer is None:
+            self._resumer = Resumer(self._source, resuming)
+        self._opening = asyncio.create_task(self._reopened(self._resumer))
+        try:
+            carries_on = await self._opening
+        except asyncio.CancelledError:
+            if self._lost is None:
+                raise
+            raise ConsumerGone from None
+        finally:
+            self._opening = None
+        if not carries_on:
+            raise failure
+        await self._send_first_bytes()
+
+    async def _send_first_bytes(self) -> None:
+        """What came with the head of a further answer: then its socket holds nothing but body."""
+        data = self._first_bytes()
+        if data:
+            self._progress.awaits_consumer = True
+            await self._sink.write(memoryview(data))
+            self._progress.awaits_consumer = False
+            self._progress.bytes_sent += len(data)
+
+    async def _reopened(self, resumer: Resumer) -> bool:
+        source = await resumer.resume(self._progress.bytes_sent)
+        if source is None:
+            return False
+        # Here rather than where it is waited for: whoever ends the relay now has to close this one.
+        self._source = source
+        return True
+
     async def _finish(self) -> None:
         try:
             await self._sink.finish()
         except ConsumerGone:
             # Who has all bytes that were announced may leave before we have ended the reply.
-            if self._source.length_bytes is None or self._lost == "consumer_stalled":
+            if self._length_bytes is None or self._lost == "consumer_stalled":
                 raise
 
     def _splice_pump(self) -> SplicePump | None:
         """The zero-copy path, when both sides and the body allow it and it pays."""
-        length = self._source.length_bytes
+        length = self._length_bytes
         if not self._pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
             return None
         origin = self._source.raw_socket()
@@ -159,13 +225,14 @@ class _Relay:
     async def _splice(self, pump: SplicePump) -> None:
         sent_before = self._progress.bytes_sent
         self._pump = pump
+        self._progress.path = "splice"
         try:
             await pump.run()
         finally:
             self._pump = None
             if pump.spliced_bytes:
                 self._path = "splice"
-        self._sink.advance(self._progress.bytes_sent - sent_before)
+            self._sink.advance(self._progress.bytes_sent - sent_before)
 
     def _consumer_gone(self) -> None:
         self._lose("consumer_gone")
@@ -183,5 +250,7 @@ class _Relay:
             self._lost = outcome
         if self._pump is not None:
             self._pump.fail(ConsumerGone())
+        if self._opening is not None:
+            self._opening.cancel()
         # Wakes a relay that waits for a silent origin.
         self._source.close()

@@ -10,7 +10,7 @@ _LOOKS_PER_LIMIT = 4
 
 
 class StallWatch:
-    """Calls back once when a side was waited for during its whole limit (seconds) and nothing moved.
+    """Calls back when a side was waited for during its whole limit (seconds) and nothing moved; of the consumer once.
 
     Of the consumer, acknowledged bytes are looked at, not finished writes: a slow but living one may take minutes for
     one buffer, and the kernel reports room only after a third of its own buffer has drained.
@@ -57,7 +57,9 @@ class StallWatch:
         self._seen_sent, self._seen_taken = sent, taken
         if now - self._taken_at >= self._consumer_idle_seconds:
             self._on_consumer_stall()
-        elif now - self._received_at >= self._origin_idle_seconds:
+            return
+        self._timer = self._again()
+        if now - self._received_at >= self._origin_idle_seconds:
+            # Another origin may carry on, and then it has as long.
+            self._received_at = now
             self._on_origin_stall()
-        else:
-            self._timer = self._again()

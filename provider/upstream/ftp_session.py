@@ -9,6 +9,8 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from threading import Lock
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
@@ -24,7 +26,8 @@ class FtpSession:
     """Log in, ask for the file, tell how the transfer ended. `close()` may come from any thread, at any time.
 
     After `retrieve`: `part` is what the data connection will carry, None when the server does not tell the size;
-    `data` its socket, None for a 416; `tls` what the data connection's TLS resumes from (RFC 4217 section 10).
+    `modified` when the file was last changed, as an HTTP date, None when it does not tell that; `data` the data
+    connection's socket, None for a 416; `tls` what its TLS resumes from (RFC 4217 section 10).
     """
 
     def __init__(
@@ -43,11 +46,16 @@ class FtpSession:
         self._closed = False
         self._busy = False
         self.part: Part | None = None
+        self.modified: str | None = None
         self.data: socket.socket | None = None
         self.tls: TlsSession | None = None
 
-    def retrieve(self, addresses: Sequence[str], range_header: str | None, opened_at: float) -> None:
+    def retrieve(
+        self, addresses: Sequence[str], range_header: str | None, if_range: str | None, opened_at: float
+    ) -> None:
         """Connect to the first address that answers, log in, start the transfer of the wanted part.
+
+        `if_range`: all of the file instead when it was not last changed then (RFC 9110 section 13.1.5).
 
         Raises:
             UpstreamRefused: login or file refused.
@@ -63,7 +71,8 @@ class FtpSession:
             if isinstance(ftp, ftplib.FTP_TLS):
                 ftp.prot_p()
             ftp.voidcmd("TYPE I")
-            self.part = self._part(range_header)
+            self.modified = self._modified()
+            self.part = self._part(range_header if if_range in (None, self.modified) else None)
             if self.part is None or self.part.status != 416:
                 self.data = self._start()
             if isinstance(ftp.sock, ssl.SSLSocket) and ftp.sock.session is not None:
@@ -116,6 +125,15 @@ class FtpSession:
                 raise
             total = None
         return None if total is None or total < 0 else select_part(range_header, total)
+
+    def _modified(self) -> str | None:
+        """By MDTM, in UTC (RFC 3659 section 3)."""
+        try:
+            reply = self._ftp.voidcmd(f"MDTM {self._target.path}")
+            return format_datetime(datetime.strptime(reply[4:18], "%Y%m%d%H%M%S").replace(tzinfo=UTC), usegmt=True)
+        except (ftplib.error_reply, ftplib.error_temp, ftplib.error_perm, ValueError):
+            # Servers without it; what is wrong with the file is told by the next commands.
+            return None
 
     def _start(self) -> socket.socket:
         command = f"RETR {self._target.path}"

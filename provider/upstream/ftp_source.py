@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
@@ -57,6 +58,9 @@ class FtpSource:
             fields.append(("Accept-Ranges", "bytes"))
             if part.status != 200:
                 fields.append(("Content-Range", part.content_range))
+        if session.modified is not None:
+            # As an HTTP origin would say it, ours standing in for the server's clock.
+            fields += [("Last-Modified", session.modified), ("Date", formatdate(usegmt=True))]
         self.headers = Headers(fields)
 
     @property
@@ -195,8 +199,10 @@ class FtpOrigin:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def open(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+    async def open(self, target: FtpTarget, range_header: str | None, *, if_range: str | None = None) -> FtpSource:
         """Start the transfer of the file, or of the part that `range_header` asks for.
+
+        `if_range`: the `Last-Modified` of an earlier transfer; the whole file when it has changed.
 
         Raises:
             UnsafeAddress: the host may not be connected to or cannot be resolved.
@@ -206,20 +212,20 @@ class FtpOrigin:
         """
         for attempt in range(1, self._attempts + 1):
             try:
-                return await self._try(target, range_header)
+                return await self._try(target, range_header, if_range)
             except (UpstreamUnreachable, UpstreamTimedOut):
                 if attempt == self._attempts:
                     raise
         raise AssertionError("unreachable: attempts is at least 1")
 
-    async def _try(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+    async def _try(self, target: FtpTarget, range_header: str | None, if_range: str | None) -> FtpSource:
         try:
             async with asyncio.timeout(self._connect_timeout_seconds + self._first_byte_timeout_seconds):
-                return await self._open(target, range_header)
+                return await self._open(target, range_header, if_range)
         except TimeoutError as exc:
             raise UpstreamTimedOut(detail="origin: limit of the FTP login passed") from exc
 
-    async def _open(self, target: FtpTarget, range_header: str | None) -> FtpSource:
+    async def _open(self, target: FtpTarget, range_header: str | None, if_range: str | None) -> FtpSource:
         from provider.upstream.ftp_session import FtpSession  # noqa: PLC0415 - ftplib only where it is used
 
         addresses = await resolve_checked(
@@ -235,7 +241,7 @@ class FtpOrigin:
         pool = self._pool()
         try:
             await asyncio.get_running_loop().run_in_executor(
-                pool, session.retrieve, numbers, range_header, time.monotonic()
+                pool, session.retrieve, numbers, range_header, if_range, time.monotonic()
             )
             connection = await self._data_connection(session, target)
         except BaseException:

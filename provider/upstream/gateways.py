@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
 # Not here, or not now: another gateway may have it.
@@ -37,10 +38,13 @@ class Gateways:
     def __len__(self) -> int:
         return len(self._urls)
 
-    async def open(self, request_at: Callable[[str], HttpRequest]) -> HttpSource:
+    async def open(
+        self, request_at: Callable[[str], HttpRequest], *, accepts: Callable[[HttpSource], bool] | None = None
+    ) -> HttpSource:
         """The answer of the first gateway that neither fails nor says 404, 429 or 5xx; no body byte was read before.
 
-        `request_at` makes the request for the gateway with that URL. Raises the last gateway's UpstreamError.
+        `request_at` makes the request for the gateway with that URL; answers that `accepts` does not take are passed
+        over. Raises the last gateway's UpstreamError.
         """
         failure = UpstreamError(detail="origin: no gateway")
         for url in self._in_order():
@@ -53,9 +57,12 @@ class Gateways:
                 continue
             if source.status not in _TRY_NEXT and source.status < 500:
                 self._aside_until.pop(url, None)
-                return source
+                if accepts is None or accepts(source):
+                    return source
             source.release()
-            failure = UpstreamRefused(detail=f"the gateway answered {source.status}")
+            # What may pass by itself is worth another round for those who were in the middle of a body.
+            kind = UpstreamUnreachable if accepts is not None and may_pass(source.status) else UpstreamRefused
+            failure = kind(detail=f"the gateway answered {source.status}")
         raise failure
 
     async def _ask(self, request: HttpRequest) -> HttpSource:

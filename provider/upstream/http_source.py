@@ -3,6 +3,7 @@
 Each hop passes the address guard. Whether a status is good, and what the body is for, is not judged here.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
 from provider.upstream.request_head import encode_request, is_redirect, redirected
 from provider.upstream.response_head import ResponseHead
+from provider.upstream.resume import may_pass
 from provider.upstream.source import Framing, Headers, HttpRequest
 from provider.upstream.urls import Target, parse_url
 
@@ -26,6 +28,8 @@ _DRAIN_BYTES = 64 * 1024
 # length) need memory beside the reader's buffer, so each of them takes its share from what is read at once.
 _STREAM_BYTES = 256 * 1024
 _COPY_BYTES = 64 * 1024
+# After an answer that says "not now"; grows with each.
+_RETRY_PAUSE_SECONDS = 0.2
 # RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
@@ -179,7 +183,9 @@ class HttpOrigin:
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """`attempts` counts the first; only idempotent requests whose head did not arrive are tried again."""
+        """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
+        that may pass.
+        """
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
@@ -251,10 +257,15 @@ class HttpOrigin:
         attempts = self._attempts if request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
             try:
-                return await self._ask(request.method, target, payload)
+                source = await self._ask(request.method, target, payload)
             except (UpstreamUnreachable, UpstreamTimedOut):
                 if attempt == attempts:
                     raise
+                continue
+            if attempt == attempts or not may_pass(source.status):
+                return source
+            source.release()
+            await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
         raise AssertionError("unreachable: attempts is at least 1")
 
     async def _ask(self, method: str, target: Target, payload: bytes) -> HttpSource:

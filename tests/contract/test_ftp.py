@@ -20,10 +20,13 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.streaming.resume import Resumer, Resuming
 from provider.upstream.addresses import Address
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.inspect import inspect
+from provider.upstream.resume import Rest, rest_of
+from provider.upstream.source import Source
 from tests.support.certificates import Authority
 from tests.support.origin import pattern
 from tests.support.processes import running
@@ -143,6 +146,39 @@ async def test_a_server_without_size_is_believed_when_it_confirms(ports: dict[st
     source, body = await fetch(at(ports["no-size"]), "bytes=5-9")
     assert (source.status, source.length_bytes, source.framing) == (200, None, "close")
     assert body == pattern(SIZE)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_cut_transfer_is_continued_while_the_file_is_the_same(ports: dict[str, int], folder: Path) -> None:
+    """By its size and time, when that is well in the past: FTP has no better validator."""
+    path = folder / "small.bin"
+    path.write_bytes(pattern(500_001))
+    target, buffer, got = parse_ftp_url(at(ports["cuts"], path.name)), memoryview(bytearray(1 << 18)), b""
+    async with opener() as origin:
+
+        async def reopen(rest: Rest) -> FtpSource:
+            return await origin.open(target, rest.range_header, if_range=rest.validator)
+
+        source: Source | None = await origin.open(target, "bytes=1-")
+        assert source is not None
+        assert rest_of(source) is None, "changed a moment ago"
+        source.close()
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        source = await origin.open(target, "bytes=1-")
+        assert source is not None
+        resumer = Resumer(source, Resuming(reopen, 10))
+        while len(got) < 500_000:
+            assert source is not None
+            try:
+                got += buffer[: await source.read_into(buffer)]
+            except UpstreamTruncated:
+                source.close()
+                source = await resumer.resume(len(got))
+        source.close()
+        assert got == pattern(500_001)[1:]
+        assert resumer.resumes >= 2
+        os.utime(path, (1_700_000_001, 1_700_000_001))
+        assert await resumer.resume(len(got) - 1) is None
 
 
 @pytest.mark.gen_test(timeout=20)

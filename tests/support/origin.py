@@ -173,6 +173,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(b"x" * 65536)
         self.wfile.write(b"0\r\n\r\n")
 
+    def _do_flaky(self, request: Seen, argument: str) -> None:
+        """`/flaky/<size>/<most>`: as `/bytes/<size>` with a validator, but only `most` bytes per connection."""
+        size, most = map(int, argument.split("/"))
+        first, _, last = request.headers.get("range", f"bytes=0-{size - 1}").removeprefix("bytes=").partition("-")
+        start, end = int(first), int(last) if last else size - 1
+        self.send_response(206 if "range" in request.headers else 200)
+        if "range" in request.headers:
+            self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+        self.send_header("ETag", '"v1"')
+        self.send_header("Content-Length", str(end - start + 1))
+        self.end_headers()
+        self._pump(start, min(most, end - start + 1))
+        self._drop()
+
+    def _do_mute(self, request: Seen, argument: str) -> None:
+        """As `/flaky/<size>/<most>`, but no answer to whoever asks for the rest."""
+        if "range" in request.headers:
+            self._wait_for_close()
+        else:
+            self._do_flaky(request, argument)
+
     def _do_dies_chunked(self, *_: Any) -> None:
         self._start_chunks()
         self._chunk(b"x" * 100_000)

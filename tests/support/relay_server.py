@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from provider.streaming.headers import reply_headers
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
+from provider.streaming.resume import Resuming
 from provider.streaming.tornado_sink import TornadoSink
 from provider.upstream.http_source import HttpOrigin
+from provider.upstream.resume import for_rest
 from provider.upstream.source import HttpRequest
 from tests.support.raw_origin import RawOrigin, Script, raw_origin
 
@@ -33,6 +36,7 @@ class Proxy:
     port: int = 0
     opener: HttpOrigin | None = None
     pipes: PipePool = field(default_factory=PipePool)
+    max_resumes: int = 0
     relayed: list[Relayed] = field(default_factory=list)
     logged: list[int] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
@@ -53,10 +57,12 @@ class RelayHandler(RequestHandler):
         self.sink: TornadoSink | None = None
 
     async def get(self) -> None:
-        assert self.proxy.opener is not None
+        opener = self.proxy.opener
+        assert opener is not None
         wanted = self.request.headers.get("Range")
         headers = (("Range", wanted),) if wanted else ()
-        source = await self.proxy.opener.open(HttpRequest("GET", self.proxy.origin.url + self.request.uri, headers))
+        asked = HttpRequest("GET", self.proxy.origin.url + self.request.uri, headers)
+        source = await opener.open(asked)
         self.sink = TornadoSink(self)
         progress = Progress()
         self.proxy.progress.append(progress)
@@ -67,6 +73,7 @@ class RelayHandler(RequestHandler):
             fields,
             idle_timeout_seconds=self.idle_timeout_seconds,
             progress=progress,
+            resuming=Resuming(lambda rest: opener.open(for_rest(asked, rest)), self.proxy.max_resumes),
             pipes=self.proxy.pipes,
         )
         self.proxy.relayed.append(relayed)
@@ -84,10 +91,14 @@ async def proxied(
     idle_timeout_seconds: float = 10,
     origin_idle_seconds: float = 10,
     pipes: PipePool | None = None,
+    max_resumes: int = 0,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Proxy]:
-    async with raw_origin(script) as origin:
-        proxy = Proxy(origin, pipes=PipePool() if pipes is None else pipes)
-        proxy.opener = HttpOrigin(allow_private=True, idle_timeout_seconds=origin_idle_seconds)
+    """`contexts`: the origin's and ours, for TLS between them."""
+    serving, trusting = contexts or (None, None)
+    async with raw_origin(script, context=serving) as origin:
+        proxy = Proxy(origin, pipes=PipePool() if pipes is None else pipes, max_resumes=max_resumes)
+        proxy.opener = HttpOrigin(allow_private=True, idle_timeout_seconds=origin_idle_seconds, tls_context=trusting)
         needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
         app = Application(
             [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())

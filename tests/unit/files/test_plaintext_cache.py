@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from provider.cache import CacheCounts
 from provider.files.plaintext_cache import MAX_PLAINTEXT_BYTES, PlaintextCache
 
 SECRET = b'{"url": "https://origin.test/SECRET"}'
@@ -30,12 +31,8 @@ class Time:
             callback()
 
 
-def make(time: Time, *, max_entries: int = 2, ttl_seconds: float = 30.0) -> tuple[PlaintextCache, list[str]]:
-    seen: list[str] = []
-    cache = PlaintextCache(
-        max_entries=max_entries, ttl_seconds=ttl_seconds, observe=seen.append, clock=time.clock, later=time.later
-    )
-    return cache, seen
+def make(time: Time, *, max_entries: int = 2, ttl_seconds: float = 30.0) -> PlaintextCache:
+    return PlaintextCache(max_entries=max_entries, ttl_seconds=ttl_seconds, clock=time.clock, later=time.later)
 
 
 def is_zeroed(buffer: bytearray) -> bool:
@@ -44,18 +41,18 @@ def is_zeroed(buffer: bytearray) -> bool:
 
 def test_a_plaintext_is_found_until_its_lifetime_ends() -> None:
     time = Time()
-    cache, seen = make(time)
+    cache = make(time)
     cache.put("a", bytearray(SECRET))
     time.advance(29.9)
     assert cache.get("a") == SECRET
     time.now += 0.1
     assert cache.get("a") is None
-    assert seen == ["hit", "miss"]
+    assert cache.counts == CacheCounts(hits=1, misses=1, hit_age_seconds=pytest.approx(29.9))
 
 
 def test_use_does_not_prolong_a_lifetime() -> None:
     time = Time()
-    cache, _ = make(time)
+    cache = make(time)
     cache.put("a", bytearray(SECRET))
     for _ in range(3):
         time.advance(10.0)
@@ -65,7 +62,7 @@ def test_use_does_not_prolong_a_lifetime() -> None:
 
 def test_an_expired_plaintext_is_zeroed_though_nobody_asks() -> None:
     time = Time()
-    cache, _ = make(time)
+    cache = make(time)
     first, second = bytearray(SECRET), bytearray(SECRET)
     cache.put("a", first)
     time.advance(10.0)
@@ -81,17 +78,17 @@ def test_an_expired_plaintext_is_zeroed_though_nobody_asks() -> None:
 
 def test_the_oldest_is_pushed_out_and_zeroed() -> None:
     time = Time()
-    cache, seen = make(time)
+    cache = make(time)
     buffers = [bytearray(SECRET) for _ in range(3)]
     for key, buffer in enumerate(buffers):
         cache.put(key, buffer)
     assert [is_zeroed(buffer) for buffer in buffers] == [True, False, False]
-    assert seen == ["evict"]
+    assert cache.counts == CacheCounts(evictions=1)
     assert len(cache) == 2
 
 
 def test_a_replaced_plaintext_is_zeroed() -> None:
-    cache, _ = make(Time())
+    cache = make(Time())
     old, new = bytearray(SECRET), bytearray(SECRET)
     cache.put("a", old)
     cache.put("a", new)
@@ -106,7 +103,7 @@ def test_a_replaced_plaintext_is_zeroed() -> None:
 )
 def test_what_is_not_kept_is_zeroed_at_once(max_entries: int, ttl_seconds: float, size_bytes: int) -> None:
     time = Time()
-    cache, _ = make(time, max_entries=max_entries, ttl_seconds=ttl_seconds)
+    cache = make(time, max_entries=max_entries, ttl_seconds=ttl_seconds)
     buffer = bytearray(b"x" * size_bytes)
     cache.put("a", buffer)
     assert is_zeroed(buffer)
@@ -115,7 +112,7 @@ def test_what_is_not_kept_is_zeroed_at_once(max_entries: int, ttl_seconds: float
 
 
 def test_close_zeroes_everything() -> None:
-    cache, _ = make(Time())
+    cache = make(Time())
     buffers = [bytearray(SECRET), bytearray(SECRET)]
     for key, buffer in enumerate(buffers):
         cache.put(key, buffer)
@@ -126,7 +123,7 @@ def test_close_zeroes_everything() -> None:
 
 def test_a_cache_that_was_emptied_goes_on_sweeping() -> None:
     time = Time()
-    cache, _ = make(time)
+    cache = make(time)
     cache.put("a", bytearray(SECRET))
     cache.close()
     time.advance(40.0)

@@ -59,3 +59,43 @@ def test_a_consumers_rate_is_shared_by_its_running_streams() -> None:
 def test_the_smaller_of_both_rates_counts() -> None:
     limits = StreamLimits(max_bytes_per_second_per_stream=300, max_bytes_per_second_per_consumer=1000)
     assert (limits.rate(1), limits.rate(5)) == (300, 200)
+
+
+class Counting:
+    """Leases over hosts: `refuse` as when others hold them all, `away` as when nobody can count."""
+
+    def __init__(self, *, refuse: bool = False, away: bool = False) -> None:
+        self.refuse, self.away = refuse, away
+        self.held: list[tuple[str, str]] = []
+
+    async def acquire(self, consumer: str) -> str | None:
+        if self.refuse:
+            raise TooManyStreams
+        if self.away:
+            return None
+        self.held.append((consumer, "lease"))
+        return "lease"
+
+    def release(self, consumer: str, lease: str) -> None:
+        self.held.remove((consumer, lease))
+
+
+@pytest.mark.gen_test
+async def test_a_stream_counted_over_hosts_is_given_back_when_it_ends() -> None:
+    leases = Counting()
+    limits = StreamLimits(max_streams_per_consumer=2, leases=leases)
+    with limits.admitted("a") as slot:
+        await limits.count_everywhere(slot)
+        assert leases.held == [("a", "lease")]
+    assert leases.held == []
+
+
+@pytest.mark.gen_test
+async def test_refusal_over_hosts_frees_the_slot_here() -> None:
+    leases = Counting(refuse=True)
+    limits = StreamLimits(max_streams_per_consumer=1, leases=leases)
+    with pytest.raises(TooManyStreams), limits.admitted("a") as slot:
+        await limits.count_everywhere(slot)
+    leases.refuse, leases.away = False, True
+    with limits.admitted("a") as slot:
+        await limits.count_everywhere(slot)

@@ -1,0 +1,81 @@
+"""When the origin is lost in the middle of a body: ask for the rest, again and again, within bounds.
+
+What may be joined to what is decided in `upstream/resume.py`; a rest of another version is never given out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from provider.errors import ProviderError, UpstreamTimedOut, UpstreamUnreachable
+from provider.upstream.resume import Rest, may_pass, rest_of
+from provider.upstream.source import Source
+
+Reopen = Callable[[Rest], Awaitable[Source]]
+
+# After a success at once, then ever more slowly, as an origin that starts again takes its time.
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """How the rest of a body is asked for: `reopen` sends the request, at most `max_attempts` times per stream."""
+
+    reopen: Reopen
+    max_attempts: int
+
+
+class Resumer:
+    """The further answers of one body, whose first was `source`."""
+
+    def __init__(self, source: Source, resuming: Resuming) -> None:
+        self._whole = rest_of(source)
+        self._reopen = resuming.reopen
+        self._left = resuming.max_attempts
+        self._idle_seconds = source.idle_timeout_seconds
+        # Answers that carried on.
+        self.resumes = 0
+        self._sent_bytes = -1
+        self._pause_seconds = 0.0
+        self._until = 0.0
+
+    async def resume(self, sent_bytes: int) -> Source | None:
+        """An open source of all that follows the first `sent_bytes` of the body; None when there is none to be had.
+
+        Attempts without a new byte between them end together after one idle limit. May be cancelled at any time.
+        """
+        if self._whole is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if sent_bytes != self._sent_bytes:
+            self._sent_bytes, self._pause_seconds, self._until = sent_bytes, 0.0, now + self._idle_seconds
+        try:
+            async with asyncio.timeout_at(self._until):
+                found = await self._ask(self._whole.after(sent_bytes))
+        except TimeoutError:
+            return None
+        self.resumes += found is not None
+        return found
+
+    async def _ask(self, rest: Rest) -> Source | None:
+        while self._left > 0:
+            self._left -= 1
+            await asyncio.sleep(self._next_pause())
+            try:
+                answer = await self._reopen(rest)
+            except (UpstreamUnreachable, UpstreamTimedOut):
+                continue
+            except ProviderError:
+                return None
+            if rest.is_in(answer):
+                return answer
+            answer.close()
+            if not may_pass(answer.status):
+                return None
+        return None
+
+    def _next_pause(self) -> float:
+        pause = self._pause_seconds
+        self._pause_seconds = min(max(2 * pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+        return pause

@@ -1,0 +1,127 @@
+"""A broken body and its rest: which version of the file it is of, how the rest is asked for, what may be it (pure).
+
+RFC 9110 sections 13.1.5 and 15.3.7.3: parts may be put together only when one strong validator stands on all of them.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+from provider.errors import UpstreamRefused
+from provider.upstream.content_range import parse_content_range
+from provider.upstream.source import Headers, HttpRequest, Source
+
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]+"')  # RFC 9110 section 8.8.3, without `W/`
+# RFC 9110 section 8.8.2.2 wants "enough difference"; RFC 7232 said how much that is.
+_SURELY_OLDER_SECONDS = 60.0
+# Not now: overload, or a proxy whose origin starts again.
+_PASSING = frozenset((429, 500, 502, 503, 504))
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is still to come of a body: bytes `first` to `last`, inclusive, of a file of `total_bytes`.
+
+    `validator` is the value of the field `validated_by`, strong, as the origin sent it with the part that came first.
+    """
+
+    first: int
+    last: int
+    total_bytes: int
+    validated_by: Literal["ETag", "Last-Modified"]
+    validator: str
+    coding: str | None = None
+
+    @property
+    def range_header(self) -> str:
+        """Value of `Range`."""
+        return f"bytes={self.first}-{self.last}"
+
+    def after(self, count_bytes: int) -> "Rest":
+        """The rest once `count_bytes` more of it have come."""
+        return replace(self, first=self.first + count_bytes)
+
+    def is_in(self, answer: Source) -> bool:
+        """Does this answer carry exactly these bytes of exactly this version?"""
+        stated = _stated_part(answer)
+        return (
+            answer.status == 206
+            and stated == (self.first, self.last, self.total_bytes)
+            and answer.headers.get(self.validated_by) == self.validator
+            and answer.headers.get("Content-Encoding") in (None, self.coding)
+        )
+
+
+def rest_of(source: Source) -> Rest | None:
+    """The whole body of `source` as a `Rest`; None when a break could not be mended.
+
+    It takes a length, a strong validator, bytes as the origin stores them, and an origin that does not refuse ranges.
+    """
+    headers = source.headers
+    if not source.unchanged or not source.length_bytes or "none" in headers.tokens("Accept-Ranges"):
+        return None
+    if source.status == 200:
+        part = (0, source.length_bytes - 1, source.length_bytes)
+    else:
+        stated = _stated_part(source) if source.status == 206 else None
+        if stated is None:
+            return None
+        part = stated
+    coding = headers.get("Content-Encoding")
+    etag = headers.get("ETag")
+    if etag is not None:
+        return Rest(*part, "ETag", etag, coding) if _STRONG_ETAG.fullmatch(etag) else None
+    modified = headers.get("Last-Modified")
+    # A time tells versions of the file from each other, not its encodings.
+    if modified is None or coding is not None or not _is_strong(modified, headers):
+        return None
+    return Rest(*part, "Last-Modified", modified)
+
+
+def for_rest(request: HttpRequest, rest: Rest | None) -> HttpRequest:
+    """The request for the rest of what `request` brought, which is returned as it is when `rest` is None.
+
+    Raises:
+        UpstreamRefused: Range means something with GET only (RFC 9110 section 14.2).
+    """
+    if rest is None:
+        return request
+    if request.method != "GET":
+        raise UpstreamRefused(detail="the rest of an answer to another method than GET cannot be asked for")
+    kept = tuple((name, value) for name, value in request.headers if name.lower() not in ("range", "if-range"))
+    return replace(request, headers=(*kept, ("Range", rest.range_header), ("If-Range", rest.validator)))
+
+
+def may_pass(status: int) -> bool:
+    """Is an answer with this status worth another try a little later?"""
+    return status in _PASSING
+
+
+def _stated_part(source: Source) -> tuple[int, int, int] | None:
+    """First and last byte and the file's length as Content-Range states them, when the body's length agrees."""
+    if "multipart/" in (source.headers.get("Content-Type") or "").lower():
+        return None
+    stated = parse_content_range(source.headers.get("Content-Range"))
+    if stated is None or stated.first is None or stated.last is None or stated.total_bytes is None:
+        return None
+    if source.length_bytes != stated.last - stated.first + 1:
+        return None
+    return stated.first, stated.last, stated.total_bytes
+
+
+def _is_strong(modified: str, headers: Headers) -> bool:
+    changed, answered = _time(modified), _time(headers.get("Date"))
+    if changed is None or answered is None:
+        return False
+    return (answered - changed).total_seconds() >= _SURELY_OLDER_SECONDS
+
+
+def _time(text: str | None) -> datetime | None:
+    """An HTTP date (RFC 9110 section 5.6.7); None for anything else, a time without a zone among it."""
+    try:
+        found = parsedate_to_datetime(text) if text is not None else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None

@@ -1,0 +1,91 @@
+"""How the rest of a broken file is asked for, by kind of file."""
+
+from typing import Any
+
+import pytest
+
+from provider.chain.networks import Networks
+from provider.errors import UpstreamRefused, UpstreamUnreachable
+from provider.files.file_object import parse_file_object
+from provider.files.origins import FileOrigins
+from provider.files.userdata import Userdata
+from provider.upstream.gateways import Gateways
+from provider.upstream.resume import Rest
+from provider.upstream.source import HttpRequest
+
+REST = Rest(100, 999, 1000, "ETag", '"v1"')
+S3 = {
+    "endpoint": "https://s3.example.com", "bucket": "b", "objectKey": "k", "region": "eu", "accessKeyId": "id",
+    "secretAccessKey": "planted-secret",
+}  # fmt: skip
+
+
+class Unreachable:
+    """An origin that keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def open(self, request: object, *more: object, **named: object) -> None:
+        self.asked.append((request, *more, named) if more else request)
+        raise UpstreamUnreachable
+
+    open_hop = open
+
+
+async def asked(file: dict[str, object]) -> Any:
+    """The one request for the rest of this file; its own wish for a range does not matter any more."""
+    http, ftp = Unreachable(), Unreachable()
+    gateways = Gateways(["https://gateway.example.com"], own=http, guarded=http)
+    origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=ftp, networks=Networks({}))
+    with pytest.raises(UpstreamUnreachable):
+        await origins.open(parse_file_object(file), Userdata(), "bytes=5-6", rest=REST)
+    (only,) = http.asked + ftp.asked
+    return only
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"type": "url", "url": "https://x.example.com/", "method": "GET"},
+        {"type": "url", "url": "https://x.example.com/", "method": "GET", "headers": {"range": "bytes=0-", "A": "b"}},
+        {"type": "ipfs", "hash": "Qm"},
+        {"type": "arweave", "transactionId": "aB3" * 14 + "_"},
+        {"type": "s3", "s3Access": S3},
+    ],
+)
+async def test_the_rest_and_its_version_are_asked_for(file: dict[str, object]) -> None:
+    request = await asked(file)
+    assert isinstance(request, HttpRequest)
+    headers = [(name.lower(), value) for name, value in request.headers if name.lower() in ("range", "if-range")]
+    assert headers == [("range", "bytes=100-999"), ("if-range", '"v1"')]
+
+
+@pytest.mark.gen_test
+async def test_the_signature_covers_both() -> None:
+    request = await asked({"type": "s3", "s3Access": S3})
+    assert "SignedHeaders=host;if-range;range;" in dict(request.headers)["Authorization"]
+
+
+@pytest.mark.gen_test
+async def test_ftp_is_asked_for_it_too() -> None:
+    _, wanted, named = await asked({"type": "ftp", "url": "ftp://x.example.com/file"})
+    assert (wanted, named) == ("bytes=100-999", {"if_range": '"v1"'})
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"type": "url", "url": "https://x.example.com/", "method": "POST"},
+        {"type": "graphql", "url": "https://x.example.com/", "query": "{a}"},
+    ],
+)
+async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
+    http = Unreachable()
+    none = Gateways([], own=http, guarded=http)
+    origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}))
+    with pytest.raises(UpstreamRefused):
+        await origins.open(parse_file_object(file), Userdata(), None, rest=REST)
+    assert not http.asked
