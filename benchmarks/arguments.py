@@ -44,7 +44,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--variants", nargs="+", default=[], metavar="TEXT", help="only the variants whose name contains one of these"
     )
     run.add_argument("--storage", type=_folder, metavar="DIR", help="where the nonce store lies (a real disk)")
-    run.add_argument("--consumers", type=_whole(1, 5000), default=1000, metavar="N", help="how many slow consumers")
+    run.add_argument("--consumers", type=_whole(1, 50_000), default=1000, metavar="N", help="how many slow consumers")
     run.add_argument("--hold", type=_real(0.1, 3600), default=60.0, metavar="S", help="seconds that they are held")
     run.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="where NAME.json is written")
 

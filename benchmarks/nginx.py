@@ -39,7 +39,7 @@ worker_processes {workers};
 daemon off;
 pid {folder}/{name}.pid;
 worker_rlimit_nofile {descriptors};
-events {{ worker_connections 8192; }}
+events {{ worker_connections 32768; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;

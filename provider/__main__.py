@@ -1,10 +1,14 @@
-"""The command line: `provider serve | demo | check | version`."""
+"""The command line: `provider serve | demo | check | import-nonces | version`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from provider import __version__
+
+if TYPE_CHECKING:
+    from provider.settings import Settings
 
 EXIT_SETTINGS = 2
 
@@ -19,8 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "demo":
         from provider.demo.command import run  # noqa: PLC0415
 
-        return run(size=options.size, keep=options.keep)
+        return run(size=options.size, keep=options.keep, compute=options.compute)
+    if options.command == "import-nonces" and options.target is not None:
+        return _import_nonces(options, None)
     return _with_settings(options)
+
+
+def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> int:
+    from provider.import_nonces import import_nonces  # noqa: PLC0415
+
+    return import_nonces(options.source, target=options.target, settings=settings, dry_run=options.dry_run)
 
 
 def _with_settings(options: argparse.Namespace) -> int:
@@ -38,6 +50,8 @@ def _with_settings(options: argparse.Namespace) -> int:
         from provider.check import check  # noqa: PLC0415
 
         return check(settings)
+    if options.command == "import-nonces":
+        return _import_nonces(options, settings)
     from provider.server import serve  # noqa: PLC0415
 
     return serve(settings, lambda: from_environment(options.config, options.workers))
@@ -65,7 +79,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Try each RPC endpoint, contract address, key, metadata store, service and store of the settings, "
         "and print a table. Exit status 1 if anything required fails, 2 if the settings are wrong.",
     )
-    for command in (serve, check):
+    imports = commands.add_parser(
+        "import-nonces",
+        help="take over used nonces from an SQLite file",
+        description="Take over the nonces of an SQLite file, of Provider 2.1 or of this one, and revoked tokens of "
+        "this one, into the store of the settings (STORAGE_PATH, or Redis with REDIS_CONNECTION). Nothing is lowered "
+        "or removed, and a second run changes nothing. Exit status: 0 all of it is in the store; 1 the file cannot be "
+        "read or the store fails, and what was taken over until then stays; 2 a setting is wrong.",
+    )
+    imports.add_argument("--from", dest="source", metavar="FILE", required=True, help="the SQLite file to read")
+    imports.add_argument("--to", dest="target", metavar="FILE", help="an SQLite file, instead of the settings' store")
+    imports.add_argument("--dry-run", action="store_true", help="only count what would be taken over")
+    imports.set_defaults(workers=None)
+    for command in (serve, check, imports):
         command.add_argument("--config", metavar="FILE", help="settings file (default: $PROVIDER_CONFIG_FILE)")
     serve.add_argument(
         "--workers", metavar="N|auto", help="processes on one port; auto: one a core (default: $PROVIDER_WORKERS or 1)"
@@ -75,9 +101,17 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="publish, buy and stream a dataset on a local chain",
         description="Start a local chain with the Ocean contracts, an origin and a server; publish two datasets, buy "
-        "them, stream them, and show what a stranger, a replay and a forged order get. Needs the extra `demo`.",
+        "them, stream them, and show what a stranger, a replay and a forged order get. With --compute: publish a "
+        "dataset that only jobs can read and an algorithm, buy both, run a job, fetch its results, and show what is "
+        "refused. Needs the extra `demo`.",
     )
     demo.add_argument("--size", default="1GiB", metavar="SIZE", help="size of the large file (default: 1GiB)")
+    demo.add_argument(
+        "--compute",
+        action="store_true",
+        help="show compute-to-data instead: a job on a purchased dataset, run by an operator service that is part of "
+        "the demo, in a sandboxed process without network (Linux namespaces); for trying things out only",
+    )
     demo.add_argument("--keep", action="store_true", help="leave everything running and print a ready curl line")
     commands.add_parser("version", help="print the version")
     return parser

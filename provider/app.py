@@ -4,11 +4,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tornado.web import Application
 
 from provider.admin.readiness import Readiness
+from provider.admission.entry import Admission
+from provider.admission_setup import build_admission, build_bodies
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
@@ -28,13 +31,13 @@ from provider.chain.networks import (
 from provider.compute.environments import Environments
 from provider.compute_setup import Foundation, build_compute, build_environments
 from provider.endpoints import Rooms, routes
-from provider.errors import ChainError, StoreError
+from provider.errors import StoreError
 from provider.files.document import open_document
 from provider.files.opener import FileListOpener
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.routes import RouteTable
-from provider.logs import access_log
+from provider.logs import AccessLog
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
@@ -44,8 +47,12 @@ from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proof_setup import build_proofs
+from provider.readiness_setup import build_readiness
+from provider.redis_setup import Shared, build_shared
 from provider.settings import Settings
 from provider.start_error import StartError
+from provider.streaming.relay import pipes_of_process
+from provider.tracing import Tracing
 
 log = logging.getLogger("provider.server")
 
@@ -56,6 +63,7 @@ class Parts:
 
     router: RouteTable
     frame: Frame
+    admission: Admission
     networks: Networks
     readiness: Readiness
     origins: Origins
@@ -66,6 +74,7 @@ class Parts:
         """Close every part, the last built first."""
         self.origins.close()
         self.files.close()
+        self.admission.close()
         for close in reversed(self.closers):
             await close()
 
@@ -73,8 +82,11 @@ class Parts:
 async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
     networks = await build_networks(settings, metrics)
-    nonces = SqliteNonceStore(settings.storage_path)
-    await _ready(nonces.check())
+    shared = await build_shared(settings)
+    nonces: NonceStore = SqliteNonceStore(settings.storage_path) if shared is None else shared.nonces
+    close_nonces = nonces.close if shared is None else shared.close
+    if shared is None:
+        await _ready(nonces.check())
     tokens = Tokens(
         token_key(Account.from_hex(settings.security.universal_key)),
         nonces,
@@ -91,14 +103,22 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         await _ready(proofs.start())
     make_cache = partial(_cache, metrics)
     operator, environments = build_environments(settings, networks, make_cache)
-    catalog, lookup = Catalog(source, networks), _lookup(settings, metrics)
+    catalog, lookup = Catalog(source, networks), _lookup(settings, metrics, shared)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
     compute = build_compute(settings, foundation, operator, environments, make_cache)
+    admission = build_admission(settings)
+    tracing = Tracing() if settings.observing.tracing else None
+    tracing_closers = [] if tracing is None else [tracing.close]
     frame = Frame(
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
-        access_log=access_log(settings.log.format),
+        access_log=AccessLog(settings.log.level, settings.log.format),
+        tracing=tracing,
+        bodies=build_bodies(settings.admission),
     )
+    metrics.watch_requests(lambda: len(frame.in_progress))
+    metrics.watch_pipes(pipes_of_process())
+    metrics.watch_storage(str(Path(settings.storage_path).parent))
     rooms = Rooms(
         networks=networks,
         nonces=nonces,
@@ -112,16 +132,26 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         open_document=_document_opener(settings, metrics),
         proofs=proofs,
         compute=compute,
+        leases=None if shared is None else shared.leases,
     )
     application = Application(log_function=lambda _: None)
     return Parts(
-        router=RouteTable(application, frame, routes(settings, rooms)),
+        router=RouteTable(application, frame, routes(settings, rooms), admission),
         frame=frame,
+        admission=admission,
         networks=networks,
-        readiness=Readiness({"store": nonces.check, "metadata": source.check, "chain": _any_chain(networks)}),
+        readiness=build_readiness(settings, networks, nonces, source, proofs, index_here=index_here),
         origins=origins,
         files=files,
-        closers=(*chain_closers, nonces.close, source.close, gate.close, compute.close, *proof_closers),
+        closers=(
+            *tracing_closers,
+            *chain_closers,
+            close_nonces,
+            source.close,
+            gate.close,
+            compute.close,
+            *proof_closers,
+        ),
     )
 
 
@@ -148,9 +178,8 @@ def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
     plaintexts = PlaintextCache(
         max_entries=settings.cache.files_entries,
         ttl_seconds=settings.cache.files_seconds,
-        observe=partial(metrics.cache, "files"),
     )
-    metrics.size_of("files", plaintexts)
+    metrics.watch_cache("files", plaintexts)
     return FileListOpener(
         allow_unbound=settings.security.allow_unbound_files,
         plaintexts=plaintexts,
@@ -159,24 +188,29 @@ def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
 
 
 def _cache(metrics: Metrics, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-    cache: FactCache[Any, Any] = FactCache(
-        name=name, max_entries=max_entries, ttl_seconds=ttl_seconds, observe=metrics.cache
-    )
-    metrics.size_of(name, cache)
+    cache: FactCache[Any, Any] = FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+    metrics.watch_cache(name, cache)
     return cache
 
 
-def _lookup(settings: Settings, metrics: Metrics) -> OrderLookup:
+def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> OrderLookup:
     limits = settings.cache
 
     def states(name: str) -> FactCache[Any, Any]:
-        return _cache(metrics, name, max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
+        return cache(name, max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
+
+    def cache(name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
+        if shared is None:
+            return _cache(metrics, name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        made = shared.cache(name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        metrics.watch_cache(name, made)
+        return made
 
     return OrderLookup(
         states=states("nft_state"),
         datatokens=states("datatoken"),
         factory_nfts=states("factory_nft"),
-        receipts=_cache(metrics, "receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
+        receipts=cache("receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )
 
@@ -227,8 +261,11 @@ async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks
         start_block=metadata.index_start_block,
         max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
-        observe=lambda chain_id, block: metrics.index_block.labels(str(chain_id)).set(block),
+        observe=metrics.index_read,
+        observe_level=metrics.index_level,
     )
+    if index_here:
+        metrics.watch_index(index.behind)
     await _ready(index.start(poll=index_here))
     return index
 
@@ -249,21 +286,3 @@ def _document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
 
     return opener
-
-
-def _any_chain(networks: Networks) -> Callable[[], Awaitable[object]]:
-    """One chain that answers is enough: the assets of the others get a clear 503 of their own."""
-
-    async def check() -> None:
-        failure: ChainError | None = None
-        for network in networks:
-            try:
-                await network.rpc.call("eth_blockNumber")
-            except ChainError as error:
-                failure = error
-            else:
-                return
-        if failure is not None:
-            raise failure
-
-    return check

@@ -8,17 +8,21 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-CacheObserver = Callable[[str, str], None]
-"""Called with the cache's name and `hit`, `miss` or `evict`."""
 
+@dataclass(slots=True)
+class CacheCounts:
+    """What a cache has done so far. `hit_age_seconds`: the ages of its values at their hits, added up."""
 
-def _unobserved(name: str, outcome: str) -> None:
-    pass
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    hit_age_seconds: float = 0.0
 
 
 class _Flight(Generic[K, V]):
@@ -48,16 +52,15 @@ class FactCache(Generic[K, V]):
         max_entries: int,
         ttl_seconds: float,
         clock: Callable[[], float] = time.monotonic,
-        observe: CacheObserver = _unobserved,
     ) -> None:
         if max_entries < 0:
             raise ValueError(f"cache {name}: max_entries must not be negative")
         self.name = name
         self.max_entries = max_entries
         self.ttl_seconds = ttl_seconds
+        self.counts = CacheCounts()
         self._clock = clock
-        self._observe = observe
-        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()  # value, expiry by the clock
+        self._entries: OrderedDict[K, tuple[V, float, float]] = OrderedDict()  # value, expiry and birth by the clock
         self._flights: dict[K, _Flight[K, V]] = {}
 
     def __len__(self) -> int:
@@ -69,12 +72,16 @@ class FactCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry[1] <= self._clock():
+        value, expires_at, born_at = entry
+        now = self._clock()
+        if expires_at <= now:
             del self._entries[key]
             return None
         self._entries.move_to_end(key)
-        self._observe(self.name, "hit")
-        return entry[0]
+        counts = self.counts
+        counts.hits += 1
+        counts.hit_age_seconds += now - born_at
+        return value
 
     def put(self, key: K, value: V, ttl_seconds: float | None = None) -> None:
         """Keep `value` for `ttl_seconds` (None: the cache's own). A lookup under way does not overwrite it."""
@@ -100,7 +107,7 @@ class FactCache(Generic[K, V]):
         value = self.peek(key)
         if value is not None:
             return value
-        self._observe(self.name, "miss")
+        self.counts.misses += 1
 
         async def fetch_one(keys: list[K]) -> Mapping[K, V]:
             return {keys[0]: await fetch()}
@@ -136,7 +143,7 @@ class FactCache(Generic[K, V]):
             if value is not None:
                 found[key] = value
                 continue
-            self._observe(self.name, "miss")
+            self.counts.misses += 1
             flight = self._flights.get(key)
             if flight is None:
                 missing.append(key)
@@ -209,11 +216,12 @@ class FactCache(Generic[K, V]):
         if not ttl_seconds > 0 or not self.max_entries:
             entries.pop(key, None)
             return
-        entries[key] = (value, self._clock() + ttl_seconds)
+        now = self._clock()
+        entries[key] = (value, now + ttl_seconds, now)
         entries.move_to_end(key)
         while len(entries) > self.max_entries:
             entries.popitem(last=False)
-            self._observe(self.name, "evict")
+            self.counts.evictions += 1
 
 
 def _has_failed(task: asyncio.Task[Mapping[K, V]]) -> bool:

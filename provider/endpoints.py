@@ -9,7 +9,7 @@ import orjson
 from provider.assets.catalog import Catalog
 from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
-from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
 from provider.chain.networks import Networks
 from provider.compute_setup import Compute
@@ -38,7 +38,7 @@ from provider.handlers.encrypt import EncryptEndpoint
 from provider.handlers.fileinfo import FileInfoEndpoint
 from provider.handlers.initialize import InitializeEndpoint
 from provider.handlers.nonce import NonceEndpoint
-from provider.handlers.root import Identity, RootEndpoint, describe
+from provider.handlers.root import Identity, RootEndpoint, describe, page_of
 from provider.handlers.routes import Route
 from provider.handlers.tokens import (
     CreateAuthTokenEndpoint,
@@ -51,6 +51,7 @@ from provider.orders.lookup import OrderLookup
 from provider.policy.gate import Gate
 from provider.proofs.queue import ProofQueue
 from provider.settings import Settings
+from provider.shared.leases import StreamLeases
 from provider.streaming.limits import StreamLimits
 
 
@@ -59,7 +60,7 @@ class Rooms:
     """What endpoints are made of."""
 
     networks: Networks
-    nonces: SqliteNonceStore
+    nonces: NonceStore
     tokens: Tokens
     identifier: Identifier
     catalog: Catalog
@@ -70,6 +71,7 @@ class Rooms:
     open_document: DocumentOpener
     compute: Compute
     proofs: ProofQueue | None
+    leases: StreamLeases | None
 
 
 def routes(settings: Settings, rooms: Rooms) -> list[Route]:
@@ -104,10 +106,12 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         max_streams_per_consumer=settings.limits.max_streams_per_consumer,
         max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
         max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
+        leases=rooms.leases,
     )
+    root = {"document": describe(rooms.networks), "page": page_of(rooms.networks)}
     return [
-        Route("GET", "/", RootEndpoint, {"document": describe(rooms.networks)}),
-        Route("HEAD", "/", RootEndpoint, {"document": describe(rooms.networks)}),
+        Route("GET", "/", RootEndpoint, root),
+        Route("HEAD", "/", RootEndpoint, root),
         Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": rooms.nonces}),
         Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks, "gate": rooms.gate}),
         Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint),
@@ -151,6 +155,7 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
                 "limits": limits,
                 "proofs": rooms.proofs,
                 "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+                "max_resumes": settings.upstream.max_resumes,
             },
         ),
         *_fileinfo_routes(settings, rooms),
@@ -221,6 +226,7 @@ def _compute_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> l
                 "origin": compute.jobs.origin,
                 "limits": limits,
                 "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+                "max_resumes": settings.upstream.max_resumes,
             },
         ),
         Route(

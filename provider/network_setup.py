@@ -37,8 +37,9 @@ async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
         network.rpc.watch(
             every_seconds=settings.rpc.watch_seconds,
             max_lag_blocks=settings.rpc.max_lag_blocks,
-            observe=metrics.height(chain_id),
+            observe=metrics.chain(chain_id).endpoint_height,
         )
+        metrics.watch_endpoints(chain_id, network.rpc.endpoints_up)
     return Networks(networks)
 
 
@@ -47,6 +48,7 @@ def _network(
 ) -> Network:
     if addresses is None or addresses.factory is None:
         raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
+    observer = metrics.chain(chain_id)
     return Network(
         chain_id=chain_id,
         name=addresses.name,
@@ -56,7 +58,8 @@ def _network(
             timeout_seconds=settings.rpc.timeout_seconds,
             hedge_after_seconds=settings.rpc.hedge_after_seconds,
             user_agent=USER_AGENT,
-            observe=metrics.rpc(chain_id),
+            observe=observer.exchange,
+            events=observer,
         ),
         factory=addresses.factory,
         fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,

@@ -46,7 +46,7 @@ def build_proofs(settings: Settings, metrics: Metrics, networks: Networks, *, se
         senders,
         right=SendingRight(path) if send_here else None,
         max_age_seconds=proofs.max_age_seconds,
-        observe_queued=metrics.proofs_queued.set,
+        observe_queued=metrics.proofs_queued,
     )
 
 

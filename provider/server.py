@@ -28,6 +28,8 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     _raise_descriptor_limit()
     # It asks for a look at new settings or certificates; until somebody can look it must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Likewise the one that changes the level of the log.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         tls = _tls(settings)
         sockets = _bind(settings)

@@ -5,7 +5,9 @@ consumer or publisher chose goes through `upstream/`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +16,18 @@ import orjson
 
 from provider.errors import AnswerTooLong, ServiceUnavailable
 
+_trace_headers: ContextVar[Mapping[str, str] | None] = ContextVar("trace_headers", default=None)
 Parameters = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+@contextmanager
+def traced(headers: Mapping[str, str]) -> Iterator[None]:
+    """Calls made from within, and from tasks begun there, carry these headers (W3C Trace Context)."""
+    token = _trace_headers.set(headers)
+    try:
+        yield
+    finally:
+        _trace_headers.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,9 @@ class ServiceClient:
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         body = None if json is None else orjson.dumps(json)
         headers = {**self._headers, "Content-Type": "application/json"} if body is not None else self._headers
+        trace_headers = _trace_headers.get()
+        if trace_headers is not None:
+            headers = {**headers, **trace_headers}
         options = {"params": params, "data": form if body is None else body, "headers": headers}
         try:
             async with asyncio.timeout(limit):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from provider.settings import ServerSettings, Settings, SettingsError, share_metrics_through
+from provider.settings import ServerSettings, Settings, SettingsError
 from provider.tls import ServerTls
 from provider.worker_process import EXIT_CRASHED, EXIT_CUT, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
 
@@ -61,7 +61,7 @@ class Supervisor:
         reread: Callable[[], Settings],
     ) -> None:
         """`places` name the sockets of each worker; `reread` gives the settings of workers started by a reload."""
-        self._settings = settings
+        self._settings = self._before_reload = settings
         self._places = places
         self._tls = tls
         self._reread = reread
@@ -77,7 +77,6 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until every worker has ended; the worst of their exit statuses."""
-        share_metrics_through(self._directory)
         # Blocked and fetched one by one: no handler can come between two steps of ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:
@@ -170,17 +169,25 @@ class Supervisor:
     def _bury(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
         os.close(worker.ready)
-        _forget_metrics(pid, self._directory)
+        _keep_metrics(pid, self._directory)
         self._leave_first_alone()
         if self._stopping:
-            self._status = max(self._status, _as_ours(status))
+            self._status = max(self._status, _as_ours(status, served=worker.is_ready))
         elif worker.replaces is not None and not worker.is_ready:
             log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
             self._to_replace.clear()
+            self._settings = self._before_reload
         elif worker.retiring:
             log.info("old worker has finished", extra={"facts": {"worker": worker.index, "status": status}})
+        elif (successor := self._successor_of(worker)) is not None:
+            # Its place is taken by the one that starts already, which from here on is restarted like any other.
+            successor.replaces = None
+            self._restarted.add(worker.index)
         else:
             self._restart(worker, status)
+
+    def _successor_of(self, worker: _Worker) -> _Worker | None:
+        return next((other for other in self._workers.values() if other.replaces == worker.pid), None)
 
     def _restart(self, worker: _Worker, status: int) -> None:
         if status == EXIT_FAILED and not worker.is_ready and worker.index not in self._restarted:
@@ -211,6 +218,7 @@ class Supervisor:
             return
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
             log.warning("listeners and the number of workers stay as they were until a restart")
+        self._before_reload = self._settings
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
         log.info("reloading", extra={"facts": {"workers": len(self._places)}})
         self._to_replace = list(range(len(self._places)))
@@ -248,7 +256,10 @@ def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings
     return replace(new, listener=old.listener, admin=old.admin, tls=old.tls, workers=old.workers)
 
 
-def _as_ours(status: int) -> int:
+def _as_ours(status: int, *, served: bool) -> int:
+    # One that was still starting has nothing to drain and dies of the signal itself.
+    if not served and -status in STOP_SIGNALS:
+        return EXIT_DRAINED
     return status if status in (EXIT_DRAINED, EXIT_CUT) else EXIT_FAILED
 
 
@@ -268,7 +279,7 @@ def _ended_child() -> tuple[int, int] | None:
     return (pid, os.waitstatus_to_exitcode(wait_status)) if pid else None
 
 
-def _forget_metrics(pid: int, directory: str) -> None:
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+def _keep_metrics(pid: int, directory: str) -> None:
+    from provider.metrics.shared import bury  # noqa: PLC0415
 
-    mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
+    bury(directory, pid)

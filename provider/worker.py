@@ -9,12 +9,16 @@ import signal
 import time
 from collections.abc import Callable
 
-from prometheus_client import REGISTRY, disable_created_metrics
 from tornado.httpserver import HTTPServer
 
 from provider.admin.listener import admin_application
+from provider.admin.liveness import Liveness
+from provider.admission_setup import build_connections
 from provider.app import Parts, build
-from provider.metrics import Metrics
+from provider.dashboard_setup import Onlookers, build_onlookers
+from provider.errors import ProviderError
+from provider.metrics import Metrics, NoMetrics
+from provider.pulse import Pulse
 from provider.settings import ServerSettings, Settings
 from provider.tls import ServerTls
 from provider.tls_listener import CertificateWatch, PublicServer
@@ -35,8 +39,6 @@ DRAIN_POLL_SECONDS = 0.05
 RETIRED_IDLE_SECONDS = 5.0
 # Objects, young collections, middle ones; Python's own are 700, 10 and 10. What it saves is within a benchmark's noise.
 COLLECT_AFTER = (10_000, 20, 20)
-# Far below the 15 s at which Prometheus usually scrapes.
-PUBLISH_SECONDS = 0.5
 
 
 class _Stop:
@@ -69,10 +71,9 @@ class _Stop:
 
 async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     stop = _Stop(loop, place)
-    metrics = Metrics(REGISTRY)
+    metrics = (Metrics if settings.observing.metrics else NoMetrics)(place.shared_directory)
     parts = await _build_unless_stopped(settings, metrics, stop.asked, place.first)
     if parts is None:
         return True
@@ -84,15 +85,23 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
         max_header_size=MAX_HEAD_BYTES,
         max_buffer_size=MAX_READ_BUFFER_BYTES,
         max_body_size=NO_BODY_LIMIT,
+        connections=build_connections(settings.admission),
+        clients=parts.admission.clients,
+        head_seconds=settings.admission.head_timeout_seconds,
+        is_full=parts.admission.is_full,
+        observe_refusal=lambda error: _refused_at_once(metrics, parts, error),
     )
-    admin = HTTPServer(admin_application(REGISTRY, metrics.publish, parts.readiness, place.shared_directory))
+    onlookers = build_onlookers(settings, metrics, parts, place.shared_directory)
+    pulse = Pulse(lambda: _beat(metrics, onlookers), observe_lag=metrics.loop_lag)
+    admin = HTTPServer(admin_application(metrics, parts.readiness, Liveness(pulse, metrics), onlookers.dashboard))
     watch = CertificateWatch(tls) if tls else None
     if watch is not None and place.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
-    publishing = _publish_now_and_then(loop, metrics) if place.shared_directory is not None else None
     # What was built stays. A request leaves next to no cycles, so the collector need not look often.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    loop.add_signal_handler(signal.SIGUSR1, parts.frame.access_log.toggle_debug)
+    pulse.start()
     try:
         server.add_sockets([place.listener])
         admin.add_sockets(place.admin_sockets)
@@ -104,27 +113,31 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
         if not stop.at_once.is_set():
             # The successor answers for this place now.
             admin.stop()
+            onlookers.dashboard.feed.close()
         finished = await _drain(server, parts, settings.server, stop)
         admin.stop()
         return finished
     finally:
-        if publishing is not None:
-            publishing.cancel()
-            metrics.publish()
+        pulse.stop()
         if watch is not None:
             watch.stop()
+        await onlookers.dashboard.close()
         await parts.close()
+        # The sums outlive this process.
+        metrics.publish()
 
 
-def _publish_now_and_then(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> asyncio.Task[None]:
-    """The worker that renders the metrics of all reads our sums from a shared file."""
+def _beat(metrics: Metrics, onlookers: Onlookers) -> None:
+    """The worker that tells the metrics of all reads our sums from a shared file."""
+    metrics.publish()
+    onlookers.answer()
 
-    async def publish() -> None:
-        while True:
-            await asyncio.sleep(PUBLISH_SECONDS)
-            metrics.publish()
 
-    return loop.create_task(publish())
+def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
+    """No handler saw the request, so that nobody else counts it."""
+    metrics.error(error.code)
+    metrics.request("at_once", error.http_status, 0.0)
+    parts.admission.shed += 1
 
 
 async def _build_unless_stopped(settings: Settings, metrics: Metrics, stop: asyncio.Event, first: bool) -> Parts | None:

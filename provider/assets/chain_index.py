@@ -35,6 +35,10 @@ def _unobserved(chain_id: int, block: int) -> None:
     pass
 
 
+def _not_level(chain_id: int) -> None:
+    pass
+
+
 class ChainIndex:
     """The metadata of all data NFTs that the `networks`' factories made, kept in the SQLite file at `path`.
 
@@ -43,7 +47,8 @@ class ChainIndex:
     `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
     decrypts them. `keep_documents`: as in `parse_ddo`. Opened assets live in `cache` until a newer event of theirs
     is read. An unknown DID makes this process read the newest blocks, for which a caller waits `wait_seconds` at
-    most. `observe(chain_id, block)` is told how far each chain was read.
+    most. `observe(chain_id, block)` is told how far each chain was read, `observe_level(chain_id)` whenever it was
+    read to its end.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class ChainIndex:
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
         observe: Callable[[int, int], None] = _unobserved,
+        observe_level: Callable[[int], None] = _not_level,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
@@ -67,6 +73,7 @@ class ChainIndex:
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
+        self._observe_level = observe_level
         self._store = IndexStore(path)
         self._last_change: int | None = None
         self._generation = 0  # of cache keys
@@ -208,6 +215,7 @@ class ChainIndex:
         async def scan() -> None:
             while not await self._runs[chain_id].join(None):
                 pass
+            self._observe_level(chain_id)
 
         await self._repeat(scan, what="metadata index", chain=chain_id)
 

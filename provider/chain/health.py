@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -22,7 +22,7 @@ class Health:
 
     `verified`: its chain id was right and no failure was seen since. `failures`, `losses`: in a row. `aside_until`:
     asked after the healthy ones only. `open_until`: not asked at all. `height`: last block it told; `behind`: too far
-    from the others. `reviving`: a check in the background is under way.
+    from the others. `reviving`: a check in the background is under way. `latency_seconds`: of the last answer.
     """
 
     verified: bool = False
@@ -34,6 +34,7 @@ class Health:
     height: int | None = None
     behind: bool = False
     reviving: bool = False
+    latency_seconds: float | None = None
 
     def fail(self, now: float, *, retry_after_seconds: float | None = None) -> float | None:
         """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted."""
@@ -64,6 +65,35 @@ class Health:
     def win(self) -> None:
         """It answered before any other had to be asked."""
         self.losses = 0
+
+
+Standing = Literal["unasked", "ok", "slow", "behind", "aside"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """What is told of one endpoint, by its position. `back_in_seconds` is how long it stays aside, else 0."""
+
+    index: int
+    standing: Standing
+    height: int | None
+    latency_seconds: float | None
+    back_in_seconds: float
+
+
+def tell(index: int, health: Health, now: float) -> EndpointHealth:
+    """For those who look on."""
+    standing: Standing = "ok"
+    if health.failures:
+        standing = "aside"
+    elif health.behind:
+        standing = "behind"
+    elif now < health.slow_until:
+        standing = "slow"
+    elif health.latency_seconds is None:
+        standing = "unasked"
+    back_in_seconds = max(0.0, health.aside_until - now) if health.failures else 0.0
+    return EndpointHealth(index, standing, health.height, health.latency_seconds, back_in_seconds)
 
 
 Named = TypeVar("Named")

@@ -37,9 +37,13 @@ class HeightWatch:
     async def run(self, every_seconds: float) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.gather(*(self._look_at(endpoint) for endpoint in self._endpoints))
-            self._compare()
+            await self.look()
             await asyncio.sleep(every_seconds)
+
+    async def look(self) -> None:
+        """Once, at all that are not put aside."""
+        await asyncio.gather(*(self._look_at(endpoint) for endpoint in self._endpoints))
+        self._compare()
 
     async def _look_at(self, endpoint: Endpoint) -> None:
         if asyncio.get_running_loop().time() < endpoint.health.aside_until:

@@ -29,11 +29,12 @@ async def first_answer(
     failure: type[Exception],
     patience_seconds: float,
     failed: Callable[[Runner, Exception], None],
+    hedged: Callable[[], None] = lambda: None,
 ) -> Won[Runner, Answer] | None:
     """The first answer of `ask`; None when every runner raised `failure`, each of which `failed` is told.
 
-    After `patience_seconds` (0: never) without an answer the next runner is asked as well. What is still under way
-    when the answer comes is cancelled.
+    After `patience_seconds` (0: never) without an answer `hedged` is told and the next runner asked as well. What is
+    still under way when the answer comes is cancelled.
     """
     waiting = list(runners)
     under_way: dict[asyncio.Future[Answer], Runner] = {}
@@ -44,6 +45,8 @@ async def first_answer(
                 under_way[asyncio.ensure_future(ask(runner))] = runner
             limit = patience_seconds if patience_seconds and waiting and len(under_way) < MAX_UNDER_WAY else None
             done, _ = await asyncio.wait(under_way, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                hedged()
             for future in done:
                 runner = under_way.pop(future)
                 error = future.exception()

@@ -8,18 +8,19 @@ to results here.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import aiohttp
 
 from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
-from provider.chain.health import order, seconds_until_open
+from provider.chain.health import EndpointHealth, order, seconds_until_open, tell
 from provider.chain.height_watch import HeightObserver, HeightWatch
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.race import first_answer
 from provider.errors import ChainError, ChainUnavailable
 
-__all__ = ["EndpointState", "Rpc", "RpcCall", "RpcFault", "RpcObserver"]
+__all__ = ["EndpointState", "Rpc", "RpcCall", "RpcEvents", "RpcFault", "RpcObserver"]
 
 RpcObserver = Callable[[str, str, float], None]
 """Called once per exchange with one endpoint: method (`batch` for several calls), outcome, seconds.
@@ -28,10 +29,42 @@ Outcomes: `ok`, `timeout`, `unreachable`, `http_status`, `malformed`, `too_large
 `cancelled`: another endpoint answered first, or nobody wanted the answer any longer.
 """
 
+
+class RpcEvents(Protocol):
+    """Told of what a chain's client does beside its exchanges; endpoints by their position, from 0."""
+
+    def calls(self, count: int) -> None:
+        """So many calls leave in one exchange."""
+
+    def put_aside(self, endpoint: int) -> None:
+        """An endpoint failed; once per outage."""
+
+    def hedged(self) -> None:
+        """An answer was slow, and the next endpoint is asked as well."""
+
+    def head(self, block: int) -> None:
+        """A node told the number of its latest block."""
+
+
+class _NoEvents:
+    def calls(self, count: int) -> None:
+        pass
+
+    def put_aside(self, endpoint: int) -> None:
+        pass
+
+    def hedged(self) -> None:
+        pass
+
+    def head(self, block: int) -> None:
+        pass
+
+
 MAX_BATCH_CALLS = 50
 """Calls that `submit` sends in one HTTP request. Public services refuse batches above 50 to 1000 calls."""
 
 _CHAIN_ID = RpcCall("eth_chainId")
+_BLOCK_NUMBER = "eth_blockNumber"
 _MAX_CONNECTIONS = 64
 _KEEPALIVE_SECONDS = 30.0  # below the 60-75 s after which common front ends drop idle connections
 
@@ -60,6 +93,7 @@ class Rpc:
         hedge_after_seconds: float = 1.0,
         user_agent: str,
         observe: RpcObserver = _unobserved,
+        events: RpcEvents | None = None,
     ) -> None:
         if not urls:
             raise ValueError("at least one RPC endpoint is needed")
@@ -70,8 +104,10 @@ class Rpc:
         self._chain_id = chain_id
         self._hedge_after_seconds = hedge_after_seconds
         self._observe = observe
+        self._events = events or _NoEvents()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._heights: HeightWatch | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending: list[tuple[RpcCall, asyncio.Future[object]]] = []
 
@@ -87,6 +123,10 @@ class Rpc:
     def is_available(self) -> bool:
         """False while every endpoint is put aside after a failure."""
         return any(not endpoint.health.failures for endpoint in self._endpoints)
+
+    def endpoints_up(self) -> Mapping[int, bool]:
+        """By position: is the endpoint not put aside?"""
+        return {endpoint.index: not endpoint.health.failures for endpoint in self._endpoints}
 
     async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
         """Results in the order of `calls`, each a JSON value or an RpcFault; one HTTP round trip.
@@ -121,6 +161,7 @@ class Rpc:
             failure=EndpointFailed,
             patience_seconds=self._hedge_after_seconds,
             failed=failed,
+            hedged=self._events.hedged,
         )
         if won is None:
             raise self._unavailable(problems)
@@ -189,13 +230,23 @@ class Rpc:
     def watch(self, *, every_seconds: float, max_lag_blocks: int, observe: HeightObserver) -> None:
         """From here on look at the height of every endpoint now and then; one too far behind is asked last.
 
-        With a single endpoint, which would be asked all the same, nothing is done.
+        A single endpoint, which would be asked all the same, is looked at by `look` only.
         """
+        self._heights = HeightWatch(
+            self._endpoints, self._ask, chain=str(self._chain_id), max_lag_blocks=max_lag_blocks, observe=observe
+        )
         if len(self._endpoints) > 1 and every_seconds:
-            heights = HeightWatch(
-                self._endpoints, self._ask, chain=str(self._chain_id), max_lag_blocks=max_lag_blocks, observe=observe
-            )
-            self._start(heights.run(every_seconds))
+            self._start(self._heights.run(every_seconds))
+
+    async def look(self) -> None:
+        """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""
+        if self._heights is not None and not self._closed:
+            await self._heights.look()
+
+    def healths(self) -> list[EndpointHealth]:
+        """What is known of every endpoint; nothing is asked."""
+        now = asyncio.get_running_loop().time()
+        return [tell(endpoint.index, endpoint.health, now) for endpoint in self._endpoints]
 
     def _in_order(self) -> list[Endpoint]:
         """Whom to ask, in this order.
@@ -227,6 +278,7 @@ class Rpc:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome = "ok"
+        self._events.calls(len(sent))
         try:
             results = await endpoint.exchange(self._open_session(), sent)
             if verify:
@@ -242,9 +294,20 @@ class Rpc:
         finally:
             method = "batch" if len(calls) > 1 else (calls or sent)[0].method
             self._observe(method, outcome, loop.time() - started)
+        endpoint.health.latency_seconds = loop.time() - started
         if verify or self._chain_id is None:
             self._readmit(endpoint)
+        self._tell_head(calls, results)
         return results
+
+    def _tell_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:
+        """The latest block, if it was among what was asked."""
+        for call, result in zip(calls, results, strict=True):
+            if call.method == _BLOCK_NUMBER and isinstance(result, str):
+                try:
+                    self._events.head(parse_quantity(result, _BLOCK_NUMBER))
+                except EndpointFailed:
+                    continue
 
     def _check_chain(self, result: object) -> None:
         answered = _parse_chain_id(result)
@@ -255,6 +318,7 @@ class Rpc:
         now = asyncio.get_running_loop().time()
         pause = endpoint.health.fail(now, retry_after_seconds=failure.retry_after_seconds)
         if pause is not None:  # many calls meet one outage; it counts once
+            self._events.put_aside(endpoint.index)
             _log.warning(
                 "chain %s endpoint %d put aside for %.0f s: %s", self._chain_id, endpoint.index + 1, pause, failure
             )

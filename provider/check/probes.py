@@ -14,6 +14,7 @@ from provider.chain.accounts import Account
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
 from provider.check.chain_probes import ChainProbe
 from provider.check.host_probes import probe_disk, probe_listener, probe_store
+from provider.check.redis_probe import probe_redis
 from provider.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional
 from provider.check.table import Finding, failed, passed, warned
 from provider.check.tls_probe import probe_certificate
@@ -103,9 +104,12 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
 
 async def _stores(settings: Settings) -> list[Finding]:
     path = Path(settings.storage_path)
-    nonces = SqliteNonceStore(path)
-    found = [await probe_store("nonce store", path, nonces.check)]
-    await nonces.close()
+    if settings.redis is not None:
+        found = await probe_redis(settings.redis)
+    else:
+        nonces = SqliteNonceStore(path)
+        found = [await probe_store("nonce store", path, nonces.check)]
+        await nonces.close()
     if settings.metadata.aquarius_url is None:
         index = IndexStore(index_path(path))
         found.append(await probe_store("metadata index", index_path(path), index.check))

@@ -9,6 +9,7 @@
     ├── DecryptError            a document cannot be decrypted for the caller
     ├── ComputeError            a compute request
     ├── TooManyStreams          a limit that the operator set
+    ├── LoadRefused             too much at once, whatever the request says
     ├── UpstreamError           the origin of the bytes
     ├── ServiceUnavailable      a service that the operator configured
     ├── ChainError              no JSON-RPC endpoint gave an answer
@@ -67,6 +68,14 @@ from provider.errors.file import (
     FileUnavailable,
     UserdataInvalid,
 )
+from provider.errors.load import (
+    BodiesFull,
+    InspectionsBusy,
+    LoadRefused,
+    ServerBusy,
+    ServerFull,
+    TooManyRequests,
+)
 from provider.errors.order import (
     OrderDatatokenUnknown,
     OrderEnvironmentMismatch,
@@ -115,6 +124,7 @@ __all__ = [
     "AssetNotConsumable",
     "AssetNotFound",
     "AuthError",
+    "BodiesFull",
     "BodyNotObject",
     "BodyTooLarge",
     "ChainError",
@@ -137,7 +147,9 @@ __all__ = [
     "FileUnavailable",
     "FilesUndecryptable",
     "GatewayUnset",
+    "InspectionsBusy",
     "JobIdMissing",
+    "LoadRefused",
     "MetadataStoreUnavailable",
     "MethodNotAllowed",
     "NonceRefused",
@@ -161,6 +173,8 @@ __all__ = [
     "RbacUnavailable",
     "RequestError",
     "RouteNotFound",
+    "ServerBusy",
+    "ServerFull",
     "ServiceNotFound",
     "ServiceTypeRefused",
     "ServiceUnavailable",
@@ -170,6 +184,7 @@ __all__ = [
     "TokenNotAccepted",
     "TokenRefused",
     "TokenRevoked",
+    "TooManyRequests",
     "TooManyStreams",
     "UnsafeAddress",
     "UnsupportedChain",

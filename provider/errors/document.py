@@ -60,6 +60,7 @@ _SECTIONS = {
     "order": "The order",
     "file": "Files and documents",
     "compute": "Compute",
+    "load": "Too much at once",
     "outside": "What the server depends on",
     "base": "Internal",
 }

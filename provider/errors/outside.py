@@ -116,7 +116,7 @@ class StoreError(ProviderError):
     """Our own durable state cannot be read or written."""
 
     code = "store_unavailable"
-    remedy = "Try again as `Retry-After` says; the operator checks the disk behind `STORAGE_PATH`."
+    remedy = "Try again as `Retry-After` says; the operator checks the disk of `STORAGE_PATH`, or `REDIS_CONNECTION`."
     http_status = 503
     text = "The provider's storage is not available, please try again later."
     retry_after_seconds = 5

@@ -12,17 +12,23 @@ from typing import Any, ClassVar
 import orjson
 from tornado.web import RequestHandler, stream_request_body
 
-from provider.errors import BodyTooLarge, MethodNotAllowed, ProviderError
+from provider.admission.bodies import Bodies
+from provider.admission.entry import Ticket
+from provider.errors import BodiesFull, BodyTooLarge, MethodNotAllowed, OrderError, ProviderError
 from provider.handlers.params import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Fields, http_date
+from provider.logs import AccessLog, durations
 from provider.metrics import Metrics
+from provider.tracing import Trace, Tracing
 
 log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Never sent: how logs and metrics tell a client that left before its answer began (the code nginx uses).
 CLIENT_LEFT = 499
+# Refused orders of compute requests, whose class is another.
+ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0
@@ -34,8 +40,10 @@ class Frame:
 
     metrics: Metrics
     max_body_bytes: int
-    access_log: Callable[[Mapping[str, object]], None] | None = None
+    access_log: AccessLog
+    tracing: Tracing | None = None
     in_progress: set["Endpoint"] = field(default_factory=set)
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 @stream_request_body
@@ -47,6 +55,8 @@ class Endpoint(RequestHandler):
     """
 
     endpoint: ClassVar[str] = "unknown"
+    # Given back when the request is accounted for; None where nothing is counted.
+    ticket: Ticket | None = None
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
     def _begin(self, *, frame: Frame) -> None:
@@ -59,9 +69,15 @@ class Endpoint(RequestHandler):
         self._body_began = False
         self._discarded_bytes = 0
         self.error_code: str | None = None
+        self._steps: list[tuple[str, float]] = []
+        self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
         self.gone = False
         frame.in_progress.add(self)
+
+    def _begin_trace(self, tracing: Tracing) -> Trace:
+        parent = self.request.headers.get("Traceparent")
+        return tracing.begin(self.endpoint, parent, self._started_at)
 
     # Tornado hands the route's needs here; a subclass takes its own and passes `frame` on. Declared as Tornado does,
     # so that each may have its own arguments.
@@ -97,7 +113,7 @@ class Endpoint(RequestHandler):
         """Refuse a body that announces itself as too long before any of it is read."""
         announced = self.request.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) > self._frame.max_body_bytes:
-            self._refuse_body()
+            self._refuse_body(BodyTooLarge())
 
     def data_received(self, chunk: bytes) -> None:
         """Keep the body up to the limit. What follows a refusal is dropped, up to once the limit again."""
@@ -107,16 +123,19 @@ class Endpoint(RequestHandler):
                 self.finish()
             return
         self._body_began = True
+        if not self._frame.bodies.hold(len(chunk)):
+            self._refuse_body(BodiesFull())
+            return
         self._body += chunk
         if len(self._body) > self._frame.max_body_bytes:
-            self._refuse_body()
+            self._refuse_body(BodyTooLarge())
 
-    def _refuse_body(self) -> None:
-        """Answer 413 at once but go on reading: a client that is still sending would see a reset, not the answer."""
+    def _refuse_body(self, error: ProviderError) -> None:
+        """Answer at once but go on reading: a client that is still sending would see a reset, not the answer."""
         self._refused = True
-        self._body.clear()
+        self._forget_body()
         self.set_header("Connection", "close")
-        self.reply_error(BodyTooLarge())
+        self.reply_error(error)
         if self.request.headers.get("Expect", "").lower() == "100-continue" and not self._body_began:
             # It waits for leave to send, and Tornado would give it after the refusal.
             self.finish()
@@ -133,6 +152,10 @@ class Endpoint(RequestHandler):
         else:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger, self._discarded_bytes)
 
+    def _forget_body(self) -> None:
+        self._frame.bodies.let_go(len(self._body))
+        self._body.clear()
+
     @property
     def body(self) -> bytes:
         """The whole request body."""
@@ -141,6 +164,10 @@ class Endpoint(RequestHandler):
     def arguments(self) -> Data:
         """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
         return request_data(self.request.query, self.request.headers.get("Content-Type", ""), self.body)
+
+    def enter(self, step: str) -> None:
+        """A step of the work begins, and the one before has ended: for the log and for traces."""
+        self._steps.append((step, time.perf_counter()))
 
     async def handle(self) -> None:
         """Answer the request; subclasses write this."""
@@ -151,7 +178,11 @@ class Endpoint(RequestHandler):
             return
         self._task = asyncio.current_task()
         try:
-            await self.handle()
+            if self._trace is None:
+                await self.handle()
+            else:
+                with self._trace.active():
+                    await self.handle()
         except ProviderError as error:
             self._refuse(error)
         except asyncio.CancelledError:
@@ -181,6 +212,8 @@ class Endpoint(RequestHandler):
         """Reply with the error's status and body."""
         self.error_code = error.code
         self._frame.metrics.error(error.code)
+        if isinstance(error, OrderError) or error.code in ORDER_CODES:
+            self._frame.metrics.order_refused(error.code)
         if error.retry_after_seconds is not None:
             self.set_header("Retry-After", str(error.retry_after_seconds))
         self.reply_json(error.body(), status=error.http_status)
@@ -235,20 +268,40 @@ class Endpoint(RequestHandler):
             return
         self._accounted = True
         self._frame.in_progress.discard(self)
+        if self.ticket is not None:
+            self.ticket.leave()
+        if self._body:
+            self._forget_body()
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self._frame.metrics.request(self.endpoint, status, seconds)
-        if self._frame.access_log is not None:
-            facts = {
-                "request_id": self.request_id,
-                "endpoint": self.endpoint,
-                "method": self.request.method,
-                "status": status,
-                "seconds": round(seconds, 6),
-            }
-            if self.error_code:
-                facts["code"] = self.error_code
-            self._frame.access_log({**facts, **self.facts})
+        write = self._frame.access_log.write
+        if write is None and self._trace is None:
+            return
+        facts = self._access_facts(status, seconds)
+        if write is not None:
+            write(facts)
+        if self._trace is not None:
+            self._trace.end(facts, self._steps, self._started_at + seconds)
+
+    def _access_facts(self, status: int, seconds: float) -> dict[str, object]:
+        """What the access line tells; `facts` may name another outcome."""
+        facts: dict[str, object] = {
+            "request_id": self.request_id,
+            "endpoint": self.endpoint,
+            "method": self.request.method,
+            "status": status,
+            "outcome": "ok" if status < 400 else "refused" if status < 500 else "failed",
+            "seconds": round(seconds, 6),
+        }
+        if self.error_code:
+            facts["code"] = self.error_code
+            if status == CLIENT_LEFT:
+                facts["outcome"] = self.error_code
+        if self._steps:
+            facts["steps"] = durations(self._steps, self._started_at + seconds)
+        facts.update(self.facts)
+        return facts
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """What Tornado itself refuses, before anything of ours runs: a method that HTTP does not know.

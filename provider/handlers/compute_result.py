@@ -1,5 +1,7 @@
 """`GET computeResult`: a result of a job, streamed from the operator service like any download."""
 
+from collections.abc import Awaitable
+
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.compute.operator import Operator
@@ -12,6 +14,8 @@ from provider.handlers.token_params import presented_token
 from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.ranges import passable_range
+from provider.upstream.resume import Rest, for_rest
+from provider.upstream.source import HttpRequest, Source
 
 # Refusals are a sentence; of anything longer nothing is shown.
 MAX_REFUSAL_BYTES = 64 * 1024
@@ -31,9 +35,10 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
         origin: HttpOrigin,
         limits: StreamLimits,
         idle_timeout_seconds: float,
+        max_resumes: int,
     ) -> None:
         """`origin` connects to the operator service only, so that no address guard stands in it."""
-        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds)
+        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds, max_resumes=max_resumes)
         self._identifier = identifier
         self._operator = operator
         self._origin = origin
@@ -44,6 +49,7 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
         arguments = self.arguments()
         request = ComputeResultRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
+        self.enter("signature")
         consumer = await self._identifier.identify(
             address=signed.address,
             messages=messages.compute_result(
@@ -52,21 +58,34 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
             signature=signed.signature,
             nonce=signed.nonce,
             token=signed.token,
+            enter=self.enter,
         )
-        wanted = self._operator.result(
-            owner=signed.claimed,
-            job_id=request.job_id,
-            index=request.index,
-            consumer_signature=signed.signature,
-            range_header=passable_range(self.request.headers.get("Range")),
-        )
+
+        def wanted(range_header: str | None) -> HttpRequest:
+            # Signed anew each time, as the operator takes a nonce once.
+            return self._operator.result(
+                owner=signed.claimed,
+                job_id=request.job_id,
+                index=request.index,
+                consumer_signature=signed.signature,
+                range_header=range_header,
+            )
+
+        def reopen(rest: Rest) -> Awaitable[Source]:
+            return self._origin.open(for_rest(wanted(None), rest))
+
         with self._limits.admitted(consumer) as slot:
+            if self._limits.leases is not None:
+                await self._limits.count_everywhere(slot)
             try:
-                source = await self._origin.open(wanted)
+                opening = self._origin.open(wanted(passable_range(self.request.headers.get("Range"))))
+                source = await self.opened(opening, "result")
             except UpstreamError as error:
                 raise OperatorUnavailable(detail=f"operator: {error.detail or error.code}") from error
             if source.status in FILE_STATUSES or (source.status == RANGE_REFUSED and "Range" in self.request.headers):
-                await self.stream(source, slot, url_path=None)
+                await self.stream(
+                    source, slot, url_path=None, reopen=reopen, service_type="compute", file_type="result"
+                )
             else:
                 self.pass_on(source.status, await _refusal(source))
 

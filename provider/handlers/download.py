@@ -1,6 +1,7 @@
 """`GET download`: the bytes of a bought file."""
 
 import time
+from collections.abc import Awaitable
 from functools import partial
 
 from provider.assets.access import check_state
@@ -27,6 +28,8 @@ from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
 from provider.streaming.limits import StreamLimits
 from provider.streaming.relay import Relayed
+from provider.upstream.resume import Rest
+from provider.upstream.source import Source
 
 
 class DownloadEndpoint(StreamingEndpoint):
@@ -48,9 +51,10 @@ class DownloadEndpoint(StreamingEndpoint):
         limits: StreamLimits,
         proofs: ProofQueue | None,
         idle_timeout_seconds: float,
+        max_resumes: int,
     ) -> None:
         """The parts in the order they are used; `idle_timeout_seconds` cuts a side that makes no progress."""
-        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds)
+        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds, max_resumes=max_resumes)
         self._identifier = identifier
         self._catalog = catalog
         self._lookup = lookup
@@ -66,6 +70,7 @@ class DownloadEndpoint(StreamingEndpoint):
         arguments = self.arguments()
         request = DownloadRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
+        self.enter("signature")
         consumer = await self._identifier.identify(
             address=signed.address,
             messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
@@ -73,22 +78,39 @@ class DownloadEndpoint(StreamingEndpoint):
             nonce=signed.nonce,
             token=signed.token,
             chain=partial(self._chain_of, request.did),
+            enter=self.enter,
         )
+        self.enter("asset")
         await self._gate.ask_role("access", consumer, request.did, request.service_id)
         asset, network = await self._catalog.find(request.did)
         self.facts["chain_id"] = network.chain_id
         with named_network(network.name):
             service = asset.service(request.service_id)
+            self.enter("order")
             await self._check_order(
                 network, asset, service, consumer, request.order_tx_id, policy_data=arguments.get("policyServer")
             )
+            self.enter("files")
             userdata = read_userdata(request.userdata)
             check_parameters(service.consumer_parameters, userdata.values or None, field="userdata")
             file = parse_file_object(self._files.open(network.account, asset, service).at(request.file_index))
             wanted_range = self.request.headers.get("Range")
+
+            def reopen(rest: Rest) -> Awaitable[Source]:
+                return self._origins.open(file, userdata, None, chain_id=network.chain_id, rest=rest)
+
             with self._limits.admitted(consumer) as slot:
-                source = await self._origins.open(file, userdata, wanted_range, chain_id=network.chain_id)
-                relayed = await self.stream(source, slot, url_path=file.url_path)
+                if self._limits.leases is not None:
+                    await self._limits.count_everywhere(slot)
+                opening = self._origins.open(file, userdata, wanted_range, chain_id=network.chain_id)
+                relayed = await self.stream(
+                    await self.opened(opening, file.type),
+                    slot,
+                    url_path=file.url_path,
+                    reopen=reopen,
+                    service_type=service.type,
+                    file_type=file.type,
+                )
             if self._proofs is not None and relayed is not None:
                 self._prove(self._proofs, request, network, service, relayed)
 

@@ -37,5 +37,7 @@ class EncryptEndpoint(Endpoint):
         await self._gate.admit_encryption(
             network, wire_text(arguments.get("consumerAddress")), policy_data=arguments.get("policyServer")
         )
+        if self.ticket is not None:
+            self.ticket.charge(len(self.body))
         blob = encrypt(network.account.public_key, self.body)
         self.reply_text(f"0x{blob.hex()}", status=201)

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from provider.errors import MethodNotAllowed, RouteNotFound
+from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+
+# A body of a refused request up to this length is read to its end.
+SWALLOWED_BYTES = 64 << 10
 
 
 class NotFoundEndpoint(Endpoint):
@@ -77,3 +80,28 @@ class MergedPathEndpoint(Endpoint):
         query = self.request.query
         self.set_status(308)
         self.set_header("Location", f"{self._path}?{query}" if query else self._path)
+
+
+class RefusedEndpoint(Endpoint):
+    """A request that was not let in: answered before its body is read, whatever it asks."""
+
+    def initialize(self, *, frame: Frame, error: ProviderError, endpoint: str) -> None:
+        """`endpoint` would have answered it."""
+        super().initialize(frame=frame)
+        self._error = error
+        self._asked = endpoint
+
+    def prepare(self) -> None:
+        """A short body is read and dropped, so that the connection can be kept; a long one may end it."""
+        self.endpoint = self._asked  # type: ignore[misc]
+        headers = self.request.headers
+        announced = headers.get("Content-Length", "")
+        if not announced and "Transfer-Encoding" not in headers:
+            self.reply_error(self._error)
+            self.finish()
+        elif announced.isdigit() and int(announced) <= SWALLOWED_BYTES and "Expect" not in headers:
+            self._refused = True
+            self.reply_error(self._error)
+            self.flush()
+        else:
+            self._refuse_body(self._error)

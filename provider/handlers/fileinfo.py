@@ -37,6 +37,8 @@ class FileInfoEndpoint(Endpoint):
         request = FileInfoRequest.parse(self.arguments())
         raw_files, chain_id = await self._raw_files(request)
         files = [parse_file_object(raw) for raw in raw_files]
+        if request.with_checksum and self.ticket is not None:
+            self.ticket.check_pace()
         userdata = read_userdata(request.userdata)
         turn = asyncio.Semaphore(FILES_AT_ONCE)
 
@@ -49,6 +51,8 @@ class FileInfoEndpoint(Endpoint):
                     max_checksum_bytes=self._max_checksum_bytes,
                     chain_id=chain_id,
                 )
+            if info.checksum and self.ticket is not None:
+                self.ticket.charge(int(info.content_length or 0))
             return item(index, files[index].type, info)
 
         self.reply_json(list(await asyncio.gather(*(describe(index) for index in range(len(files))))))

@@ -8,7 +8,7 @@ from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.auth.nonce_store import NonceStore
 from provider.chain.networks import Network
-from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, named_network
+from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, StoreError, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
@@ -73,8 +73,15 @@ class InitializeEndpoint(Endpoint):
             environment=None,
             now=time.time(),
         )
-        nonce = await self._nonces.last(request.consumer)
+        nonce = await self._last_nonce(request.consumer)
         self.reply_json({"datatoken": service.datatoken, "nonce": nonce, "providerFee": fee})
+
+    async def _last_nonce(self, consumer: str) -> str | None:
+        """Clients ask `GET nonce` before they sign, so a quote does not depend on a store that is away."""
+        try:
+            return await self._nonces.last(consumer)
+        except StoreError:
+            return None
 
     async def _valid_order(
         self, network: Network, asset: Asset, service: Service, request: InitializeRequest

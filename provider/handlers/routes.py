@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from asyncio import Future
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,16 +20,22 @@ from tornado.httputil import (
 )
 from tornado.web import Application
 
+from provider.admission.entry import Admission
+from provider.errors import ProviderError, TooManyRequests
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.fallbacks import (
     MergedPathEndpoint,
     MethodNotAllowedEndpoint,
     NotFoundEndpoint,
     OptionsEndpoint,
+    RefusedEndpoint,
 )
+from provider.http1.connection import ServerStream
 from provider.http1.heads import Request
 
 SLASHES = re.compile("/{2,}")
+# What a refused client is told to wait at least: the least that `Retry-After` can say.
+REFUSED_AT_ONCE_SECONDS = 1.0
 
 # `serviceEndpoints` of `GET /` (`provider-api.md` section 3): clients look routes up by name. The compute routes are
 # listed even where compute is off.
@@ -77,9 +84,12 @@ class RouteTable(HTTPServerConnectionDelegate):
         """Tornado's hook: who hears of the next request of a connection."""
         return _Reader(self, server_conn, request_conn)
 
-    def __init__(self, application: Application, frame: Frame, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, application: Application, frame: Frame, routes: Sequence[Route], admission: Admission | None = None
+    ) -> None:
         self.application = application
-        self._frame = frame
+        self.frame = frame
+        self.admission = admission
         self.routes = tuple(routes)
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -93,15 +103,15 @@ class RouteTable(HTTPServerConnectionDelegate):
         methods = self._paths.get(path)
         route = methods.get(request.method or "") if methods is not None else None
         if route is not None:
-            return route.endpoint, {"frame": self._frame, **route.needs}
+            return route.endpoint, {"frame": self.frame, **route.needs}
         if methods is not None:
             allowed = ", ".join(sorted({*methods, "OPTIONS"}))
             other = OptionsEndpoint if request.method == "OPTIONS" else MethodNotAllowedEndpoint
-            return other, {"frame": self._frame, "allowed": allowed}
+            return other, {"frame": self.frame, "allowed": allowed}
         merged = SLASHES.sub("/", path)
         if merged in self._paths:
-            return MergedPathEndpoint, {"frame": self._frame, "path": merged}
-        return NotFoundEndpoint, {"frame": self._frame}
+            return MergedPathEndpoint, {"frame": self.frame, "path": merged}
+        return NotFoundEndpoint, {"frame": self.frame}
 
 
 def _look_at(done: asyncio.Task[None]) -> None:
@@ -144,7 +154,14 @@ class _Reader(HTTPMessageDelegate):
         request = Request(start_line, headers, self._connection, self._server_connection)
         endpoint, needs = self._table.find(request)
         prepared: Future[None] | None = None
+        admission = self._table.admission
+        ticket = admission.enter(endpoint.endpoint, request) if admission is not None else None
+        if isinstance(ticket, ProviderError):
+            needs = {"frame": self._table.frame, "error": ticket, "endpoint": endpoint.endpoint}
+            endpoint, ticket = RefusedEndpoint, None
+            self._refuse_further(needs["error"])
         self._handler = handler = endpoint(self._table.application, request, **needs)
+        handler.ticket = ticket
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
             self._body = request._body_future = Future()
             # Tornado declares it as None and gives it a future itself.
@@ -154,6 +171,14 @@ class _Reader(HTTPMessageDelegate):
         task = asyncio.get_running_loop().create_task(handler._execute([]))
         task.add_done_callback(_look_at)
         return prepared
+
+    def _refuse_further(self, error: ProviderError) -> None:
+        """A client that was told to wait is refused at once if it does not; a proxy's connection is of many."""
+        stream = getattr(self._connection, "stream", None)
+        if isinstance(error, TooManyRequests) and error.retry_after_seconds and isinstance(stream, ServerStream):
+            context: Any = getattr(self._connection, "context", None)
+            if self._table.admission is not None and self._table.admission.clients.of_peer(context.remote_ip):
+                stream.refused_until = time.monotonic() + REFUSED_AT_ONCE_SECONDS
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """As in the base class."""

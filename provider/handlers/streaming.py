@@ -2,19 +2,24 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from provider.errors import UpstreamRefused
+from provider.errors import ProviderError, UpstreamRefused
 from provider.handlers.base import Endpoint, Frame
 from provider.streaming.headers import file_name, reply_headers
 from provider.streaming.limits import StreamSlot
+from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
+from provider.streaming.resume import Reopen, Resuming
 from provider.streaming.tornado_sink import TornadoSink
 from provider.upstream.source import Source
 
 # Only these are files (`provider-api.md` section 11.3); the last two answer a Range (RFC 9110 section 14.2).
 FILE_STATUSES = frozenset({200, 206})
 RANGE_REFUSED = 416
+
+OpenSource = TypeVar("OpenSource", bound=Source)
 
 
 def _random_name() -> str:
@@ -24,17 +29,47 @@ def _random_name() -> str:
 class StreamingEndpoint(Endpoint):
     """Base of endpoints whose body comes from an origin."""
 
-    def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float) -> None:
+    def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float, max_resumes: int) -> None:
         self._begin(frame=frame)
         self._idle_timeout_seconds = idle_timeout_seconds
+        self._max_resumes = max_resumes
         self._sink: TornadoSink | None = None
+        self.progress: Progress | None = None
+        """Of the body, while it is under way."""
 
     initialize: Callable[..., None] = _begin_stream
 
-    async def stream(self, source: Source, slot: StreamSlot, *, url_path: str | None) -> Relayed | None:
+    @property
+    def started_at(self) -> float:
+        """When the request's head had come, by `time.perf_counter`."""
+        return self._started_at
+
+    async def opened(self, opening: Awaitable[OpenSource], file_type: str) -> OpenSource:
+        """The source that `opening` gives, timed and counted. Raises what it raises."""
+        self.enter("upstream")
+        began = time.perf_counter()
+        try:
+            source = await opening
+        except ProviderError as error:
+            self._frame.metrics.upstream(file_type, error.code, time.perf_counter() - began)
+            raise
+        self._frame.metrics.upstream(file_type, f"{source.status // 100}xx", time.perf_counter() - began)
+        return source
+
+    async def stream(
+        self,
+        source: Source,
+        slot: StreamSlot,
+        *,
+        url_path: str | None,
+        reopen: Reopen,
+        service_type: str,
+        file_type: str,
+    ) -> Relayed | None:
         """Relay `source` to the consumer; None when no body was due. Raises UpstreamRefused when its answer is no file.
 
         `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
+        `reopen` asks for the rest when the origin is lost in the body. The types are for the metrics only.
         """
         if source.status == RANGE_REFUSED and "Range" in self.request.headers:
             self._refuse_range(source)
@@ -44,21 +79,41 @@ class StreamingEndpoint(Endpoint):
             raise UpstreamRefused(detail=f"the origin answered {source.status}")
         name = file_name(source, url_path=url_path, fallback=_random_name)
         metrics = self._frame.metrics
-        metrics.first_byte(self.endpoint, time.perf_counter() - self._started_at)
+        self.enter("stream")
+        began = time.perf_counter()
+        metrics.first_byte(self.endpoint, began - self._started_at)
         self._sink = TornadoSink(self)
+        if self.ticket is not None:
+            self.ticket.worked()
         slot.begin(self._sink)
-        metrics.streams_in_progress.inc()
+        progress = self.progress = Progress()
+        metrics.stream_begins(self.endpoint, progress)
         try:
             relayed = await relay(
                 source,
                 self._sink,
                 reply_headers(source, name=name),
                 idle_timeout_seconds=self._idle_timeout_seconds,
+                resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,
+                progress=progress,
             )
+        except BaseException:
+            metrics.stream_failed(progress)
+            raise
         finally:
-            metrics.streams_in_progress.dec()
-        metrics.stream(self.endpoint, relayed.outcome, relayed.path, relayed.bytes_sent)
+            self.progress = None
+        metrics.stream_ended(
+            progress,
+            service_type=service_type,
+            file_type=file_type,
+            path=relayed.path,
+            outcome=relayed.outcome,
+            seconds=time.perf_counter() - began,
+        )
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
+        if relayed.resumes:
+            self.facts["resumes"] = relayed.resumes
+            metrics.resumed(self.endpoint, relayed.resumes)
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)

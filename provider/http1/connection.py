@@ -5,6 +5,8 @@ What is out of the ordinary goes Tornado's own way. This leans on what Tornado d
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from tornado import gen
@@ -28,6 +30,9 @@ _HEAD_END = rb"\r?\n\r?\n"
 # Filled and copied from within one call, on the loop's thread.
 _scratch = memoryview(bytearray(64 * 1024))
 
+AtOnce = Callable[["ServerStream", memoryview], bytes | None]
+"""From what came where a head is due to a whole answer, or None to take the ordinary way."""
+
 
 class ServerStream(IOStream):
     """The plain stream of a consumer. Reads without allocating 64 KiB, and sends at once what the socket takes."""
@@ -36,6 +41,12 @@ class ServerStream(IOStream):
         super().__init__(*args, **kwargs)
         self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent.set_result(None)
+        self.at_once: AtOnce | None = None
+        """Asked before a head is parsed."""
+        self.answered_at = 0.0
+        """When it last had an answer, by `time.monotonic`, which is the loop's clock too."""
+        self.refused_until = 0.0
+        """Until when its client, which sent too much, was told to wait, by `time.monotonic`."""
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         """As in the base class."""
@@ -65,9 +76,21 @@ class ServerStream(IOStream):
         if not count:
             self.close()
             return 0
+        if self.at_once is not None and self._read_regex is not None and self._answered(_scratch[:count]):
+            return 0
         self._read_buffer += _scratch[:count]
         self._read_buffer_size = count
         return count
+
+    def _answered(self, data: memoryview) -> bool:
+        """Was this answered at once? Nobody then learns of the request, and the next head is waited for as before."""
+        answer = self.at_once(self, data) if self.at_once is not None and not self._write_buffer else None
+        if answer is None:
+            return False
+        self.answered_at = time.monotonic()
+        # What the socket does not take is kept and sent on.
+        self.write(answer)
+        return True
 
     def _try_inline_read(self) -> None:
         if self._read_buffer_size or self._read_regex is None or self._closed:
@@ -99,19 +122,24 @@ _IDLE = IOLoop.READ | IOLoop.ERROR
 
 
 class _HeadLimit:
-    """How long a connection may take for the next head (seconds): one timer per limit, not one per request."""
+    """How long a connection may take for the next head (seconds): one timer per limit, not one per request.
 
-    def __init__(self, stream: IOStream, limit_seconds: float) -> None:
-        self._stream, self._limit_seconds = stream, limit_seconds
+    `limit_seconds` until it is there; once it has begun, `head_seconds` and at most half of it more.
+    """
+
+    def __init__(self, stream: IOStream, limit_seconds: float, head_seconds: float) -> None:
+        self._stream, self._limit_seconds, self._head_seconds = stream, limit_seconds, head_seconds
         self._loop = asyncio.get_running_loop()
         self._due_at: float | None = None
+        self._begun_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """A head is waited for."""
         self._due_at = self._loop.time() + self._limit_seconds
+        self._begun_at = None
         if self._timer is None:
-            self._timer = self._loop.call_later(self._limit_seconds, self._look)
+            self._timer = self._loop.call_later(min(self._limit_seconds, self._head_seconds / 2), self._look)
 
     def end(self) -> None:
         """It came."""
@@ -126,7 +154,16 @@ class _HeadLimit:
         self._timer = None
         if self._due_at is None:
             return
-        left_seconds = self._due_at - self._loop.time()
+        now = self._loop.time()
+        if isinstance(self._stream, ServerStream):
+            self._due_at = max(self._due_at, self._stream.answered_at + self._limit_seconds)
+        if not self._stream._read_buffer_size:
+            self._begun_at = None
+        elif self._begun_at is None:
+            self._begun_at = now
+        elif now - self._begun_at >= self._head_seconds:
+            self._due_at = now
+        left_seconds = min(self._due_at - now, self._head_seconds / 2)
         if left_seconds > 0:
             self._timer = self._loop.call_later(left_seconds, self._look)
         else:
@@ -141,9 +178,13 @@ def _is_bare(headers: HTTPHeaders) -> bool:
 class ServerConnection(HTTP1ServerConnection):
     """Serves the requests of one consumer's connection, one after the other."""
 
+    # How long a head may take once it has begun (seconds); for all connections without a limit of their own.
+    head_seconds = 20.0
+
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
         stream = self.stream
-        limit = _HeadLimit(stream, self.params.header_timeout) if self.params.header_timeout is not None else None
+        idle_seconds = self.params.header_timeout
+        limit = _HeadLimit(stream, idle_seconds, self.head_seconds) if idle_seconds is not None else None
         try:
             while True:
                 exchange = _Exchange(stream, self.params, self.context, limit)

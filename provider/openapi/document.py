@@ -5,7 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from provider import __version__
-from provider.errors import BodyNotObject, BodyTooLarge, ProviderError, RequestError, ValidationFailed
+from provider.errors import BodyNotObject, BodyTooLarge, LoadRefused, ProviderError, RequestError, ValidationFailed
 from provider.errors.document import error_classes, is_raised
 from provider.handlers.routes import Route
 from provider.handlers.rules import Field
@@ -185,7 +185,7 @@ def _by_status(operation: Operation) -> dict[int, list[type[ProviderError]]]:
         named.append(ValidationFailed)
     if operation.via in ("query", "body", "body_only"):
         named.append(BodyNotObject)
-    named.append(BodyTooLarge)
+    named += (BodyTooLarge, LoadRefused)
     # What lies below RequestError is of different operations.
     every = [error for base in named for error in ([base] if base is RequestError else error_classes(base))]
     every.append(ProviderError)

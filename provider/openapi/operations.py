@@ -56,7 +56,10 @@ ROOT = Operation(
     id="root",
     summary="Addresses, chains and paths",
     tag="about",
-    replies=(Reply("Who this Provider is; clients find all paths here.", ref("Root")),),
+    replies=(
+        Reply("Who this Provider is; clients find all paths here.", ref("Root")),
+        Reply("The same as a page, when `Accept` rates `text/html` above JSON.", {"type": "string"}, media="text/html"),
+    ),
 )
 FILE_INFO = Operation(
     id="fileinfo",

@@ -70,6 +70,10 @@ class ProofQueue:
         else:
             self._store.add(proof, self._wake)
 
+    async def check(self) -> None:
+        """Prove with a durable write that the queue's file works. Raises StoreError."""
+        await self._store.check()
+
     async def close(self) -> None:
         """Stop sending at once; what is queued stays on disk."""
         if self._task is not None:

@@ -53,6 +53,12 @@ class Entry:
     sent: tuple[Sent, ...]
 
 
+def prove_writable(connection: sqlite3.Connection) -> None:
+    """Commit a real page without changing anything. Raises sqlite3.Error."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
 def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
     """Open or create the file, WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
     with suppress(OSError):

@@ -111,6 +111,10 @@ class ProofStore:
         """Open the file."""
         await self._ask(sql.count_open)
 
+    async def check(self) -> None:
+        """Prove with a durable write that the file works."""
+        await self._ask(sql.prove_writable)
+
     async def due(self, state: str, *, chain_id: int | None, limit: int) -> list[Entry]:
         """See `sql.due`, for now."""
         now = self._clock()

@@ -3,17 +3,17 @@
 import os
 
 from provider.settings.load import load_settings
-from provider.settings.model import ChainSettings, Listener, ServerSettings, Settings
+from provider.settings.model import ChainSettings, Listener, RedisSettings, ServerSettings, Settings
 from provider.settings.source import SettingsError
 
 __all__ = [
     "ChainSettings",
     "Listener",
+    "RedisSettings",
     "ServerSettings",
     "Settings",
     "SettingsError",
     "from_environment",
-    "share_metrics_through",
 ]
 
 
@@ -21,8 +21,3 @@ def from_environment(config_path: str | None = None, workers: str | None = None)
     """Settings of this process; `workers` beats its variable. Raises SettingsError listing every fault."""
     environ = dict(os.environ) if workers is None else {**os.environ, "PROVIDER_WORKERS": workers}
     return load_settings(environ, config_path)
-
-
-def share_metrics_through(directory: str) -> None:
-    """Make prometheus_client keep its values in `directory`, shared by all workers. Call before its first import."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory

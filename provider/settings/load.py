@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from provider.settings.access import read_access
+from provider.settings.admission import read_admission
+from provider.settings.admission_values import AdmissionSettings
 from provider.settings.chains import read_chains
 from provider.settings.compute import read_compute
 from provider.settings.gateways import read_gateways
@@ -21,26 +23,24 @@ from provider.settings.model import (
     Listener,
     LogSettings,
     MetadataSettings,
+    ObservingSettings,
     ProofSettings,
+    RedisSettings,
     RpcSettings,
     SecuritySettings,
     ServerSettings,
     Settings,
     UpstreamSettings,
 )
+from provider.settings.observing import read_observing
 from provider.settings.proofs import read_proofs
+from provider.settings.redis import read_redis
 from provider.settings.rpc import read_rpc
 from provider.settings.source import SettingsError, Source
 from provider.settings.tls import read_tls
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 DAY_SECONDS = 86_400.0
-# Variables of the old Provider whose feature this version does not have and must not silently drop: an operator
-# who relies on them for access control or for sharing nonces between hosts has to know.
-REFUSED = {
-    "REDIS_CONNECTION": "sharing nonces through Redis is not available in this version; "
-    "run one host, or leave the variable unset",
-}
 # Set by the old image and by Barge, never used by either Provider.
 IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
 
@@ -49,9 +49,6 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
     """Checked settings; `config_path` beats `PROVIDER_CONFIG_FILE`. Raises SettingsError listing every fault."""
     path = config_path or environ.get("PROVIDER_CONFIG_FILE", "").strip() or None
     source = Source(environ, _read_table(path))
-    for variable, reason in REFUSED.items():
-        if source.environment(variable):
-            source.fault(variable, "", reason)
     if source.environment("LOG_CFG"):
         source.warnings.append("LOG_CFG is ignored: set LOG_LEVEL and PROVIDER_LOG_FORMAT")
     chains, universal_key = read_chains(source)
@@ -68,16 +65,17 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         upstream=_upstream(source),
         cache=_cache(source),
         limits=_limits(source),
+        admission=read_admission(source),
         access=read_access(source),
         proofs=read_proofs(source),
         identity=read_identity(source),
         log=_log(source),
+        observing=read_observing(source),
+        redis=read_redis(source),
         storage_path=source.text("STORAGE_PATH", "storage.path", "ocean-provider.db") or "",
         operator_service_url=source.url("OPERATOR_SERVICE_URL", "compute.operator_service_url"),
         compute=read_compute(source),
     )
-    if parts["operator_service_url"]:
-        source.warnings.append("OPERATOR_SERVICE_URL is set, but this version does not serve compute jobs")
     source.note_unknown_keys()
     source.note_unknown_variables(lambda name: name.startswith("PROVIDER_") and name not in IGNORED)
     if source.faults:
@@ -93,10 +91,13 @@ class _Parts(TypedDict):
     upstream: UpstreamSettings
     cache: CacheSettings
     limits: LimitSettings
+    admission: AdmissionSettings
     access: AccessSettings
     proofs: ProofSettings
     identity: IdentitySettings
     log: LogSettings
+    observing: ObservingSettings
+    redis: RedisSettings | None
     storage_path: str
     operator_service_url: str | None
     compute: ComputeSettings
@@ -187,6 +188,7 @@ def _upstream(source: Source) -> UpstreamSettings:
             "PROVIDER_IDLE_TIMEOUT_SECONDS", "upstream.idle_timeout_seconds", 60.0, minimum=0.1, maximum=DAY_SECONDS
         ),
         attempts=source.integer("REQUEST_RETRIES", "upstream.attempts", 1, minimum=1, maximum=10),
+        max_resumes=source.integer("PROVIDER_MAX_RESUMES", "upstream.max_resumes", 50, minimum=0, maximum=100_000),
         max_idle_connections=source.integer(
             "PROVIDER_MAX_IDLE_CONNECTIONS", "upstream.max_idle_connections", 256, minimum=0, maximum=65_536
         ),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from provider.settings.admission_values import AdmissionSettings
+from provider.shared.target import RedisTarget
 from provider.tls import TlsFiles
 
 
@@ -71,6 +73,7 @@ class UpstreamSettings:
     first_byte_timeout_seconds: float
     idle_timeout_seconds: float
     attempts: int
+    max_resumes: int
     max_idle_connections: int
     allow_non_public_ip: bool
     max_checksum_bytes: int
@@ -155,11 +158,31 @@ class IdentitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """What hosts share, None where there is one host. `prefix` begins every key; `wait_replicas` 0 waits for none."""
+
+    target: RedisTarget = field(repr=False)
+    prefix: str
+    timeout_seconds: float
+    wait_replicas: int
+    shares_facts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """Log level name, and `json`, `text` or `auto` (text on a terminal)."""
 
     level: str
     format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservingSettings:
+    """`tracing`: by OTLP, or not. Further behind than `ready_max_index_lag_blocks` is not ready; 0 for never mind."""
+
+    metrics: bool
+    tracing: bool
+    ready_max_index_lag_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +197,14 @@ class Settings:
     upstream: UpstreamSettings
     cache: CacheSettings
     limits: LimitSettings
+    admission: AdmissionSettings
     security: SecuritySettings
     access: AccessSettings
     proofs: ProofSettings
     identity: IdentitySettings
     log: LogSettings
+    observing: ObservingSettings
+    redis: RedisSettings | None
     storage_path: str
     operator_service_url: str | None = field(repr=False)
     compute: ComputeSettings

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from provider.app import build
 from provider.demo.keys import PROVIDER_KEY
@@ -27,7 +26,7 @@ ENVIRON = {
 @pytest.mark.gen_test(timeout=20)
 async def test_routes_and_descriptions_are_the_same(tmp_path: Path) -> None:
     settings = load_settings({**ENVIRON, "STORAGE_PATH": str(tmp_path / "provider.db")})
-    parts = await build(settings, Metrics(CollectorRegistry()), index_here=False)
+    parts = await build(settings, Metrics(), index_here=False)
     try:
         # Files of the page are not the API.
         served = {

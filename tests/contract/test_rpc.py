@@ -646,6 +646,21 @@ async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_aga
 
 
 @pytest.mark.gen_test
+async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
+    good, broken = Node(), Node("failing")
+    async with playing(good, broken) as rpc:
+        await rpc.look()
+        assert (good.requests, broken.requests) == ([], [])
+        rpc.watch(every_seconds=0, max_lag_blocks=10, observe=lambda *_: None)
+        assert [health.standing for health in rpc.healths()] == ["unasked", "unasked"]
+        await rpc.look()
+        first, second = rpc.healths()
+        assert (first.standing, first.height, second.standing, second.height) == ("ok", 100, "aside", None)
+        assert first.latency_seconds is not None
+        assert len(good.requests) == 1
+
+
+@pytest.mark.gen_test
 async def test_a_single_endpoint_is_not_watched() -> None:
     node = Node()
     async with playing(node) as rpc:

@@ -112,7 +112,7 @@ def test_every_wrong_setting_is_named_and_no_secret_shown(command: str, tmp_path
         "PROVIDER_WORKERS": "many",
         "PROVIDER_MAX_BODY_BYTES": "1 GB",
         "LOG_LEVEL": "LOUD",
-        "REDIS_CONNECTION": "redis://:planted-password@host",
+        "REDIS_CONNECTION": "redis://:planted-password@host:planted",
     }
     done = run(command, environ=wrong, folder=tmp_path)
     assert done.returncode == 2

@@ -154,17 +154,30 @@ def test_idle_connection_of_a_retired_worker_gets_one_more_answer(launch: Launch
     assert ended(own) == 0
 
 
+def kill_during_a_reload(own: DemoServer) -> None:
+    """Kill every worker while the first successor is still starting."""
+    before = pids_of(own)
+    os.kill(own.child.pid, signal.SIGHUP)
+    wait_until(lambda: len(pids_of(own)) == 3)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    started = log_of(own).count('"listening"')
+    wait_until(lambda: log_of(own).count('"listening"') >= started + 2, seconds=20)
+    wait_until(lambda: len(pids_of(own) - before) == 2)
+    assert not before & pids_of(own)
+
+
 def test_workers_killed_during_a_reload_are_replaced_once(launch: LaunchServer) -> None:
     own = launch(PROVIDER_WORKERS="2")
     for _ in range(3):
-        before = pids_of(own)
-        os.kill(own.child.pid, signal.SIGHUP)
-        wait_until(lambda: len(pids_of(own)) == 3)  # a successor has begun and cannot serve yet
-        for pid in before:
-            os.kill(pid, signal.SIGKILL)
-        started = log_of(own).count('"listening"')
-        wait_until(lambda: log_of(own).count('"listening"') >= started + 2, seconds=20)
-        wait_until(lambda: len(pids_of(own) - before) == 2)
-        assert not before & pids_of(own)
+        kill_during_a_reload(own)
         assert request("GET", own.url + NONCE_TARGET).status == 200
     assert ended(own) == 0
+
+
+def test_stop_in_the_middle_of_a_reload_is_a_stop_like_any_other(launch: LaunchServer) -> None:
+    own = launch(PROVIDER_WORKERS="2")
+    os.kill(own.child.pid, signal.SIGHUP)
+    wait_until(lambda: len(pids_of(own)) == 3)
+    assert ended(own) == 0
+    assert "raceback" not in log_of(own)

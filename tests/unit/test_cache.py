@@ -2,14 +2,13 @@
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.cache import FactCache
+from provider.cache import CacheCounts, FactCache
 
 
 class Clock:
@@ -405,15 +404,16 @@ async def test_get_many_values_have_their_own_ttl() -> None:
 
 
 @pytest.mark.gen_test
-async def test_hits_misses_and_evictions_are_observed() -> None:
-    seen: Counter[tuple[str, str]] = Counter()
-    cache = make(max_entries=1, observe=lambda name, outcome: seen.update([(name, outcome)]))
+async def test_hits_misses_evictions_and_ages_are_counted() -> None:
+    now = 100.0
+    cache = make(max_entries=1, clock=lambda: now)
     await cache.get("a", Source().fetch)
     await cache.get("a", Source().fetch)
+    now = 103.0
     cache.peek("a")
     cache.peek("nothing")
     await cache.get_many(["a", "b"], Source("v").fetch_many)
-    assert seen == {("facts", "miss"): 2, ("facts", "hit"): 3, ("facts", "evict"): 1}
+    assert cache.counts == CacheCounts(hits=3, misses=2, evictions=1, hit_age_seconds=6.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=20))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.logs import access_log, set_up_logging
+from provider.logs import AccessLog, access_log, durations, set_up_logging
 
 FACTS = {"request_id": "a1", "endpoint": "download", "status": 200, "seconds": 0.001}
 
@@ -71,3 +71,22 @@ def test_a_full_disk_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert write is not None
     write(FACTS)
     write(FACTS)
+
+
+def test_toggling_goes_to_debug_and_back_and_takes_the_access_lines_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_stderr(monkeypatch)
+    set_up_logging("WARNING", "json")
+    access = AccessLog("WARNING", "json")
+    assert access.write is None
+    access.toggle_debug()
+    assert logging.getLogger().level == logging.DEBUG
+    assert access.write is not None
+    access.toggle_debug()
+    assert logging.getLogger().level == logging.WARNING
+    assert access.write is None
+
+
+def test_steps_last_until_the_next_begins_and_repeated_ones_are_added() -> None:
+    steps = [("signature", 1.0), ("asset", 1.5), ("signature", 2.0), ("stream", 4.0)]
+    assert durations(steps, 4.25) == {"signature": 2.5, "asset": 0.5, "stream": 0.25}
+    assert durations([], 1.0) == {}

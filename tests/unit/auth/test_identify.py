@@ -33,7 +33,9 @@ class Desk:
         self.now = 1_700_000_000.0
         self.tokens = Tokens(b"k" * 32, store, max_lifetime_seconds=3600, clock=lambda: self.now)
         self.observed: list[str] = []
-        self.identifier = Identifier(store, self.tokens, observe=lambda result, _: self.observed.append(result), **options)
+        self.identifier = Identifier(
+            store, self.tokens, observe=lambda result, _: self.observed.append(result), **options
+        )
 
     async def ask(self, nonce: str, signature: str = "", token: PresentedToken | None = None, **more: Any) -> str:
         options = {"address": ADDRESS, "messages": texts(nonce), **more}

@@ -13,6 +13,7 @@ from provider.chain.health import (
     behind,
     order,
     seconds_until_open,
+    tell,
 )
 
 
@@ -111,3 +112,18 @@ def test_one_that_is_behind_is_asked_after_the_others() -> None:
 )
 def test_who_is_behind(heights: dict[int, int], late: set[int]) -> None:
     assert behind(heights, 10) == late
+
+
+def test_what_is_told_names_the_worst_first() -> None:
+    lost = Health(latency_seconds=0.1)
+    for _ in range(SLOW_AFTER_LOSSES):
+        lost.lose(0.0)
+    healths = (failed(1), Health(behind=True), lost, Health(), Health(latency_seconds=0.1))
+    told = [tell(0, health, 0.0).standing for health in healths]
+    assert told == ["aside", "behind", "slow", "unasked", "ok"]
+
+
+def test_one_put_aside_tells_when_it_is_back() -> None:
+    told = [tell(3, failed(1), now) for now in (0.0, FIRST_PAUSE_SECONDS + 1)]
+    assert [one.back_in_seconds for one in told] == [FIRST_PAUSE_SECONDS, 0.0]
+    assert {(one.index, one.standing) for one in told} == {(3, "aside")}

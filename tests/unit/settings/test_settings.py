@@ -97,7 +97,7 @@ def test_required_variables_are_named_when_missing() -> None:
         pytest.param("ADDRESS_FILE", "/nonexistent/address.json", id="unreadable file"),
         pytest.param("OCEAN_PROVIDER_URL", "off", id="public listener off"),
         pytest.param("OCEAN_PROVIDER_URL", "http://host", id="no port"),
-        pytest.param("REDIS_CONNECTION", "redis://h", id="feature that is not there"),
+        pytest.param("REDIS_CONNECTION", "http://h", id="scheme of something else"),
         pytest.param("PROVIDER_PRIVATE_KEY", "0" * 64, id="key zero"),
         pytest.param("PROVIDER_PRIVATE_KEY", "f" * 64, id="key above the group order"),
     ],

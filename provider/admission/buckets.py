@@ -1,0 +1,73 @@
+"""Token buckets, one for each client, in bounded memory (pure).
+
+Kept as one time for each client, the Generic Cell Rate Algorithm (ITU-T I.371 annex A): the same decisions as a bucket
+that is filled at a rate and holds a burst, without anything to fill.
+"""
+
+from collections.abc import Hashable
+
+CLIENTS_SHARE = 4
+BURST_SECONDS = 10.0
+
+
+class Buckets:
+    """`rate` tokens a second for each client, `burst` of them at once. `now` is any clock that only rises (seconds).
+
+    Of more than `max_clients` the one that was seen the longest ago is forgotten, which fills its bucket.
+    """
+
+    def __init__(self, *, rate: float, burst: float, max_clients: int) -> None:
+        self._rate = rate
+        self._tolerance_seconds = max(0.0, burst - 1) / rate
+        self._max_clients = max_clients
+        # When each client's bucket will be full again, the longest unseen first.
+        self._full_at: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, client: Hashable, now: float) -> float:
+        """Take one token: 0, or the seconds until there is one. Who is refused pays nothing."""
+        full_at = self._full_at.pop(client, now)
+        wait_seconds = full_at - now - self._tolerance_seconds
+        if wait_seconds > 0:
+            self._full_at[client] = full_at
+            return wait_seconds
+        self._keep(client, max(full_at, now) + 1 / self._rate)
+        return 0.0
+
+    def wait_seconds(self, client: Hashable, now: float) -> float:
+        """Seconds until there is a token; nothing is taken."""
+        return max(0.0, self._full_at.get(client, now) - now - self._tolerance_seconds)
+
+    def charge(self, client: Hashable, now: float, amount: float) -> None:
+        """Take `amount` tokens for what is done already; the client then waits until they are paid."""
+        self._keep(client, max(self._full_at.pop(client, now), now) + amount / self._rate)
+
+    def _keep(self, client: Hashable, full_at: float) -> None:
+        if len(self._full_at) >= self._max_clients:
+            del self._full_at[next(iter(self._full_at))]
+        self._full_at[client] = full_at
+
+
+class BytePace:
+    """Bytes worked on, in all and of one client, which gets a quarter; `BURST_SECONDS` worth of them at once.
+
+    They are charged once they are known: whoever owes waits. A client None is not limited by itself.
+    """
+
+    def __init__(self, *, bytes_per_second: int, max_clients: int) -> None:
+        own = bytes_per_second / CLIENTS_SHARE
+        self._of_all = Buckets(rate=bytes_per_second, burst=bytes_per_second * BURST_SECONDS, max_clients=1)
+        self._own = Buckets(rate=own, burst=own * BURST_SECONDS, max_clients=max_clients)
+
+    def wait_seconds(self, client: Hashable | None, now: float) -> float:
+        """Seconds until more may be worked on."""
+        waiting = self._of_all.wait_seconds(None, now)
+        return waiting if client is None else max(waiting, self._own.wait_seconds(client, now))
+
+    def charge(self, client: Hashable | None, now: float, size_bytes: int) -> None:
+        """So many were worked on."""
+        self._of_all.charge(None, now, size_bytes)
+        if client is not None:
+            self._own.charge(client, now, size_bytes)

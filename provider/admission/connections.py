@@ -1,0 +1,42 @@
+"""How many connections may be open: in all, and of one client (pure)."""
+
+from provider.admission.clients import Client
+
+# Files, the store, the admin listener, connections to nodes and services.
+RESERVED_DESCRIPTORS = 200
+
+
+def fitting_connections(descriptors: int) -> int:
+    """How many connections fit into a process's limit of descriptors: a download holds a second one, to its origin."""
+    return max(16, (descriptors - RESERVED_DESCRIPTORS) // 2)
+
+
+class Connections:
+    """Counts open connections. 0 stands for no limit; a client None is not limited by itself."""
+
+    def __init__(self, *, max_all: int = 0, max_per_client: int = 0) -> None:
+        self._max_all, self._max_per_client = max_all, max_per_client
+        self.open = 0
+        self._of_clients: dict[Client, int] = {}
+
+    def take(self, client: Client | None) -> bool:
+        """Count one more, to be given back; False when there are enough."""
+        if self._max_all and self.open >= self._max_all:
+            return False
+        if client is not None and self._max_per_client:
+            own = self._of_clients.get(client, 0)
+            if own >= self._max_per_client:
+                return False
+            self._of_clients[client] = own + 1
+        self.open += 1
+        return True
+
+    def give_back(self, client: Client | None) -> None:
+        """One has ended."""
+        self.open -= 1
+        if client is not None and self._max_per_client:
+            own = self._of_clients[client] - 1
+            if own:
+                self._of_clients[client] = own
+            else:
+                del self._of_clients[client]

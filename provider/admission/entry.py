@@ -1,0 +1,211 @@
+"""The decision about each request: in with a ticket, or refused with an error that says for how long."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from provider.admission.buckets import Buckets, BytePace
+from provider.admission.clients import Client, Clients
+from provider.admission.overload import Overload
+from provider.errors import InspectionsBusy, ProviderError, ServerBusy, ServerFull, TooManyRequests
+
+log = logging.getLogger("provider.server")
+# Calm, the loop is asked only while requests are at work; late, it is asked often, as refusals have to be quick.
+CALM_TICK_SECONDS, SHEDDING_TICK_SECONDS = 0.02, 0.005
+# One client's part of what all may have in inspections: others get theirs whatever it does.
+INSPECTIONS_SHARE = 8
+
+
+class Head(Protocol):
+    """What is looked at of a request."""
+
+    @property
+    def remote_ip(self) -> str | None:
+        """The peer of the connection."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds for the requests of an endpoint.
+
+    `buckets`: of requests; `pace`: of bytes, charged once they are known; `pays_first`: not let in while bytes are
+    owed, else only `Ticket.check_pace` refuses; `works`: refused while the loop is late; `streams`: counts among
+    streams; `inspects`: makes this server ask an origin.
+    """
+
+    buckets: Buckets | None = None
+    pace: BytePace | None = None
+    pays_first: bool = True
+    works: bool = False
+    streams: bool = False
+    inspects: bool = False
+
+
+class Ticket:
+    """A request that was let in. `worked` when its answer begins, `leave` at its end; both may be called again."""
+
+    __slots__ = ("_admission", "_at_work", "_inside", "_rule", "client")
+
+    def __init__(self, admission: "Admission", rule: Rule, client: Client | None) -> None:
+        self._admission, self._rule, self.client = admission, rule, client
+        self._at_work = self._inside = True
+
+    def worked(self) -> None:
+        """What is left costs the loop next to nothing: bytes pass through."""
+        if self._at_work:
+            self._at_work = False
+            self._admission.at_work -= 1
+
+    def leave(self) -> None:
+        """It has ended."""
+        self.worked()
+        if self._inside:
+            self._inside = False
+            self._admission.left(self._rule, self.client)
+
+    def check_pace(self) -> None:
+        """May bytes be worked on? Raises TooManyRequests."""
+        owing_seconds = self._admission.owing_seconds(self._rule, self.client)
+        if owing_seconds > 0:
+            raise TooManyRequests(after_seconds=math.ceil(owing_seconds))
+
+    def charge(self, size_bytes: int) -> None:
+        """So many bytes were worked on."""
+        self._admission.charge(self._rule, self.client, size_bytes)
+
+
+class Admission:
+    """Lets requests in by the rule of their endpoint. Of one worker; 0 stands for no limit, everywhere."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        rules: Mapping[str, Rule],
+        *,
+        others: Rule,
+        overload: Overload,
+        max_streams: int = 0,
+        max_inspections: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`rules` by endpoint; `others` for those without."""
+        self.clients = clients
+        self._rules, self._others = rules, others
+        self._overload = overload
+        self._max_streams, self._max_inspections = max_streams, max_inspections
+        self._clock = clock
+        self.at_work = 0
+        self.streams = 0
+        self._inspections: dict[Client | None, int] = {}
+        self._all_inspections = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_at = 0.0
+        self.shed = 0
+
+    def enter(self, endpoint: str, head: Head) -> Ticket | ProviderError | None:
+        """A ticket, an error to refuse with, or None where there is nothing to count."""
+        rule = self._rules.get(endpoint, self._others)
+        client = self.clients.of_request(head.remote_ip or "", head.headers)
+        refused = self._refusal(rule, client)
+        if refused is not None:
+            return refused
+        if not rule.works:
+            return None
+        if rule.streams:
+            self.streams += 1
+        if rule.inspects:
+            self._all_inspections += 1
+            self._inspections[client] = self._inspections.get(client, 0) + 1
+        self.at_work += 1
+        if self._timer is None:
+            self._watch()
+        return Ticket(self, rule, client)
+
+    def is_full(self) -> bool:
+        """Is the loop late, with as many requests at work as it can bear?"""
+        return self._overload.limit is not None and self._overload.is_full(self.at_work)
+
+    def _refusal(self, rule: Rule, client: Client | None) -> ProviderError | None:
+        wait_seconds = self._wait_seconds(rule, client)
+        if wait_seconds > 0:
+            return TooManyRequests(after_seconds=math.ceil(wait_seconds))
+        if not rule.works:
+            return None
+        if self.is_full():
+            self.shed += 1
+            return ServerBusy()
+        if rule.streams and self._max_streams and self.streams >= self._max_streams:
+            return ServerFull()
+        if rule.inspects and self._max_inspections and not self._may_inspect(client):
+            return InspectionsBusy()
+        return None
+
+    def _wait_seconds(self, rule: Rule, client: Client | None) -> float:
+        if rule.pace is not None and rule.pays_first:
+            owing_seconds = self.owing_seconds(rule, client)
+            if owing_seconds > 0:
+                return owing_seconds
+        if client is None or rule.buckets is None:
+            return 0.0
+        return rule.buckets.take(client, self._clock())
+
+    def _may_inspect(self, client: Client | None) -> bool:
+        if self._all_inspections >= self._max_inspections:
+            return False
+        share = max(1, self._max_inspections // INSPECTIONS_SHARE)
+        return client is None or self._inspections.get(client, 0) < share
+
+    def owing_seconds(self, rule: Rule, client: Client | None) -> float:
+        """Seconds until more bytes may be worked on."""
+        return rule.pace.wait_seconds(client, self._clock()) if rule.pace is not None else 0.0
+
+    def charge(self, rule: Rule, client: Client | None, size_bytes: int) -> None:
+        """So many bytes were worked on."""
+        if rule.pace is not None:
+            rule.pace.charge(client, self._clock(), size_bytes)
+
+    def left(self, rule: Rule, client: Client | None) -> None:
+        """A request with a ticket has ended."""
+        if rule.streams:
+            self.streams -= 1
+        if rule.inspects:
+            self._all_inspections -= 1
+            left = self._inspections[client] - 1
+            if left:
+                self._inspections[client] = left
+            else:
+                del self._inspections[client]
+
+    def _watch(self) -> None:
+        seconds = CALM_TICK_SECONDS if self._overload.limit is None else SHEDDING_TICK_SECONDS
+        self._due_at = self._clock() + seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock()
+        was_late = self._overload.limit is not None
+        self._overload.tick(now, max(0.0, now - self._due_at))
+        is_late = self._overload.limit is not None
+        if is_late and not was_late:
+            self.shed = 0
+            log.warning("overloaded: new requests are refused", extra={"facts": {"at_work": self.at_work}})
+        elif was_late and not is_late:
+            log.warning("no longer overloaded", extra={"facts": {"refused": self.shed}})
+        if self.at_work or is_late:
+            self._watch()
+        else:
+            self._timer = None
+
+    def close(self) -> None:
+        """No more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,87 @@
+"""Admission from settings: which rule holds for which endpoint, and how many connections fit."""
+
+import resource
+from collections.abc import Mapping
+
+from provider.admission.bodies import Bodies
+from provider.admission.buckets import Buckets, BytePace
+from provider.admission.clients import Clients
+from provider.admission.connections import Connections, fitting_connections
+from provider.admission.entry import Admission, Rule
+from provider.admission.overload import Overload
+from provider.settings import Settings
+from provider.settings.admission_values import AdmissionSettings, Rate
+
+# Everything else is cheap: it costs neither a signature nor a question to anybody.
+GUARDED = (
+    "computeEnvironments",
+    "createAuthToken",
+    "decrypt",
+    "deleteAuthToken",
+    "generateAuthToken",
+    "invalidateAuthToken",
+    "validateContainer",
+)
+PAID = ("computeStart", "computeStatus", "computeStop", "computeDelete")
+STREAMING = ("download", "computeResult")
+INSPECTING = ("initialize", "initializeCompute")
+
+
+def build_admission(settings: Settings) -> Admission:
+    """What decides about requests."""
+    limits = settings.admission
+    clients = Clients(
+        trusted=limits.trusted_proxies,
+        header=limits.client_address_header,
+        limit_private=limits.limit_private_clients,
+    )
+    return Admission(
+        clients,
+        _rules(limits),
+        others=Rule(_buckets(limits.cheap, limits)),
+        overload=Overload(lag_seconds=limits.overload_lag_seconds),
+        max_streams=limits.max_streams,
+        max_inspections=limits.max_inspections,
+    )
+
+
+def _rules(limits: AdmissionSettings) -> Mapping[str, Rule]:
+    guarded, paid = _buckets(limits.guarded, limits), _buckets(limits.paid, limits)
+    inspecting = Rule(guarded, works=True, inspects=True)
+    return {
+        **dict.fromkeys(GUARDED, Rule(guarded, works=True)),
+        **dict.fromkeys(PAID, Rule(paid, works=True)),
+        **dict.fromkeys(STREAMING, Rule(paid, works=True, streams=True)),
+        **dict.fromkeys(INSPECTING, inspecting),
+        # Whether a checksum is wanted stands in the body.
+        "fileinfo": Rule(
+            guarded, _pace(limits.checksum_bytes_per_second, limits), pays_first=False, works=True, inspects=True
+        ),
+        "encrypt": Rule(guarded, _pace(limits.encrypt_bytes_per_second, limits), works=True),
+    }
+
+
+def _buckets(rate: Rate, limits: AdmissionSettings) -> Buckets | None:
+    if not rate.per_second:
+        return None
+    return Buckets(rate=rate.per_second, burst=rate.burst, max_clients=limits.max_tracked_clients)
+
+
+def _pace(bytes_per_second: int, limits: AdmissionSettings) -> BytePace | None:
+    if not bytes_per_second:
+        return None
+    return BytePace(bytes_per_second=bytes_per_second, max_clients=limits.max_tracked_clients)
+
+
+def build_connections(limits: AdmissionSettings) -> Connections:
+    """What counts connections."""
+    maximum = limits.max_connections
+    if maximum is None:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        maximum = 0 if soft == resource.RLIM_INFINITY else fitting_connections(soft)
+    return Connections(max_all=maximum, max_per_client=limits.max_connections_per_client)
+
+
+def build_bodies(limits: AdmissionSettings) -> Bodies:
+    """What counts the memory of bodies."""
+    return Bodies(max_bytes=limits.max_bodies_bytes)

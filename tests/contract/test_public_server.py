@@ -1,0 +1,207 @@
+"""The listener under load: too many connections, refusals before a head is parsed, heads that never end."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from provider.admission.clients import Clients
+from provider.admission.connections import Connections
+from provider.errors import ProviderError
+from provider.tls_listener import PublicServer
+
+DOWNLOAD = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Path(RequestHandler):
+    """Says what was asked for."""
+
+    def get(self) -> None:
+        self.set_header("Content-Length", str(len(self.request.path)))
+        self.write(self.request.path)
+
+
+@dataclass
+class Running:
+    """A server; `full` is what it is told, `refused` what it told us."""
+
+    server: PublicServer | None = None
+    port: int = 0
+    full: bool = False
+    refused: list[str] = field(default_factory=list)
+
+    def observe(self, error: ProviderError) -> None:
+        self.refused.append(error.code)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+@contextmanager
+def running(
+    connections: Connections | None = None, *, idle_seconds: float = 10, head_seconds: float = 5
+) -> Iterator[Running]:
+    state = Running()
+    state.server = PublicServer(
+        Application([("/.*", Path)], log_function=lambda _: None),
+        idle_connection_timeout=idle_seconds,
+        connections=connections,
+        clients=Clients(limit_private=True),
+        head_seconds=head_seconds,
+        is_full=lambda: state.full,
+        observe_refusal=state.observe,
+    )
+    sockets = bind_sockets(0, "127.0.0.1")
+    state.port = sockets[0].getsockname()[1]
+    state.server.add_sockets(sockets)
+    try:
+        yield state
+    finally:
+        state.server.stop()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    lines = head.split("\r\n")[1:-2]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(head[9:12]), headers, await reader.readexactly(int(headers["content-length"]))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_full_server_refuses_downloads_at_once_and_keeps_the_connection() -> None:
+    with running() as state:
+        reader, writer = await state.connect()
+        state.full = True
+        ids = set()
+        for _ in range(3):
+            writer.write(DOWNLOAD)
+            status, headers, body = await answer(reader)
+            assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", "application/json")
+            assert headers["access-control-allow-origin"] == "*"
+            assert json.loads(body).keys() == {"error"}
+            ids.add(headers["x-request-id"])
+        assert len(ids) == 3
+        assert state.refused == ["server_busy"] * 3
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        state.full = False
+        writer.write(DOWNLOAD)
+        assert (await answer(reader))[2] == b"/api/services/download"
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_head_in_two_pieces_goes_the_ordinary_way() -> None:
+    with running() as state:
+        state.full = True
+        reader, writer = await state.connect()
+        writer.write(DOWNLOAD[:20])
+        await asyncio.sleep(0.02)
+        writer.write(DOWNLOAD[20:])
+        assert (await answer(reader))[0] == 200
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_pipelined_requests_are_all_answered_in_their_order() -> None:
+    with running() as state:
+        state.full = True
+        reader, writer = await state.connect()
+        writer.write(DOWNLOAD + b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [(await answer(reader))[2] for _ in range(2)] == [b"/api/services/download", b"/second"]
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_refused_requests_keep_a_connection_from_being_idle() -> None:
+    with running(idle_seconds=0.3) as state:
+        state.full = True
+        reader, writer = await state.connect()
+        for _ in range(10):
+            writer.write(DOWNLOAD)
+            assert (await answer(reader))[0] == 503
+            await asyncio.sleep(0.1)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_connection_too_many_is_told_so_and_closed_and_the_others_are_served() -> None:
+    counted = Connections(max_all=2)
+    with running(counted) as state:
+        first, second = await state.connect(), await state.connect()
+        await _until(lambda: counted.open == 2)
+        reader, writer = await state.connect()
+        status, headers, body = await answer(reader)
+        assert (status, headers["retry-after"]) == (503, "5")
+        assert json.loads(body).keys() == {"error"}
+        assert await reader.read() == b""
+        writer.close()
+        assert state.refused == ["server_full"]
+        for own_reader, own_writer in (first, second):
+            own_writer.write(DOWNLOAD)
+            assert (await answer(own_reader))[0] == 200
+        first[1].close()
+        await _until(lambda: counted.open == 1)
+        again = await state.connect()
+        again[1].write(DOWNLOAD)
+        assert (await answer(again[0]))[0] == 200
+        again[1].close()
+        second[1].close()
+        await _until(lambda: counted.open == 0)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_head_that_never_ends_is_cut_long_before_an_idle_connection() -> None:
+    with running(idle_seconds=30, head_seconds=0.2) as state:
+        idle, (reader, writer) = await state.connect(), await state.connect()
+        feeding = asyncio.ensure_future(_feed(writer))
+        assert await _read_to_end(reader) == b""
+        feeding.cancel()
+        writer.close()
+        idle[1].write(DOWNLOAD)
+        assert (await answer(idle[0]))[0] == 200
+        idle[1].close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_flood_of_connections_leaves_nothing_behind() -> None:
+    counted = Connections(max_all=50, max_per_client=10)
+    with running(counted) as state:
+        flood = [socket.create_connection(("127.0.0.1", state.port)) for _ in range(100)]
+        await _until(lambda: len(state.refused) == 90)
+        assert counted.open == 10
+        for sock in flood:
+            sock.close()
+        await _until(lambda: counted.open == 0)
+        reader, writer = await state.connect()
+        writer.write(DOWNLOAD)
+        assert (await answer(reader))[0] == 200
+        writer.close()
+
+
+async def _feed(writer: asyncio.StreamWriter) -> None:
+    """A head without end, a line at a time."""
+    writer.write(b"GET / HTTP/1.1\r\n")
+    while True:
+        await asyncio.sleep(0.02)
+        writer.write(b"X: y\r\n")
+
+
+async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - what is waited for happens in the kernel and in Tornado
+            await asyncio.sleep(0.005)

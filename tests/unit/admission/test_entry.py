@@ -1,0 +1,97 @@
+"""Who is let in by which rule, and that everything taken is given back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from provider.admission.buckets import Buckets, BytePace
+from provider.admission.clients import Clients
+from provider.admission.entry import Admission, Rule, Ticket
+from provider.admission.overload import Overload
+from provider.errors import InspectionsBusy, ServerBusy, ServerFull, TooManyRequests
+
+CLIENT, OTHER = "8.8.8.8", "9.9.9.9"
+
+
+@dataclass
+class Head:
+    remote_ip: str | None = CLIENT
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def admission(rule: Rule, **limits: int) -> Admission:
+    overload = Overload(lag_seconds=0.05)
+    return Admission(Clients(), {"asked": rule}, others=Rule(), overload=overload, clock=lambda: 100.0, **limits)
+
+
+def enter(admitting: Admission, client: str = CLIENT) -> Ticket:
+    ticket = admitting.enter("asked", Head(client))
+    assert isinstance(ticket, Ticket)
+    return ticket
+
+
+@pytest.mark.gen_test
+async def test_a_client_over_its_rate_waits_and_others_do_not() -> None:
+    admitting = admission(Rule(Buckets(rate=0.5, burst=1, max_clients=9), works=True))
+    enter(admitting)
+    refused = admitting.enter("asked", Head())
+    assert isinstance(refused, TooManyRequests)
+    assert refused.retry_after_seconds == 2
+    enter(admitting, OTHER)
+    assert admitting.enter("anything else", Head()) is None
+
+
+@pytest.mark.gen_test
+async def test_work_is_counted_until_its_answer_begins_and_streams_until_their_end() -> None:
+    admitting = admission(Rule(works=True, streams=True), max_streams=1)
+    ticket = enter(admitting)
+    assert (admitting.at_work, admitting.streams) == (1, 1)
+    ticket.worked()
+    assert (admitting.at_work, admitting.streams) == (0, 1)
+    assert isinstance(admitting.enter("asked", Head(OTHER)), ServerFull)
+    ticket.leave()
+    ticket.leave()
+    assert (admitting.at_work, admitting.streams) == (0, 0)
+    enter(admitting)
+
+
+@pytest.mark.gen_test
+async def test_one_client_has_a_part_of_all_inspections_only() -> None:
+    admitting = admission(Rule(works=True, inspects=True), max_inspections=16)
+    own = [enter(admitting), enter(admitting)]
+    assert isinstance(admitting.enter("asked", Head()), InspectionsBusy)
+    others = [enter(admitting, f"9.9.9.{number}") for number in range(14)]
+    assert isinstance(admitting.enter("asked", Head(OTHER)), InspectionsBusy)
+    for ticket in (*own, *others):
+        ticket.leave()
+    enter(admitting)
+
+
+@pytest.mark.gen_test
+async def test_a_late_loop_refuses_work_and_nothing_else() -> None:
+    admitting = admission(Rule(works=True))
+    admitting._overload.limit = 2
+    enter(admitting)
+    enter(admitting)
+    assert isinstance(admitting.enter("asked", Head()), ServerBusy)
+    assert admitting.enter("anything else", Head()) is None
+
+
+@pytest.mark.gen_test
+async def test_bytes_owed_keep_the_client_out() -> None:
+    admitting = admission(Rule(pace=BytePace(bytes_per_second=400, max_clients=9), works=True))
+    enter(admitting).charge(3000)
+    assert isinstance(admitting.enter("asked", Head()), TooManyRequests)
+    enter(admitting, OTHER)
+
+
+@pytest.mark.gen_test
+async def test_bytes_owed_for_checksums_refuse_only_checksums() -> None:
+    pace = BytePace(bytes_per_second=400, max_clients=9)
+    admitting = admission(Rule(pace=pace, pays_first=False, works=True))
+    enter(admitting).charge(3000)
+    ticket = enter(admitting)
+    with pytest.raises(TooManyRequests):
+        ticket.check_pace()
+    enter(admitting, OTHER).check_pace()

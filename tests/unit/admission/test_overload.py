@@ -1,0 +1,68 @@
+"""When work is refused because the loop is late, and when no longer."""
+
+from provider.admission.overload import INTERVAL_SECONDS, LEAST_AT_WORK, QUIET_SECONDS, Overload
+
+TICK = 0.01
+
+
+def run(overload: Overload, *, lag_seconds: float, seconds: float, at_work: int = 0, since: float = 0.0) -> float:
+    """Ticks for a time, with one request offered at each; the time then."""
+    for _ in range(round(seconds / TICK)):
+        since += TICK
+        overload.is_full(at_work)
+        overload.tick(since, lag_seconds)
+    return since
+
+
+def late() -> tuple[Overload, float]:
+    overload = Overload(lag_seconds=0.05)
+    now = run(overload, lag_seconds=0.06, seconds=INTERVAL_SECONDS + 5 * TICK)
+    assert overload.limit is not None
+    return overload, now
+
+
+def test_nothing_is_refused_while_the_loop_is_in_time() -> None:
+    overload = Overload(lag_seconds=0.05)
+    run(overload, lag_seconds=0.04, seconds=5)
+    assert not overload.is_full(10_000)
+
+
+def test_single_late_moments_are_no_overload() -> None:
+    overload, now = Overload(lag_seconds=0.05), 0.0
+    for _ in range(50):
+        now = run(overload, lag_seconds=2.0, seconds=TICK, since=now)
+        now = run(overload, lag_seconds=0.0, seconds=TICK, since=now)
+    assert not overload.is_full(10_000)
+
+
+def test_a_standing_delay_is_an_overload() -> None:
+    overload, _ = late()
+    assert overload.is_full(10_000)
+    assert not overload.is_full(0)
+
+
+def test_the_limit_falls_while_the_loop_is_late_but_not_to_nothing() -> None:
+    overload, now = late()
+    run(overload, lag_seconds=0.06, seconds=10, at_work=10_000, since=now)
+    assert overload.limit == LEAST_AT_WORK
+
+
+def test_the_limit_rises_while_the_loop_is_in_time_and_somebody_is_refused() -> None:
+    overload, now = late()
+    before = overload.limit
+    run(overload, lag_seconds=0.001, seconds=0.9, at_work=10_000, since=now)
+    assert overload.limit is not None
+    assert before is not None
+    assert overload.limit > before
+
+
+def test_it_is_over_when_nobody_had_to_be_refused_for_a_while() -> None:
+    overload, now = late()
+    run(overload, lag_seconds=0.0, seconds=QUIET_SECONDS + 1, at_work=0, since=now)
+    assert overload.limit is None
+
+
+def test_zero_means_never() -> None:
+    overload = Overload(lag_seconds=0.0)
+    run(overload, lag_seconds=10.0, seconds=5)
+    assert not overload.is_full(10_000)
