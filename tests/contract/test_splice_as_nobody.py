@@ -20,7 +20,7 @@ CAPABILITIES = "-all,+dac_read_search"
 def test_everything_holds_for_an_unprivileged_user() -> None:
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     become += [f"--{kind}-caps={CAPABILITIES}" for kind in ("inh", "ambient")] + [f"--bounding-set={CAPABILITIES}"]
-    pytest_run = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *CORE]
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-n0", "-rs", "-p", "no:cacheprovider", *CORE]
     environment = {**os.environ, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(
         become + pytest_run, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False

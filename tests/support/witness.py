@@ -7,7 +7,7 @@ consumers make, and all tokens that the server hands out. Nothing has to be done
 import http.client
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -41,6 +41,7 @@ class Witness:
     replies: int = 0
     lines: int = 0
     test: str = ""
+    elsewhere: int = 0
 
     def plant_hex(self, text: str) -> None:
         """A key or a signature, `0x` or not; a signature without its last byte is as good."""
@@ -136,6 +137,7 @@ def pytest_configure(config: pytest.Config) -> None:
             witness.plant_files(files)
         return publish(self, *services, **more)
 
+    config.pluginmanager.register(Gatherer())
     patch = pytest.MonkeyPatch()
     patch.setattr(http.client.HTTPResponse, "begin", looked_begin)
     patch.setattr(http.client.HTTPResponse, "read", looked_read)
@@ -157,19 +159,39 @@ def _read_logs(folder: Path) -> None:
             witness.look(line, "a log line")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Read the logs of all processes; one secret anywhere fails the session."""
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is not None and witness.replies:
         _read_logs(factory.getbasetemp())
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        # One of several processes that share the tests: the first one tells of all.
+        output["witness"] = asdict(witness) | {"hexes": len(witness.hexes), "links": len(witness.links), "tokens": 0}
     if witness.found and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class Gatherer:
+    """In the process that shares the tests out: adds up what the others saw."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """One of them has ended."""
+        seen = getattr(node, "workeroutput", {}).get("witness")
+        if seen is not None:
+            witness.replies += seen["replies"]
+            witness.lines += seen["lines"]
+            witness.found.extend(seen["found"])
+            witness.elsewhere += seen["hexes"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Tell what was read, and what was found."""
     if witness.replies:
-        read = f"{witness.replies} replies, {witness.lines} log lines, {len(witness.hexes)} keys and signatures"
-        terminalreporter.write_line(f"secrets: {len(witness.found)} found in {read}, {len(witness.links)} file URLs")
+        planted = len(witness.hexes) + witness.elsewhere
+        read = f"{witness.replies} replies, {witness.lines} log lines, {planted} keys and signatures planted"
+        terminalreporter.write_line(f"secrets: {len(witness.found)} found in {read}")
     for line in sorted(set(witness.found))[:50]:
         terminalreporter.write_line(f"SECRET {line}", red=True)
