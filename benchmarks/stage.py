@@ -153,7 +153,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
                 children,
                 chain,
                 disk,
-                {"PROVIDER_WORKERS": "1", **trust, **settings},
+                {"PROVIDER_WORKERS": "1", "PROVIDER_ENCRYPT_BYTES_PER_SECOND": "0", **trust, **settings},
                 name=f"server-{number}",
             )
             for number, (name, settings) in enumerate(needs.servers.items())

@@ -10,6 +10,8 @@ from provider.redaction import redact_own
 
 # Probes come every few seconds from each of several systems; the nodes need not hear all of them.
 REMEMBER_SECONDS = 3.0
+# Of a server that is not ready: whoever waits for it, at its start above all, is to hear of it soon.
+REMEMBER_FAILURE_SECONDS = 0.25
 # Whoever probes has a limit of its own, seldom longer.
 PATIENCE_SECONDS = 3.0
 
@@ -43,8 +45,10 @@ class Readiness:
         """The verdict at this time; probes that come together share one. A draining server is never ready."""
         if self.draining:
             return Verdict(False, {"server": "draining"})
-        if self._verdict is not None and time.monotonic() - self._judged_at <= REMEMBER_SECONDS:
-            return self._verdict
+        if self._verdict is not None:
+            remembered = REMEMBER_SECONDS if self._verdict.ready else REMEMBER_FAILURE_SECONDS
+            if time.monotonic() - self._judged_at <= remembered:
+                return self._verdict
         if self._judging is None or self._judging.done():
             self._judging = asyncio.create_task(self._judge())
         # A probe that leaves must not end the checks of the others.

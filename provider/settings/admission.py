@@ -51,7 +51,7 @@ def read_admission(source: Source) -> AdmissionSettings:
             "PROVIDER_HEAD_TIMEOUT_SECONDS", "admission.head_timeout_seconds", 20.0, minimum=0.1, maximum=3600.0
         ),
         overload_lag_seconds=source.seconds(
-            "PROVIDER_OVERLOAD_LAG_SECONDS", "admission.overload_lag_seconds", 0.008, minimum=0.0, maximum=60.0
+            "PROVIDER_OVERLOAD_LAG_SECONDS", "admission.overload_lag_seconds", 0.05, minimum=0.0, maximum=60.0
         ),
     )
 
