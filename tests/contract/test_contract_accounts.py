@@ -72,7 +72,7 @@ class Desk:
         first = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc([rpc.url], chain_id=8996, user_agent="test"),
+            rpc=Rpc([rpc.url], chain_id=8996, timeout_seconds=60.0, user_agent="test"),
             factory=None,
             fee_token="0x" + "00" * 20,
             account=Account.from_hex(PROVIDER_KEY),
@@ -103,10 +103,12 @@ class Desk:
 async def desk(rpc: RpcProxy, folder: Path, chains: int = 1) -> AsyncIterator[Desk]:
     store = SqliteNonceStore(folder / "n.db")
     opened = Desk(rpc, store, chains)
-    yield opened
-    await store.close()
-    for network in opened.networks:
-        await network.rpc.close()
+    try:
+        yield opened
+    finally:
+        await store.close()
+        for network in opened.networks:
+            await network.rpc.close()
 
 
 def signed(account: Any, text: str, form: str = "hash") -> str:
@@ -117,7 +119,7 @@ def signed(account: Any, text: str, form: str = "hash") -> str:
 
 @pytest.mark.parametrize("form", ["hash", "text"])
 @pytest.mark.parametrize("family", ["new", "old"])
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_contract_vouches_for_its_owner(
     rpc: RpcProxy, wallet: str, tmp_path: Path, form: str, family: str
 ) -> None:
@@ -128,7 +130,7 @@ async def test_contract_vouches_for_its_owner(
         assert await open_desk.store.last(wallet) == "7"
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_replay_at_a_contract_is_refused_before_the_contract_is_asked(
     rpc: RpcProxy, wallet: str, tmp_path: Path
 ) -> None:
@@ -141,7 +143,7 @@ async def test_replay_at_a_contract_is_refused_before_the_contract_is_asked(
         assert len(rpc.trips) == trips
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_what_the_contract_does_not_take_is_refused_and_spends_nothing(
     rpc: RpcProxy, wallet: str, tmp_path: Path
 ) -> None:
@@ -163,7 +165,7 @@ async def test_what_the_contract_does_not_take_is_refused_and_spends_nothing(
 @pytest.mark.parametrize(
     "code", [ENDLESS, REVERTING, ANSWERS_TRUE, SHORT_MAGIC], ids=["gas", "revert", "bool", "short"]
 )
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_contracts_that_answer_something_else_are_refused(
     rpc: RpcProxy, chain: DemoChain, tmp_path: Path, code: bytes
 ) -> None:
@@ -173,7 +175,7 @@ async def test_contracts_that_answer_something_else_are_refused(
             await open_desk.ask(address, signed(OWNER, f"{address}7download"), "7")
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_wallet_that_is_not_deployed_is_refused_and_asked_once_a_while(rpc: RpcProxy, tmp_path: Path) -> None:
     address = "0x" + "1d" * 20
     async with desk(rpc, tmp_path) as open_desk:
@@ -183,7 +185,7 @@ async def test_wallet_that_is_not_deployed_is_refused_and_asked_once_a_while(rpc
         assert open_desk.methods == [["eth_getCode"]]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_signature_of_a_key_asks_no_node(rpc: RpcProxy, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         await open_desk.ask(OWNER.address, signed(OWNER, f"{OWNER.address}7download"), "7")
@@ -191,7 +193,7 @@ async def test_signature_of_a_key_asks_no_node(rpc: RpcProxy, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("signature", ["", "0x", "zz", "abc", "00" * 4097], ids=lambda text: text[:4])
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_malformed_signature_asks_no_node(rpc: RpcProxy, wallet: str, tmp_path: Path, signature: str) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         with pytest.raises(SignatureInvalid):
@@ -199,7 +201,7 @@ async def test_malformed_signature_asks_no_node(rpc: RpcProxy, wallet: str, tmp_
         assert rpc.trips == []
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_strangers_together_ask_so_many_questions_and_no_more(rpc: RpcProxy, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         refusals: list[type] = []
@@ -217,7 +219,7 @@ async def test_strangers_together_ask_so_many_questions_and_no_more(rpc: RpcProx
             await open_desk.ask("0x" + "ee" * 20, "00" * 65, "7")
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_node_that_cannot_be_reached_is_no_wrong_signature(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         rpc.up = False
@@ -225,7 +227,7 @@ async def test_node_that_cannot_be_reached_is_no_wrong_signature(rpc: RpcProxy, 
             await open_desk.ask(wallet, signed(OWNER, f"{wallet}7download"), "7")
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_who_has_proven_nothing_learns_nothing_about_assets(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
     async def unknown() -> int:
         raise AssetNotFound
@@ -243,7 +245,7 @@ async def test_who_has_proven_nothing_learns_nothing_about_assets(rpc: RpcProxy,
             await open_desk.ask(wallet, signature, "7", chain_id=1)
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_without_a_chain_every_chain_where_it_holds_code_must_agree(
     rpc: RpcProxy, chain: DemoChain, wallet: str, tmp_path: Path
 ) -> None:
@@ -274,7 +276,7 @@ async def test_without_a_chain_every_chain_where_it_holds_code_must_agree(
         await other.close()
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test(timeout=60)
 async def test_token_of_a_contract_asks_no_node(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         tokens = Tokens(b"k" * 32, open_desk.store, max_lifetime_seconds=60)
