@@ -169,9 +169,9 @@ def _show_metrics(report: Report, moved: Readings, received_bytes: int) -> None:
     report.check(
         streamed == received_bytes, "streamed", f"{streamed:.0f} bytes", otherwise=f"{received_bytes}, as received"
     )
-    for (what,), count in moved.by("provider_decrypt_seconds_count", "what").items():
-        mean = moved.total("provider_decrypt_seconds_sum", what=what) / count
-        report.line("decrypt", f"{what}: {count:.0f} times, {duration(mean)} on average")
+    for (kind,), count in moved.by("provider_decrypt_seconds_count", "kind").items():
+        mean = moved.total("provider_decrypt_seconds_sum", kind=kind) / count
+        report.line("decrypt", f"{kind}: {count:.0f} times, {duration(mean)} on average")
     caches = sorted({cache for cache, _ in moved.by("provider_cache_requests_total", "cache", "result")})
     for cache in caches:
         hits, misses = (
