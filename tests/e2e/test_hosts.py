@@ -121,14 +121,12 @@ def ask_many(urls: list[str], *, halfway: Callable[[], None] | None = None) -> l
 def test_of_1000_identical_requests_over_two_hosts_exactly_one_is_served(
     redis: RedisServer, purchase: Callable[..., Purchase]
 ) -> None:
-    bought = purchase(SPARE_KEYS[8], REDIS_CONNECTION=redis.url)
+    # Every one is to reach the nonce rule, so none may be refused before for being too many at once.
+    bought = purchase(SPARE_KEYS[8], REDIS_CONNECTION=redis.url, PROVIDER_OVERLOAD_LAG_SECONDS="0")
     urls = bought.at_both(bought.url()) * (IDENTICAL_REQUESTS // 2)
     answers = ask_many(urls)
     assert [body for status, body in answers if status == 200] == [CSV]
-    statuses = Counter(status for status, _ in answers)
-    assert (statuses[200], sum(statuses.values())) == (1, IDENTICAL_REQUESTS)
-    # A thousand at once may be more than a busy machine takes up.
-    assert set(statuses) <= {200, 400, 503}
+    assert Counter(status for status, _ in answers) == {200: 1, 400: IDENTICAL_REQUESTS - 1}
     # What one host has seen the other tells.
     nonces = [
         request("GET", f"{host.url}/api/services/nonce?userAddress={bought.consumer.address}") for host in bought.hosts
