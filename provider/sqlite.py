@@ -1,13 +1,81 @@
-"""What all our SQLite files share: write transactions, and words for what can go wrong with a file.
+"""What our SQLite files share: a thread that owns the connection, write transactions, words for what can go wrong."""
 
-Runs on the thread that owns the connection; nothing here is asynchronous.
-"""
-
+import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+from provider.errors import StoreError
+
+Result = TypeVar("Result")
+
+
+class SqliteThread:
+    """The file at `path`, whose connection one thread owns, so that the event loop never waits for the disk.
+
+    `connect` opens it, at the first use and again after a failure.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, name: str) -> None:
+        self._path = path
+        self._connect = connect
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._connection: sqlite3.Connection | None = None
+        self.is_closed = False
+
+    async def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What `work` gives, on the thread. Raises StoreError."""
+        if self.is_closed:
+            raise StoreError(detail=f"{self._path}: the file was closed")
+        return await self.run(lambda: self.attempt(work))
+
+    def run(self, work: Callable[[], Result]) -> "asyncio.Future[Result]":
+        """Start `work` on the thread, after what was started before; it may `attempt` what needs the connection."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What `work` gives; of the thread. Raises StoreError, after which the file is opened anew."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            return work(self._connection)
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise StoreError(detail=explain(self._path, error)) from None
+
+    async def close(self) -> None:
+        """Finish what was started and close the file. `ask` raises StoreError from here on."""
+        if not self.is_closed:
+            self.is_closed = True
+            await self.run(self._disconnect)
+            self._thread.shutdown(wait=False)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        give_up(connection)
+
+
+def give_up(connection: sqlite3.Connection | None) -> None:
+    """Close a connection that may have failed; whatever failed before is what gets reported."""
+    if connection is not None:
+        with suppress(sqlite3.Error):
+            connection.close()
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The number that the file's owner gave its schema; 0 for a file without one."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def prove_writable(connection: sqlite3.Connection) -> None:
+    """Commit a real page without changing anything. Raises sqlite3.Error."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version = {schema_version(connection)}")
 
 
 @contextmanager

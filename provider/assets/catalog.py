@@ -13,6 +13,10 @@ class AssetSource(Protocol):
         """The asset. Raises AssetNotFound, AssetMalformed, MetadataStoreUnavailable, ChainUnavailable."""
         ...
 
+    def peek(self, did: str) -> Asset | None:
+        """The asset, if it is in memory."""
+        ...
+
     async def check(self) -> None:
         """Raises ProviderError when the source cannot be read."""
         ...
@@ -34,3 +38,26 @@ class Catalog:
         asset = await self._source.fetch(did)
         check_binding(asset, did)
         return asset, self._networks.get(asset.chain_id)
+
+    def chain_of(self, did: str) -> "AssetChain":
+        """The chain of an asset, for who may need it before the asset."""
+        return AssetChain(self, self._source, did)
+
+
+class AssetChain:
+    """The chain of one asset, looked up when asked for."""
+
+    __slots__ = ("_catalog", "_did", "_source")
+
+    def __init__(self, catalog: Catalog, source: AssetSource, did: str) -> None:
+        self._catalog, self._source, self._did = catalog, source, did
+
+    def known(self) -> int | None:
+        """Its id, if the asset is in memory."""
+        asset = self._source.peek(self._did)
+        return None if asset is None else asset.chain_id
+
+    async def find(self) -> int:
+        """Its id. Raises as `Catalog.find`."""
+        _, network = await self._catalog.find(self._did)
+        return network.chain_id

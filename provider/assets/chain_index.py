@@ -122,6 +122,11 @@ class ChainIndex:
             raise AssetNotFound(detail="not the form of a DID")
         return await self._cache.get(self._cache_key(key), lambda: self._load(key))
 
+    def peek(self, did: str) -> Asset | None:
+        """The asset, if it is in the cache."""
+        key = did_key(did)
+        return None if key is None else self._cache.peek(self._cache_key(key))
+
     def behind(self) -> Mapping[int, int | None]:
         """By chain: blocks between the newest one seen and the last one read; None before the first answer."""
         return {chain_id: scan.behind for chain_id, scan in self._scans.items()}

@@ -27,4 +27,5 @@ def did_for(data_nft: str, chain_id: int, *, prefix: str = "did:op:") -> str:
 
 def matches(did: str, data_nft: str, chain_id: int) -> bool:
     """Does the DID stand for this data NFT? Both prefixes carry the same hash. ValueError as `did_for`."""
-    return any(did == did_for(data_nft, chain_id, prefix=prefix) for prefix in _PREFIXES)
+    prefix = did[: did.rfind(":") + 1]
+    return prefix in _PREFIXES and did == did_for(data_nft, chain_id, prefix=prefix)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provider.assets.index_records import EventRecord, Page, Scan, SealedDocument, StoredAsset
 from provider.errors import StoreError
-from provider.sqlite import transaction
+from provider.sqlite import schema_version, transaction
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (
@@ -42,7 +42,7 @@ def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         # A lost last commit is read from the chain again, so it need not reach the disk before it is acknowledged.
         connection.execute("PRAGMA synchronous = NORMAL")
-        if _schema_version(connection) != _SCHEMA_VERSION:
+        if schema_version(connection) != _SCHEMA_VERSION:
             _create(connection, path)
     except (sqlite3.Error, StoreError):
         connection.close()
@@ -53,7 +53,7 @@ def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         # Asked again under the lock: another worker may have made the tables meanwhile.
-        version = _schema_version(connection)
+        version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
         if version != 0:
@@ -63,17 +63,6 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
             )
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-def _schema_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def prove_writable(connection: sqlite3.Connection) -> None:
-    """Commit a real page without changing anything."""
-    with transaction(connection):
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 

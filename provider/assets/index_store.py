@@ -4,19 +4,12 @@ A file of its own, as it can be rebuilt from the chain and the nonces beside it 
 stand on chain, sealed ones sealed. Any number of processes may write; each record is one transaction.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from provider.assets import index_sql as sql
 from provider.assets.index_records import Page, Scan, StoredAsset
-from provider.errors import StoreError
-from provider.sqlite import explain
-
-Result = TypeVar("Result")
+from provider.sqlite import SqliteThread, prove_writable
 
 
 def index_path(storage_path: str | Path) -> Path:
@@ -27,21 +20,17 @@ def index_path(storage_path: str | Path) -> Path:
 class IndexStore:
     """The index file at `path`, created when absent; its directory must exist.
 
-    One thread owns the connection, so the event loop never waits for the disk. Opened at the first use and again
-    after a failure. `busy_timeout_seconds`: how long another process may hold the write lock. Every method but
-    `close` raises StoreError.
+    Opened at the first use and again after a failure. `busy_timeout_seconds`: how long another process may hold the
+    write lock. Every method but `close` raises StoreError.
     """
 
     def __init__(self, path: str | Path, *, busy_timeout_seconds: float = 5.0) -> None:
-        self._path = Path(path)
-        self._busy_timeout_seconds = busy_timeout_seconds
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metadata-index")
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
+        connect = partial(sql.open_index, Path(path), busy_timeout_seconds=busy_timeout_seconds)
+        self._file = SqliteThread(Path(path), connect, name="metadata-index")
 
     async def begin(self, chain_id: int, *, factory: str, start_block: int) -> Scan:
         """How far the chain was read. It begins anew when it was read for another factory or from a later block."""
-        return await self._ask(lambda c: sql.begin(c, chain_id, factory, start_block))
+        return await self._file.ask(lambda c: sql.begin(c, chain_id, factory, start_block))
 
     async def record(self, page: Page, *, prune_below_block: int) -> bool:
         """Replace what is known of the page's blocks; False when its base is not the last block recorded (any more).
@@ -49,52 +38,24 @@ class IndexStore:
         Events of NFTs that are not of the factory are left out. Of what is older than `prune_below_block`, only
         the newest document and state of each NFT stay.
         """
-        return await self._ask(lambda c: sql.record(c, page, prune_below_block))
+        return await self._file.ask(lambda c: sql.record(c, page, prune_below_block))
 
     async def rewind(self, chain_id: int, to_block: int) -> None:
         """Forget all blocks above `to_block`."""
-        await self._ask(lambda c: sql.rewind(c, chain_id, to_block))
+        await self._file.ask(lambda c: sql.rewind(c, chain_id, to_block))
 
     async def find(self, did_key: str) -> StoredAsset | None:
         """The newest document and state behind a DID's hash; None when there is no document."""
-        return await self._ask(lambda c: sql.find(c, did_key))
+        return await self._file.ask(lambda c: sql.find(c, did_key))
 
     async def changes(self, since: int | None) -> tuple[int, tuple[str, ...] | None]:
         """Number of the last change, and the DID hashes that changed after `since`; None: too many to tell."""
-        return await self._ask(lambda c: sql.changes(c, since))
+        return await self._file.ask(lambda c: sql.changes(c, since))
 
     async def check(self) -> None:
         """Commit something harmless."""
-        await self._ask(sql.prove_writable)
+        await self._file.ask(prove_writable)
 
     async def close(self) -> None:
         """Finish what is under way and close the file. Further calls raise StoreError."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-            self._thread.shutdown(wait=False)
-
-    async def _ask(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        if self._closed:
-            raise StoreError(detail=f"{self._path}: the index was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, work)
-
-    # Below: the store's thread.
-
-    def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        try:
-            if self._connection is None:
-                self._connection = sql.open_index(self._path, busy_timeout_seconds=self._busy_timeout_seconds)
-            return work(self._connection)
-        except sqlite3.Error as error:
-            self._disconnect()
-            raise StoreError(detail=explain(self._path, error)) from None
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                # It is being given up; whatever failed before is what gets reported.
-                pass
+        await self._file.close()

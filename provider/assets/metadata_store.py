@@ -58,6 +58,10 @@ class MetadataStore:
             raise AssetNotFound(detail="not the form of a DID")
         return await self._cache.get(did, lambda: self._load(did))
 
+    def peek(self, did: str) -> Asset | None:
+        """The asset, if it is in the cache."""
+        return self._cache.peek(did)
+
     async def check(self) -> None:
         """Does the store answer at all? Raises MetadataStoreUnavailable."""
         await self._get("/", with_body=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.errors import StoreError
 from provider.keccak import is_address, to_checksum_address
-from provider.sqlite import transaction
+from provider.sqlite import schema_version, transaction
 
 _SCHEMA_VERSION = 2
 _SCHEMA_1 = (
@@ -44,12 +44,6 @@ def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
     return connection
 
 
-def prove_writable(connection: sqlite3.Connection) -> None:
-    """Commit a real page without changing anything."""
-    with transaction(connection):
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
 def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
     # Several workers may make the file at once, and SQLite answers BUSY to all but one of them without its usual
     # waiting, as the switch needs the file alone. (Where WAL cannot be had, the mode stays; FULL holds there too.)
@@ -65,11 +59,11 @@ def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
-    if _schema_version(connection) == _SCHEMA_VERSION:
+    if schema_version(connection) == _SCHEMA_VERSION:
         return
     with transaction(connection):
         # Asked again under the lock: another worker may have made the tables meanwhile.
-        version = _schema_version(connection)
+        version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
         if version not in (0, 1):
@@ -84,11 +78,6 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
         for statement in _SCHEMA_2:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-def _schema_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
 
 
 def _nonces_of_provider_2(connection: sqlite3.Connection) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. Who is asked next is decided in rpc.py.
+"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. Who is asked next is decided in failover.py.
 
 Errors and logs name an endpoint by chain id and position, never by URL: URLs of RPC services hold API keys.
 """
@@ -47,7 +47,7 @@ class EndpointState:
 
 
 class Endpoint:
-    """Address and health of one endpoint; the health is kept here and changed by rpc.py only."""
+    """Address and health of one endpoint; the health is kept here and changed by those who ask it."""
 
     def __init__(self, url: str, *, index: int, timeout_seconds: float, user_agent: str) -> None:
         parsed = URL(url)

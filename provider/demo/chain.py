@@ -5,7 +5,6 @@ ends with SIGTERM, or with `--watch-stdin` when its standard input closes. Batch
 WebSocket, no subscriptions.
 """
 
-import argparse
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from eth_account import Account
 from eth_typing import Address
 from tornado.web import Application, RequestHandler
 
-from provider.demo.child import announce, until_stopped
+from provider.demo.child import announce, child_parser, until_stopped
 from provider.demo.evm import CallReverted, Evm, TransactionRefused
 from provider.demo.evm_json import CHAIN_ID, JsonObject
 from provider.demo.keys import FUNDED_KEYS
@@ -164,10 +163,7 @@ async def serve(port: int, *, watch_stdin: bool) -> None:
 
 def main() -> None:
     """Entry point of `python -m provider.demo.chain`."""
-    parser = argparse.ArgumentParser(description="Local EVM of the Provider demo.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
-    arguments = parser.parse_args()
+    arguments = child_parser("Local EVM of the Provider demo.").parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments.port, watch_stdin=arguments.watch_stdin))
 

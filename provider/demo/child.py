@@ -1,5 +1,6 @@
 """Child processes of the demo: starting, readiness, orderly end; and the child's own half of that bargain."""
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -151,6 +152,14 @@ def first_stop_signal_interrupts() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def child_parser(description: str) -> argparse.ArgumentParser:
+    """Child's half: the options that every child has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
+    return parser
 
 
 def announce(ready: Mapping[str, object]) -> None:

@@ -122,8 +122,6 @@ class Evm:
             if transaction.chain_id not in (None, CHAIN_ID):
                 raise TransactionRefused(f"invalid chain id for signer: have {transaction.chain_id} want {CHAIN_ID}")
             _, receipt, _ = self._chain.apply_transaction(transaction)
-        except TransactionRefused:
-            raise
         except (ValidationError, PyEVMError, RLPException, ValueError, TypeError, IndexError) as error:
             raise TransactionRefused(str(error)) from error
         self.mine()

@@ -5,7 +5,6 @@ in memory, and runs algorithms as Python processes in `sandbox.py`, one at a tim
 --folder DIR --provider URL` prints one JSON line `{"url": …}` when it answers.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 from eth_account import Account
 from tornado.web import Application, RequestHandler
 
-from provider.demo.child import announce, until_stopped
+from provider.demo.child import announce, child_parser, until_stopped
 from provider.demo.evm_json import CHAIN_ID
 from provider.demo.operator_jobs import Jobs, OperatorRefusal
 from provider.demo.operator_pod import ENVIRONMENT_KEY, Pod
@@ -185,11 +184,9 @@ async def serve(port: int, folder: Path, provider_url: str, *, watch_stdin: bool
 
 def main() -> None:
     """Entry point of `python -m provider.demo.operator`."""
-    parser = argparse.ArgumentParser(description="Operator service of the Provider demo, for trying things out only.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser = child_parser("Operator service of the Provider demo, for trying things out only.")
     parser.add_argument("--folder", help="where jobs have their files (default: a temporary folder)")
     parser.add_argument("--provider", required=True, metavar="URL", help="the Provider that inputs come through")
-    parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
     arguments = parser.parse_args()
     os.umask(0o022)  # started by root, the sandbox reads as nobody
     with tempfile.TemporaryDirectory(prefix="operator-", dir=arguments.folder) as folder:

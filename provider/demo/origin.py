@@ -4,7 +4,6 @@ Cheap on purpose (sendfile from memory, no copy in this process), so that it is 
 GET and HEAD, single byte ranges, ETag, If-Range, keep-alive; `/stats` tells how many requests it saw.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Protocol
 import uvloop
 
 from provider.demo import pattern
-from provider.demo.child import announce, until_stopped
+from provider.demo.child import announce, child_parser, until_stopped
 
 HEAD_LIMIT_BYTES = 64 * 1024
 TURN_BYTES = 4 << 20  # most that one connection may send before others get a turn
@@ -282,10 +281,7 @@ async def serve(port: int, *, watch_stdin: bool) -> None:
 
 def main() -> None:
     """Entry point of `python -m provider.demo.origin`."""
-    parser = argparse.ArgumentParser(description="Origin server of the Provider demo.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
-    arguments = parser.parse_args()
+    arguments = child_parser("Origin server of the Provider demo.").parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments.port, watch_stdin=arguments.watch_stdin))
 

@@ -8,7 +8,8 @@ from provider.auth.token import PresentedToken
 from provider.compute.items import ALGORITHM, Algorithm, Item, QuoteWish, StartWish, dataset_resource
 from provider.errors import ComputeRefused, JobIdMissing, ValidationFailed
 from provider.handlers import rules
-from provider.handlers.params import Signed, parse_json, signed_fields
+from provider.handlers.params import Signed, signed_fields
+from provider.handlers.request_data import parse_json
 from provider.handlers.rules import Data, Demand, Field, Rule, is_empty, is_present, validate, value_of, wire_text
 from provider.keccak import is_address, to_checksum_address
 

@@ -4,7 +4,7 @@ from provider.chain.networks import Networks
 from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.envelope import encrypt
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import parse_chain_id, request_data
+from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
 from provider.policy.gate import Gate
 

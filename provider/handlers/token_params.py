@@ -7,7 +7,8 @@ from typing import Self
 from provider.auth.token import PresentedToken
 from provider.errors import UnsupportedChain, ValidationFailed
 from provider.handlers import rules
-from provider.handlers.params import Signed, parse_chain_id
+from provider.handlers.params import Signed
+from provider.handlers.request_data import parse_chain_id
 from provider.handlers.rules import DIGITS, Data, Field, Rule, is_empty, validate, wire_text
 
 # A time this large is in milliseconds, as Date.now() gives it: in seconds it would be the year 5138.
@@ -37,11 +38,23 @@ def presented_token(data: Data, headers: Mapping[str, str]) -> PresentedToken | 
     return PresentedToken(text, needs_nonce=False) if text and " " not in text else None
 
 
-async def named_chain(chain_id: int | None) -> int:
-    """For an Identifier, which asks when it needs it: the chain that the request names. Raises UnsupportedChain."""
-    if chain_id is None:
-        raise UnsupportedChain
-    return chain_id
+class NamedChain:
+    """For an Identifier, which asks when it needs it: the chain that the request names."""
+
+    __slots__ = ("_chain_id",)
+
+    def __init__(self, chain_id: int | None) -> None:
+        self._chain_id = chain_id
+
+    def known(self) -> int | None:
+        """Its id, if it is one."""
+        return self._chain_id
+
+    async def find(self) -> int:
+        """Raises UnsupportedChain when it is none."""
+        if self._chain_id is None:
+            raise UnsupportedChain
+        return self._chain_id
 
 
 def _future(now: float) -> Rule:

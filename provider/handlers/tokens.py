@@ -1,18 +1,13 @@
 """AuthTokens over HTTP: created and ended by a signature, in the words of Provider 2.1 and in those of ocean-node."""
 
 import time
-from functools import partial
 
 from provider.auth import messages
-from provider.auth.identify import ChainFinder, Identifier
+from provider.auth.identify import Identifier
 from provider.auth.tokens import Tokens
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import Signed
-from provider.handlers.token_params import CreateTokenRequest, EndTokenRequest, named_chain
-
-
-def _chain(chain_id: int | None) -> ChainFinder | None:
-    return None if chain_id is None else partial(named_chain, chain_id)
+from provider.handlers.token_params import CreateTokenRequest, EndTokenRequest, NamedChain
 
 
 class _TokenEndpoint(Endpoint):
@@ -31,7 +26,7 @@ class _TokenEndpoint(Endpoint):
             messages=texts,
             signature=signed.signature,
             nonce=signed.nonce,
-            chain=_chain(chain_id),
+            chain=None if chain_id is None else NamedChain(chain_id),
         )
 
     async def _end(self) -> None:

@@ -3,7 +3,7 @@
 from provider.assets.container import check_container
 from provider.errors import BodyTooLarge
 from provider.handlers.base import Endpoint
-from provider.handlers.params import request_data
+from provider.handlers.request_data import request_data
 
 # A container object is a few hundred bytes; what is checked is sent back, so that it must not be a body of any size.
 MAX_CONTAINER_BYTES = 64 * 1024

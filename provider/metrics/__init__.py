@@ -1,4 +1,4 @@
-"""Every metric of the server: its name (`catalog.py`), what counts it (`recorder.py`), and how it is told.
+"""Every metric of the server: its name (`catalog/`), what counts it (`recorder.py`), and how it is told.
 
 Rooms do not import this: they take the observers that `app.py` hands them.
 """

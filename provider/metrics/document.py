@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from provider.metrics.catalog import SECTIONS, Family, bound_text
+from provider.metrics.catalog import SECTIONS
+from provider.metrics.family import Family, bound_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -6,7 +6,8 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
-from provider.metrics.catalog import FAMILIES, Family
+from provider.metrics.catalog import FAMILIES
+from provider.metrics.family import Family
 from provider.metrics.values import Labels, Readings, Value
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

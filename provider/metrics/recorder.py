@@ -5,24 +5,20 @@ somebody reads, or twice a second where several workers are added up.
 """
 
 import os
-import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from provider import __version__
 from provider.metrics.chain_observer import ChainObserver
 from provider.metrics.instruments import Instruments
 from provider.metrics.observed import Cache, Pipes, Sent
-from provider.metrics.process import process_figures, storage_bytes
-from provider.metrics.shared import SharedMetrics
+from provider.metrics.process import ProcessLook
+from provider.metrics.shared import RESTART_REASONS, SharedMetrics
 from provider.metrics.values import Readings, Snapshot, merge, take_snapshot
 
 # Of a body shorter than this the time tells nothing but what system calls cost.
 RATED_BYTES = 64 << 10
-# Counting descriptors takes a microsecond for each.
-PROCESS_SECONDS = 2.0
 _OUTCOMES = ("complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled")
 
 
@@ -40,8 +36,7 @@ class Metrics:
         self._streams: dict[int, tuple[str, Sent]] = {}
         self._ended_bytes: dict[str, int] = {"download": 0, "computeResult": 0}
         self._decrypt_lock = threading.Lock()
-        self._storage_folder: str | None = None
-        self._process_at = float("-inf")
+        self._process = ProcessLook(self._of)
         self._of.workers.set(1)
         self._of.start_time.set(time.time())
         self._begin_with_zeros()
@@ -63,6 +58,10 @@ class Metrics:
             of.nonces.add((result,), 0)
         of.nonce_commit_seconds.begin()
         of.loop_lag.begin()
+        if self._shared is not None:
+            # The supervisor counts them.
+            for reason in RESTART_REASONS:
+                of.worker_restarts.add((reason,), 0)
 
     @property
     def is_on(self) -> bool:
@@ -148,6 +147,17 @@ class Metrics:
         self._of.nonces.add((result,))
         self._of.nonce_commit_seconds.observe(seconds)
 
+    def redis(self, operation: str, seconds: float, is_answered: bool) -> None:
+        """Redis was asked something."""
+        self._of.redis_seconds.observe(seconds, (operation, "ok" if is_answered else "failed"))
+
+    def watch_redis(self, operations: Iterable[str], is_up: Callable[[], bool]) -> None:
+        """From here on tell whether Redis is given up; `operations` are what it will be asked."""
+        for operation in operations:
+            for result in ("ok", "failed"):
+                self._of.redis_seconds.begin((operation, result))
+        self._looks.append(lambda: self._of.redis_up.set(is_up()))
+
     def chain(self, chain_id: int) -> ChainObserver:
         """Observer of the client of one chain."""
         self._of.rpc_calls.add((chain_id,), 0)
@@ -185,7 +195,17 @@ class Metrics:
 
     def watch_storage(self, folder: str) -> None:
         """From here on tell how full the disk is."""
-        self._storage_folder = folder
+        self._process.storage_folder = folder
+
+    def watch_certificate(self, expires_at: Callable[[], float | None]) -> None:
+        """From here on tell until when (unix seconds) the certificate in use is valid."""
+
+        def look() -> None:
+            end = expires_at()
+            if end is not None:
+                self._of.certificate_expiry.set(end)
+
+        self._looks.append(look)
 
     def watch_index(self, behind: Callable[[], Mapping[int, int | None]]) -> None:
         """From here on tell how far the metadata index is behind each chain that this worker reads."""
@@ -246,7 +266,7 @@ class Metrics:
             look()
         self._look_at_caches()
         self._look_at_streams()
-        self._look_at_process()
+        self._process.look()
         with self._decrypt_lock:
             return take_snapshot(self._of.every)
 
@@ -267,29 +287,3 @@ class Metrics:
         for endpoint, ended in self._ended_bytes.items():
             self._of.sent_bytes.values[(endpoint,)] = ended + under_way[endpoint]
         self._of.streams_in_progress.set(len(self._streams))
-
-    def _look_at_process(self) -> None:
-        now = time.monotonic()
-        if now - self._process_at < PROCESS_SECONDS:
-            return
-        self._process_at = now
-        figures = process_figures()
-        self._of.cpu_seconds.values[()] = figures.cpu_seconds
-        if figures.resident_bytes is not None:
-            self._of.resident_memory.set(figures.resident_bytes)
-        if figures.open_fds is not None:
-            self._of.open_fds.set(figures.open_fds)
-        self._of.max_fds.set(figures.max_fds)
-        self._of.build_info.set(1, (__version__, platform.python_version(), _uvloop_version()))
-        if self._storage_folder is not None:
-            sizes = tuple(storage_bytes(self._storage_folder))
-            if sizes:
-                self._of.storage_free.set(sizes[0])
-                self._of.storage_size.set(sizes[1])
-
-
-def _uvloop_version() -> str:
-    # Loaded by then, if the server runs on it.
-    import uvloop  # noqa: PLC0415
-
-    return str(uvloop._version.__version__)

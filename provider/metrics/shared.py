@@ -1,7 +1,8 @@
 """How the metrics of several workers come together: each writes its snapshot into one directory, any reads them all.
 
-`<process id>.json` belongs to a worker; `ended.json` holds the sums of those that have ended. A file is replaced as a
-whole, and `ended.json` names the last ones that went into it, so that no value is ever read twice or not at all.
+`<process id>.json` belongs to a worker; `ended.json` holds the sums of those that have ended, `supervisor.json` what
+only their supervisor can count. A file is replaced as a whole, and `ended.json` names the last ones that went into it,
+so that no value is ever read twice or not at all.
 """
 
 import os
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import orjson
 
-from provider.metrics.values import Readings, Snapshot, merge, snapshot_of
+from provider.metrics.catalog.processes import WORKER_RESTARTS
+from provider.metrics.values import Readings, Snapshot, Value, merge, snapshot_of
 
+RESTART_REASONS = ("died", "reload")
 _ENDED = "ended.json"
+_SUPERVISOR = "supervisor.json"
 # More workers than this do not end while one reader goes through the directory.
 _NAMED = 64
 
@@ -51,11 +55,10 @@ class SharedMetrics:
             if path != self._file and (written := _read(path)) is not None
         ]
         # Last, so that a worker which ends meanwhile is in it, or was read before.
-        ended = _read(self._directory / _ENDED)
-        if ended is None:
-            return merge([own, *(other.snapshot for other in others)])
+        ended = _read(self._directory / _ENDED) or _Written([], {})
+        supervisor = _read(self._directory / _SUPERVISOR) or _Written([], {})
         living = [other.snapshot for other in others if other.identities[0] not in ended.identities]
-        return merge([own, *living], [ended.snapshot])
+        return merge([own, *living], [ended.snapshot, supervisor.snapshot])
 
     def silent_seconds(self) -> Mapping[int, float]:
         """How long ago each worker (by process id) was last heard of."""
@@ -81,6 +84,15 @@ def bury(directory: str, process_id: int) -> None:
     try:
         _write(folder / _ENDED, _Written(named, snapshot_of(sums)))
         path.unlink()
+    except OSError:
+        return
+
+
+def tell_restarts(directory: str, restarts: Mapping[str, int]) -> None:
+    """How many workers were replaced so far, by reason; for the supervisor. On a full disk the last ones stay."""
+    cells: list[tuple[list[str], Value]] = [([reason], count) for reason, count in restarts.items()]
+    try:
+        _write(Path(directory) / _SUPERVISOR, _Written([], {WORKER_RESTARTS.name: cells}))
     except OSError:
         return
 

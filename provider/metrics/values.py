@@ -6,7 +6,8 @@ Keyed on tuples of label values, because that is all that counting needs: one lo
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from provider.metrics.catalog import FAMILIES, Family
+from provider.metrics.catalog import FAMILIES
+from provider.metrics.family import Family
 
 Labels = tuple[str, ...]
 Value = float | list[float]

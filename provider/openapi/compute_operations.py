@@ -34,6 +34,22 @@ _ITEM = {"documentId": DID, "serviceId": "1", "transferTxId": TX}
 _JOBS = Reply("The jobs, as the operator service tells them.", {})
 _COMPUTE = "/api/services/compute"
 
+
+def _change(operation_id: str, summary: str) -> Operation:
+    return Operation(
+        id=operation_id,
+        summary=summary,
+        tag="compute",
+        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
+        fields=ChangeComputeRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    )
+
+
 COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/services/computeEnvironments"): Operation(
         id="computeEnvironments",
@@ -93,30 +109,8 @@ COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=(OperatorUnavailable,),
         passes_on=_OPERATOR,
     ),
-    ("PUT", _COMPUTE): Operation(
-        id="computeStop",
-        summary="Stop a job",
-        tag="compute",
-        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
-        fields=ChangeComputeRequest.FIELDS,
-        also=("jobId", "documentId"),
-        via="query",
-        replies=(_JOBS,),
-        errors=(*SIGNED, ComputeError, OperatorUnavailable),
-        passes_on=_OPERATOR,
-    ),
-    ("DELETE", _COMPUTE): Operation(
-        id="computeDelete",
-        summary="Delete a job",
-        tag="compute",
-        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
-        fields=ChangeComputeRequest.FIELDS,
-        also=("jobId", "documentId"),
-        via="query",
-        replies=(_JOBS,),
-        errors=(*SIGNED, ComputeError, OperatorUnavailable),
-        passes_on=_OPERATOR,
-    ),
+    ("PUT", _COMPUTE): _change("computeStop", "Stop a job"),
+    ("DELETE", _COMPUTE): _change("computeDelete", "Delete a job"),
     ("GET", "/api/services/computeResult"): Operation(
         id="computeResult",
         summary="Download a result",

@@ -14,7 +14,7 @@ from pathlib import Path
 from provider.errors import StoreError
 from provider.proofs.proof import Proof
 from provider.proofs.transaction import Fee, SignedTransaction
-from provider.sqlite import transaction
+from provider.sqlite import schema_version, transaction
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (
@@ -53,12 +53,6 @@ class Entry:
     sent: tuple[Sent, ...]
 
 
-def prove_writable(connection: sqlite3.Connection) -> None:
-    """Commit a real page without changing anything. Raises sqlite3.Error."""
-    with transaction(connection):
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
 def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
     """Open or create the file, WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
     with suppress(OSError):
@@ -80,7 +74,7 @@ def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
         if version != 0:

@@ -12,19 +12,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from provider.errors import StoreError
 from provider.proofs import sql
 from provider.proofs.proof import Proof
 from provider.proofs.sql import Entry
 from provider.proofs.transaction import SignedTransaction
-from provider.sqlite import explain
+from provider.sqlite import SqliteThread, prove_writable
 
-Result = TypeVar("Result")
 ProofObserver = Callable[[str, str], None]
 """Called with the kind (`http`, `chain`) and the outcome of one proof: `queued`, `confirmed`, `lost` or `skipped`."""
 
@@ -58,31 +55,28 @@ class ProofStore:
         busy_timeout_seconds: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path = Path(path)
+        connect = partial(sql.open_queue, Path(path), busy_timeout_seconds=busy_timeout_seconds)
+        self._file = SqliteThread(Path(path), connect, name="proofs")
         self._kind = kind
         self._max_queued = max_queued
         self._observe = observe
-        self._busy_timeout_seconds = busy_timeout_seconds
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proofs")
         self._unwritten: list[Proof] = []
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
 
     def add(self, proof: Proof, written: Callable[[], None]) -> None:
         """Queue a proof; returns at once. `written` is called in this loop's turn after it is durable.
 
         What cannot be queued is logged and counted `lost`. Proofs that come while the disk is busy share one sync.
         """
-        if self._closed or len(self._unwritten) >= MAX_UNWRITTEN:
-            self._lose(self._kind, 1, "the queue is closed" if self._closed else "the disk is too slow")
+        if self._file.is_closed or len(self._unwritten) >= MAX_UNWRITTEN:
+            self._lose(self._kind, 1, "the queue is closed" if self._file.is_closed else "the disk is too slow")
             return
         with self._lock:
             self._unwritten.append(proof)
             is_first = len(self._unwritten) == 1
         if is_first:
-            writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write)
+            writing = self._file.run(self._write)
             writing.add_done_callback(partial(self._written, written))
 
     def _written(self, written: Callable[[], None], writing: "asyncio.Future[tuple[int, int]]") -> None:
@@ -109,20 +103,20 @@ class ProofStore:
 
     async def open(self) -> None:
         """Open the file."""
-        await self._ask(sql.count_open)
+        await self._file.ask(sql.count_open)
 
     async def check(self) -> None:
         """Prove with a durable write that the file works."""
-        await self._ask(sql.prove_writable)
+        await self._file.ask(prove_writable)
 
     async def due(self, state: str, *, chain_id: int | None, limit: int) -> list[Entry]:
         """See `sql.due`, for now."""
         now = self._clock()
-        return await self._ask(lambda c: sql.due(c, self._kind, state, chain_id=chain_id, now=now, limit=limit))
+        return await self._file.ask(lambda c: sql.due(c, self._kind, state, chain_id=chain_id, now=now, limit=limit))
 
     async def held_nonces(self, chain_id: int) -> frozenset[int]:
         """See `sql.held_nonces`."""
-        return await self._ask(lambda c: sql.held_nonces(c, chain_id))
+        return await self._file.ask(lambda c: sql.held_nonces(c, chain_id))
 
     async def record_signed(
         self, entry: Entry, account_nonce: int, signed: SignedTransaction, *, due_in_seconds: float
@@ -130,40 +124,40 @@ class ProofStore:
         """See `sql.record_signed`."""
         now = self._clock()
         due_at = now + due_in_seconds
-        await self._ask(lambda c: sql.record_signed(c, entry, account_nonce, signed, now=now, due_at=due_at))
+        await self._file.ask(lambda c: sql.record_signed(c, entry, account_nonce, signed, now=now, due_at=due_at))
 
     async def release(self, entry: Entry, *, due_in_seconds: float) -> None:
         """See `sql.release`."""
         due_at = self._clock() + due_in_seconds
-        await self._ask(lambda c: sql.release(c, entry, due_at))
+        await self._file.ask(lambda c: sql.release(c, entry, due_at))
 
     async def retry(self, entry: Entry, *, due_in_seconds: float) -> None:
         """See `sql.retry`."""
         due_at = self._clock() + due_in_seconds
-        await self._ask(lambda c: sql.retry(c, entry, due_at))
+        await self._file.ask(lambda c: sql.retry(c, entry, due_at))
 
     async def defer(self, entries: list[Entry], *, due_in_seconds: float) -> None:
         """See `sql.defer`."""
         due_at = self._clock() + due_in_seconds
-        await self._ask(lambda c: sql.defer(c, entries, due_at))
+        await self._file.ask(lambda c: sql.defer(c, entries, due_at))
 
     async def seen(
         self, entry: Entry, *, mined_block: int | None = None, misses: int = 0, due_in_seconds: float
     ) -> None:
         """See `sql.seen`."""
         due_at = self._clock() + due_in_seconds
-        await self._ask(lambda c: sql.seen(c, entry, mined_block, misses, due_at))
+        await self._file.ask(lambda c: sql.seen(c, entry, mined_block, misses, due_at))
 
     async def confirm(self, entry: Entry) -> None:
         """The proof arrived."""
         now = self._clock()
-        await self._ask(lambda c: sql.end(c, entry, "confirmed", "", now))
+        await self._file.ask(lambda c: sql.end(c, entry, "confirmed", "", now))
         self._observe(self._kind, "confirmed")
 
     async def give_up(self, entry: Entry, reason: str, *, outcome: str = "lost") -> None:
         """It never will; `outcome` is `lost`, or `skipped` for what cannot be proven this way."""
         now = self._clock()
-        await self._ask(lambda c: sql.end(c, entry, "given_up", reason, now))
+        await self._file.ask(lambda c: sql.end(c, entry, "given_up", reason, now))
         facts = {"kind": self._kind, "chain_id": entry.proof.chain_id, "proof": entry.id, "reason": reason}
         _log.warning("proof %s", outcome, extra={"facts": facts})
         self._observe(self._kind, outcome)
@@ -178,54 +172,26 @@ class ProofStore:
             sql.forget(connection, ended_before=long_ago)
             return expired, sql.count_open(connection)
 
-        expired, still_open = await self._ask(work)
+        expired, still_open = await self._file.ask(work)
         for kind, count in Counter(expired).items():
             self._lose(kind, count, "too old")
         return still_open
 
     async def close(self) -> None:
         """Write what was added and close the file; what is queued stays there."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-            self._thread.shutdown(wait=False)
-
-    async def _ask(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        if self._closed:
-            raise StoreError(detail=f"{self._path}: the queue was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, work)
-
-    # Below: the store's thread.
+        await self._file.close()
 
     def _write(self) -> tuple[int, int]:
-        """Queue what is waiting, in one transaction: how many proofs were queued, and how many were not."""
+        """Of the thread. Queue what is waiting, in one transaction: how many were queued, and how many were not."""
         with self._lock:
             proofs, self._unwritten = self._unwritten, []
         now = self._clock()
         try:
-            queued = self._attempt(lambda c: sql.insert(c, self._kind, proofs, now, self._max_queued))
+            queued = self._file.attempt(lambda c: sql.insert(c, self._kind, proofs, now, self._max_queued))
         except StoreError as error:
             _log.error("proofs cannot be stored: %s", error.detail)
             queued = 0
         return queued, len(proofs) - queued
-
-    def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        try:
-            if self._connection is None:
-                self._connection = sql.open_queue(self._path, busy_timeout_seconds=self._busy_timeout_seconds)
-            return work(self._connection)
-        except sqlite3.Error as error:
-            self._disconnect()
-            raise StoreError(detail=explain(self._path, error)) from None
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                # It is being given up; whatever failed before is what gets reported.
-                pass
 
 
 class SendingRight:

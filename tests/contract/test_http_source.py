@@ -2,61 +2,27 @@
 
 import asyncio
 import gzip
-import hashlib
 import socket
-import ssl
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
-from provider.upstream.http_source import HttpOrigin, HttpSource
-from provider.upstream.inspect import inspect
 from provider.upstream.source import HttpRequest
-from tests.support.raw_origin import Exchange, answering, raw_origin, tls_contexts
-
-DATA = bytes(range(256)) * 64
-WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA)
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-def chunks(data: bytes, size: int = 1000) -> bytes:
-    pieces = [data[start : start + size] for start in range(0, len(data), size)]
-    return b"".join(b"%x;ext=1\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX-Sum: 1\r\n\r\n"
-
-
-@asynccontextmanager
-async def opener(**options) -> AsyncIterator[HttpOrigin]:
-    origin = HttpOrigin(
-        **({"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0} | options)
-    )
-    try:
-        yield origin
-    finally:
-        origin.close()
-
-
-def get(url: str, *headers: tuple[str, str]) -> HttpRequest:
-    return HttpRequest("GET", url, headers)
-
-
-async def read_all(source: HttpSource, room: int = 65536) -> bytes:
-    out, buffer = b"", memoryview(bytearray(room))
-    while count := await source.read_into(buffer):
-        out += buffer[:count]
-    return out
-
-
-async def fetch(url: str, **options) -> tuple[HttpSource, bytes]:
-    async with opener(**options) as origin, origin.opened(get(url)) as source:
-        return source, await read_all(source)
-
+from tests.support.http_sources import (
+    CHUNKED,
+    DATA,
+    OK,
+    TO_THE_END,
+    WITH_LENGTH,
+    chunks,
+    fetch,
+    get,
+    opener,
+    read_all,
+    silent,
+)
+from tests.support.raw_origin import Exchange, answering, raw_origin
 
 FRAMED = {
     "length": (WITH_LENGTH + DATA, "length", len(DATA)),
@@ -183,13 +149,9 @@ async def test_a_refused_connection_is_unreachable() -> None:
             await fetch(f"http://127.0.0.1:{unused.getsockname()[1]}/")
 
 
-async def _silent(exchange: Exchange) -> None:
-    await exchange.gone()
-
-
 @pytest.mark.gen_test
-async def test_an_origin_silent_before_the_head_times_out() -> None:
-    async with raw_origin(_silent) as origin:
+async def test_an_originsilent_before_the_head_times_out() -> None:
+    async with raw_origin(silent) as origin:
         with pytest.raises(UpstreamTimedOut):
             await fetch(origin.url, first_byte_timeout_seconds=0.05)
 
@@ -209,7 +171,7 @@ async def test_a_head_that_trickles_for_ever_times_out() -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("head", [WITH_LENGTH, CHUNKED, TO_THE_END], ids=["length", "chunked", "close"])
-async def test_an_origin_silent_in_the_body_times_out(head: bytes) -> None:
+async def test_an_originsilent_in_the_body_times_out(head: bytes) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.send(head)
         await exchange.gone()
@@ -231,7 +193,7 @@ async def test_a_name_server_that_does_not_answer_times_out() -> None:
 
 @pytest.mark.gen_test
 async def test_a_tls_handshake_that_hangs_times_out() -> None:
-    async with raw_origin(_silent) as origin:
+    async with raw_origin(silent) as origin:
         with pytest.raises(UpstreamTimedOut):
             await fetch(origin.url.replace("http:", "https:"), connect_timeout_seconds=0.1)
 
@@ -553,177 +515,3 @@ async def test_the_raw_socket_is_handed_out_once_the_bytes_already_read_are_take
             assert await source.read_into(memoryview(bytearray(10))) == 0
         assert body == DATA
         assert opened.idle_connections == 1
-
-
-@pytest.mark.gen_test(timeout=30)
-@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
-async def test_an_https_origin_is_verified_and_read(tmp_path: Path, framing: str) -> None:
-    server, client = tls_contexts(tmp_path, "localhost")
-    big = DATA * 64
-    answers = {
-        "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(big) + big,
-        "chunked": CHUNKED + chunks(big, 50000),
-        "close": TO_THE_END + big,
-    }
-    keep = framing != "close"
-    script = answering(answers[framing], keep=keep)
-    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
-        for _ in range(3):
-            async with opened.opened(get(origin.url)) as source:
-                assert await read_all(source, 300_000) == big
-                assert source.raw_socket() is None
-        assert origin.connections == (1 if keep else 3)
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("size", [500, len(DATA)])
-@pytest.mark.parametrize("tls", [False, True])
-async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path: Path, tls: bool, size: int) -> None:
-    """Reads of one byte meet framing that gives no payload, while the rest is here: with the head, or in TLS."""
-    server, client = tls_contexts(tmp_path, "localhost")
-    script = answering(CHUNKED + chunks(DATA[:size], 10), keep=True)
-    async with raw_origin(script, context=server if tls else None) as origin:
-        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
-            assert await read_all(source, 1) == DATA[:size]
-        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
-            assert await read_all(source) == DATA[:size]
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("names", [("other.example",), ("127.0.0.1",)])
-async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    server, client = tls_contexts(tmp_path, *names)
-    async with raw_origin(answering(OK), context=server) as origin:
-        with pytest.raises(UpstreamUnreachable):
-            await fetch(origin.url, tls_context=client)
-        assert origin.exchanges == []
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_new_connection_to_a_known_origin_resumes_its_session(tmp_path: Path, version: ssl.TLSVersion) -> None:
-    server, client = tls_contexts(tmp_path, "localhost", "127.0.0.1")
-    server.maximum_version = version
-    resumed = []
-
-    async def script(exchange: Exchange) -> None:
-        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
-        await exchange.send(OK)
-
-    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
-        for url in (origin.url, origin.url, origin.url.replace("localhost", "127.0.0.1"), origin.url):
-            async with opened.opened(get(url)) as source:
-                assert await read_all(source) == b"ok"
-    # Another name is another origin, even at the same address: its certificate was not looked at yet.
-    assert resumed == [False, True, False, True]
-
-
-@pytest.mark.gen_test
-async def test_an_origin_that_forgot_its_sessions_is_read_after_a_full_handshake(tmp_path: Path) -> None:
-    server, client = tls_contexts(tmp_path, "localhost")
-    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    other.load_cert_chain(tmp_path / "origin.pem")
-    resumed = []
-
-    async def script(exchange: Exchange) -> None:
-        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
-        await exchange.send(OK)
-
-    async with opener(tls_context=client) as opened:
-        port = 0
-        for context in (server, other):
-            async with raw_origin(script, context=context, port=port) as origin:
-                port = urlsplit(origin.url).port or 0
-                async with opened.opened(get(origin.url)) as source:
-                    assert await read_all(source) == b"ok"
-    assert resumed == [False, False]
-
-
-@pytest.mark.gen_test
-async def test_an_unknown_authority_is_refused(tmp_path: Path) -> None:
-    server, _ = tls_contexts(tmp_path, "localhost")
-    async with raw_origin(answering(OK), context=server) as origin:
-        with pytest.raises(UpstreamUnreachable):
-            await fetch(origin.url, tls_context=ssl.create_default_context())
-
-
-@pytest.mark.gen_test
-async def test_a_certificate_for_an_address_is_accepted(tmp_path: Path) -> None:
-    server, client = tls_contexts(tmp_path, "127.0.0.1")
-    async with raw_origin(answering(OK), context=server) as origin:
-        assert (await fetch(origin.url.replace("localhost", "127.0.0.1"), tls_context=client))[1] == b"ok"
-
-
-@pytest.mark.gen_test
-async def test_a_tls_connection_cut_without_its_own_close_is_truncation(tmp_path: Path) -> None:
-    server, client = tls_contexts(tmp_path, "localhost")
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.send(TO_THE_END + b"part")
-        exchange.reset()
-
-    async with raw_origin(script, context=server) as origin:
-        with pytest.raises(UpstreamTruncated):
-            await fetch(origin.url, tls_context=client)
-
-
-@pytest.mark.gen_test
-async def test_a_port_that_speaks_no_tls_is_unreachable() -> None:
-    async with raw_origin(_silent, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as origin:
-        with pytest.raises(UpstreamUnreachable):
-            await fetch(origin.url.replace("http:", "https:"))
-
-
-@pytest.mark.gen_test
-async def test_inspecting_tells_length_type_and_name_without_the_body() -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv; charset=utf-8\r\nContent-Length: 123456789\r\n\r\n"
-    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
-        info = await inspect(opened.open(get(origin.url + "/a/my%20data.csv?token=secret")))
-        assert (info.valid, info.content_length, info.content_type) == (True, "123456789", "text/csv")
-        assert (info.filename, info.checksum) == ("my data.csv", None)
-        info = await inspect(opened.open(get(origin.url + "/a/data.csv")), name_from_url=False)
-        assert info.filename == ""
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize(
-    ("head", "max_bytes", "expected"),
-    [
-        (WITH_LENGTH, len(DATA), True),
-        (WITH_LENGTH, len(DATA) - 1, False),
-        (TO_THE_END, len(DATA), True),
-        (TO_THE_END, len(DATA) - 1, False),
-        (WITH_LENGTH, 0, False),
-    ],
-)
-async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, expected: bool) -> None:
-    async with raw_origin(answering(head + DATA)) as origin, opener() as opened:
-        info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=max_bytes)
-    assert info.valid == (head is WITH_LENGTH)
-    assert info.checksum == (hashlib.sha256(DATA).hexdigest() if expected else None)
-
-
-@pytest.mark.gen_test
-async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
-    answer = b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/999\r\nContent-Length: 2\r\n\r\nok"
-    async with raw_origin(answering(answer)) as origin, opener() as opened:
-        info = await inspect(opened.open(get(origin.url, ("Range", "bytes=0-1"))), accepts_part=True)
-        assert (info.valid, info.content_length) == (True, "999")
-        assert not (await inspect(opened.open(get(origin.url)))).valid
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("status", [b"404 Not Found", b"500 Oops", b"206 Part", b"301 Moved"])
-async def test_only_200_is_a_good_file(status: bytes) -> None:
-    answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
-    async with raw_origin(answering(answer)) as origin, opener() as opened:
-        info = await inspect(opened.open(get(origin.url)))
-    assert not info.valid
-    assert "127.0.0.1" not in repr(info)
-
-
-@pytest.mark.gen_test
-async def test_an_origin_that_fails_is_an_invalid_file() -> None:
-    async with opener(allow_private=False) as opened:
-        info = await inspect(opened.open(get("http://127.0.0.1:9/")))
-    assert (info.valid, type(info.failure)) == (False, UnsafeAddress)

@@ -5,37 +5,11 @@ from dataclasses import replace
 import pytest
 
 from provider.assets.access import access_lists_of, check_access, check_state
-from provider.assets.compute_options import ComputeOptions
-from provider.assets.credentials import EVERYBODY, AccessList, parse_credentials
-from provider.assets.ddo import Asset, Service
+from provider.assets.credentials import AccessList, parse_credentials
 from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
+from tests.support.assets import ASSET, NFT, SERVICE
 
 ME = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
-NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
-SERVICE = Service(
-    index=0,
-    id="s",
-    type="access",
-    files="",
-    datatoken=NFT,
-    endpoint="",
-    timeout_seconds=0,
-    credentials=EVERYBODY,
-    compute=ComputeOptions(present=False),
-)
-ASSET = Asset(
-    did="did:op:x",
-    version="4.1.0",
-    chain_id=1,
-    data_nft=NFT,
-    nft_address=NFT,
-    nft_state=0,
-    nft_owner=None,
-    metadata_type="dataset",
-    container=None,
-    services=(SERVICE,),
-    credentials=EVERYBODY,
-)
 DENY_ME = parse_credentials({"deny": [{"type": "address", "values": [ME]}]})
 ALLOW_OTHER = parse_credentials({"allow": [{"type": "address", "values": [NFT]}]})
 

@@ -9,6 +9,7 @@ import pytest
 from provider.assets import index_sql as sql
 from provider.assets.index_records import EventRecord, NftRecord, Page, SealedDocument
 from provider.errors import StoreError
+from provider.sqlite import prove_writable
 
 CHAIN = 5
 FACTORY = "0xFactory"
@@ -161,7 +162,7 @@ def test_second_process_reads_what_the_first_wrote(connection, tmp_path: Path) -
     record(connection, 1, 10, nft("a"), event("a", 5))
     other = sql.open_index(tmp_path / "index", busy_timeout_seconds=1.0)
     assert sql.find(other, "did-a") == sql.find(connection, "did-a") is not None
-    sql.prove_writable(other)
+    prove_writable(other)
     other.close()
 
 

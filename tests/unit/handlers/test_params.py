@@ -9,17 +9,13 @@ from hypothesis import strategies as st
 
 from provider.errors import BodyNotObject, ProviderError, ValidationFailed
 from provider.handlers.params import (
-    MAX_QUERY_FIELDS,
     DecryptRequest,
     DownloadRequest,
     FileInfoRequest,
     InitializeRequest,
     NonceRequest,
-    parse_chain_id,
-    parse_json,
-    parse_query,
-    request_data,
 )
+from provider.handlers.request_data import MAX_QUERY_FIELDS, parse_chain_id, parse_json, parse_query, request_data
 
 JSON = "application/json"
 PARSERS = (NonceRequest, DecryptRequest, FileInfoRequest, InitializeRequest, DownloadRequest)

@@ -14,6 +14,7 @@ from provider.metrics import Metrics, NoMetrics
 from provider.metrics.catalog import FAMILIES
 from provider.metrics.document import PAGE, page
 from provider.metrics.exposition import expose
+from provider.metrics.family import Family
 from provider.metrics.values import Histogram
 
 
@@ -157,10 +158,7 @@ def test_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_names_follow_prometheus(family: object) -> None:
-    from provider.metrics.catalog import Family  # noqa: PLC0415
-
-    assert isinstance(family, Family)
+def test_names_follow_prometheus(family: Family) -> None:
     assert re.fullmatch(r"(provider|process)_[a-z_]+", family.name)
     assert (family.kind == "counter") == family.name.endswith("_total")
     assert bool(family.buckets) == (family.kind == "histogram")

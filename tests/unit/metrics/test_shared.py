@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.metrics.shared import SharedMetrics, bury
+from provider.metrics.shared import SharedMetrics, bury, tell_restarts
 from provider.metrics.values import Readings, Snapshot, merge, snapshot_of
 
 OTHER = 999_999_999
@@ -73,6 +73,15 @@ def test_our_own_file_is_not_read_beside_us(tmp_path: Path) -> None:
     shared = SharedMetrics(str(tmp_path))
     shared.write(snapshot(2))
     assert requests_in(shared.read(snapshot(3))) == 3
+
+
+def test_what_the_supervisor_counts_is_told_by_any_worker(tmp_path: Path) -> None:
+    for died in (1, 2):
+        tell_restarts(str(tmp_path), {"died": died, "reload": 4})
+    shared = SharedMetrics(str(tmp_path))
+    readings = shared.read({"provider_worker_restarts_total": [(["died"], 0), (["reload"], 0)]})
+    assert readings["provider_worker_restarts_total"] == {("died",): 2, ("reload",): 4}
+    assert dict(shared.silent_seconds()) == {}
 
 
 def test_half_a_file_is_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
+
+from provider.assets.catalog import AssetSource
+from provider.assets.chain_index import ChainIndex, DocumentOpener
+from provider.assets.ddo import Asset
+from provider.assets.index_store import index_path
+from provider.assets.metadata_store import MetadataStore
+from provider.cache import FactCache
+from provider.chain.accounts import Account
+from provider.chain.networks import Networks
+from provider.compute_setup import MakeCache
+from provider.files.document import open_document
+from provider.metrics import Metrics
+from provider.network_setup import USER_AGENT
+from provider.settings import Settings
+from provider.store_setup import ready
+
+
+async def open_asset_source(
+    settings: Settings, metrics: Metrics, networks: Networks, make_cache: MakeCache, *, index_here: bool
+) -> AssetSource:
+    """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
+    metadata, limits = settings.metadata, settings.cache
+    cache: FactCache[str, Asset] = make_cache("ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds)
+    if metadata.aquarius_url is not None:
+        return MetadataStore(
+            metadata.aquarius_url,
+            timeout_seconds=metadata.timeout_seconds,
+            cache=cache,
+            max_bytes=metadata.max_document_bytes,
+            user_agent=USER_AGENT,
+            keep_documents=settings.access.policy_url is not None,
+        )
+    index = ChainIndex(
+        networks,
+        path=index_path(settings.storage_path),
+        open_document=document_opener(settings, metrics),
+        cache=cache,
+        poll_seconds=metadata.index_poll_seconds,
+        batch_blocks=metadata.index_batch_blocks,
+        start_block=metadata.index_start_block,
+        max_document_bytes=metadata.max_document_bytes,
+        keep_documents=settings.access.policy_url is not None,
+        observe=metrics.index_read,
+        observe_level=metrics.index_level,
+    )
+    if index_here:
+        metrics.watch_index(index.behind)
+    await ready(index.start(poll=index_here))
+    return index
+
+
+def document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
+    """Opens documents up to the configured size, timed for the metrics."""
+    max_bytes = settings.metadata.max_document_bytes
+
+    def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
+        with metrics.decrypting("document"):
+            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
+
+    return opener

@@ -1,0 +1,221 @@
+"""The endpoints of one chain: whom to ask, what is believed of an answer, and who is put aside after a failure.
+
+They are asked in the order of `health.py`, mostly the given one. One that fails is put aside for a growing time and
+comes back after its chain id was seen again; one that is slow has the next one asked as well.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Sequence
+
+import aiohttp
+
+from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
+from provider.chain.health import order, seconds_until_open
+from provider.chain.jsonrpc import RpcCall
+from provider.chain.race import first_answer
+from provider.chain.rpc_observer import RpcEvents, RpcObserver
+from provider.errors import ChainUnavailable
+
+_CHAIN_ID = RpcCall("eth_chainId")
+_BLOCK_NUMBER = "eth_blockNumber"
+_MAX_CONNECTIONS = 64
+_KEEPALIVE_SECONDS = 30.0  # below the 60-75 s after which common front ends drop idle connections
+
+_log = logging.getLogger(__name__)
+
+
+class Failover:
+    """Asks `endpoints` over one pool of connections, which the first exchange opens, inside the running loop.
+
+    `chain_id` is what every one of them must answer for; None: unknown so far, nothing is verified.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        chain_id: int | None,
+        hedge_after_seconds: float,
+        observe: RpcObserver,
+        events: RpcEvents,
+    ) -> None:
+        self.endpoints = endpoints
+        self.chain_id = chain_id
+        self._hedge_after_seconds = hedge_after_seconds
+        self._observe = observe
+        self._events = events
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing can be asked any longer."""
+        return self._closed
+
+    def in_order(self) -> list[Endpoint]:
+        """Whom to ask, in this order.
+
+        An endpoint whose pause is over is checked in the background, so that no caller waits for a doubtful
+        endpoint while another one is healthy.
+        """
+        now = asyncio.get_running_loop().time()
+        listed = order(((endpoint, endpoint.health) for endpoint in self.endpoints), now)
+        if listed and not listed[0].health.failures:
+            for endpoint in self.endpoints:
+                health = endpoint.health
+                if health.failures and now >= health.aside_until and not health.reviving:
+                    health.reviving = True
+                    self.start(self._revive(endpoint))
+        return listed
+
+    async def ask_in_turn(self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall]) -> list[object]:
+        """Results of the first that answers; one that fails or is slow has the next asked. Raises ChainUnavailable."""
+        problems: list[str] = []
+
+        def failed(endpoint: Endpoint, failure: Exception) -> None:
+            problems.append(f"endpoint {endpoint.index + 1}: {failure}")
+
+        won = await first_answer(
+            endpoints,
+            lambda endpoint: self.ask(endpoint, calls),
+            failure=EndpointFailed,
+            patience_seconds=self._hedge_after_seconds,
+            failed=failed,
+            hedged=self._events.hedged,
+        )
+        if won is None:
+            raise self._unavailable(problems)
+        for endpoint in won.beaten:
+            endpoint.health.lose(asyncio.get_running_loop().time())
+        if won.runner is endpoints[0]:
+            won.runner.health.win()
+        return won.answer
+
+    async def ask(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[object]:
+        """Results of one, its chain id seen before they are believed; no `calls`: only that is asked.
+
+        Raises EndpointFailed, which has put it aside, and ChainUnavailable once this is closed.
+        """
+        verify = not calls or (self.chain_id is not None and not endpoint.health.verified)
+        sent = [_CHAIN_ID, *calls] if verify else calls
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        outcome = "ok"
+        self._events.calls(len(sent))
+        try:
+            results = await endpoint.exchange(self._open_session(), sent)
+            if verify:
+                self._check_chain(results[0])
+                results = results[1:]
+        except EndpointFailed as failure:
+            outcome = failure.outcome
+            self._put_aside(endpoint, failure)
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            method = "batch" if len(calls) > 1 else (calls or sent)[0].method
+            self._observe(method, outcome, loop.time() - started)
+        endpoint.health.latency_seconds = loop.time() - started
+        if verify or self.chain_id is None:
+            self._readmit(endpoint)
+        self._tell_head(calls, results)
+        return results
+
+    async def probe(self, endpoint: Endpoint) -> EndpointState:
+        """What one says of itself now; changes nothing about who is asked next."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        chain_id, problem, reachable = None, None, True
+        try:
+            (result,) = await endpoint.exchange(self._open_session(), [_CHAIN_ID])
+            chain_id = parse_chain_id(result)
+            if self.chain_id is not None and chain_id != self.chain_id:
+                problem = f"answers for chain {chain_id}, not {self.chain_id}"
+        except EndpointFailed as failure:
+            problem, reachable = str(failure), failure.outcome not in ("timeout", "unreachable")
+        return EndpointState(endpoint.index, reachable, chain_id, loop.time() - started, problem)
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Run it in the background, until `close` at most."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End background work and close the connections; further exchanges raise ChainUnavailable."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _revive(self, endpoint: Endpoint) -> None:
+        try:
+            await self.ask(endpoint, [])
+        except (EndpointFailed, ChainUnavailable):
+            pass  # `ask` has put it aside again
+        finally:
+            endpoint.health.reviving = False
+
+    def _unavailable(self, problems: Sequence[str]) -> ChainUnavailable:
+        """Tells when a try may be worth it, if all endpoints are to be left alone until then."""
+        now = asyncio.get_running_loop().time()
+        error = ChainUnavailable(detail=f"chain {self.chain_id}: {'; '.join(problems) or 'all endpoints put aside'}")
+        pause = seconds_until_open([endpoint.health for endpoint in self.endpoints], now)
+        if pause:
+            error.retry_after_seconds = math.ceil(pause)
+        return error
+
+    def _tell_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:
+        """The latest block, if it was among what was asked."""
+        for call, result in zip(calls, results, strict=True):
+            if call.method == _BLOCK_NUMBER and isinstance(result, str):
+                try:
+                    self._events.head(parse_quantity(result, _BLOCK_NUMBER))
+                except EndpointFailed:
+                    continue
+
+    def _check_chain(self, result: object) -> None:
+        answered = parse_chain_id(result)
+        if self.chain_id is not None and answered != self.chain_id:
+            raise EndpointFailed("wrong_chain", f"answers for chain {answered}")
+
+    def _put_aside(self, endpoint: Endpoint, failure: EndpointFailed) -> None:
+        now = asyncio.get_running_loop().time()
+        pause = endpoint.health.fail(now, retry_after_seconds=failure.retry_after_seconds)
+        if pause is not None:  # many calls meet one outage; it counts once
+            self._events.put_aside(endpoint.index)
+            _log.warning(
+                "chain %s endpoint %d put aside for %.0f s: %s",
+                "(id not told yet)" if self.chain_id is None else self.chain_id,
+                endpoint.index + 1,
+                pause,
+                failure,
+            )
+
+    def _readmit(self, endpoint: Endpoint) -> None:
+        if endpoint.health.failures:
+            _log.info("chain %s endpoint %d answers again", self.chain_id, endpoint.index + 1)
+        endpoint.health.recover()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ChainUnavailable(detail=f"chain {self.chain_id}: the client is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def parse_chain_id(result: object) -> int:
+    """Of eth_chainId. Raises EndpointFailed."""
+    return parse_quantity(result, "eth_chainId")

@@ -1,0 +1,56 @@
+"""Single calls that many callers make in one turn of the event loop, sent together as one batch."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from provider.chain.jsonrpc import RpcCall
+from provider.errors import ChainUnavailable
+
+MAX_BATCH_CALLS = 50
+"""Calls that `submit` sends in one HTTP request. Public services refuse batches above 50 to 1000 calls."""
+
+
+class Submissions:
+    """`batch` gives the results of several calls in their order, or raises ChainUnavailable; `start` keeps a task."""
+
+    def __init__(
+        self,
+        batch: Callable[[Sequence[RpcCall]], Awaitable[list[object]]],
+        *,
+        start: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._batch = batch
+        self._start = start
+        self._pending: list[tuple[RpcCall, asyncio.Future[object]]] = []
+
+    def submit(self, call: RpcCall) -> asyncio.Future[object]:
+        """Result or RpcFault of `call`, to be awaited; sent in one batch with all others of this turn of the loop.
+
+        Awaiting it raises ChainUnavailable. Cancelling one leaves the others alone.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[object] = loop.create_future()
+        self._pending.append((call, answer))
+        if len(self._pending) == 1:
+            loop.call_soon(self._send_pending)
+        return answer
+
+    def _send_pending(self) -> None:
+        pending, self._pending = self._pending, []
+        for start in range(0, len(pending), MAX_BATCH_CALLS):
+            self._start(self._send(pending[start : start + MAX_BATCH_CALLS]))
+
+    async def _send(self, pending: list[tuple[RpcCall, asyncio.Future[object]]]) -> None:
+        waited_for = [(call, answer) for call, answer in pending if not answer.done()]
+        try:
+            results = await self._batch([call for call, _ in waited_for])
+            for (_, answer), result in zip(waited_for, results, strict=True):
+                if not answer.done():
+                    answer.set_result(result)
+        except ChainUnavailable as error:
+            for _, answer in waited_for:
+                if not answer.done():
+                    answer.set_exception(error)
+        finally:
+            for _, answer in waited_for:
+                answer.cancel()  # no effect on one that has its result

@@ -1,0 +1,130 @@
+"""HttpOrigin over TLS against real sockets: certificates, resumed sessions, cuts."""
+
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from provider.errors import UpstreamTruncated, UpstreamUnreachable
+from tests.support.http_sources import CHUNKED, DATA, OK, TO_THE_END, chunks, fetch, get, opener, read_all, silent
+from tests.support.raw_origin import Exchange, answering, raw_origin, tls_contexts
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+async def test_an_https_origin_is_verified_and_read(tmp_path: Path, framing: str) -> None:
+    server, client = tls_contexts(tmp_path, "localhost")
+    big = DATA * 64
+    answers = {
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(big) + big,
+        "chunked": CHUNKED + chunks(big, 50000),
+        "close": TO_THE_END + big,
+    }
+    keep = framing != "close"
+    script = answering(answers[framing], keep=keep)
+    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
+        for _ in range(3):
+            async with opened.opened(get(origin.url)) as source:
+                assert await read_all(source, 300_000) == big
+                assert source.raw_socket() is None
+        assert origin.connections == (1 if keep else 3)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("size", [500, len(DATA)])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path: Path, tls: bool, size: int) -> None:
+    """Reads of one byte meet framing that gives no payload, while the rest is here: with the head, or in TLS."""
+    server, client = tls_contexts(tmp_path, "localhost")
+    script = answering(CHUNKED + chunks(DATA[:size], 10), keep=True)
+    async with raw_origin(script, context=server if tls else None) as origin:
+        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
+            assert await read_all(source, 1) == DATA[:size]
+        async with opener(tls_context=client) as opened, opened.opened(get(origin.url)) as source:
+            assert await read_all(source) == DATA[:size]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("names", [("other.example",), ("127.0.0.1",)])
+async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    server, client = tls_contexts(tmp_path, *names)
+    async with raw_origin(answering(OK), context=server) as origin:
+        with pytest.raises(UpstreamUnreachable):
+            await fetch(origin.url, tls_context=client)
+        assert origin.exchanges == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_new_connection_to_a_known_origin_resumes_its_session(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    server, client = tls_contexts(tmp_path, "localhost", "127.0.0.1")
+    server.maximum_version = version
+    resumed = []
+
+    async def script(exchange: Exchange) -> None:
+        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
+        await exchange.send(OK)
+
+    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
+        for url in (origin.url, origin.url, origin.url.replace("localhost", "127.0.0.1"), origin.url):
+            async with opened.opened(get(url)) as source:
+                assert await read_all(source) == b"ok"
+    # Another name is another origin, even at the same address: its certificate was not looked at yet.
+    assert resumed == [False, True, False, True]
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_forgot_its_sessions_is_read_after_a_full_handshake(tmp_path: Path) -> None:
+    server, client = tls_contexts(tmp_path, "localhost")
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    other.load_cert_chain(tmp_path / "origin.pem")
+    resumed = []
+
+    async def script(exchange: Exchange) -> None:
+        resumed.append(exchange.writer.get_extra_info("ssl_object").session_reused)
+        await exchange.send(OK)
+
+    async with opener(tls_context=client) as opened:
+        port = 0
+        for context in (server, other):
+            async with raw_origin(script, context=context, port=port) as origin:
+                port = urlsplit(origin.url).port or 0
+                async with opened.opened(get(origin.url)) as source:
+                    assert await read_all(source) == b"ok"
+    assert resumed == [False, False]
+
+
+@pytest.mark.gen_test
+async def test_an_unknown_authority_is_refused(tmp_path: Path) -> None:
+    server, _ = tls_contexts(tmp_path, "localhost")
+    async with raw_origin(answering(OK), context=server) as origin:
+        with pytest.raises(UpstreamUnreachable):
+            await fetch(origin.url, tls_context=ssl.create_default_context())
+
+
+@pytest.mark.gen_test
+async def test_a_certificate_for_an_address_is_accepted(tmp_path: Path) -> None:
+    server, client = tls_contexts(tmp_path, "127.0.0.1")
+    async with raw_origin(answering(OK), context=server) as origin:
+        assert (await fetch(origin.url.replace("localhost", "127.0.0.1"), tls_context=client))[1] == b"ok"
+
+
+@pytest.mark.gen_test
+async def test_a_tls_connection_cut_without_its_own_close_is_truncation(tmp_path: Path) -> None:
+    server, client = tls_contexts(tmp_path, "localhost")
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(TO_THE_END + b"part")
+        exchange.reset()
+
+    async with raw_origin(script, context=server) as origin:
+        with pytest.raises(UpstreamTruncated):
+            await fetch(origin.url, tls_context=client)
+
+
+@pytest.mark.gen_test
+async def test_a_port_that_speaks_no_tls_is_unreachable() -> None:
+    async with raw_origin(silent, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as origin:
+        with pytest.raises(UpstreamUnreachable):
+            await fetch(origin.url.replace("http:", "https:"))

@@ -1,0 +1,65 @@
+"""What is told of a file without reading all of it: length, type, name, checksum up to a limit."""
+
+import hashlib
+
+import pytest
+
+from provider.errors import UnsafeAddress
+from provider.upstream.inspect import inspect
+from tests.support.http_sources import DATA, TO_THE_END, WITH_LENGTH, get, opener
+from tests.support.raw_origin import answering, raw_origin
+
+
+@pytest.mark.gen_test
+async def test_inspecting_tells_length_type_and_name_without_the_body() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv; charset=utf-8\r\nContent-Length: 123456789\r\n\r\n"
+    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
+        info = await inspect(opened.open(get(origin.url + "/a/my%20data.csv?token=secret")))
+        assert (info.valid, info.content_length, info.content_type) == (True, "123456789", "text/csv")
+        assert (info.filename, info.checksum) == ("my data.csv", None)
+        info = await inspect(opened.open(get(origin.url + "/a/data.csv")), name_from_url=False)
+        assert info.filename == ""
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("head", "max_bytes", "expected"),
+    [
+        (WITH_LENGTH, len(DATA), True),
+        (WITH_LENGTH, len(DATA) - 1, False),
+        (TO_THE_END, len(DATA), True),
+        (TO_THE_END, len(DATA) - 1, False),
+        (WITH_LENGTH, 0, False),
+    ],
+)
+async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, expected: bool) -> None:
+    async with raw_origin(answering(head + DATA)) as origin, opener() as opened:
+        info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=max_bytes)
+    assert info.valid == (head is WITH_LENGTH)
+    assert info.checksum == (hashlib.sha256(DATA).hexdigest() if expected else None)
+
+
+@pytest.mark.gen_test
+async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
+    answer = b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/999\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_origin(answering(answer)) as origin, opener() as opened:
+        info = await inspect(opened.open(get(origin.url, ("Range", "bytes=0-1"))), accepts_part=True)
+        assert (info.valid, info.content_length) == (True, "999")
+        assert not (await inspect(opened.open(get(origin.url)))).valid
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("status", [b"404 Not Found", b"500 Oops", b"206 Part", b"301 Moved"])
+async def test_only_200_is_a_good_file(status: bytes) -> None:
+    answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_origin(answering(answer)) as origin, opener() as opened:
+        info = await inspect(opened.open(get(origin.url)))
+    assert not info.valid
+    assert "127.0.0.1" not in repr(info)
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_fails_is_an_invalid_file() -> None:
+    async with opener(allow_private=False) as opened:
+        info = await inspect(opened.open(get("http://127.0.0.1:9/")))
+    assert (info.valid, type(info.failure)) == (False, UnsafeAddress)
