@@ -166,7 +166,7 @@ class FactCache(Generic[K, V]):
         self._flights.update(dict.fromkeys(keys, flight))
         flight.task = asyncio.create_task(self._fly(flight, fetch, ttl_seconds))
         # Runs before any waiter is woken, so a finished lookup is never joined.
-        flight.task.add_done_callback(lambda _: self._land(flight))
+        flight.task.add_done_callback(lambda task: self._land(flight, task))
         return flight
 
     async def _fly(
@@ -197,14 +197,17 @@ class FactCache(Generic[K, V]):
         finally:
             for flight in flights:
                 flight.waiters -= 1
-                if not flight.waiters and not flight.task.done():
-                    self._detach(flight)
-                    flight.task.cancel()
+                if not flight.waiters:
+                    if not flight.task.done():
+                        self._detach(flight)
+                        flight.task.cancel()
+                    # Its error holds the frames that it came through, and these hold the flight.
+                    del flight.task
 
-    def _land(self, flight: _Flight[K, V]) -> None:
+    def _land(self, flight: _Flight[K, V], task: asyncio.Task[Mapping[K, V]]) -> None:
         self._detach(flight)
-        if not flight.task.cancelled():
-            flight.task.exception()  # keeps asyncio quiet about a failure that nobody waits for any longer
+        if not task.cancelled():
+            task.exception()  # keeps asyncio quiet about a failure that nobody waits for any longer
 
     def _detach(self, flight: _Flight[K, V]) -> None:
         for key in flight.keys:

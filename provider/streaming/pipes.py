@@ -11,6 +11,8 @@ from collections.abc import Callable
 PIPE_BYTES = 1 << 20
 # An unprivileged user may own 16384 pages of pipes (pipe-user-pages-soft): 64 of these. Others need some, too.
 MAX_PIPES = 48
+# fcntl.h: SPLICE_F_MOVE | SPLICE_F_NONBLOCK.
+SPLICE_FLAGS = 3
 # After the system refused a pipe: how long to do without new ones.
 _RETRY_SECONDS = 1.0
 # This user's or the system's limit; for a while. Anything else is a mistake of ours.

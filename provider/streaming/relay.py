@@ -160,15 +160,14 @@ class _Relay:
                 await copy(self._source, self._sink, buffers=self._buffers, progress=self._progress)
             else:
                 await self._splice(pump)
-        except UpstreamError as failure:
-            if self._resuming is None or self._lost is not None:
+        except UpstreamError:
+            if self._resuming is None or self._lost is not None or not await self._resumed(self._resuming):
                 raise
-            await self._resume(failure, self._resuming)
             return False
         return True
 
-    async def _resume(self, failure: UpstreamError, resuming: Resuming) -> None:
-        """Have another source carry on. Raises `failure` when there is none, and ConsumerGone."""
+    async def _resumed(self, resuming: Resuming) -> bool:
+        """Does another source carry on? Raises ConsumerGone."""
         self._source.close()
         self._progress.awaits_consumer = self._progress.awaits_origin = False
         if self._resumer is None:
@@ -182,9 +181,9 @@ class _Relay:
             raise ConsumerGone from None
         finally:
             self._opening = None
-        if not carries_on:
-            raise failure
-        await self._send_first_bytes()
+        if carries_on:
+            await self._send_first_bytes()
+        return carries_on
 
     async def _send_first_bytes(self) -> None:
         """What came with the head of a further answer: then its socket holds nothing but body."""

@@ -9,10 +9,10 @@ import errno
 import os
 import select
 import socket
-import struct
 
 from provider.errors import UpstreamError, UpstreamTruncated
-from provider.streaming.pipes import Pipe, PipePool
+from provider.streaming.outlet import Outlet
+from provider.streaming.pipes import SPLICE_FLAGS, Pipe, PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.readiness import readiness
 from provider.streaming.sink import ConsumerGone, RawConsumer
@@ -35,13 +35,6 @@ _FRAMED_BYTES = 64 << 10
 # A chunk-size line and the end of the chunk before it; payload read along stays little.
 _FRAMING_BYTES = 24
 
-# fcntl.h: SPLICE_F_MOVE | SPLICE_F_NONBLOCK.
-_FLAGS = 3
-# asm-generic/socket.h and linux/sock_diag.h: SO_MEMINFO gives nine u32, SK_MEMINFO_SNDBUF the fourth and
-# SK_MEMINFO_WMEM_QUEUED the sixth of them.
-_SO_MEMINFO = 55
-_MEMINFO_BYTES = 36
-_SEND_BUFFER_AND_QUEUED = struct.Struct("=12xI4xI12x")
 # Refused by the kernel or by a sandbox, before any byte was moved.
 _NO_SPLICE = frozenset((errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP))
 
@@ -57,9 +50,9 @@ class SplicePump:
     """Moves one body. `run` it once; `fail` ends it from outside."""
 
     __slots__ = (
-        "_bulk", "_chunked", "_consumer", "_consumer_watched", "_done", "_drained", "_error", "_finished", "_held",
-        "_later", "_loop", "_open_chunk", "_origin", "_origin_armed", "_origin_watched", "_out", "_out_body", "_pipe",
-        "_pipes", "_prefix", "_progress", "_readiness", "_source", "_woken", "spliced_bytes",
+        "_bulk", "_consumer_watched", "_done", "_drained", "_error", "_finished", "_held", "_later", "_loop", "_origin",
+        "_origin_armed", "_origin_watched", "_outlet", "_pipe", "_pipes", "_progress", "_readiness", "_source",
+        "_woken", "spliced_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -67,20 +60,13 @@ class SplicePump:
     ) -> None:
         """`origin` is the source's `raw_socket()`."""
         self._source, self._origin = source, origin
-        self._consumer, self._chunked = consumer.socket, consumer.chunked
+        self._outlet = Outlet(consumer, progress)
         self._pipes, self._progress = pipes, progress
         self._loop = asyncio.get_running_loop()
         self._readiness = readiness()
         self._pipe: Pipe | None = None
         # Body bytes that went through a pipe; and those in it now.
         self.spliced_bytes = self._held = 0
-        # Framing and copied bytes to send before anything else; how many of them are body.
-        self._out: bytes | memoryview = b""
-        self._out_body = 0
-        # Body bytes that came along with framing: they leave with what is spliced next.
-        self._prefix = b""
-        # A chunk to the consumer still lacks its CRLF, which leaves with the next chunk's head.
-        self._open_chunk = False
         # What comes next is worth a splice.
         self._bulk = source.framing != "chunked" or source.run_bytes >= MIN_RUN_BYTES
         # The descriptors that `readiness` knows, -1 for none. Their sockets may be closed under us at any time.
@@ -105,8 +91,13 @@ class SplicePump:
                 await self._finished
             finally:
                 self._end(None)
-        if self._error is not None:
-            raise self._error
+        # Neither kept nor a name of this frame when it leaves: the error's traceback would hold its holder.
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
 
     def fail(self, error: Exception) -> None:
         """End it now; `run` raises `error`. To be called before either socket is closed."""
@@ -124,10 +115,10 @@ class SplicePump:
             raise
 
     def _turn(self) -> None:
-        progress = self._progress
+        progress, outlet = self._progress, self._outlet
         limit = progress.bytes_sent + TURN_BYTES
         while True:
-            if self._out and not self._flush():
+            if outlet.waiting and not outlet.flush(more=self._held > 0):
                 return self._await_consumer()
             if self._held and self._pipe is not None:
                 if not self._drain(self._pipe):
@@ -138,32 +129,12 @@ class SplicePump:
             elif not self._fill():
                 return None
 
-    def _flush(self) -> bool:
-        """Send what waits in memory; False when the consumer does not take it now."""
-        flags = socket.MSG_MORE if self._held else 0
-        try:
-            sent = self._consumer.send(self._out, flags)
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            raise ConsumerGone from exc
-        if sent < len(self._out):
-            self._out = memoryview(self._out)[sent:]
-            return False
-        self._progress.bytes_sent += self._out_body
-        self._out, self._out_body = b"", 0
-        return True
-
     def _drain(self, pipe: Pipe) -> bool:
         """Splice from the pipe to the consumer; False when it takes nothing now."""
-        try:
-            count = os.splice(pipe.sink, self._consumer.fileno(), self._held, flags=_FLAGS)
-        except BlockingIOError:
+        count = self._outlet.splice(pipe, self._held)
+        if count is None:
             return False
-        except OSError as exc:
-            raise ConsumerGone from exc
         self._held -= count
-        self._progress.bytes_sent += count
         return True
 
     def _fill(self) -> bool:
@@ -174,7 +145,7 @@ class SplicePump:
         if self._drained:
             self._drained = False
             return self._await_origin()
-        want, room = min(run, self._pipes.pipe_bytes), self._room()
+        want, room = min(run, self._pipes.pipe_bytes), self._outlet.room_bytes(self._pipes.pipe_bytes)
         if room < want:
             if room < _MIN_ROOM_BYTES and not self._woken:
                 self._await_consumer()
@@ -188,7 +159,7 @@ class SplicePump:
     def _fill_pipe(self, pipe: Pipe, want: int) -> bool:
         """Splice up to `want` bytes from the origin into an empty pipe."""
         try:
-            count = os.splice(self._origin.fileno(), pipe.source, want, flags=_FLAGS)
+            count = os.splice(self._origin.fileno(), pipe.source, want, flags=SPLICE_FLAGS)
         except BlockingIOError:
             return self._await_origin()
         except OSError as exc:
@@ -205,8 +176,8 @@ class SplicePump:
         # Less than asked for, and not because its pieces filled the pipe: the origin's socket is empty. Asking at once
         # again gives nothing or next to nothing.
         self._drained = count < min(want, DRAINED_BELOW)
-        if self._chunked or self._prefix:
-            self._queue(count)
+        if self._outlet.chunked or self._outlet.holds:
+            self._outlet.queue(count)
         return True
 
     def _fill_framed(self, size_bytes: int, *, hold: bool) -> bool:
@@ -214,7 +185,7 @@ class SplicePump:
         source = self._source
         count = source.read_now(_scratch[:size_bytes])
         if count == 0:
-            if self._settle():
+            if self._outlet.settle():
                 return True
             self._end(None)
             return False
@@ -224,17 +195,17 @@ class SplicePump:
         bulk_follows = run > 0 and self._bulk
         if count is None:
             return bulk_follows or source.ready_bytes > 0 or self._await_origin()
-        self._prefix += bytes(_scratch[:count])
+        self._outlet.hold(bytes(_scratch[:count]))
         if not (hold and bulk_follows):
-            self._queue(0)
+            self._outlet.queue(0)
         return True
 
     def _fill_peeked(self, want: int) -> bool:
         """Without a pipe: send what the origin's socket holds, then take from it only what was sent."""
-        if self._chunked:
+        if self._outlet.chunked:
             return self._fill_framed(_FRAMED_BYTES, hold=False)
-        if self._prefix:
-            self._queue(0)
+        if self._outlet.holds:
+            self._outlet.queue(0)
             return True
         try:
             count = self._origin.recv_into(_scratch, min(want, _COPY_BYTES), socket.MSG_PEEK)
@@ -244,57 +215,19 @@ class SplicePump:
             raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
         if count == 0:
             return self._fill_framed(_FRAMING_BYTES, hold=False)
-        try:
-            sent = self._consumer.send(_scratch[:count])
-        except BlockingIOError:
-            sent = 0
-        except OSError as exc:
-            raise ConsumerGone from exc
+        sent = self._outlet.send(_scratch[:count])
         if sent:
             # The kernel drops them without copying (tcp(7), MSG_TRUNC).
             self._origin.recv_into(_scratch, sent, socket.MSG_TRUNC)
             self._source.advance(sent)
-            self._progress.bytes_sent += sent
         if sent < count:
             self._await_consumer()
             return False
         return True
 
-    def _queue(self, spliced: int) -> None:
-        """Put the held bytes, and the head of a chunk of them and of `spliced` ones, before what is in the pipe."""
-        data, self._prefix = self._prefix, b""
-        self._out, self._out_body = data, len(data)
-        if self._chunked:
-            end = b"\r\n" if self._open_chunk else b""
-            self._out = b"%b%x\r\n%b" % (end, len(data) + spliced, data)
-            self._open_chunk = True
-
-    def _settle(self) -> bool:
-        """Before a wait or the end: queue what was held for the next piece; False when there was nothing."""
-        if self._prefix:
-            self._queue(0)
-        if self._open_chunk:
-            self._out = bytes(self._out) + b"\r\n"
-            self._open_chunk = False
-        return bool(self._out)
-
-    def _room(self) -> int:
-        """Bytes that the consumer's socket takes before it is full.
-
-        With it a pipe is emptied in the turn that filled it, almost always: a stalled consumer holds none.
-        """
-        try:
-            info = self._consumer.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)
-        except OSError as exc:
-            if self._consumer.fileno() < 0:
-                raise ConsumerGone from exc
-            return self._pipes.pipe_bytes
-        limit, queued = _SEND_BUFFER_AND_QUEUED.unpack(info)
-        return int(limit - queued)
-
     def _await_origin(self) -> bool:
         """Wait until the origin has sent something; True when there is something to send first."""
-        if self._settle():
+        if self._outlet.settle():
             return True
         self._release_pipe()
         if not self._origin_armed:
@@ -323,9 +256,7 @@ class SplicePump:
 
     def _watch_consumer(self) -> None:
         # Edges only: nothing to take back while nobody waits. Each call makes the kernel look at the room of now.
-        self._consumer_watched = self._consumer.fileno()
-        if self._consumer_watched < 0:
-            raise ConsumerGone
+        self._consumer_watched = self._outlet.descriptor
         self._readiness.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
 
     def _origin_ready(self, _: int) -> None:

@@ -85,7 +85,7 @@ class TornadoSink:
         try:
             await handler.flush()
         except StreamClosedError as exc:
-            raise ConsumerGone from exc
+            raise _gone(exc) from exc
         self._check()
 
     async def write(self, data: memoryview) -> None:
@@ -115,7 +115,7 @@ class TornadoSink:
             if pending is not None:
                 await pending
         except StreamClosedError as exc:
-            raise ConsumerGone from exc
+            raise _gone(exc) from exc
 
     def abort(self) -> None:
         """As `Sink.abort`: a reset. Tornado's own ways would end a chunked body with its last chunk."""
@@ -186,3 +186,9 @@ class TornadoSink:
     def _check(self) -> None:
         if self._gone or self._stream.closed():
             raise ConsumerGone
+
+
+def _gone(error: StreamClosedError) -> ConsumerGone:
+    """Tornado's connection keeps its error, whose frames would keep that connection."""
+    error.__traceback__ = None
+    return ConsumerGone()

@@ -114,6 +114,8 @@ class Connection:
             await waiting
         finally:
             self._waiting = None
+            # An error of its own holds this frame, which must not hold it.
+            del waiting
             if timer is not None:
                 timer.cancel()
             if not self.closed:

@@ -157,7 +157,8 @@ async def _connect_first(addresses: Sequence[Address]) -> socket.socket:
     """Connect to whichever address answers first, the next one tried after a failure or a short while (RFC 8305)."""
     waiting = list(addresses)
     running: set[asyncio.Task[socket.socket]] = set()
-    failure: OSError | None = None
+    # Of the last failure; the error itself, raised here, would hold this frame and so its task, which holds the error.
+    code = 0
     try:
         while waiting or running:
             if waiting:
@@ -172,12 +173,12 @@ async def _connect_first(addresses: Sequence[Address]) -> socket.socket:
                 running.discard(task)
                 if not isinstance(error, OSError):
                     raise error
-                failure = error
+                code = error.errno or 0
     finally:
         for task in running:
             task.cancel()
             task.add_done_callback(_close_loser)
-    raise failure if failure is not None else OSError("no address")
+    raise OSError(code, "no address could be connected to")
 
 
 def _close_loser(task: asyncio.Task[socket.socket]) -> None:

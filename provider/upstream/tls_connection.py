@@ -55,8 +55,8 @@ class TlsConnection(Connection):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=state)
         self._resumed, self._session_taken = resume, False
         self._unsent = b""
-        # Met after bytes were already read: those are handed over first.
-        self._failure: OSError | None = None
+        # Met after bytes were already read: those are handed over first. Its text, as an error would hold its frames.
+        self._failure: str | None = None
         # The last read filled its buffer, so plaintext may wait in memory while the socket is silent.
         self._more = False
 
@@ -90,7 +90,7 @@ class TlsConnection(Connection):
     def recv_now(self, buffer: memoryview) -> int | None:
         """As in the base class; the end of the stream without TLS's own close is an error (RFC 8446 section 6.1)."""
         if self._failure is not None:
-            raise self._failure
+            raise ConnectionAbortedError(self._failure)
         count, size, is_dry = 0, len(buffer), False
         fresh = _scratch[:0]
         try:
@@ -116,7 +116,7 @@ class TlsConnection(Connection):
         except OSError as error:
             if count == 0:
                 raise
-            self._failure = error
+            self._failure = str(error)
             return count
         if self._outgoing.pending or self._unsent:
             self._flush_now()

@@ -17,10 +17,10 @@ import pytest
 
 from provider.streaming import pipes as pipes_module
 from provider.streaming import splice_pump
+from provider.streaming.outlet import Outlet
 from provider.streaming.pipes import PipePool
 from provider.streaming.readiness import readiness
 from provider.streaming.relay import SPLICE_FROM_BYTES, Relayed
-from provider.streaming.splice_pump import SplicePump
 from tests.support.raw_origin import Exchange, Script, answering
 from tests.support.relay_server import (
     CHUNKED,
@@ -102,7 +102,7 @@ async def endless(exchange: Exchange) -> None:
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room of the consumer's socket is not known, so that pipes stay full when it takes no more."""
-    monkeypatch.setattr(SplicePump, "_room", lambda self: 1 << 30)
+    monkeypatch.setattr(Outlet, "room_bytes", lambda *_: 1 << 30)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -1,0 +1,52 @@
+"""A server whose garbage collector is off: `python -m tests.support.uncollected FILE serve`.
+
+At SIGUSR2 it collects once and adds a line to FILE: how many objects nothing but a cycle had kept.
+"""
+
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+
+from provider.__main__ import main
+from provider.demo.child import Child, wait_until
+
+
+class Uncollected:
+    """The parent's half: what a server that was started so would have left to the collector."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch()
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Python's arguments that start the server."""
+        return ("-m", "tests.support.uncollected", str(self._path), "serve")
+
+    def count(self, child: Child) -> int:
+        """Objects in cycles that came since the last count."""
+        seen = len(self._lines())
+        os.kill(child.pid, signal.SIGUSR2)
+        wait_until(lambda: len(self._lines()) > seen, child, timeout_seconds=20)
+        return int(self._lines()[-1])
+
+    def _lines(self) -> list[str]:
+        return [line for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _serve(path: Path, arguments: list[str]) -> int:
+    gc.disable()
+
+    def count(*_: object) -> None:
+        found = gc.collect()
+        with path.open("a") as file:
+            file.write(f"{found}\n")
+
+    signal.signal(signal.SIGUSR2, count)
+    return main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(Path(sys.argv[1]), sys.argv[2:]))
