@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -21,7 +22,8 @@ from provider.admission.at_once import Answer, is_plain_download
 from provider.admission.clients import Clients
 from provider.admission.connections import Connections
 from provider.errors import ProviderError, ServerBusy, ServerFull, TooManyRequests
-from provider.http1.connection import ServerConnection, ServerStream
+from provider.http1.connection import ServerConnection
+from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
 from provider.tls import ServerTls, TlsFault
 
 log = logging.getLogger("provider.server")
@@ -44,17 +46,16 @@ class PublicServer(HTTPServer):
         connections: Connections | None = None,
         clients: Clients | None = None,
         head_seconds: float = ServerConnection.head_seconds,
-        is_full: Callable[[], bool] | None = None,
+        turns_away: Callable[[], bool] | None = None,
         observe_refusal: Callable[[ProviderError], None] = lambda _: None,
         **more: Any,
     ) -> None:
-        """`is_full`: must downloads be refused at this moment? `observe_refusal` hears of what no handler sees."""
+        """`turns_away`: must downloads be refused at this moment? `observe_refusal` hears of what no handler sees."""
         super().initialize(*args, **more)
         self._counted = connections if connections is not None else Connections()
         self._clients = clients if clients is not None else Clients()
         self._head_seconds = head_seconds
-        self._is_full = is_full
-        self._began = False
+        self._turns_away = turns_away
         self._observe_refusal = observe_refusal
         self._busy, self._full, self._too_many = ServerBusy(), ServerFull(), TooManyRequests()
         known: tuple[ProviderError, ...] = (self._busy, self._full, self._too_many)
@@ -71,11 +72,23 @@ class PublicServer(HTTPServer):
         if not self._counted.take(client):
             self._turn_away(connection)
             return
-        self._began = False
-        super()._handle_connection(connection, address)
-        if not self._began:
-            # It was lost before it could be wrapped for TLS.
+        stream = self._stream_of(connection)
+        if stream is None:
             self._counted.give_back(client)
+        else:
+            self.handle_stream(stream, address)
+
+    def _stream_of(self, connection: socket.socket) -> AnswersAtOnce | None:
+        """None when it was lost before it could be wrapped for TLS."""
+        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        if not isinstance(self.ssl_options, ssl.SSLContext):
+            return ServerStream(connection, **sizes)
+        try:
+            wrapped = self.ssl_options.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            connection.close()
+            return None
+        return TlsServerStream(wrapped, **sizes)
 
     def _turn_away(self, connection: socket.socket) -> None:
         """Say why, as far as that goes without waiting, and close."""
@@ -92,7 +105,6 @@ class PublicServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """As in the base class."""
-        self._began = True
         # Set for good: Tornado would switch it on and off again around each reply, and a reply is one piece anyway.
         stream.set_nodelay(True)
         stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
@@ -100,13 +112,8 @@ class PublicServer(HTTPServer):
             limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
             # Also done, with an error that Tornado has looked at, when the connection is lost before.
             stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
-        else:
-            stream = ServerStream(
-                stream.socket, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
-            )
-            stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
-            if self._is_full is not None:
-                stream.at_once = self._answer_at_once
+        if self._turns_away is not None and isinstance(stream, AnswersAtOnce):
+            stream.at_once = self._answer_at_once
         context = _HTTPRequestContext(stream, address, self.protocol, self.trusted_downstream)
         connection = ServerConnection(stream, self.conn_params, context)
         connection.head_seconds = self._head_seconds
@@ -119,15 +126,15 @@ class PublicServer(HTTPServer):
         address = server_conn.context.address  # type: ignore[attr-defined]
         self._counted.give_back(self._clients.of_peer(address[0]) if isinstance(address, tuple) else None)
 
-    def _answer_at_once(self, stream: ServerStream, data: memoryview) -> bytes | None:
+    def _answer_at_once(self, stream: AnswersAtOnce, data: memoryview | bytearray) -> bytes | None:
         """The refusal of a download that has no chance, or None. What is refused here, `Admission` would refuse."""
         if stream.refused_until:
             if stream.refused_until > time.monotonic():
                 return self._refused(self._too_many, data)
             stream.refused_until = 0.0
-        return self._refused(self._busy, data) if self._is_full is not None and self._is_full() else None
+        return self._refused(self._busy, data) if self._turns_away is not None and self._turns_away() else None
 
-    def _refused(self, error: ProviderError, data: memoryview) -> bytes | None:
+    def _refused(self, error: ProviderError, data: memoryview | bytearray) -> bytes | None:
         # A worker that drains says so in each answer.
         if self.conn_params.no_keep_alive or not is_plain_download(bytes(data)):
             return None

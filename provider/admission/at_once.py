@@ -4,6 +4,7 @@ While the loop is late each refusal takes time from those who are served. One th
 download and more; one that is written where the head is read, some microseconds.
 """
 
+from functools import lru_cache
 from random import getrandbits
 
 # One request of the kind that comes in masses, whole, without a body, and without anything that the answer depends on.
@@ -15,6 +16,7 @@ _DEPENDS = (
     *(b"\norigin", b"\nx-request-id", b"\nconnection"),
 )
 _KEPT = b"\nconnection: keep-alive\r\n"
+_REMEMBERED, _REMEMBERED_BYTES = 256, 1024
 
 
 def is_plain_download(data: bytes) -> bool:
@@ -24,10 +26,20 @@ def is_plain_download(data: bytes) -> bool:
     line_end = data.find(b"\r\n")
     if not data.endswith(b" HTTP/1.1", 0, line_end):
         return False
-    fields = data[line_end:].lower().replace(_KEPT, b"\n", 1)
+    fields = data[line_end:]
+    return _are_plain(fields) if len(fields) <= _REMEMBERED_BYTES else _have_no_meaning(fields)
+
+
+def _have_no_meaning(fields: bytes) -> bool:
+    """Do the header fields, with the line end before them, leave the answer as it is?"""
+    fields = fields.lower().replace(_KEPT, b"\n", 1)
     if fields.find(_END) != len(fields) - len(_END) or fields.count(b"\r\n") != fields.count(b"\n"):
         return False
     return b"\nhost:" in fields and not any(word in fields for word in _DEPENDS)
+
+
+# A client sends the same fields with each request, and so do all that use the same library.
+_are_plain = lru_cache(maxsize=_REMEMBERED)(_have_no_meaning)
 
 
 class Answer:

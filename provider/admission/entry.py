@@ -50,12 +50,30 @@ class Rule:
 
 
 class Ticket:
-    """A request that was let in. `worked` when its answer begins, `leave` at its end; both may be called again."""
+    """A request that was let in. `worked` when its answer begins, `leave` at its end; both may be called again.
 
-    __slots__ = ("_admission", "_at_work", "_inside", "_rule", "client")
+    While its body is still to come (`awaits_body`) it holds nothing that is scarce: a slow one would keep others out.
+    """
+
+    __slots__ = ("_admission", "_at_work", "_inside", "_rule", "awaits_body", "client")
 
     def __init__(self, admission: "Admission", rule: Rule, client: Client | None) -> None:
         self._admission, self._rule, self.client = admission, rule, client
+        self._at_work = self._inside = True
+        self.awaits_body = False
+
+    def await_body(self) -> None:
+        """From here until `begin` nothing is done for it."""
+        self.leave()
+        self.awaits_body = True
+
+    def begin(self) -> None:
+        """Its body is there. Raises ServerBusy, ServerFull and InspectionsBusy when there is no room left by now."""
+        self.awaits_body = False
+        refused = self._admission.crowded(self._rule, self.client)
+        if refused is not None:
+            raise refused
+        self._admission.take(self._rule, self.client)
         self._at_work = self._inside = True
 
     def worked(self) -> None:
@@ -103,6 +121,7 @@ class Admission:
         self._max_streams, self._max_inspections = max_streams, max_inspections
         self._clock = clock
         self.at_work = 0
+        self._let_by = 0
         self.streams = 0
         self._inspections: dict[Client | None, int] = {}
         self._all_inspections = 0
@@ -119,6 +138,11 @@ class Admission:
             return refused
         if not rule.works:
             return None
+        self.take(rule, client)
+        return Ticket(self, rule, client)
+
+    def take(self, rule: Rule, client: Client | None) -> None:
+        """Count one more at work."""
         if rule.streams:
             self.streams += 1
         if rule.inspects:
@@ -127,19 +151,33 @@ class Admission:
         self.at_work += 1
         if self._timer is None:
             self._watch()
-        return Ticket(self, rule, client)
 
-    def is_full(self) -> bool:
-        """Is the loop late, with as many requests at work as it can bear?"""
-        return self._overload.limit is not None and self._overload.is_full(self.at_work)
+    def turns_away(self) -> bool:
+        """Must the head that was just read be refused? One that need not is counted until its request is looked at.
+
+        A turn of the loop reads what all connections sent before it lets any request begin.
+        """
+        if self._overload.limit is None:
+            return False
+        if self._overload.is_full(self.at_work + self._let_by):
+            return True
+        if not self._let_by:
+            asyncio.get_running_loop().call_soon(self._forget_heads)
+        self._let_by += 1
+        return False
+
+    def _forget_heads(self) -> None:
+        self._let_by = 0
 
     def _refusal(self, rule: Rule, client: Client | None) -> ProviderError | None:
         wait_seconds = self._wait_seconds(rule, client)
         if wait_seconds > 0:
             return TooManyRequests(after_seconds=math.ceil(wait_seconds))
-        if not rule.works:
-            return None
-        if self.is_full():
+        return self.crowded(rule, client) if rule.works else None
+
+    def crowded(self, rule: Rule, client: Client | None) -> ProviderError | None:
+        """What refuses one more at work, or None."""
+        if self._overload.limit is not None and self._overload.is_full(self.at_work):
             self.shed += 1
             return ServerBusy()
         if rule.streams and self._max_streams and self.streams >= self._max_streams:
@@ -192,7 +230,7 @@ class Admission:
     def _tick(self) -> None:
         now = self._clock()
         was_late = self._overload.limit is not None
-        self._overload.tick(now, max(0.0, now - self._due_at))
+        self._overload.tick(now, max(0.0, now - self._due_at), self.at_work)
         is_late = self._overload.limit is not None
         if is_late and not was_late:
             self.shed = 0

@@ -15,7 +15,7 @@ from tornado.web import RequestHandler, stream_request_body
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
 from provider.errors import BodiesFull, BodyTooLarge, MethodNotAllowed, OrderError, ProviderError
-from provider.handlers.params import request_data
+from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Fields, http_date
 from provider.logs import AccessLog, durations
@@ -178,6 +178,8 @@ class Endpoint(RequestHandler):
             return
         self._task = asyncio.current_task()
         try:
+            if self.ticket is not None and self.ticket.awaits_body:
+                self.ticket.begin()
             if self._trace is None:
                 await self.handle()
             else:

@@ -4,10 +4,9 @@ import asyncio
 import re
 import time
 from asyncio import Future
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, cast
 
 from tornado.httputil import (
     HTTPConnection,
@@ -30,8 +29,8 @@ from provider.handlers.fallbacks import (
     OptionsEndpoint,
     RefusedEndpoint,
 )
-from provider.http1.connection import ServerStream
 from provider.http1.heads import Request
+from provider.http1.streams import AnswersAtOnce
 
 SLASHES = re.compile("/{2,}")
 # What a refused client is told to wait at least: the least that `Retry-After` can say.
@@ -120,17 +119,25 @@ def _look_at(done: asyncio.Task[None]) -> None:
         done.result()
 
 
-_done: "WeakKeyDictionary[asyncio.AbstractEventLoop, Future[None]]" = WeakKeyDictionary()
+def _let_go(handler: Endpoint) -> None:
+    """When a client leaves in its body, Tornado stops without `finish`; what the endpoint then holds would hold it."""
+    handler.request._body_future = _NO_BODY
+    handler._break_cycles()
 
 
-def _no_body() -> "Future[None]":
-    """A body that was read: what a request without one waits for. One for all of a loop."""
-    loop = asyncio.get_running_loop()
-    found = _done.get(loop)
-    if found is None:
-        found = _done[loop] = loop.create_future()
-        found.set_result(None)
-    return found
+class _NoBody:
+    """A body that was read: what a request without one waits for."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+    def done(self) -> bool:
+        """It was read: Tornado asks when a client leaves, and would else tell the endpoint nothing of it."""
+        return True
+
+
+# Tornado has a future there; it waits for it, and asks whether it is done.
+_NO_BODY = cast("Future[None]", _NoBody())
 
 
 class _Reader(HTTPMessageDelegate):
@@ -166,16 +173,20 @@ class _Reader(HTTPMessageDelegate):
             self._body = request._body_future = Future()
             # Tornado declares it as None and gives it a future itself.
             handler._prepared_future = prepared = Future()  # type: ignore[assignment]
+            if ticket is not None:
+                ticket.await_body()
         else:
-            request._body_future = _no_body()
+            request._body_future = _NO_BODY
         task = asyncio.get_running_loop().create_task(handler._execute([]))
         task.add_done_callback(_look_at)
+        if self._body is not None:
+            task.add_done_callback(lambda _: _let_go(handler))
         return prepared
 
     def _refuse_further(self, error: ProviderError) -> None:
         """A client that was told to wait is refused at once if it does not; a proxy's connection is of many."""
         stream = getattr(self._connection, "stream", None)
-        if isinstance(error, TooManyRequests) and error.retry_after_seconds and isinstance(stream, ServerStream):
+        if isinstance(error, TooManyRequests) and error.retry_after_seconds and isinstance(stream, AnswersAtOnce):
             context: Any = getattr(self._connection, "context", None)
             if self._table.admission is not None and self._table.admission.clients.of_peer(context.remote_ip):
                 stream.refused_until = time.monotonic() + REFUSED_AT_ONCE_SECONDS

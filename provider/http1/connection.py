@@ -5,9 +5,7 @@ What is out of the ordinary goes Tornado's own way. This leans on what Tornado d
 """
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from tornado import gen
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
@@ -20,105 +18,10 @@ from tornado.httputil import (
     ResponseStartLine,
     parse_request_start_line,
 )
-from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
 from provider.http1.heads import parse_plain_head
-
-# As bytes: Tornado compiles it, which `re` remembers.
-_HEAD_END = rb"\r?\n\r?\n"
-# Filled and copied from within one call, on the loop's thread.
-_scratch = memoryview(bytearray(64 * 1024))
-
-AtOnce = Callable[["ServerStream", memoryview], bytes | None]
-"""From what came where a head is due to a whole answer, or None to take the ordinary way."""
-
-
-class ServerStream(IOStream):
-    """The plain stream of a consumer. Reads without allocating 64 KiB, and sends at once what the socket takes."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sent.set_result(None)
-        self.at_once: AtOnce | None = None
-        """Asked before a head is parsed."""
-        self.answered_at = 0.0
-        """When it last had an answer, by `time.monotonic`, which is the loop's clock too."""
-        self.refused_until = 0.0
-        """Until when its client, which sent too much, was told to wait, by `time.monotonic`."""
-
-    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        """As in the base class."""
-        if not self._closed and not self._connecting and not self._write_buffer:
-            try:
-                count = self.socket.send(data)
-            except OSError:
-                # The base class meets it again and knows what to do.
-                count = 0
-            if count == len(data):
-                return self._sent
-            data = memoryview(data)[count:]
-        return super().write(data)
-
-    def _read_to_buffer(self) -> int | None:
-        if self._user_read_buffer or self._read_buffer_size:
-            return super()._read_to_buffer()
-        try:
-            count = self.socket.recv_into(_scratch)
-        except BlockingIOError:
-            return 0
-        except OSError as exc:
-            self.close(exc_info=exc)
-            if self._is_connreset(exc):
-                return None
-            raise
-        if not count:
-            self.close()
-            return 0
-        if self.at_once is not None and self._read_regex is not None and self._answered(_scratch[:count]):
-            return 0
-        self._read_buffer += _scratch[:count]
-        self._read_buffer_size = count
-        return count
-
-    def _answered(self, data: memoryview) -> bool:
-        """Was this answered at once? Nobody then learns of the request, and the next head is waited for as before."""
-        answer = self.at_once(self, data) if self.at_once is not None and not self._write_buffer else None
-        if answer is None:
-            return False
-        self.answered_at = time.monotonic()
-        # What the socket does not take is kept and sent on.
-        self.write(answer)
-        return True
-
-    def _try_inline_read(self) -> None:
-        if self._read_buffer_size or self._read_regex is None or self._closed:
-            super()._try_inline_read()
-        else:
-            # The next head of a connection is hardly ever there yet, and the loop tells when it is.
-            self._add_io_state(IOLoop.READ)
-
-    def _find_read_pos(self) -> int | None:
-        if self._read_regex is None or not self._read_buffer_size:
-            return super()._find_read_pos()
-        # What the one expression that is asked for, _HEAD_END, finds.
-        blank, bare = self._read_buffer.find(b"\n\r\n"), self._read_buffer.find(b"\n\n")
-        if bare >= 0 or blank < 0:
-            return super()._find_read_pos()
-        self._check_max_bytes(self._read_regex, blank + 3)
-        return blank + 3
-
-    def _handle_events(self, fd: Any, events: int) -> None:
-        """As in the base class, but what comes early is read without taking the watch down and up again."""
-        idle = self._state == _IDLE and self._read_future is None and not self._read_buffer_size
-        if idle and events == IOLoop.READ and not self._closed:
-            self._read_to_buffer()
-        else:
-            super()._handle_events(fd, events)
-
-
-_IDLE = IOLoop.READ | IOLoop.ERROR
+from provider.http1.streams import HEAD_END, AnswersAtOnce
 
 
 class _HeadLimit:
@@ -155,7 +58,7 @@ class _HeadLimit:
         if self._due_at is None:
             return
         now = self._loop.time()
-        if isinstance(self._stream, ServerStream):
+        if isinstance(self._stream, AnswersAtOnce):
             self._due_at = max(self._due_at, self._stream.answered_at + self._limit_seconds)
         if not self._stream._read_buffer_size:
             self._begun_at = None
@@ -190,14 +93,18 @@ class ServerConnection(HTTP1ServerConnection):
                 exchange = _Exchange(stream, self.params, self.context, limit)
                 if not await exchange.read_response(delegate.start_request(self, exchange)):
                     return
-                # Others first: one that pipelines its requests would never have to wait.
-                await asyncio.sleep(0)
+                if stream._read_buffer_size:
+                    # Others first: one that pipelines its requests would never have to wait.
+                    await asyncio.sleep(0)
         except (StreamClosedError, UnsatisfiableReadError, asyncio.CancelledError):
             return
         finally:
             if limit is not None:
                 limit.stop()
             stream.close()
+            if stream.error is not None:
+                # The frames that it came through hold the stream, which keeps it.
+                stream.error.__traceback__ = None
             delegate.on_close(self)
 
 
@@ -244,7 +151,7 @@ class _Exchange(HTTP1Connection):
     async def _read_head(self) -> HTTPHeaders:
         if self._limit is not None:
             self._limit.begin()
-        data = await self.stream.read_until_regex(_HEAD_END, max_bytes=self.params.max_header_size)
+        data = await self.stream.read_until_regex(HEAD_END, max_bytes=self.params.max_header_size)
         if self._limit is not None:
             self._limit.end()
         start_line, headers = parse_plain_head(data) or self._parse_any_head(data)

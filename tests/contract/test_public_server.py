@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from tornado.netutil import bind_sockets
@@ -14,15 +16,21 @@ from tornado.web import Application, RequestHandler
 from provider.admission.clients import Clients
 from provider.admission.connections import Connections
 from provider.errors import ProviderError
+from provider.tls import ServerTls
 from provider.tls_listener import PublicServer
+from tests.support.certificates import Authority
 
 DOWNLOAD = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-class Path(RequestHandler):
-    """Says what was asked for."""
+class Said(RequestHandler):
+    """Says what was asked for; `/held` once it is `released`."""
 
-    def get(self) -> None:
+    released: asyncio.Event
+
+    async def get(self) -> None:
+        if self.request.path == "/held":
+            await self.released.wait()
         self.set_header("Content-Length", str(len(self.request.path)))
         self.write(self.request.path)
 
@@ -35,26 +43,32 @@ class Running:
     port: int = 0
     full: bool = False
     refused: list[str] = field(default_factory=list)
+    trust: ssl.SSLContext | None = None
 
     def observe(self, error: ProviderError) -> None:
         self.refused.append(error.code)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust)
 
 
 @contextmanager
 def running(
-    connections: Connections | None = None, *, idle_seconds: float = 10, head_seconds: float = 5
+    connections: Connections | None = None,
+    *,
+    idle_seconds: float = 10,
+    head_seconds: float = 5,
+    authority: Authority | None = None,
 ) -> Iterator[Running]:
-    state = Running()
+    state = Running(trust=authority.client_context() if authority else None)
     state.server = PublicServer(
-        Application([("/.*", Path)], log_function=lambda _: None),
+        Application([("/.*", Said)], log_function=lambda _: None),
+        ssl_options=ServerTls(authority.issue("listener")).context if authority else None,
         idle_connection_timeout=idle_seconds,
         connections=connections,
         clients=Clients(limit_private=True),
         head_seconds=head_seconds,
-        is_full=lambda: state.full,
+        turns_away=lambda: state.full,
         observe_refusal=state.observe,
     )
     sockets = bind_sockets(0, "127.0.0.1")
@@ -66,6 +80,12 @@ def running(
         state.server.stop()
 
 
+@pytest.fixture(params=["plain", "over TLS"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    """For tests of both kinds of connection."""
+    return Authority(tmp_path) if request.param == "over TLS" else None
+
+
 async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     lines = head.split("\r\n")[1:-2]
@@ -74,8 +94,8 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], byt
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_full_server_refuses_downloads_at_once_and_keeps_the_connection() -> None:
-    with running() as state:
+async def test_a_full_server_refuses_downloads_at_once_and_keeps_the_connection(authority: Authority | None) -> None:
+    with running(authority=authority) as state:
         reader, writer = await state.connect()
         state.full = True
         ids = set()
@@ -97,8 +117,8 @@ async def test_a_full_server_refuses_downloads_at_once_and_keeps_the_connection(
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_head_in_two_pieces_goes_the_ordinary_way() -> None:
-    with running() as state:
+async def test_a_head_in_two_pieces_goes_the_ordinary_way(authority: Authority | None) -> None:
+    with running(authority=authority) as state:
         state.full = True
         reader, writer = await state.connect()
         writer.write(DOWNLOAD[:20])
@@ -109,8 +129,31 @@ async def test_a_head_in_two_pieces_goes_the_ordinary_way() -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_pipelined_requests_are_all_answered_in_their_order() -> None:
-    with running() as state:
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_request_that_comes_before_the_answer_to_the_last_is_looked_at_after_it(
+    full: bool, authority: Authority | None
+) -> None:
+    Said.released = asyncio.Event()
+    with running(authority=authority) as state:
+        reader, writer = await state.connect()
+        writer.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.02)
+        state.full = full
+        writer.write(DOWNLOAD)
+        await asyncio.sleep(0.02)
+        assert state.refused == []
+        Said.released.set()
+        assert (await answer(reader))[2] == b"/held"
+        assert (await answer(reader))[0] == (503 if full else 200)
+        assert state.refused == ["server_busy"] * full
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader))[2] == b"/"
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_pipelined_requests_are_all_answered_in_their_order(authority: Authority | None) -> None:
+    with running(authority=authority) as state:
         state.full = True
         reader, writer = await state.connect()
         writer.write(DOWNLOAD + b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,6 +1,7 @@
 """The listener with TLS: a handshake has its limit, and a connection that passed it is not cut by that limit."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,14 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from provider import tls_listener
+from provider.admission.clients import Clients
+from provider.admission.connections import Connections
 from provider.tls import ServerTls
 from provider.tls_listener import CertificateWatch, PublicServer
 from tests.support.certificates import Authority, replace
 
 LIMIT_SECONDS = 0.3
+CONNECTIONS = 4
 
 
 class Hello(RequestHandler):
@@ -29,11 +33,18 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @asynccontextmanager
-async def serving(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[int, ServerTls]]:
-    monkeypatch.setattr(tls_listener, "HANDSHAKE_SECONDS", LIMIT_SECONDS)
+async def serving(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, *, limit_seconds: float = LIMIT_SECONDS
+) -> AsyncIterator[tuple[int, ServerTls]]:
+    monkeypatch.setattr(tls_listener, "HANDSHAKE_SECONDS", limit_seconds)
     monkeypatch.setattr(tls_listener, "LOOK_SECONDS", 0.02)
     tls = ServerTls(authority.issue("listener"))
-    server = PublicServer(Application([("/", Hello)]), ssl_options=tls.context)
+    server = PublicServer(
+        Application([("/", Hello)]),
+        ssl_options=tls.context,
+        connections=Connections(max_all=100, max_per_client=CONNECTIONS),
+        clients=Clients(limit_private=True),
+    )
     sock, port = bind_unused_port()
     server.add_socket(sock)
     watch = CertificateWatch(tls)
@@ -56,6 +67,58 @@ async def test_a_handshake_that_does_not_end_is_cut(
         async with asyncio.timeout(5):
             assert await reader.read() == b""
         writer.close()
+
+
+async def said_hello(authority: Authority, port: int, address: str) -> bool:
+    """Is a client that comes from this address served?"""
+    try:
+        reader, writer = await asyncio.open_connection(
+            "localhost", port, ssl=authority.client_context(), local_addr=(address, 0)
+        )
+    except OSError:
+        return False
+    writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+    served = (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.transport.abort()
+    return served
+
+
+def client_hello(authority: Authority) -> bytes:
+    """What a client sends first."""
+    sent = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        authority.client_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    return sent.read()
+
+
+@pytest.mark.gen_test
+async def test_slow_handshakes_count_as_connections_until_they_are_cut(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some say nothing, some send their hello a byte at a time: others are served, and then they are again."""
+    hello = client_hello(authority)
+    assert len(hello) > 200
+    async with serving(authority, monkeypatch, limit_seconds=1.0) as (port, _), asyncio.timeout(15):
+        opening = (asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(CONNECTIONS))
+        slow = await asyncio.gather(*opening)
+        ends = asyncio.gather(*(reader.read() for reader, _ in slow), return_exceptions=True)
+        sent = 0
+        while not ends.done():
+            # 200 bytes take twice the limit.
+            for _, writer in slow[::2]:
+                writer.write(hello[sent : sent + 1])
+            sent += 1
+            if sent == 5:
+                assert not await said_hello(authority, port, "127.0.0.2")
+                assert await said_hello(authority, port, "127.0.0.3")
+            await asyncio.sleep(0.01)
+        assert 5 < sent < len(hello)
+        # Without a word, or with a reset where bytes lay unread.
+        assert all(end == b"" or isinstance(end, ConnectionResetError) for end in await ends)
+        while not await said_hello(authority, port, "127.0.0.2"):  # noqa: ASYNC110 - polls a handshake
+            await asyncio.sleep(0.01)
+        for _, writer in slow:
+            writer.close()
 
 
 @pytest.mark.gen_test

@@ -1,5 +1,6 @@
 """Who is let in by which rule, and that everything taken is given back."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -57,6 +58,31 @@ async def test_work_is_counted_until_its_answer_begins_and_streams_until_their_e
 
 
 @pytest.mark.gen_test
+async def test_a_request_whose_body_is_to_come_holds_nothing_until_then() -> None:
+    admitting = admission(Rule(works=True, streams=True, inspects=True), max_streams=1, max_inspections=1)
+    slow = enter(admitting)
+    slow.await_body()
+    assert (admitting.at_work, admitting.streams, slow.awaits_body) == (0, 0, True)
+    quick = enter(admitting, OTHER)
+    for step in (quick.worked, quick.leave):
+        with pytest.raises(ServerFull):
+            slow.begin()
+        step()
+    slow.begin()
+    assert (admitting.at_work, admitting.streams, slow.awaits_body) == (1, 1, False)
+    assert isinstance(admitting.enter("asked", Head(OTHER)), ServerFull)
+    slow.leave()
+    slow.leave()
+    assert (admitting.at_work, admitting.streams) == (0, 0)
+    # One that never came leaves nothing behind.
+    gone = enter(admitting)
+    gone.await_body()
+    gone.leave()
+    assert (admitting.at_work, admitting.streams) == (0, 0)
+    enter(admitting)
+
+
+@pytest.mark.gen_test
 async def test_one_client_has_a_part_of_all_inspections_only() -> None:
     admitting = admission(Rule(works=True, inspects=True), max_inspections=16)
     own = [enter(admitting), enter(admitting)]
@@ -76,6 +102,17 @@ async def test_a_late_loop_refuses_work_and_nothing_else() -> None:
     enter(admitting)
     assert isinstance(admitting.enter("asked", Head()), ServerBusy)
     assert admitting.enter("anything else", Head()) is None
+
+
+@pytest.mark.gen_test
+async def test_heads_that_were_let_by_in_one_turn_of_the_loop_count() -> None:
+    admitting = admission(Rule(works=True))
+    assert not any(admitting.turns_away() for _ in range(100))
+    admitting._overload.limit = 3
+    enter(admitting)
+    assert [admitting.turns_away() for _ in range(4)] == [False, False, True, True]
+    await asyncio.sleep(0)
+    assert not admitting.turns_away()
 
 
 @pytest.mark.gen_test
