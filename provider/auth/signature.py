@@ -99,11 +99,13 @@ def signed_candidate(candidates: Sequence[str], signature: bytes, address: str, 
     of every wrong signature.
     """
     positions = range(len(candidates))
-    order = (first, *(other for other in positions if other != first)) if first in positions else positions
-    for position in order:
+    if first in positions and recover_address(message_digest(candidates[first]), signature) == address:
+        return first
+    others = [position for position in positions if position != first]
+    for position in others:
         if recover_address(message_digest(candidates[position]), signature) == address:
             return position
-    for position in order:
+    for position in (first, *others) if first in positions else others:
         stripped = stripped_digest(candidates[position])
         if stripped is not None and recover_address(stripped, signature) == address:
             return position

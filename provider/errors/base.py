@@ -1,7 +1,6 @@
 """The root of all errors a client can see, and the network prefix some of them carry."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 
 class ProviderError(Exception):
@@ -37,12 +36,17 @@ class ProviderError(Exception):
         return {"error": self.public_text}
 
 
-@contextmanager
-def named_network(name: str) -> Iterator[None]:
+class named_network:  # noqa: N801 - used as a function
     """Errors raised inside carry the `Provider <name>: ` prefix that clients of old show to their users."""
-    try:
-        yield
-    except ProviderError as error:
-        if error.network is None:
-            error.network = name
-        raise
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ProviderError) and error.network is None:
+            error.network = self._name

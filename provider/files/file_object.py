@@ -13,6 +13,7 @@ from provider.files import file_fields as fields
 from provider.files.contract_abi import Function, parse_function
 from provider.files.file_fields import MALFORMED, MISSING, Fields
 from provider.keccak import is_address, to_checksum_address
+from provider.upstream.request_head import PreparedRequest
 
 # Ids of public networks end far below; 2**53 is where JSON readers lose digits.
 _MAX_CHAIN_ID = 1 << 53
@@ -30,11 +31,20 @@ class UrlFile:
     method: str = "GET"
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    _plain: PreparedRequest | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def url_path(self) -> str | None:
         """What the file is named by: the path of its URL, still percent-encoded."""
         return urlsplit(self.url).path
+
+    def plain(self, make: "Callable[[UrlFile], PreparedRequest]") -> PreparedRequest:
+        """The request for it with nothing of a consumer in it, which `make` makes; once, as it is sent often."""
+        plain = self._plain
+        if plain is None:
+            plain = make(self)
+            object.__setattr__(self, "_plain", plain)
+        return plain
 
 
 @dataclass(frozen=True, slots=True)

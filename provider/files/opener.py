@@ -6,13 +6,18 @@ from contextlib import AbstractContextManager, nullcontext
 from provider.assets.ddo import Asset, Service
 from provider.chain.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
+from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
+
+# Of one list; each may be as large as the list.
+_MAX_READ_FILES = 16
 
 
 class FileListOpener:
     """`allow_unbound` serves 4.0.0 lists, which are not bound to their asset [K18]; `timed` wraps each decryption.
 
-    Only the plaintext is kept: whether the list belongs to the asset is checked at every opening.
+    The plaintext is kept, and beside it the files that were read of it for exactly this asset and service; for any
+    other it is checked again whether the list belongs to them.
     """
 
     def __init__(
@@ -29,17 +34,38 @@ class FileListOpener:
     def open(self, account: Account, asset: Asset, service: Service) -> FileList:
         """The decrypted list. Raises FilesUndecryptable."""
         require_allowed(asset, allow_unbound=self._allow_unbound)
-        # The ciphertext is part of the key, so an edited asset is seen as soon as its DDO is.
-        key = (account.address, asset.did, service.id, service.files)
-        plaintext = self._plaintexts.get(key)
-        if plaintext is not None:
-            return read_files(plaintext, service, asset)
+        kept = self._plaintexts.get(_key(account, asset, service))
+        if kept is not None:
+            return read_files(kept.plaintext, service, asset)
+        return self._decrypted(account, asset, service)
+
+    def file(self, account: Account, asset: Asset, service: Service, index: str) -> FileObject:
+        """The file at a wire index of the list. Raises as `open`, FileIndexOutOfRange and FileObjectInvalid."""
+        require_allowed(asset, allow_unbound=self._allow_unbound)
+        kept = self._plaintexts.get(_key(account, asset, service))
+        if kept is None:
+            return parse_file_object(self._decrypted(account, asset, service).at(index))
+        # With the key this is all that decides whether the list belongs to the asset.
+        wanted = (index, service.datatoken, asset.data_nft, asset.files_are_bound)
+        file = kept.read.get(wanted)
+        if not isinstance(file, FileObject):
+            file = parse_file_object(read_files(kept.plaintext, service, asset).at(index))
+            if len(kept.read) < _MAX_READ_FILES:
+                kept.read[wanted] = file
+        return file
+
+    def _decrypted(self, account: Account, asset: Asset, service: Service) -> FileList:
         with self._timed():
             plaintext = decrypt_files(account, service.files)
         files = read_files(plaintext, service, asset)
-        self._plaintexts.put(key, plaintext)
+        self._plaintexts.put(_key(account, asset, service), plaintext)
         return files
 
     def close(self) -> None:
         """Zero what is kept."""
         self._plaintexts.close()
+
+
+def _key(account: Account, asset: Asset, service: Service) -> tuple[str, ...]:
+    # The ciphertext is part of it, so an edited asset is seen as soon as its DDO is.
+    return account.address, asset.did, service.id, service.files

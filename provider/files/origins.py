@@ -33,6 +33,7 @@ from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
+from provider.upstream.request_head import PreparedRequest
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
 
@@ -115,8 +116,13 @@ class FileOrigins:
         )
 
     async def _open_url(self, file: UrlFile, wishes: _Wishes) -> Source:
+        if not wishes.userdata.values and wishes.range_header is None and wishes.rest is None:
+            return await self._http.open(file.plain(self._prepare_plain))
         request = resolve(file, wishes.userdata.over(file.userdata), wishes.range_header)
         return await self._http.open(for_rest(request, wishes.rest))
+
+    def _prepare_plain(self, file: UrlFile) -> PreparedRequest:
+        return self._http.prepare(resolve(file, file.userdata or {}, None))
 
     async def _open_ipfs(self, file: IpfsFile, wishes: _Wishes) -> Source:
         if not len(self._ipfs):

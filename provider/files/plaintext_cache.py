@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from provider.cache import CacheCounts
 
@@ -20,12 +21,21 @@ def _on_running_loop(delay_seconds: float, callback: Callable[[], None]) -> obje
     return asyncio.get_running_loop().call_later(delay_seconds, callback)
 
 
+@dataclass(slots=True)
+class Kept:
+    """A plaintext and what was read of it, which goes with it."""
+
+    plaintext: bytearray = field(repr=False)
+    expires_at: float
+    read: dict[Hashable, object] = field(default_factory=dict, repr=False)
+
+
 class PlaintextCache:
     """At most `max_entries` buffers, each for `ttl_seconds` from when it was put; 0 of either keeps nothing.
 
     A lifetime is never prolonged by use. A buffer is zeroed when it expires, is pushed out or at `close`, also when
-    nobody asks any more: `later` calls back after so many seconds. What callers parsed from it is theirs to drop, so
-    they must not keep the buffer itself. One event loop owns a cache.
+    nobody asks any more: `later` calls back after so many seconds. Callers must not hold on to the buffer; what they
+    read of it they may keep in `Kept.read`. One event loop owns a cache.
     """
 
     def __init__(
@@ -42,22 +52,22 @@ class PlaintextCache:
         self._clock = clock
         self._later = later
         # One lifetime for all, so the order of putting is that of expiry.
-        self._entries: OrderedDict[Hashable, tuple[bytearray, float]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, Kept] = OrderedDict()
         self._sweeping = False
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: Hashable) -> bytearray | None:
+    def get(self, key: Hashable) -> Kept | None:
         """The live plaintext, None when there is none."""
-        entry = self._entries.get(key)
+        kept = self._entries.get(key)
         now = self._clock()
-        if entry is None or entry[1] <= now:
+        if kept is None or kept.expires_at <= now:
             self.counts.misses += 1
             return None
         self.counts.hits += 1
-        self.counts.hit_age_seconds += now - (entry[1] - self._ttl_seconds)
-        return entry[0]
+        self.counts.hit_age_seconds += now - (kept.expires_at - self._ttl_seconds)
+        return kept
 
     def put(self, key: Hashable, plaintext: bytearray) -> None:
         """Take over a buffer; one that is not kept is zeroed at once."""
@@ -68,7 +78,7 @@ class PlaintextCache:
         if len(self._entries) >= self.max_entries:
             self._wipe(next(iter(self._entries)))
             self.counts.evictions += 1
-        self._entries[key] = (plaintext, self._clock() + self._ttl_seconds)
+        self._entries[key] = Kept(plaintext, self._clock() + self._ttl_seconds)
         if not self._sweeping:
             self._sweeping = True
             self._later(self._ttl_seconds, self._sweep)
@@ -81,17 +91,18 @@ class PlaintextCache:
     def _sweep(self) -> None:
         self._sweeping = False
         now = self._clock()
-        for key, (_, expires_at) in list(self._entries.items()):
-            if expires_at > now:
+        for key, kept in list(self._entries.items()):
+            if kept.expires_at > now:
                 self._sweeping = True
-                self._later(expires_at - now, self._sweep)
+                self._later(kept.expires_at - now, self._sweep)
                 return
             self._wipe(key)
 
     def _wipe(self, key: Hashable) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            _zero(entry[0])
+        kept = self._entries.pop(key, None)
+        if kept is not None:
+            kept.read.clear()
+            _zero(kept.plaintext)
 
 
 def _zero(plaintext: bytearray) -> None:

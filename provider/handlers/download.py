@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable
-from functools import partial
 
 from provider.assets.access import check_state
 from provider.assets.catalog import Catalog
@@ -13,7 +12,6 @@ from provider.auth.identify import Identifier
 from provider.chain.networks import Network
 from provider.compute.environments import Environments
 from provider.errors import OrderError, ServiceTypeRefused, named_network
-from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.handlers.base import Frame
@@ -77,7 +75,7 @@ class DownloadEndpoint(StreamingEndpoint):
             signature=signed.signature,
             nonce=signed.nonce,
             token=signed.token,
-            chain=partial(self._chain_of, request.did),
+            chain=self._catalog.chain_of(request.did),
             enter=self.enter,
         )
         self.enter("asset")
@@ -93,7 +91,7 @@ class DownloadEndpoint(StreamingEndpoint):
             self.enter("files")
             userdata = read_userdata(request.userdata)
             check_parameters(service.consumer_parameters, userdata.values or None, field="userdata")
-            file = parse_file_object(self._files.open(network.account, asset, service).at(request.file_index))
+            file = self._files.file(network.account, asset, service, request.file_index)
             wanted_range = self.request.headers.get("Range")
 
             def reopen(rest: Rest) -> Awaitable[Source]:
@@ -134,10 +132,6 @@ class DownloadEndpoint(StreamingEndpoint):
                     consumer_signature=signed.signature,
                 )
             )
-
-    async def _chain_of(self, did: str) -> int:
-        _, network = await self._catalog.find(did)
-        return network.chain_id
 
     async def _check_order(
         self,

@@ -78,31 +78,23 @@ class StreamingEndpoint(Endpoint):
             source.close()
             raise UpstreamRefused(detail=f"the origin answered {source.status}")
         name = file_name(source, url_path=url_path, fallback=_random_name)
-        metrics = self._frame.metrics
-        self.enter("stream")
         began = time.perf_counter()
-        metrics.first_byte(self.endpoint, began - self._started_at)
-        self._sink = TornadoSink(self)
-        if self.ticket is not None:
-            self.ticket.worked()
-        slot.begin(self._sink)
-        progress = self.progress = Progress()
-        metrics.stream_begins(self.endpoint, progress)
+        sink, progress = self._stream_begins(slot, began)
         try:
             relayed = await relay(
                 source,
-                self._sink,
+                sink,
                 reply_headers(source, name=name),
                 idle_timeout_seconds=self._idle_timeout_seconds,
                 resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,
                 progress=progress,
             )
         except BaseException:
-            metrics.stream_failed(progress)
+            self._frame.metrics.stream_failed(progress)
             raise
         finally:
             self.progress = None
-        metrics.stream_ended(
+        self._frame.metrics.stream_ended(
             progress,
             service_type=service_type,
             file_type=file_type,
@@ -110,6 +102,23 @@ class StreamingEndpoint(Endpoint):
             outcome=relayed.outcome,
             seconds=time.perf_counter() - began,
         )
+        self._stream_ended(relayed)
+        return relayed
+
+    def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
+        self.enter("stream")
+        self._frame.metrics.first_byte(self.endpoint, now - self._started_at)
+        sink = self._sink = TornadoSink(self)
+        if self.ticket is not None:
+            self.ticket.worked()
+        slot.begin(sink)
+        progress = self.progress = Progress()
+        self._frame.metrics.stream_begins(self.endpoint, progress)
+        return sink, progress
+
+    def _stream_ended(self, relayed: Relayed) -> None:
+        """For the access log and the counts of resumes and errors."""
+        metrics = self._frame.metrics
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.resumes:
             self.facts["resumes"] = relayed.resumes
@@ -120,7 +129,6 @@ class StreamingEndpoint(Endpoint):
         self.account()
         # Sink and endpoint hold each other; a cycle would stay until the collector comes.
         self._sink = None
-        return relayed
 
     def _refuse_range(self, source: Source) -> None:
         """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""

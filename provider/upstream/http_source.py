@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
 from provider.upstream.addresses import Resolver, system_resolver
@@ -16,11 +17,11 @@ from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
-from provider.upstream.request_head import encode_request, is_redirect, redirected
+from provider.upstream.request_head import PreparedRequest, is_redirect, prepare, redirected
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
-from provider.upstream.source import Framing, Headers, HttpRequest
-from provider.upstream.urls import Target, parse_url
+from provider.upstream.source import HttpRequest
+from provider.upstream.urls import Target
 
 # A body this small is read to its end on release, which costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
@@ -38,7 +39,8 @@ class HttpSource:
     """The `Source` of an HTTP answer."""
 
     __slots__ = (
-        "_body", "_connection", "_head", "_idle_timeout_seconds", "_most_bytes", "_reuse", "_target", "unchanged",
+        "_body", "_connection", "_head", "_most_bytes", "_reuse", "_target", "framing", "headers",
+        "idle_timeout_seconds", "length_bytes", "status", "unchanged",
     )  # fmt: skip
 
     def __init__(
@@ -57,36 +59,13 @@ class HttpSource:
             coding = None
         self.unchanged = coding is None
         self._connection, self._head, self._target = connection, head, target
+        self.status, self.headers, self.framing = head.status, head.headers, head.framing
+        self.length_bytes = head.length_bytes if self.unchanged else None
         self._body = Body(connection, head, ahead, coding=coding)
         copies = connection.is_tls + (not self.unchanged) + (self.length_bytes is None)
         self._most_bytes = _STREAM_BYTES - copies * _COPY_BYTES
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self.idle_timeout_seconds = idle_timeout_seconds
         self._reuse = reuse
-
-    @property
-    def idle_timeout_seconds(self) -> float:
-        """As `Source.idle_timeout_seconds`."""
-        return self._idle_timeout_seconds
-
-    @property
-    def status(self) -> int:
-        """As `Source.status`."""
-        return self._head.status
-
-    @property
-    def headers(self) -> Headers:
-        """As `Source.headers`."""
-        return self._head.headers
-
-    @property
-    def framing(self) -> Framing:
-        """As `Source.framing`."""
-        return self._head.framing
-
-    @property
-    def length_bytes(self) -> int | None:
-        """As `Source.length_bytes`."""
-        return self._head.length_bytes if self.unchanged else None
 
     @property
     def final_url_path(self) -> str:
@@ -107,7 +86,7 @@ class HttpSource:
         if self._body.ready_bytes:
             return
         try:
-            await self._connection.wait_readable(self._idle_timeout_seconds)
+            await self._connection.wait_readable(self.idle_timeout_seconds)
         except TimeoutError as exc:
             raise UpstreamTimedOut(detail="origin: idle limit passed in the body") from exc
         except OSError as exc:
@@ -225,7 +204,11 @@ class HttpOrigin:
             raise
         source.release()
 
-    async def open(self, request: HttpRequest) -> HttpSource:
+    def prepare(self, request: HttpRequest) -> PreparedRequest:
+        """What `open` would begin with, for a request that is sent often. Raises UnsafeAddress, FileObjectInvalid."""
+        return prepare(request, user_agent=self._user_agent)
+
+    async def open(self, request: HttpRequest | PreparedRequest) -> HttpSource:
         """Send the request, follow redirects, return the first answer that is none.
 
         Raises:
@@ -235,29 +218,33 @@ class HttpOrigin:
             UpstreamError: the head is not to be trusted, or there were too many redirects.
             FileObjectInvalid: method or headers cannot stand in a request.
         """
+        prepared = request if isinstance(request, PreparedRequest) else self.prepare(request)
         for _ in range(self._max_redirects + 1):
-            answer = await self.open_hop(request)
+            answer = await self._hop(prepared)
             if isinstance(answer, HttpSource):
                 return answer
-            request = answer
+            prepared = self.prepare(answer)
         raise UpstreamError(detail="origin: too many redirects")
 
     async def open_hop(self, request: HttpRequest) -> HttpSource | HttpRequest:
         """One answer, or the request that its redirect asks for. Raises as `open`."""
-        target = parse_url(request.url)
-        source = await self._answered(request, target)
+        return await self._hop(self.prepare(request))
+
+    async def _hop(self, asked: PreparedRequest) -> HttpSource | HttpRequest:
+        source = await self._answered(asked)
+        if not is_redirect(source.status):
+            return source
         location = source.headers.get_all("Location")
-        if not is_redirect(source.status) or not location:
+        if not location:
             return source
         source.release()
-        return redirected(request, target, status=source.status, location=location[0])
+        return redirected(asked.request, asked.target, status=source.status, location=location[0])
 
-    async def _answered(self, request: HttpRequest, target: Target) -> HttpSource:
-        payload = encode_request(request, target, user_agent=self._user_agent)
-        attempts = self._attempts if request.method in _IDEMPOTENT else 1
+    async def _answered(self, asked: PreparedRequest) -> HttpSource:
+        attempts = self._attempts if asked.request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
             try:
-                source = await self._ask(request.method, target, payload)
+                source = await self._ask(asked)
             except (UpstreamUnreachable, UpstreamTimedOut):
                 if attempt == attempts:
                     raise
@@ -268,30 +255,33 @@ class HttpOrigin:
             await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
         raise AssertionError("unreachable: attempts is at least 1")
 
-    async def _ask(self, method: str, target: Target, payload: bytes) -> HttpSource:
+    async def _ask(self, asked: PreparedRequest) -> HttpSource:
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
-        pooled = self._pool.take(target.origin) if method in _IDEMPOTENT else None
+        pooled = self._pool.take(asked.origin) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:
             try:
-                return await self._exchange(pooled, method, target, payload)
+                return await self._exchange(pooled, asked)
             except ConnectionWasStale:
                 pass
-        connection = await self._connections.dial(target)
+        connection = await self._connections.dial(asked.target)
         try:
-            return await self._exchange(connection, method, target, payload)
+            return await self._exchange(connection, asked)
         except ConnectionWasStale as exc:
             raise UpstreamUnreachable(detail="origin: closed without an answer") from exc
 
-    async def _exchange(self, connection: Connection, method: str, target: Target, payload: bytes) -> HttpSource:
+    async def _exchange(self, connection: Connection, asked: PreparedRequest) -> HttpSource:
         head, ahead = await exchange(
-            connection, method, payload, first_byte_timeout_seconds=self._first_byte_timeout_seconds
+            connection,
+            asked.request.method,
+            asked.payload,
+            first_byte_timeout_seconds=self._first_byte_timeout_seconds,
         )
-        self._connections.keep_session(target, connection)
+        self._connections.keep_session(asked.target, connection)
         return HttpSource(
             connection,
             head,
             ahead,
-            target=target,
+            target=asked.target,
             idle_timeout_seconds=self._idle_timeout_seconds,
-            reuse=lambda done: self._pool.put(target.origin, done),
+            reuse=partial(self._pool.put, asked.origin),
         )

@@ -1,7 +1,7 @@
 """What is sent to an origin: the bytes of a request, and the request that follows a redirect (pure)."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.source import HttpRequest
@@ -21,6 +21,22 @@ _OURS = frozenset({
 _HARMLESS = frozenset(["accept", "accept-language", "user-agent", "range", "if-range", "content-type"])
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """A request, whom it goes to, and its bytes. None of them is in `repr`."""
+
+    request: HttpRequest = field(repr=False)
+    target: Target = field(repr=False)
+    origin: tuple[str, str, int] = field(repr=False)
+    payload: bytes = field(repr=False)
+
+
+def prepare(request: HttpRequest, *, user_agent: str) -> PreparedRequest:
+    """As it goes out. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
+    target = parse_url(request.url)
+    return PreparedRequest(request, target, target.origin, encode_request(request, target, user_agent=user_agent))
 
 
 def encode_request(request: HttpRequest, target: Target, *, user_agent: str) -> bytes:

@@ -8,44 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.assets.compute_options import ComputeOptions
-from provider.assets.credentials import EVERYBODY
-from provider.assets.ddo import Asset, Service
+from provider.assets.ddo import Asset
 from provider.chain.accounts import Account
 from provider.errors import FileIndexOutOfRange, FilesUndecryptable
 from provider.files.envelope import encrypt
 from provider.files.file_list import FileList, open_files
+from tests.support.assets import ASSET, DATATOKEN, NFT, SERVICE
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
-NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
-DATATOKEN = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
 OTHER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 FILES = [{"type": "url", "url": "https://origin.test/SECRET"}, {"type": "url", "url": "https://origin.test/2"}]
 BOUND = {"datatokenAddress": DATATOKEN, "nftAddress": NFT, "files": FILES}
-SERVICE = Service(
-    index=0,
-    id="s",
-    type="access",
-    files="",
-    datatoken=DATATOKEN,
-    endpoint="",
-    timeout_seconds=0,
-    credentials=EVERYBODY,
-    compute=ComputeOptions(present=False),
-)
-ASSET = Asset(
-    did="did:op:x",
-    version="4.1.0",
-    chain_id=1,
-    data_nft=NFT,
-    nft_address=NFT,
-    nft_state=0,
-    nft_owner=None,
-    metadata_type="dataset",
-    container=None,
-    services=(SERVICE,),
-    credentials=EVERYBODY,
-)
 UNBOUND = replace(ASSET, version="4.0.0")
 
 

@@ -1,4 +1,4 @@
-"""How the rest of a broken file is asked for, by kind of file."""
+"""How files are asked for, and the rest of a broken one, by kind of file."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from provider.files.file_object import parse_file_object
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
 from provider.upstream.gateways import Gateways
+from provider.upstream.request_head import PreparedRequest, prepare
 from provider.upstream.resume import Rest
 from provider.upstream.source import HttpRequest
 
@@ -89,3 +90,40 @@ async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
     with pytest.raises(UpstreamRefused):
         await origins.open(parse_file_object(file), Userdata(), None, rest=REST)
     assert not http.asked
+
+
+class Answering:
+    """An origin that prepares requests, and keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.prepared = 0
+        self.asked: list[HttpRequest | PreparedRequest] = []
+
+    def prepare(self, request: HttpRequest) -> PreparedRequest:
+        self.prepared += 1
+        return prepare(request, user_agent="test")
+
+    async def open(self, request: HttpRequest | PreparedRequest) -> None:
+        self.asked.append(request)
+
+
+@pytest.mark.gen_test
+async def test_a_request_without_wishes_is_prepared_once_for_its_file() -> None:
+    http = Answering()
+    gateways = Gateways([], own=http, guarded=http)
+    origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=http, networks=Networks({}))
+    file = parse_file_object({"type": "url", "url": "https://x.example.com/a", "method": "GET", "userdata": {"b": 1}})
+    for _ in range(2):
+        await origins.open(file, Userdata(), None)
+    assert http.prepared == 1
+    first, second = http.asked
+    assert first is second
+    assert isinstance(first, PreparedRequest)
+    assert first.payload.startswith(b"GET /a?b=1 HTTP/1.1\r\n")
+    assert "example" not in repr(first) + repr(file)
+    for userdata, wanted in ((Userdata({"c": "2"}), None), (Userdata(), "bytes=0-1")):
+        await origins.open(file, userdata, wanted)
+        asked = http.asked[-1]
+        assert isinstance(asked, HttpRequest)
+        assert asked.url.endswith("?c=2" if userdata.values else "?b=1")
+        assert (("Range", "bytes=0-1") in asked.headers) is (wanted is not None)

@@ -44,7 +44,7 @@ def test_a_plaintext_is_found_until_its_lifetime_ends() -> None:
     cache = make(time)
     cache.put("a", bytearray(SECRET))
     time.advance(29.9)
-    assert cache.get("a") == SECRET
+    assert cache.get("a").plaintext == SECRET
     time.now += 0.1
     assert cache.get("a") is None
     assert cache.counts == CacheCounts(hits=1, misses=1, hit_age_seconds=pytest.approx(29.9))
@@ -87,13 +87,26 @@ def test_the_oldest_is_pushed_out_and_zeroed() -> None:
     assert len(cache) == 2
 
 
+def test_what_was_read_of_a_plaintext_goes_with_it() -> None:
+    time = Time()
+    cache = make(time)
+    cache.put("a", bytearray(SECRET))
+    kept = cache.get("a")
+    assert kept is not None
+    kept.read["file"] = "https://origin.test/SECRET"
+    assert "SECRET" not in repr(kept)
+    time.advance(30.0)
+    assert kept.read == {}
+    assert is_zeroed(kept.plaintext)
+
+
 def test_a_replaced_plaintext_is_zeroed() -> None:
     cache = make(Time())
     old, new = bytearray(SECRET), bytearray(SECRET)
     cache.put("a", old)
     cache.put("a", new)
     assert is_zeroed(old)
-    assert cache.get("a") is new
+    assert cache.get("a").plaintext is new
 
 
 @pytest.mark.parametrize(
