@@ -1,7 +1,7 @@
 """Admission from settings: which rule holds for which endpoint, and how many connections fit."""
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from provider.admission.bodies import Bodies
 from provider.admission.buckets import Buckets, BytePace
@@ -27,8 +27,12 @@ STREAMING = ("download", "computeResult")
 INSPECTING = ("initialize", "initializeCompute")
 
 
-def build_admission(settings: Settings) -> Admission:
-    """What decides about requests."""
+Share = Callable[[str, Buckets], None]
+"""Lets all workers and hosts take from buckets of this name."""
+
+
+def build_admission(settings: Settings, share: Share | None) -> Admission:
+    """What decides about requests. Buckets of clients are given to `share`, unless each worker counts for itself."""
     limits = settings.admission
     clients = Clients(
         trusted=limits.trusted_proxies,
@@ -37,16 +41,19 @@ def build_admission(settings: Settings) -> Admission:
     )
     return Admission(
         clients,
-        _rules(limits),
-        others=Rule(_buckets(limits.cheap, limits)),
+        _rules(limits, share),
+        others=Rule(_buckets("cheap", limits.cheap, limits, share)),
         overload=Overload(lag_seconds=limits.overload_lag_seconds),
         max_streams=limits.max_streams,
         max_inspections=limits.max_inspections,
     )
 
 
-def _rules(limits: AdmissionSettings) -> Mapping[str, Rule]:
-    guarded, paid = _buckets(limits.guarded, limits), _buckets(limits.paid, limits)
+def _rules(limits: AdmissionSettings, share: Share | None) -> Mapping[str, Rule]:
+    guarded = _buckets("guarded", limits.guarded, limits, share)
+    paid = _buckets("paid", limits.paid, limits, share)
+    checksums = _pace("checksums", limits.checksum_bytes_per_second, limits, share)
+    encrypting = _pace("encrypt", limits.encrypt_bytes_per_second, limits, share)
     inspecting = Rule(guarded, works=True, inspects=True)
     return {
         **dict.fromkeys(GUARDED, Rule(guarded, works=True)),
@@ -54,23 +61,28 @@ def _rules(limits: AdmissionSettings) -> Mapping[str, Rule]:
         **dict.fromkeys(STREAMING, Rule(paid, works=True, streams=True)),
         **dict.fromkeys(INSPECTING, inspecting),
         # Whether a checksum is wanted stands in the body.
-        "fileinfo": Rule(
-            guarded, _pace(limits.checksum_bytes_per_second, limits), pays_first=False, works=True, inspects=True
-        ),
-        "encrypt": Rule(guarded, _pace(limits.encrypt_bytes_per_second, limits), works=True),
+        "fileinfo": Rule(guarded, checksums, pays_first=False, works=True, inspects=True),
+        "encrypt": Rule(guarded, encrypting, works=True),
     }
 
 
-def _buckets(rate: Rate, limits: AdmissionSettings) -> Buckets | None:
+def _buckets(name: str, rate: Rate, limits: AdmissionSettings, share: Share | None) -> Buckets | None:
     if not rate.per_second:
         return None
-    return Buckets(rate=rate.per_second, burst=rate.burst, max_clients=limits.max_tracked_clients)
+    buckets = Buckets(rate=rate.per_second, burst=rate.burst, max_clients=limits.max_tracked_clients)
+    if share is not None:
+        share(name, buckets)
+    return buckets
 
 
-def _pace(bytes_per_second: int, limits: AdmissionSettings) -> BytePace | None:
+def _pace(name: str, bytes_per_second: int, limits: AdmissionSettings, share: Share | None) -> BytePace | None:
     if not bytes_per_second:
         return None
-    return BytePace(bytes_per_second=bytes_per_second, max_clients=limits.max_tracked_clients)
+    pace = BytePace(bytes_per_second=bytes_per_second, max_clients=limits.max_tracked_clients)
+    if share is not None:
+        # What all clients may take together is what one process can bear.
+        share(name, pace.own)
+    return pace
 
 
 def build_connections(limits: AdmissionSettings) -> Connections:

@@ -1,14 +1,17 @@
-"""Build what hosts share from settings: nonces and revocations, facts, leases of streams. None without Redis."""
+"""Build what hosts share from settings: nonces and revocations, facts, leases of streams, limits of clients."""
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from provider.admission.buckets import Buckets
+from provider.admission.shared_pace import SharedPace
 from provider.auth.redis_store import RedisNonceStore
 from provider.cache import FactCache
 from provider.chain.accounts import Account
 from provider.errors import StoreError
+from provider.metrics import Metrics
 from provider.orders.shared_facts import (
     pack_flag,
     pack_receipt,
@@ -19,7 +22,9 @@ from provider.orders.shared_facts import (
 )
 from provider.settings import Settings
 from provider.shared.facts import Codec, FactShelf, SharedFactCache
+from provider.shared.lane import Operation
 from provider.shared.leases import StreamLeases
+from provider.shared.limits import SharedLimits
 from provider.shared.link import RedisLink
 from provider.start_error import StartError
 
@@ -48,10 +53,12 @@ class Shared:
     nonces: RedisNonceStore
     shelf: FactShelf | None
     leases: StreamLeases | None
+    limits: SharedLimits
     link: RedisLink
 
     async def close(self) -> None:
         """Close all of it."""
+        await self.limits.close()
         if self.leases is not None:
             await self.leases.close()
         if self.shelf is not None:
@@ -66,8 +73,12 @@ class Shared:
             return FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
         return SharedFactCache(self.shelf, CODECS[name], name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
 
+    def share(self, name: str, buckets: Buckets) -> None:
+        """Let clients have these buckets once over all workers and hosts; `name` alike on all."""
+        self.limits.add(SharedPace(name, buckets, wake=self.limits.wake))
 
-async def build_shared(settings: Settings) -> Shared | None:
+
+async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
     """Connect, and look whether this Redis may hold nonces. Raises StartError where it must not.
 
     A Redis that is away does not end the start: what needs no nonce is served, and `/readyz` tells.
@@ -75,13 +86,23 @@ async def build_shared(settings: Settings) -> Shared | None:
     if settings.redis is None:
         return None
     redis, streams = settings.redis, settings.limits.max_streams_per_consumer
-    nonce_link = RedisLink(redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas)
-    # Facts and leases have connections of their own: they need not wait for disks and replicas.
-    link = RedisLink(redis.target, timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS), tells=False)
+    observe = metrics.redis if metrics.is_on else None
+    nonce_link = RedisLink(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, observe=observe
+    )
+    # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
+    link = RedisLink(
+        redis.target,
+        timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
+        tells=False,
+        observe=observe,
+    )
+    metrics.watch_redis(get_args(Operation), lambda: nonce_link.is_up and link.is_up)
     shared = Shared(
         nonces=RedisNonceStore(nonce_link, prefix=redis.prefix),
-        shelf=FactShelf(link, prefix=redis.prefix, secret=_secret(settings)) if redis.shares_facts else None,
+        shelf=FactShelf(link, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
         leases=StreamLeases(link, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
+        limits=SharedLimits(link, prefix=redis.prefix, secret=_secret(settings, "clients")),
         link=link,
     )
     try:
@@ -103,6 +124,7 @@ def _tell_of_unread_nonces(path: Path) -> None:
         )
 
 
-def _secret(settings: Settings) -> bytes:
-    """Who can write to Redis must not be able to make up orders: facts are signed with what only our hosts know."""
-    return Account.from_hex(settings.security.universal_key).derive_key(b"ocean provider / shared facts / v1")
+def _secret(settings: Settings, purpose: Literal["facts", "clients"]) -> bytes:
+    """What only our hosts know: writing to Redis must not make up orders, nor reading it tell addresses of clients."""
+    key = Account.from_hex(settings.security.universal_key)
+    return key.derive_key(f"ocean provider / shared {purpose} / v1".encode())

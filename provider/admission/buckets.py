@@ -4,7 +4,7 @@ Kept as one time for each client, the Generic Cell Rate Algorithm (ITU-T I.371 a
 that is filled at a rate and holds a burst, without anything to fill.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 CLIENTS_SHARE = 4
 BURST_SECONDS = 10.0
@@ -18,8 +18,13 @@ class Buckets:
 
     def __init__(self, *, rate: float, burst: float, max_clients: int) -> None:
         self._rate = rate
+        self._token_seconds = 1 / rate
         self._tolerance_seconds = max(0.0, burst - 1) / rate
-        self._max_clients = max_clients
+        self.burst_seconds = self._tolerance_seconds + self._token_seconds
+        """How long an empty bucket takes to be full."""
+        self.max_clients = max_clients
+        self.charged: Callable[[Hashable, float, float], None] | None = None
+        """Told of each client, the time, and the seconds that it takes to fill up again what was taken then."""
         # When each client's bucket will be full again, the longest unseen first.
         self._full_at: dict[Hashable, float] = {}
 
@@ -33,7 +38,9 @@ class Buckets:
         if wait_seconds > 0:
             self._full_at[client] = full_at
             return wait_seconds
-        self._keep(client, max(full_at, now) + 1 / self._rate)
+        self._keep(client, max(full_at, now) + self._token_seconds)
+        if self.charged is not None:
+            self.charged(client, now, self._token_seconds)
         return 0.0
 
     def wait_seconds(self, client: Hashable, now: float) -> float:
@@ -42,10 +49,20 @@ class Buckets:
 
     def charge(self, client: Hashable, now: float, amount: float) -> None:
         """Take `amount` tokens for what is done already; the client then waits until they are paid."""
-        self._keep(client, max(self._full_at.pop(client, now), now) + amount / self._rate)
+        cost_seconds = amount / self._rate
+        self._keep(client, max(self._full_at.pop(client, now), now) + cost_seconds)
+        if self.charged is not None:
+            self.charged(client, now, cost_seconds)
+
+    def raise_to(self, client: Hashable, full_at: float) -> None:
+        """Others have taken from this bucket as well: it is not full before this time."""
+        held = self._full_at.get(client)
+        if held is None or held < full_at:
+            self._full_at.pop(client, None)
+            self._keep(client, full_at)
 
     def _keep(self, client: Hashable, full_at: float) -> None:
-        if len(self._full_at) >= self._max_clients:
+        if len(self._full_at) >= self.max_clients:
             del self._full_at[next(iter(self._full_at))]
         self._full_at[client] = full_at
 
@@ -59,15 +76,16 @@ class BytePace:
     def __init__(self, *, bytes_per_second: int, max_clients: int) -> None:
         own = bytes_per_second / CLIENTS_SHARE
         self._of_all = Buckets(rate=bytes_per_second, burst=bytes_per_second * BURST_SECONDS, max_clients=1)
-        self._own = Buckets(rate=own, burst=own * BURST_SECONDS, max_clients=max_clients)
+        self.own = Buckets(rate=own, burst=own * BURST_SECONDS, max_clients=max_clients)
+        """Of each client."""
 
     def wait_seconds(self, client: Hashable | None, now: float) -> float:
         """Seconds until more may be worked on."""
         waiting = self._of_all.wait_seconds(None, now)
-        return waiting if client is None else max(waiting, self._own.wait_seconds(client, now))
+        return waiting if client is None else max(waiting, self.own.wait_seconds(client, now))
 
     def charge(self, client: Hashable | None, now: float, size_bytes: int) -> None:
         """So many were worked on."""
         self._of_all.charge(None, now, size_bytes)
         if client is not None:
-            self._own.charge(client, now, size_bytes)
+            self.own.charge(client, now, size_bytes)

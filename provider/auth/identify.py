@@ -1,6 +1,6 @@
 """From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from provider.auth.signature import (
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.errors import (
+    ChainError,
     NonceRefused,
     ProviderError,
     SignatureInvalid,
@@ -31,12 +32,25 @@ _MAX_REMEMBERED = 10_000
 # A contract is asked about the two likeliest messages only, each in two forms.
 _CONTRACT_CANDIDATES = 2
 
-ChainFinder = Callable[[], Awaitable[int]]
-"""Finds the chain that a request is about. Called only when the signer may be a contract."""
+
+class RequestChain(Protocol):
+    """The chain that a request is about; asked for only when the signer may be a contract."""
+
+    def known(self) -> int | None:
+        """Its id when that takes no question to anybody."""
+        ...
+
+    async def find(self) -> int:
+        """Its id, whatever has to be asked. Raises ProviderError."""
+        ...
 
 
 class ContractAccounts(Protocol):
     """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
+
+    def count_question(self) -> None:
+        """A question to somebody else is asked for who has proven nothing. Raises ContractChecksBusy."""
+        ...
 
     async def chains_of(self, address: str, chain_id: int | None) -> Sequence[int]:
         """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
@@ -91,7 +105,7 @@ class Identifier:
         signature: str,
         nonce: str,
         token: PresentedToken | None = None,
-        chain: ChainFinder | None = None,
+        chain: RequestChain | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
         """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
@@ -156,15 +170,14 @@ class Identifier:
         return found is not None
 
     async def _check_contract(
-        self, address: str, messages: Sequence[str], signature: str, nonce: str, chain: ChainFinder | None
+        self, address: str, messages: Sequence[str], signature: str, nonce: str, chain: RequestChain | None
     ) -> None:
         """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
         parsed = parse_contract_signature(signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
             raise SignatureInvalid
         try:
-            chain_id = None if chain is None else await chain()
-            chain_ids = await self._contracts.chains_of(address, chain_id)
+            chain_ids = await _chains_of(self._contracts, address, chain)
         except ProviderError as error:
             # Whoever has not proven an address yet learns nothing about assets; a failure that will pass is told.
             if error.http_status < 500 and error.retry_after_seconds is None:
@@ -178,3 +191,24 @@ class Identifier:
         digests = [digest(text) for text in messages[:_CONTRACT_CANDIDATES] for digest in (message_digest, text_digest)]
         if not await self._contracts.accept(chain_ids, address, digests, parsed):
             raise SignatureInvalid
+
+
+async def _chains_of(contracts: ContractAccounts, address: str, chain: RequestChain | None) -> Sequence[int]:
+    """Where a contract at the address has to agree; nowhere when there is none.
+
+    Whether it holds code comes first: that is remembered by address, so whoever forges requests of an account with a
+    key makes this server ask for it once, and never for an asset.
+    """
+    if chain is None:
+        return await contracts.chains_of(address, None)
+    chain_id = chain.known()
+    if chain_id is None:
+        try:
+            if not await contracts.chains_of(address, None):
+                return ()
+        except ChainError:
+            # The request may be about another chain than the one that does not answer.
+            pass
+        contracts.count_question()
+        chain_id = await chain.find()
+    return await contracts.chains_of(address, chain_id)

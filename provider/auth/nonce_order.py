@@ -25,7 +25,8 @@ def sortable(nonce: str) -> str:
 
 def sortable_value(value: Decimal) -> str:
     """As `sortable`, of a number with at most 100 digits on either side of the point."""
-    integer, _, fraction = format(abs(value), "f").partition(".")
+    # abs() would round to the 28 digits of the context.
+    integer, _, fraction = format(value.copy_abs(), "f").partition(".")
     integer, fraction = integer.lstrip("0"), fraction.rstrip("0")
     digits = f"{len(integer):03}{integer}"
     if value >= 0 or not (integer or fraction):

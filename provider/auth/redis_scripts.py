@@ -10,7 +10,8 @@ from provider.shared.link import Script
 # (empty where it is no clock value).
 # The hash: `order` and `text` of the greatest nonce; where it was used in a window, `oldest`, the oldest one accepted
 # below it; `floor`, below which nobody knows what was used.
-USE = Script("""
+USE = Script(
+    """
 local given, text, windowed, oldest = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 local held = redis.call('HMGET', KEYS[1], 'order', 'text', 'oldest', 'floor')
 local greatest, floor = held[1], held[4]
@@ -43,4 +44,6 @@ elseif held[3] then
   redis.call('HDEL', KEYS[1], 'oldest')
 end
 return '+'
-""")
+""",
+    "nonce",
+)

@@ -61,7 +61,7 @@ class RedisNonceStore:
         if not is_address(address):
             return None
         key = f"{self._prefix}:{{{to_checksum_address(address)}}}:nonce"
-        reply = await self._link.ask(Question(key, ("HGET", key, "text"), writes=False))
+        reply = await self._link.ask(Question(key, ("HGET", key, "text"), "nonce", writes=False))
         return reply.decode("ascii", "replace") if isinstance(reply, bytes) else None
 
     async def revoke(self, token_id: str, expires_at: int) -> None:
@@ -75,22 +75,22 @@ class RedisNonceStore:
         seconds = forgotten_at - int(self._clock())
         if seconds > 0:
             key = self._revocation(row_key)
-            await self._link.ask(Question(key, ("SET", key, "1", "EX", seconds)))
+            await self._link.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
 
     async def restore(self, token_id: str) -> None:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        await self._link.ask(Question(key, ("DEL", key)))
+        await self._link.ask(Question(key, ("DEL", key), "revocation"))
 
     async def is_revoked(self, token_id: str) -> bool:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        return bool(await self._link.ask(Question(key, ("EXISTS", key), writes=False)))
+        return bool(await self._link.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
 
     async def check(self) -> None:
         """See NonceStore; refuses as well a Redis that would forget nonces when its memory is full."""
         key = f"{self._prefix}:check"
-        await self._link.ask(Question(key, ("SET", key, "1")))
+        await self._link.ask(Question(key, ("SET", key, "1"), "check"))
         if not self._is_surveyed:
             found = await survey(self._link)
             self.unfit = found.fatal

@@ -16,10 +16,10 @@ from pathlib import Path
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
 from provider.auth.nonce_store import revocation_key
-from provider.auth.sqlite_file import open_store, prove_writable
+from provider.auth.sqlite_file import open_store
 from provider.errors import NonceRefused, ProviderError, StoreError
 from provider.keccak import is_address, to_checksum_address
-from provider.sqlite import explain, transaction
+from provider.sqlite import explain, give_up, prove_writable, transaction
 
 # Bounds how long one transaction holds the write lock against other workers: 512 nonces take about 6 ms.
 _MAX_GROUP = 512
@@ -130,7 +130,11 @@ class SqliteNonceStore:
         self._jobs.put(_Job(work, writes, reply))
         if self._ended.is_set():
             raise StoreError(detail=f"{self._path}: the store has ended")
-        return await reply
+        try:
+            return await reply
+        finally:
+            # A refusal that it tells holds this frame, which must not hold it.
+            del reply
 
     # Below: the store's thread.
 
@@ -196,12 +200,7 @@ class SqliteNonceStore:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                # It is being given up; whatever failed before is what gets reported.
-                pass
+        give_up(connection)
 
 
 def _parts(group: Sequence[_Job]) -> Iterator[list[_Job]]:

@@ -50,8 +50,12 @@ def read_admission(source: Source) -> AdmissionSettings:
         head_timeout_seconds=source.seconds(
             "PROVIDER_HEAD_TIMEOUT_SECONDS", "admission.head_timeout_seconds", 20.0, minimum=0.1, maximum=3600.0
         ),
+        # 10 MiB at 1 Mbit/s take 84 s.
+        body_timeout_seconds=source.seconds(
+            "PROVIDER_BODY_TIMEOUT_SECONDS", "admission.body_timeout_seconds", 120.0, minimum=0.1, maximum=3600.0
+        ),
         overload_lag_seconds=source.seconds(
-            "PROVIDER_OVERLOAD_LAG_SECONDS", "admission.overload_lag_seconds", 0.05, minimum=0.0, maximum=60.0
+            "PROVIDER_OVERLOAD_LAG_SECONDS", "admission.overload_lag_seconds", 0.01, minimum=0.0, maximum=60.0
         ),
     )
 

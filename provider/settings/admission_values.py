@@ -17,7 +17,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionSettings:
-    """Limits of one worker process; 0 stands for none.
+    """Limits of one worker process, rates of a client over all that share a Redis; 0 stands for none.
 
     `max_connections` None: as many as the limit of descriptors bears. `limit_private_clients`: count also for addresses
     that are not public. `overload_lag_seconds`: how late the event loop may be before work is refused.
@@ -38,4 +38,5 @@ class AdmissionSettings:
     encrypt_bytes_per_second: int
     max_bodies_bytes: int
     head_timeout_seconds: float
+    body_timeout_seconds: float
     overload_lag_seconds: float

@@ -32,7 +32,7 @@ def read_chains(source: Source) -> tuple[tuple[ChainSettings, ...], str]:
         _check_alone(source, urls, fee_tokens)
         return (), universal
     if not isinstance(urls, Mapping):
-        chain = ChainSettings(None, _endpoints(source, urls), str(keys), _fee_token(source, fee_tokens, None))
+        chain = ChainSettings(None, _endpoints(source, urls, ""), str(keys), _fee_token(source, fee_tokens, None))
         return (chain,), universal
     assert isinstance(keys, Mapping)  # noqa: S101 - both kinds agree, checked above
     return _many(source, urls, keys, fee_tokens), universal
@@ -41,8 +41,8 @@ def read_chains(source: Source) -> tuple[tuple[ChainSettings, ...], str]:
 def _check_alone(source: Source, urls: object, fee_tokens: object) -> None:
     """Note the faults of endpoints and fee tokens that cannot be brought together with keys."""
     if urls is not None:
-        for value in urls.values() if isinstance(urls, Mapping) else (urls,):
-            _endpoints(source, value)
+        for chain_text, value in urls.items() if isinstance(urls, Mapping) else [("", urls)]:
+            _endpoints(source, value, chain_text)
     if isinstance(fee_tokens, Mapping):
         for chain_text in fee_tokens:
             _fee_token(source, fee_tokens, str(chain_text))
@@ -56,9 +56,10 @@ def _many(
     chains = []
     for chain_text, chain_urls in urls.items():
         if not CHAIN_ID.fullmatch(str(chain_text)):
-            source.fault("NETWORK_URL", "chains.network_url", "chain ids must be decimal numbers")
+            source.fault("NETWORK_URL", "chains.network_url", "must name each chain by its id, a decimal number")
             continue
-        endpoints, fee_token = _endpoints(source, chain_urls), _fee_token(source, fee_tokens, chain_text)
+        endpoints = _endpoints(source, chain_urls, chain_text)
+        fee_token = _fee_token(source, fee_tokens, chain_text)
         key = keys.get(chain_text)
         if key is None:
             source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", f"has no usable key for chain {chain_text}")
@@ -72,17 +73,19 @@ def _many(
     return tuple(chains)
 
 
-def _endpoints(source: Source, value: object) -> tuple[str, ...]:
+def _endpoints(source: Source, value: object, chain_text: str) -> tuple[str, ...]:
+    """`chain_text` is empty for a single chain."""
+    of_chain = f"chain {chain_text} " if CHAIN_ID.fullmatch(chain_text) else ""
     urls = value if isinstance(value, list) else [value]
     good: list[str] = []
     for position, url in enumerate(urls):
         problem = url_problem(url) if isinstance(url, str) else "must be text"
         if problem:
-            source.fault("NETWORK_URL", "chains.network_url", f"endpoint {position + 1} {problem}")
+            source.fault("NETWORK_URL", "chains.network_url", f"{of_chain}endpoint {position + 1} {problem}")
         else:
             good.append(url)
     if not urls:
-        source.fault("NETWORK_URL", "chains.network_url", "names no endpoint")
+        source.fault("NETWORK_URL", "chains.network_url", f"{of_chain}names no endpoint")
     return tuple(good)
 
 

@@ -1,6 +1,6 @@
 """Private keys: from the variable itself, from a file, or from an encrypted keystore with a password file."""
 
-import json
+import orjson
 
 from provider.keystore import open_keystore
 from provider.settings.source import Source
@@ -42,14 +42,14 @@ def _from_value(source: Source, variable: str, key: str) -> str | dict[str, str]
 
 def _from_file(source: Source, variable: str, key: str) -> str | dict[str, str] | None:
     path = source.text(variable, key)
-    content = source.read_file(variable, key, path) if path else None
+    content = source.read_file(variable, key, path, of_secret=True) if path else None
     if content is None:
         return None
     content = content.strip()
     if not content.startswith("{"):
         return _checked(source, variable, key, content)
     try:
-        return _checked(source, variable, key, json.loads(content))
+        return _checked(source, variable, key, orjson.loads(content))
     except ValueError:
         source.fault(variable, key, "the file looks like JSON but cannot be parsed")
         return None
@@ -65,7 +65,7 @@ def _from_keystore(source: Source, name: str, table_key: str) -> str | dict[str,
     if password_path is None:
         source.fault(password_variable, password_key, f"must name the file with the password of {variable}")
         return None
-    password = source.read_file(password_variable, password_key, password_path)
+    password = source.read_file(password_variable, password_key, password_path, of_secret=True)
     if password is None:
         return None
     password = password.rstrip("\r\n")
@@ -79,7 +79,7 @@ def _open_keystore(source: Source, variable: str, key: str, path: object, passwo
     if not isinstance(path, str):
         source.fault(variable, key, "must be a path, or a JSON object of paths by chain id")
         return None
-    content = source.read_file(variable, key, path)
+    content = source.read_file(variable, key, path, of_secret=True)
     if content is None:
         return None
     try:

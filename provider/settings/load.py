@@ -1,11 +1,12 @@
 """Build `Settings` from an environment and a TOML file; every fault is reported at once."""
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
+
+import orjson
 
 from provider.settings.access import read_access
 from provider.settings.admission import read_admission
@@ -79,7 +80,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
     source.note_unknown_keys()
     source.note_unknown_variables(lambda name: name.startswith("PROVIDER_") and name not in IGNORED)
     if source.faults:
-        raise SettingsError(source.faults)
+        raise SettingsError(source.faults, source.warnings)
     return Settings(chains=chains, security=security, warnings=tuple(source.warnings), **parts)
 
 
@@ -110,6 +111,8 @@ def _read_table(path: str | None) -> dict[str, object]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as exc:
         raise SettingsError([f"PROVIDER_CONFIG_FILE: cannot read {path}: {exc.strerror}"]) from exc
+    except RecursionError as exc:
+        raise SettingsError([f"PROVIDER_CONFIG_FILE: {path} is not TOML: nested too deeply"]) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SettingsError([f"PROVIDER_CONFIG_FILE: {path} is not TOML: {exc}"]) from exc
 
@@ -254,7 +257,7 @@ def _addresses_text(source: Source) -> str:
     if text is None:
         return ""
     try:
-        if not isinstance(json.loads(text), dict):
+        if not isinstance(orjson.loads(text), dict):
             raise ValueError
     except ValueError:
         source.fault("ADDRESS_FILE", "chains.address_file", f"{path} is not a JSON object of networks")

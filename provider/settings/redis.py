@@ -49,7 +49,7 @@ def _target(source: Source) -> RedisTarget | None:
         if text is not None:
             source.fault(*CONNECTION_FILE, "give one of REDIS_CONNECTION and REDIS_CONNECTION_FILE, not both")
             return None
-        content, setting = source.read_file(*CONNECTION_FILE, path), CONNECTION_FILE
+        content, setting = source.read_file(*CONNECTION_FILE, path, of_secret=True), CONNECTION_FILE
         text = content.strip() if content is not None else None
     if text is None:
         return None

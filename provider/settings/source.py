@@ -1,11 +1,12 @@
 """Look one setting up (environment, then file, then default), coerce it, and note the fault if it is wrong."""
 
 import ipaddress
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import orjson
 
 from provider.settings.model import Listener
 
@@ -14,11 +15,15 @@ FALSE_TEXTS = frozenset({"n", "no", "f", "false", "off", "0", ""})
 
 
 class SettingsError(Exception):
-    """Every fault of the settings, one line each, naming the variable. Never holds a secret value."""
+    """Every fault of the settings, one line each, naming the variable. Never holds a secret value.
 
-    def __init__(self, faults: list[str]) -> None:
+    `warnings`: what else was odd; a misspelt variable may be why another is missing.
+    """
+
+    def __init__(self, faults: list[str], warnings: Sequence[str] = ()) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.warnings = warnings
 
 
 class Source:
@@ -66,6 +71,10 @@ class Source:
         if not isinstance(value, str):
             self.fault(variable, key, "must be text")
             return default
+        if "\0" in value:
+            # Only a file can have one. No path, URL or name does.
+            self.fault(variable, key, "holds a null byte")
+            return default
         return value
 
     def choice(self, variable: str, key: str, default: str, allowed: tuple[str, ...]) -> str:
@@ -89,8 +98,8 @@ class Source:
         self.fault(variable, key, "must be true or false")
         return default
 
-    def integer(self, variable: str, key: str, default: int, *, minimum: int, maximum: int) -> int:
-        """Whole number within bounds."""
+    def integer(self, variable: str, key: str, default: int, *, minimum: int, maximum: int, otherwise: str = "") -> int:
+        """Whole number within bounds. `otherwise`: what the caller takes besides, for the fault."""
         value = self.raw(variable, key)
         if value is None:
             return default
@@ -99,7 +108,7 @@ class Source:
         except ValueError:
             number = None
         if number is None or not minimum <= number <= maximum:
-            self.fault(variable, key, f"must be a whole number from {minimum} to {maximum}")
+            self.fault(variable, key, f"must be a whole number from {minimum} to {maximum}{otherwise}")
             return default
         return number
 
@@ -107,7 +116,7 @@ class Source:
         """Number of processes; `auto` is one for each core that this process may use."""
         if self.raw(variable, key) == "auto":
             return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.integer(variable, key, default, minimum=1, maximum=256)
+        return self.integer(variable, key, default, minimum=1, maximum=256, otherwise=", or auto")
 
     def seconds(self, variable: str, key: str, default: float, *, minimum: float, maximum: float) -> float:
         """Duration in seconds within bounds."""
@@ -154,19 +163,21 @@ class Source:
         value = self.raw(variable, key)
         if isinstance(value, str) and value[:1] in ("{", "["):
             try:
-                return json.loads(value)  # type: ignore[no-any-return]
+                return orjson.loads(value)  # type: ignore[no-any-return]
             except ValueError:
                 self.fault(variable, key, "looks like JSON but cannot be parsed")
                 return None
         return value
 
-    def read_file(self, variable: str, key: str, path: str) -> str | None:
-        """Text of a file that the setting names."""
+    def read_file(self, variable: str, key: str, path: str, *, of_secret: bool = False) -> str | None:
+        """Text of a file that the setting names. `of_secret`: by mistake the secret itself may stand there."""
         try:
             return Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
+        except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
-            self.fault(variable, key, f"cannot read {path}: {reason}")
+            is_path = path.startswith(("/", "./", "../")) or not of_secret
+            shown = path if is_path else "the file (it has no folder: is that the secret itself, not its file?)"
+            self.fault(variable, key, f"cannot read {shown}: {reason}")
             return None
 
     def note_unknown_keys(self) -> None:
@@ -184,6 +195,9 @@ class Source:
 
 def url_problem(value: str) -> str | None:
     """Why `value` cannot serve as an http(s) URL, without repeating it."""
+    if not value.isprintable() or " " in value:
+        # Parsing would drop some of these in silence.
+        return "has spaces or control characters, which a URL must have percent-encoded"
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - the property raises on a bad port

@@ -55,7 +55,7 @@ class FactShelf:
         """The JSON value and the unix second when its life ends; None for nothing that can be believed."""
         key = self._key(name)
         try:
-            stored = await self._link.ask(Question(key, ("GET", key)))
+            stored = await self._link.ask(Question(key, ("GET", key), "facts"))
         except StoreError:
             return None
         if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= MAX_FACT_BYTES:
@@ -78,7 +78,7 @@ class FactShelf:
         stored = self._mac(key, payload) + payload
         if len(stored) > MAX_FACT_BYTES:
             return
-        question = Question(key, ("SET", key, stored, "EX", int(ttl_seconds)))
+        question = Question(key, ("SET", key, stored, "EX", int(ttl_seconds)), "facts")
         task = asyncio.get_running_loop().create_task(self._write(question))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from provider.errors import StoreError
 from provider.shared.node import Command, NodeConnection, Reply
@@ -17,17 +18,19 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 1.0
 # A server that was made a replica, is loading or lost its cluster: the answer may be elsewhere by now.
 LOST = frozenset({"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH"})
+Operation = Literal["nonce", "revocation", "facts", "leases", "limits", "check"]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One command for the server that has `key`. `in_full`: what to send where a script is not known.
 
-    `writes` False: replicas need not be waited for.
+    `operation`: what it is for, as metrics name it. `writes` False: replicas need not be waited for.
     """
 
     key: str
     command: Command
+    operation: Operation
     in_full: Command | None = None
     writes: bool = True
 

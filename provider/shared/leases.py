@@ -11,22 +11,28 @@ LEASE_SECONDS = 30
 
 # KEYS: sorted set of a consumer's leases, by the time of the server when they end. ARGV: seconds of a lease, greatest
 # number, lease.
-_ACQUIRE = Script("""
+_ACQUIRE = Script(
+    """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), ARGV[3])
 redis.call('EXPIRE', KEYS[1], 2 * tonumber(ARGV[1]))
 return 1
-""")
+""",
+    "leases",
+)
 # ARGV: seconds of a lease, then the leases. One that ran out while Redis was away comes back.
-_RENEW = Script("""
+_RENEW = Script(
+    """
 local ends = tonumber(redis.call('TIME')[1]) + tonumber(ARGV[1])
 for place = 2, #ARGV do redis.call('ZADD', KEYS[1], ends, ARGV[place]) end
 redis.call('EXPIRE', KEYS[1], 2 * tonumber(ARGV[1]))
 return 1
-""")
-_RELEASE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])")
+""",
+    "leases",
+)
+_RELEASE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])", "leases")
 
 
 class StreamLeases:

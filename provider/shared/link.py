@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from provider.errors import StoreError
-from provider.shared.lane import Job, Lane, Question, foreseen_errors
+from provider.shared.lane import Job, Lane, Operation, Question, foreseen_errors
 from provider.shared.node import Command, NodeConnection, Reply
 from provider.shared.reasons import error_code, reason_of
 from provider.shared.routes import routes_of
@@ -16,19 +17,23 @@ from provider.shared.target import Address, RedisTarget
 
 log = logging.getLogger("provider.shared")
 
+# While Redis is away and nobody asks it anything, we do, so that its return is noticed.
+PROBE_SECONDS = 2.0
+
 
 class Script:
     """A Lua script: `text` is sent only where the server does not know it yet."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, operation: Operation) -> None:
         self.text: Final = text
+        self.operation: Final = operation
         # The name that Redis itself gives to scripts.
         self.sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def call(self, keys: Sequence[str], arguments: Iterable[str | int]) -> Question:
         """The question to run it; `keys` live in one slot."""
         tail = (len(keys), *keys, *arguments)
-        return Question(keys[0], ("EVALSHA", self.sha, *tail), ("EVAL", self.text, *tail))
+        return Question(keys[0], ("EVALSHA", self.sha, *tail), self.operation, ("EVAL", self.text, *tail))
 
 
 class RedisLink:
@@ -36,23 +41,38 @@ class RedisLink:
 
     `timeout_seconds` bounds one exchange with a server, connecting included; a question waits for one before its own
     at most. One whose time is up may still take effect. `wait_replicas`: replicas that must have got what was written
-    before it counts as done (WAIT). `tells`: say in the log when a server goes away and comes back.
+    before it counts as done (WAIT). `tells`: say in the log when a server goes away and comes back. `observe` is told
+    of each question its operation, the seconds it took, and whether it was answered.
     """
 
     def __init__(
-        self, target: RedisTarget, *, timeout_seconds: float, wait_replicas: int = 0, tells: bool = True
+        self,
+        target: RedisTarget,
+        *,
+        timeout_seconds: float,
+        wait_replicas: int = 0,
+        tells: bool = True,
+        observe: Callable[[Operation, float, bool], None] | None = None,
     ) -> None:
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._wait_replicas = wait_replicas
         self._tells = tells
+        self._observe = observe
         self._routes = routes_of(target, timeout_seconds=timeout_seconds)
         self._lanes: dict[Address, Lane] = {}
         self._unrouted: list[Job] = []
         self._router: asyncio.Task[None] | None = None
         # Servers that were given up; None: nobody could say which server it is.
         self._away: set[Address | None] = set()
+        self._lost_key = ""
+        self._prober: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def is_up(self) -> bool:
+        """Is no server given up?"""
+        return not self._away
 
     def ask(self, question: Question) -> Awaitable[Reply]:
         """The reply; what is asked in one turn of the loop goes out together. Raises StoreError.
@@ -70,7 +90,7 @@ class RedisLink:
             self._unrouted.append(job)
             if self._router is None:
                 self._router = loop.create_task(self._find_routes())
-        return self._named(job.reply)
+        return self._named(job, time.perf_counter())
 
     async def ask_everywhere(self, *commands: Command) -> list[list[Reply]]:
         """Of each server that takes writes the reply to each command, error replies included. Raises StoreError."""
@@ -85,6 +105,9 @@ class RedisLink:
     async def close(self) -> None:
         """Finish what was asked before, then close the connections."""
         self._closed = True
+        if self._prober is not None:
+            self._prober.cancel()
+            await asyncio.wait([self._prober])
         if self._router is not None:
             await asyncio.wait([self._router])
         # What is redirected goes from one lane to another.
@@ -93,11 +116,19 @@ class RedisLink:
         for lane in self._lanes.values():
             await lane.close()
 
-    async def _named(self, reply: "asyncio.Future[Reply]") -> Reply:
+    async def _named(self, job: Job, began: float) -> Reply:
         try:
-            return await reply
+            reply = await job.reply
         except StoreError as error:
+            self._lost_key = job.question.key
+            self._tell(job, began, False)
             raise StoreError(detail=f"Redis: {error.detail}") from None
+        self._tell(job, began, True)
+        return reply
+
+    def _tell(self, job: Job, began: float, is_answered: bool) -> None:
+        if self._observe is not None:
+            self._observe(job.question.operation, time.perf_counter() - began, is_answered)
 
     async def _ask_apart(self, address: Address, commands: Sequence[Command]) -> list[Reply]:
         """On a connection of its own, so that no batch has to wait for it."""
@@ -157,8 +188,26 @@ class RedisLink:
             if self._tells and not self._away:
                 log.error("Redis is away: %s", reason)
             self._away.add(address)
+            if self._prober is None:
+                self._prober = asyncio.get_running_loop().create_task(self._probe())
         elif self._away:
             # Servers of a cluster are away each by itself; elsewhere there is one, wherever it is by now.
-            self._away -= {address, None} if self._target.kind == "cluster" else self._away
-            if self._tells and not self._away:
-                log.info("Redis is back")
+            self._are_back({address, None} if self._target.kind == "cluster" else set(self._away))
+
+    def _are_back(self, servers: set[Address | None]) -> None:
+        self._away -= servers
+        if self._tells and not self._away:
+            log.info("Redis is back")
+
+    async def _probe(self) -> None:
+        """Ask for what was asked in vain, until there is an answer."""
+        while self._away and not self._closed:
+            await asyncio.sleep(PROBE_SECONDS)
+            try:
+                await self.ask(Question(self._lost_key, ("EXISTS", self._lost_key), "check", writes=False))
+            except StoreError:
+                continue
+            if self._away:
+                # The server that was given up does not come back where another one has its slots.
+                self._are_back(set(self._away))
+        self._prober = None

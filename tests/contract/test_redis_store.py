@@ -413,11 +413,11 @@ async def _move_slot(cluster: Cluster, key: str) -> None:
 @pytest.mark.gen_test
 async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer) -> None:
     link = RedisLink(parse_target(server.url), timeout_seconds=2.0)
-    bad = Script("return redis.error_reply('MINE of planted')").call(["test:x"], [])
+    bad = Script("return redis.error_reply('MINE of planted')", "check").call(["test:x"], [])
     calls = [
-        link.ask(Question("test:x", ("SET", "test:x", "1"))),
+        link.ask(Question("test:x", ("SET", "test:x", "1"), "check")),
         link.ask(bad),
-        link.ask(Question("k", ("GET", "test:x"))),
+        link.ask(Question("k", ("GET", "test:x"), "check")),
     ]
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert (done[0], done[2]) == (b"OK", b"1")

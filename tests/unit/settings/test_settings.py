@@ -88,6 +88,9 @@ def test_required_variables_are_named_when_missing() -> None:
         pytest.param("AQUARIUS_URL", "http://", id="no host"),
         pytest.param("AQUARIUS_URL", "http://[::1", id="broken IPv6"),
         pytest.param("AQUARIUS_URL", "http://host:99999", id="port out of range"),
+        pytest.param("AQUARIUS_URL", "http://host/a b", id="space in a URL"),
+        pytest.param("AQUARIUS_URL", "http://ho\nst/", id="end of line in a URL"),
+        pytest.param("NETWORK_URL", "[" * 100_000, id="nested too deeply"),
         pytest.param("NETWORK_URL", "ws://node:8546", id="WebSocket"),
         pytest.param("NETWORK_URL", '["http://a", 7]', id="endpoint is no text"),
         pytest.param("NETWORK_URL", "[]", id="no endpoint"),
@@ -104,6 +107,54 @@ def test_required_variables_are_named_when_missing() -> None:
 )
 def test_bad_value_is_refused_naming_its_variable(variable: str, value: str) -> None:
     assert any(fault.startswith(variable) for fault in faults({**SINGLE, variable: value}))
+
+
+def test_fault_of_one_of_several_chains_names_it() -> None:
+    listed = faults(
+        {
+            "NETWORK_URL": '{"1": "http://a", "137": ["http://b", "c"], "10": [], "x": "http://d"}',
+            "PROVIDER_PRIVATE_KEY": json.dumps(dict.fromkeys(("1", "137", "10"), KEY)),
+            "UNIVERSAL_PRIVATE_KEY": KEY,
+        }
+    )
+    found = [fault.split("): ")[1] for fault in listed if fault.startswith("NETWORK_URL")]
+    assert found == [
+        "chain 137 endpoint 2 must be an http or https URL",
+        "chain 10 names no endpoint",
+        "must name each chain by its id, a decimal number",
+    ]
+
+
+@pytest.mark.parametrize("secret", ["0x" + "4c" * 32, "redis://:hush@host", "hush"])
+@pytest.mark.parametrize(
+    "variable",
+    ["PROVIDER_PRIVATE_KEY_FILE", "PROVIDER_PRIVATE_KEY_PASSWORD_FILE", "REDIS_CONNECTION_FILE"],
+)
+def test_a_secret_in_the_place_of_its_file_is_not_shown(variable: str, secret: str, tmp_path: Path) -> None:
+    keystore = tmp_path / "keystore"
+    keystore.write_text("{}")
+    more = {"PROVIDER_PRIVATE_KEY_KEYSTORE_FILE": str(keystore)} if "PASSWORD" in variable else {}
+    environ = {"NETWORK_URL": "http://a", variable: secret, **more}
+    listed = [fault for fault in faults(environ) if fault.startswith(variable)]
+    assert len(listed) == 1
+    assert secret not in listed[0]
+    # A path is told.
+    assert any("cannot read /nonexistent" in fault for fault in faults({**environ, variable: "/nonexistent"}))
+
+
+def test_a_null_byte_in_the_file_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "provider.toml"
+    path.write_text('[server]\ntls_cert_file = "a\\u0000b"\ntls_key_file = "a\\u0000b"\n[storage]\npath = "\\u0000"\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(SINGLE, str(path))
+    assert len(caught.value.faults) == 3
+
+
+def test_a_misspelt_variable_is_told_beside_the_faults() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**SINGLE, "PROVIDER_TLS_CERTFILE": "x", "PROVIDER_TLS_KEY_FILE": "y"})
+    assert [fault.split(" ")[0] for fault in caught.value.faults] == ["PROVIDER_TLS_CERT_FILE"]
+    assert caught.value.warnings == ["PROVIDER_TLS_CERTFILE is set but not known to this version"]
 
 
 def test_several_chains_each_with_endpoints_and_key() -> None:

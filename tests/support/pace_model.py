@@ -1,0 +1,18 @@
+"""What Redis does with the charges of clients, in Python; the script of provider/shared/limits.py has to agree."""
+
+from dataclasses import dataclass, field
+
+import provider.shared.limits as shared_limits
+
+
+@dataclass
+class PaceModel:
+    """When each bucket is full, by a clock in seconds."""
+
+    full_at: dict[str, float] = field(default_factory=dict)
+
+    def take(self, key: str, now: float, *, age: float, cost: float, most: float) -> float:
+        """Charge a bucket; the seconds until it is full."""
+        begun = max(self.full_at.get(key, 0.0), now - age - shared_limits.SLACK_SECONDS)
+        self.full_at[key] = min(begun + cost, now + most)
+        return self.full_at[key] - now
