@@ -10,6 +10,8 @@ from provider import __version__
 if TYPE_CHECKING:
     from provider.settings import Settings
 
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 EXIT_SETTINGS = 2
 
 
@@ -45,6 +47,8 @@ def _with_settings(options: argparse.Namespace) -> int:
         print(f"provider: {count} {'setting is' if count == 1 else 'settings are'} wrong:", file=sys.stderr)
         for fault in error.faults:
             print(f"  - {fault}", file=sys.stderr)
+        for warning in error.warnings:
+            print(f"provider: beside that: {warning}", file=sys.stderr)
         return EXIT_SETTINGS
     if options.command == "check":
         from provider.check import check  # noqa: PLC0415
@@ -63,7 +67,17 @@ def _parser() -> argparse.ArgumentParser:
         description="The data-serving proxy of Ocean Protocol: checks orders on chain, streams remote bytes, "
         "never reveals their URL.",
     )
+    parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_check(commands)
+    _add_import_nonces(commands)
+    _add_demo(commands)
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _add_serve(commands: "_Commands") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the server",
@@ -71,14 +85,27 @@ def _parser() -> argparse.ArgumentParser:
         "then from defaults; conf/provider.toml lists every one. Required: NETWORK_URL and PROVIDER_PRIVATE_KEY "
         "(or PROVIDER_PRIVATE_KEY_FILE). With several workers SIGHUP replaces them one by one with the settings of "
         "that moment; the old ones finish what they serve. Exit status: 0 stopped, all requests finished; 1 the start "
-        "failed; 2 a setting is wrong; 3 stopped, but the drain deadline passed and requests were cut.",
+        "failed, or a worker died while it stopped; 2 a setting is wrong; 3 stopped, but the drain deadline passed and "
+        "requests were cut.",
     )
+    _add_config(serve)
+    serve.add_argument(
+        "--workers", metavar="N|auto", help="processes on one port; auto: one a core (default: $PROVIDER_WORKERS or 1)"
+    )
+
+
+def _add_check(commands: "_Commands") -> None:
     check = commands.add_parser(
         "check",
         help="try everything that is configured and print what works",
         description="Try each RPC endpoint, contract address, key, metadata store, service and store of the settings, "
         "and print a table. Exit status 1 if anything required fails, 2 if the settings are wrong.",
     )
+    _add_config(check)
+    check.set_defaults(workers=None)
+
+
+def _add_import_nonces(commands: "_Commands") -> None:
     imports = commands.add_parser(
         "import-nonces",
         help="take over used nonces from an SQLite file",
@@ -90,13 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("--from", dest="source", metavar="FILE", required=True, help="the SQLite file to read")
     imports.add_argument("--to", dest="target", metavar="FILE", help="an SQLite file, instead of the settings' store")
     imports.add_argument("--dry-run", action="store_true", help="only count what would be taken over")
+    _add_config(imports)
     imports.set_defaults(workers=None)
-    for command in (serve, check, imports):
-        command.add_argument("--config", metavar="FILE", help="settings file (default: $PROVIDER_CONFIG_FILE)")
-    serve.add_argument(
-        "--workers", metavar="N|auto", help="processes on one port; auto: one a core (default: $PROVIDER_WORKERS or 1)"
-    )
-    check.set_defaults(workers=None)
+
+
+def _add_demo(commands: "_Commands") -> None:
     demo = commands.add_parser(
         "demo",
         help="publish, buy and stream a dataset on a local chain",
@@ -113,8 +138,10 @@ def _parser() -> argparse.ArgumentParser:
         "the demo, in a sandboxed process without network (Linux namespaces); for trying things out only",
     )
     demo.add_argument("--keep", action="store_true", help="leave everything running and print a ready curl line")
-    commands.add_parser("version", help="print the version")
-    return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", help="settings file (default: $PROVIDER_CONFIG_FILE)")
 
 
 if __name__ == "__main__":

@@ -12,27 +12,19 @@ from tornado.web import Application
 from provider.admin.readiness import Readiness
 from provider.admission.entry import Admission
 from provider.admission_setup import build_admission, build_bodies
+from provider.asset_setup import document_opener, open_asset_source
 from provider.assets.catalog import AssetSource, Catalog
-from provider.assets.chain_index import ChainIndex, DocumentOpener
-from provider.assets.ddo import Asset
-from provider.assets.index_store import index_path
-from provider.assets.metadata_store import MetadataStore
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
-from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
 from provider.cache import FactCache
 from provider.chain.accounts import Account
 from provider.chain.contract_accounts import ContractAccounts
-from provider.chain.networks import (
-    Networks,
-)
+from provider.chain.networks import Networks
 from provider.compute.environments import Environments
 from provider.compute_setup import Foundation, build_compute, build_environments
 from provider.endpoints import Rooms, routes
-from provider.errors import StoreError
-from provider.files.document import open_document
 from provider.files.opener import FileListOpener
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
@@ -47,10 +39,11 @@ from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proof_setup import build_proofs
+from provider.proofs.queue import ProofQueue
 from provider.readiness_setup import build_readiness
 from provider.redis_setup import Shared, build_shared
 from provider.settings import Settings
-from provider.start_error import StartError
+from provider.store_setup import open_nonce_store, ready
 from provider.streaming.relay import pipes_of_process
 from provider.tracing import Tracing
 
@@ -82,44 +75,64 @@ class Parts:
 async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
     networks = await build_networks(settings, metrics)
-    shared = await build_shared(settings)
-    nonces: NonceStore = SqliteNonceStore(settings.storage_path) if shared is None else shared.nonces
-    close_nonces = nonces.close if shared is None else shared.close
-    if shared is None:
-        await _ready(nonces.check())
+    shared = await build_shared(settings, metrics)
+    nonces = await open_nonce_store(settings) if shared is None else shared.nonces
+    source = await open_asset_source(settings, metrics, networks, partial(_cache, metrics), index_here=index_here)
+    proofs = build_proofs(settings, metrics, networks, send_here=index_here)
+    if proofs is not None:
+        await ready(proofs.start())
+    origins = build_origins(settings, networks)
+    rooms = _rooms(
+        settings, metrics, networks, shared=shared, nonces=nonces, source=source, origins=origins, proofs=proofs
+    )
+    admission = build_admission(settings, None if shared is None else shared.share)
+    frame = _frame(settings, metrics)
+    metrics.watch_pipes(pipes_of_process())
+    metrics.watch_storage(str(Path(settings.storage_path).parent))
+    return Parts(
+        router=RouteTable(Application(log_function=lambda _: None), frame, routes(settings, rooms), admission),
+        frame=frame,
+        admission=admission,
+        networks=networks,
+        readiness=build_readiness(settings, networks, nonces, source, proofs, index_here=index_here),
+        origins=origins,
+        files=rooms.files,
+        closers=(
+            *(() if frame.tracing is None else (frame.tracing.close,)),
+            *(network.rpc.close for network in networks),
+            nonces.close if shared is None else shared.close,
+            source.close,
+            rooms.gate.close,
+            rooms.compute.close,
+            *(() if proofs is None else (proofs.close,)),
+        ),
+    )
+
+
+def _rooms(
+    settings: Settings,
+    metrics: Metrics,
+    networks: Networks,
+    *,
+    shared: Shared | None,
+    nonces: NonceStore,
+    source: AssetSource,
+    origins: Origins,
+    proofs: ProofQueue | None,
+) -> Rooms:
+    """What endpoints are made of, from what was opened."""
     tokens = Tokens(
         token_key(Account.from_hex(settings.security.universal_key)),
         nonces,
         max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
     )
-    source = await _asset_source(settings, metrics, networks, index_here)
     files = _files(settings, metrics)
-    origins = build_origins(settings, networks)
     gate = _gate(settings, metrics, networks)
-    proofs = build_proofs(settings, metrics, networks, send_here=index_here)
-    chain_closers = [network.rpc.close for network in networks]
-    proof_closers = [] if proofs is None else [proofs.close]
-    if proofs is not None:
-        await _ready(proofs.start())
     make_cache = partial(_cache, metrics)
     operator, environments = build_environments(settings, networks, make_cache)
     catalog, lookup = Catalog(source, networks), _lookup(settings, metrics, shared)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
-    compute = build_compute(settings, foundation, operator, environments, make_cache)
-    admission = build_admission(settings)
-    tracing = Tracing() if settings.observing.tracing else None
-    tracing_closers = [] if tracing is None else [tracing.close]
-    frame = Frame(
-        metrics=metrics,
-        max_body_bytes=settings.server.max_body_bytes,
-        access_log=AccessLog(settings.log.level, settings.log.format),
-        tracing=tracing,
-        bodies=build_bodies(settings.admission),
-    )
-    metrics.watch_requests(lambda: len(frame.in_progress))
-    metrics.watch_pipes(pipes_of_process())
-    metrics.watch_storage(str(Path(settings.storage_path).parent))
-    rooms = Rooms(
+    return Rooms(
         networks=networks,
         nonces=nonces,
         tokens=tokens,
@@ -129,30 +142,23 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         gate=gate,
         files=files,
         origins=origins.files,
-        open_document=_document_opener(settings, metrics),
+        open_document=document_opener(settings, metrics),
         proofs=proofs,
-        compute=compute,
+        compute=build_compute(settings, foundation, operator, environments, make_cache),
         leases=None if shared is None else shared.leases,
     )
-    application = Application(log_function=lambda _: None)
-    return Parts(
-        router=RouteTable(application, frame, routes(settings, rooms), admission),
-        frame=frame,
-        admission=admission,
-        networks=networks,
-        readiness=build_readiness(settings, networks, nonces, source, proofs, index_here=index_here),
-        origins=origins,
-        files=files,
-        closers=(
-            *tracing_closers,
-            *chain_closers,
-            close_nonces,
-            source.close,
-            gate.close,
-            compute.close,
-            *proof_closers,
-        ),
+
+
+def _frame(settings: Settings, metrics: Metrics) -> Frame:
+    frame = Frame(
+        metrics=metrics,
+        max_body_bytes=settings.server.max_body_bytes,
+        access_log=AccessLog(settings.log.level, settings.log.format),
+        tracing=Tracing() if settings.observing.tracing else None,
+        bodies=build_bodies(settings.admission),
     )
+    metrics.watch_requests(lambda: len(frame.in_progress))
+    return frame
 
 
 def _identifier(
@@ -235,54 +241,3 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks) -> Gate:
             user_agent=USER_AGENT,
         )
     return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)
-
-
-async def _asset_source(settings: Settings, metrics: Metrics, networks: Networks, index_here: bool) -> AssetSource:
-    metadata, limits = settings.metadata, settings.cache
-    cache: FactCache[str, Asset] = _cache(
-        metrics, "ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds
-    )
-    if metadata.aquarius_url is not None:
-        return MetadataStore(
-            metadata.aquarius_url,
-            timeout_seconds=metadata.timeout_seconds,
-            cache=cache,
-            max_bytes=metadata.max_document_bytes,
-            user_agent=USER_AGENT,
-            keep_documents=settings.access.policy_url is not None,
-        )
-    index = ChainIndex(
-        networks,
-        path=index_path(settings.storage_path),
-        open_document=_document_opener(settings, metrics),
-        cache=cache,
-        poll_seconds=metadata.index_poll_seconds,
-        batch_blocks=metadata.index_batch_blocks,
-        start_block=metadata.index_start_block,
-        max_document_bytes=metadata.max_document_bytes,
-        keep_documents=settings.access.policy_url is not None,
-        observe=metrics.index_read,
-        observe_level=metrics.index_level,
-    )
-    if index_here:
-        metrics.watch_index(index.behind)
-    await _ready(index.start(poll=index_here))
-    return index
-
-
-async def _ready(opening: Awaitable[object]) -> None:
-    """A store that cannot be opened ends the start. Raises StartError."""
-    try:
-        await opening
-    except StoreError as error:
-        raise StartError(f"STORAGE_PATH: {error.detail or error.public_text}") from error
-
-
-def _document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
-    max_bytes = settings.metadata.max_document_bytes
-
-    def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
-        with metrics.decrypting("document"):
-            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
-
-    return opener

@@ -17,7 +17,7 @@ from provider.app import Parts
 from provider.chain.networks import Networks
 from provider.handlers.streaming import StreamingEndpoint
 from provider.metrics import Metrics
-from provider.metrics.catalog import SENT_BYTES
+from provider.metrics.catalog.streams import SENT_BYTES
 from provider.settings import Settings
 
 

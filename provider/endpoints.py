@@ -109,69 +109,72 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         leases=rooms.leases,
     )
     root = {"document": describe(rooms.networks), "page": page_of(rooms.networks)}
+    command = {
+        "status": describe_node(Identity.of(rooms.networks)),
+        "nonces": rooms.nonces,
+        "started_at": time.monotonic(),
+    }
     return [
         Route("GET", "/", RootEndpoint, root),
         Route("HEAD", "/", RootEndpoint, root),
         Route("GET", "/api/services/nonce", NonceEndpoint, {"nonces": rooms.nonces}),
-        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks, "gate": rooms.gate}),
-        Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint),
-        Route(
-            "POST",
-            "/api/services/decrypt",
-            DecryptEndpoint,
-            {
-                "networks": rooms.networks,
-                "identifier": rooms.identifier,
-                "lookup": rooms.lookup,
-                "authorized_decrypters": settings.security.authorized_decrypters,
-                "open_document": rooms.open_document,
-            },
-        ),
-        Route(
-            "GET",
-            "/api/services/initialize",
-            InitializeEndpoint,
-            {
-                "catalog": rooms.catalog,
-                "lookup": rooms.lookup,
-                "gate": rooms.gate,
-                "files": rooms.files,
-                "origins": rooms.origins,
-                "nonces": rooms.nonces,
-            },
-        ),
-        Route(
-            "GET",
-            "/api/services/download",
-            DownloadEndpoint,
-            {
-                "identifier": rooms.identifier,
-                "catalog": rooms.catalog,
-                "lookup": rooms.lookup,
-                "gate": rooms.gate,
-                "environments": rooms.compute.environments,
-                "files": rooms.files,
-                "origins": rooms.origins,
-                "limits": limits,
-                "proofs": rooms.proofs,
-                "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
-                "max_resumes": settings.upstream.max_resumes,
-            },
-        ),
+        *_publishing_routes(settings, rooms),
+        *_data_routes(settings, rooms, limits),
         *_fileinfo_routes(settings, rooms),
         *_token_routes(rooms),
-        Route(
-            "POST",
-            "/directCommand",
-            DirectCommandEndpoint,
-            {
-                "status": describe_node(Identity.of(rooms.networks)),
-                "nonces": rooms.nonces,
-                "started_at": time.monotonic(),
-            },
-        ),
+        Route("POST", "/directCommand", DirectCommandEndpoint, command),
         *_compute_routes(settings, rooms, limits),
     ]
+
+
+def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+    decrypt = {
+        "networks": rooms.networks,
+        "identifier": rooms.identifier,
+        "lookup": rooms.lookup,
+        "authorized_decrypters": settings.security.authorized_decrypters,
+        "open_document": rooms.open_document,
+    }
+    return [
+        Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks, "gate": rooms.gate}),
+        Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint),
+        Route("POST", "/api/services/decrypt", DecryptEndpoint, decrypt),
+    ]
+
+
+def _data_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list[Route]:
+    assets = {
+        "catalog": rooms.catalog,
+        "lookup": rooms.lookup,
+        "gate": rooms.gate,
+        "files": rooms.files,
+        "origins": rooms.origins,
+    }
+    download = {
+        **assets,
+        "identifier": rooms.identifier,
+        "environments": rooms.compute.environments,
+        "limits": limits,
+        "proofs": rooms.proofs,
+        "idle_timeout_seconds": settings.upstream.idle_timeout_seconds,
+        "max_resumes": settings.upstream.max_resumes,
+    }
+    return [
+        Route("GET", "/api/services/initialize", InitializeEndpoint, {**assets, "nonces": rooms.nonces}),
+        Route("GET", "/api/services/download", DownloadEndpoint, download),
+    ]
+
+
+def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+    """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
+    needs = {
+        "catalog": rooms.catalog,
+        "files": rooms.files,
+        "origins": rooms.origins,
+        "max_checksum_bytes": settings.upstream.max_checksum_bytes,
+    }
+    paths = ("/api/services/fileinfo", "/api/services/fileInfo")
+    return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
 
 
 def _token_routes(rooms: Rooms) -> list[Route]:
@@ -187,18 +190,6 @@ def _token_routes(rooms: Rooms) -> list[Route]:
         Route("POST", "/api/services/auth/token", GenerateAuthTokenEndpoint, needs),
         Route("POST", "/api/services/auth/token/invalidate", InvalidateAuthTokenEndpoint, needs),
     ]
-
-
-def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
-    """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
-    needs = {
-        "catalog": rooms.catalog,
-        "files": rooms.files,
-        "origins": rooms.origins,
-        "max_checksum_bytes": settings.upstream.max_checksum_bytes,
-    }
-    paths = ("/api/services/fileinfo", "/api/services/fileInfo")
-    return [Route("POST", path, FileInfoEndpoint, needs) for path in paths]
 
 
 def _compute_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list[Route]:

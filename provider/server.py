@@ -20,7 +20,8 @@ BACKLOG = 4096
 def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     """Serve until SIGTERM or SIGINT. `reread` gives the settings anew when several workers are reloaded (SIGHUP).
 
-    The exit status is 0 after a drain, 3 when its deadline passed and requests were cut, 1 when the start failed.
+    The exit status is 0 after a drain, 3 when its deadline passed and requests were cut, 1 when the start failed or a
+    worker died while it stopped.
     """
     set_up_logging(settings.log.level, settings.log.format)
     for warning in settings.warnings:

@@ -72,6 +72,7 @@ class Supervisor:
         self._due: list[tuple[float, int]] = []
         self._to_replace: list[int] = []
         self._restarted: set[int] = set()
+        self._restarts: dict[str, int] = {}
         self._stopping = False
         self._status = EXIT_DRAINED
 
@@ -183,6 +184,7 @@ class Supervisor:
             # Its place is taken by the one that starts already, which from here on is restarted like any other.
             successor.replaces = None
             self._restarted.add(worker.index)
+            self._count_restart("died")
         else:
             self._restart(worker, status)
 
@@ -196,6 +198,7 @@ class Supervisor:
             self._stop(signal.SIGTERM)
             return
         self._restarted.add(worker.index)
+        self._count_restart("died")
         log.error("worker ended, starting it again", extra={"facts": {"worker": worker.index, "status": status}})
         early = worker.started_at + RESTART_PAUSE_SECONDS - time.monotonic()
         self._due.append((time.monotonic() + RESTART_PAUSE_SECONDS if early > 0 else 0.0, worker.index))
@@ -248,7 +251,14 @@ class Supervisor:
         old = self._workers.get(pid) if pid is not None else None
         if old is not None:
             old.retiring = True
+            self._count_restart("reload")
             os.kill(old.pid, RETIRE_SIGNAL)
+
+    def _count_restart(self, reason: str) -> None:
+        from provider.metrics.shared import tell_restarts  # noqa: PLC0415
+
+        self._restarts[reason] = self._restarts.get(reason, 0) + 1
+        tell_restarts(self._directory, self._restarts)
 
 
 def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings:

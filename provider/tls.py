@@ -41,6 +41,8 @@ class ServerTls:
         self._files = files
         self._marks = _marks(files)
         self._newest = self.context = server_context(files)
+        self.expires_at = _expiry(files)
+        """Until when the certificate of new connections is valid, in unix seconds; None when it cannot be told."""
         self.context.sni_callback = self._choose
 
     def renew(self, *, force: bool = False) -> bool:
@@ -53,6 +55,7 @@ class ServerTls:
             return False
         self._marks = marks
         self._newest = server_context(self._files)
+        self.expires_at = _expiry(self._files)
         return True
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
@@ -93,6 +96,17 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     except OSError as exc:
         raise TlsFault("certificate", f"the files went away: {exc.strerror}") from exc
     return context
+
+
+def _expiry(files: TlsFiles) -> float | None:
+    # Loaded where there is TLS only: 3 MB.
+    from cryptography import x509  # noqa: PLC0415
+
+    try:
+        # The first is the server's own, those of its chain follow (RFC 8446 section 4.4.2).
+        return x509.load_pem_x509_certificate(Path(files.certificate).read_bytes()).not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        return None
 
 
 class _KeyIsEncrypted(Exception):

@@ -82,6 +82,7 @@ BLOCKS_BEHIND = (
     f"max by (job, instance, chain) (provider_rpc_endpoint_block{at(CHAIN)}) "
     f"- on (job, instance, chain) group_right () provider_rpc_endpoint_block{at(CHAIN)}"
 )
+RESTARTED = f"sum by (instance, reason) (increase(provider_worker_restarts_total{at()}[$__rate_interval]))"
 UPTIME = f"provider_build_info{at()} * on (job, instance) group_left () (time() - process_start_time_seconds{at()})"
 OVERLOAD = 'code=~"too_many_.*|server_busy|server_full|inspections_busy|bodies_full|contract_checks_busy"'
 UNTRUSTED = 'code=~"signature_invalid|nonce_refused|token_.*|contract_checks_busy"'
@@ -500,6 +501,25 @@ SECURITY = (
         },
         "short",
     ),
+    Panel(
+        "Redis",
+        "Only with REDIS_CONNECTION: 95 % of the questions of each kind are answered within this time.",
+        {"{{operation}}": quantile(0.95, "provider_redis_seconds", 'result="ok"', "operation")},
+        "s",
+        width=12,
+        steps={None: "transparent", 0.25: RED},
+    ),
+    Panel(
+        "Redis without an answer",
+        "Questions per second that failed, by what they were for; and instances with a worker that has given it up.",
+        {
+            "{{operation}}": rate("provider_redis_seconds_count", 'result="failed"', "operation"),
+            "instances without": f"count(provider_redis_up{at()} == 0) or 0 * count(provider_redis_up{at()})",
+        },
+        "short",
+        width=12,
+        colours={"instances without": RED},
+    ),
 )
 
 RESOURCES = (
@@ -549,6 +569,24 @@ RESOURCES = (
         "dtdurations",
         kind="bargauge",
         steps={None: YELLOW, 600: GREEN},
+    ),
+    Panel(
+        "Workers restarted",
+        "In the range of one point, with several workers. `died` ended unasked, which cut its streams; `reload` was "
+        "asked to finish, and cut nothing.",
+        {"{{instance}} {{reason}}": RESTARTED},
+        "short",
+        width=12,
+        more={"min": 0},
+    ),
+    Panel(
+        "Certificate valid for",
+        "What consumers are shown, with TLS on the server itself. Alerts are at 7 days and at 1 day.",
+        {"{{instance}}": f"provider_tls_certificate_expiry_timestamp_seconds{at()} - time()"},
+        "dtdurations",
+        width=12,
+        kind="bargauge",
+        steps={None: RED, 86_400: YELLOW, 604_800: GREEN},
     ),
 )
 

@@ -10,17 +10,10 @@ from provider.admin.dashboard_sample import (
     quantile,
     ratio,
 )
-from provider.metrics.catalog import (
-    CACHE_ENTRIES,
-    CACHE_REQUESTS,
-    DECRYPT_SECONDS,
-    ERRORS,
-    FIRST_BYTE_SECONDS,
-    LOOP_LAG,
-    PROOFS_QUEUED,
-    REQUEST_SECONDS,
-    REQUESTS,
-)
+from provider.metrics.catalog.processes import LOOP_LAG
+from provider.metrics.catalog.requests import ERRORS, REQUEST_SECONDS, REQUESTS
+from provider.metrics.catalog.state import CACHE_ENTRIES, CACHE_REQUESTS, PROOFS_QUEUED
+from provider.metrics.catalog.streams import DECRYPT_SECONDS, FIRST_BYTE_SECONDS
 
 MAX_SHOWN_STREAMS = 50
 

@@ -5,6 +5,7 @@ asks has proven nothing so far, hence the bounds: whether an address holds code 
 one batch with little gas, and all questions together are so many per second.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -46,13 +47,23 @@ class ContractAccounts:
         self._allowance = float(BURST)
         self._counted_at = clock()
 
+    def count_question(self) -> None:
+        """Count one round trip to a node, or to whoever tells of an asset. Raises ContractChecksBusy."""
+        now = self._clock()
+        self._allowance = min(BURST, self._allowance + (now - self._counted_at) * QUESTIONS_PER_SECOND)
+        self._counted_at = now
+        if self._allowance < 1:
+            raise ContractChecksBusy
+        self._allowance -= 1
+
     async def chains_of(self, address: str, chain_id: int | None) -> tuple[int, ...]:
         """Chains where the address (checksummed) holds code: of the one given, or of all that are configured.
 
         Raises ChainError, ContractChecksBusy, and UnsupportedChain for a chain that is not configured.
         """
         networks = list(self._networks) if chain_id is None else [self._networks.get(chain_id)]
-        return tuple([network.chain_id for network in networks if await self._holds_code(network, address)])
+        holding = await asyncio.gather(*(self._holds_code(network, address) for network in networks))
+        return tuple(network.chain_id for network, holds in zip(networks, holding, strict=True) if holds)
 
     async def accept(self, chain_ids: Sequence[int], address: str, digests: Sequence[bytes], signature: bytes) -> bool:
         """Does the contract take `signature` for one of the 32-byte digests, on every one of these chains?
@@ -67,7 +78,7 @@ class ContractAccounts:
 
     async def _holds_code(self, network: Network, address: str) -> bool:
         async def fetch() -> bool:
-            self._spend()
+            self.count_question()
             (code,) = await network.rpc.batch([RpcCall("eth_getCode", (address, "latest"))])
             return bool(_data(code))
 
@@ -78,18 +89,9 @@ class ContractAccounts:
         )
 
     async def _accepts(self, network: Network, address: str, digests: Sequence[bytes], signature: bytes) -> bool:
-        self._spend()
+        self.count_question()
         results = await network.rpc.batch([_question(address, digest, signature) for digest in digests])
         return any(_data(result)[:32] == _VALID for result in results)
-
-    def _spend(self) -> None:
-        """Count one round trip to a node (a bucket of tokens). Raises ContractChecksBusy."""
-        now = self._clock()
-        self._allowance = min(BURST, self._allowance + (now - self._counted_at) * QUESTIONS_PER_SECOND)
-        self._counted_at = now
-        if self._allowance < 1:
-            raise ContractChecksBusy
-        self._allowance -= 1
 
 
 def _question(address: str, digest: bytes, signature: bytes) -> RpcCall:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from provider.assets.chain_index import DocumentOpener
@@ -17,8 +16,9 @@ from provider.errors import (
     UnsupportedChain,
 )
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.params import CHAIN_ID, DecryptRequest
-from provider.handlers.token_params import named_chain, presented_token
+from provider.handlers.params import DecryptRequest
+from provider.handlers.request_data import CHAIN_ID
+from provider.handlers.token_params import NamedChain, presented_token
 from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
 
@@ -78,7 +78,7 @@ class DecryptEndpoint(Endpoint):
             signature=signed.signature,
             nonce=signed.nonce,
             token=signed.token,
-            chain=partial(named_chain, request.chain_id),
+            chain=NamedChain(request.chain_id),
         )
         network = self._network(request)
         if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:

@@ -1,8 +1,11 @@
 """ERC-1271 on a real EVM: who is a contract, what it takes for its signature, and what asking costs."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +33,17 @@ from provider.errors import (
     ContractChecksBusy,
     MetadataStoreUnavailable,
     NonceRefused,
+    ProviderError,
     SignatureInvalid,
 )
+from provider.handlers.token_params import NamedChain
 from tests.support.contract_account import ANSWERS_TRUE, ENDLESS, REVERTING, SHORT_MAGIC, deploy, owned_by
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 OWNER = EthAccount.from_key(SPARE_KEYS[5])
 STRANGER = EthAccount.from_key(SPARE_KEYS[6])
 DID = "did:op:" + "00" * 32
+CACHED, LIFETIME_SECONDS = 100, 30.0
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +58,8 @@ def rpc(chain: DemoChain) -> Iterator[RpcProxy]:
         yield proxy
 
 
-def cache() -> FactCache[tuple[int, str], bool]:
-    return FactCache(name="contract_account", max_entries=100, ttl_seconds=30)
+def cache(clock: Callable[[], float] = time.monotonic) -> FactCache[tuple[int, str], bool]:
+    return FactCache(name="contract_account", max_entries=CACHED, ttl_seconds=LIFETIME_SECONDS, clock=clock)
 
 
 class Clock:
@@ -61,6 +67,23 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@dataclass
+class SoughtChain:
+    """The chain of an asset that is not in memory; counts how often it is looked for."""
+
+    found: int | ProviderError
+    sought: int = 0
+
+    def known(self) -> None:
+        return None
+
+    async def find(self) -> int:
+        self.sought += 1
+        if isinstance(self.found, ProviderError):
+            raise self.found
+        return self.found
 
 
 class Desk:
@@ -79,17 +102,13 @@ class Desk:
         )
         networks = [replace(first, chain_id=8996 + number) for number in range(chains)]
         self.networks = Networks({network.chain_id: network for network in networks})
-        self.contracts = ContractAccounts(self.networks, holding_code=cache(), clock=self.clock)
+        self.contracts = ContractAccounts(self.networks, holding_code=cache(self.clock), clock=self.clock)
         self.store = store
         self.identifier = Identifier(store, Tokens(b"k" * 32, store, max_lifetime_seconds=60), contracts=self.contracts)
 
     async def ask(self, address: str, signature: str, nonce: str, chain_id: int | None = 8996, **more: Any) -> str:
-        async def chain() -> int:
-            assert chain_id is not None
-            return chain_id
-
         texts = messages.download(document_id=DID, consumer=address, nonce=nonce)
-        options = {"chain": chain if chain_id is not None else None, **more}
+        options = {"chain": None if chain_id is None else NamedChain(chain_id), **more}
         return await self.identifier.identify(
             address=address, messages=texts, signature=signature, nonce=nonce, **options
         )
@@ -220,6 +239,111 @@ async def test_strangers_together_ask_so_many_questions_and_no_more(rpc: RpcProx
 
 
 @pytest.mark.gen_test(timeout=60)
+async def test_forged_requests_of_an_account_with_a_key_cost_one_question_in_its_lifetime(
+    rpc: RpcProxy, tmp_path: Path
+) -> None:
+    """Whatever asset they name, the asset is not looked for."""
+    async with desk(rpc, tmp_path) as open_desk:
+        chain = SoughtChain(8996)
+        forged = signed(STRANGER, f"{OWNER.address}7download")
+        for number in range(BURST * 2):
+            with pytest.raises(SignatureInvalid):
+                await open_desk.ask(OWNER.address, forged, str(number + 1), chain=chain)
+        assert open_desk.methods == [["eth_getCode"]]
+        open_desk.clock.now += LIFETIME_SECONDS + 1
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(OWNER.address, forged, "7", chain=chain)
+        assert rpc.count("eth_getCode") == 2
+        assert chain.sought == 0
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_an_asset_in_memory_names_the_one_chain_that_is_asked(rpc: RpcProxy, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path, chains=3) as open_desk:
+        forged = signed(STRANGER, f"{OWNER.address}7download")
+        with pytest.raises(SignatureInvalid):
+            await open_desk.ask(OWNER.address, forged, "7", chain=NamedChain(8997))
+        assert rpc.count("eth_getCode") == 1
+        # Of an asset that is not, each chain is asked once.
+        for _ in range(5):
+            with pytest.raises(SignatureInvalid):
+                await open_desk.ask(OWNER.address, forged, "7", chain=SoughtChain(8997))
+        assert rpc.count("eth_getCode") == 3
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_assets_are_looked_for_within_the_same_bound_for_an_account_with_code(
+    rpc: RpcProxy, wallet: str, tmp_path: Path
+) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        chain = SoughtChain(AssetNotFound())
+        refusals: Counter[type] = Counter()
+        for _ in range(BURST + 10):
+            try:
+                await open_desk.ask(wallet, "00" * 65, "7", chain=chain)
+            except (SignatureInvalid, ContractChecksBusy) as error:
+                refusals[type(error)] += 1
+        assert refusals == {SignatureInvalid: BURST - 1, ContractChecksBusy: 11}
+        assert chain.sought == BURST - 1
+        assert open_desk.methods == [["eth_getCode"]]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_questions_under_way_are_shared_and_bounded(rpc: RpcProxy, tmp_path: Path) -> None:
+    """The node holds its answers back, while forged requests of one account and of many come at once."""
+
+    async def refused(number: int, *, one: bool) -> type:
+        try:
+            await open_desk.ask(
+                "0x" + "1e" * 20 if one else f"0x{number:040x}", "00" * 65, "7", chain=SoughtChain(8996)
+            )
+        except (SignatureInvalid, ContractChecksBusy) as error:
+            return type(error)
+        pytest.fail("taken")
+
+    async with desk(rpc, tmp_path) as open_desk:
+        rpc.open.clear()
+        asked = [asyncio.ensure_future(refused(number, one=number < 200)) for number in range(400)]
+        while rpc.count("eth_getCode") < BURST or sum(task.done() for task in asked) < 200 - (BURST - 1):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # polls the node and its askers
+        assert rpc.count("eth_getCode") == BURST
+        rpc.open.set()
+        assert Counter(await asyncio.gather(*asked)) == {SignatureInvalid: 200 + BURST - 1, ContractChecksBusy: 181}
+        assert rpc.count("eth_getCode") == BURST
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_is_remembered_of_accounts_is_bounded(rpc: RpcProxy, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        held = open_desk.contracts._holding_code
+        for number in range(CACHED + 10):
+            open_desk.clock.now += 0.2
+            with pytest.raises(SignatureInvalid):
+                await open_desk.ask(f"0x{number:040x}", "00" * 65, "7")
+        assert len(held) == CACHED
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_chain_that_is_away_keeps_nobody_from_another(
+    rpc: RpcProxy, chain: DemoChain, wallet: str, tmp_path: Path
+) -> None:
+    async with desk(rpc, tmp_path, chains=2) as open_desk:
+        first, _ = open_desk.networks
+        away = Rpc(["http://127.0.0.1:1"], chain_id=1, user_agent="test")
+        open_desk.networks = Networks({8996: first, 1: replace(first, chain_id=1, rpc=away)})
+        open_desk.identifier = Identifier(
+            open_desk.store,
+            Tokens(b"k" * 32, open_desk.store, max_lifetime_seconds=60),
+            contracts=ContractAccounts(open_desk.networks, holding_code=cache()),
+        )
+        signature = signed(OWNER, f"{wallet}7download")
+        assert await open_desk.ask(wallet, signature, "7", chain=SoughtChain(8996)) == wallet
+        with pytest.raises(ChainUnavailable):
+            await open_desk.ask(wallet, signed(OWNER, f"{wallet}8download"), "8", chain=SoughtChain(1))
+        await away.close()
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_node_that_cannot_be_reached_is_no_wrong_signature(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         rpc.up = False
@@ -229,12 +353,7 @@ async def test_node_that_cannot_be_reached_is_no_wrong_signature(rpc: RpcProxy, 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_who_has_proven_nothing_learns_nothing_about_assets(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
-    async def unknown() -> int:
-        raise AssetNotFound
-
-    async def unreachable() -> int:
-        raise MetadataStoreUnavailable
-
+    unknown, unreachable = SoughtChain(AssetNotFound()), SoughtChain(MetadataStoreUnavailable())
     async with desk(rpc, tmp_path) as open_desk:
         signature = signed(OWNER, f"{wallet}7download")
         with pytest.raises(SignatureInvalid):

@@ -34,7 +34,7 @@ from provider.proofs.queue import ProofQueue
 from provider.proofs.store import ProofStore, SendingRight
 from provider.service_client import ServiceClient
 from tests.support.proof_events import executed
-from tests.support.rpc_between import RpcBetween, running_rpc_between
+from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 GWEI = 10**9
 DID = "did:op:" + "ab" * 32
@@ -85,8 +85,8 @@ class Desk:
 
 
 @pytest.fixture
-def between(chain: DemoChain) -> Iterator[RpcBetween]:
-    with running_rpc_between(chain.url) as running:
+def between(chain: DemoChain) -> Iterator[RpcProxy]:
+    with running_rpc_proxy(chain.url) as running:
         yield running
 
 
@@ -185,7 +185,7 @@ async def test_proof_is_confirmed_only_below_the_finality_depth(
 
 @pytest.mark.gen_test(timeout=30)
 async def test_nothing_is_sent_while_the_chain_asks_more_than_the_bound(
-    chain: DemoChain, between: RpcBetween, consumer: Consumer, datatoken: str, desk: Desk
+    chain: DemoChain, between: RpcProxy, consumer: Consumer, datatoken: str, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, datatoken))
     between.answers["eth_gasPrice"] = lambda _: hex(10 * GWEI + 1)
@@ -205,7 +205,7 @@ async def test_nothing_is_sent_while_the_chain_asks_more_than_the_bound(
 async def test_dynamic_fee_stays_within_the_bound(
     tip: str | None,
     chain: DemoChain,
-    between: RpcBetween,
+    between: RpcProxy,
     consumer: Consumer,
     datatoken: str,
     desk: Desk,
@@ -226,7 +226,7 @@ async def test_dynamic_fee_stays_within_the_bound(
 
 @pytest.mark.gen_test(timeout=30)
 async def test_lost_transaction_is_sent_again_and_those_behind_it_follow(
-    chain: DemoChain, between: RpcBetween, consumer: Consumer, datatoken: str, desk: Desk
+    chain: DemoChain, between: RpcProxy, consumer: Consumer, datatoken: str, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, datatoken, 1), proof_of(consumer, datatoken, 2))
     between.drops = True
@@ -243,7 +243,7 @@ async def test_lost_transaction_is_sent_again_and_those_behind_it_follow(
 
 @pytest.mark.gen_test(timeout=30)
 async def test_stuck_transaction_is_replaced_with_a_higher_fee_but_never_above_the_bound(
-    chain: DemoChain, between: RpcBetween, consumer: Consumer, datatoken: str, desk: Desk
+    chain: DemoChain, between: RpcProxy, consumer: Consumer, datatoken: str, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, datatoken))
     between.drops = True
@@ -263,7 +263,7 @@ async def test_stuck_transaction_is_replaced_with_a_higher_fee_but_never_above_t
 @pytest.mark.parametrize("fault", ["cuts", "mutes"], ids=["question lost", "answer lost"])
 @pytest.mark.gen_test(timeout=30)
 async def test_crash_while_sending_takes_no_second_account_nonce(
-    fault: str, chain: DemoChain, between: RpcBetween, consumer: Consumer, datatoken: str, desk: Desk
+    fault: str, chain: DemoChain, between: RpcProxy, consumer: Consumer, datatoken: str, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, datatoken, 1), proof_of(consumer, datatoken, 2))
     setattr(between, fault, True)
@@ -281,7 +281,7 @@ async def test_crash_while_sending_takes_no_second_account_nonce(
 
 @pytest.mark.gen_test(timeout=30)
 async def test_account_nonce_taken_by_a_stranger_is_replaced_once_that_is_sure(
-    chain: DemoChain, between: RpcBetween, consumer: Consumer, datatoken: str, desk: Desk
+    chain: DemoChain, between: RpcProxy, consumer: Consumer, datatoken: str, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, datatoken))
     between.drops = True
@@ -339,7 +339,7 @@ async def test_what_the_contract_refuses_or_what_costs_too_much_is_given_up(
 
 @pytest.mark.gen_test(timeout=30)
 async def test_reverted_transaction_is_not_repeated(
-    chain: DemoChain, between: RpcBetween, consumer: Consumer, desk: Desk
+    chain: DemoChain, between: RpcProxy, consumer: Consumer, desk: Desk
 ) -> None:
     await desk.add(proof_of(consumer, chain.contracts.ocean))
     between.answers["eth_estimateGas"] = lambda _: hex(100_000)

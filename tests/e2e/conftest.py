@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -107,6 +108,18 @@ def stranger(chain: DemoChain, server: DemoServer) -> Consumer:
 def bought(sell: Sell, origin: Origin) -> tuple[Published, str]:
     """An asset of one small and one larger file, and the consumer's order for it; read-only for tests."""
     return sell(url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000"))
+
+
+@pytest.fixture(scope="module")
+def log_holds_no_secret(server: DemoServer, origin: Origin) -> Iterator[None]:
+    """Downloads with `planted` in what is secret leave nothing of it in the log, and no traceback."""
+    yield
+    log = server.child.stderr_tail(1 << 26)
+    port = urlsplit(origin.url).port
+    for secret in (f":{port}", "planted", "signature=", "data.csv"):
+        assert secret not in log
+    assert "raceback" not in log
+    assert "Task was destroyed" not in log
 
 
 @pytest.fixture(scope="session")

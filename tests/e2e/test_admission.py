@@ -50,8 +50,6 @@ def guarded(
         "PROVIDER_MAX_STREAMS": str(STREAMS),
         "PROVIDER_MAX_BODIES_BYTES": str(BODIES_BYTES),
         "PROVIDER_HEAD_TIMEOUT_SECONDS": "0.5",
-        # A forged signature would be one of a contract, which is looked up for a second.
-        "PROVIDER_CONTRACT_ACCOUNTS": "false",
     }
     server = launch_server(children, chain, Path(tmp_path_factory.mktemp("admission")), limits, name="admission")
     server.wait_ready()

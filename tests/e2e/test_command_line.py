@@ -28,7 +28,7 @@ from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
 from tests.support.raw_http import connected, is_closed, read_reply
 
-COMMANDS = ("serve", "demo", "check", "version")
+COMMANDS = ("serve", "demo", "check", "import-nonces", "version")
 CUT = 3  # exit status
 MODULE = (sys.executable, "-m", "provider")
 
@@ -71,8 +71,9 @@ def test_each_command_has_help(command: str) -> None:
     assert f"usage: provider {command}" in done.stdout
 
 
-def test_version_is_printed() -> None:
-    done = run("version")
+@pytest.mark.parametrize("argument", ["version", "--version"])
+def test_version_is_printed(argument: str) -> None:
+    done = run(argument)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
@@ -113,6 +114,12 @@ def test_every_wrong_setting_is_named_and_no_secret_shown(command: str, tmp_path
         "PROVIDER_MAX_BODY_BYTES": "1 GB",
         "LOG_LEVEL": "LOUD",
         "REDIS_CONNECTION": "redis://:planted-password@host:planted",
+        "UNIVERSAL_PRIVATE_KEY_FILE": "planted-key-in-the-place-of-its-file",
+        "TRUSTED_PROXIES": "planted",
+        "PROVIDER_BODY_TIMEOUT_SECONDS": "0",
+        "USE_HTTP_PROOF": "https://planted-user:planted-password@host/a b",
+        "IPFS_GATEWAY": "https://gateway.example,planted",
+        "OPERATOR_SERVICE_URL": "planted:planted-password@operator",
     }
     done = run(command, environ=wrong, folder=tmp_path)
     assert done.returncode == 2
@@ -263,10 +270,11 @@ def test_idle_connections_do_not_delay_the_end(launch: LaunchServer) -> None:
     assert "raceback" not in own.child.stderr_tail(1 << 20)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_drain_ends_at_its_deadline_and_the_cut_is_seen(
-    launch: LaunchServer, chain: DemoChain, sell: Sell, origin: Origin
+    launch: LaunchServer, chain: DemoChain, sell: Sell, origin: Origin, workers: str
 ) -> None:
-    own = launch(PROVIDER_DRAIN_TIMEOUT_SECONDS="0.3")
+    own = launch(PROVIDER_DRAIN_TIMEOUT_SECONDS="0.3", PROVIDER_WORKERS=workers)
     with open_stream(own, chain, sell, f"{origin.url}/bytes/4000000000") as sock:
         assert sock.recv(200).startswith(b"HTTP/1.1 200")
         os.kill(own.child.pid, signal.SIGTERM)
@@ -341,6 +349,19 @@ def test_dead_worker_is_restarted_and_metrics_sum_over_all(launch: LaunchServer)
     assert own.child.stderr_tail(1 << 20).count("worker ended, starting it again") == 2
     os.kill(own.child.pid, signal.SIGTERM)
     assert ended(own) == 0
+
+
+def test_worker_that_dies_while_it_stops_ends_with_1(
+    launch: LaunchServer, chain: DemoChain, sell: Sell, origin: Origin
+) -> None:
+    own = launch(PROVIDER_WORKERS="2")
+    with open_stream(own, chain, sell, f"{origin.url}/bytes/4000000000") as sock:
+        assert sock.recv(200).startswith(b"HTTP/1.1 200")
+        os.kill(own.child.pid, signal.SIGTERM)
+        wait_until(lambda: refuses_connections(own))
+        for worker in workers_of(own):
+            worker.kill()
+        assert ended(own) == 1
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(launch: LaunchServer) -> None:

@@ -8,6 +8,7 @@ import time
 import pytest
 import rlp
 from eth_utils import keccak, to_checksum_address
+from web3.contract import Contract
 
 from provider.demo import forge
 from provider.demo.consumer import Consumer
@@ -152,16 +153,22 @@ def test_updated_document_is_opened(server: DemoServer, publisher: StoringPublis
     assert opened(post(server, by_transaction(stranger, tx, data_nft)))
 
 
-def test_created_comes_before_updated(
-    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
-) -> None:
-    """One transaction that publishes and updates: the contract that will do both is made an updater beforehand."""
-    data_nft, _ = publisher.create_nft()
+def with_next_contract_as_updater(chain: DemoChain, publisher: StoringPublisher, data_nft: str) -> tuple[Contract, str]:
+    """The data NFT, and the contract that the publisher makes next, which may write its metadata."""
     nft = contract_at(chain.w3, "ERC721Template", data_nft)
     sender = publisher.wallet.address
     future_nonce = chain.w3.eth.get_transaction_count(sender) + 1
     creator = to_checksum_address(keccak(rlp.encode([bytes.fromhex(sender[2:]), future_nonce]))[12:])
     publisher.wallet.send(nft.functions.addToMetadataList(creator))
+    return nft, creator
+
+
+def test_created_comes_before_updated(
+    chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    """One transaction that publishes and updates: the contract that will do both is made an updater beforehand."""
+    data_nft, _ = publisher.create_nft()
+    nft, creator = with_next_contract_as_updater(chain, publisher, data_nft)
     calls = [
         forge.Call(
             data_nft,
@@ -198,13 +205,9 @@ def test_real_event_is_found_among_forged_ones(
     chain: DemoChain, server: DemoServer, publisher: StoringPublisher, stranger: Consumer
 ) -> None:
     data_nft, _ = publisher.create_nft()
-    nft = contract_at(chain.w3, "ERC721Template", data_nft)
-    sender = publisher.wallet.address
-    future_nonce = chain.w3.eth.get_transaction_count(sender) + 1
-    creator = to_checksum_address(keccak(rlp.encode([bytes.fromhex(sender[2:]), future_nonce]))[12:])
-    publisher.wallet.send(nft.functions.addToMetadataList(creator))
+    nft, _ = with_next_contract_as_updater(chain, publisher, data_nft)
     forged = forge.metadata_event(
-        sender, b"forged", document_hash=hashlib.sha256(b"forged").digest(), flags=b"\x00", state=0
+        publisher.wallet.address, b"forged", document_hash=hashlib.sha256(b"forged").digest(), flags=b"\x00", state=0
     )
     real = forge.Call(data_nft, bytes.fromhex(nft.encode_abi("setMetaData", [0, "", "", b"", DOCUMENT, HASH, []])[2:]))
     tx, _ = forge.emit(publisher.wallet, [forged, real, forged])

@@ -10,7 +10,7 @@ import pytest
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import CONSUMER_KEY
+from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
 from provider.demo.publisher import url_file
 from provider.demo.stage import DemoChain, DemoServer, free_ports, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
@@ -73,6 +73,28 @@ def test_root_and_nonce_ask_no_node(proxied: Consumer, rpc: RpcProxy) -> None:
     assert request("GET", f"{proxied.provider_url}/").status == 200
     assert proxied.next_nonce().isdigit()
     assert rpc.trips == []
+
+
+def test_forged_downloads_ask_the_node_once_and_never_for_an_asset(
+    launch: LaunchServer, chain: DemoChain, consumer: Consumer, rpc: RpcProxy
+) -> None:
+    """The server reads metadata from the chain, where it would look for each DID that it does not know."""
+    own = launch(AQUARIUS_URL="", NETWORK_URL=rpc.url, PROVIDER_INDEX_POLL_SECONDS="3600")
+    victim = chain.wallet(PUBLISHER_KEY).address
+    rpc.trips.clear()
+    for number in range(30):
+        did = f"did:op:{number:064x}"
+        parameters = {
+            "documentId": did,
+            "serviceId": "1",
+            "transferTxId": f"0x{number:064x}",
+            "fileIndex": "0",
+            "consumerAddress": victim,
+            "nonce": str(number + 1),
+            "signature": consumer.sign(did, str(number + 1)),
+        }
+        assert request("GET", with_query(f"{own.url}/api/services/download", parameters)).status == 400
+    assert [method for trip in rpc.trips for method in trip if method != "eth_chainId"] == ["eth_getCode"]
 
 
 def test_cold_download_of_a_reused_order_takes_two_round_trips(

@@ -28,7 +28,7 @@ from tests.support.metadata_store import StoringPublisher
 from tests.support.origin import CSV, Origin
 from tests.support.proof_events import executed
 from tests.support.raw_http import connected
-from tests.support.rpc_between import running_rpc_between
+from tests.support.rpc_proxy import running_rpc_proxy
 
 PROVIDER = Account.from_key(PROVIDER_KEY).address
 BIG, HUGE = 300_000, 200_000_000
@@ -135,7 +135,7 @@ def test_killed_server_sends_each_proof_once(
     chain: DemoChain, launch: LaunchServer, sell: Sell, origin: Origin, server_folder: Path
 ) -> None:
     asset, order = sell(url_file(f"{origin.url}/data.csv"))
-    with running_rpc_between(chain.url) as between:
+    with running_rpc_proxy(chain.url) as between:
         settings = {
             "NETWORK_URL": between.url,
             "USE_CHAIN_PROOF": "true",

@@ -18,6 +18,7 @@ from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
 from provider.demo.keys import CONSUMER_KEY
 from provider.demo.publisher import url_file
+from provider.demo.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
@@ -151,6 +152,29 @@ def test_idle_connection_of_a_retired_worker_gets_one_more_answer(launch: Launch
         reply = read_reply(kept)
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert kept.recv(1) == b""
+    assert ended(own) == 0
+
+
+def test_restarts_are_counted_by_reason_whichever_worker_tells(launch: LaunchServer) -> None:
+    own = launch(PROVIDER_WORKERS="2")
+    wait_until(lambda: log_of(own).count('"listening"') == 2)
+
+    def restarts(reason: str) -> float | None:
+        """None while the worker that tells is being replaced."""
+        try:
+            return scrape(own.admin_url).samples[("provider_worker_restarts_total", (("reason", reason),))]
+        except (OSError, http.client.HTTPException):
+            return None
+
+    assert (restarts("died"), restarts("reload")) == (0, 0)
+    for pid in pids_of(own):
+        os.kill(pid, signal.SIGKILL)
+    # The first worker tells, and it is another one now.
+    wait_until(lambda: log_of(own).count('"listening"') == 4, seconds=20)
+    wait_until(lambda: restarts("died") == 2)
+    reload_and_wait(own)
+    wait_until(lambda: restarts("reload") == 2)
+    assert restarts("died") == 2
     assert ended(own) == 0
 
 

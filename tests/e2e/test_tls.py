@@ -17,6 +17,7 @@ from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
 from provider.demo.keys import CONSUMER_KEY
 from provider.demo.publisher import Published, url_file
+from provider.demo.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer, free_ports
 from provider.tls import TlsFiles
 from tests.e2e.conftest import LaunchServer, Sell
@@ -27,6 +28,7 @@ from tests.support.raw_http import connected, is_closed, read_to_end
 
 SIZE = 30_000_001
 ENDLESS = 1 << 34
+DAY_SECONDS = 86_400
 FILES = (f"/bytes/{SIZE}", "/chunked/40", "/dies", "/dies_chunked", f"/bytes/{ENDLESS}")
 WHOLE, CHUNKED, DIES, DIES_CHUNKED, LARGE = range(len(FILES))
 
@@ -61,6 +63,17 @@ class Secure:
             shown = sock.getpeercert()
             assert shown
             return str(shown["serialNumber"])
+
+    def shown_expiry(self) -> float:
+        """Until when the certificate is valid that a new connection is shown."""
+        with self.connect() as sock:
+            shown = sock.getpeercert()
+            assert shown
+            return ssl.cert_time_to_seconds(str(shown["notAfter"]))
+
+    def told_expiry(self) -> float:
+        """The same, as operators are told."""
+        return scrape(self.server.admin_url).total("provider_tls_certificate_expiry_timestamp_seconds")
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +223,14 @@ def test_a_session_is_resumed(secure: Secure) -> None:
 
 def test_a_renewed_certificate_is_taken_and_no_connection_dropped(secure: Secure) -> None:
     before = secure.serial()
+    assert secure.told_expiry() == secure.shown_expiry()
     with secure.connect() as kept:
-        secure.authority.issue("server")
+        secure.authority.issue("server", days=60)
         wait_until(lambda: secure.serial() != before)
         kept.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         assert kept.recv(65536).startswith(b"HTTP/1.1 200")
     assert secure.server.child.stderr_tail(1 << 20).count('"certificate taken"') == 1
+    assert secure.told_expiry() == secure.shown_expiry() > time.time() + 59 * DAY_SECONDS
 
 
 def test_hangup_gives_every_worker_the_new_certificate(launch: LaunchServer, authority: Authority) -> None:
@@ -223,10 +238,12 @@ def test_hangup_gives_every_worker_the_new_certificate(launch: LaunchServer, aut
     server = secure.server
     wait_until(lambda: server.child.stderr_tail(1 << 20).count('"listening"') == 2)
     before = secure.serial()
-    authority.issue("several")
+    authority.issue("several", days=60)
     os.kill(server.child.pid, signal.SIGHUP)
     wait_until(lambda: server.child.stderr_tail(1 << 20).count('"draining"') == 2)
     assert before not in {secure.serial() for _ in range(20)}
+    # Of all workers the one that ends first, once those with the old one have gone.
+    wait_until(lambda: secure.told_expiry() == secure.shown_expiry() > time.time() + 59 * DAY_SECONDS)
     assert "worker ended" not in server.child.stderr_tail(1 << 20)
 
 

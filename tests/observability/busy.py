@@ -15,11 +15,13 @@ from provider.demo.http_client import request, with_query
 from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
+from tests.support.certificates import Authority
 from tests.support.compute import FREE, ComputeClient
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.operator import Result, environment, running_operator
 from tests.support.origin import running_origin
 from tests.support.raw_http import connected
+from tests.support.redis_server import RedisServer
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 PATHS = ("data.csv", "bytes/300000", "chunked/10", "flaky/300000/200000", "dies", "bytes/200000000", "missing")
@@ -183,13 +185,27 @@ def open_shop(children: Children, chain: DemoChain, folder: Path) -> Iterator[Sh
 
 
 @contextmanager
+def running_secure_server(children: Children, chain: DemoChain, folder: Path) -> Iterator[DemoServer]:
+    """One with TLS of its own; nobody asks it anything."""
+    files = Authority(folder).issue("watched")
+    settings = {"PROVIDER_TLS_CERT_FILE": files.certificate, "PROVIDER_TLS_KEY_FILE": files.key}
+    server = launch_server(children, chain, folder, settings, name="watched-secure")
+    try:
+        yield server
+    finally:
+        server.child.stop()
+
+
+@contextmanager
 def open_compute_shop(children: Children, chain: DemoChain, folder: Path) -> Iterator[ComputeShop]:
-    """One worker, a metadata store, an operator service, and a job that has run."""
+    """One worker, a metadata store, an operator service, a Redis, and a job that has run."""
     with ExitStack() as stack:
         store = stack.enter_context(running_metadata_store())
         origin = stack.enter_context(running_origin())
         operator = stack.enter_context(running_operator({chain.contracts.chain_id: [environment(FREE)]}))
-        settings = {"AQUARIUS_URL": store.url, "OPERATOR_SERVICE_URL": operator.url}
+        redis = RedisServer(folder).start()
+        stack.callback(redis.stop)
+        settings = {"AQUARIUS_URL": store.url, "OPERATOR_SERVICE_URL": operator.url, "REDIS_CONNECTION": redis.url}
         server = launch_server(children, chain, folder, settings, name="watched-compute")
         stack.callback(server.child.stop)
         server.wait_ready()

@@ -8,7 +8,7 @@ import pytest
 
 from provider.demo.child import Children
 from provider.demo.stage import DemoChain
-from tests.observability.busy import open_compute_shop, open_shop
+from tests.observability.busy import open_compute_shop, open_shop, running_secure_server
 from tests.observability.dashboard_model import MODEL, queries
 from tests.observability.expressions import rules, selectors
 from tests.observability.live_prometheus import PROMETHEUS, Prometheus, running_prometheus
@@ -32,8 +32,12 @@ def empty_records(prometheus: Prometheus) -> list[str]:
 def watched(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that saw the servers busy until every query had data, or for long enough."""
     folder: Path = tmp_path_factory.mktemp("watched")
-    with open_shop(children, chain, folder) as shop, open_compute_shop(children, chain, folder) as computing:
-        admin_urls = [shop.server.admin_url, computing.client.server.admin_url]
+    with (
+        open_shop(children, chain, folder) as shop,
+        open_compute_shop(children, chain, folder) as computing,
+        running_secure_server(children, chain, folder) as secure,
+    ):
+        admin_urls = [shop.server.admin_url, computing.client.server.admin_url, secure.admin_url]
         with running_prometheus(folder, admin_urls) as prometheus:
             deadline = time.monotonic() + BUSY_SECONDS
             number = 0

@@ -1,23 +1,75 @@
-"""A reverse proxy in front of a JSON-RPC node that counts round trips and can be switched off."""
+"""A reverse proxy in front of a JSON-RPC node: it counts, can be switched off, holds answers back, and can lie."""
 
 import json
 import threading
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SEND = "eth_sendRawTransaction"
+Call = dict[str, Any]
+Answer = Callable[[list[Any]], object]
 
 
 @dataclass
 class RpcProxy:
-    """The running proxy: the methods of each round trip it forwarded, and whether it answers (`up`)."""
+    """The running proxy. `trips`: the methods of each round trip that it took. Nothing is taken unless `up`.
+
+    `answers`: by method, what is answered in the node's place. `raw_sent`: transactions that were handed in; `drops`
+    swallows them, so that they seem to be taken, `mutes` forwards them and loses the answer, `cuts` loses the question.
+    While `open` is not set, round trips wait after they are counted.
+    """
 
     url: str
     node_url: str
     trips: list[list[str]] = field(default_factory=list)
     up: bool = True
+    answers: dict[str, Answer] = field(default_factory=dict)
+    raw_sent: list[str] = field(default_factory=list)
+    drops: bool = False
+    mutes: bool = False
+    cuts: bool = False
+    open: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    def count(self, method: str) -> int:
+        """How often the node was asked this."""
+        return sum(trip.count(method) for trip in self.trips)
+
+    def handle(self, calls: list[Call]) -> list[Call] | None:
+        """The replies to the calls of one round trip; None to close the connection without any."""
+        if not self.up:
+            return None
+        self.trips.append([call["method"] for call in calls])
+        self.open.wait(60)
+        sent = [call["params"][0] for call in calls if call["method"] == SEND]
+        self.raw_sent += sent
+        if sent and self.cuts:
+            return None
+        answered = [self._answered(call) for call in calls]
+        asked = [call for call, reply in zip(calls, answered, strict=True) if reply is None]
+        replies = [*filter(None, answered), *(self._forwarded(asked) if asked else ())]
+        return None if sent and self.mutes else replies
+
+    def _answered(self, call: Call) -> Call | None:
+        method = call["method"]
+        if method == SEND and self.drops:
+            return {"jsonrpc": "2.0", "id": call["id"], "result": "0x" + "00" * 32}
+        if method in self.answers:
+            return {"jsonrpc": "2.0", "id": call["id"], "result": self.answers[method](call.get("params") or [])}
+        return None
+
+    def _forwarded(self, calls: list[Call]) -> list[Call]:
+        body = json.dumps(calls if len(calls) > 1 else calls[0]).encode()
+        asked = urllib.request.Request(self.node_url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked) as reply:
+            answer = json.loads(reply.read())
+        return answer if isinstance(answer, list) else [answer]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -29,15 +81,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self.proxy.up:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        replies = self.proxy.handle(body if isinstance(body, list) else [body])
+        if replies is None:
             self.close_connection = True
             return
-        calls = json.loads(body)
-        self.proxy.trips.append([call["method"] for call in (calls if isinstance(calls, list) else [calls])])
-        forwarded = urllib.request.Request(self.proxy.node_url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(forwarded) as reply:
-            answer = reply.read()
+        answer = json.dumps(replies if isinstance(body, list) else replies[0]).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
@@ -47,6 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 512
 
     def handle_error(self, *_: object) -> None:
         pass
@@ -64,5 +114,6 @@ def running_rpc_proxy(node_url: str) -> Iterator[RpcProxy]:
     try:
         yield proxy
     finally:
+        proxy.open.set()
         server.shutdown()
         server.server_close()

@@ -33,8 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "chain": FOUNDATION | {"keystore", "cache"},
     "auth": FOUNDATION | {"shared", "sqlite"},
     "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
-    "upstream": FOUNDATION | {"chain"},
-    "orders": FOUNDATION | {"cache", "chain", "assets"},
+    "upstream": FOUNDATION,
+    "orders": FOUNDATION | {"cache", "chain"},
     "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "service_client"},
     "files": FOUNDATION | {"cache", "chain", "assets", "upstream"},
     "compute": FOUNDATION
@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
 TOP = {
     "admission_setup",
     "app",
+    "asset_setup",
     "endpoints",
     "network_setup",
     "compute_setup",
@@ -74,6 +75,7 @@ TOP = {
     "proof_setup",
     "readiness_setup",
     "redis_setup",
+    "store_setup",
     "import_nonces",
     "tls_listener",
     "worker",

@@ -69,6 +69,29 @@ def test_unchanged_files_are_not_loaded_again(authority: Authority) -> None:
     assert tls.renew(force=True)
 
 
+def test_the_end_of_the_certificate_in_use_is_known(authority: Authority) -> None:
+    """Of the server's own, not of those that follow it, and of no file that was not taken."""
+
+    def shown() -> int:
+        told = shake(tls.context, authority.client_context()).getpeercert()
+        assert told
+        return ssl.cert_time_to_seconds(str(told["notAfter"]))
+
+    files = authority.issue("a", days=9)
+    Path(files.certificate).write_bytes(Path(files.certificate).read_bytes() + authority.ca_path.read_bytes())
+    tls = ServerTls(files)
+    first = shown()
+    assert tls.expires_at == first
+    authority.issue("a", days=90)
+    Path(files.key).write_text("no key")
+    with pytest.raises(TlsFault):
+        tls.renew()
+    assert tls.expires_at == shown() == first
+    authority.issue("a", days=91)
+    assert tls.renew()
+    assert tls.expires_at == shown() == pytest.approx(first + 82 * 86_400, abs=120)
+
+
 @pytest.mark.parametrize("name", ["localhost", None], ids=["with a server name", "without"])
 def test_renewed_certificate_is_shown_in_new_handshakes(authority: Authority, name: str | None) -> None:
     first, second = authority.issue("first"), authority.issue("second")

@@ -7,43 +7,17 @@ from typing import Any, cast
 
 import pytest
 
-from provider.assets.compute_options import ComputeOptions
-from provider.assets.credentials import EVERYBODY, parse_credentials
-from provider.assets.ddo import Asset, Service
+from provider.assets.credentials import parse_credentials
 from provider.cache import FactCache
 from provider.chain.networks import Network, Networks
 from provider.errors import AccessDenied, PolicyServerUnavailable
 from provider.policy.access_lists import AccessLists
 from provider.policy.gate import DOWNLOAD, Gate
 from provider.policy.policy_server import PolicyServer
+from tests.support.assets import ASSET, NFT, SERVICE
 
 ME = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
-NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
 NETWORK = cast(Network, SimpleNamespace(account=SimpleNamespace(address=NFT)))
-SERVICE = Service(
-    index=0,
-    id="s",
-    type="access",
-    files="",
-    datatoken=NFT,
-    endpoint="",
-    timeout_seconds=0,
-    credentials=EVERYBODY,
-    compute=ComputeOptions(present=False),
-)
-ASSET = Asset(
-    did="did:op:x",
-    version="4.1.0",
-    chain_id=1,
-    data_nft=NFT,
-    nft_address=NFT,
-    nft_state=0,
-    nft_owner=None,
-    metadata_type="dataset",
-    container=None,
-    services=(SERVICE,),
-    credentials=EVERYBODY,
-)
 DENY_ME = parse_credentials({"deny": [{"type": "address", "values": [ME]}]})
 LISTED = parse_credentials({"allow": [{"type": "accessList", "chainId": 7, "accessList": NFT}]})
 
