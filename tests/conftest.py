@@ -1,19 +1,81 @@
 """Fixtures of all tests: pytest-tornado on a uvloop loop, and no sockets in unit tests."""
 
 import asyncio
+import faulthandler
+import signal
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvloop
 from tornado.ioloop import IOLoop
 
 pytest_plugins = ["tests.support.chain", "tests.support.witness"]
+# Longer than the helpers that wait for a state do, so that they say what did not come.
+ASYNC_SECONDS = 90
+# One part of a test: its fixtures, itself, the ends of its fixtures.
+HANGS_SECONDS, SOAK_SECONDS = 240, 900
+# From the last test to the end of the process.
+END_SECONDS = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--soak`: the long form of the soak tests."""
     parser.addoption("--soak", action="store_true", help="run soak tests in full (minutes)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No limit of an async test is short: what it has to find out is wrong sooner, and machines are busy at times."""
+    for item in items:
+        marker = item.get_closest_marker("gen_test")
+        if marker is not None and marker.kwargs.get("timeout", 0) < ASYNC_SECONDS:
+            item.add_marker(pytest.mark.gen_test(**{**marker.kwargs, "timeout": ASYNC_SECONDS}), append=False)
+
+
+@contextmanager
+def _limited(item: pytest.Item) -> Iterator[None]:
+    """A test that hangs fails where it stands, after a dump of all threads, and the others go on."""
+
+    def give_up(*_: object) -> None:
+        faulthandler.dump_traceback(file=sys.__stderr__)
+        pytest.fail("the test hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, SOAK_SECONDS if item.config.getoption("--soak") else HANGS_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Limit the fixtures of a test."""
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Limit a test."""
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Limit the ends of fixtures."""
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """A process that does not come to its end (a thread that nobody stopped) tells where it stands, and ends."""
+    faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture
@@ -27,7 +89,8 @@ def io_loop() -> Iterator[IOLoop]:
     for task in pending:
         task.cancel()
     if pending:
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        _, resisting = loop.run_until_complete(asyncio.wait(pending, timeout=ASYNC_SECONDS))
+        assert not resisting
     loop.run_until_complete(loop.shutdown_default_executor())
     io_loop.close(all_fds=True)
     asyncio.set_event_loop(None)

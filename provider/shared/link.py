@@ -10,7 +10,7 @@ from typing import Final
 
 from provider.errors import StoreError
 from provider.shared.lane import Job, Lane, Operation, Question, foreseen_errors
-from provider.shared.node import Command, NodeConnection, Reply
+from provider.shared.node import Command, NodeConnection, Reply, load_library
 from provider.shared.reasons import error_code, reason_of
 from provider.shared.routes import routes_of
 from provider.shared.target import Address, RedisTarget
@@ -54,6 +54,7 @@ class RedisLink:
         tells: bool = True,
         observe: Callable[[Operation, float, bool], None] | None = None,
     ) -> None:
+        load_library()
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._wait_replicas = wait_replicas
@@ -143,10 +144,10 @@ class RedisLink:
         reason = "the connection was given up"
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                for job in list(self._unrouted):
-                    address = await self._routes.address_of(job.question.key)
-                    self._unrouted.remove(job)
-                    self._lane(address).put(job)
+                # Others may join them while one is looked up.
+                while self._unrouted:
+                    address = await self._routes.address_of(self._unrouted[0].question.key)
+                    self._lane(address).put(self._unrouted.pop(0))
         except foreseen_errors() as error:
             reason = reason_of(error, self._timeout_seconds)
             self._changed(None, reason)
@@ -188,7 +189,7 @@ class RedisLink:
             if self._tells and not self._away:
                 log.error("Redis is away: %s", reason)
             self._away.add(address)
-            if self._prober is None:
+            if self._prober is None and not self._closed:
                 self._prober = asyncio.get_running_loop().create_task(self._probe())
         elif self._away:
             # Servers of a cluster are away each by itself; elsewhere there is one, wherever it is by now.

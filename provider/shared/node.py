@@ -29,7 +29,7 @@ class NodeConnection:
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
         """The reply of each command; an error reply is a value, since the others took effect all the same."""
-        from redis.exceptions import ResponseError  # noqa: PLC0415 - `connections` explains
+        from redis.exceptions import ResponseError  # noqa: PLC0415 - `load_library` explains
 
         connection = self._connection
         try:
@@ -59,9 +59,16 @@ class NodeConnection:
             await connection.disconnect(nowait=True)
 
 
+def load_library() -> None:
+    """Load what connections need, so that no exchange spends its time on that and holds up the loop.
+
+    A server without Redis does without: the library takes a quarter of a second.
+    """
+    import redis.asyncio.connection  # noqa: F401, PLC0415
+
+
 def connections(target: RedisTarget, address: Address, for_sentinel: bool) -> "Connection":
     """A connection, not opened. Our callers bound the time, so the library's own limits and retries are off."""
-    # Imported here: a server without Redis does without the library, which takes a quarter of a second.
     from redis.asyncio.connection import Connection, SSLConnection  # noqa: PLC0415
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415

@@ -70,7 +70,7 @@ class Shown:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what has no event
             await asyncio.sleep(0.005)
 

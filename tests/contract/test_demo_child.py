@@ -15,7 +15,7 @@ SLEEP = "import time; time.sleep(60)"
 
 def gone(pid: int) -> bool:
     try:
-        psutil.Process(pid).wait(10)
+        psutil.Process(pid).wait(60)
     except psutil.NoSuchProcess:
         return True
     except psutil.TimeoutExpired:
@@ -74,4 +74,4 @@ def test_process_ends_when_its_parent_is_gone(module: str) -> None:
         assert process.stdout is not None and process.stdin is not None  # noqa: PT018
         assert process.stdout.readline().startswith(b'{"url"')
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

@@ -199,7 +199,7 @@ def ordered(cast: Cast, client: ComputeConsumer) -> tuple[Published, str]:
 
 def order_open_dataset(cast: Cast, client: ComputeConsumer, url: str) -> tuple[Published, str]:
     dataset = publish_dataset(cast.publisher, url, name="Open to all jobs", compute={"allowRawAlgorithm": True})
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (reply := client.quote(dataset, raw("pass"), seconds=600)).status != 200:
         assert time.monotonic() < deadline, reply.body
         time.sleep(0.1)
@@ -269,7 +269,7 @@ def test_running_job_holds_its_order_until_it_is_stopped(
     stopped = request("PUT", with_query(f"{client.base}/compute", {**fields, "signature": signature}))
     assert (stopped.status, stopped.json()[0]["stopreq"]) == (200, 1)
     assert list(results(client, wait_for(client, job_id, 70))) == ["configuration.log"]
-    assert psutil.wait_procs(jail, timeout=20)[1] == []
+    assert psutil.wait_procs(jail, timeout=60)[1] == []
     begin(client, ordered, "pass")
 
 

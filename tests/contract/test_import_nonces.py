@@ -112,7 +112,7 @@ def test_one_host_moves_to_redis_with_its_revocations(
     assert "2 nonces taken over, 0 were there already or greater ones, 1 revocations" in out
 
     async def look() -> tuple[list[str | None], bool]:
-        link = RedisLink(parse_target(server.url), timeout_seconds=2.0)
+        link = RedisLink(parse_target(server.url), timeout_seconds=20.0)
         store = RedisNonceStore(link, prefix="ocean-provider")
         revoked = await store.is_revoked("token")
         return await _last(store), revoked

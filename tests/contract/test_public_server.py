@@ -16,6 +16,7 @@ from tornado.web import Application, RequestHandler
 from provider.admission.clients import Clients
 from provider.admission.connections import Connections
 from provider.errors import ProviderError
+from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
 from provider.tls import ServerTls
 from provider.tls_listener import PublicServer
 from tests.support.certificates import Authority
@@ -56,8 +57,8 @@ class Running:
 def running(
     connections: Connections | None = None,
     *,
-    idle_seconds: float = 10,
-    head_seconds: float = 5,
+    idle_seconds: float = 60,
+    head_seconds: float = 60,
     authority: Authority | None = None,
 ) -> Iterator[Running]:
     state = Running(trust=authority.client_context() if authority else None)
@@ -162,6 +163,37 @@ async def test_pipelined_requests_are_all_answered_in_their_order(authority: Aut
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_request_whose_lines_end_in_lf_alone_is_not_taken_for_a_part_of_the_next(
+    authority: Authority | None,
+) -> None:
+    with running(authority=authority) as state:
+        state.full = True
+        reader, writer = await state.connect()
+        writer.write(b"GET /api/services/download?a=1 HTTP/1.1\nHost: x\n\n" + DOWNLOAD)
+        assert [(await answer(reader))[0] for _ in range(2)] == [200, 503]
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_refused_client_that_has_left_is_let_go_without_a_word(
+    authority: Authority | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = Connections(max_all=10)
+    with running(counted, authority=authority) as state:
+        reader, writer = await state.connect()
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        state.full = True
+        for kind in (ServerStream, TlsServerStream):
+            monkeypatch.setattr(kind, "write", _written_to_one_who_left)
+        writer.write(DOWNLOAD)
+        assert await _read_to_end(reader) == b""
+        await _until(lambda: counted.open == 0)
+        assert not caplog.records
+        writer.close()
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_refused_requests_keep_a_connection_from_being_idle() -> None:
     with running(idle_seconds=0.3) as state:
         state.full = True
@@ -237,6 +269,11 @@ async def _feed(writer: asyncio.StreamWriter) -> None:
         writer.write(b"X: y\r\n")
 
 
+def _written_to_one_who_left(stream: AnswersAtOnce, _: bytes) -> None:
+    """What Tornado does where it meets the reset in a write."""
+    stream.close(exc_info=ConnectionResetError())
+
+
 async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.read()
@@ -245,6 +282,6 @@ async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - what is waited for happens in the kernel and in Tornado
             await asyncio.sleep(0.005)

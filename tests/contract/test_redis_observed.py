@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +20,22 @@ CONSUMER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path).start()
+    yield running
+    running.stop()
+
+
 @pytest.mark.gen_test(timeout=30)
 async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "PROBE_SECONDS", 0.05)
     seen: list[tuple[Operation, bool]] = []
@@ -37,31 +44,31 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
         assert 0 <= seconds < 20
         seen.append((operation, is_answered))
 
-    server = RedisServer(tmp_path).start()
-    link = RedisLink(parse_target(server.url), timeout_seconds=1.0, tells=False, observe=observe)
-    store = RedisNonceStore(link, prefix="test")
-    await store.use(CONSUMER, "1")
-    with pytest.raises(NonceRefused):
+    link = RedisLink(parse_target(server.url), timeout_seconds=15.0, tells=False, observe=observe)
+    try:
+        store = RedisNonceStore(link, prefix="test")
         await store.use(CONSUMER, "1")
-    await store.revoke("token", int(time.time()) + 60)
-    await StreamLeases(link, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
-    assert seen == [("nonce", True), ("nonce", True), ("revocation", True), ("leases", True)]
-    # An error reply is no answer, but Redis is up all the same.
-    server.ask("SET", f"test:{{{CONSUMER}}}:nonce", "no hash")
-    seen.clear()
-    with pytest.raises(StoreError):
-        await store.last(CONSUMER)
-    assert seen == [("nonce", False)]
-    assert link.is_up
-    server.ask("FLUSHALL")
-    server.kill()
-    with pytest.raises(StoreError):
-        await store.use(CONSUMER, "2")
-    assert ("nonce", False) in seen
-    assert not link.is_up
-    server.start()
-    # Nobody asks anything.
-    await until(lambda: seen[-1] == ("check", True))
-    assert link.is_up
-    await link.close()
-    server.stop()
+        with pytest.raises(NonceRefused):
+            await store.use(CONSUMER, "1")
+        await store.revoke("token", int(time.time()) + 60)
+        await StreamLeases(link, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
+        assert seen == [("nonce", True), ("nonce", True), ("revocation", True), ("leases", True)]
+        # An error reply is no answer, but Redis is up all the same.
+        server.ask("SET", f"test:{{{CONSUMER}}}:nonce", "no hash")
+        seen.clear()
+        with pytest.raises(StoreError):
+            await store.last(CONSUMER)
+        assert seen == [("nonce", False)]
+        assert link.is_up
+        server.ask("FLUSHALL")
+        server.kill()
+        with pytest.raises(StoreError):
+            await store.use(CONSUMER, "2")
+        assert ("nonce", False) in seen
+        assert not link.is_up
+        server.start()
+        # Nobody asks anything.
+        await until(lambda: seen[-1] == ("check", True))
+        assert link.is_up
+    finally:
+        await link.close()

@@ -78,7 +78,7 @@ async def splicing(script: Script, *, pipes: PipePool | None = None, **limits: f
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  figures of other tasks
             await asyncio.sleep(0.005)
 

@@ -98,7 +98,7 @@ def _running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
     with (folder / "output.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
     try:
-        wait_until(lambda: process.poll() is not None or _answers(url), seconds=30)
+        wait_until(lambda: process.poll() is not None or _answers(url))
         assert process.poll() is None, (folder / "output.log").read_text()
         yield Front(url, folder)
     finally:

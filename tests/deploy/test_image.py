@@ -76,10 +76,10 @@ def test_as_process_one_it_stops_when_asked_and_leaves_no_dead_children(
     (one,) = psutil.Process(server.child.pid).children()
     assert Path(f"/proc/{one.pid}/status").read_text().split("NSpid:")[1].split()[1] == "1"
     listening = '"message":"listening"'
-    wait_until(lambda: server.child.stderr_tail().count(listening) == int(workers), seconds=30)
+    wait_until(lambda: server.child.stderr_tail().count(listening) == int(workers))
     if workers == "2":
         os.kill(one.children()[1].pid, signal.SIGKILL)
-        wait_until(lambda: server.child.stderr_tail().count(listening) == 3, seconds=30)
+        wait_until(lambda: server.child.stderr_tail().count(listening) == 3)
         assert all(worker.status() != psutil.STATUS_ZOMBIE for worker in one.children())
     one.send_signal(signal.SIGTERM)
     # `unshare` ends as its child did.

@@ -53,7 +53,7 @@ class Shop:
         parts = urlsplit(self.consumer.provider_url)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
-        sock.settimeout(20)
+        sock.settimeout(60)
         sock.connect((parts.hostname, parts.port))
         connection = http.client.HTTPConnection(str(parts.hostname), parts.port)
         connection.sock = self.trust.wrap_socket(sock, server_hostname="127.0.0.1") if self.trust else sock

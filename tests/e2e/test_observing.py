@@ -234,12 +234,12 @@ def test_a_store_that_cannot_be_written_is_not_ready(launch: LaunchServer, tmp_p
     with sqlite3.connect(path, isolation_level=None) as locker:
         # As a disk that takes no more writes: nobody gets the write lock.
         locker.execute("BEGIN IMMEDIATE")
-        wait_until(lambda: ready(own)[0] == 503, seconds=20)
+        wait_until(lambda: ready(own)[0] == 503)
         status, checks = ready(own)
         assert (status, checks["store"] != "ok", checks["chain"]) == (503, True, "ok")
         locker.execute("ROLLBACK")
     locker.close()
-    wait_until(lambda: ready(own)[0] == 200, seconds=20)
+    wait_until(lambda: ready(own)[0] == 200)
 
 
 def test_a_chain_that_is_down_is_not_ready_and_liveness_does_not_mind(launch: LaunchServer, chain: DemoChain) -> None:
@@ -247,7 +247,7 @@ def test_a_chain_that_is_down_is_not_ready_and_liveness_does_not_mind(launch: La
         own = launch(NETWORK_URL=proxy.url)
         assert ready(own)[0] == 200
         proxy.up = False
-        wait_until(lambda: ready(own)[0] == 503, seconds=20)
+        wait_until(lambda: ready(own)[0] == 503)
         assert "cannot be reached" in ready(own)[1]["chain"]
         assert proxy.url not in json.dumps(ready(own)[1])
         assert request("GET", f"{own.admin_url}/healthz").json() == {"status": "alive"}
@@ -257,14 +257,14 @@ def test_an_index_that_is_behind_is_not_ready_until_it_is_level(launch: LaunchSe
     with running_rpc_proxy(chain.url) as between:
         between.answers["eth_blockNumber"] = lambda _: hex(10_000_000)
         own = launch(AQUARIUS_URL="", NETWORK_URL=between.url, PROVIDER_INDEX_POLL_SECONDS="0.2", wait=False)
-        wait_until(lambda: ready_now(own) == 503, seconds=20)
-        wait_until(lambda: "blocks on chain 8996" in ready(own)[1]["index"], seconds=20)
+        wait_until(lambda: ready_now(own) == 503)
+        wait_until(lambda: "blocks on chain 8996" in ready(own)[1]["index"])
         assert scrape(own.admin_url).total("provider_index_blocks_behind") > 500
         assert scrape(own.admin_url).total("provider_index_last_poll_timestamp_seconds") == 0
         between.answers.clear()
         own.wait_ready()
         # Ready is also who lacks a few blocks.
-        wait_until(lambda: scrape(own.admin_url).total("provider_index_blocks_behind") == 0, seconds=20)
+        wait_until(lambda: scrape(own.admin_url).total("provider_index_blocks_behind") == 0)
         latest = scrape(own.admin_url)
         assert latest.total("provider_index_block") == chain.w3.eth.block_number
         assert time.time() - latest.total("provider_index_last_poll_timestamp_seconds") < 60

@@ -34,7 +34,7 @@ PROVIDER = Account.from_key(PROVIDER_KEY).address
 BIG, HUGE = 300_000, 200_000_000
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 20.0) -> None:
+def until(is_so: Callable[[], bool], *, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not come about"

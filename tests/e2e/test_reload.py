@@ -45,7 +45,7 @@ def reload_and_wait(own: DemoServer, workers: int = 2) -> None:
 
 def ended(own: DemoServer) -> int:
     os.kill(own.child.pid, signal.SIGTERM)
-    return own.child._process.wait(15)
+    return own.child._process.wait(60)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def keep_asking(own: DemoServer, threads: int) -> Iterator[list[object]]:
     parts = urlsplit(own.url)
 
     def ask() -> None:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=15)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         while not stop.is_set():
             try:
                 connection.request("GET", NONCE_TARGET)
@@ -170,7 +170,7 @@ def test_restarts_are_counted_by_reason_whichever_worker_tells(launch: LaunchSer
     for pid in pids_of(own):
         os.kill(pid, signal.SIGKILL)
     # The first worker tells, and it is another one now.
-    wait_until(lambda: log_of(own).count('"listening"') == 4, seconds=20)
+    wait_until(lambda: log_of(own).count('"listening"') == 4)
     wait_until(lambda: restarts("died") == 2)
     reload_and_wait(own)
     wait_until(lambda: restarts("reload") == 2)
@@ -181,12 +181,12 @@ def test_restarts_are_counted_by_reason_whichever_worker_tells(launch: LaunchSer
 def kill_during_a_reload(own: DemoServer) -> None:
     """Kill every worker while the first successor is still starting."""
     before = pids_of(own)
+    started = log_of(own).count('"listening"')
     os.kill(own.child.pid, signal.SIGHUP)
     wait_until(lambda: len(pids_of(own)) == 3)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    started = log_of(own).count('"listening"')
-    wait_until(lambda: log_of(own).count('"listening"') >= started + 2, seconds=20)
+    wait_until(lambda: log_of(own).count('"listening"') >= started + 2)
     wait_until(lambda: len(pids_of(own) - before) == 2)
     assert not before & pids_of(own)
 

@@ -104,7 +104,7 @@ def test_no_nonce_accepted_before_kill_9_is_accepted_after_the_restart(
     threads = [threading.Thread(target=download_until_killed, args=(buyer,)) for buyer in buyers]
     for thread in threads:
         thread.start()
-    assert enough.wait(30)
+    assert enough.wait(60)
     os.kill(first.child.pid, signal.SIGKILL)
     for thread in threads:
         thread.join(30)

@@ -72,8 +72,9 @@ def test_who_spreads_over_two_hosts_has_a_burst_once_and_redis_that_is_away_stop
         return not is_in
 
     wait_until(lambda: metric(one, 'provider_redis_seconds_count{operation="limits",result="ok"}') > 0)
-    wait_until(is_refused)
-    # By itself it would have let in a burst. A busy machine delays the exchange, so only half is asked for.
+    # Slowly, so that seconds of a busy machine between two exchanges do not count.
+    wait_until(is_refused, every_seconds=0.1)
+    # By itself it would have let in a burst.
     assert admitted < BURST / 2
     assert ask(other, OTHER_CLIENT)
     redis.kill()
@@ -81,7 +82,7 @@ def test_who_spreads_over_two_hosts_has_a_burst_once_and_redis_that_is_away_stop
     assert spend(one, LATE_CLIENT) >= BURST
     assert spend(other, LATE_CLIENT) >= BURST
     wait_until(lambda: metric(other, "provider_redis_up") == 0)
-    assert metric(other, 'provider_redis_seconds_count{operation="limits",result="failed"}') > 0
+    wait_until(lambda: metric(other, 'provider_redis_seconds_count{operation="limits",result="failed"}') > 0)
     redis.start()
     wait_until(lambda: metric(other, "provider_redis_up") == 1)
     # Nobody pays for the outage: a token a second is there as soon as it would have been.

@@ -122,7 +122,7 @@ def test_upstream_is_closed_when_the_consumer_leaves_mid_body(
     assert connection.recv(1)
     wait_until(lambda: own_origin.active == 1)
     connection.close()
-    wait_until(lambda: own_origin.active == 0, seconds=3)
+    wait_until(lambda: own_origin.active == 0, seconds=4)
 
 
 def test_upstream_is_closed_when_the_consumer_leaves_a_silent_origin(
@@ -134,7 +134,7 @@ def test_upstream_is_closed_when_the_consumer_leaves_a_silent_origin(
     wait_until(lambda: own_origin.active == 1)
     connection.close()
     # Well before the idle limit of 5 s would do it.
-    wait_until(lambda: own_origin.active == 0, seconds=1.5)
+    wait_until(lambda: own_origin.active == 0, seconds=4)
 
 
 @pytest.mark.parametrize("file_index", [DIES, STALLS], ids=["origin dies", "origin stalls"])

@@ -449,7 +449,7 @@ def test_chunked_body_over_the_limit_is_refused_while_it_arrives(server: DemoSer
 
 
 def test_sender_without_end_is_cut_off(server: DemoServer) -> None:
-    """The answer is out and as much again was thrown away: whoever still sends is not waiting for an answer."""
+    """The answer is out and much more was thrown away: whoever still sends is not waiting for an answer."""
     chunks = (b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 60
     with connected(server.url) as sock:
         sock.sendall(post_head(ENCRYPT, OCTETS, "Transfer-Encoding: chunked"))

@@ -119,7 +119,7 @@ def test_node_behind_a_partition_is_503_for_what_is_not_known_yet(
     assert int(refused.headers["retry-after"]) >= 1
     wait_until(lambda: request("GET", f"{own.admin_url}/readyz").status == 503)
     firewall.heal()
-    wait_until(lambda: request("GET", f"{own.admin_url}/readyz").status == 200, seconds=30)
+    wait_until(lambda: request("GET", f"{own.admin_url}/readyz").status == 200)
     assert buyer.download(*fresh, nonce="900000003").status == 200
 
 
@@ -137,4 +137,4 @@ def test_metadata_store_behind_a_partition_is_503_and_never_no_such_asset(
     firewall.drop(metadata_store.url)
     assert buyer.download(*sold).status == 503
     firewall.heal()
-    wait_until(lambda: buyer.download(*sold).status == 200, seconds=30)
+    wait_until(lambda: buyer.download(*sold).status == 200)

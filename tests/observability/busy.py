@@ -26,7 +26,7 @@ from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 PATHS = ("data.csv", "bytes/300000", "chunked/10", "flaky/300000/200000", "dies", "bytes/200000000", "missing")
 SMALL, SPLICED, COPIED, FLAKY, DIES, HUGE, MISSING = range(len(PATHS))
-INDEX_SECONDS = 15.0
+INDEX_SECONDS = 60.0
 WORKERS, STREAMS_PER_CONSUMER = 2, 4
 TOO_MANY = WORKERS * STREAMS_PER_CONSUMER + 1
 

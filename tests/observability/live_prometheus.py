@@ -18,7 +18,7 @@ from provider.demo.stage import free_ports
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 CONF = Path(__file__).parents[2] / "conf"
 RULES = CONF / "prometheus" / "rules"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # What Grafana puts in for the dashboard's variables, here.
 VARIABLES = {"$__rate_interval": "5s", "$job": "provider", "$instance": ".*", "$chain": ".*"}
 

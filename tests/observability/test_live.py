@@ -16,7 +16,7 @@ from tests.observability.live_prometheus import PROMETHEUS, Prometheus, running_
 if PROMETHEUS is None:
     pytest.skip("prometheus is not installed (apt install prometheus)", allow_module_level=True)
 
-BUSY_SECONDS = 40.0
+BUSY_SECONDS = 120.0
 LEAST_ROUNDS = 4
 
 

@@ -30,7 +30,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 Event = Mapping[str, Any]
 
 

@@ -115,7 +115,7 @@ async def index_on(
         await network.rpc.close()
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], *, within_seconds: float = 10.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], *, within_seconds: float = 60.0) -> None:
     """Wait until `holds`; fail when it does not in time."""
     deadline = time.monotonic() + within_seconds
     while not await holds():

@@ -271,9 +271,9 @@ def running_origin(context: ssl.SSLContext | None = None) -> Iterator[Origin]:
         server.server_close()
 
 
-def wait_until(condition: Any, *, seconds: float = 10.0) -> None:
+def wait_until(condition: Any, *, seconds: float = 60.0, every_seconds: float = 0.01) -> None:
     """Poll until `condition()` is true; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true in time"
-        time.sleep(0.01)
+        time.sleep(every_seconds)

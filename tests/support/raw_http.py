@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from provider.demo.http_client import Reply
 
-TIMEOUT_SECONDS = 15.0
+TIMEOUT_SECONDS = 60.0
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REDIS = shutil.which("redis-server")
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def needs_redis() -> None:
@@ -88,7 +88,7 @@ class RedisServer:
 
     def ask(self, *words: str | int) -> bytes:
         """Send one command, return the raw reply's first bytes; for plain servers without users."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS) as connection:
             parts = [str(word).encode() for word in words]
             connection.sendall(
                 b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)

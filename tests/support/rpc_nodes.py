@@ -151,7 +151,7 @@ async def playing(*nodes: Node, **options: object) -> AsyncIterator[Rpc]:
             await node.server.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "condition not met in time"

@@ -29,7 +29,7 @@ class Uncollected:
         """Objects in cycles that came since the last count."""
         seen = len(self._lines())
         os.kill(child.pid, signal.SIGUSR2)
-        wait_until(lambda: len(self._lines()) > seen, child, timeout_seconds=20)
+        wait_until(lambda: len(self._lines()) > seen, child, timeout_seconds=60)
         return int(self._lines()[-1])
 
     def _lines(self) -> list[str]:

@@ -103,6 +103,17 @@ def test_few_files_of_a_list_are_kept() -> None:
     assert len(kept.read) == 16
 
 
+def test_a_file_is_kept_once_however_its_index_is_written() -> None:
+    opener, service = Opener(), replace(SERVICE, files=sealed(BOUND))
+    expected = parse_file_object(FILES[0])
+    for index in ("00", "-0", "0", "000", "-00", "0"):
+        assert opener.file(ACCOUNT, ASSET, service, index) == expected
+    (key,) = opener.cache._entries
+    kept = opener.cache.get(key)
+    assert kept is not None
+    assert list(kept.read.values()) == [expected]
+
+
 def test_an_unbound_list_that_was_kept_still_needs_the_setting() -> None:
     opener, service = Opener(), replace(SERVICE, files=sealed(BOUND))
     opener.open(ACCOUNT, ASSET, service)
