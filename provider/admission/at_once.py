@@ -23,8 +23,9 @@ def is_plain_download(data: bytes) -> bool:
     """Is this one whole download request that a prepared answer fits? Others go the ordinary way."""
     if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, _USUAL):
         return False
-    line_end = data.find(b"\r\n")
-    if not data.endswith(b" HTTP/1.1", 0, line_end):
+    # A line may end in LF alone: what comes after the first LF would else be another request's.
+    line_end = data.find(b"\n") - 1
+    if not data.endswith(b" HTTP/1.1\r", 0, line_end + 1) or data.find(b"\r") != line_end:
         return False
     fields = data[line_end:]
     return _are_plain(fields) if len(fields) <= _REMEMBERED_BYTES else _have_no_meaning(fields)
@@ -33,7 +34,9 @@ def is_plain_download(data: bytes) -> bool:
 def _have_no_meaning(fields: bytes) -> bool:
     """Do the header fields, with the line end before them, leave the answer as it is?"""
     fields = fields.lower().replace(_KEPT, b"\n", 1)
-    if fields.find(_END) != len(fields) - len(_END) or fields.count(b"\r\n") != fields.count(b"\n"):
+    if fields.find(_END) != len(fields) - len(_END):
+        return False
+    if not fields.count(b"\r\n") == fields.count(b"\n") == fields.count(b"\r"):
         return False
     return b"\nhost:" in fields and not any(word in fields for word in _DEPENDS)
 

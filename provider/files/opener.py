@@ -9,7 +9,7 @@ from provider.files.file_list import FileList, decrypt_files, read_files, requir
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
 
-# Of one list; each may be as large as the list.
+# Of one list; all of them together hold about as much as the list.
 _MAX_READ_FILES = 16
 
 
@@ -50,7 +50,8 @@ class FileListOpener:
         file = kept.read.get(wanted)
         if not isinstance(file, FileObject):
             file = parse_file_object(read_files(kept.plaintext, service, asset).at(index))
-            if len(kept.read) < _MAX_READ_FILES:
+            # One file has many indices: "0", "00", "-0".
+            if len(kept.read) < _MAX_READ_FILES and index == str(int(index)):
                 kept.read[wanted] = file
         return file
 

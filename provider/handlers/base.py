@@ -17,6 +17,7 @@ from provider.admission.entry import Ticket
 from provider.errors import BodiesFull, BodyTooLarge, MethodNotAllowed, OrderError, ProviderError
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
+from provider.http1.connection import end_with_reply
 from provider.http1.heads import Fields, http_date
 from provider.logs import AccessLog, durations
 from provider.metrics import Metrics
@@ -116,10 +117,10 @@ class Endpoint(RequestHandler):
             self._refuse_body(BodyTooLarge())
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep the body up to the limit. What follows a refusal is dropped, up to once the limit again."""
+        """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit again."""
         if self._refused:
             self._discarded_bytes += len(chunk)
-            if self._discarded_bytes > self._frame.max_body_bytes and not self._finished:
+            if self._discarded_bytes > 2 * self._frame.max_body_bytes and not self._finished:
                 self.finish()
             return
         self._body_began = True
@@ -135,6 +136,7 @@ class Endpoint(RequestHandler):
         self._refused = True
         self._forget_body()
         self.set_header("Connection", "close")
+        end_with_reply(self.request.connection)
         self.reply_error(error)
         if self.request.headers.get("Expect", "").lower() == "100-continue" and not self._body_began:
             # It waits for leave to send, and Tornado would give it after the refusal.

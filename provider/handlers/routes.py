@@ -166,7 +166,8 @@ class _Reader(HTTPMessageDelegate):
         if isinstance(ticket, ProviderError):
             needs = {"frame": self._table.frame, "error": ticket, "endpoint": endpoint.endpoint}
             endpoint, ticket = RefusedEndpoint, None
-            self._refuse_further(needs["error"])
+            if needs["endpoint"] == "download":
+                self._refuse_further(needs["error"])
         self._handler = handler = endpoint(self._table.application, request, **needs)
         handler.ticket = ticket
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
@@ -184,7 +185,10 @@ class _Reader(HTTPMessageDelegate):
         return prepared
 
     def _refuse_further(self, error: ProviderError) -> None:
-        """A client that was told to wait is refused at once if it does not; a proxy's connection is of many."""
+        """A client that was told to wait is refused at once if it does not; a proxy's connection is of many.
+
+        Only downloads are: who has to wait with something else may have requests left for them.
+        """
         stream = getattr(self._connection, "stream", None)
         if isinstance(error, TooManyRequests) and error.retry_after_seconds and isinstance(stream, AnswersAtOnce):
             context: Any = getattr(self._connection, "context", None)

@@ -8,7 +8,6 @@ from provider.auth.token import PresentedToken
 from provider.errors import UnsupportedChain, ValidationFailed
 from provider.handlers import rules
 from provider.handlers.params import Signed
-from provider.handlers.request_data import parse_chain_id
 from provider.handlers.rules import DIGITS, Data, Field, Rule, is_empty, validate, wire_text
 
 # A time this large is in milliseconds, as Date.now() gives it: in seconds it would be the year 5138.
@@ -77,14 +76,10 @@ def _creation(now: float) -> tuple[Field, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CreateTokenRequest:
-    """`GET createAuthToken`. `expires_at` in unix seconds, None for as long as the operator allows.
-
-    `chain_id`: where an account that is a contract is to be asked, None for all chains.
-    """
+    """`GET createAuthToken`. `expires_at` in unix seconds, None for as long as the operator allows."""
 
     signed: Signed
     expires_at: int | None
-    chain_id: int | None
 
     FIELDS = _creation(0.0)
     NODE_FIELDS = (_ADDRESS, _NONCE, _SIGNATURE)
@@ -93,7 +88,7 @@ class CreateTokenRequest:
     def parse(cls, data: Data, *, now: float) -> Self:
         """`now` in unix seconds. Raises ValidationFailed."""
         validate(_creation(now), data)
-        return cls(Signed.parse(data, "address"), _seconds(data["expiration"]), parse_chain_id(data.get("chainId")))
+        return cls(Signed.parse(data, "address"), _seconds(data["expiration"]))
 
     @classmethod
     def parse_node(cls, data: Data, *, now: float) -> Self:
@@ -108,16 +103,15 @@ class CreateTokenRequest:
             expires_at = expires_at // 1000 if expires_at >= _FIRST_MILLISECONDS else expires_at
             if expires_at <= now:
                 raise ValidationFailed({"validUntil": ["Invalid timestamp provided."]})
-        return cls(Signed.parse(data, "address"), expires_at, parse_chain_id(data.get("chainId")))
+        return cls(Signed.parse(data, "address"), expires_at)
 
 
 @dataclass(frozen=True, slots=True)
 class EndTokenRequest:
-    """`DELETE deleteAuthToken` and `POST auth/token/invalidate`; `chain_id` as in CreateTokenRequest."""
+    """`DELETE deleteAuthToken` and `POST auth/token/invalidate`."""
 
     signed: Signed
     token: str = field(repr=False)
-    chain_id: int | None
 
     FIELDS = (_ADDRESS, _TOKEN, _NONCE, _SIGNATURE)
 
@@ -125,4 +119,4 @@ class EndTokenRequest:
     def parse(cls, data: Data) -> Self:
         """Raises ValidationFailed."""
         validate(cls.FIELDS, data)
-        return cls(Signed.parse(data, "address"), wire_text(data["token"]), parse_chain_id(data.get("chainId")))
+        return cls(Signed.parse(data, "address"), wire_text(data["token"]))

@@ -7,7 +7,7 @@ from provider.auth.identify import Identifier
 from provider.auth.tokens import Tokens
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import Signed
-from provider.handlers.token_params import CreateTokenRequest, EndTokenRequest, NamedChain
+from provider.handlers.token_params import CreateTokenRequest, EndTokenRequest
 
 
 class _TokenEndpoint(Endpoint):
@@ -20,20 +20,18 @@ class _TokenEndpoint(Endpoint):
         self._tokens = tokens
         self._node = node
 
-    async def _identify(self, signed: Signed, texts: tuple[str, ...], chain_id: int | None) -> str:
+    async def _identify(self, signed: Signed, texts: tuple[str, ...]) -> str:
+        # Of a contract on all chains, whatever `chainId` says: its address may be another's on the chain that a
+        # stranger names, and a token works on all.
         return await self._identifier.identify(
-            address=signed.address,
-            messages=texts,
-            signature=signed.signature,
-            nonce=signed.nonce,
-            chain=None if chain_id is None else NamedChain(chain_id),
+            address=signed.address, messages=texts, signature=signed.signature, nonce=signed.nonce
         )
 
     async def _end(self) -> None:
         request = EndTokenRequest.parse(self.arguments())
         signed = request.signed
         texts = messages.invalidate_token(address=signed.claimed, nonce=signed.nonce)
-        address = await self._identify(signed, texts, request.chain_id)
+        address = await self._identify(signed, texts)
         await self._tokens.revoke(request.token, address)
 
 
@@ -47,7 +45,7 @@ class CreateAuthTokenEndpoint(_TokenEndpoint):
         request = CreateTokenRequest.parse(self.arguments(), now=time.time())
         signed = request.signed
         texts = messages.create_auth_token(address=signed.claimed, nonce=signed.nonce, node=self._node)
-        await self._identify(signed, texts, request.chain_id)
+        await self._identify(signed, texts)
         self.reply_json({"token": await self._tokens.issue(signed.claimed, request.expires_at)})
 
 
@@ -72,7 +70,7 @@ class GenerateAuthTokenEndpoint(_TokenEndpoint):
         request = CreateTokenRequest.parse_node(self.arguments(), now=time.time())
         signed = request.signed
         texts = messages.create_token(address=signed.claimed, nonce=signed.nonce, node=self._node)
-        await self._identify(signed, texts, request.chain_id)
+        await self._identify(signed, texts)
         self.reply_json({"token": await self._tokens.issue(signed.claimed, request.expires_at)})
 
 

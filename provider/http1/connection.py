@@ -73,6 +73,11 @@ class _HeadLimit:
             self._stream.close()
 
 
+def end_with_reply(connection: object) -> None:
+    """Close this request's connection once the reply is out, as its `Connection: close` says (RFC 9112 section 9.6)."""
+    cast(HTTP1Connection, connection)._disconnect_on_finish = True
+
+
 def _is_bare(headers: HTTPHeaders) -> bool:
     """Is there neither a body nor talk of one?"""
     return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers

@@ -147,8 +147,8 @@ class TlsServerStream(AnswersAtOnce, SSLIOStream):
         count = super()._read_to_buffer()
         if not is_first or not count or not self._answered_buffer():
             return count
-        # What OpenSSL has decrypted already, no readiness would tell.
-        return self._read_to_buffer() if self.socket.pending() else 0
+        # What OpenSSL has decrypted already, no readiness would tell. The answer may have met a client that left.
+        return self._read_to_buffer() if not self._closed and self.socket.pending() else 0
 
     def _try_inline_read(self) -> None:
         if not self._closed:
