@@ -28,7 +28,9 @@ def is_plain_download(data: bytes) -> bool:
     if not data.endswith(b" HTTP/1.1\r", 0, line_end + 1) or data.find(b"\r") != line_end:
         return False
     fields = data[line_end:]
-    return _are_plain(fields) if len(fields) <= _REMEMBERED_BYTES else _have_no_meaning(fields)
+    # What says who asks is not kept.
+    kept = len(fields) <= _REMEMBERED_BYTES and b"auth" not in fields.lower()
+    return _are_plain(fields) if kept else _have_no_meaning(fields)
 
 
 def _have_no_meaning(fields: bytes) -> bool:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provider.admission import at_once
 from provider.admission.at_once import is_plain_download
 from provider.http1.heads import parse_plain_head
 
@@ -31,6 +32,13 @@ PIECES = [
 def test_a_download_as_clients_send_it_is_plain() -> None:
     assert is_plain_download(PLAIN)
     assert is_plain_download(PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\nAccept: */*\r\n\r\n"))
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"AUTHTOKEN"])
+def test_header_fields_that_tell_who_asks_are_plain_but_not_kept(name: bytes) -> None:
+    before = at_once._are_plain.cache_info().currsize
+    assert is_plain_download(LINE + b"\r\nHost: kept nowhere\r\n" + name + b": Bearer x\r\n\r\n")
+    assert at_once._are_plain.cache_info().currsize == before
 
 
 @pytest.mark.parametrize("before", HEADS)
