@@ -20,7 +20,10 @@ RIVALS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure that must not exceed a limit: in its own unit, or as a multiple of the rival's cheapest variant."""
+    """A figure and its limit, in its own unit or as a multiple of the rival's cheapest variant.
+
+    It must not be greater, or with `is_floor` not be smaller.
+    """
 
     script: str
     case: str
@@ -28,6 +31,7 @@ class Goal:
     limit: float
     rival: str | None = None
     variant: str = OURS
+    is_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ class Verdict:
         """In a word."""
         if self.measured is None:
             return "not measured"
-        return "met" if self.measured <= self.goal.limit else "**missed**"
+        goal = self.goal
+        is_met = self.measured >= goal.limit if goal.is_floor else self.measured <= goal.limit
+        return "met" if is_met else "**missed**"
 
 
 GOALS: Sequence[Goal] = (
@@ -66,6 +72,8 @@ GOALS: Sequence[Goal] = (
     Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 280.0),
     Goal("cold_download", "1 KiB, 1 connection", RPC, 2.0, variant="provider, caches off"),
     Goal("cold_download", "1 KiB, 1 connection", UPSTREAM, 1.0, variant="provider, caches off"),
+    Goal("overload", "1 KiB, twice the peak", "served, % of peak", 90.0, is_floor=True),
+    Goal("overload", "1 KiB, twice the peak", "refused p99 ms", 10.0),
     Goal("start_up", "start", "s to the first answer", 1.0, variant="provider, 1 worker"),
     Goal("start_up", "start", "idle RSS MB", 60.0, variant="provider, 1 worker"),
 )

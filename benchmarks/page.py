@@ -56,7 +56,7 @@ def _goals(results: Sequence[Result]) -> str:
     for verdict in goals.verdicts(results):
         goal = verdict.goal
         what = f"{goal.script}: {goal.case}, {goal.figure}"
-        limit = f"≤ {goal.limit:g}" + (f" × {goal.rival}" if goal.rival else "")
+        limit = f"{'≥' if goal.is_floor else '≤'} {goal.limit:g}" + (f" × {goal.rival}" if goal.rival else "")
         values = (_shown(value) for value in (verdict.measured, verdict.ours, verdict.theirs))
         lines.append([what, limit, *values, verdict.text])
     return "\n".join(["## Goals", "", *report.table(lines)])
