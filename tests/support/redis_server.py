@@ -63,7 +63,11 @@ class RedisServer:
         """Start it and wait until its port is open."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        until(self._listens, "redis-server listens")
+        try:
+            until(self._listens, "redis-server listens")
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def _listens(self) -> bool:
