@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ class Ticket:
         """May bytes be worked on? Raises TooManyRequests."""
         owing_seconds = self._admission.owing_seconds(self._rule, self.client)
         if owing_seconds > 0:
-            raise TooManyRequests(after_seconds=math.ceil(owing_seconds))
+            raise TooManyRequests(after_seconds=owing_seconds)
 
     def charge(self, size_bytes: int) -> None:
         """So many bytes were worked on."""
@@ -172,7 +171,7 @@ class Admission:
     def _refusal(self, rule: Rule, client: Client | None) -> ProviderError | None:
         wait_seconds = self._wait_seconds(rule, client)
         if wait_seconds > 0:
-            return TooManyRequests(after_seconds=math.ceil(wait_seconds))
+            return TooManyRequests(after_seconds=wait_seconds)
         return self.crowded(rule, client) if rule.works else None
 
     def crowded(self, rule: Rule, client: Client | None) -> ProviderError | None:

@@ -6,7 +6,6 @@ comes back after its chain id was seen again; one that is slow has the next one 
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Sequence
 
 import aiohttp
@@ -170,7 +169,7 @@ class Failover:
         error = ChainUnavailable(detail=f"chain {self.chain_id}: {'; '.join(problems) or 'all endpoints put aside'}")
         pause = seconds_until_open([endpoint.health for endpoint in self.endpoints], now)
         if pause:
-            error.retry_after_seconds = math.ceil(pause)
+            error.ask_again_in(pause)
         return error
 
     def _tell_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:

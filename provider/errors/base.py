@@ -1,5 +1,6 @@
 """The root of all errors a client can see, and the network prefix some of them carry."""
 
+import math
 from collections.abc import Mapping
 
 
@@ -24,6 +25,13 @@ class ProviderError(Exception):
         super().__init__(text if text is not None else self.text)
         self.detail = detail
         self.network: str | None = None
+
+    def ask_again_in(self, seconds: float) -> None:
+        """`Retry-After` becomes the next whole second, at least one: a client that comes back then is not too early.
+
+        The difference of two clock readings may be a hair longer than what was added, which is no second more.
+        """
+        self.retry_after_seconds = max(1, math.ceil(round(seconds, 3)))
 
     @property
     def public_text(self) -> str:

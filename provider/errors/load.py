@@ -11,11 +11,11 @@ class LoadRefused(ProviderError):
     http_status = 503
     retry_after_seconds: int | None = 1
 
-    def __init__(self, text: str | None = None, *, after_seconds: int | None = None) -> None:
-        """`after_seconds`: what `Retry-After` is to say instead of the usual."""
+    def __init__(self, text: str | None = None, *, after_seconds: float | None = None) -> None:
+        """`after_seconds`: when to come back instead of the usual."""
         super().__init__(text)
         if after_seconds is not None:
-            self.retry_after_seconds = after_seconds
+            self.ask_again_in(after_seconds)
 
 
 class TooManyRequests(LoadRefused):
