@@ -10,14 +10,13 @@ from random import getrandbits
 from typing import Any, ClassVar
 
 import orjson
-from tornado.web import RequestHandler, stream_request_body
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
-from provider.errors import BodiesFull, BodyTooLarge, MethodNotAllowed, OrderError, ProviderError
+from provider.errors import MethodNotAllowed, OrderError, ProviderError
+from provider.handlers.body import BodyReader
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
-from provider.http1.connection import end_with_reply
 from provider.http1.heads import Fields, http_date
 from provider.logs import AccessLog, durations
 from provider.metrics import Metrics
@@ -31,8 +30,6 @@ CLIENT_LEFT = 499
 # Refused orders of compute requests, whose class is another.
 ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
-# How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
-LINGER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +44,10 @@ class Frame:
     bodies: Bodies = field(default_factory=Bodies)
 
 
-@stream_request_body
-class Endpoint(RequestHandler):
+class Endpoint(BodyReader):
     """Base of all endpoints: a subclass names itself and writes `handle`.
 
-    The body is read in pieces, so that one over the limit is refused while it arrives. `handle` raises
-    ProviderError to refuse. When the consumer leaves before the answer began, `handle` is cancelled.
+    `handle` raises ProviderError to refuse. When the consumer leaves before the answer began, it is cancelled.
     """
 
     endpoint: ClassVar[str] = "unknown"
@@ -62,18 +57,14 @@ class Endpoint(RequestHandler):
 
     def _begin(self, *, frame: Frame) -> None:
         self._frame = frame
-        self._body = bytearray()
+        self._begin_body(frame.bodies, frame.max_body_bytes)
         self._started_at = time.perf_counter()
         self._task: asyncio.Task[Any] | None = None
         self._accounted = False
-        self._refused = False
-        self._body_began = False
-        self._discarded_bytes = 0
         self.error_code: str | None = None
         self._steps: list[tuple[str, float]] = []
         self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
-        self.gone = False
         frame.in_progress.add(self)
 
     def _begin_trace(self, tracing: Tracing) -> Trace:
@@ -109,59 +100,6 @@ class Endpoint(RequestHandler):
         else:
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Vary", "Origin")
-
-    def prepare(self) -> None:
-        """Refuse a body that announces itself as too long before any of it is read."""
-        announced = self.request.headers.get("Content-Length", "")
-        if announced.isdigit() and int(announced) > self._frame.max_body_bytes:
-            self._refuse_body(BodyTooLarge())
-
-    def data_received(self, chunk: bytes) -> None:
-        """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit again."""
-        if self._refused:
-            self._discarded_bytes += len(chunk)
-            if self._discarded_bytes > 2 * self._frame.max_body_bytes and not self._finished:
-                self.finish()
-            return
-        self._body_began = True
-        if not self._frame.bodies.hold(len(chunk)):
-            self._refuse_body(BodiesFull())
-            return
-        self._body += chunk
-        if len(self._body) > self._frame.max_body_bytes:
-            self._refuse_body(BodyTooLarge())
-
-    def _refuse_body(self, error: ProviderError) -> None:
-        """Answer at once but go on reading: a client that is still sending would see a reset, not the answer."""
-        self._refused = True
-        self._forget_body()
-        self.set_header("Connection", "close")
-        end_with_reply(self.request.connection)
-        self.reply_error(error)
-        if self.request.headers.get("Expect", "").lower() == "100-continue" and not self._body_began:
-            # It waits for leave to send, and Tornado would give it after the refusal.
-            self.finish()
-            return
-        self.flush()
-        self._linger(-1)
-
-    def _linger(self, seen_bytes: int) -> None:
-        """Look again and again, until the client has fallen silent."""
-        if self._finished or self.gone:
-            return
-        if self._discarded_bytes == seen_bytes:
-            self.finish()
-        else:
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger, self._discarded_bytes)
-
-    def _forget_body(self) -> None:
-        self._frame.bodies.let_go(len(self._body))
-        self._body.clear()
-
-    @property
-    def body(self) -> bytes:
-        """The whole request body."""
-        return bytes(self._body)
 
     def arguments(self) -> Data:
         """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
