@@ -108,6 +108,7 @@ from provider.errors.outside import (
 from provider.errors.request import (
     BodyNotObject,
     BodyTooLarge,
+    BodyTooSlow,
     MethodNotAllowed,
     RequestError,
     RouteNotFound,
@@ -127,6 +128,7 @@ __all__ = [
     "BodiesFull",
     "BodyNotObject",
     "BodyTooLarge",
+    "BodyTooSlow",
     "ChainError",
     "ChainUnavailable",
     "ComputeEndInvalid",

@@ -44,6 +44,15 @@ class BodyTooLarge(RequestError):
     text = "The request body is too large."
 
 
+class BodyTooSlow(RequestError):
+    """The body was not all there when the time that settings give it was over (RFC 9110 section 15.5.9)."""
+
+    code = "body_too_slow"
+    remedy = "Send the body faster, or let the operator raise `PROVIDER_BODY_TIMEOUT_SECONDS`."
+    http_status = 408
+    text = "The request body took too long to arrive."
+
+
 class BodyNotObject(RequestError):
     """The JSON body is an array, text, number or boolean; null counts as no body."""
 

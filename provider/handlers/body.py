@@ -5,7 +5,7 @@ import asyncio
 from tornado.web import RequestHandler, stream_request_body
 
 from provider.admission.bodies import Bodies
-from provider.errors import BodiesFull, BodyTooLarge, ProviderError
+from provider.errors import BodiesFull, BodyTooLarge, BodyTooSlow, ProviderError
 from provider.http1.connection import end_with_reply
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
@@ -70,6 +70,17 @@ class BodyReader(RequestHandler):
             return
         self.flush()
         self._linger(-1)
+
+    def body_too_slow(self) -> None:
+        """The time of the body is over: nothing more of it is waited for."""
+        if self._refused or self._finished:
+            return
+        self._refused = True
+        self._forget_body()
+        self.set_header("Connection", "close")
+        end_with_reply(self.request.connection)
+        self.reply_error(BodyTooSlow())
+        self.finish()
 
     def _linger(self, seen_bytes: int) -> None:
         """Look again and again, until the client has fallen silent."""

@@ -29,6 +29,7 @@ from provider.handlers.fallbacks import (
     OptionsEndpoint,
     RefusedEndpoint,
 )
+from provider.http1.connection import PatientDelegate
 from provider.http1.heads import Request
 from provider.http1.streams import AnswersAtOnce
 
@@ -140,7 +141,7 @@ class _NoBody:
 _NO_BODY = cast("Future[None]", _NoBody())
 
 
-class _Reader(HTTPMessageDelegate):
+class _Reader(PatientDelegate):
     """Hands a request to its endpoint as it arrives, as Tornado's own router does, but leaves the query unparsed.
 
     Endpoints read it by rules of their own (`params.request_data`), so Tornado's parsing would be done for nothing.
@@ -205,6 +206,11 @@ class _Reader(HTTPMessageDelegate):
         """As in the base class."""
         if self._body is not None and not self._body.done():
             self._body.set_result(None)
+
+    def body_too_slow(self) -> None:
+        """As in the base class."""
+        if self._handler is not None:
+            self._handler.body_too_slow()
 
     def on_connection_close(self) -> None:
         """As in the base class."""

@@ -24,6 +24,13 @@ from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce
 
 
+class PatientDelegate(HTTPMessageDelegate):
+    """What hears of a request, also when its body takes too long."""
+
+    def body_too_slow(self) -> None:
+        """Answer at once, if there was no answer yet: the connection is closed next."""
+
+
 class _HeadLimit:
     """How long a connection may take for the next head (seconds): one timer per limit, not one per request.
 
@@ -183,7 +190,10 @@ class _Exchange(HTTP1Connection):
         try:
             await gen.with_timeout(until, cast("asyncio.Future[None]", body), quiet_exceptions=StreamClosedError)
         except TimeoutError:
-            self.stream.close()
+            if isinstance(delegate, PatientDelegate):
+                delegate.body_too_slow()
+            if self.stream is not None:
+                self.stream.close()
             return False
         return True
 

@@ -5,7 +5,15 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from provider import __version__
-from provider.errors import BodyNotObject, BodyTooLarge, LoadRefused, ProviderError, RequestError, ValidationFailed
+from provider.errors import (
+    BodyNotObject,
+    BodyTooLarge,
+    BodyTooSlow,
+    LoadRefused,
+    ProviderError,
+    RequestError,
+    ValidationFailed,
+)
 from provider.errors.document import error_classes, is_raised
 from provider.handlers.routes import Route
 from provider.handlers.rules import Field
@@ -185,7 +193,7 @@ def _by_status(operation: Operation) -> dict[int, list[type[ProviderError]]]:
         named.append(ValidationFailed)
     if operation.via in ("query", "body", "body_only"):
         named.append(BodyNotObject)
-    named += (BodyTooLarge, LoadRefused)
+    named += (BodyTooLarge, BodyTooSlow, LoadRefused)
     # What lies below RequestError is of different operations.
     every = [error for base in named for error in ([base] if base is RequestError else error_classes(base))]
     every.append(ProviderError)
