@@ -179,10 +179,12 @@ def test_program_gains_no_rights(run: Run) -> None:
     assert outcome.log == b"-1 -1 -1\n"
 
 
+# A shell has SIGINT ignored in what it starts in the background, and children inherit that.
 LOOP = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from provider.demo.sandbox import run_sandboxed
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(run_sandboxed(Path(sys.argv[1]), environ={}))
 """
 

@@ -1,5 +1,6 @@
 """Every TCP segment this machine sends to one port, on all interfaces, seen where the kernel hands it over."""
 
+import ctypes
 import socket
 import struct
 import threading
@@ -11,6 +12,29 @@ from ipaddress import ip_address
 _ALL = socket.ntohs(0x0003)  # ETH_P_ALL
 _TCP = 6
 _SYN, _ACK = 0x02, 0x10
+# Socket filters (linux/socket.h, linux/filter.h).
+_SO_ATTACH_FILTER = 26
+_LOAD_BYTE, _LOAD_BYTE_AFTER_HEADER, _HEADER_LENGTH = 0x30, 0x50, 0xB1
+_AND, _SHIFT_RIGHT, _JUMP, _JUMP_EQUAL, _RETURN = 0x54, 0x74, 0x05, 0x15, 0x06
+# Code, jump if true, jump if false, value. Accepts TCP segments over IPv4 and IPv6 that have SYN and no ACK.
+_ONLY_SYN = (
+    (_LOAD_BYTE, 0, 0, 0),
+    (_SHIFT_RIGHT, 0, 0, 4),
+    (_JUMP_EQUAL, 0, 5, 4),
+    (_LOAD_BYTE, 0, 0, 9),
+    (_JUMP_EQUAL, 0, 9, _TCP),
+    (_HEADER_LENGTH, 0, 0, 0),
+    (_LOAD_BYTE_AFTER_HEADER, 0, 0, 13),
+    (_JUMP, 0, 0, 4),
+    (_JUMP_EQUAL, 0, 5, 6),
+    (_LOAD_BYTE, 0, 0, 6),
+    (_JUMP_EQUAL, 0, 3, _TCP),
+    (_LOAD_BYTE, 0, 0, 40 + 13),
+    (_AND, 0, 0, _SYN | _ACK),
+    (_JUMP_EQUAL, 1, 0, _SYN),
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, 0xFFFF),
+)
 
 
 @dataclass
@@ -38,6 +62,12 @@ def dials_to(port: int) -> Iterator[Dialled]:
     dialled = Dialled()
     # SOCK_DGRAM: the network layer's packet without the link's own header, whatever that is.
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, _ALL) as sock:
+        # A busy machine sends more than the socket has room for while nobody reads it.
+        instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in _ONLY_SYN)
+        filter_ = ctypes.create_string_buffer(instructions, len(instructions))
+        sock.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_ONLY_SYN), ctypes.addressof(filter_))
+        )
         sock.settimeout(0.05)
         stop = threading.Event()
 
