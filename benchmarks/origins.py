@@ -12,7 +12,8 @@ from benchmarks.traffic import File
 from provider.demo import pattern
 from provider.demo.child import Children
 from provider.demo.http_client import request
-from provider.demo.stage import READY_SECONDS, free_ports, launch_origin
+from provider.demo.ports import free_ports
+from provider.demo.stage import READY_SECONDS, launch_origin
 
 MEMORY_FOLDER = Path("/dev/shm")
 

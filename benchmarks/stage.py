@@ -23,10 +23,11 @@ from benchmarks.traffic import File, Traffic
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import TOKEN_WEI, Published, Publisher, url_file
 from provider.demo.readings import scrape
 from provider.demo.scenes import first_quote
-from provider.demo.stage import DemoChain, DemoServer, chain_ready, free_ports, launch_chain, launch_server
+from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 
 # A receipt is kept for long once it is PROVIDER_FINALITY_BLOCKS (12) deep, as those of nearly all downloads are.
 SETTLED_BLOCKS = 16

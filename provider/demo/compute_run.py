@@ -21,19 +21,12 @@ from provider.demo.compute_scenes import Bought, Goods, buy, fetch, publish, ref
 from provider.demo.keys import DEPLOYER_KEY
 from provider.demo.operator_pod import ENVIRONMENT_KEY
 from provider.demo.origin import small_csv
+from provider.demo.ports import free_ports
 from provider.demo.report import Report, duration, size
 from provider.demo.run import perform, stay_up, verdict
 from provider.demo.sandbox import Limits, SandboxUnavailable, probe
 from provider.demo.scenes import Cast
-from provider.demo.stage import (
-    READY_SECONDS,
-    DemoServer,
-    chain_ready,
-    free_ports,
-    launch_chain,
-    launch_origin,
-    launch_server,
-)
+from provider.demo.stage import READY_SECONDS, DemoServer, chain_ready, launch_chain, launch_origin, launch_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ In: a `Children` that owns the processes. Out: the addresses of everything. Noth
 """
 
 import http.client
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from provider.demo.child import Child, Children, wait_until
 from provider.demo.contracts import Contracts, deploy_contracts
 from provider.demo.http_client import request
 from provider.demo.keys import DEPLOYER_KEY, PROVIDER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.wallet import Wallet, connect
 
 READY_SECONDS = 30.0
@@ -111,16 +111,6 @@ def launch_server(
     }
     child = children.start(name, command, {**settings, **(environ or {})})
     return DemoServer(url, admin_url, child)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = []
-    for listener in sockets:
-        with closing(listener):
-            ports.append(listener.getsockname()[1])
-    return ports
 
 
 def _answers(url: str) -> bool:

@@ -16,6 +16,7 @@ from eth_account import Account
 
 from provider.check import check
 from provider.demo.keys import CONSUMER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain
 from provider.settings.load import load_settings
 
@@ -91,10 +92,7 @@ def aquarius(path: str, _: bytes) -> tuple[int, str, bytes]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -22,11 +22,12 @@ from provider.demo.compute_market import CONTAINER, ComputeConsumer, environment
 from provider.demo.http_client import request, with_query
 from provider.demo.keys import DEPLOYER_KEY
 from provider.demo.operator import ENVIRONMENT
+from provider.demo.ports import free_ports
 from provider.demo.publisher import Published
 from provider.demo.readings import session_cpu_seconds
 from provider.demo.sandbox import SandboxUnavailable, probe
 from provider.demo.scenes import Cast
-from provider.demo.stage import READY_SECONDS, DemoChain, free_ports, launch_origin, launch_server
+from provider.demo.stage import READY_SECONDS, DemoChain, launch_origin, launch_server
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -270,7 +271,8 @@ def test_running_job_holds_its_order_until_it_is_stopped(
     assert (stopped.status, stopped.json()[0]["stopreq"]) == (200, 1)
     assert list(results(client, wait_for(client, job_id, 70))) == ["configuration.log"]
     assert psutil.wait_procs(jail, timeout=60)[1] == []
-    begin(client, ordered, "pass")
+    # The order is free again, and is left free.
+    wait_for(client, begin(client, ordered, "pass"), 70, 31, 32)
 
 
 def test_job_whose_input_is_gone_says_so(cast: Cast, client: ComputeConsumer) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provider.demo.http_client import request
-from provider.demo.stage import free_ports
+from provider.demo.ports import free_ports
 from provider.tls import TlsFiles
 from tests.support.origin import wait_until
 

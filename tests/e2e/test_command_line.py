@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,10 +23,12 @@ from provider.demo.child import bare_environ
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
 from provider.demo.keys import CONSUMER_KEY, PROVIDER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import url_file
-from provider.demo.stage import DemoChain, DemoServer, free_ports
+from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
+from tests.support.processes import running_children
 from tests.support.raw_http import connected, is_closed, read_reply
 
 COMMANDS = ("serve", "demo", "check", "import-nonces", "version")
@@ -212,6 +215,9 @@ def refuses_connections(own: DemoServer) -> bool:
         socket.create_connection((parts.hostname, parts.port), timeout=1).close()
     except ConnectionRefusedError:
         return True
+    except OSError:
+        # Closed while it was being made, say.
+        return False
     return False
 
 
@@ -265,7 +271,8 @@ def test_idle_connections_do_not_delay_the_end(launch: LaunchServer) -> None:
         started = time.monotonic()
         os.kill(own.child.pid, signal.SIGTERM)
         assert ended(own) == 0
-        assert time.monotonic() - started < 5
+        # Streams would be given 30.
+        assert time.monotonic() - started < 20
         assert all(is_closed(sock) for sock in (silent, kept, half))
     assert "raceback" not in own.child.stderr_tail(1 << 20)
 
@@ -307,7 +314,7 @@ def test_request_that_waits_for_its_origin_is_cut_at_the_deadline(
 
 
 def workers_of(own: DemoServer) -> list[psutil.Process]:
-    return [child for child in psutil.Process(own.child.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return running_children(own.child.pid)
 
 
 def answers(own: DemoServer) -> bool:
@@ -363,7 +370,9 @@ def test_worker_that_dies_while_it_stops_ends_with_1(
         os.kill(own.child.pid, signal.SIGTERM)
         wait_until(lambda: refuses_connections(own))
         for worker in workers_of(own):
-            worker.kill()
+            # The one without a stream ends by itself.
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
         assert ended(own) == 1
 
 

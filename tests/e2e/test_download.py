@@ -12,8 +12,9 @@ import pytest
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import request, with_query
 from provider.demo.keys import CONSUMER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, free_ports
+from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher

@@ -11,8 +11,9 @@ from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request, with_query
 from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import url_file
-from provider.demo.stage import DemoChain, DemoServer, free_ports, launch_server
+from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher

@@ -18,8 +18,9 @@ from provider.demo.consumer import Consumer
 from provider.demo.contracts import artifact, contract_at
 from provider.demo.http_client import request, with_query
 from provider.demo.keys import CONSUMER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import Published
-from provider.demo.stage import DemoChain, DemoServer, free_ports, launch_server
+from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_fileinfo import ask as ask_fileinfo
 from tests.e2e.test_fileinfo import by_asset, one

@@ -19,9 +19,10 @@ import pytest
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.keys import CONSUMER_KEY
+from provider.demo.ports import free_ports
 from provider.demo.publisher import Published, url_file
 from provider.demo.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer, free_ports, launch_server
+from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.certificates import Authority
 from tests.support.metadata_store import MetadataStore

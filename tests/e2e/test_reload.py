@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from provider.demo.consumer import Consumer
@@ -22,6 +21,7 @@ from provider.demo.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
+from tests.support.processes import running_children
 from tests.support.raw_http import connected, read_reply
 
 NONCE_TARGET = f"/api/services/nonce?userAddress=0x{'12' * 20}"
@@ -32,8 +32,7 @@ def log_of(own: DemoServer) -> str:
 
 
 def pids_of(own: DemoServer) -> set[int]:
-    children = psutil.Process(own.child.pid).children()
-    return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
+    return {child.pid for child in running_children(own.child.pid)}
 
 
 def reload_and_wait(own: DemoServer, workers: int = 2) -> None:

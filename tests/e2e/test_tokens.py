@@ -144,7 +144,7 @@ def test_cap_is_a_setting(launch: LaunchServer, chain: DemoChain) -> None:
 def test_node_token_ends_when_asked(holder: Holder) -> None:
     for valid_until in (int(time.time()) + 120, (int(time.time()) + 120) * 1000):
         token = holder.generate(validUntil=valid_until).json()["token"]
-        assert abs(claims(token)["exp"] - time.time() - 120) < 10
+        assert abs(claims(token)["exp"] - time.time() - 120) < 60
 
 
 @pytest.mark.parametrize("name", [CREATE, DELETE, GENERATE, INVALIDATE])

@@ -31,6 +31,7 @@ from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, pattern_sha256, running_origin, wait_until
+from tests.support.processes import running_children
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 SIZES = (1, 4_000, 300_000, 5_000_000, 40_000_000)
@@ -70,8 +71,7 @@ class Stage:
 
     def workers(self) -> list[psutil.Process]:
         """Worker processes that run."""
-        children = psutil.Process(self.server.child.pid).children()
-        return [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+        return running_children(self.server.child.pid)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 HERE = Path(__file__).parent
 
 
@@ -25,3 +27,15 @@ def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         finally:
             process.kill()
+
+
+def running_children(pid: int) -> list[psutil.Process]:
+    """Children that have not ended, whether or not somebody has asked how those that have did."""
+    return [child for child in psutil.Process(pid).children() if _runs(child)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,13 +1,17 @@
 """Real Redis servers on loopback ports: alone, with TLS and users, behind Sentinels, as a cluster."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from provider.demo.ports import free_ports
 
 REDIS = shutil.which("redis-server")
 DEADLINE_SECONDS = 60.0
@@ -20,13 +24,12 @@ def needs_redis() -> None:
 
 
 def free_port() -> int:
-    """A port that is free now, below those that a cluster's bus adds 10 000 to."""
+    """A port that is free now, as is the one 10 000 above it, which the bus of a cluster takes."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
-            return port
+        (port,) = free_ports(1)
+        if port < 22_000:
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 10_000)):
+                return port
 
 
 class RedisServer:
@@ -118,12 +121,22 @@ class Watched:
     """A master, a replica and three Sentinels."""
 
     def __init__(self, folder: Path) -> None:
-        self.master = RedisServer(folder, *AOF).start()
-        self.replica = RedisServer(folder, *AOF, "--replicaof", f"127.0.0.1 {self.master.port}").start()
-        until(lambda: b"state=online" in self.master.ask("INFO", "replication"), "the replica follows")
-        self.sentinels = [Sentinel(folder, self.master, quorum=2).start() for _ in range(3)]
-        for sentinel in self.sentinels:
-            until(lambda sentinel=sentinel: self._knows_all(sentinel), "Sentinels know each other")  # type: ignore[misc]
+        with ExitStack() as failing:
+            self._servers: list[RedisServer] = []
+            failing.callback(self.stop)
+            self.master = self._started(RedisServer(folder, *AOF))
+            self.replica = self._started(RedisServer(folder, *AOF, "--replicaof", f"127.0.0.1 {self.master.port}"))
+            until(lambda: b"state=online" in self.master.ask("INFO", "replication"), "the replica follows")
+            self.sentinels = [Sentinel(folder, self.master, quorum=2) for _ in range(3)]
+            for sentinel in self.sentinels:
+                self._started(sentinel)
+            for sentinel in self.sentinels:
+                until(lambda sentinel=sentinel: self._knows_all(sentinel), "Sentinels know each other")  # type: ignore[misc]
+            failing.pop_all()
+
+    def _started(self, server: RedisServer) -> RedisServer:
+        self._servers.append(server.start())
+        return server
 
     def _knows_all(self, sentinel: Sentinel) -> bool:
         found = sentinel.ask("SENTINEL", "MASTER", "main")
@@ -136,7 +149,7 @@ class Watched:
 
     def stop(self) -> None:
         """End all of them."""
-        for server in (*self.sentinels, self.replica, self.master):
+        for server in reversed(self._servers):
             server.stop()
 
 
@@ -144,9 +157,16 @@ class Cluster:
     """Three masters that share the slots."""
 
     def __init__(self, folder: Path) -> None:
-        self.nodes = [
-            RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000").start() for _ in range(3)
-        ]
+        with ExitStack() as failing:
+            self.nodes: list[RedisServer] = []
+            failing.callback(self.stop)
+            for _ in range(3):
+                node = RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+                self.nodes.append(node.start())
+            self._join()
+            failing.pop_all()
+
+    def _join(self) -> None:
         bounds = (0, 5461, 10923, 16384)
         for number, node in enumerate(self.nodes):
             assert b"OK" in node.ask("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
