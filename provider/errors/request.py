@@ -44,6 +44,14 @@ class BodyTooLarge(RequestError):
     text = "The request body is too large."
 
 
+class NotHttp(RequestError):
+    """What arrived is no request by the rules of HTTP/1.1 (RFC 9112): its first line, a header field or its body."""
+
+    code = "not_http"
+    remedy = "Look at what stands between client and server; a TLS client on a plain port is one cause."
+    text = "This is not an HTTP request."
+
+
 class BodyTooSlow(RequestError):
     """The body was not all there when the time that settings give it was over (RFC 9110 section 15.5.9)."""
 

@@ -5,7 +5,7 @@ import asyncio
 from tornado.web import RequestHandler, stream_request_body
 
 from provider.admission.bodies import Bodies
-from provider.errors import BodiesFull, BodyTooLarge, BodyTooSlow, ProviderError
+from provider.errors import BodiesFull, BodyTooLarge, ProviderError
 from provider.http1.connection import end_with_reply
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
@@ -71,15 +71,15 @@ class BodyReader(RequestHandler):
         self.flush()
         self._linger(-1)
 
-    def body_too_slow(self) -> None:
-        """The time of the body is over: nothing more of it is waited for."""
+    def give_up(self, error: ProviderError) -> None:
+        """Nothing more of the body is waited for."""
         if self._refused or self._finished:
             return
         self._refused = True
         self._forget_body()
         self.set_header("Connection", "close")
         end_with_reply(self.request.connection)
-        self.reply_error(BodyTooSlow())
+        self.reply_error(error)
         self.finish()
 
     def _linger(self, seen_bytes: int) -> None:

@@ -29,7 +29,8 @@ from provider.handlers.fallbacks import (
     OptionsEndpoint,
     RefusedEndpoint,
 )
-from provider.http1.connection import PatientDelegate
+from provider.handlers.unread import refusal_of_unread
+from provider.http1.connection import RefusingDelegate
 from provider.http1.heads import Request
 from provider.http1.streams import AnswersAtOnce
 
@@ -141,7 +142,7 @@ class _NoBody:
 _NO_BODY = cast("Future[None]", _NoBody())
 
 
-class _Reader(PatientDelegate):
+class _Reader(RefusingDelegate):
     """Hands a request to its endpoint as it arrives, as Tornado's own router does, but leaves the query unparsed.
 
     Endpoints read it by rules of their own (`params.request_data`), so Tornado's parsing would be done for nothing.
@@ -207,10 +208,12 @@ class _Reader(PatientDelegate):
         if self._body is not None and not self._body.done():
             self._body.set_result(None)
 
-    def body_too_slow(self) -> None:
+    def refuse(self, error: ProviderError) -> bytes:
         """As in the base class."""
-        if self._handler is not None:
-            self._handler.body_too_slow()
+        if self._handler is None:
+            return refusal_of_unread(self._table.frame, error)
+        self._handler.give_up(error)
+        return b""
 
     def on_connection_close(self) -> None:
         """As in the base class."""

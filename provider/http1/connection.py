@@ -20,15 +20,20 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
+from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce
 
+# For those who hear of requests and have no words of their own.
+_BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
-class PatientDelegate(HTTPMessageDelegate):
-    """What hears of a request, also when its body takes too long."""
 
-    def body_too_slow(self) -> None:
-        """Answer at once, if there was no answer yet: the connection is closed next."""
+class RefusingDelegate(HTTPMessageDelegate):
+    """What hears of a request, also when it cannot be read to its end."""
+
+    def refuse(self, error: ProviderError) -> bytes:
+        """Answer, if there was no answer yet, or return a whole answer that is to be sent: the connection ends next."""
+        raise NotImplementedError
 
 
 class _HeadLimit:
@@ -95,6 +100,8 @@ class ServerConnection(HTTP1ServerConnection):
 
     # How long a head may take once it has begun (seconds); for all connections without a limit of their own.
     head_seconds = 20.0
+    is_first = True
+    """Has it not had the whole answer to its first request?"""
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
         stream = self.stream
@@ -105,6 +112,7 @@ class ServerConnection(HTTP1ServerConnection):
                 exchange = _Exchange(stream, self.params, self.context, limit)
                 if not await exchange.read_response(delegate.start_request(self, exchange)):
                     return
+                self.is_first = False
                 if stream._read_buffer_size:
                     # Others first: one that pipelines its requests would never have to wait.
                     await asyncio.sleep(0)
@@ -152,7 +160,11 @@ class _Exchange(HTTP1Connection):
                 await self._finish_future
             return self.stream is not None
         except HTTPInputError:
-            await self.stream.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            answer = _BARE_400
+            if isinstance(delegate, RefusingDelegate):
+                answer = delegate.refuse(NotHttp())
+            if self.stream is not None and answer:
+                await self.stream.write(answer)
             self.close()
             return False
         finally:
@@ -190,8 +202,8 @@ class _Exchange(HTTP1Connection):
         try:
             await gen.with_timeout(until, cast("asyncio.Future[None]", body), quiet_exceptions=StreamClosedError)
         except TimeoutError:
-            if isinstance(delegate, PatientDelegate):
-                delegate.body_too_slow()
+            if isinstance(delegate, RefusingDelegate):
+                delegate.refuse(BodyTooSlow())
             if self.stream is not None:
                 self.stream.close()
             return False

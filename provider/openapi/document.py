@@ -10,6 +10,7 @@ from provider.errors import (
     BodyTooLarge,
     BodyTooSlow,
     LoadRefused,
+    NotHttp,
     ProviderError,
     RequestError,
     ValidationFailed,
@@ -193,7 +194,7 @@ def _by_status(operation: Operation) -> dict[int, list[type[ProviderError]]]:
         named.append(ValidationFailed)
     if operation.via in ("query", "body", "body_only"):
         named.append(BodyNotObject)
-    named += (BodyTooLarge, BodyTooSlow, LoadRefused)
+    named += (BodyTooLarge, BodyTooSlow, NotHttp, LoadRefused)
     # What lies below RequestError is of different operations.
     every = [error for base in named for error in ([base] if base is RequestError else error_classes(base))]
     every.append(ProviderError)

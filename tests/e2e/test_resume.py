@@ -41,9 +41,10 @@ def last_access(server: DemoServer) -> dict[str, object]:
 def test_a_consumer_sees_nothing_of_it_but_the_right_bytes(
     server: DemoServer, consumer: Consumer, sold: tuple[Published, str], flaky: Origin
 ) -> None:
+    before = len(flaky.seen)
     got = consumer.download(*sold)
     assert (got.status, got.complete, got.size_bytes, got.sha256) == (200, True, SIZE, pattern_sha256(SIZE))
-    assert len(flaky.seen) == 8
+    assert len(flaky.seen) - before == 8
     wait_until(lambda: last_access(server).get("resumes") == 7)
     metrics = scrape(server.admin_url)
     assert metrics.total("provider_stream_resumes_total", endpoint="download") >= 7
@@ -61,7 +62,7 @@ def test_a_consumer_that_leaves_ends_the_request_for_the_rest(
 ) -> None:
     asked = f"/mute/{SIZE}/{MOST}"
     with open_download(consumer.download_url(*sold, file_index=1)) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         received = 0
         while received < MOST:
             received += len(connection.recv(1 << 16))

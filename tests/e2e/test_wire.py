@@ -11,6 +11,7 @@ import pytest
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request
 from provider.demo.publisher import Published
+from provider.demo.readings import scrape
 from provider.demo.stage import DemoServer
 from tests.support.origin import wait_until
 from tests.support.patience import ends_within
@@ -543,16 +544,24 @@ def test_oversized_heads_end_the_connection(server: DemoServer, head: bytes) -> 
         b"GET /a\x00b HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n",
+        b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /directCommand HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
     ids=lambda head: repr(head[:40]),
 )
-def test_malformed_heads_get_400_or_nothing(server: DemoServer, head: bytes) -> None:
+def test_malformed_heads_get_400_as_every_refusal(server: DemoServer, head: bytes) -> None:
+    before = scrape(server.admin_url).total("provider_errors_total", code="not_http")
     with connected(server.url) as sock:
         sock.sendall(head)
-        sock.shutdown(socket.SHUT_WR)
-        received = read_to_end(sock)
-    assert received[:12] in (b"", b"HTTP/1.1 400")
-    assert b"Server:" not in received
+        reply = read_reply(sock)
+        assert is_closed(sock)
+    assert scrape(server.admin_url).total("provider_errors_total", code="not_http") == before + 1
+    assert (reply.status, reply.json()) == (400, {"error": "This is not an HTTP request."})
+    assert re.fullmatch("[0-9a-f]{16}", reply.headers["x-request-id"])
+    assert "server" not in reply.headers
 
 
 def test_slow_heads_do_not_block_others(server: DemoServer) -> None:
