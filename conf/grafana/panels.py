@@ -374,10 +374,12 @@ CHAINS = (
     ),
     Panel(
         "New blocks",
-        "Blocks per minute: told by nodes (0 while nobody asks, or the chain stands still), and read by the index.",
+        "Per minute: blocks told by nodes (0 while nobody asks, or the chain stands still) and read by the index, "
+        "and how often nodes told their latest one.",
         {
             "chain {{chain}}": f"60 * max by (chain) (deriv(provider_chain_block_height{at(CHAIN)}[$__rate_interval]))",
             "index {{chain}}": f"60 * max by (chain) (deriv(provider_index_block{at(CHAIN)}[$__rate_interval]))",
+            "told {{chain}}": f"60 * {rate('provider_chain_heads_total', CHAIN, 'chain')}",
         },
         "short",
     ),

@@ -1,12 +1,13 @@
 """The endpoints of one chain: whom to ask, what is believed of an answer, and who is put aside after a failure.
 
-They are asked in the order of `health.py`, mostly the given one. One that fails is put aside for a growing time and
-comes back after its chain id was seen again; one that is slow has the next one asked as well.
+They are asked in the order of `health.py`, mostly the given one. One that fails is put aside for a growing time; each
+time that is over its chain id is asked, until it comes back. One that is slow has the next one asked as well.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from contextvars import Context
 
 import aiohttp
 
@@ -46,6 +47,7 @@ class Failover:
         self._observe = observe
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
+        self._checks: dict[int, asyncio.TimerHandle] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -55,20 +57,9 @@ class Failover:
         return self._closed
 
     def in_order(self) -> list[Endpoint]:
-        """Whom to ask, in this order.
-
-        An endpoint whose pause is over is checked in the background, so that no caller waits for a doubtful
-        endpoint while another one is healthy.
-        """
+        """Whom to ask, in this order: no caller waits for a doubtful endpoint while another one is healthy."""
         now = asyncio.get_running_loop().time()
-        listed = order(((endpoint, endpoint.health) for endpoint in self.endpoints), now)
-        if listed and not listed[0].health.failures:
-            for endpoint in self.endpoints:
-                health = endpoint.health
-                if health.failures and now >= health.aside_until and not health.reviving:
-                    health.reviving = True
-                    self.start(self._revive(endpoint))
-        return listed
+        return order(((endpoint, endpoint.health) for endpoint in self.endpoints), now)
 
     async def ask_in_turn(self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall]) -> list[object]:
         """Results of the first that answers; one that fails or is slow has the next asked. Raises ChainUnavailable."""
@@ -148,12 +139,40 @@ class Failover:
     async def close(self) -> None:
         """End background work and close the connections; further exchanges raise ChainUnavailable."""
         self._closed = True
+        for check in self._checks.values():
+            check.cancel()
+        self._checks.clear()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._session is not None:
             await self._session.close()
+
+    def _check_after_pause(self, endpoint: Endpoint) -> None:
+        """Without waiting for a call: a server that nobody uses has to know as well that its node is back."""
+        if self._closed:
+            return
+        due = endpoint.health.aside_until
+        planned = self._checks.get(endpoint.index)
+        if planned is not None and planned.when() == due:
+            return
+        self._drop_check(endpoint)
+        # In a context of its own: what belongs to the request that met the failure ends with that request.
+        loop = asyncio.get_running_loop()
+        self._checks[endpoint.index] = loop.call_at(due, self._check, endpoint, context=Context())
+
+    def _drop_check(self, endpoint: Endpoint) -> None:
+        planned = self._checks.pop(endpoint.index, None)
+        if planned is not None:
+            planned.cancel()
+
+    def _check(self, endpoint: Endpoint) -> None:
+        """The pause is over. A check that is still under way plans the next one itself, should it fail."""
+        del self._checks[endpoint.index]
+        if not endpoint.health.reviving:
+            endpoint.health.reviving = True
+            self.start(self._revive(endpoint))
 
     async def _revive(self, endpoint: Endpoint) -> None:
         try:
@@ -198,11 +217,13 @@ class Failover:
                 pause,
                 failure,
             )
+        self._check_after_pause(endpoint)
 
     def _readmit(self, endpoint: Endpoint) -> None:
         if endpoint.health.failures:
             _log.info("chain %s endpoint %d answers again", self.chain_id, endpoint.index + 1)
         endpoint.health.recover()
+        self._drop_check(endpoint)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:

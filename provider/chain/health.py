@@ -37,13 +37,18 @@ class Health:
     latency_seconds: float | None = None
 
     def fail(self, now: float, *, retry_after_seconds: float | None = None) -> float | None:
-        """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted."""
+        """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted.
+
+        Within one, what it asks for still holds if that ends later.
+        """
         self.verified = False
+        asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
         if self.failures and now < self.aside_until:
+            if retry_after_seconds is not None:
+                self.open_until = self.aside_until = max(self.aside_until, now + asked)
             return None
         pause: float = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures, 16), LONGEST_PAUSE_SECONDS)
-        if retry_after_seconds is not None:
-            pause = max(pause, min(retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS))
+        pause = max(pause, asked)
         self.failures += 1
         self.aside_until = now + pause
         if retry_after_seconds is not None or self.failures >= OPEN_AFTER_FAILURES:

@@ -28,6 +28,7 @@ class ChainObserver:
     def head(self, block: int) -> None:
         """A node told its latest block."""
         self._instruments.chain_block_height.set(block, (self._chain,))
+        self._instruments.chain_heads.add((self._chain,))
 
     def endpoint_height(self, endpoint: int, block: int) -> None:
         """Height of one endpoint of several."""

@@ -33,6 +33,7 @@ class Instruments:
         self.rpc_endpoint_up = Gauge(chains.RPC_ENDPOINT_UP)
         self.rpc_endpoint_block = Gauge(chains.RPC_ENDPOINT_BLOCK)
         self.chain_block_height = Gauge(chains.CHAIN_BLOCK_HEIGHT)
+        self.chain_heads = Counter(chains.CHAIN_HEADS)
         self.nonces = Counter(state.NONCES)
         self.nonce_commit_seconds = Histogram(state.NONCE_COMMIT_SECONDS)
         self.redis_seconds = Histogram(state.REDIS_SECONDS)

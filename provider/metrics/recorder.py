@@ -37,6 +37,7 @@ class Metrics:
         self._ended_bytes: dict[str, int] = {"download": 0, "computeResult": 0}
         self._decrypt_lock = threading.Lock()
         self._process = ProcessLook(self._of)
+        self._stepped_back = False
         self._of.workers.set(1)
         self._of.start_time.set(time.time())
         self._begin_with_zeros()
@@ -162,6 +163,7 @@ class Metrics:
         """Observer of the client of one chain."""
         self._of.rpc_calls.add((chain_id,), 0)
         self._of.rpc_hedges.add((chain_id,), 0)
+        self._of.chain_heads.add((chain_id,), 0)
         return ChainObserver(self._of, chain_id)
 
     def watch_endpoints(self, chain_id: int, up: Callable[[], Mapping[int, bool]]) -> None:
@@ -241,6 +243,14 @@ class Metrics:
 
     # Reading.
 
+    def step_back(self) -> None:
+        """Another worker has our place: how we see the present must not stand above how it does.
+
+        Told from here on are what is counted and what is summed, not what is the most or least of all workers.
+        """
+        self._stepped_back = True
+        self.publish()
+
     def publish(self) -> None:
         """Bring up to date what the other workers read of us, where there are some."""
         if self._shared is not None:
@@ -268,7 +278,11 @@ class Metrics:
         self._look_at_streams()
         self._process.look()
         with self._decrypt_lock:
-            return take_snapshot(self._of.every)
+            return take_snapshot(
+                instrument
+                for instrument in self._of.every
+                if not self._stepped_back or instrument.family.merge == "sum"
+            )
 
     def _look_at_caches(self) -> None:
         for name, cache in self._caches.items():

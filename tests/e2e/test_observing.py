@@ -245,14 +245,18 @@ def test_a_store_that_cannot_be_written_is_not_ready(launch: LaunchServer, tmp_p
 
 
 def test_a_chain_that_is_down_is_not_ready_and_liveness_does_not_mind(launch: LaunchServer, chain: DemoChain) -> None:
+    """Once its node is back every worker knows, though nobody asks anything."""
     with running_rpc_proxy(chain.url) as proxy:
-        own = launch(NETWORK_URL=proxy.url)
+        own = launch(NETWORK_URL=proxy.url, PROVIDER_WORKERS="2")
         assert ready(own)[0] == 200
         proxy.up = False
         wait_until(lambda: ready(own)[0] == 503)
         assert "cannot be reached" in ready(own)[1]["chain"]
         assert proxy.url not in json.dumps(ready(own)[1])
         assert request("GET", f"{own.admin_url}/healthz").json() == {"status": "alive"}
+        wait_until(lambda: scrape(own.admin_url).total("provider_rpc_endpoint_up") == 0)
+        proxy.up = True
+        wait_until(lambda: scrape(own.admin_url).total("provider_rpc_endpoint_up") == 1)
 
 
 def test_an_index_that_is_behind_is_not_ready_until_it_is_level(launch: LaunchServer, chain: DemoChain) -> None:

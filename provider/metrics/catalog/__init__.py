@@ -41,6 +41,7 @@ SECTIONS: Mapping[str, tuple[Family, ...]] = {
         chains.RPC_ENDPOINT_UP,
         chains.RPC_ENDPOINT_BLOCK,
         chains.CHAIN_BLOCK_HEIGHT,
+        chains.CHAIN_HEADS,
     ),
     "Caches": (
         state.CACHE_REQUESTS,

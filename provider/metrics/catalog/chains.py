@@ -56,6 +56,12 @@ CHAIN_BLOCK_HEIGHT = Family(
     {"chain": _CHAIN},
     merge="max",
 )
+CHAIN_HEADS = Family(
+    "provider_chain_heads_total",
+    "counter",
+    "Times that a node told of its latest block, a new one or not.",
+    {"chain": _CHAIN},
+)
 
 INDEX_BLOCK = Family(
     "provider_index_block", "gauge", "Last block that the metadata index has read.", {"chain": _CHAIN}, merge="max"

@@ -33,7 +33,8 @@ REDIS_SECONDS = Family(
 REDIS_UP = Family(
     "provider_redis_up",
     "gauge",
-    "0 while a worker has given up Redis, or a server of a cluster; only with `REDIS_CONNECTION`.",
+    "0 while a worker has given up Redis, or a server of a cluster: for nonces, or only for what hosts share besides "
+    "(`provider_redis_seconds` tells by `operation`); only with `REDIS_CONNECTION`.",
     merge="min",
 )
 

@@ -75,6 +75,17 @@ def test_one_that_asks_for_patience_is_left_alone_that_long(asked: float, kept: 
     assert ordered(health, now=kept - 0.1) == []
 
 
+def test_patience_asked_for_within_an_outage_holds_if_it_ends_later() -> None:
+    health = failed(1)
+    assert health.fail(0.5, retry_after_seconds=30.0) is None
+    assert (health.failures, health.aside_until) == (1, 30.5)
+    assert ordered(health, now=30.4) == []
+    assert health.fail(1.0, retry_after_seconds=2.0) is None
+    assert health.aside_until == 30.5
+    assert health.fail(1.0, retry_after_seconds=1e9) is None
+    assert health.aside_until == 1.0 + LONGEST_RETRY_AFTER_SECONDS
+
+
 def test_one_that_is_beaten_again_and_again_is_asked_later_for_a_while() -> None:
     slow = Health()
     for _ in range(SLOW_AFTER_LOSSES - 1):

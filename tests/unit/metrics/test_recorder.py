@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,7 +16,7 @@ from provider.metrics.catalog import FAMILIES
 from provider.metrics.document import PAGE, page
 from provider.metrics.exposition import expose
 from provider.metrics.family import Family
-from provider.metrics.values import Histogram
+from provider.metrics.values import Histogram, merge
 
 
 @dataclass
@@ -121,6 +122,8 @@ def test_what_a_chain_tells_has_its_id() -> None:
     chain.calls(3)
     chain.put_aside(0)
     chain.hedged()
+    assert value(metrics, "provider_chain_heads_total", chain="137") == 0
+    chain.head(9)
     chain.head(9)
     chain.endpoint_height(1, 8)
     metrics.watch_endpoints(137, lambda: {0: False, 1: True})
@@ -130,8 +133,38 @@ def test_what_a_chain_tells_has_its_id() -> None:
     assert value(metrics, "provider_rpc_failovers_total", chain="137", endpoint="2") == 0
     assert value(metrics, "provider_rpc_hedges_total", chain="137") == 1
     assert value(metrics, "provider_chain_block_height", chain="137") == 9
+    assert value(metrics, "provider_chain_heads_total", chain="137") == 2
     assert value(metrics, "provider_rpc_endpoint_block", chain="137", endpoint="2") == 8
     assert value(metrics, "provider_rpc_endpoint_up", chain="137", endpoint="1") == 0
+
+
+def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are(tmp_path: Path) -> None:
+    old, new = Metrics(str(tmp_path)), Metrics(str(tmp_path))
+    for metrics, is_up, behind in ((old, False, 900), (new, True, 1)):
+        metrics.watch_endpoints(1, lambda is_up=is_up: {0: is_up})
+        metrics.watch_redis(("nonce",), lambda is_up=is_up: is_up)
+        metrics.watch_index(lambda behind=behind: {1: behind})
+        metrics.watch_requests(lambda: 2)
+        metrics.request("download", 200, 0.1)
+    old.step_back()
+    old.request("download", 200, 0.1)
+    told = merge([old.snapshot(), new.snapshot()])
+    assert told["provider_rpc_endpoint_up"] == {("1", "1"): True}
+    assert told["provider_redis_up"] == {(): True}
+    assert told["provider_index_blocks_behind"] == {("1",): 1}
+    assert told["provider_requests_total"] == {("download", "200"): 3}
+    assert told["provider_requests_in_progress"] == {(): 4}
+    assert told["provider_workers"] == {(): 2}
+
+
+def test_who_steps_back_tells_the_others_at_once(tmp_path: Path) -> None:
+    old = Metrics(str(tmp_path))
+    old.watch_endpoints(1, lambda: {0: False})
+    old.publish()
+    path = next(tmp_path.glob("*.json"))
+    assert "provider_rpc_endpoint_up" in orjson.loads(path.read_bytes())[1]
+    old.step_back()
+    assert "provider_rpc_endpoint_up" not in orjson.loads(path.read_bytes())[1]
 
 
 def test_off_counts_nothing_and_still_times_blocks() -> None:
