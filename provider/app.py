@@ -14,6 +14,7 @@ from provider.admission.entry import Admission
 from provider.admission_setup import build_admission, build_bodies
 from provider.asset_setup import document_opener, open_asset_source
 from provider.assets.catalog import AssetSource, Catalog
+from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.token import token_key
@@ -62,6 +63,12 @@ class Parts:
     origins: Origins
     files: FileListOpener
     closers: tuple[Callable[[], Awaitable[object]], ...]
+    leavers: tuple[Callable[[], None], ...] = ()
+
+    def step_back(self) -> None:
+        """Leave to a successor what one process does for all: reading the chains' logs, sending proofs."""
+        for leave in self.leavers:
+            leave()
 
     async def close(self) -> None:
         """Close every part, the last built first."""
@@ -105,6 +112,10 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
             rooms.gate.close,
             rooms.compute.close,
             *(() if proofs is None else (proofs.close,)),
+        ),
+        leavers=(
+            *((source.step_back,) if isinstance(source, ChainIndex) else ()),
+            *(() if proofs is None else (proofs.step_back,)),
         ),
     )
 
@@ -216,6 +227,7 @@ def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> Orde
         states=states("nft_state"),
         datatokens=states("datatoken"),
         factory_nfts=states("factory_nft"),
+        owners=states("nft_owner"),
         receipts=cache("receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )

@@ -134,7 +134,6 @@ def build_compute(
 def _jobs(
     settings: Settings, choices: Choices, desk: OrderDesk, environments: Environments, operator: Operator
 ) -> Jobs:
-    upstream = settings.upstream
     starting = Starting(
         choices=choices,
         desk=desk,
@@ -142,16 +141,22 @@ def _jobs(
         operator=operator,
         metadata_url=settings.compute.metadata_url or settings.metadata.aquarius_url or "",
     )
-    origin = HttpOrigin(
-        # The operator of this server named the one address that is asked here; redirects could lead elsewhere.
+    return Jobs(operator, starting, result_origin(settings))
+
+
+def result_origin(settings: Settings) -> HttpOrigin:
+    """What fetches results: the operator of this server named the one address; redirects could lead elsewhere."""
+    return HttpOrigin(
         allow_private=True,
         max_redirects=0,
-        connect_timeout_seconds=upstream.connect_timeout_seconds,
+        # A request that went to a kept connection is sent again when that turns out to be closed. These are signed with
+        # a nonce that counts once, and the service may have read it: each has a connection of its own.
+        max_idle_connections=0,
+        connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
         first_byte_timeout_seconds=settings.compute.timeout_seconds,
-        idle_timeout_seconds=upstream.idle_timeout_seconds,
+        idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
         user_agent=USER_AGENT,
     )
-    return Jobs(operator, starting, origin)
 
 
 def _own_urls(settings: Settings) -> frozenset[str]:

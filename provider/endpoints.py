@@ -110,7 +110,11 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     )
     root = {"document": describe(rooms.networks), "page": page_of(rooms.networks)}
     command = {
-        "status": describe_node(Identity.of(rooms.networks)),
+        "status": describe_node(
+            Identity.of(rooms.networks),
+            serves_ipfs=bool(settings.upstream.ipfs_gateways),
+            serves_arweave=bool(settings.upstream.arweave_gateways),
+        ),
         "nonces": rooms.nonces,
         "started_at": time.monotonic(),
     }

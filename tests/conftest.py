@@ -10,9 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 from tornado.ioloop import IOLoop
 
 pytest_plugins = ["tests.support.chain", "tests.support.witness"]
+# How fast a machine makes examples is no property of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # Longer than the helpers that wait for a state do, so that they say what did not come.
 ASYNC_SECONDS = 90
 # One part of a test: its fixtures, itself, the ends of its fixtures.

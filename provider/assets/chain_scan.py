@@ -55,14 +55,19 @@ class ChainScan:
         self._known_head = -1
         self._base: tuple[int, str] | None = None
         self._head_was_lower = False
+        self._stepped_back = False
 
     @property
     def behind(self) -> int | None:
         """Blocks between the newest one seen and the last one read; None before both are known."""
         return None if self.last_block is None else max(0, self._known_head - self.last_block)
 
+    def step_back(self) -> None:
+        """From here on only what somebody waits for is read: a run without limit ends with its page."""
+        self._stepped_back = True
+
     async def run(self, *, budget_seconds: float | None = None) -> bool:
-        """Read up to the newest block; False when the budget was used up before.
+        """Read up to the newest block; False when the budget was used up before, or another process is to do it.
 
         Raises ChainUnavailable, ChainError and StoreError; what was read until then is kept.
         """
@@ -70,7 +75,7 @@ class ChainScan:
         deadline = None if budget_seconds is None else loop.time() + budget_seconds
         next_block = await self._resume()
         while next_block is not None and next_block <= self._known_head:
-            if deadline is not None and loop.time() > deadline:
+            if self._stepped_back if deadline is None else loop.time() > deadline:
                 return False
             page = await self._read_page(next_block)
             prune_below = page.to_block - self.network.finality_blocks - _SPARE_BLOCKS

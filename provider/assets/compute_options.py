@@ -19,13 +19,17 @@ class TrustedAlgorithm:
 
 @dataclass(frozen=True, slots=True)
 class ComputeOptions:
-    """Empty lists of trust restrict nothing (Provider's rule for 4.x), `malformed` lists trust nobody.
+    """What `trusted_publishers` are and what empty lists mean is told by `strict`; `malformed` lists trust nobody.
 
+    `strict` False, DDO 4.x, Provider's rule: owners of data NFTs; empty lists restrict nothing, and each list that is
+    not empty must hold the algorithm. True, DDO 5, ocean-node's rule: addresses of data NFTs; empty lists trust nobody,
+    and one list that holds the algorithm is enough.
     `allow_raw_algorithm` only by a literal `true`. `present` tells whether the service has the section at all:
     without it nothing is allowed.
     """
 
     present: bool
+    strict: bool = False
     allow_raw_algorithm: bool = False
     allow_network_access: bool = False
     trusted_algorithms: tuple[TrustedAlgorithm, ...] = ()
@@ -33,14 +37,15 @@ class ComputeOptions:
     malformed: bool = False
 
 
-def parse_compute_options(raw: object) -> ComputeOptions:
-    """Options of a service's `compute` value. Never raises."""
+def parse_compute_options(raw: object, *, strict: bool) -> ComputeOptions:
+    """Options of a service's `compute` value; `strict` for those of a DDO 5. Never raises."""
     if not isinstance(raw, Mapping):
         return ComputeOptions(present=False, malformed=raw is not None)
     algorithms = _trusted_algorithms(raw.get("publisherTrustedAlgorithms"))
     publishers = _texts(raw.get("publisherTrustedAlgorithmPublishers"))
     return ComputeOptions(
         present=True,
+        strict=strict,
         allow_raw_algorithm=raw.get("allowRawAlgorithm") is True,
         allow_network_access=raw.get("allowNetworkAccess") is True,
         trusted_algorithms=algorithms or (),

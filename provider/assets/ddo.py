@@ -178,7 +178,7 @@ def _service(index: int, raw: object, is_credential: bool) -> Service | None:
         endpoint=endpoint if isinstance(endpoint, str) else "",
         timeout_seconds=timeout,
         credentials=parse_credentials(raw.get("credentials"), may_be_list=is_credential),
-        compute=parse_compute_options(raw.get("compute")),
+        compute=parse_compute_options(raw.get("compute"), strict=is_credential),
         consumer_parameters=parse_consumer_parameters(raw.get("consumerParameters")),
     )
 

@@ -14,9 +14,13 @@ SELECTORS = {
     "getMetaData()": "0xd2786ba4",
     "isDeployed(address)": "0x90184b02",
     "erc721List(address)": "0x72f670f0",
+    "ownerOf(uint256)": "0x6352211e",
     "decimals()": "0x313ce567",
     "balanceOf(address)": "0x70a08231",
 }
+
+# Of the only token of a data NFT, minted when it is created.
+_NFT_ID = "0x1"
 
 NO_STATE = -1
 """State of an address that is no data NFT: the call reverted or the address holds no code."""
@@ -30,6 +34,11 @@ def get_metadata_call(data_nft: str) -> RpcCall:
 def is_deployed_call(data_nft: str, datatoken: str) -> RpcCall:
     """ERC721 template: was `datatoken` deployed by the data NFT? For `decode_bool`."""
     return _eth_call(data_nft, SELECTORS["isDeployed(address)"], datatoken)
+
+
+def owner_of_call(data_nft: str) -> RpcCall:
+    """EIP-721: owner of the data NFT, for `decode_address`."""
+    return _eth_call(data_nft, SELECTORS["ownerOf(uint256)"], _NFT_ID)
 
 
 def erc721_list_call(factory: str, data_nft: str) -> RpcCall:
@@ -126,8 +135,9 @@ def decode_quantity(result: object) -> int:
         raise ChainError(detail=str(error)) from None
 
 
-def _eth_call(contract: str, selector: str, *addresses: str) -> RpcCall:
-    data = selector + "".join(address[2:].lower().rjust(64, "0") for address in addresses)
+def _eth_call(contract: str, selector: str, *arguments: str) -> RpcCall:
+    """`arguments`: addresses and unsigned integers, in hex."""
+    data = selector + "".join(argument[2:].lower().rjust(64, "0") for argument in arguments)
     return RpcCall("eth_call", ({"to": contract, "data": data}, "latest"))
 
 

@@ -14,6 +14,7 @@ from provider.compute.trust import (
     check_checksums,
     check_raw,
     demands_files_checksum,
+    demands_owner,
     trusted_entries,
 )
 from provider.compute.turns import in_turns
@@ -148,7 +149,10 @@ class Choices:
         if algorithm is None:
             check_raw(options, resource)
             return
-        identity = AlgorithmIdentity(algorithm.asset.did, algorithm.service.id, algorithm.asset.nft_owner)
+        asset, owner = algorithm.asset, algorithm.asset.nft_owner
+        if owner is None and demands_owner(options):
+            owner = await self._lookup.nft_owner(algorithm.network, asset.data_nft)
+        identity = AlgorithmIdentity(asset.did, algorithm.service.id, asset.data_nft, owner)
         entries = trusted_entries(options, identity, resource)
         files = await self._checksums.files(algorithm) if demands_files_checksum(entries) else None
         check_checksums(entries, files=files, container=self._checksums.container(algorithm), resource=resource)

@@ -1,28 +1,43 @@
 """User data of a job against what the publishers declare for their consumers (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from provider.assets.consumer_parameters import check_parameters
+from provider.assets.consumer_parameters import Declared, check_parameters
 from provider.compute.items import ALGORITHM, Algorithm, Chosen
+
+Values = Mapping[str, object] | None
 
 
 def check_job_parameters(datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm) -> None:
     """A service's parameters come as `userdata` (an algorithm's also as `algouserdata`), those of an algorithm's
     metadata as `algocustomdata`. Raises ValidationFailed.
     """
+    for declared, values, field in _parameters(datasets, algorithm, wanted):
+        check_parameters(declared, values, field=field)
+
+
+def check_quoted_parameters(datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm) -> None:
+    """The same for a quote, which clients also ask for without user data. Raises ValidationFailed."""
+    for declared, values, field in _parameters(datasets, algorithm, wanted):
+        if values:
+            check_parameters(declared, values, field=field)
+
+
+def _parameters(
+    datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm
+) -> Iterator[tuple[Declared, Values, str]]:
+    """What is declared, what is given, and how refusals call it."""
     for chosen in datasets:
-        field = f"{chosen.item.resource}.userdata"
-        check_parameters(chosen.service.consumer_parameters, _values(chosen.item.userdata), field=field)
+        yield chosen.service.consumer_parameters, _values(chosen.item.userdata), f"{chosen.item.resource}.userdata"
     if algorithm is not None:
         given = _values(algorithm.item.userdata or wanted.user_data)
-        check_parameters(algorithm.service.consumer_parameters, given, field=f"{ALGORITHM}.userdata")
-        custom = _values(wanted.custom_data)
-        check_parameters(algorithm.asset.algorithm_parameters, custom, field=f"{ALGORITHM}.algocustomdata")
+        yield algorithm.service.consumer_parameters, given, f"{ALGORITHM}.userdata"
+        yield algorithm.asset.algorithm_parameters, _values(wanted.custom_data), f"{ALGORITHM}.algocustomdata"
 
 
-def _values(raw: object) -> Mapping[str, object] | None:
+def _values(raw: object) -> Values:
     """An object, or JSON text of one."""
     if isinstance(raw, str):
         try:

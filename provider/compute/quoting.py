@@ -9,6 +9,7 @@ from provider.compute.environments import Environments
 from provider.compute.items import Chosen, QuoteWish
 from provider.compute.orders import OrderDesk
 from provider.compute.other_providers import OtherProviders
+from provider.compute.parameters import check_quoted_parameters
 from provider.compute.payment import Offer, Standing, check_end, offers
 from provider.compute.turns import in_turns
 from provider.orders.fees import quote_fee
@@ -35,12 +36,16 @@ class Quoting:
         self._clock = clock
 
     async def answer(self, wish: QuoteWish) -> Json:
-        """The reply. Raises ComputeError, and what chains and services raise when they do not answer."""
+        """The reply.
+
+        Raises ComputeError, ValidationFailed, and what chains and services raise when they do not answer.
+        """
         check_end(wish.end, self._clock())
         await self._environments.find(wish.environment)
         wanted = wish.algorithm.item
         algorithm = await self._choices.algorithm_to_quote(wanted) if wanted is not None else None
         datasets = await self._choices.datasets(wish.datasets, algorithm, Visit(wish.consumer, starts=False))
+        check_quoted_parameters(datasets, algorithm, wish.algorithm)
         items = (*datasets, algorithm) if algorithm is not None else datasets
         # As at the start: it is paid on the chain of the main dataset, at the price that it has there.
         environment = await self._environments.find(wish.environment, chain_id=datasets[0].network.chain_id)

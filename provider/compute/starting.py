@@ -38,7 +38,7 @@ class Starting:
         self._clock = clock
 
     async def start(self, wish: StartWish) -> ServiceReply:
-        """Raises ComputeError, and what chains and services raise when they do not answer."""
+        """Raises ComputeError, ValidationFailed, and what chains and services raise when they do not answer."""
         visit = Visit(wish.consumer, starts=True, policy_data=wish.policy_data)
         algorithm = await self._algorithm(wish.algorithm, visit)
         datasets = await self._choices.datasets(wish.datasets, algorithm, visit)

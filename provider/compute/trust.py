@@ -14,10 +14,11 @@ _ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmIdentity:
-    """A published algorithm: `owner` is that of its data NFT, None where the store does not tell."""
+    """A published algorithm and its data NFT. `owner` of that: None where nobody told, see `demands_owner`."""
 
     did: str
     service_id: str
+    data_nft: str
     owner: str | None
 
 
@@ -27,28 +28,29 @@ def check_raw(options: ComputeOptions, resource: str) -> None:
         raise ComputeRefused(resource, "no_raw_algo_allowed")
 
 
+def demands_owner(options: ComputeOptions) -> bool:
+    """Must the owner of the algorithm's data NFT be known to decide? Not to refuse, nor where `*` stands for all."""
+    publishers = options.trusted_publishers
+    return not (options.strict or options.malformed) and bool(publishers) and _ANY not in publishers
+
+
 def trusted_entries(
     options: ComputeOptions, algorithm: AlgorithmIdentity, resource: str
 ) -> tuple[TrustedAlgorithm, ...]:
     """The publisher's entries for this algorithm, whose checksums are still to be compared; none: nothing to compare.
 
-    Both lists empty trust every published algorithm, else each list that is not empty must hold it; `*` stands for
-    all. Raises ComputeRefused.
+    Both lists empty trust every published algorithm, else each list that is not empty must hold it; in a DDO 5 they
+    trust none, and either list may hold it. `*` stands for all. Raises ComputeRefused.
     """
     if not options.present:
         raise ComputeRefused(resource, "not_trusted_algo", detail="the service has no compute section")
     if options.malformed:
         raise ComputeRefused(resource, "no_publisherTrustedAlgorithms", detail="a list of trust is malformed")
-    if options.trusted_publishers and not _is_trusted_publisher(options.trusted_publishers, algorithm.owner):
+    if options.strict:
+        return _strictly_trusted(options, algorithm, resource)
+    if options.trusted_publishers and not _holds(options.trusted_publishers, algorithm.owner):
         raise ComputeRefused(resource, "not_trusted_algo_publisher")
-    if not options.trusted_algorithms:
-        return ()
-    if any(entry.did is None for entry in options.trusted_algorithms):
-        raise ComputeRefused(resource, "no_publisherTrustedAlgorithms")
-    entries = tuple(entry for entry in options.trusted_algorithms if _names(entry, algorithm))
-    if not entries:
-        raise ComputeRefused(resource, "not_trusted_algo")
-    return entries
+    return _entries(options.trusted_algorithms, algorithm, resource) if options.trusted_algorithms else ()
 
 
 def demands_files_checksum(entries: tuple[TrustedAlgorithm, ...]) -> bool:
@@ -72,9 +74,31 @@ def check_checksums(
         raise ComputeRefused(resource, "algorithm_container_checksum_mismatch")
 
 
-def _is_trusted_publisher(publishers: tuple[str, ...], owner: str | None) -> bool:
+def _strictly_trusted(
+    options: ComputeOptions, algorithm: AlgorithmIdentity, resource: str
+) -> tuple[TrustedAlgorithm, ...]:
+    """ocean-node's rule for a DDO 5 (section 10.3): its publishers are data NFTs; one that is listed needs no entry."""
+    if _holds(options.trusted_publishers, algorithm.data_nft):
+        return ()
+    if options.trusted_publishers and not options.trusted_algorithms:
+        raise ComputeRefused(resource, "not_trusted_algo_publisher")
+    return _entries(options.trusted_algorithms, algorithm, resource)
+
+
+def _entries(
+    listed: tuple[TrustedAlgorithm, ...], algorithm: AlgorithmIdentity, resource: str
+) -> tuple[TrustedAlgorithm, ...]:
+    if any(entry.did is None for entry in listed):
+        raise ComputeRefused(resource, "no_publisherTrustedAlgorithms")
+    entries = tuple(entry for entry in listed if _names(entry, algorithm))
+    if not entries:
+        raise ComputeRefused(resource, "not_trusted_algo")
+    return entries
+
+
+def _holds(publishers: tuple[str, ...], address: str | None) -> bool:
     trusted = {publisher.lower() for publisher in publishers}
-    return _ANY in trusted or (owner is not None and owner.lower() in trusted)
+    return _ANY in trusted or (address is not None and address.lower() in trusted)
 
 
 def _names(entry: TrustedAlgorithm, algorithm: AlgorithmIdentity) -> bool:

@@ -12,10 +12,11 @@ from provider.handlers.params import NonceRequest
 from provider.handlers.root import Identity
 
 
-def describe_node(identity: Identity) -> Mapping[str, object]:
+def describe_node(identity: Identity, *, serves_ipfs: bool, serves_arweave: bool) -> Mapping[str, object]:
     """The answer to `status` but for `uptime`; ocean.js 9 needs `id`, which goes into the messages it signs.
 
-    Of ocean-node's fields those about its host are left empty: they are nobody's business.
+    `serves_…`: is a gateway configured? Of ocean-node's fields those about its host are left empty: they are nobody's
+    business.
     """
     return {
         "id": identity.node_id,
@@ -27,9 +28,15 @@ def describe_node(identity: Identity) -> Mapping[str, object]:
         "p2p": False,
         "provider": [{"chainId": str(chain_id), "network": name} for chain_id, name in identity.networks],
         "indexer": [],
-        "supportedStorage": {"url": True},
+        "supportedStorage": _storage(ipfs=serves_ipfs, arweave=serves_arweave),
         "platform": {},
     }
+
+
+def _storage(*, ipfs: bool, arweave: bool) -> Mapping[str, bool]:
+    """The kinds of file served here. wire: ocean-node's status spells Arweave `arwave`."""
+    always = dict.fromkeys(("url", "s3", "ftp", "graphql", "smartcontract"), True)
+    return {**always, "ipfs": ipfs, "arweave": arweave, "arwave": arweave}
 
 
 class DirectCommandEndpoint(Endpoint):

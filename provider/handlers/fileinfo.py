@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from provider.assets.catalog import Catalog
+from provider.assets.consumer_parameters import check_parameters
 from provider.errors import FilesUndecryptable, named_network
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
+from provider.files.userdata import Userdata
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.file_params import read_userdata
 from provider.handlers.params import FileInfoRequest
@@ -35,11 +37,11 @@ class FileInfoEndpoint(Endpoint):
     async def handle(self) -> None:
         """`provider-api.md` section 5.4."""
         request = FileInfoRequest.parse(self.arguments())
-        raw_files, chain_id = await self._raw_files(request)
+        userdata = read_userdata(request.userdata)
+        raw_files, chain_id = await self._raw_files(request, userdata)
         files = [parse_file_object(raw) for raw in raw_files]
         if request.with_checksum and self.ticket is not None:
             self.ticket.check_pace()
-        userdata = read_userdata(request.userdata)
         turn = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def describe(index: int) -> dict[str, object]:
@@ -57,13 +59,16 @@ class FileInfoEndpoint(Endpoint):
 
         self.reply_json(list(await asyncio.gather(*(describe(index) for index in range(len(files))))))
 
-    async def _raw_files(self, request: FileInfoRequest) -> tuple[Sequence[object], int | None]:
+    async def _raw_files(self, request: FileInfoRequest, userdata: Userdata) -> tuple[Sequence[object], int | None]:
         """The file objects, and the chain of their asset if there is one."""
         if request.file_object is not None:
             return [request.file_object], None
         asset, network = await self._catalog.find(request.did)
         with named_network(network.name):
             service = asset.service(request.service_id)
+            if userdata.values:
+                # They go to the origin, and nobody has signed this request. Clients also ask without any.
+                check_parameters(service.consumer_parameters, userdata.values, field="userdata")
             files = self._files.open(network.account, asset, service)
             if not len(files):
                 raise FilesUndecryptable

@@ -12,6 +12,7 @@ from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, Sto
 from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
+from provider.files.userdata import Userdata
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.file_params import read_userdata
 from provider.handlers.params import InitializeRequest
@@ -57,12 +58,16 @@ class InitializeEndpoint(Endpoint):
             await self._gate.admit(network, asset, service, request.consumer, action=None)
             if service.type == "compute":
                 raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
+            userdata = read_userdata(request.userdata)
+            if userdata.values:
+                # Markets ask for a quote before their users fill the form.
+                check_parameters(service.consumer_parameters, userdata.values, field="userdata")
             order_tx = await self._valid_order(network, asset, service, request)
             if order_tx is not None:
                 self.reply_json({"validOrder": order_tx})
                 return
             if request.file_index is not None:
-                await self._check_file(network, asset, service, request, request.file_index)
+                await self._check_file(network, asset, service, userdata, request.file_index)
         fee = quote_fee(
             network.account,
             token=network.fee_token,
@@ -112,13 +117,9 @@ class InitializeEndpoint(Endpoint):
         return order.started_tx_id
 
     async def _check_file(
-        self, network: Network, asset: Asset, service: Service, request: InitializeRequest, file_index: int
+        self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
         file = parse_file_object(self._files.open(network.account, asset, service).at(file_index))
-        userdata = read_userdata(request.userdata)
-        if userdata.values:
-            # Without any, only the file is looked at: markets ask for a quote before their users fill the form.
-            check_parameters(service.consumer_parameters, userdata.values, field="userdata")
         info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
             raise FileUnavailable

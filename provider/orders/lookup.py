@@ -43,10 +43,11 @@ class _NotMined(Exception):
 class OrderLookup:
     """Order facts through caches; of everything unknown one JSON-RPC batch, a second one only for a reused order.
 
-    The caches' own TTLs hold for NFT states, for datatokens and NFTs known to be genuine, and for final receipts.
+    The caches' own TTLs hold for NFT states and owners, for datatokens and NFTs known to be genuine, and for final
+    receipts.
     `unsettled_ttl_seconds` holds for what the next block may change: receipts that are not final yet, and
-    negative answers about datatokens and NFTs. `receipt_wait_seconds` bounds the wait for a transaction that the
-    node does not know yet.
+    negative answers about datatokens, NFTs and owners (kept as ""). `receipt_wait_seconds` bounds the wait for a
+    transaction that the node does not know yet.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class OrderLookup:
         datatokens: FactCache[DatatokenKey, bool],
         receipts: FactCache[TxKey, SeenReceipt],
         factory_nfts: FactCache[NftKey, bool],
+        owners: FactCache[NftKey, str],
         unsettled_ttl_seconds: float = 10.0,
         receipt_wait_seconds: float = 3.0,
     ) -> None:
@@ -63,6 +65,7 @@ class OrderLookup:
         self._datatokens = datatokens
         self._receipts = receipts
         self._factory_nfts = factory_nfts
+        self._owners = owners
         self._unsettled_ttl_seconds = unsettled_ttl_seconds
         self._receipt_wait_seconds = receipt_wait_seconds
 
@@ -97,6 +100,15 @@ class OrderLookup:
             return contracts.decode_metadata_state(await network.rpc.submit(contracts.get_metadata_call(data_nft)))
 
         return await self._states.get((network.chain_id, data_nft), fetch)
+
+    async def nft_owner(self, network: Network, data_nft: str) -> str | None:
+        """Owner of the data NFT, checksummed; None when the address is no data NFT. Raises ChainError."""
+
+        async def fetch() -> str:
+            return contracts.decode_address(await network.rpc.submit(contracts.owner_of_call(data_nft))) or ""
+
+        key = (network.chain_id, data_nft)
+        return await self._owners.get(key, fetch, ttl_seconds=self._owner_ttl_seconds) or None
 
     async def is_deployed(self, network: Network, data_nft: str, datatoken: str) -> bool:
         """Did the data NFT deploy the datatoken? Raises ChainError."""
@@ -196,6 +208,10 @@ class OrderLookup:
     def _datatoken_ttl_seconds(self, deployed: bool) -> float:
         ttl_seconds = self._datatokens.ttl_seconds
         return ttl_seconds if deployed else min(self._unsettled_ttl_seconds, ttl_seconds)
+
+    def _owner_ttl_seconds(self, owner: str) -> float:
+        ttl_seconds = self._owners.ttl_seconds
+        return ttl_seconds if owner else min(self._unsettled_ttl_seconds, ttl_seconds)
 
     def _factory_nft_ttl_seconds(self, listed: bool) -> float:
         ttl_seconds = self._factory_nfts.ttl_seconds

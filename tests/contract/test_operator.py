@@ -16,9 +16,13 @@ from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.compute.environments import Environments
 from provider.compute.operator import Operator
+from provider.compute_setup import result_origin
 from provider.demo.http_client import Reply, request, with_query
-from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable
+from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
+from provider.settings.load import load_settings
 from provider.upstream.http_source import HttpOrigin
+from provider.upstream.source import HttpRequest
+from tests.support.http_sources import OK, read_all
 from tests.support.operator import (
     ENVIRONMENT_ADDRESS,
     OperatorService,
@@ -26,10 +30,12 @@ from tests.support.operator import (
     environment,
     running_operator,
 )
+from tests.support.raw_origin import Exchange, raw_origin
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 OWNER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 TOKEN = "0x" + "aa" * 20
+SETTINGS = {"NETWORK_URL": "http://127.0.0.1:9", "PROVIDER_PRIVATE_KEY": "0x" + "01" * 32}
 WORKFLOW = {
     "stages": [{"index": 0, "input": [{"id": "did:op:1"}], "compute": {}, "algorithm": {"id": ""}, "output": {}}]
 }
@@ -155,6 +161,32 @@ async def test_start_that_was_sent_is_never_sent_again() -> None:
             assert len(accepted) == 1, method
         serving.cancel()
         await asyncio.wait([serving])
+        await operator.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_result_that_was_asked_for_is_never_asked_for_again() -> None:
+    """[K38]: the service answers the first request, keeps its connection, reads another and hangs up."""
+
+    async def answer_once(exchange: Exchange) -> bool:
+        if len(served.exchanges) == 1:
+            await exchange.send(OK)
+            return True
+        return False
+
+    async with raw_origin(answer_once) as served:
+        operator, origin = connect(served.url), result_origin(load_settings(SETTINGS))
+
+        def wanted() -> HttpRequest:
+            return operator.result(owner=OWNER, job_id="1", index="0", consumer_signature="0x", range_header=None)
+
+        async with origin.opened(wanted()) as source:
+            assert await read_all(source) == b"ok"
+        with pytest.raises(UpstreamUnreachable):
+            await origin.open(wanted())
+        assert len(served.exchanges) == 2
+        assert origin.idle_connections == 0
+        origin.close()
         await operator.close()
 
 

@@ -13,7 +13,7 @@ from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.demo import forge
 from provider.demo.consumer import Consumer, fee_tuple
-from provider.demo.keys import PROVIDER_KEY
+from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
 from provider.demo.publisher import Published, Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import OrderFeeMissing, OrderNotConsumer, OrderNotFound
@@ -39,12 +39,13 @@ class Desk:
             fee_token=chain.contracts.ocean,
             account=ACCOUNT,
         )
-        caches = [FactCache(name="x", max_entries=50, ttl_seconds=60) for _ in range(4)]
+        caches = [FactCache(name="x", max_entries=50, ttl_seconds=60) for _ in range(5)]
         self.lookup = OrderLookup(
             states=caches[0],
             datatokens=caches[1],
             receipts=caches[2],
             factory_nfts=caches[3],
+            owners=caches[4],
             receipt_wait_seconds=0.2,
         )
 
@@ -195,3 +196,12 @@ async def test_only_nfts_of_the_factory_are_genuine(chain: DemoChain, published:
         assert await desk.lookup.is_deployed(desk.network, published.data_nft, published.data_nft) is False
         assert await desk.lookup.is_deployed(desk.network, ACCOUNT.address, published.datatokens[0]) is False
         assert await desk.lookup.nft_state(desk.network, ACCOUNT.address) == -1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_owner_of_a_data_nft_is_whom_the_chain_says(chain: DemoChain, published: Published) -> None:
+    async with open_desk(chain) as desk:
+        owner = chain.wallet(PUBLISHER_KEY).address
+        assert await desk.lookup.nft_owner(desk.network, published.data_nft) == owner
+        assert await desk.lookup.nft_owner(desk.network, published.datatokens[0]) is None
+        assert await desk.lookup.nft_owner(desk.network, ACCOUNT.address) is None

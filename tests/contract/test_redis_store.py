@@ -100,7 +100,7 @@ WINDOWS = st.one_of(st.just(0), st.just(600), st.sampled_from([0, 600]))
 
 
 @given(st.one_of(st.lists(st.tuples(NONCES, window), max_size=14) for window in (st.just(0), st.just(600), WINDOWS)))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_script_decides_as_sqlite_does(server: RedisServer, tmp_path: Path, uses: list[tuple[str, int]]) -> None:
     address = to_checksum_address(f"0x{next(numbers):040x}")
     rows = open_store(tmp_path / "n.db", busy_timeout_seconds=5)

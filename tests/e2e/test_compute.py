@@ -358,6 +358,21 @@ def test_compute_services_are_for_pods_only(c2d: ComputeClient, ordered: tuple[P
     assert (got.status, got.error_body.decode().strip()) == (400, f'{{"error":"{text}"}}')
 
 
+@pytest.mark.parametrize("lists_environment", [False, True])
+def test_allow_list_must_name_the_environment_for_its_pods(
+    c2d: ComputeClient, origin: Origin, *, lists_environment: bool
+) -> None:
+    """The consumer is who quotes and starts, the environment's address who downloads: `docs/compute.md`."""
+    listed = [c2d.consumer.address, *([ENVIRONMENT_ADDRESS] if lists_environment else [])]
+    change = {"credentials": {"allow": [{"type": "address", "values": listed}]}}
+    asset = c2d.dataset(f"{origin.url}/data.csv", change=change)
+    (tx,) = c2d.buy([asset], None, environment=FREE)
+    assert c2d.start(c2d.item(asset, tx), {"meta": RAW}, environment=FREE).status == 200
+    got = Consumer(c2d.chain.wallet(ENVIRONMENT_KEY), c2d.server.url).download(asset, tx)
+    assert got.status == (200 if lists_environment else 400)
+    assert (b"CREDENTIAL_NOT_IN_ALLOW_LIST" in got.error_body) is not lists_environment
+
+
 # Off, and out
 
 

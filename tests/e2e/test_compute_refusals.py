@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import rlp
+from eth_utils import keccak, to_checksum_address
 
-from provider.demo.consumer import Consumer
-from provider.demo.publisher import Published
-from tests.support.compute import CONTAINER, FREE, PRICED, RAW, ComputeClient
-from tests.support.operator import ENVIRONMENT_ADDRESS
+from provider.demo import forge
+from provider.demo.consumer import Consumer, fee_tuple
+from provider.demo.publisher import Published, build_ddo, files_document, service_entry, url_file
+from provider.demo.wallet import tx_id
+from tests.support.compute import CONTAINER, FREE, PRICE_WEI, PRICED, RAW, ComputeClient
+from tests.support.operator import ENVIRONMENT_ADDRESS, ENVIRONMENT_KEY
 from tests.support.origin import CSV, Origin
 
 Json = dict[str, Any]
@@ -19,6 +23,12 @@ TX = "0x" + "ab" * 32  # no transaction
 UNKNOWN = "did:op:" + "0" * 64
 CSV_SHA256 = hashlib.sha256(CSV).hexdigest()
 CONTAINER_SHA256 = hashlib.sha256((CONTAINER["entrypoint"] + CONTAINER["checksum"]).encode()).hexdigest()
+# A contract that answers every call with the words 1, 0, 0, 1 (`isDeployed`: yes, `getMetaData`: active), and the end
+# of the creation code that leaves it.
+_ANSWERS = bytes.fromhex("6001600052600160605260806000f3")
+LEAVE_CODE = (
+    bytes([0x5F + len(_ANSWERS)]) + _ANSWERS + bytes.fromhex(f"60005260{len(_ANSWERS):02x}60{32 - len(_ANSWERS):02x}f3")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -293,23 +303,59 @@ def test_container_must_be_whole(c2d: ComputeClient, main: Published, origin: Or
     assert refused(c2d, c2d.item(main, TX), c2d.item(asset, TX), error)
 
 
-def test_declared_parameters_are_checked(c2d: ComputeClient, origin: Origin) -> None:
-    """Those of the services come as user data, those of the algorithm as custom data."""
-    declared = [{"name": "rows", "type": "number", "required": True}]
+@pytest.fixture(scope="module")
+def declaring(c2d: ComputeClient, origin: Origin) -> tuple[Published, Published]:
+    """A dataset and an algorithm that declare `rows`, the algorithm `size` for its service as well."""
+    rows, size = ({"name": name, "type": "number", "required": True} for name in ("rows", "size"))
     dataset = c2d.dataset(f"{origin.url}/data.csv")
-    c2d.document(dataset)["services"][0]["consumerParameters"] = declared
-    metadata = {"algorithm": {"container": CONTAINER, "consumerParameters": declared}}
-    asset = c2d.algorithm(f"{origin.url}/data.csv", metadata=metadata)
-    told = []
-    for userdata, custom in (({}, {}), ({"rows": 3}, {}), ({"rows": 3}, {"rows": "many"})):
-        named = c2d.item(asset, TX, algocustomdata=custom)
+    c2d.document(dataset)["services"][0]["consumerParameters"] = [rows]
+    metadata = {"algorithm": {"container": CONTAINER, "consumerParameters": [rows]}}
+    algorithm = c2d.algorithm(f"{origin.url}/data.csv", metadata=metadata)
+    c2d.document(algorithm)["services"][0]["consumerParameters"] = [size]
+    return dataset, algorithm
+
+
+def test_declared_parameters_are_checked(c2d: ComputeClient, declaring: tuple[Published, Published]) -> None:
+    """Those of the services come as user data, those of the algorithm as custom data; the first refusal is told."""
+    dataset, algorithm = declaring
+    rows, size = {"rows": 3}, {"size": "4"}
+    for userdata, given, field in (
+        ({}, {"userdata": size, "algocustomdata": rows}, "dataset.userdata.rows"),
+        (rows, {"algocustomdata": rows}, "algorithm.userdata.size"),
+        (rows, {"algocustomdata": rows, "userdata": {"size": "large"}}, "algorithm.userdata.size"),
+        (rows, {"algocustomdata": rows, "algouserdata": {**size, "more": 1}}, "algorithm.userdata.more"),
+        (rows, {"userdata": size}, "algorithm.algocustomdata.rows"),
+        (rows, {"algouserdata": size, "algocustomdata": {"rows": "many"}}, "algorithm.algocustomdata.rows"),
+    ):
+        named = c2d.item(algorithm, TX, **given)
         reply = c2d.start(c2d.item(dataset, TX, userdata=userdata), named, environment=FREE)
-        told.append((reply.status, list(reply.json()["errors"])))
-    assert told == [
-        (400, ["dataset.userdata.rows"]),
-        (400, ["algorithm.algocustomdata.rows"]),
-        (400, ["algorithm.algocustomdata.rows"]),
-    ]
+        assert (reply.status, list(reply.json()["errors"])) == (400, [field])
+    # What fits is refused for its order only.
+    good = c2d.item(algorithm, TX, userdata=size, algocustomdata=rows)
+    assert refused(c2d, c2d.item(dataset, TX, userdata=rows), good, {"dataset.serviceId": "order_invalid"})
+
+
+def test_declared_parameters_are_checked_before_anything_is_paid(
+    c2d: ComputeClient, declaring: tuple[Published, Published]
+) -> None:
+    """What is given must fit at the quote; nothing need be given yet."""
+    dataset, algorithm = declaring
+
+    def quote(data: object, **given: object) -> tuple[int, list[str]]:
+        item = c2d.item(dataset, userdata=data)
+        reply = c2d.quote([item], c2d.item(algorithm, **given), environment=FREE)
+        return reply.status, list(reply.json().get("errors", ()))
+
+    assert quote({"evil": 1}) == (400, ["dataset.userdata.rows", "dataset.userdata.evil"])
+    assert quote('{"rows": "abc"}') == (400, ["dataset.userdata.rows"])
+    assert quote(None, userdata={"size": "large"}) == (400, ["algorithm.userdata.size"])
+    assert quote(None, algouserdata={"size": 4, "more": 1}) == (400, ["algorithm.userdata.more"])
+    assert quote(None, algocustomdata={"rows": []}) == (400, ["algorithm.algocustomdata.rows"])
+    for data, given in ((None, {}), ({}, {}), ("", {}), ({"rows": 3}, {"userdata": {"size": 4}})):
+        assert quote(data, **given) == (200, [])
+    more = c2d.item(dataset, userdata={"rows": "abc"})
+    reply = c2d.quote([c2d.item(dataset), more], {"meta": RAW}, environment=FREE)
+    assert (reply.status, list(reply.json()["errors"])) == (400, ["datasets[1].userdata.rows"])
 
 
 @pytest.mark.parametrize(
@@ -370,6 +416,41 @@ def test_order_whose_time_is_over_is_refused(
     c2d.publisher.mint(main.datatokens[0], c2d.consumer.address)
     tx = c2d.consumer.order(main, fee=fee, consumer=ENVIRONMENT_ADDRESS)
     assert refused(c2d, c2d.item(main, tx), {"meta": RAW}, {"dataset.serviceId": "order_invalid"})
+
+
+def forge_asset(c2d: ComputeClient, url: str, signed_fee: Callable[..., Json]) -> tuple[Published, str]:
+    """A data NFT of the consumer's own making that is its own datatoken, and its "order" of an hour of PRICED.
+
+    It calls itself active and says yes to `isDeployed`; its events are what a real order emits, but nobody paid.
+    """
+    wallet, now = c2d.consumer.wallet, int(time.time())
+    count = wallet.w3.eth.get_transaction_count(wallet.address)  # type: ignore[arg-type]
+    forged = to_checksum_address(keccak(rlp.encode([bytes.fromhex(wallet.address[2:]), count]))[12:])
+    files = c2d.publisher.encrypt(files_document(forged, forged, [url_file(url)]))
+    service = service_entry(forged, files, c2d.server.url, type="compute", compute={"allowRawAlgorithm": True})
+    ddo = build_ddo(forged, wallet.chain_id, [service])
+    fee = signed_fee(forged, service["id"], environment=PRICED, amount=3600 * PRICE_WEI // 60, valid_until=now + 3600)
+    bought = forge.order_started(ENVIRONMENT_ADDRESS, payer=wallet.address, service_index=0, timestamp=now)
+    events = forge.assemble([forge.provider_fee(fee_tuple(fee)), bought])
+    receipt = wallet.send({"data": events[:-1] + LEAVE_CODE})
+    assert receipt["contractAddress"] == forged
+    asset = Published(ddo["id"], wallet.chain_id, forged, (forged,), ddo, b"", tx_id(receipt))
+    c2d.publisher.store.put(asset, owner=wallet.address)
+    return asset, tx_id(receipt)
+
+
+def test_fee_of_a_contract_that_is_not_the_factorys_pays_nothing(
+    c2d: ComputeClient, origin: Origin, signed_fee: Callable[..., Json]
+) -> None:
+    """Our signature is on the fee, and no token ever moved."""
+    asset, tx = forge_asset(c2d, f"{origin.url}/data.csv", signed_fee)
+    pod = Consumer(c2d.chain.wallet(ENVIRONMENT_KEY), c2d.server.url)
+    assert pod.download(asset, tx).status == 200, "in all that a download looks at the order is a good one"
+    error = {"dataset.serviceId": "order_invalid"}
+    assert refused(c2d, c2d.item(asset, tx), {"meta": RAW}, error, environment=PRICED)
+    (offer,) = c2d.quote([c2d.item(asset, tx)], {"meta": RAW}, environment=PRICED, seconds=600).json()["datasets"]
+    assert "validOrder" not in offer
+    assert int(offer["providerFee"]["providerFeeAmount"]) > 0
 
 
 def test_somebody_must_pay(c2d: ComputeClient, main: Published, origin: Origin) -> None:

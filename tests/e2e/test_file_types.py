@@ -346,6 +346,10 @@ def test_only_the_gateway_itself_may_be_on_a_private_network(launch: LaunchServe
     assert origin.requests("/gateway/ipfs/moved/") == moved
     text = "No ARWEAVE_GATEWAY defined, can not resolve arweave transaction id."
     assert refused(ask_fileinfo(guarded, {"type": "arweave", "transactionId": TX_ID}), text, 503)
+    headers = {"Content-Type": "application/json"}
+    reply = request("POST", f"{guarded.url}/directCommand", body=b'{"command": "status"}', headers=headers)
+    served = reply.json()["supportedStorage"]
+    assert [kind for kind, is_served in served.items() if not is_served] == ["arweave", "arwave"]
 
 
 def test_redirects_of_a_gateway_are_followed(own: DemoServer, origin: Origin) -> None:

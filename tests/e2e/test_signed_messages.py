@@ -279,6 +279,12 @@ def test_status_names_this_node_and_nothing_of_its_host(server: DemoServer) -> N
     assert status["platform"] == {}
 
 
+def test_status_names_the_kinds_of_file_that_are_served(server: DemoServer) -> None:
+    """ocean-node spells one of them `arwave`."""
+    kinds = {"url", "ipfs", "arweave", "arwave", "s3", "ftp", "graphql", "smartcontract"}
+    assert command(server, {"command": "status"}).json()["supportedStorage"] == dict.fromkeys(kinds, True)
+
+
 def test_nonce_command_tells_what_the_nonce_route_does(server: DemoServer, client: Client) -> None:
     told = get_json(f"{client.url}/nonce", {"userAddress": client.address})
     assert command(server, {"command": "nonce", "address": client.address}).json() == told

@@ -321,6 +321,14 @@ def test_compute_options() -> None:
     )
 
 
+@pytest.mark.parametrize(("version", "strict"), [("4.7.0", False), ("5.0.0", True), ("5.1.0", True), ("10.0", True)])
+def test_trust_is_strict_from_version_5_on(version: str, strict: bool) -> None:
+    services = [service(compute={})]
+    subject = {"chainId": 1, "nftAddress": NFT, "services": services}
+    asset = parse_ddo(ddo_4(version=version, services=services, credentialSubject=subject))
+    assert asset.services[0].compute == ComputeOptions(present=True, strict=strict)
+
+
 @pytest.mark.parametrize("value", [None, False, "true", "false", 1, "True"])
 def test_raw_algorithms_are_allowed_by_a_literal_true_only(value: object) -> None:
     asset = parse_ddo(ddo_4(services=[service(compute={"allowRawAlgorithm": value})]))

@@ -137,7 +137,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_two_processes_accept_exactly_what_rises(
     connection: sqlite3.Connection, other: sqlite3.Connection, steps: list[tuple[bool, list[tuple[str, int]]]]
 ) -> None:
@@ -229,7 +229,7 @@ MIXED = st.lists(
 
 
 @given(MIXED, st.integers(1, 3))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_nonce_is_accepted_twice_whatever_the_order_and_the_process(
     connection: sqlite3.Connection, other: sqlite3.Connection, steps: list[tuple[bool, bool, int]], times: int
 ) -> None:

@@ -46,6 +46,11 @@ def test_calls_are_encoded_as_eth_abi_does(call: RpcCall, to: str, signature: st
     assert data_of(call) == (to, "0x" + encoded.hex())
 
 
+def test_owner_is_asked_of_the_first_token() -> None:
+    encoded = function_signature_to_4byte_selector("ownerOf(uint256)") + encode(["uint256"], [1])
+    assert data_of(contracts.owner_of_call(NFT)) == (NFT, "0x" + encoded.hex())
+
+
 def test_other_calls() -> None:
     assert contracts.receipt_call("0x12") == RpcCall("eth_getTransactionReceipt", ("0x12",))
     assert contracts.block_number_call() == RpcCall("eth_blockNumber", ())

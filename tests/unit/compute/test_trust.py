@@ -9,17 +9,19 @@ from provider.compute.trust import (
     check_checksums,
     check_raw,
     demands_files_checksum,
+    demands_owner,
     trusted_entries,
 )
 from provider.errors import ComputeRefused
 
-ALGORITHM = AlgorithmIdentity("did:op:1", "s1", "0x" + "Ab" * 20)
+OWNER, DATA_NFT, OTHER = "0x" + "Ab" * 20, "0x" + "Cd" * 20, "0x" + "12" * 20
+ALGORITHM = AlgorithmIdentity("did:op:1", "s1", DATA_NFT, OWNER)
 FILES, CONTAINER = "f" * 64, "c" * 64
 
 
-def judge(compute: object, algorithm: AlgorithmIdentity = ALGORITHM) -> str:
+def judge(compute: object, algorithm: AlgorithmIdentity = ALGORITHM, *, strict: bool = False) -> str:
     """`ok`, or the reason of the refusal."""
-    options = parse_compute_options(compute)
+    options = parse_compute_options(compute, strict=strict)
     try:
         entries = trusted_entries(options, algorithm, "dataset")
         files = FILES if demands_files_checksum(entries) else None
@@ -29,12 +31,12 @@ def judge(compute: object, algorithm: AlgorithmIdentity = ALGORITHM) -> str:
     return "ok"
 
 
-def algorithms(*entries: object) -> object:
+def algorithms(*entries: object) -> dict[str, object]:
     return {"publisherTrustedAlgorithms": list(entries)}
 
 
-def publishers(*owners: object) -> object:
-    return {"publisherTrustedAlgorithmPublishers": list(owners)}
+def publishers(*addresses: object) -> dict[str, object]:
+    return {"publisherTrustedAlgorithmPublishers": list(addresses)}
 
 
 @pytest.mark.parametrize(
@@ -72,23 +74,72 @@ def publishers(*owners: object) -> object:
             ),
             "algorithm_container_checksum_mismatch",
         ),
-        ({**dict(publishers("0x" + "12" * 20)), **dict(algorithms({"did": "did:op:1"}))}, "not_trusted_algo_publisher"),  # type: ignore[call-overload]
+        (publishers(OTHER) | algorithms({"did": "did:op:1"}), "not_trusted_algo_publisher"),
+        (publishers(OWNER) | algorithms({"did": "did:op:2"}), "not_trusted_algo"),
+        (publishers(DATA_NFT), "not_trusted_algo_publisher"),
     ],
 )
 def test_every_list_that_is_not_empty_must_hold_the_algorithm(compute: object, verdict: str) -> None:
     assert judge(compute) == verdict
 
 
+@pytest.mark.parametrize(
+    ("compute", "verdict"),
+    [
+        (None, "not_trusted_algo"),
+        ({}, "not_trusted_algo"),
+        (publishers() | algorithms(), "not_trusted_algo"),
+        ({"publisherTrustedAlgorithms": None, "publisherTrustedAlgorithmPublishers": None}, "not_trusted_algo"),
+        ({"allowRawAlgorithm": True}, "not_trusted_algo"),
+        (publishers() | {"publisherTrustedAlgorithms": "nonsense"}, "no_publisherTrustedAlgorithms"),
+        (publishers(DATA_NFT) | {"publisherTrustedAlgorithms": "nonsense"}, "no_publisherTrustedAlgorithms"),
+        (publishers(DATA_NFT.lower()), "ok"),
+        (publishers(OTHER, "*"), "ok"),
+        (publishers(OTHER), "not_trusted_algo_publisher"),
+        (publishers(OWNER), "not_trusted_algo_publisher"),
+        (algorithms({"did": "did:op:1"}), "ok"),
+        (algorithms({"did": "*"}), "ok"),
+        (algorithms({"did": "did:op:2"}), "not_trusted_algo"),
+        (algorithms({"did": "did:op:1", "serviceId": "s2"}), "not_trusted_algo"),
+        (algorithms({"did": "did:op:1", "filesChecksum": "0"}), "algorithm_file_checksum_mismatch"),
+        (algorithms({"filesChecksum": FILES}), "no_publisherTrustedAlgorithms"),
+        # One list is enough, and a data NFT stands for whatever its publisher makes of it.
+        (publishers(OTHER) | algorithms({"did": "did:op:1"}), "ok"),
+        (publishers(DATA_NFT) | algorithms({"did": "did:op:2"}), "ok"),
+        (publishers(DATA_NFT) | algorithms({"did": "did:op:1", "filesChecksum": "0"}), "ok"),
+        (publishers(OTHER) | algorithms({"did": "did:op:2"}), "not_trusted_algo"),
+    ],
+)
+def test_ddo_5_trusts_nobody_but_whom_one_of_its_lists_holds(compute: object, verdict: str) -> None:
+    assert judge(compute, strict=True) == verdict
+
+
+@pytest.mark.parametrize(
+    ("compute", "strict", "demanded"),
+    [
+        (publishers(OTHER), False, True),
+        (publishers(OTHER) | algorithms({"did": "did:op:1"}), False, True),
+        (publishers(OTHER), True, False),
+        (publishers(OTHER, "*"), False, False),
+        (publishers(), False, False),
+        (algorithms({"did": "did:op:1"}), False, False),
+        (publishers(OTHER) | {"publisherTrustedAlgorithms": 1}, False, False),
+        (None, False, False),
+    ],
+)
+def test_owner_is_demanded_only_where_it_decides(compute: object, strict: bool, demanded: bool) -> None:
+    assert demands_owner(parse_compute_options(compute, strict=strict)) is demanded
+
+
 def test_unknown_owner_is_trusted_by_nobody_but_all() -> None:
-    unknown = AlgorithmIdentity("did:op:1", "s1", None)
+    unknown = AlgorithmIdentity("did:op:1", "s1", DATA_NFT, None)
     assert judge(publishers("0x" + "ab" * 20), unknown) == "not_trusted_algo_publisher"
     assert judge(publishers("*"), unknown) == "ok"
 
 
 def test_container_that_has_no_checksum_matches_none() -> None:
-    entries = trusted_entries(
-        parse_compute_options(algorithms({"did": "did:op:1", "containerSectionChecksum": "None"})), ALGORITHM, "dataset"
-    )
+    compute = algorithms({"did": "did:op:1", "containerSectionChecksum": "None"})
+    entries = trusted_entries(parse_compute_options(compute, strict=False), ALGORITHM, "dataset")
     with pytest.raises(ComputeRefused):
         check_checksums(entries, files=None, container=None, resource="dataset")
 
@@ -96,9 +147,9 @@ def test_container_that_has_no_checksum_matches_none() -> None:
 @pytest.mark.parametrize("value", [None, False, "true", "false", 1, [], {}])
 def test_raw_algorithm_needs_a_literal_true(value: object) -> None:
     with pytest.raises(ComputeRefused) as refusal:
-        check_raw(parse_compute_options({"allowRawAlgorithm": value}), "datasets[1]")
+        check_raw(parse_compute_options({"allowRawAlgorithm": value}, strict=False), "datasets[1]")
     assert refusal.value.body() == {"error": {"datasets[1]": "no_raw_algo_allowed"}}
-    check_raw(parse_compute_options({"allowRawAlgorithm": True}), "dataset")
+    check_raw(parse_compute_options({"allowRawAlgorithm": True}, strict=False), "dataset")
 
 
 def test_checksum_of_a_container_is_the_documented_one() -> None:

@@ -19,6 +19,7 @@ from provider.orders.lookup import MAX_CACHED_RECEIPT_BYTES, OrderLookup
 NFT, FACTORY = "0x" + "A1" * 20, "0x" + "F6" * 20
 TX, STARTED_TX = "0x" + "ab" * 32, "0x" + "cd" * 32
 DATATOKEN = "0xd2D2d2d2d2d2d2d2d2D2d2d2D2d2D2d2d2d2d2D2"
+OWNER = "0xD1d1d1D1d1d1D1d1D1D1D1d1d1D1D1D1d1D1d1d1"
 FINALITY = 10
 HEAD = 1000
 
@@ -57,6 +58,7 @@ class ChainRpc(Rpc):
         self.state: object = "0x" + word(128) + word(160) + word(5) + word(1)
         self.deployed: object = "0x" + word(1)
         self.listed: object = "0x" + word(NFT)
+        self.owner: object = "0x" + word(OWNER)
         self.failure: Exception | None = None
         self.before_answer: Callable[[], None] = lambda: None
 
@@ -82,6 +84,7 @@ class ChainRpc(Rpc):
             "getMetaData()": self.state,
             "isDeployed(address)": self.deployed,
             "erc721List(address)": self.listed,
+            "ownerOf(uint256)": self.owner,
         }
         name = self._name(call)
         return self.receipts.get(str(call.params[0])) if name == "eth_getTransactionReceipt" else answers[name]
@@ -115,6 +118,7 @@ class Stage:
             datatokens=self._cache(3600),
             receipts=self.receipts,
             factory_nfts=self._cache(3600),
+            owners=self._cache(3600),
             unsettled_ttl_seconds=10,
             receipt_wait_seconds=wait_seconds,
         )
@@ -269,6 +273,7 @@ async def test_a_failing_chain_is_never_an_answer_and_never_kept() -> None:
         lambda: stage.lookup.nft_state(stage.network, NFT),
         lambda: stage.lookup.is_deployed(stage.network, NFT, DATATOKEN),
         lambda: stage.lookup.is_factory_nft(stage.network, NFT),
+        lambda: stage.lookup.nft_owner(stage.network, NFT),
         lambda: stage.lookup.receipt(stage.network, TX),
     ):
         with pytest.raises(ChainUnavailable):
@@ -325,6 +330,23 @@ async def test_a_data_nft_is_genuine_when_the_factory_lists_it(listed: str, genu
     stage.clock.now = 11  # only a negative answer may change
     await stage.lookup.is_factory_nft(stage.network, NFT)
     assert len(stage.batches) == (1 if genuine else 2)
+
+
+@pytest.mark.parametrize(
+    ("told", "owner"),
+    [("0x" + word(OWNER), OWNER), ("0x", None), (RpcFault(3, "execution reverted"), None)],
+    ids=["owner", "no contract there", "no such token"],
+)
+@pytest.mark.gen_test
+async def test_an_owner_is_kept_and_that_there_is_none_only_for_a_short_time(told: object, owner: str | None) -> None:
+    stage = Stage()
+    stage.rpc.owner = told
+    assert await stage.lookup.nft_owner(stage.network, NFT) == owner
+    assert await stage.lookup.nft_owner(stage.network, NFT) == owner
+    assert stage.batches == [["ownerOf(uint256)"]]
+    stage.clock.now = 11
+    await stage.lookup.nft_owner(stage.network, NFT)
+    assert len(stage.batches) == (1 if owner else 2)
 
 
 @pytest.mark.gen_test
