@@ -83,10 +83,10 @@ def _add_serve(commands: "_Commands") -> None:
         help="run the server",
         description="Run the server until SIGTERM or SIGINT. Settings come from the environment, then from the file, "
         "then from defaults; conf/provider.toml lists every one. Required: NETWORK_URL and PROVIDER_PRIVATE_KEY "
-        "(or PROVIDER_PRIVATE_KEY_FILE). With several workers SIGHUP replaces them one by one with the settings of "
-        "that moment; the old ones finish what they serve. Exit status: 0 stopped, all requests finished; 1 the start "
-        "failed, or a worker died while it stopped; 2 a setting is wrong; 3 stopped, but the drain deadline passed and "
-        "requests were cut.",
+        "(or PROVIDER_PRIVATE_KEY_FILE). With several workers SIGHUP replaces them one by one with the settings file "
+        "of that moment; the old ones finish what they serve. Exit status: 0 stopped, all requests finished; 1 the "
+        "start failed, or a worker died while it stopped; 2 a setting is wrong; 3 stopped, but the drain deadline "
+        "passed and requests were cut.",
     )
     _add_config(serve)
     serve.add_argument(

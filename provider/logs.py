@@ -4,6 +4,7 @@ Records carry their facts in `extra={"facts": {...}}`. Callers log ids, sizes, c
 """
 
 import logging
+import mmap
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,8 +82,28 @@ def _redacted_fact(value: object) -> object:
     return value if value is None or isinstance(value, int | float) else redact_own(str(value))
 
 
-def set_up_logging(level: str, style: str) -> None:
-    """Send every record to standard error. `style` is `json`, `text`, or `auto`: text where that is a terminal."""
+class DebugSwitch:
+    """Whether the workers of a server log at DEBUG: a byte that its processes share, so that none can go astray."""
+
+    def __init__(self) -> None:
+        """Off. Made before the processes that share it are forked."""
+        self._byte = mmap.mmap(-1, 1)
+
+    @property
+    def is_on(self) -> bool:
+        """As it was turned last, by whichever process."""
+        return self._byte[0] == 1
+
+    def turn(self) -> None:
+        """On, or off again."""
+        self._byte[0] = 1 - self._byte[0]
+
+
+def set_up_logging(level: str, style: str, *, debug: bool = False) -> None:
+    """Send every record from `level` on (with `debug`: every one) to standard error; may be called again.
+
+    `style` is `json`, `text`, or `auto`: text where that is a terminal.
+    """
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
@@ -90,7 +111,7 @@ def set_up_logging(level: str, style: str) -> None:
     handler.addFilter(Redaction())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel("DEBUG" if debug else level)
     # Tornado's own access line holds the query string, and with it signatures.
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL + 1)
     # Tornado logs request heads it cannot parse with their text.
@@ -137,9 +158,16 @@ class AccessLog:
 
     def toggle_debug(self) -> None:
         """From the level of the settings to DEBUG, or back."""
-        root = logging.getLogger()
-        level = self._level if root.level == logging.DEBUG else "DEBUG"
-        root.setLevel(level)
+        self._change(self._level if logging.getLogger().level == logging.DEBUG else "DEBUG")
+
+    def follow(self, debug: DebugSwitch) -> None:
+        """To DEBUG, or to the level of the settings, as the switch stands; nothing where that is the level already."""
+        level = "DEBUG" if debug.is_on else self._level
+        if logging.getLogger().level != logging.getLevelName(level):
+            self._change(level)
+
+    def _change(self, level: str) -> None:
+        logging.getLogger().setLevel(level)
         self.write = access_log(self._style)
         _log.warning("log level changed", extra={"facts": {"level": level}})
 

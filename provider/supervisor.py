@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from provider.last_connections import refuse_new_connections
+from provider.logs import DebugSwitch, set_up_logging
 from provider.settings import ServerSettings, Settings, SettingsError
 from provider.tls import ServerTls
 from provider.worker_process import EXIT_CRASHED, EXIT_CUT, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
@@ -36,11 +38,15 @@ LOOK_SECONDS = 0.1
 
 @dataclass(slots=True)
 class _Worker:
-    """A running worker; `ready` is the end of a pipe that it writes to once it listens."""
+    """A running worker; `ready` is the end of a pipe that it writes to once it listens.
+
+    `replaces`: the worker that serves its place until then, if there is one.
+    """
 
     pid: int
     index: int
     ready: int
+    settings: Settings
     started_at: float = field(default_factory=time.monotonic)
     is_ready: bool = False
     replaces: int | None = None
@@ -61,13 +67,15 @@ class Supervisor:
         reread: Callable[[], Settings],
     ) -> None:
         """`places` name the sockets of each worker; `reread` gives the settings of workers started by a reload."""
-        self._settings = self._before_reload = settings
+        self._settings = self._proven = settings
+        """What workers are started with, and what every place was seen to serve with; a reload sets them apart."""
         self._places = places
         self._tls = tls
         self._reread = reread
         self._directory = tempfile.mkdtemp(prefix="provider-metrics-")
         self._life_read, self._life_write = os.pipe()
         self._alone_read, self._alone_write = os.pipe()
+        self._debug = DebugSwitch()
         self._workers: dict[int, _Worker] = {}
         self._due: list[tuple[float, int]] = []
         self._to_replace: list[int] = []
@@ -98,6 +106,8 @@ class Supervisor:
         elif number == RELOAD_SIGNAL:
             self._reload()
         elif number == LEVEL_SIGNAL:
+            self._debug.turn()
+            _set_up_logging(self._proven, self._debug)
             self._pass_on(number)
         while (ended := _ended_child()) is not None:
             self._bury(*ended)
@@ -108,6 +118,9 @@ class Supervisor:
         self._stopping = True
         self._due.clear()
         self._to_replace.clear()
+        for place in self._places:
+            # Now, not by each worker: one that is told to end by itself leaves the socket to the next.
+            refuse_new_connections(place.listener)
         self._pass_on(number)
         self._leave_first_alone()
         # While one copy of a listening socket is open, the kernel takes connections that nobody will answer.
@@ -133,7 +146,7 @@ class Supervisor:
             os.close(ready_read)
             self._become_worker(index, ready_write)
         os.close(ready_write)
-        self._workers[pid] = _Worker(pid, index, ready_read, replaces=replaces)
+        self._workers[pid] = _Worker(pid, index, ready_read, self._settings, replaces=replaces)
 
     def _become_worker(self, index: int, ready: int) -> NoReturn:
         status = EXIT_CRASHED
@@ -144,6 +157,7 @@ class Supervisor:
             for number in (RELOAD_SIGNAL, LEVEL_SIGNAL):
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+            _set_up_logging(self._settings, self._debug)
             for descriptor in (self._life_write, self._alone_write):
                 os.close(descriptor)
             mine = self._places[index]
@@ -158,6 +172,7 @@ class Supervisor:
                 ready=ready,
                 life_line=self._life_read,
                 alone=self._alone_read if index == 0 else None,
+                debug=self._debug,
             )
             status = run_worker(self._settings, place, self._tls)
         finally:
@@ -174,13 +189,25 @@ class Supervisor:
         self._leave_first_alone()
         if self._stopping:
             self._status = max(self._status, _as_ours(status, served=worker.is_ready))
-        elif worker.replaces is not None and not worker.is_ready:
-            log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
-            self._to_replace.clear()
-            self._settings = self._before_reload
         elif worker.retiring:
             log.info("old worker has finished", extra={"facts": {"worker": worker.index, "status": status}})
-        elif (successor := self._successor_of(worker)) is not None:
+        else:
+            if not worker.is_ready and worker.settings is not self._proven:
+                self._give_up(worker)
+            if worker.replaces is None:
+                self._fill_place_of(worker, status)
+
+    def _give_up(self, worker: _Worker) -> None:
+        """Back to the proven settings, unless a later reload is under way and has others than this worker had."""
+        if worker.settings is self._settings:
+            log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
+            self._to_replace.clear()
+            self._settings = self._proven
+        else:
+            log.error("new worker did not start, its settings are given up", extra={"facts": {"worker": worker.index}})
+
+    def _fill_place_of(self, worker: _Worker, status: int) -> None:
+        if (successor := self._successor_of(worker)) is not None:
             # Its place is taken by the one that starts already, which from here on is restarted like any other.
             successor.replaces = None
             self._restarted.add(worker.index)
@@ -221,14 +248,13 @@ class Supervisor:
             return
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
             log.warning("listeners and the number of workers stay as they were until a restart")
-        self._before_reload = self._settings
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
         log.info("reloading", extra={"facts": {"workers": len(self._places)}})
         self._to_replace = list(range(len(self._places)))
         self._replace_next()
 
     def _replace_next(self) -> None:
-        under_way = any(worker.replaces is not None and not worker.is_ready for worker in self._workers.values())
+        under_way = any(worker.replaces is not None for worker in self._workers.values())
         if self._to_replace and not under_way:
             index = self._to_replace.pop(0)
             serving = next((w for w in self._workers.values() if w.index == index and not w.retiring), None)
@@ -243,9 +269,21 @@ class Supervisor:
             if _has_written(worker.ready):
                 worker.is_ready = True
                 self._retire(worker.replaces)
-            elif worker.replaces is not None and now - worker.started_at > SUCCESSOR_SECONDS:
+                worker.replaces = None
+            elif worker.settings is not self._proven and now - worker.started_at > SUCCESSOR_SECONDS:
                 os.kill(worker.pid, signal.SIGKILL)
+        self._conclude()
         self._replace_next()
+
+    def _conclude(self) -> None:
+        """A reload has succeeded when every place serves with its settings."""
+        if self._stopping or self._settings is self._proven:
+            return
+        serving = [worker for worker in self._workers.values() if not worker.retiring]
+        if all(worker.is_ready and worker.settings is self._settings for worker in serving) and not self._due:
+            self._proven = self._settings
+            self._to_replace.clear()
+            _set_up_logging(self._proven, self._debug)
 
     def _retire(self, pid: int | None) -> None:
         old = self._workers.get(pid) if pid is not None else None
@@ -264,6 +302,10 @@ class Supervisor:
 def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings:
     """`new`, but for what belongs to the sockets that are open, and so cannot change without a restart."""
     return replace(new, listener=old.listener, admin=old.admin, tls=old.tls, workers=old.workers)
+
+
+def _set_up_logging(settings: Settings, debug: DebugSwitch) -> None:
+    set_up_logging(settings.log.level, settings.log.format, debug=debug.is_on)
 
 
 def _as_ours(status: int, *, served: bool) -> int:

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
@@ -32,6 +32,8 @@ HANDSHAKE_SECONDS = 10.0
 # Then others get their turn; the rest waits in the backlog.
 ACCEPTED_AT_ONCE = 64
 ACCEPT_PAUSE_SECONDS = 0.2
+# What the backlog holds at most, twice: an end also where connections cannot be kept from coming.
+LAST_ROUNDS = 2 * 4096 // ACCEPTED_AT_ONCE
 READ_AWAY_BYTES = 64 << 10
 # Two calls of stat.
 LOOK_SECONDS = 2.0
@@ -66,6 +68,20 @@ class PublicServer(HTTPServer):
         for listener in sockets:
             self._sockets[listener.fileno()] = listener
             self._handlers[listener.fileno()] = _accept_from(listener, self._handle_connection)
+
+    async def stop_after_the_last(self, *, handshake_seconds: float) -> None:
+        """As `stop`, after the connections that the kernel has taken for us; handshakes under way may end meanwhile."""
+        await asyncio.sleep(handshake_seconds)
+        for listener in self._sockets.values():
+            for _ in range(LAST_ROUNDS):
+                try:
+                    if not _accept_some(listener, self._handle_connection):
+                        break
+                except _CannotAcceptError:
+                    break
+                await asyncio.sleep(0)
+        # Nothing may come between the last look and this.
+        self.stop()
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
         client = self._clients.of_peer(address[0]) if isinstance(address, tuple) else None
@@ -146,6 +162,11 @@ class PublicServer(HTTPServer):
         """Is any connection open, idle ones included?"""
         return bool(self._connections)
 
+    @property
+    def awaits_first_request(self) -> bool:
+        """Is a connection open that had no answer yet?"""
+        return any(cast(ServerConnection, connection).is_first for connection in self._connections)
+
 
 def prepared_answer(error: ProviderError) -> Answer:
     """The whole answer that refuses with `error`."""
@@ -163,18 +184,13 @@ def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], N
     pause: list[object] = []
 
     def accept(_: object, __: int) -> None:
-        for _number in range(ACCEPTED_AT_ONCE):
-            try:
-                connection, address = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                # No descriptors, no memory: it would be readable all the time.
-                log.warning("cannot accept connections", extra={"facts": {"reason": exc.strerror or "unknown"}})
-                loop.remove_handler(listener)
-                pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
-                return
-            take(connection, address)
+        try:
+            _accept_some(listener, take)
+        except _CannotAcceptError as exc:
+            # It would be readable all the time.
+            log.warning("cannot accept connections", extra={"facts": {"reason": str(exc)}})
+            loop.remove_handler(listener)
+            pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
 
     def resume() -> None:
         pause.clear()
@@ -188,6 +204,25 @@ def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], N
 
     resume()
     return stop
+
+
+def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> bool:
+    """Hand over connections, a limited number; False when no more wait. Raises _CannotAcceptError."""
+    for _ in range(ACCEPTED_AT_ONCE):
+        try:
+            connection, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            continue
+        except OSError as exc:
+            raise _CannotAcceptError(exc.strerror or "unknown") from exc
+        take(connection, address)
+    return True
+
+
+class _CannotAcceptError(Exception):
+    """The system has no descriptors or no memory."""
 
 
 def _leave_nodelay(value: bool) -> None:

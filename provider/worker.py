@@ -1,13 +1,10 @@
 """One worker process: build the application, listen, serve until told to stop, drain."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable
 
 from tornado.httpserver import HTTPServer
 
@@ -16,10 +13,13 @@ from provider.admin.liveness import Liveness
 from provider.admission_setup import build_connections
 from provider.app import Parts, build
 from provider.dashboard_setup import Onlookers, build_onlookers
+from provider.drain import Stop, drain
 from provider.errors import ProviderError
+from provider.last_connections import refuse_new_connections
+from provider.logs import AccessLog, DebugSwitch
 from provider.metrics import Metrics, NoMetrics
 from provider.pulse import Pulse
-from provider.settings import ServerSettings, Settings
+from provider.settings import Settings
 from provider.tls import ServerTls
 from provider.tls_listener import CertificateWatch, PublicServer
 from provider.worker_process import Place
@@ -31,48 +31,16 @@ MAX_HEAD_BYTES = 64 << 10
 MAX_READ_BUFFER_BYTES = 256 << 10
 # Tornado's own body limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
-DRAIN_POLL_SECONDS = 0.05
-# How long a retired worker waits for one more request on its idle connections: closing one in the moment in which its
-# client sends would fail that request.
-RETIRED_IDLE_SECONDS = 5.0
 # Objects, young collections, middle ones; Python's own are 700, 10 and 10. No request leaves a cycle, so the collector
 # finds nothing but looks at all streams that are new: of 400 at once, three times, for 135 ms, 16 at most, against 404
 # and 79 with 5 000, 5 and 2 (on a busy machine; memory was the same).
 COLLECT_AFTER = (10_000, 20, 20)
 
 
-class _Stop:
-    """How this worker is told to end: at once after a drain, or as one whose successor serves already."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, place: Place) -> None:
-        self.asked = asyncio.Event()
-        self.at_once = asyncio.Event()
-        self.alone = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._now)
-        loop.add_signal_handler(signal.SIGQUIT, self.asked.set)
-        if place.life_line is not None:
-            loop.add_reader(place.life_line, self._ended, loop, place.life_line, self._now)
-        if place.alone is None:
-            self.alone.set()
-        else:
-            loop.add_reader(place.alone, self._ended, loop, place.alone, self.alone.set)
-
-    def _now(self) -> None:
-        self.asked.set()
-        self.at_once.set()
-
-    @staticmethod
-    def _ended(loop: asyncio.AbstractEventLoop, descriptor: int, then: Callable[[], None]) -> None:
-        # The end of a pipe stays readable, so that a reader would be called without pause.
-        loop.remove_reader(descriptor)
-        then()
-
-
 async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
     loop = asyncio.get_running_loop()
-    stop = _Stop(loop, place)
+    stop = Stop(loop, place)
     metrics = (Metrics if settings.observing.metrics else NoMetrics)(place.shared_directory)
     parts = await _build_unless_stopped(settings, metrics, stop.asked, place.first)
     if parts is None:
@@ -89,7 +57,7 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     # What was built stays, and requests leave no cycles (`tests/e2e/test_garbage.py`).
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-    loop.add_signal_handler(signal.SIGUSR1, parts.frame.access_log.toggle_debug)
+    _follow_level_signal(loop, parts.frame.access_log, place.debug)
     pulse.start()
     try:
         server.add_sockets([place.listener])
@@ -100,10 +68,15 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
             os.write(place.ready, b"1")
         await stop.asked.wait()
         if not stop.at_once.is_set():
-            # The successor answers for this place now.
+            # The successor answers for this place now, and does what one worker does for all.
             admin.stop()
             onlookers.dashboard.feed.close()
-        finished = await _drain(server, parts, settings.server, stop)
+            parts.step_back()
+            metrics.step_back()
+        elif place.life_line is None:
+            # Where there is a supervisor, it has done this.
+            refuse_new_connections(place.listener)
+        finished = await drain(server, parts, settings.server, stop)
         admin.stop()
         return finished
     finally:
@@ -133,6 +106,15 @@ def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: Serv
     )
 
 
+def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog, debug: DebugSwitch | None) -> None:
+    if debug is None:
+        loop.add_signal_handler(signal.SIGUSR1, access_log.toggle_debug)
+    else:
+        loop.add_signal_handler(signal.SIGUSR1, access_log.follow, debug)
+        # A signal that came while this worker was starting was ignored.
+        access_log.follow(debug)
+
+
 def _beat(metrics: Metrics, onlookers: Onlookers) -> None:
     """The worker that tells the metrics of all reads our sums from a shared file."""
     metrics.publish()
@@ -155,41 +137,3 @@ async def _build_unless_stopped(settings: Settings, metrics: Metrics, stop: asyn
         return building.result()
     building.cancel()
     return None
-
-
-async def _drain(server: PublicServer, parts: Parts, limits: ServerSettings, stop: _Stop) -> bool:
-    """Stop accepting and let requests under way finish up to a deadline, then close what is left; False if any was.
-
-    A worker with a successor has the longer limit, until it is told to stop as well. Idle connections may bring one
-    more request in the first moments: it is answered, and its connection closed.
-    """
-    parts.readiness.draining = True
-    log.info("draining", extra={"facts": {"requests": len(parts.frame.in_progress)}})
-    server.stop()
-    # Read at each request: the answers from here on say `Connection: close`.
-    server.conn_params.no_keep_alive = True
-    began = time.monotonic()
-    retired = not stop.at_once.is_set()
-    grace_seconds = RETIRED_IDLE_SECONDS if retired else 0.0
-    deadline = began + (limits.reload_drain_seconds if retired else limits.drain_timeout_seconds)
-    while time.monotonic() < deadline:
-        if retired and stop.at_once.is_set():
-            retired, grace_seconds = False, 0.0
-            deadline = min(deadline, time.monotonic() + limits.drain_timeout_seconds)
-        busy = bool(parts.frame.in_progress) or (retired and server.is_connected)
-        if not parts.frame.in_progress and (not busy or time.monotonic() - began >= grace_seconds):
-            break
-        await asyncio.sleep(DRAIN_POLL_SECONDS)
-    cut = len(parts.frame.in_progress)
-    if cut:
-        log.warning("drain deadline passed", extra={"facts": {"cut_requests": cut}})
-        for endpoint in list(parts.frame.in_progress):
-            endpoint.cut()
-    await server.close_all_connections()
-    if not retired:
-        # Metrics and readiness are told for all workers here.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) + 1.0):
-                await stop.alone.wait()
-    log.info("stopped")
-    return not cut

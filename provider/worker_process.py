@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from provider.logs import DebugSwitch
 from provider.settings import Settings
 from provider.start_error import StartError
 from provider.tls import ServerTls
@@ -25,7 +26,7 @@ class Place:
     """Where a worker stands: its sockets, and how it and its supervisor hear of each other (descriptors, or None).
 
     `first`: it does what one of all workers does. `ready` is written to once it listens, `life_line` ends with the
-    supervisor, `alone` ends when the other workers have.
+    supervisor, `alone` ends when the other workers have. `debug`: what SIGUSR1 asks to look at.
     """
 
     listener: socket.socket
@@ -35,6 +36,7 @@ class Place:
     ready: int | None = None
     life_line: int | None = None
     alone: int | None = None
+    debug: DebugSwitch | None = None
 
 
 def run_worker(settings: Settings, place: Place, tls: ServerTls | None) -> int:

@@ -52,6 +52,7 @@ class ProofQueue:
         self._max_age_seconds = max_age_seconds
         self._observe_queued = observe_queued
         self._wakes = [asyncio.Event() for _ in senders]
+        self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -74,6 +75,14 @@ class ProofQueue:
         """Prove with a durable write that the queue's file works. Raises StoreError."""
         await self._store.check()
 
+    def step_back(self) -> None:
+        """Let another process send from here on: what is on its way is followed to its end, nothing new begins.
+
+        Proofs can still be submitted; whoever sends finds them in the file.
+        """
+        self._leaving.set()
+        self._wake()
+
     async def close(self) -> None:
         """Stop sending at once; what is queued stays on disk."""
         if self._task is not None:
@@ -90,16 +99,20 @@ class ProofQueue:
             wake.set()
 
     async def _work(self, right: SendingRight) -> None:
-        while not right.take():  # noqa: ASYNC110 - another process tells nobody that it ended
-            await asyncio.sleep(POLL_SECONDS)
+        while not right.take():
+            # Another process tells nobody that it ended.
+            await _wait(self._leaving, POLL_SECONDS)
+            if self._leaving.is_set():
+                return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tidy())
             for sender, wake in zip(self._senders, self._wakes, strict=True):
                 group.create_task(self._send(sender, wake))
+        right.give_back()
 
     async def _send(self, sender: Sender, wake: asyncio.Event) -> None:
         failures = 0
-        while True:
+        while not self._leaving.is_set():
             wake.clear()
             try:
                 has_more = await sender.turn()
@@ -109,23 +122,23 @@ class ProofQueue:
                 failures += 1
                 _report("sending proofs", error, is_news=failures == 1)
             if failures:
-                await asyncio.sleep(min(POLL_SECONDS * 2 ** min(failures, 16), LONGEST_PAUSE_SECONDS))
+                await _wait(self._leaving, min(POLL_SECONDS * 2 ** min(failures, 16), LONGEST_PAUSE_SECONDS))
             elif not has_more:
                 await _wait(wake, POLL_SECONDS)
 
     async def _tidy(self) -> None:
-        while True:
+        while not self._leaving.is_set():
             try:
                 self._observe_queued(await self._store.tidy(max_age_seconds=self._max_age_seconds))
             except Exception as error:  # noqa: BLE001 - likewise
                 _report("tidying proofs", error, is_news=True)
-            await asyncio.sleep(TIDY_SECONDS)
+            await _wait(self._leaving, TIDY_SECONDS)
 
 
-async def _wait(wake: asyncio.Event, seconds: float) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await wake.wait()
+            await event.wait()
     except TimeoutError:
         pass
 

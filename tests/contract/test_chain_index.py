@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from provider.assets.chain_index import ChainIndex
+from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
+from provider.assets.index_store import IndexStore
 from provider.demo import forge
 from provider.demo.contracts import deploy_contracts
 from provider.demo.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
@@ -381,6 +383,68 @@ async def test_process_that_does_not_poll_hears_of_updates(chain, offline_publis
 
             await eventually(unlisted)
             assert gateway.calls == calls
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_an_index_that_steps_back_asks_no_node_and_hears_what_its_successor_reads(
+    chain, offline_publisher, tmp_path: Path
+) -> None:
+    asset = await publish(offline_publisher)
+    async with gateway_to(chain.url) as gateway, gateway_to(chain.url) as other_gateway:
+        old, new = network_on(chain, url=gateway.url), network_on(chain, url=other_gateway.url)
+        async with (
+            index_on(old, tmp_path / "index", poll=True) as leaving,
+            index_on(new, tmp_path / "index", poll=True),
+        ):
+            assert await state_of(leaving, asset.did) == 0
+            leaving.step_back()
+
+            async def polled(times: int) -> None:
+                until = len(other_gateway.ranges()) + 2 * times
+
+                async def so_often() -> bool:
+                    return len(other_gateway.ranges()) >= until
+
+                await eventually(so_often)
+
+            # A page under way is read to its end.
+            await polled(3)
+            calls = list(gateway.calls)
+            await polled(10)
+            await asyncio.to_thread(offline_publisher.set_state, asset.data_nft, 5)
+
+            async def unlisted() -> bool:
+                return await state_of(leaving, asset.did) == 5
+
+            await eventually(unlisted)
+            assert gateway.calls == calls
+            # Who asks for what nobody knows yet still has it looked for.
+            with pytest.raises(AssetNotFound):
+                await leaving.fetch(UNKNOWN)
+            assert len(gateway.calls) > len(calls)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_scan_that_steps_back_reads_only_for_those_who_wait(chain, offline_publisher, tmp_path: Path) -> None:
+    await publish(offline_publisher)
+    async with gateway_to(chain.url) as gateway:
+        network = network_on(chain, url=gateway.url)
+        store = IndexStore(tmp_path / "index")
+        scan = ChainScan(
+            network,
+            store,
+            start_block=network.start_block,
+            batch_blocks=1000,
+            max_document_bytes=1000,
+            observe=lambda *_: None,
+        )
+        scan.step_back()
+        assert not await scan.run()
+        assert gateway.ranges() == []
+        assert await scan.run(budget_seconds=60)
+        assert gateway.ranges() != []
+        await store.close()
+        await network.rpc.close()
 
 
 @pytest.mark.gen_test(timeout=60)

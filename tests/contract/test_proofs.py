@@ -495,6 +495,65 @@ async def test_failing_sender_is_called_again_and_a_second_server_waits_for_the_
     assert told == [("WARNING", "sending proofs failed: away"), ("ERROR", "sending proofs failed")]
 
 
+class Slow(Counting):
+    """A sender whose turn ends when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+        self.ended = 0
+
+    async def turn(self) -> bool:
+        await super().turn()
+        await self.let.wait()
+        self.ended += 1
+        return True
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_steps_back_ends_what_it_sends_and_the_next_takes_over_at_once(
+    consumer: Consumer, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof_queue, "POLL_SECONDS", 0.01)
+    sender, heir = Slow(), Counting()
+    first, second = queue_of(desk, sender), queue_of(desk, heir)
+    await first.start()
+    await second.start()
+    await sender.turns.get()
+    first.step_back()
+    await asyncio.sleep(0.05)
+    # It still sends, and two must not.
+    assert heir.turns.empty()
+    sender.let.set()
+    await heir.turns.get()
+    assert (sender.ended, sender.turns.qsize()) == (1, 0)
+    first.submit(proof_of(consumer, "0x" + "d7" * 20))
+    await first.close()
+    assert [state for state, _, _ in desk_rows(desk)] == ["queued"]
+    await second.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_steps_back_waits_neither_for_the_right_nor_after_a_failure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("POLL_SECONDS", "LONGEST_PAUSE_SECONDS", "TIDY_SECONDS"):
+        monkeypatch.setattr(proof_queue, pause, 3600.0)
+    failing, waiting, heir = Counting(ChainUnavailable(detail="away")), Counting(), Counting()
+    first, second, third = queue_of(desk, failing), queue_of(desk, waiting), queue_of(desk, heir)
+    await first.start()
+    await failing.turns.get()
+    await second.start()
+    second.step_back()
+    first.step_back()
+    monkeypatch.setattr(proof_queue, "POLL_SECONDS", 0.01)
+    await third.start()
+    await heir.turns.get()
+    assert waiting.turns.empty()
+    for queue in (first, second, third):
+        await queue.close()
+
+
 class Stuck:
     """A sender whose service never answers."""
 

@@ -161,12 +161,27 @@ def test_the_secret_is_an_example_and_no_kustomization_takes_it(objects: Objects
         assert "secret.example" not in str(documents(path.read_text())[0].get("resources"))
 
 
+def is_for_names(rule: dict[str, Any]) -> bool:
+    return {port["port"] for port in rule.get("ports", ())} == {53}
+
+
+def test_the_network_policy_lets_through_what_settings_may_name(objects: Objects) -> None:
+    egress = objects["NetworkPolicy/provider"]["spec"]["egress"]
+    # The cache of names on each node has an address that is link-local, like that of cloud metadata: for names alone.
+    caches = [rule for rule in egress if {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]]
+    assert [is_for_names(rule) for rule in caches] == [True]
+    labelled = [rule for rule in egress if "provider.example/serves" in str(rule["to"])]
+    assert [sorted(rule) for rule in labelled] == [["to"]]
+    redis = next(rule for rule in egress if "redis" in str(rule["to"]))
+    assert {port["port"] for port in redis["ports"]} == {6379, 26379}
+
+
 def test_the_network_policy_shuts_off_what_the_address_guard_refuses(objects: Objects) -> None:
     blocks = [
         peer["ipBlock"]
         for rule in objects["NetworkPolicy/provider"]["spec"]["egress"]
         for peer in rule["to"]
-        if "ipBlock" in peer
+        if "ipBlock" in peer and not is_for_names(rule)
     ]
     assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "2000::/3"}
     shut = [ip_network(text) for block in blocks for text in block["except"]]

@@ -137,6 +137,49 @@ def test_failed_reload_leaves_the_old_workers(launch: LaunchServer, tmp_path: Pa
     wait_until(lambda: said in log_of(own))
     wait_until(lambda: pids_of(own) == before)
     assert request("GET", own.url + NONCE_TARGET).status == 200
+    replaced_when_killed(own)
+    assert ended(own) == 0
+
+
+def replaced_when_killed(own: DemoServer) -> None:
+    """Kill one worker: another one serves in its place."""
+    before, started = pids_of(own), log_of(own).count('"listening"')
+    os.kill(max(before), signal.SIGKILL)
+    wait_until(lambda: log_of(own).count('"listening"') == started + 1)
+    wait_until(lambda: len(pids_of(own)) == 2 and max(before) not in pids_of(own))
+
+
+def test_reload_over_a_faulty_one_falls_back_to_what_served(launch: LaunchServer, tmp_path: Path) -> None:
+    config = tmp_path / "provider.toml"
+    serving = f"[storage]\npath = '{tmp_path}/x.db'\n"
+    faulty = "[storage]\npath = '/nonexistent/x.db'\n"
+    config.write_text(serving)
+    own = launch(PROVIDER_WORKERS="2", PROVIDER_CONFIG_FILE=str(config), STORAGE_PATH="")
+    before = pids_of(own)
+    config.write_text(faulty)
+
+    def reload_faultily() -> None:
+        """Until the first successor is starting; on a busy machine it may have failed already."""
+        failures = log_of(own).count("new worker did not start")
+        os.kill(own.child.pid, signal.SIGHUP)
+        wait_until(lambda: len(pids_of(own)) == 3 or log_of(own).count("new worker did not start") > failures)
+
+    # The second signal finds the first successor still starting.
+    reload_faultily()
+    os.kill(own.child.pid, signal.SIGHUP)
+    wait_until(lambda: "reload given up" in log_of(own))
+    wait_until(lambda: pids_of(own) == before)
+    replaced_when_killed(own)
+    # Nobody is left who has the settings that are known to serve.
+    started, before = log_of(own).count('"listening"'), pids_of(own)
+    reload_faultily()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: log_of(own).count('"listening"') == started + 2)
+    # The mended file is taken, although the faulty reload before it is still failing.
+    reload_faultily()
+    config.write_text(serving)
+    reload_and_wait(own)
     assert ended(own) == 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.logs import AccessLog, access_log, durations, set_up_logging
+from provider.logs import AccessLog, DebugSwitch, access_log, durations, set_up_logging
 
 FACTS = {"request_id": "a1", "endpoint": "download", "status": 200, "seconds": 0.001}
 
@@ -84,6 +84,27 @@ def test_toggling_goes_to_debug_and_back_and_takes_the_access_lines_along(monkey
     access.toggle_debug()
     assert logging.getLogger().level == logging.WARNING
     assert access.write is None
+
+
+def test_a_switch_says_debug_or_not_however_often_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
+    set_up_logging("WARNING", "json")
+    access, debug = AccessLog("WARNING", "json"), DebugSwitch()
+    for level in (logging.WARNING, logging.DEBUG, logging.WARNING):
+        access.follow(debug)
+        access.follow(debug)
+        assert logging.getLogger().level == level
+        assert (access.write is None) == (level == logging.WARNING)
+        debug.turn()
+    assert [json.loads(line)["level"] for line in stderr.getvalue().splitlines()] == ["DEBUG", "WARNING"]
+
+
+def test_debug_beats_the_level_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_stderr(monkeypatch)
+    set_up_logging("ERROR", "json", debug=True)
+    assert logging.getLogger().level == logging.DEBUG
+    set_up_logging("ERROR", "json")
+    assert logging.getLogger().level == logging.ERROR
 
 
 def test_steps_last_until_the_next_begins_and_repeated_ones_are_added() -> None:
