@@ -1,7 +1,7 @@
 """Who may consume, through HTTP: access lists, RBAC and policy servers, declared parameters, containers, DDO 5."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -34,6 +34,13 @@ def initialize(server: DemoServer, asset: Published, consumer: Consumer, **more:
         **more,
     }
     return request("GET", with_query(f"{server.url}/api/services/initialize", parameters))
+
+
+def fileinfo(server: DemoServer, named: Mapping[str, object], **more: object) -> Reply:
+    body = json.dumps({**named, **more}).encode()
+    return request(
+        "POST", f"{server.url}/api/services/fileinfo", body=body, headers={"Content-Type": "application/json"}
+    )
 
 
 def download(server: DemoServer, bought: tuple[Published, str], consumer: Consumer, **more: Any) -> Reply:
@@ -213,9 +220,15 @@ def test_declared_parameters_are_checked(
     good, bad = json.dumps({"age": 7}), json.dumps({"age": "seven", "more": 1})
     assert download(server, (asset, tx), consumer, userdata=good).body == CSV
     assert origin.requests("/data.csv")[-1].query == {"age": ["7"]}
+    asked = len(origin.requests("/data.csv"))
+    by_did = {"did": asset.did, "serviceId": asset.service()["id"]}
     for reply in (
         download(server, (asset, tx), consumer, userdata=bad),
         initialize(server, asset, consumer, fileIndex=0, userdata=bad),
+        initialize(server, asset, consumer, userdata=bad),
+        initialize(server, asset, consumer, transferTxId=tx, userdata=bad),
+        fileinfo(server, by_did, userdata=json.loads(bad)),
+        fileinfo(server, by_did, userdata=bad),
     ):
         assert reply.status == 400
         assert reply.json()["errors"] == {
@@ -224,8 +237,15 @@ def test_declared_parameters_are_checked(
         }
     missing = {"userdata.age": ["The userdata.age field is required."]}
     assert download(server, (asset, tx), consumer).json()["errors"] == missing
+    assert len(origin.requests("/data.csv")) == asked
     # Markets ask for a quote before their users fill the form.
-    assert initialize(server, asset, consumer, fileIndex=0).status == 200
+    for asks in ({}, {"fileIndex": 0}, {"userdata": "{}"}, {"userdata": good}):
+        assert initialize(server, asset, consumer, **asks).status == 200
+    for userdata in (None, {}, {"age": 7}):
+        assert fileinfo(server, by_did, userdata=userdata).json()[0]["valid"] is True
+    assert origin.requests("/data.csv")[-1].query == {"age": ["7"]}
+    # A file that is sent along has no publisher who could have declared anything.
+    assert fileinfo(server, url_file(f"{origin.url}/data.csv"), userdata={"more": 1}).json()[0]["valid"] is True
 
 
 # Containers

@@ -23,7 +23,9 @@ from provider.demo.keys import CONSUMER_KEY
 from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
-from tests.support.metadata_store import MetadataStore
+from tests.support.compute import FREE, RAW, ComputeClient
+from tests.support.metadata_store import MetadataStore, StoringPublisher
+from tests.support.operator import OperatorService
 from tests.support.packets import dials_to
 from tests.support.resolver import Names, running_resolver, serve_command
 
@@ -151,10 +153,17 @@ def guarded(
     metadata_store: MetadataStore,
     tmp_path_factory: pytest.TempPathFactory,
     names: Names,
+    operator: OperatorService,
 ) -> DemoServer:
-    """A server that guards its addresses and knows our resolver only."""
+    """A server that guards its addresses, knows our resolver only, and asks for every document anew."""
     folder = tmp_path_factory.mktemp("guarded")
-    settings = {"AQUARIUS_URL": metadata_store.url, "ALLOW_NON_PUBLIC_IP": "false", "REQUEST_TIMEOUT": "3"}
+    settings = {
+        "AQUARIUS_URL": metadata_store.url,
+        "ALLOW_NON_PUBLIC_IP": "false",
+        "REQUEST_TIMEOUT": "3",
+        "OPERATOR_SERVICE_URL": operator.url,
+        "PROVIDER_CACHE_DDO_SECONDS": "0",
+    }
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no right to make a mount namespace")
     server = launch_server(children, chain, folder, settings, name="guarded", command=serve_command(folder))
@@ -216,6 +225,32 @@ def test_fileinfo_calls_them_invalid_and_dials_nothing_forbidden(
             )
             assert reply.status == 400 or [item["valid"] for item in reply.json()] == [False], url
     assert set(trap.reached) == {PUBLIC}
+    assert set(dialled.addresses) == {PUBLIC}
+
+
+def test_service_endpoint_of_another_provider_leads_to_nothing_forbidden(
+    guarded: DemoServer,
+    chain: DemoChain,
+    operator: OperatorService,
+    publisher: StoringPublisher,
+    hostile: list[str],
+    trap: Trap,
+) -> None:
+    """[K12]: whose files a server cannot open is asked at the endpoint that its publisher wrote; nobody has to sign."""
+    client = ComputeClient(chain, guarded, operator, publisher, Consumer(chain.wallet(CONSUMER_KEY), guarded.url))
+    main, theirs = client.dataset(f"http://{PUBLIC}/x"), client.dataset(f"http://{PUBLIC}/x", kind="access")
+    service = client.document(theirs)["services"][0]
+    service["files"] = "0x00"
+    answers = {}
+    trap.reached.clear()
+    with dials_to(trap.port) as dialled:
+        for url in hostile:
+            service["serviceEndpoint"] = url
+            reply = client.quote([client.item(main), client.item(theirs)], {"meta": RAW}, environment=FREE)
+            answers[url] = (reply.status, reply.json())
+    refused = (400, {"error": {"datasets[1]": "other_provider_failed"}})
+    assert {url: answer for url, answer in answers.items() if answer != refused} == {}
+    assert set(trap.reached) == {PUBLIC}  # the redirects start there
     assert set(dialled.addresses) == {PUBLIC}
 
 

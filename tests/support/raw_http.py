@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from provider.demo.http_client import Reply
+from tests.support.witness import witness
 
 TIMEOUT_SECONDS = 60.0
 
@@ -53,6 +54,7 @@ def read_to_end(sock: socket.socket) -> bytes:
         if not piece:
             break
         received += piece
+    witness.look_at_connection(bytes(received))
     return bytes(received)
 
 

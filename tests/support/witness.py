@@ -1,7 +1,8 @@
 """Reads every reply and every log line of the whole session and fails it when a secret is among them.
 
-Planted are the keys of the server, the URLs and headers of all files that tests publish, all signatures that their
-consumers make, and all tokens that the server hands out. Nothing has to be done in a test.
+Planted are the keys of the server, of all files that tests publish the URLs, headers and S3 access data, all
+signatures that their consumers make, and all tokens that the server hands out. Read are the replies that come through
+`http.client` or `raw_http`; what a test takes from a socket itself is not. Nothing has to be done in a test.
 """
 
 import http.client
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import pytest
 
@@ -28,6 +29,10 @@ LINK = re.compile(
 )
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 MARK = re.compile(rb"planted-[0-9a-zA-Z]+")
+# Shorter texts in a file's headers and access data may be anybody's words.
+MIN_VALUE_CHARS = 9
+# Where a reply begins in what a connection carried.
+STATUS_LINE = re.compile(rb"(?=HTTP/1\.[01] [1-5][0-9]{2} )")
 
 
 @dataclass
@@ -37,6 +42,7 @@ class Witness:
     hexes: set[bytes] = field(default_factory=set)
     links: set[str] = field(default_factory=set)
     tokens: set[bytes] = field(default_factory=set)
+    values: set[bytes] = field(default_factory=set)
     found: list[str] = field(default_factory=list)
     replies: int = 0
     lines: int = 0
@@ -54,6 +60,9 @@ class Witness:
             # An origin without a path is no secret of one file.
             if isinstance(url, str) and "://" in url and len(_path(url)) > 1:
                 self.links.add(url)
+            for text in (*_texts_in(file.get("headers")), *_texts_in(file.get("s3Access"))):
+                if len(text) >= MIN_VALUE_CHARS:
+                    self.values.add(text.encode("utf-8", "replace"))
 
     def secrets_in(self, data: bytes, *, marks: bool = True) -> Iterator[str]:
         """Names of the secrets in these bytes; `marks`: planted marks count."""
@@ -68,12 +77,38 @@ class Witness:
         for match in TOKEN.finditer(data):
             if match[0] in self.tokens:
                 yield "a token"
+        shown = unquote_to_bytes(data.replace(b"\\/", b"/"))
+        if any(value in data or value in shown for value in self.values):
+            yield "a header or access data of a file"
         if marks and MARK.search(data):
             yield "a planted mark"
 
     def look(self, data: bytes, where: str, *, marks: bool = True) -> None:
         """Note the secrets in `data`."""
         self.found.extend(f"{name} in {where} ({self.test})" for name in self.secrets_in(data, marks=marks))
+
+    def look_at_connection(self, data: bytes) -> None:
+        """Everything that a connection carried: the server's replies among it, one after the other."""
+        for piece in STATUS_LINE.split(data):
+            head, _, body = piece.partition(b"\r\n\r\n")
+            if b"\r\nx-request-id:" not in head.lower():
+                continue
+            self.replies += 1
+            self.look(head, "the headers of a reply")
+            # As for other replies: a good one may hold what was planted in a document or file.
+            self.look(body[:LOOK_BYTES], "the body of a reply", marks=int(piece[9:12]) >= 400)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """All texts in a JSON value, names left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts_in(item)
 
 
 def _path(url: str) -> str:
@@ -168,7 +203,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         # One of several processes that share the tests: the first one tells of all.
-        output["witness"] = asdict(witness) | {"hexes": len(witness.hexes), "links": len(witness.links), "tokens": 0}
+        counts = {"hexes": len(witness.hexes), "links": len(witness.links), "tokens": 0, "values": len(witness.values)}
+        output["witness"] = asdict(witness) | counts
     if witness.found and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
