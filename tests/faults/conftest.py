@@ -1,9 +1,17 @@
 """The fixtures of the whole server, for tests that break what it stands on."""
 
+from collections.abc import Iterator
+
+import pytest
+
+from provider.demo.consumer import Consumer
+from provider.demo.keys import CONSUMER_KEY
+from provider.demo.publisher import Published
+from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import (
+    LaunchServer,
     bought,
     consumer,
-    launch,
     metadata_store,
     origin,
     publisher,
@@ -11,11 +19,13 @@ from tests.e2e.conftest import (
     server,
     server_folder,
 )
+from tests.e2e.conftest import launch as launch_unwatched
+from tests.support.footprint import Footprint, footprint, held_too_long
 
 __all__ = [
     "bought",
     "consumer",
-    "launch",
+    "launch_unwatched",
     "metadata_store",
     "origin",
     "publisher",
@@ -23,3 +33,20 @@ __all__ = [
     "server",
     "server_folder",
 ]
+
+
+@pytest.fixture
+def launch(launch_unwatched: LaunchServer, chain: DemoChain, bought: tuple[Published, str]) -> Iterator[LaunchServer]:
+    """As everywhere; and after the test its servers must hold what they did after their first download."""
+    watched: list[tuple[DemoServer, Footprint]] = []
+
+    def start(**settings: str) -> DemoServer:
+        own = launch_unwatched(**settings)
+        warmed = Consumer(chain.wallet(CONSUMER_KEY), own.url).download(*bought, file_index=1)
+        assert (warmed.status, warmed.complete) == (200, True)
+        watched.append((own, footprint(own.child.pid)))
+        return own
+
+    yield start
+    held = [held_too_long(before, own.child.pid) for own, before in watched]
+    assert not any(held), held

@@ -1,129 +1,48 @@
 """A mixed load with random faults, for as long as wanted: `python -m tests.faults.soak --minutes 60 [--seed N]`.
 
 Consumers download files small and large, in parts, fast and slow, some leave in the middle, some repeat what they sent;
-meanwhile workers are killed, all are reloaded, origins die and the node goes away. In the end: no nonce was served
-twice, no byte was wrong, nothing that was cut looked whole, and descriptors and memory are back where they were.
+meanwhile workers are killed, all are reloaded, origins die, the node goes away, and Redis is killed or falls silent. In
+the end: no nonce was served twice, no byte was wrong, nothing that was cut looked whole, who was refused for want of
+something was told when to come again, and descriptors and memory are back where they were.
 """
 
 import argparse
 import http.client
-import os
 import random
-import signal
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import psutil
-
-from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Downloaded, download, request
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
-from tests.support.metadata_store import StoringPublisher, running_metadata_store
-from tests.support.origin import Origin, pattern_sha256, running_origin, wait_until
-from tests.support.processes import running_children
-from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
+from provider.demo.stage import DemoServer
+from tests.faults.soak_faults import answer, check_refusal, next_fault, replay, seen_all
+from tests.faults.soak_stage import DYING, SIZES, WORKERS, Buyer, Stage, staged, workers
+from tests.support.footprint import Footprint, footprint, held_too_long
+from tests.support.origin import pattern_sha256
 
-SIZES = (1, 4_000, 300_000, 5_000_000, 40_000_000)
-DYING = ("dies", "dies_chunked")
-CONSUMERS = 6
 FAULT_SECONDS = (0.5, 3.0)
-GONE_SECONDS = 2.0
+SETTLE_SECONDS = 60.0
+# Six consumers at once, any of whom may be at the one worker; a reloaded worker has not served what the old one had.
+MORE_DESCRIPTORS, MORE_BYTES = 20, 48 << 20
 
 
 class Broken(Exception):
     """An invariant does not hold."""
 
 
-@dataclass
-class Buyer:
-    """One consumer: a wallet with an order, and what became of what it sent."""
-
-    consumer: Consumer
-    order_tx: str
-    nonce: int = 0
-    served: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass
-class Stage:
-    """Everything that runs, and the load upon it."""
-
-    server: DemoServer
-    asset: Published
-    buyers: list[Buyer]
-    proxy: RpcProxy
-    dice: random.Random
-    faults: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def workers(self) -> list[psutil.Process]:
-        """Worker processes that run."""
-        return running_children(self.server.child.pid)
-
-
-@contextmanager
-def staged(seed: int) -> Iterator[Stage]:
-    """A chain, a store, an origin, a server of two workers, and consumers who have bought."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provider-soak-")))
-        children = stack.enter_context(Children(str(folder)))
-        chain: DemoChain = chain_ready(launch_chain(children))
-        store = stack.enter_context(running_metadata_store())
-        origin: Origin = stack.enter_context(running_origin())
-        proxy = stack.enter_context(running_rpc_proxy(chain.url))
-        settings = {
-            "AQUARIUS_URL": store.url,
-            "NETWORK_URL": proxy.url,
-            "PROVIDER_WORKERS": "2",
-            "REQUEST_TIMEOUT": "3",
-            "PROVIDER_RECEIPT_WAIT_SECONDS": "0",
-            "PROVIDER_CACHE_STATE_SECONDS": "1",
-            "LOG_LEVEL": "WARNING",
-        }
-        server = launch_server(children, chain, folder, settings)
-        server.wait_ready()
-        publisher = StoringPublisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
-        publisher.store = store
-        files = [url_file(f"{origin.url}/bytes/{size}") for size in SIZES]
-        asset = publisher.publish([*files, *(url_file(f"{origin.url}/{path}") for path in DYING)])
-        buyers = []
-        for key in (CONSUMER_KEY, *SPARE_KEYS[: CONSUMERS - 1]):
-            consumer = Consumer(chain.wallet(key), server.url)
-            publisher.mint(asset.datatokens[0], consumer.address)
-            buyers.append(Buyer(consumer, consumer.order(asset)))
-        yield Stage(server, asset, buyers, proxy, random.Random(seed))
-
-
-def answer(call: Callable[[], Downloaded]) -> Downloaded | None:
-    """None when there was no answer at all."""
-    try:
-        return call()
-    except (OSError, http.client.HTTPException):
-        return None
-
-
 def whole(stage: Stage, buyer: Buyer, dice: random.Random) -> None:
     """A file, whole or in part; now and then the same URL again."""
     index = dice.randrange(len(SIZES) + len(DYING))
-    buyer.nonce += 1
-    url = buyer.consumer.download_url(stage.asset, buyer.order_tx, file_index=index, nonce=str(buyer.nonce))
+    url = buyer.url(index)
     part = index < len(SIZES) and SIZES[index] > 1000 and dice.random() < 0.3
     done = answer(lambda: download(url, headers={"Range": "bytes=0-999"} if part else None))
     buyer.outcomes[outcome(done)] += 1
-    if done is None or done.status not in (200, 206):
+    if done is None:
+        return
+    check_refusal(stage, done)
+    if done.status not in (200, 206):
         return
     if done.complete:
         buyer.served.append(url)
@@ -139,8 +58,7 @@ def whole(stage: Stage, buyer: Buyer, dice: random.Random) -> None:
 
 def leaving(stage: Stage, buyer: Buyer, dice: random.Random) -> None:
     """Read a little of a large file and go."""
-    buyer.nonce += 1
-    url = buyer.consumer.download_url(stage.asset, buyer.order_tx, file_index=len(SIZES) - 1, nonce=str(buyer.nonce))
+    url = buyer.url(len(SIZES) - 1)
 
     def go(_: int) -> None:
         if dice.random() < 0.2:
@@ -148,13 +66,6 @@ def leaving(stage: Stage, buyer: Buyer, dice: random.Random) -> None:
 
     answer(lambda: download(url, progress=go))
     buyer.outcomes["left"] += 1
-
-
-def replay(stage: Stage, url: str) -> None:
-    """What was served must not be served again."""
-    again = answer(lambda: download(url))
-    if again is not None and again.status in (200, 206):
-        stage.broken.append("a nonce was served twice")
 
 
 def outcome(done: Downloaded | None) -> str:
@@ -171,88 +82,82 @@ def load(stage: Stage, buyer: Buyer, seed: int) -> None:
         (leaving if dice.random() < 0.15 else whole)(stage, buyer, dice)
 
 
-def fault(stage: Stage) -> None:
-    """One random fault, over when this returns."""
-    kind = stage.dice.choice(("kill a worker", "reload", "node away"))
-    stage.faults[kind] += 1
-    if kind == "kill a worker":
-        stage.dice.choice(stage.workers()).kill()
-    elif kind == "reload":
-        os.kill(stage.server.child.pid, signal.SIGHUP)
-    else:
-        stage.proxy.up = False
-        stage.stop.wait(GONE_SECONDS)
-        stage.proxy.up = True
-
-
 def settle(stage: Stage) -> None:
-    """Wait until two workers serve and old ones have gone."""
-
-    def is_quiet() -> bool:
-        try:
-            ready = request("GET", f"{stage.server.admin_url}/readyz").status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        return ready and len(stage.workers()) == 2
-
-    wait_until(is_quiet, seconds=60)
+    """Wait until the workers of all servers serve and old ones have gone."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while unsettled := [state for server in stage.servers if (state := unquiet(server))]:
+        if time.monotonic() > deadline:
+            raise Broken("; ".join(unsettled))
+        time.sleep(0.05)
 
 
-def footprint(stage: Stage) -> tuple[int, int]:
-    """Most open descriptors and most memory (bytes) of a worker."""
-    workers = stage.workers()
-    return max(worker.num_fds() for worker in workers), max(worker.memory_info().rss for worker in workers)
+def unquiet(server: DemoServer) -> str:
+    """What keeps this server from being as it was at the start; empty when nothing does."""
+    try:
+        ready = request("GET", f"{server.admin_url}/readyz")
+    except (OSError, http.client.HTTPException):
+        return "/readyz does not answer"
+    if ready.status != 200:
+        return f"/readyz says {ready.body.decode()}"
+    running = len(workers(server))
+    return "" if running == WORKERS else f"{running} workers run"
 
 
 def run(seconds: float, seed: int, say: Callable[[str], None] = print) -> Counter[str]:
-    """Run it all; the outcomes. Raises Broken."""
-    with staged(seed) as stage, ThreadPoolExecutor(CONSUMERS) as pool:
+    """Run it all, until every kind of fault has been; the outcomes. Raises Broken."""
+    with staged(seed) as stage, ThreadPoolExecutor(len(stage.buyers)) as pool:
         for buyer in stage.buyers:
             whole(stage, buyer, random.Random(0))
         settle(stage)
-        before = footprint(stage)
+        before = [footprint(server.child.pid) for server in stage.servers]
         lives = [pool.submit(load, stage, buyer, seed + i) for i, buyer in enumerate(stage.buyers)]
         try:
-            end, told = time.monotonic() + seconds, time.monotonic()
-            while time.monotonic() < end and not stage.broken:
-                stage.stop.wait(stage.dice.uniform(*FAULT_SECONDS))
-                fault(stage)
-                if time.monotonic() - told > 10:
-                    told = time.monotonic()
-                    say(f"{end - told:.0f} s left: {report(stage)}")
+            break_things(stage, seconds, say)
         finally:
             stage.stop.set()
             stage.proxy.up = True
         for life in lives:
             life.result()
-        settle(stage)
-        for buyer in stage.buyers:
-            for url in buyer.served[-20:]:
-                replay(stage, url)
-        check_footprint(stage, before)
         say(report(stage))
-        if "raceback" in stage.server.child.stderr_tail(1 << 24):
-            stage.broken.append("there is a traceback in the log")
+        settle(stage)
+        check_end(stage, before)
         if stage.broken:
             raise Broken("; ".join(sorted(set(stage.broken))))
-        return sum((buyer.outcomes for buyer in stage.buyers), Counter())
+        return all_outcomes(stage)
 
 
-def check_footprint(stage: Stage, before: tuple[int, int]) -> None:
-    """Descriptors and memory of the workers that run now, against those of the start."""
-    deadline = time.monotonic() + 15
-    while (now := footprint(stage))[0] > before[0] + 20 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if now[0] > before[0] + 20:
-        stage.broken.append(f"{now[0]} open descriptors, {before[0]} at the start")
-    if now[1] > before[1] + (48 << 20):
-        stage.broken.append(f"{now[1] >> 20} MiB of memory, {before[1] >> 20} at the start")
+def break_things(stage: Stage, seconds: float, say: Callable[[str], None]) -> None:
+    """One fault after the other, until the time is over or an invariant is broken."""
+    end, told = time.monotonic() + seconds, time.monotonic()
+    while (time.monotonic() < end or not seen_all(stage)) and not stage.broken:
+        stage.stop.wait(stage.dice.uniform(*FAULT_SECONDS))
+        next_fault(stage)
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            say(f"{max(end - told, 0):.0f} s left: {report(stage)}")
+
+
+def check_end(stage: Stage, before: list[Footprint]) -> None:
+    """What must hold when all is quiet again."""
+    for buyer in stage.everybody():
+        for url in buyer.served[-20:]:
+            replay(stage, url)
+    for server, first in zip(stage.servers, before, strict=True):
+        held = held_too_long(first, server.child.pid, more_descriptors=MORE_DESCRIPTORS, more_bytes=MORE_BYTES)
+        if held:
+            stage.broken.append(held)
+        if "raceback" in server.child.stderr_tail(1 << 24):
+            stage.broken.append("there is a traceback in the log")
+
+
+def all_outcomes(stage: Stage) -> Counter[str]:
+    """Of all consumers."""
+    return sum((buyer.outcomes for buyer in stage.everybody()), Counter())
 
 
 def report(stage: Stage) -> str:
     """What happened so far, in one line."""
-    outcomes = sum((buyer.outcomes for buyer in stage.buyers), Counter())
-    shown = (f"{name} {count}" for name, count in sorted((*outcomes.items(), *stage.faults.items())))
+    shown = (f"{name} {count}" for name, count in sorted((*all_outcomes(stage).items(), *stage.faults.items())))
     return ", ".join(shown)
 
 

@@ -23,6 +23,7 @@ from provider.demo.keys import CONSUMER_KEY
 from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, launch_server
 from tests.e2e.conftest import Sell
+from tests.support.footprint import footprint, held_too_long
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, pattern_sha256, wait_until
 
@@ -116,9 +117,16 @@ def test_killed_at_this_call_no_nonce_serves_twice_and_no_cut_body_looks_whole(
             assert again.status == 400, f"nonce {nonce} was served before the kill and again after it"
         else:
             assert again.status in (200, 400)
-    fresh = Consumer(chain.wallet(CONSUMER_KEY), second.url).download(*sold, nonce=str(MAX_REQUESTS + 1))
+    consumer = Consumer(chain.wallet(CONSUMER_KEY), second.url)
+    fresh = consumer.download(*sold, nonce=str(MAX_REQUESTS + 1))
     assert (fresh.status, fresh.sha256) == (200, pattern_sha256(SIZE))
+    before = footprint(second.child.pid)
+    # It is another process than before the kill, so all that can be asked of it is to hold no more from here on.
+    for number in range(2, 5):
+        assert consumer.download(*sold, nonce=str(MAX_REQUESTS + number)).complete
+    held = held_too_long(before, second.child.pid, more_descriptors=2, more_bytes=None)
     second.child.stop()
+    assert not held, held
 
 
 def is_alive(pid: int) -> bool:

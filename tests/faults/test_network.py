@@ -1,58 +1,87 @@
-"""Lost packets and partitions, made by the kernel's own firewall on the loopback interface."""
+"""Lost packets and partitions, made by the kernel's firewall in a network that the tests have for themselves."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from pathlib import Path
 
-import psutil
 import pytest
 
+from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.demo.publisher import Published, url_file
+from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
-from tests.support.metadata_store import MetadataStore
-from tests.support.origin import Origin, pattern_sha256, wait_until
+from tests.support.footprint import footprint, held_too_long
+from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
+from tests.support.origin import Origin, pattern_sha256, running_origin, wait_until
+from tests.support.own_network import Firewall, NotAllowed, own_network
 
 NO_NODE = "The blockchain node cannot be reached, please try again later."
-CHANCE = ("-m", "statistic", "--mode", "random", "--probability")
 
 
-@dataclass
-class Firewall:
-    """Rules of this test; each drops packets to and from one port of this machine."""
+@pytest.fixture(scope="module")
+def network() -> Iterator[None]:
+    """What the fixtures and tests of this file start is in a network of its own; skipped where that is not allowed."""
+    try:
+        with own_network():
+            yield
+    except NotAllowed as exc:
+        pytest.skip(str(exc))
 
-    rules: list[tuple[str, ...]] = field(default_factory=list)
 
-    def drop(self, url: str, *, probability: float = 1.0) -> None:
-        """Drop what goes to and comes from the port of `url`, with this probability."""
-        port = str(urlsplit(url).port)
-        chance = (*CHANCE, str(probability)) if probability < 1 else ()
-        for side in ("--dport", "--sport"):
-            rule = ("INPUT", "-i", "lo", "-p", "tcp", side, port, *chance, "-j", "DROP")
-            subprocess.run(["iptables", "-w", "-I", *rule], check=True, capture_output=True)
-            self.rules.append(rule)
+@pytest.fixture(scope="module")
+def chain(network: None, children: Children) -> Iterator[DemoChain]:
+    child = children.start("chain-apart", ["-m", "provider.demo.chain", "--watch-stdin"])
+    yield chain_ready(child)
+    child.stop()
 
-    def heal(self) -> None:
-        """Remove the rules."""
-        while self.rules:
-            subprocess.run(["iptables", "-w", "-D", *self.rules.pop()], check=True, capture_output=True)
+
+@pytest.fixture(scope="module")
+def origin(network: None) -> Iterator[Origin]:
+    with running_origin() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def metadata_store(network: None) -> Iterator[MetadataStore]:
+    with running_metadata_store() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(
+    children: Children, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path
+) -> Iterator[DemoServer]:
+    """Where assets are encrypted and orders begin."""
+    started = launch_server(children, chain, server_folder, {"AQUARIUS_URL": metadata_store.url}, name="server-apart")
+    started.wait_ready()
+    yield started
+    started.child.stop()
+
+
+@pytest.fixture(scope="module")
+def sell(chain: DemoChain, server: DemoServer, metadata_store: MetadataStore) -> Sell:
+    publisher = StoringPublisher(chain.wallet(PUBLISHER_KEY), chain.contracts, server.url)
+    publisher.store = metadata_store
+
+    def publish_and_order(*files: dict[str, object]) -> tuple[Published, str]:
+        asset = publisher.publish(list(files))
+        buyer = customer(chain, server)
+        publisher.mint(asset.datatokens[0], buyer.address)
+        return asset, buyer.order(asset)
+
+    return publish_and_order
+
+
+@pytest.fixture(scope="module")
+def bought(sell: Sell, origin: Origin) -> tuple[Published, str]:
+    return sell(url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000"))
 
 
 @pytest.fixture
-def firewall() -> Iterator[Firewall]:
-    """Skipped where this process may not change the kernel's tables."""
-    may = (
-        shutil.which("iptables")
-        and not subprocess.run(["iptables", "-w", "-S", "INPUT"], capture_output=True, check=False).returncode
-    )
-    if not may:
-        pytest.skip("no right to drop packets, or no iptables")
+def firewall(network: None) -> Iterator[Firewall]:
     wall = Firewall()
     yield wall
     wall.heal()
@@ -78,6 +107,7 @@ def test_lost_packets_change_no_byte(
     # Of nonces sent at once those behind a greater one are refused; what is served is whole.
     assert 200 in {one.status for one in done}
     assert {one.sha256 for one in done if one.status == 200} == {pattern_sha256(size)}
+    firewall.heal()
 
 
 def test_origin_that_is_cut_off_in_the_middle_is_a_visible_cut_and_leaves_nothing_behind(
@@ -87,7 +117,7 @@ def test_origin_that_is_cut_off_in_the_middle_is_a_visible_cut_and_leaves_nothin
     buyer = customer(chain, own)
     sold = sell(url_file(f"{origin.url}/bytes/60000000"))
     assert buyer.download(*sold).complete
-    open_files = psutil.Process(own.child.pid).num_fds()
+    before = footprint(own.child.pid)
     received = 0
 
     def cut_off(count: int) -> None:
@@ -100,7 +130,7 @@ def test_origin_that_is_cut_off_in_the_middle_is_a_visible_cut_and_leaves_nothin
     assert firewall.rules
     assert (done.status, done.complete) == (200, False)
     firewall.heal()
-    wait_until(lambda: psutil.Process(own.child.pid).num_fds() <= open_files)
+    assert not held_too_long(before, own.child.pid, more_descriptors=0)
     assert buyer.download(*sold).complete
 
 
