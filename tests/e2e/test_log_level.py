@@ -42,18 +42,17 @@ def test_reload_takes_the_level_of_its_moment_in_workers_and_supervisor(launch: 
 
 
 def test_workers_started_while_the_level_is_debug_have_it_and_go_back_with_the_others(launch: LaunchServer) -> None:
-    own = launch(PROVIDER_WORKERS="2", LOG_LEVEL="WARNING")
-    wait_until(lambda: len(pids_of(own)) == 2)
-    ask_nonce(own, "before")
+    own = launch(PROVIDER_WORKERS="2", LOG_LEVEL="INFO")
+    wait_until(lambda: len(lines(own, "listening")) == 2)
     first, other = sorted(pids_of(own))
     turn(own, ["DEBUG"] * 2)
     os.kill(other, signal.SIGKILL)
-    wait_until(lambda: len(lines(own, "listening")) == 1)
-    turn(own, ["DEBUG"] * 2 + ["WARNING"] * 2)
-    turn(own, ["DEBUG"] * 2 + ["WARNING"] * 2 + ["DEBUG"] * 2)
+    wait_until(lambda: len(lines(own, "listening")) == 3)
+    turn(own, ["DEBUG"] * 2 + ["INFO"] * 2)
+    turn(own, ["DEBUG"] * 2 + ["INFO"] * 2 + ["DEBUG"] * 2)
     before = pids_of(own) | {first}
     os.kill(own.child.pid, signal.SIGHUP)
-    wait_until(lambda: len(lines(own, "listening")) == 3)
+    wait_until(lambda: len(lines(own, "listening")) == 5)
     wait_for_workers(own, other_than=before)
-    turn(own, ["DEBUG"] * 2 + ["WARNING"] * 2 + ["DEBUG"] * 2 + ["WARNING"] * 2)
+    turn(own, ["DEBUG"] * 2 + ["INFO"] * 2 + ["DEBUG"] * 2 + ["INFO"] * 2)
     assert ended(own) == 0
