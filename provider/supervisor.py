@@ -11,18 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NoReturn
 
+from provider.forked_worker import STOP_SIGNALS, ForkedWorker, ended_child, has_written, status_as_ours
 from provider.last_connections import refuse_new_connections
 from provider.logs import DebugSwitch, set_up_logging
 from provider.settings import ServerSettings, Settings, SettingsError
 from provider.tls import ServerTls
-from provider.worker_process import EXIT_CRASHED, EXIT_CUT, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
+from provider.worker_process import EXIT_CRASHED, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
 
 log = logging.getLogger("provider.server")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RELOAD_SIGNAL = signal.SIGHUP
 RETIRE_SIGNAL = signal.SIGQUIT
 """To a worker whose successor serves: finish what is under way, however long the reload limit lets it."""
@@ -34,23 +34,6 @@ RESTART_PAUSE_SECONDS = 1.0
 # A successor that does not listen by then (its node is silent, say) is given up.
 SUCCESSOR_SECONDS = 60.0
 LOOK_SECONDS = 0.1
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A running worker; `ready` is the end of a pipe that it writes to once it listens.
-
-    `replaces`: the worker that serves its place until then, if there is one.
-    """
-
-    pid: int
-    index: int
-    ready: int
-    settings: Settings
-    started_at: float = field(default_factory=time.monotonic)
-    is_ready: bool = False
-    replaces: int | None = None
-    retiring: bool = False
 
 
 class Supervisor:
@@ -76,7 +59,7 @@ class Supervisor:
         self._life_read, self._life_write = os.pipe()
         self._alone_read, self._alone_write = os.pipe()
         self._debug = DebugSwitch()
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, ForkedWorker] = {}
         self._due: list[tuple[float, int]] = []
         self._to_replace: list[int] = []
         self._restarted: set[int] = set()
@@ -109,7 +92,7 @@ class Supervisor:
             self._debug.turn()
             _set_up_logging(self._proven, self._debug)
             self._pass_on(number)
-        while (ended := _ended_child()) is not None:
+        while (ended := ended_child()) is not None:
             self._bury(*ended)
         self._look_for_ready()
         self._start_due()
@@ -146,7 +129,7 @@ class Supervisor:
             os.close(ready_read)
             self._become_worker(index, ready_write)
         os.close(ready_write)
-        self._workers[pid] = _Worker(pid, index, ready_read, self._settings, replaces=replaces)
+        self._workers[pid] = ForkedWorker(pid, index, ready_read, self._settings, replaces=replaces)
 
     def _become_worker(self, index: int, ready: int) -> NoReturn:
         status = EXIT_CRASHED
@@ -188,7 +171,7 @@ class Supervisor:
         _keep_metrics(pid, self._directory)
         self._leave_first_alone()
         if self._stopping:
-            self._status = max(self._status, _as_ours(status, served=worker.is_ready))
+            self._status = max(self._status, status_as_ours(status, served=worker.is_ready))
         elif worker.retiring:
             log.info("old worker has finished", extra={"facts": {"worker": worker.index, "status": status}})
         else:
@@ -197,7 +180,7 @@ class Supervisor:
             if worker.replaces is None:
                 self._fill_place_of(worker, status)
 
-    def _give_up(self, worker: _Worker) -> None:
+    def _give_up(self, worker: ForkedWorker) -> None:
         """Back to the proven settings, unless a later reload is under way and has others than this worker had."""
         if worker.settings is self._settings:
             log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
@@ -206,7 +189,7 @@ class Supervisor:
         else:
             log.error("new worker did not start, its settings are given up", extra={"facts": {"worker": worker.index}})
 
-    def _fill_place_of(self, worker: _Worker, status: int) -> None:
+    def _fill_place_of(self, worker: ForkedWorker, status: int) -> None:
         if (successor := self._successor_of(worker)) is not None:
             # Its place is taken by the one that starts already, which from here on is restarted like any other.
             successor.replaces = None
@@ -215,10 +198,10 @@ class Supervisor:
         else:
             self._restart(worker, status)
 
-    def _successor_of(self, worker: _Worker) -> _Worker | None:
+    def _successor_of(self, worker: ForkedWorker) -> ForkedWorker | None:
         return next((other for other in self._workers.values() if other.replaces == worker.pid), None)
 
-    def _restart(self, worker: _Worker, status: int) -> None:
+    def _restart(self, worker: ForkedWorker, status: int) -> None:
         if status == EXIT_FAILED and not worker.is_ready and worker.index not in self._restarted:
             # It has said why it cannot start, and that is as true of the others and of the next try.
             self._status = EXIT_FAILED
@@ -266,7 +249,7 @@ class Supervisor:
         for worker in list(self._workers.values()):
             if worker.is_ready:
                 continue
-            if _has_written(worker.ready):
+            if has_written(worker.ready):
                 worker.is_ready = True
                 self._retire(worker.replaces)
                 worker.replaces = None
@@ -306,29 +289,6 @@ def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings
 
 def _set_up_logging(settings: Settings, debug: DebugSwitch) -> None:
     set_up_logging(settings.log.level, settings.log.format, debug=debug.is_on)
-
-
-def _as_ours(status: int, *, served: bool) -> int:
-    # One that was still starting has nothing to drain and dies of the signal itself.
-    if not served and -status in STOP_SIGNALS:
-        return EXIT_DRAINED
-    return status if status in (EXIT_DRAINED, EXIT_CUT) else EXIT_FAILED
-
-
-def _has_written(descriptor: int) -> bool:
-    try:
-        return os.read(descriptor, 1) == b"1"
-    except BlockingIOError:
-        return False
-
-
-def _ended_child() -> tuple[int, int] | None:
-    """Process id and exit status (negative: signal) of one child that has ended."""
-    try:
-        pid, wait_status = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return (pid, os.waitstatus_to_exitcode(wait_status)) if pid else None
 
 
 def _keep_metrics(pid: int, directory: str) -> None:

@@ -82,6 +82,7 @@ TOP = {
     "tls_listener",
     "worker",
     "worker_process",
+    "forked_worker",
     "supervisor",
     "server",
     "check",
