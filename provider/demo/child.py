@@ -61,8 +61,10 @@ class Child:
 
     def stderr_tail(self, limit_bytes: int = 4000) -> str:
         """End of what the process wrote to stderr, on lines of its own; empty if nothing."""
-        self._stderr.seek(0)
-        text = self._stderr.read()[-limit_bytes:].decode("utf-8", "replace").strip()
+        # Without moving the place in the file, which the process has in common with us: it would write there.
+        descriptor = self._stderr.fileno()
+        written = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        text = written[-limit_bytes:].decode("utf-8", "replace").strip()
         return f":\n{text}" if text else ""
 
     def ask_to_stop(self) -> None:
