@@ -93,9 +93,9 @@ class Operator:
         return reply.json()
 
     def result(
-        self, *, owner: str, job_id: str, index: str, consumer_signature: str, range_header: str | None
+        self, *, owner: str, job_id: str, index: str, consumer_signature: str, asked: Fields = ()
     ) -> HttpRequest:
-        """The request for one result of a job, to be opened as a stream."""
+        """The request for one result of a job, to be opened as a stream; `asked` are a range and conditions."""
         nonce = self._nonce()
         fields: Fields = (
             ("index", index),
@@ -105,11 +105,8 @@ class Operator:
             ("providerSignature", self._sign(f"{owner}{job_id}{nonce}")),
             ("nonce", str(nonce)),
         )
-        headers = [("Accept-Encoding", "identity")]
-        if range_header is not None:
-            headers.append(("Range", range_header))
         url = f"{self._base_url}{_BASE}/getResult?{urlencode(fields, errors='replace')}"
-        return HttpRequest(method="GET", url=url, headers=tuple(headers))
+        return HttpRequest(method="GET", url=url, headers=(("Accept-Encoding", "identity"), *asked))
 
     async def close(self) -> None:
         """Close what is open."""

@@ -17,6 +17,7 @@ from provider.compute.items import Chosen
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
 from provider.keccak import is_address
 from provider.orders.fees import ProviderFeeQuote
+from provider.upstream.content_coding import Content
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
 
@@ -86,9 +87,9 @@ class OtherProviders:
             async with asyncio.timeout(self._timeout_seconds), self._origin.opened(request) as source:
                 if source.status != 200:
                     raise _failed(chosen, f"it answered {source.status}")
-                body = bytearray()
+                content, body = Content(source), bytearray()
                 buffer = memoryview(bytearray(_MAX_ANSWER_BYTES))
-                while count := await source.read_into(buffer):
+                while count := await content.read_into(buffer):
                     body += buffer[:count]
                     if len(body) > _MAX_ANSWER_BYTES:
                         raise _failed(chosen, "its answer is too long")

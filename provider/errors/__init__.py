@@ -6,6 +6,7 @@
     ├── AssetError              the asset or service cannot be consumed
     ├── OrderError              no valid paid right to consume
     ├── FileError               the file list or one of its file objects
+    ├── PreconditionRefused     the file is of another version than the one insisted on
     ├── DecryptError            a document cannot be decrypted for the caller
     ├── ComputeError            a compute request
     ├── TooManyStreams          a limit that the operator set
@@ -66,6 +67,7 @@ from provider.errors.file import (
     FileObjectInvalid,
     FilesUndecryptable,
     FileUnavailable,
+    PreconditionRefused,
     UserdataInvalid,
 )
 from provider.errors.load import (
@@ -172,6 +174,7 @@ __all__ = [
     "OrderUnderpaid",
     "PolicyRefused",
     "PolicyServerUnavailable",
+    "PreconditionRefused",
     "ProviderError",
     "RbacRefused",
     "RbacUnavailable",

@@ -87,3 +87,12 @@ class DocumentStateRefused(DecryptError):
     http_status = 403
     text = "Asset revoked"
     other_texts = ("Asset end of life", "Asset deprecated")
+
+
+class PreconditionRefused(ProviderError):
+    """The file is not the version that the request insists on with `If-Match` or `If-Unmodified-Since`."""
+
+    code = "precondition_failed"
+    remedy = "Fetch the file from its beginning, without the condition: it has changed."
+    http_status = 412
+    text = "The file is not the version that If-Match or If-Unmodified-Since names."

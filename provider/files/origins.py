@@ -25,8 +25,9 @@ from provider.files.file_object import (
     SmartContractFile,
     UrlFile,
 )
-from provider.files.resolve import resolve, resolve_gateway, resolve_graphql
+from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
 from provider.files.userdata import Userdata
+from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.gateways import Gateways
@@ -36,6 +37,7 @@ from provider.upstream.memory_source import MemorySource
 from provider.upstream.request_head import PreparedRequest
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
+from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
 
@@ -43,7 +45,7 @@ _JSON = "application/json"
 @dataclass(frozen=True, slots=True)
 class _Wishes:
     userdata: Userdata
-    range_header: str | None
+    asked: Wish
     chain_id: int | None
     rest: Rest | None
 
@@ -76,13 +78,14 @@ class FileOrigins:
         self,
         file: FileObject,
         userdata: Userdata,
-        range_header: str | None,
+        asked: Wish,
         *,
         chain_id: int | None = None,
         rest: Rest | None = None,
     ) -> Source:
-        """One request to the file's origin. A Range in the file object wins over `range_header` (section 11.5).
+        """One request to the file's origin; `asked` as `resolve.asked_of` gives it.
 
+        What came is for `upstream.answer` to judge; gateways are judged here, since another one may do better.
         `chain_id`: the asset's chain, for contracts that name none. `rest`: what is asked for instead of any Range,
         after an earlier answer broke off; the caller looks whether it is in the new one.
 
@@ -91,7 +94,7 @@ class FileOrigins:
             FileObjectInvalid, UserdataInvalid: the request cannot be made of this file and these user data.
             GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot ask at all, or not now.
         """
-        return await self._openers[type(file)](file, _Wishes(userdata, range_header, chain_id, rest))
+        return await self._openers[type(file)](file, _Wishes(userdata, asked, chain_id, rest))
 
     async def inspect(
         self,
@@ -105,24 +108,25 @@ class FileOrigins:
         """What fileinfo tells of the file (sections 11.3, 11.4). Raises as `open`, but for UpstreamError."""
         if isinstance(file, SmartContractFile):
             return await self._inspect_contract(
-                file, _Wishes(userdata, None, chain_id, None), want_checksum=want_checksum
+                file, _Wishes(userdata, NO_WISH, chain_id, None), want_checksum=want_checksum
             )
+        asked = asked_of(file, NO_WISH)
         return await inspect(
-            self.open(file, userdata, None, chain_id=chain_id),
-            accepts_part=any(name.lower() == "range" for name, _ in getattr(file, "headers", ())),
+            self.open(file, userdata, asked, chain_id=chain_id),
+            wish=asked,
             want_checksum=want_checksum,
             max_checksum_bytes=max_checksum_bytes,
             name_from_url=not isinstance(file, ArweaveFile),
         )
 
     async def _open_url(self, file: UrlFile, wishes: _Wishes) -> Source:
-        if not wishes.userdata.values and wishes.range_header is None and wishes.rest is None:
+        if not wishes.userdata.values and wishes.rest is None and not wishes.asked.fields:
             return await self._http.open(file.plain(self._prepare_plain))
-        request = resolve(file, wishes.userdata.over(file.userdata), wishes.range_header)
+        request = resolve(file, wishes.userdata.over(file.userdata), wishes.asked)
         return await self._http.open(for_rest(request, wishes.rest))
 
     def _prepare_plain(self, file: UrlFile) -> PreparedRequest:
-        return self._http.prepare(resolve(file, file.userdata or {}, None))
+        return self._http.prepare(resolve(file, file.userdata or {}, NO_WISH))
 
     async def _open_ipfs(self, file: IpfsFile, wishes: _Wishes) -> Source:
         if not len(self._ipfs):
@@ -135,29 +139,34 @@ class FileOrigins:
         return await self._open_gateway(self._arweave, file, wishes)
 
     async def _open_gateway(self, gateways: Gateways, file: IpfsFile | ArweaveFile, wishes: _Wishes) -> Source:
-        values, rest = wishes.userdata.over(file.userdata), wishes.rest
+        values, asked, rest = wishes.userdata.over(file.userdata), wishes.asked, wishes.rest
+
+        def is_an_answer(source: Source) -> bool:
+            return not isinstance(answer_of(asked, source), Refused)
+
         return await gateways.open(
-            lambda gateway: for_rest(resolve_gateway(file, gateway, values, wishes.range_header), rest),
-            accepts=rest.is_in if rest is not None else None,
+            lambda gateway: for_rest(resolve_gateway(file, gateway, values, asked), rest),
+            accepts=rest.is_in if rest is not None else is_an_answer,
+            resuming=rest is not None,
         )
 
     async def _open_graphql(self, file: GraphqlFile, wishes: _Wishes) -> Source:
         values = wishes.userdata.needed_over(file.userdata)
-        return await self._http.open(for_rest(resolve_graphql(file, values, wishes.range_header), wishes.rest))
+        return await self._http.open(for_rest(resolve_graphql(file, values, wishes.asked), wishes.rest))
 
     async def _open_s3(self, file: S3File, wishes: _Wishes) -> Source:
-        return await self._http.open(await asyncio.to_thread(_signed, file, wishes.range_header, wishes.rest))
+        return await self._http.open(await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest))
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
         return await self._ftp.open(
             parse_ftp_url(file.url),
-            wishes.range_header if rest is None else rest.range_header,
-            if_range=rest.validator if rest is not None else None,
+            wishes.asked.ranges if rest is None else rest.range_header,
+            if_range=wishes.asked.if_range if rest is None else rest.validator,
         )
 
     async def _open_contract(self, file: SmartContractFile, wishes: _Wishes) -> Source:
-        return MemorySource((await self._result(file, wishes)).encode(), content_type=_JSON)
+        return MemorySource((await self._result(file, wishes)).encode(), content_type=_JSON, wish=wishes.asked)
 
     async def _inspect_contract(self, file: SmartContractFile, wishes: _Wishes, *, want_checksum: bool) -> FileInfo:
         try:
@@ -194,12 +203,10 @@ class FileOrigins:
         raise FileObjectInvalid
 
 
-def _signed(file: S3File, range_header: str | None, rest: Rest | None) -> Any:
+def _signed(file: S3File, asked: Wish, rest: Rest | None) -> Any:
     from provider.files.s3 import signed_get  # noqa: PLC0415 - botocore only where it is used
 
-    if rest is None:
-        return signed_get(file, range_header)
-    return signed_get(file, rest.range_header, if_range=rest.validator)
+    return signed_get(file, asked.fields if rest is None else rest.fields)
 
 
 def _result_text(decode: Callable[[], object]) -> str:

@@ -13,8 +13,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from provider.errors import FileObjectInvalid
+from provider.files.file_fields import Fields
 from provider.files.file_object import S3File
-from provider.upstream.ranges import passable_range
 from provider.upstream.source import HttpRequest
 
 # A bucket that can be the first label of a host name that a wildcard certificate covers.
@@ -23,14 +23,12 @@ _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
 _SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "Authorization")
 
 
-def signed_get(file: S3File, range_header: str | None, *, if_range: str | None = None) -> HttpRequest:
-    """GET of the object, signed for now. Raises FileObjectInvalid when the endpoint is no URL."""
-    fields = {}
-    wanted_range = passable_range(range_header)
-    if wanted_range is not None:
-        fields["Range"] = wanted_range
-        if if_range is not None:
-            fields["If-Range"] = if_range
+def signed_get(file: S3File, asked: Fields = ()) -> HttpRequest:
+    """GET of the object, signed for now. Raises FileObjectInvalid when the endpoint is no URL.
+
+    `asked`: `Range` and conditions (`wish.Wish.fields`); the signature covers them.
+    """
+    fields = dict(asked)
     url = object_url(file)
     request = AWSRequest("GET", url, headers=fields)
     credentials = Credentials(file.access_key_id, file.secret_access_key)

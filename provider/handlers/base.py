@@ -94,6 +94,7 @@ class Endpoint(BodyReader):
         offered = self.request.headers.get("X-Request-ID", "")
         self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
         self.set_header("X-Request-ID", self.request_id)
+        self.set_header("Access-Control-Expose-Headers", "X-Request-ID")
         origin = self.request.headers.get("Origin")
         if origin is None:
             self.set_header("Access-Control-Allow-Origin", "*")

@@ -9,13 +9,14 @@ from provider.errors import OperatorUnavailable, UpstreamError
 from provider.handlers.base import Frame
 from provider.handlers.compute import OperatorEndpoint
 from provider.handlers.compute_params import ComputeResultRequest
-from provider.handlers.streaming import FILE_STATUSES, RANGE_REFUSED, StreamingEndpoint
+from provider.handlers.streaming import StreamingEndpoint
 from provider.handlers.token_params import presented_token
 from provider.streaming.limits import StreamLimits
+from provider.upstream.answer import Refused
 from provider.upstream.http_source import HttpOrigin, HttpSource
-from provider.upstream.ranges import passable_range
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import HttpRequest, Source
+from provider.upstream.wish import NO_WISH, Wish, read_wish
 
 # Refusals are a sentence; of anything longer nothing is shown.
 MAX_REFUSAL_BYTES = 64 * 1024
@@ -61,31 +62,36 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
             enter=self.enter,
         )
 
-        def wanted(range_header: str | None) -> HttpRequest:
+        def wanted(wish: Wish) -> HttpRequest:
             # Signed anew each time, as the operator takes a nonce once.
             return self._operator.result(
                 owner=signed.claimed,
                 job_id=request.job_id,
                 index=request.index,
                 consumer_signature=signed.signature,
-                range_header=range_header,
+                asked=wish.fields,
             )
 
+        def ask(wish: Wish) -> Awaitable[HttpSource]:
+            return self._origin.open(wanted(wish))
+
         def reopen(rest: Rest) -> Awaitable[Source]:
-            return self._origin.open(for_rest(wanted(None), rest))
+            return self._origin.open(for_rest(wanted(NO_WISH), rest))
 
         with self._limits.admitted(consumer) as slot:
             if self._limits.leases is not None:
                 await self._limits.count_everywhere(slot)
             try:
-                opening = self._origin.open(wanted(passable_range(self.request.headers.get("Range"))))
-                source = await self.opened(opening, "result")
+                source, answer = await self.opened(ask, read_wish(self.request.headers), "result")
             except UpstreamError as error:
                 raise OperatorUnavailable(detail=f"operator: {error.detail or error.code}") from error
-            if source.status in FILE_STATUSES or (source.status == RANGE_REFUSED and "Range" in self.request.headers):
+            if not isinstance(answer, Refused):
                 await self.stream(
-                    source, slot, url_path=None, reopen=reopen, service_type="compute", file_type="result"
+                    source, answer, slot, url_path=None, reopen=reopen, service_type="compute", file_type="result"
                 )
+            elif source.status == 206:
+                source.close()
+                raise OperatorUnavailable(detail=f"operator: {answer.detail}")
             else:
                 self.pass_on(source.status, await _refusal(source))
 

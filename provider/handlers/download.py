@@ -14,6 +14,7 @@ from provider.compute.environments import Environments
 from provider.errors import OrderError, ServiceTypeRefused, named_network
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
+from provider.files.resolve import asked_of
 from provider.handlers.base import Frame
 from provider.handlers.file_params import read_userdata
 from provider.handlers.params import DownloadRequest
@@ -28,6 +29,7 @@ from provider.streaming.limits import StreamLimits
 from provider.streaming.relay import Relayed
 from provider.upstream.resume import Rest
 from provider.upstream.source import Source
+from provider.upstream.wish import NO_WISH, Wish, read_wish
 
 
 class DownloadEndpoint(StreamingEndpoint):
@@ -92,17 +94,21 @@ class DownloadEndpoint(StreamingEndpoint):
             userdata = read_userdata(request.userdata)
             check_parameters(service.consumer_parameters, userdata.values or None, field="userdata")
             file = self._files.file(network.account, asset, service, request.file_index)
-            wanted_range = self.request.headers.get("Range")
+            asked = asked_of(file, read_wish(self.request.headers))
+
+            def ask(wish: Wish) -> Awaitable[Source]:
+                return self._origins.open(file, userdata, wish, chain_id=network.chain_id)
 
             def reopen(rest: Rest) -> Awaitable[Source]:
-                return self._origins.open(file, userdata, None, chain_id=network.chain_id, rest=rest)
+                return self._origins.open(file, userdata, NO_WISH, chain_id=network.chain_id, rest=rest)
 
             with self._limits.admitted(consumer) as slot:
                 if self._limits.leases is not None:
                     await self._limits.count_everywhere(slot)
-                opening = self._origins.open(file, userdata, wanted_range, chain_id=network.chain_id)
+                source, answer = await self.opened(ask, asked, file.type)
                 relayed = await self.stream(
-                    await self.opened(opening, file.type),
+                    source,
+                    answer,
                     slot,
                     url_path=file.url_path,
                     reopen=reopen,

@@ -5,6 +5,10 @@ from typing import Any
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
 
+# What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
+# asks for is allowed too: without credentials of the browser, a header opens nothing.
+SENDABLE = "Range, If-Range, If-Match, If-None-Match, Authorization, AuthToken"
+
 # A body of a refused request up to this length is read to its end.
 SWALLOWED_BYTES = 64 << 10
 
@@ -56,13 +60,12 @@ class OptionsEndpoint(Endpoint):
         self._allowed = allowed
 
     async def handle(self) -> None:
-        """Tell the methods; echo the headers that a browser asks for, so that `AuthToken` may be sent."""
+        """Tell the methods, and the headers that scripts may send."""
         self.set_header("Allow", self._allowed)
         if "Access-Control-Request-Method" in self.request.headers:
             self.set_header("Access-Control-Allow-Methods", ALL_METHODS)
             wanted = self.request.headers.get("Access-Control-Request-Headers")
-            if wanted:
-                self.set_header("Access-Control-Allow-Headers", wanted)
+            self.set_header("Access-Control-Allow-Headers", wanted or SENDABLE)
 
 
 class MergedPathEndpoint(Endpoint):

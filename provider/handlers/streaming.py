@@ -5,19 +5,28 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from provider.errors import ProviderError, UpstreamRefused
+from provider.errors import PreconditionRefused, ProviderError, UpstreamRefused
 from provider.handlers.base import Endpoint, Frame
-from provider.streaming.headers import file_name, reply_headers
+from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
 from provider.streaming.limits import StreamSlot
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resuming
 from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.answer import (
+    Answer,
+    AskWhole,
+    Part,
+    Parts,
+    PreconditionFailed,
+    Refused,
+    Unsatisfiable,
+    Whole,
+    answer_of,
+    whole_instead,
+)
 from provider.upstream.source import Source
-
-# Only these are files (`provider-api.md` section 11.3); the last two answer a Range (RFC 9110 section 14.2).
-FILE_STATUSES = frozenset({200, 206})
-RANGE_REFUSED = 416
+from provider.upstream.wish import Wish
 
 OpenSource = TypeVar("OpenSource", bound=Source)
 
@@ -44,21 +53,30 @@ class StreamingEndpoint(Endpoint):
         """When the request's head had come, by `time.perf_counter`."""
         return self._started_at
 
-    async def opened(self, opening: Awaitable[OpenSource], file_type: str) -> OpenSource:
-        """The source that `opening` gives, timed and counted. Raises what it raises."""
+    async def opened(
+        self, ask: Callable[[Wish], Awaitable[OpenSource]], asked: Wish, file_type: str
+    ) -> tuple[OpenSource, Answer]:
+        """The source that `ask` opens, and what it is to `asked`; timed and counted. Raises what `ask` raises."""
         self.enter("upstream")
         began = time.perf_counter()
         try:
-            source = await opening
+            source = await ask(asked)
+            answer = answer_of(asked, source)
+            if isinstance(answer, AskWhole):
+                first_status = source.status
+                source.close()
+                source = await ask(asked.whole())
+                answer = whole_instead(asked, first_status, source)
         except ProviderError as error:
             self._frame.metrics.upstream(file_type, error.code, time.perf_counter() - began)
             raise
         self._frame.metrics.upstream(file_type, f"{source.status // 100}xx", time.perf_counter() - began)
-        return source
+        return source, answer
 
     async def stream(
         self,
         source: Source,
+        answer: Answer,
         slot: StreamSlot,
         *,
         url_path: str | None,
@@ -66,17 +84,18 @@ class StreamingEndpoint(Endpoint):
         service_type: str,
         file_type: str,
     ) -> Relayed | None:
-        """Relay `source` to the consumer; None when no body was due. Raises UpstreamRefused when its answer is no file.
+        """Relay `source` to the consumer; None when no body was due.
 
         `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
         `reopen` asks for the rest when the origin is lost in the body. The types are for the metrics only.
+
+        Raises:
+            UpstreamRefused: its answer is no file, or not the part that was asked for.
+            PreconditionRefused: the file is of another version than the consumer insists on.
         """
-        if source.status == RANGE_REFUSED and "Range" in self.request.headers:
-            self._refuse_range(source)
+        if not isinstance(answer, (Whole, Part, Parts)):
+            self._reply_without_body(source, answer)
             return None
-        if source.status not in FILE_STATUSES:
-            source.close()
-            raise UpstreamRefused(detail=f"the origin answered {source.status}")
         name = file_name(source, url_path=url_path, fallback=_random_name)
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
@@ -84,7 +103,8 @@ class StreamingEndpoint(Endpoint):
             relayed = await relay(
                 source,
                 sink,
-                reply_headers(source, name=name),
+                reply_headers(source, answer, name=name),
+                status=answer.status,
                 idle_timeout_seconds=self._idle_timeout_seconds,
                 resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,
                 progress=progress,
@@ -130,15 +150,24 @@ class StreamingEndpoint(Endpoint):
         # Sink and endpoint hold each other; a cycle would stay until the collector comes.
         self._sink = None
 
-    def _refuse_range(self, source: Source) -> None:
-        """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""
-        self.set_status(RANGE_REFUSED)
-        stated = source.headers.get("Content-Range")
-        if stated is not None:
-            self.set_header("Content-Range", stated)
-            self.set_header("Access-Control-Expose-Headers", "Content-Range")
-        self.set_header("Content-Length", "0")
-        source.close()
+    def _reply_without_body(self, source: Source, answer: Answer) -> None:
+        """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""
+        if isinstance(answer, Refused):
+            source.close()
+            raise UpstreamRefused(detail=answer.detail)
+        source.release()
+        if isinstance(answer, PreconditionFailed):
+            raise PreconditionRefused
+        self.set_status(answer.status)
+        self.set_header("Access-Control-Expose-Headers", EXPOSED)
+        if isinstance(answer, Unsatisfiable):
+            # RFC 9110 section 15.5.17.
+            if answer.total_bytes is not None:
+                self.set_header("Content-Range", f"bytes */{answer.total_bytes}")
+            self.set_header("Content-Length", "0")
+        else:
+            for name, value in validator_headers(source):
+                self.set_header(name, value)
 
     def on_finish(self) -> None:
         """A stream accounts for itself once its outcome is known, which is after Tornado has finished it."""

@@ -8,6 +8,7 @@ from provider.errors import (
     ComputeError,
     ContainerInvalid,
     OperatorUnavailable,
+    PreconditionRefused,
     RbacRefused,
     ServiceUnavailable,
     StoreError,
@@ -25,7 +26,7 @@ from provider.handlers.compute_params import (
 from provider.handlers.rules import Field
 from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
 from provider.openapi.model import Operation, Reply, Word
-from provider.openapi.schemas import STREAM_HEADERS, ref
+from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, ref
 from provider.openapi.token_operations import SIGNED
 
 _OPERATOR = "the operator service"
@@ -118,13 +119,14 @@ COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
         text="Signed message: `consumerAddress`, `jobId`, `index`, `nonce`.",
         fields=ComputeResultRequest.FIELDS,
         via="query",
-        headers=("Range",),
+        headers=CONDITIONS,
         replies=(
             Reply("The result.", media="*/*", headers=STREAM_HEADERS),
             Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("The copy that the request names is still good.", media=None, headers=VALIDATORS, status=304),
             Reply("No such range.", media=None, headers=("Content-Range",), status=416),
         ),
-        errors=(*SIGNED, TooManyStreams, OperatorUnavailable),
+        errors=(*SIGNED, TooManyStreams, PreconditionRefused, OperatorUnavailable),
         passes_on=_OPERATOR,
     ),
     ("POST", "/api/services/validateContainer"): Operation(

@@ -9,6 +9,7 @@ from provider.errors import (
     EncryptError,
     FileError,
     OrderError,
+    PreconditionRefused,
     RbacRefused,
     RequestError,
     ServiceUnavailable,
@@ -29,7 +30,7 @@ from provider.handlers.params import (
 from provider.openapi.compute_operations import COMPUTE_OPERATIONS
 from provider.openapi.fields import CONSUMER, TX
 from provider.openapi.model import Operation, Reply, Word
-from provider.openapi.schemas import STREAM_HEADERS, ref
+from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, ref
 from provider.openapi.token_operations import SIGNED, TOKEN_OPERATIONS
 
 TAGS = {
@@ -201,11 +202,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         fields=DownloadRequest.FIELDS,
         also=("userdata",),
         via="query",
-        headers=("Range",),
+        headers=CONDITIONS,
         token=True,
         replies=(
             Reply("The file.", media="*/*", headers=STREAM_HEADERS),
             Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("The copy that the request names is still good.", media=None, headers=VALIDATORS, status=304),
             Reply("No such range.", media=None, headers=("Content-Range",), status=416),
         ),
         errors=(
@@ -215,6 +217,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             AssetError,
             OrderError,
             FileError,
+            PreconditionRefused,
             UpstreamError,
             UnsupportedChain,
             TooManyStreams,

@@ -9,6 +9,8 @@ from provider.openapi.model import Schema, Word
 STREAM_HEADERS = (
     "Content-Disposition", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified", "Access-Control-Expose-Headers",
 )  # fmt: skip
+VALIDATORS = ("ETag", "Last-Modified")
+CONDITIONS = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
@@ -145,7 +147,7 @@ HEADERS: Mapping[str, Schema] = {
     "Content-Length": {"description": "When the length is known.", "schema": {"type": "integer", "minimum": 0}},
     "Content-Range": {"description": "Which bytes these are, or how many there are.", "schema": _TEXT},
     "Content-Disposition": {
-        "description": "`attachment;filename=<name>`, without quotes.",
+        "description": "`attachment;filename=<name>`; quoted where RFC 6266 demands it.",
         "required": True,
         "schema": {"type": "string", "pattern": "^attachment;filename=."},
     },
@@ -165,6 +167,36 @@ PARAMETERS: Mapping[str, Schema] = {
         "description": "Passed to the file's host (RFC 9110 section 14.2).",
         "schema": _TEXT,
         "example": "bytes=0-1023",
+    },
+    "If-Range": {
+        "in": "header",
+        "description": "The range only of this version, else the whole file (RFC 9110 section 13.1.5).",
+        "schema": _TEXT,
+        "example": '"v1"',
+    },
+    "If-Match": {
+        "in": "header",
+        "description": "412 unless the file has one of these tags.",
+        "schema": _TEXT,
+        "example": '"v1"',
+    },
+    "If-None-Match": {
+        "in": "header",
+        "description": "304 when the file has one of these tags.",
+        "schema": _TEXT,
+        "example": '"v0"',
+    },
+    "If-Modified-Since": {
+        "in": "header",
+        "description": "304 when the file was not changed later. Ignored beside If-None-Match.",
+        "schema": _TEXT,
+        "example": "Sat, 29 Oct 1994 19:43:31 GMT",
+    },
+    "If-Unmodified-Since": {
+        "in": "header",
+        "description": "412 when the file was changed later. Ignored beside If-Match.",
+        "schema": _TEXT,
+        "example": "Fri, 01 Jan 2100 00:00:00 GMT",
     },
 }
 

@@ -3,17 +3,33 @@
 `provider-api.md` section 11.5 with K29 and K30. Anything not named here stays with the origin, cookies above all.
 """
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 
-from provider.upstream.content_range import parse_content_range
-from provider.upstream.file_names import guess_content_type, name_in_disposition, name_in_path, with_extension
-from provider.upstream.source import Source
+from provider.upstream.answer import Part, Parts, Whole
+from provider.upstream.file_names import (
+    disposition,
+    guess_content_type,
+    name_in_disposition,
+    name_in_path,
+    with_extension,
+)
+from provider.upstream.source import Headers, Source
+from provider.upstream.validators import ENTITY_TAG, parse_http_date
 
-# Describe the bytes as the origin stores them: true only of an unchanged body.
-_OF_UNCHANGED_BODY = ("Accept-Ranges", "ETag", "Content-Encoding")
-_DEFAULT_CONTENT_TYPE = "text/html; charset=utf-8"
-# Browsers hide these from scripts otherwise; a script that resumes a download needs them.
-_EXPOSED_FOR_RANGES = "Content-Disposition, Content-Range, Accept-Ranges, ETag"
+_DEFAULT_CONTENT_TYPE = "application/octet-stream"
+# Browsers hide all others from scripts (Fetch section 3.2.6): whoever resumes, or names a fault, needs these.
+EXPOSED = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, X-Request-ID"
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
+_SHAPES = {
+    "Accept-Ranges": re.compile(r"(?i)bytes|none"),
+    "ETag": ENTITY_TAG,
+    "Content-Encoding": re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*"),
+    "Content-Type": re.compile(rf"{_NAME}/{_NAME}(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?"),
+}
+_LONGEST_CHARS = 256
 
 
 def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], str]) -> str:
@@ -29,42 +45,43 @@ def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], st
     return with_extension(name or fallback(), source.headers.get("Content-Type"))
 
 
-def reply_headers(source: Source, *, name: str) -> list[tuple[str, str]]:
-    """Header fields of the reply that carries `source` to the consumer; `name` as `file_name` gives it.
+def reply_headers(source: Source, answer: Whole | Part | Parts, *, name: str) -> list[tuple[str, str]]:
+    """Header fields of the reply that carries `source`, whose answer is `answer`; `name` as `file_name` gives it.
 
     Content-Length is there only when the length is known, which is what keeps the consumer's connection alive
-    without chunks.
+    without chunks. What the origin says of the file passes only in the form that the field must have.
     """
-    fields = [("Content-Type", source.headers.get("Content-Type") or guess_content_type(name) or _DEFAULT_CONTENT_TYPE)]
-    if source.length_bytes is not None and source.status not in (204, 304):
-        fields.append(("Content-Length", str(source.length_bytes)))
-    if source.unchanged:
-        fields += _present(source, _OF_UNCHANGED_BODY)
-        if source.status in (206, 416) and _range_is_plausible(source):
-            fields += _present(source, ("Content-Range",))
-    fields += _present(source, ("Last-Modified",))
-    if source.status != 416:
-        # wire: no space, no quotes, nothing after the name: clients cut it out with `attachment;filename=(.+)`.
-        fields.append(("Content-Disposition", f"attachment;filename={_as_field_text(name)}"))
-    partial = source.status in (206, 416)
-    fields.append(("Access-Control-Expose-Headers", _EXPOSED_FOR_RANGES if partial else "Content-Disposition"))
+    headers = source.headers
+    content_type = stated(headers, "Content-Type") or guess_content_type(name) or _DEFAULT_CONTENT_TYPE
+    fields = [("Content-Type", content_type)]
+    if answer.length_bytes is not None:
+        fields.append(("Content-Length", str(answer.length_bytes)))
+    for of_file in ("Accept-Ranges", "ETag", "Content-Encoding", "Last-Modified"):
+        value = stated(headers, of_file)
+        if value is not None:
+            fields.append((of_file, value))
+    if isinstance(answer, Part):
+        fields.append(("Content-Range", answer.content_range))
+    fields.append(("Content-Disposition", disposition(name)))
+    fields.append(("Access-Control-Expose-Headers", EXPOSED))
     return fields
 
 
-def _present(source: Source, names: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name, value) for name in names if (value := source.headers.get(name)) is not None]
+def validator_headers(source: Source) -> list[tuple[str, str]]:
+    """Those of a 304: by which the consumer knows its copy again (RFC 9110 section 15.4.5)."""
+    fields = [(name, stated(source.headers, name)) for name in ("ETag", "Last-Modified")]
+    return [(name, value) for name, value in fields if value is not None]
 
 
-def _range_is_plausible(source: Source) -> bool:
-    """False when Content-Range and the body's length contradict each other (RFC 9110 section 15.3.7.3)."""
-    stated = parse_content_range(source.headers.get("Content-Range"))
-    if stated is None:
-        return False
-    if stated.first is None or stated.last is None or source.length_bytes is None:
-        return True
-    return stated.last - stated.first + 1 == source.length_bytes
+def stated(headers: Headers, name: str) -> str | None:
+    """What the origin says in this field, None when it says nothing or what the field cannot hold."""
+    value = headers.get(name)
+    if value is None or len(value) > _LONGEST_CHARS or not _is_well_formed(name, value):
+        return None
+    return value
 
 
-def _as_field_text(name: str) -> str:
-    """UTF-8 octets as the latin-1 text that header fields are written from (RFC 9110 section 5.5, obs-text)."""
-    return name.encode("utf-8", "ignore").decode("latin-1")
+@lru_cache(maxsize=1024)
+def _is_well_formed(name: str, value: str) -> bool:
+    shape = _SHAPES.get(name)
+    return shape.fullmatch(value) is not None if shape is not None else parse_http_date(value) is not None

@@ -53,13 +53,14 @@ async def relay(
     sink: Sink,
     fields: Fields,
     *,
+    status: int,
     idle_timeout_seconds: float,
     progress: Progress | None = None,
     resuming: Resuming | None = None,
     buffers: BufferPool = _buffers,
     pipes: PipePool = _pipes,
 ) -> Relayed:
-    """Send `source.status`, `fields` and the body; both sides are finished or closed when this returns.
+    """Send `status`, `fields` and the body; both sides are finished or closed when this returns.
 
     `idle_timeout_seconds` is how long the consumer may take nothing; the source has its own limit. `progress` may be
     watched meanwhile. `resuming` tells how to go on when the origin is lost in the body; without it that is the end.
@@ -70,7 +71,7 @@ async def relay(
         UpstreamTruncated: broken at the first byte, nothing was sent.
     """
     relaying = _Relay(source, sink, progress or Progress(), buffers, pipes)
-    return await relaying.run(fields, idle_timeout_seconds, resuming)
+    return await relaying.run(status, fields, idle_timeout_seconds, resuming)
 
 
 class _Relay:
@@ -88,7 +89,7 @@ class _Relay:
         self._path: Path = "copy"
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
-    async def run(self, fields: Fields, idle_timeout_seconds: float, resuming: Resuming | None) -> Relayed:
+    async def run(self, status: int, fields: Fields, idle_timeout_seconds: float, resuming: Resuming | None) -> Relayed:
         source, sink, self._resuming = self._source, self._sink, resuming
         try:
             self._first = self._first_bytes()
@@ -105,7 +106,7 @@ class _Relay:
         )
         try:
             sink.on_gone(self._consumer_gone)
-            outcome = await self._move(fields)
+            outcome = await self._move(status, fields)
         except BaseException:
             sink.abort()
             self._source.close()
@@ -129,11 +130,11 @@ class _Relay:
         self._buffers.give(buffer)
         return first
 
-    async def _move(self, fields: Fields) -> Outcome:
+    async def _move(self, status: int, fields: Fields) -> Outcome:
         progress = self._progress
         try:
             progress.awaits_consumer = True
-            await self._sink.start(self._source.status, fields, memoryview(self._first))
+            await self._sink.start(status, fields, memoryview(self._first))
             progress.awaits_consumer = False
             progress.bytes_sent += len(self._first)
             # Not to be kept as long as the stream lasts.

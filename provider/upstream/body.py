@@ -1,4 +1,4 @@
-"""The body of one answer: reads of a connection in, payload bytes out, framing and content coding undone.
+"""The body of one answer: reads of a connection in, payload bytes out, framing undone; a content coding stays.
 
 Never waits: a read gives bytes, 0 at the clean end, or None for "nothing yet".
 """
@@ -6,31 +6,35 @@ Never waits: a read gives bytes, 0 at the clean end, or None for "nothing yet".
 from provider.errors import UpstreamTruncated
 from provider.upstream.chunked import ChunkedDecoder
 from provider.upstream.connection import Connection
-from provider.upstream.content_coding import ContentDecoder
 from provider.upstream.response_head import ResponseHead
 
 # A body that ends with the connection has no other bound.
 _UNBOUNDED = 1 << 62
 _NOTHING = memoryview(b"")
-# Coded bytes decompressed from at a time; they stay in memory until their output was taken.
-_CODED_BYTES = 32 * 1024
 
 
 class Body:
     """Reads one body. `ahead` are bytes of it that came along with the head."""
 
-    __slots__ = ("_ahead", "_chunks", "_coded", "_connection", "_decoder", "_ended", "_framing", "_left")
+    __slots__ = ("_ahead", "_chunks", "_connection", "_due", "_ended", "_framing", "_left")
 
-    def __init__(self, connection: Connection, head: ResponseHead, ahead: bytes, *, coding: str | None) -> None:
-        """`coding`: the content coding to undo (`content_coding.decoded_coding`), None to pass bytes unchanged."""
+    def __init__(self, connection: Connection, head: ResponseHead, ahead: bytes) -> None:
         self._connection = connection
         self._framing = head.framing
         self._left = head.length_bytes or 0
         self._chunks = ChunkedDecoder()
         self._ahead = memoryview(ahead) if ahead else _NOTHING
         self._ended = head.framing == "length" and self._left == 0
-        self._decoder = ContentDecoder(coding) if coding is not None else None
-        self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
+        # Bytes that chunks still have to bring; None when they alone tell how many there are.
+        self._due: int | None = None
+
+    def expect(self, count_bytes: int) -> None:
+        """As `Source.expect`."""
+        if self._framing == "chunked":
+            self._due = count_bytes
+        else:
+            self._framing, self._left = "length", count_bytes
+            self._ended = count_bytes == 0
 
     @property
     def ended(self) -> bool:
@@ -50,7 +54,7 @@ class Body:
     @property
     def is_raw(self) -> bool:
         """True when the bytes on the socket are the bytes of the body, framing apart."""
-        return self._decoder is None and not self._connection.is_tls
+        return not self._connection.is_tls
 
     @property
     def run_bytes(self) -> int:
@@ -59,24 +63,12 @@ class Body:
             return 0
         if self._framing == "length":
             return self._left
-        return self._chunks.left_in_chunk if self._framing == "chunked" else _UNBOUNDED
+        if self._framing == "close":
+            return _UNBOUNDED
+        return self._chunks.left_in_chunk if self._due is None else min(self._chunks.left_in_chunk, self._due)
 
     def read_now(self, buffer: memoryview) -> int | None:
         """As `Source.read_now`."""
-        if self._decoder is None:
-            return self.read_framed(buffer)
-        if self._decoder.wants_input:
-            count = self.read_framed(self._coded)
-            if count is None:
-                return None
-            if count == 0:
-                self._decoder.finish()
-                return 0
-            self._decoder.feed(bytes(self._coded[:count]))
-        return self._decoder.read(buffer) or None
-
-    def read_framed(self, buffer: memoryview) -> int | None:
-        """The same before the content coding is undone."""
         if self._ended:
             return 0
         if self._framing == "length":
@@ -91,6 +83,8 @@ class Body:
             return None
         payload = self._chunks.decode(buffer, count)
         self._ended = self._chunks.done
+        if self._due is not None:
+            self._count(self._due - payload)
         return payload or (0 if self._ended else None)
 
     def advance(self, count: int) -> None:
@@ -100,6 +94,13 @@ class Body:
             self._ended = self._left == 0
         elif self._framing == "chunked":
             self._chunks.skip_data(count)
+            if self._due is not None:
+                self._due -= count
+
+    def _count(self, due: int) -> None:
+        self._due = due
+        if due < 0 or (self._ended and due):
+            raise UpstreamTruncated(detail="origin: the chunks are not of the length that was announced")
 
     def _read_length(self, buffer: memoryview) -> int | None:
         # Asking for no more than the rest keeps what follows the body away from the consumer.

@@ -1,20 +1,23 @@
 """Content codings undone piece by piece, with bounded output per step (RFC 9110 section 8.4.1).
 
-gzip and deflate only; whoever sends another coding unasked has it passed through with its header.
+gzip and deflate only. Only readers of contents need this: a consumer gets a coded file as it is stored.
 """
 
 import zlib
 
 from provider.errors import UpstreamTruncated
+from provider.upstream.source import Source
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 _DECODED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+# Coded bytes decompressed from at a time; they stay in memory until their output was taken.
+_CODED_BYTES = 32 * 1024
 
 
 def decoded_coding(codings: list[str]) -> str | None:
-    """Name of the coding that can be undone, or None when the body must pass as it is.
+    """Name of the coding that can be undone, or None when the body is read as it is.
 
-    `codings`: lower-case members of `Content-Encoding`. A list of several passes as it is.
+    `codings`: lower-case members of `Content-Encoding`. A list of several is read as it is.
     """
     applied = [coding for coding in codings if coding != "identity"]
     return _DECODED.get(applied[0]) if len(applied) == 1 else None
@@ -91,3 +94,30 @@ class ContentDecoder:
         header = self._input[:2]
         wrapped = header[0] & 0x0F == 8 and (len(header) < 2 or int.from_bytes(header, "big") % 31 == 0)
         return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+
+
+class Content:
+    """The content of a whole answer, its coding undone; of a coding that is not known here, the coded bytes."""
+
+    def __init__(self, source: Source) -> None:
+        coding = decoded_coding(source.headers.tokens("Content-Encoding")) if source.length_bytes != 0 else None
+        self._source = source
+        self._decoder = ContentDecoder(coding) if coding is not None else None
+        self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
+
+    @property
+    def length_bytes(self) -> int | None:
+        """None when it is unknown, which the length of coded bytes leaves it."""
+        return self._source.length_bytes if self._decoder is None else None
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """As `Source.read_into`. Raises UpstreamTruncated also for coded bytes that are broken."""
+        if self._decoder is None:
+            return await self._source.read_into(buffer)
+        while not (count := self._decoder.read(buffer)):
+            coded_count = await self._source.read_into(self._coded)
+            if coded_count == 0:
+                self._decoder.finish()
+                return 0
+            self._decoder.feed(bytes(self._coded[:coded_count]))
+        return count

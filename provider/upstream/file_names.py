@@ -3,7 +3,8 @@
 import mimetypes
 import re
 import unicodedata
-from urllib.parse import unquote
+from functools import lru_cache
+from urllib.parse import quote, unquote
 
 # Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
 MAX_NAME_BYTES = 255
@@ -16,8 +17,37 @@ _LONGEST_EXTENSION = 16
 # What nearly all names are made of, and where there is nothing to make safe.
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
-# Built-in types only, so that a name does not depend on the machine's own tables.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+# What may stand unescaped in the extended form (RFC 8187 section 3.2.1), beside letters and digits.
+_ATTR_CHARS = "!#$&+-.^_`|~"
+
+# Built-in types only, so that a name does not depend on the machine's own tables; and formats of data beside them.
 _types = mimetypes.MimeTypes()
+for _extension, _type in {
+    ".parquet": "application/vnd.apache.parquet",
+    ".arrow": "application/vnd.apache.arrow.file",
+    ".feather": "application/vnd.apache.arrow.file",
+    ".arrows": "application/vnd.apache.arrow.stream",
+    ".geojson": "application/geo+json",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/jsonl",
+    ".zarr": "application/vnd.zarr",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".nc": "application/x-netcdf",
+    ".h5": "application/x-hdf5",
+    ".hdf5": "application/x-hdf5",
+}.items():
+    _types.add_type(_type, _extension)
+# A name with one of these behind its extension is of a file that holds the other one.
+_OF_CODING = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+}
+# A browser would run what it takes for one of these as a page of ours.
+_PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
 
 def name_in_path(path: str) -> str:
@@ -75,6 +105,25 @@ def with_extension(name: str, content_type: str | None) -> str:
     return name + (_types.guess_extension(media_type) or "")
 
 
+@lru_cache(maxsize=1024)
 def guess_content_type(name: str) -> str | None:
-    """Media type that the name's extension stands for, None when unknown."""
-    return _types.guess_type("file/" + name)[0]
+    """Media type that the name's extension stands for, None when unknown; never a page's."""
+    guessed, coding = _types.guess_type("file/" + name)
+    if coding is not None:
+        return _OF_CODING.get(coding)
+    return guessed if guessed not in _PAGES else None
+
+
+@lru_cache(maxsize=1024)
+def disposition(name: str) -> str:
+    """Value of `Content-Disposition` for a safe name (RFC 6266): a token, else quoted; beyond ASCII extended as well.
+
+    wire: no space, and a token bare with nothing after it: clients cut it out with `attachment;filename=(.+)`.
+    """
+    if _TOKEN.fullmatch(name):
+        return f"attachment;filename={name}"
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "\\\\").replace('"', '\\"')
+    if name.isascii():
+        return f'attachment;filename="{plain}"'
+    extended = quote(name.encode("utf-8", "ignore"), safe=_ATTR_CHARS)
+    return f"attachment;filename=\"{plain}\";filename*=UTF-8''{extended}"

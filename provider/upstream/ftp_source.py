@@ -34,7 +34,6 @@ class FtpSource:
 
     __slots__ = ("_connection", "_finish", "_left", "_session", "final_url_path", "headers", "idle_timeout_seconds")
 
-    unchanged = True
     ready_bytes = 0
 
     def __init__(
@@ -79,6 +78,9 @@ class FtpSource:
         """As `Source.length_bytes`."""
         part = self._session.part
         return part.count if part is not None else None
+
+    def expect(self, count_bytes: int) -> None:
+        """As `Source.expect`: a part is only served of a file of known length, which is kept without being told."""
 
     def read_now(self, buffer: memoryview) -> int | None:
         """As `Source.read_now`."""

@@ -39,12 +39,16 @@ class Gateways:
         return len(self._urls)
 
     async def open(
-        self, request_at: Callable[[str], HttpRequest], *, accepts: Callable[[HttpSource], bool] | None = None
+        self,
+        request_at: Callable[[str], HttpRequest],
+        *,
+        accepts: Callable[[HttpSource], bool] | None = None,
+        resuming: bool = False,
     ) -> HttpSource:
         """The answer of the first gateway that neither fails nor says 404, 429 or 5xx; no body byte was read before.
 
         `request_at` makes the request for the gateway with that URL; answers that `accepts` does not take are passed
-        over. Raises the last gateway's UpstreamError.
+        over. `resuming`: the middle of a body is asked for. Raises the last gateway's UpstreamError.
         """
         failure = UpstreamError(detail="origin: no gateway")
         for url in self._in_order():
@@ -61,7 +65,7 @@ class Gateways:
                     return source
             source.release()
             # What may pass by itself is worth another round for those who were in the middle of a body.
-            kind = UpstreamUnreachable if accepts is not None and may_pass(source.status) else UpstreamRefused
+            kind = UpstreamUnreachable if resuming and may_pass(source.status) else UpstreamRefused
             failure = kind(detail=f"the gateway answered {source.status}")
         raise failure
 

@@ -15,7 +15,6 @@ from provider.upstream.addresses import Resolver, system_resolver
 from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
-from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
 from provider.upstream.request_head import PreparedRequest, is_redirect, prepare, redirected
 from provider.upstream.response_head import ResponseHead
@@ -25,8 +24,8 @@ from provider.upstream.urls import Target
 
 # A body this small is read to its end on release, which costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
-# All user-space bytes of one stream. Records of TLS, coded bytes, and Tornado's copy of a chunk (of a body without
-# length) need memory beside the reader's buffer, so each of them takes its share from what is read at once.
+# All user-space bytes of one stream. Records of TLS, and Tornado's copy of a chunk (of a body without length), need
+# memory beside the reader's buffer, so each of them takes its share from what is read at once.
 _STREAM_BYTES = 256 * 1024
 _COPY_BYTES = 64 * 1024
 # After an answer that says "not now"; grows with each.
@@ -40,7 +39,7 @@ class HttpSource:
 
     __slots__ = (
         "_body", "_connection", "_head", "_most_bytes", "_reuse", "_target", "framing", "headers",
-        "idle_timeout_seconds", "length_bytes", "status", "unchanged",
+        "idle_timeout_seconds", "length_bytes", "status",
     )  # fmt: skip
 
     def __init__(
@@ -53,16 +52,11 @@ class HttpSource:
         idle_timeout_seconds: float,
         reuse: Callable[[Connection], None],
     ) -> None:
-        # A part of a coded body cannot be decoded by itself (RFC 9110 section 14.2), nor can an empty one.
-        coding = decoded_coding(head.headers.tokens("Content-Encoding")) if head.status != 206 else None
-        if head.length_bytes == 0:
-            coding = None
-        self.unchanged = coding is None
         self._connection, self._head, self._target = connection, head, target
         self.status, self.headers, self.framing = head.status, head.headers, head.framing
-        self.length_bytes = head.length_bytes if self.unchanged else None
-        self._body = Body(connection, head, ahead, coding=coding)
-        copies = connection.is_tls + (not self.unchanged) + (self.length_bytes is None)
+        self.length_bytes = head.length_bytes
+        self._body = Body(connection, head, ahead)
+        copies = connection.is_tls + (self.length_bytes is None)
         self._most_bytes = _STREAM_BYTES - copies * _COPY_BYTES
         self.idle_timeout_seconds = idle_timeout_seconds
         self._reuse = reuse
@@ -71,6 +65,13 @@ class HttpSource:
     def final_url_path(self) -> str:
         """As `Source.final_url_path`."""
         return self._target.path
+
+    def expect(self, count_bytes: int) -> None:
+        """As `Source.expect`."""
+        self.length_bytes = count_bytes
+        if self.framing == "close":
+            self.framing = "length"
+        self._body.expect(count_bytes)
 
     @property
     def ready_bytes(self) -> int:
@@ -132,7 +133,7 @@ class HttpSource:
             return
         scratch, left = memoryview(bytearray(_DRAIN_BYTES)), _DRAIN_BYTES
         try:
-            while left > 0 and (count := self._body.read_framed(scratch)):
+            while left > 0 and (count := self._body.read_now(scratch)):
                 left -= count
         except UpstreamTruncated:
             return

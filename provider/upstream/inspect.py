@@ -9,9 +9,11 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from provider.errors import UpstreamError
-from provider.upstream.content_range import parse_content_range
+from provider.upstream.answer import Part, Parts, Whole, answer_of, content_range_of
+from provider.upstream.content_coding import Content
 from provider.upstream.file_names import name_in_path
 from provider.upstream.source import Source
+from provider.upstream.wish import NO_WISH, Wish
 
 _READ_BYTES = 64 * 1024
 # sha256 of so much takes about 2 ms; then other requests have their turn.
@@ -38,12 +40,12 @@ class FileInfo:
 async def inspect(
     opening: Awaitable[Source],
     *,
-    accepts_part: bool = False,
+    wish: Wish = NO_WISH,
     want_checksum: bool = False,
     max_checksum_bytes: int = 0,
     name_from_url: bool = True,
 ) -> FileInfo:
-    """Open a file and describe it. Status 200 is good, and 206 when the file object itself has a Range header.
+    """Open a file and describe it. `wish` is what was asked: a part is good when the file object names exactly it.
 
     Failures of the origin and refused addresses make it invalid; they are not raised. `name_from_url` is False for
     kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
@@ -53,10 +55,11 @@ async def inspect(
     except UpstreamError as failure:
         return FileInfo(valid=False, failure=failure)
     try:
-        if source.status != 200 and not (source.status == 206 and accepts_part):
+        answer = answer_of(wish, source)
+        if not isinstance(answer, Whole | Part | Parts):
             info = FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
         else:
-            limit = max_checksum_bytes if want_checksum and source.status == 200 else None
+            limit = max_checksum_bytes if want_checksum and isinstance(answer, Whole) else None
             info = await _describe(source, limit, name_from_url=name_from_url)
     except UpstreamError as failure:
         source.close()
@@ -83,7 +86,7 @@ async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from
 
 def _content_length(source: Source) -> str:
     """Length of the whole file; of a part, what Content-Range says of the whole, else the part's own."""
-    whole = parse_content_range(source.headers.get("Content-Range"))
+    whole = content_range_of(source.headers)
     if source.status == 206 and whole is not None and whole.total_bytes is not None:
         return str(whole.total_bytes)
     if source.length_bytes is not None:
@@ -92,10 +95,12 @@ def _content_length(source: Source) -> str:
 
 
 async def _checksum(source: Source, max_bytes: int) -> str | None:
-    if source.length_bytes is not None and source.length_bytes > max_bytes:
+    # wire: of the content, as Provider 2.1 has it; publishers of trusted algorithms compare that.
+    content = Content(source)
+    if content.length_bytes is not None and content.length_bytes > max_bytes:
         return None
     digest, buffer, total_bytes, turn_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0, 0
-    while count := await source.read_into(buffer):
+    while count := await content.read_into(buffer):
         total_bytes += count
         if total_bytes > max_bytes:
             return None

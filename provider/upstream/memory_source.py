@@ -1,36 +1,46 @@
 """A `Source` whose whole body is in memory: results of contract calls."""
 
+import hashlib
 import socket
 
 from provider.errors import UpstreamTruncated
+from provider.upstream.byte_range import select_part
 from provider.upstream.source import Framing, Headers
+from provider.upstream.wish import NO_WISH, Wish
 
 # Nobody waits for what is here; limits of time are the consumer's alone.
 _NEVER_SECONDS = 86_400.0
 
 
 class MemorySource:
-    """The `Source` of `body`; the status is 200."""
+    """The `Source` of `body`, or of the part of it that `wish` asks for. Its tag is a digest of all of it."""
 
-    __slots__ = ("_body", "_closed", "_read", "headers")
+    __slots__ = ("_body", "_closed", "_read", "headers", "status")
 
-    status = 200
     framing: Framing = "length"
     final_url_path = ""
-    unchanged = True
     idle_timeout_seconds = _NEVER_SECONDS
     run_bytes = 0
 
-    def __init__(self, body: bytes, *, content_type: str) -> None:
-        self._body = memoryview(body)
+    def __init__(self, body: bytes, *, content_type: str, wish: Wish = NO_WISH) -> None:
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        fields = [("Content-Type", content_type), ("ETag", tag), ("Accept-Ranges", "bytes")]
+        part = select_part(wish.ranges if wish.version_holds(Headers(fields)) else None, len(body))
+        if part.status != 200:
+            fields.append(("Content-Range", part.content_range))
+        self.status = part.status
+        self._body = memoryview(body)[part.first : part.first + part.count]
         self._read = 0
         self._closed = False
-        self.headers = Headers((("Content-Type", content_type),))
+        self.headers = Headers(fields)
 
     @property
     def length_bytes(self) -> int:
         """As `Source.length_bytes`."""
         return len(self._body)
+
+    def expect(self, count_bytes: int) -> None:
+        """As `Source.expect`: the length is known."""
 
     @property
     def ready_bytes(self) -> int:

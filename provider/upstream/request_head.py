@@ -18,7 +18,10 @@ _OURS = frozenset({
 })  # fmt: skip
 
 # What may follow a redirect to another origin. Everything else in a file object may be a credential of the first.
-_HARMLESS = frozenset(["accept", "accept-language", "user-agent", "range", "if-range", "content-type"])
+_HARMLESS = frozenset([
+    "accept", "accept-language", "user-agent", "content-type", "range", "if-range", "if-match", "if-none-match",
+    "if-modified-since", "if-unmodified-since",
+])  # fmt: skip
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 

@@ -3,19 +3,14 @@
 RFC 9110 sections 13.1.5 and 15.3.7.3: parts may be put together only when one strong validator stands on all of them.
 """
 
-import re
 from dataclasses import dataclass, replace
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from provider.errors import UpstreamRefused
-from provider.upstream.content_range import parse_content_range
-from provider.upstream.source import Headers, HttpRequest, Source
+from provider.upstream.answer import content_range_of
+from provider.upstream.source import HttpRequest, Source
+from provider.upstream.validators import is_strong_date, is_strong_tag
 
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]+"')  # RFC 9110 section 8.8.3, without `W/`
-# RFC 9110 section 8.8.2.2 wants "enough difference"; RFC 7232 said how much that is.
-_SURELY_OLDER_SECONDS = 60.0
 # Not now: overload, or a proxy whose origin starts again.
 _PASSING = frozenset((429, 500, 502, 503, 504))
 
@@ -39,6 +34,11 @@ class Rest:
         """Value of `Range`."""
         return f"bytes={self.first}-{self.last}"
 
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """How it is asked for."""
+        return (("Range", self.range_header), ("If-Range", self.validator))
+
     def after(self, count_bytes: int) -> "Rest":
         """The rest once `count_bytes` more of it have come."""
         return replace(self, first=self.first + count_bytes)
@@ -57,10 +57,10 @@ class Rest:
 def rest_of(source: Source) -> Rest | None:
     """The whole body of `source` as a `Rest`; None when a break could not be mended.
 
-    It takes a length, a strong validator, bytes as the origin stores them, and an origin that does not refuse ranges.
+    It takes a length, a strong validator, and an origin that does not refuse ranges.
     """
     headers = source.headers
-    if not source.unchanged or not source.length_bytes or "none" in headers.tokens("Accept-Ranges"):
+    if not source.length_bytes or "none" in headers.tokens("Accept-Ranges"):
         return None
     if source.status == 200:
         part = (0, source.length_bytes - 1, source.length_bytes)
@@ -72,10 +72,10 @@ def rest_of(source: Source) -> Rest | None:
     coding = headers.get("Content-Encoding")
     etag = headers.get("ETag")
     if etag is not None:
-        return Rest(*part, "ETag", etag, coding) if _STRONG_ETAG.fullmatch(etag) else None
+        return Rest(*part, "ETag", etag, coding) if is_strong_tag(etag) else None
     modified = headers.get("Last-Modified")
     # A time tells versions of the file from each other, not its encodings.
-    if modified is None or coding is not None or not _is_strong(modified, headers):
+    if modified is None or coding is not None or not is_strong_date(modified, headers):
         return None
     return Rest(*part, "Last-Modified", modified)
 
@@ -91,7 +91,7 @@ def for_rest(request: HttpRequest, rest: Rest | None) -> HttpRequest:
     if request.method != "GET":
         raise UpstreamRefused(detail="the rest of an answer to another method than GET cannot be asked for")
     kept = tuple((name, value) for name, value in request.headers if name.lower() not in ("range", "if-range"))
-    return replace(request, headers=(*kept, ("Range", rest.range_header), ("If-Range", rest.validator)))
+    return replace(request, headers=(*kept, *rest.fields))
 
 
 def may_pass(status: int) -> bool:
@@ -103,25 +103,9 @@ def _stated_part(source: Source) -> tuple[int, int, int] | None:
     """First and last byte and the file's length as Content-Range states them, when the body's length agrees."""
     if "multipart/" in (source.headers.get("Content-Type") or "").lower():
         return None
-    stated = parse_content_range(source.headers.get("Content-Range"))
+    stated = content_range_of(source.headers)
     if stated is None or stated.first is None or stated.last is None or stated.total_bytes is None:
         return None
     if source.length_bytes != stated.last - stated.first + 1:
         return None
     return stated.first, stated.last, stated.total_bytes
-
-
-def _is_strong(modified: str, headers: Headers) -> bool:
-    changed, answered = _time(modified), _time(headers.get("Date"))
-    if changed is None or answered is None:
-        return False
-    return (answered - changed).total_seconds() >= _SURELY_OLDER_SECONDS
-
-
-def _time(text: str | None) -> datetime | None:
-    """An HTTP date (RFC 9110 section 5.6.7); None for anything else, a time without a zone among it."""
-    try:
-        found = parsedate_to_datetime(text) if text is not None else None
-    except ValueError:
-        return None
-    return found if found is not None and found.tzinfo is not None else None

@@ -86,15 +86,14 @@ class Source(Protocol):
 
     @property
     def length_bytes(self) -> int | None:
-        """Length of the body as it will be delivered; None when unknown."""
+        """Length of the body; None when unknown."""
+
+    def expect(self, count_bytes: int) -> None:
+        """Before the first read of a body of unknown length: it must have exactly so many bytes, else it is broken."""
 
     @property
     def final_url_path(self) -> str:
         """Path of the URL that answered, still percent-encoded, without query: file names come from it."""
-
-    @property
-    def unchanged(self) -> bool:
-        """False when a content coding is undone here: lengths, ranges and validators no longer fit."""
 
     @property
     def ready_bytes(self) -> int:
@@ -119,7 +118,7 @@ class Source(Protocol):
         """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as the two above."""
 
     def raw_socket(self) -> socket.socket | None:
-        """Seam for zero copy: the plain socket that `run_bytes` tells about. None with TLS or a content coding."""
+        """Seam for zero copy: the plain socket that `run_bytes` tells about. None with TLS."""
 
     @property
     def run_bytes(self) -> int:

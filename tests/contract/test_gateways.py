@@ -118,7 +118,7 @@ async def test_the_rest_of_a_file_may_come_from_any_gateway_that_has_that_versio
     other, same = part % b'"another"', part % b'"Qm"'
     failing = origins(with_status(503), other, OK, same)
     async with failing as (*others, last), gateways(*(o.url for o in others), last.url) as asked:
-        source = await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in)
+        source = await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in, resuming=True)
         assert source.headers.get("ETag") == '"Qm"'
         source.close()
         assert [len(origin.exchanges) for origin in (*others, last)] == [1, 1, 1, 1]
@@ -132,7 +132,7 @@ async def test_only_gateways_that_may_recover_are_worth_another_round(status: in
     rest = Rest(3, 4, 5, "ETag", '"Qm"')
     async with origins(with_status(status)) as (only,), gateways(only.url) as asked:
         with pytest.raises(UpstreamError) as caught:
-            await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in)
+            await asked.open(lambda url: for_rest(request_at(url), rest), accepts=rest.is_in, resuming=True)
     assert type(caught.value) is error
 
 

@@ -1,11 +1,14 @@
 """What is told of a file without reading all of it: length, type, name, checksum up to a limit."""
 
+import gzip
 import hashlib
+import zlib
 
 import pytest
 
 from provider.errors import UnsafeAddress
 from provider.upstream.inspect import inspect
+from provider.upstream.wish import Wish
 from tests.support.http_sources import DATA, TO_THE_END, WITH_LENGTH, get, opener
 from tests.support.raw_origin import answering, raw_origin
 
@@ -43,7 +46,8 @@ async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, e
 async def test_the_length_of_the_whole_is_told_for_a_part() -> None:
     answer = b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/999\r\nContent-Length: 2\r\n\r\nok"
     async with raw_origin(answering(answer)) as origin, opener() as opened:
-        info = await inspect(opened.open(get(origin.url, ("Range", "bytes=0-1"))), accepts_part=True)
+        wish = Wish("bytes=0-1", of_file_object=True)
+        info = await inspect(opened.open(get(origin.url, ("Range", "bytes=0-1"))), wish=wish)
         assert (info.valid, info.content_length) == (True, "999")
         assert not (await inspect(opened.open(get(origin.url)))).valid
 
@@ -63,3 +67,38 @@ async def test_an_origin_that_fails_is_an_invalid_file() -> None:
     async with opener(allow_private=False) as opened:
         info = await inspect(opened.open(get("http://127.0.0.1:9/")))
     assert (info.valid, type(info.failure)) == (False, UnsafeAddress)
+
+
+CODED = {
+    "gzip": gzip.compress(DATA), "x-gzip": gzip.compress(DATA), "deflate": zlib.compress(DATA), "br": b"whatever",
+}  # fmt: skip
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("coding", list(CODED))
+async def test_a_checksum_is_of_the_content_and_the_length_of_what_a_download_brings(coding: str) -> None:
+    """Trusted algorithms are compared by the sha256 that Provider 2.1 made, of decoded bytes."""
+    data = CODED[coding]
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+    async with raw_origin(answering(head + data)) as origin, opener() as opened:
+        info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=len(DATA))
+        less = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=len(DATA) - 1)
+    expected = data if coding == "br" else DATA
+    assert (info.content_length, info.checksum) == (str(len(data)), hashlib.sha256(expected).hexdigest())
+    assert (less.valid, less.checksum is None) == (True, coding != "br")
+
+
+@pytest.mark.gen_test
+async def test_a_broken_coding_is_no_file() -> None:
+    data = CODED["gzip"][:-8]
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+    async with raw_origin(answering(head + data)) as origin, opener() as opened:
+        assert not (await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=9**9)).valid
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("stated", "valid"), [(b"0-1/2", True), (b"0-1/999", False)])
+async def test_a_part_that_nobody_asked_for_is_a_file_only_when_it_is_everything(stated: bytes, valid: bool) -> None:
+    answer = b"HTTP/1.1 206 Part\r\nContent-Range: bytes " + stated + b"\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_origin(answering(answer)) as origin, opener() as opened:
+        assert (await inspect(opened.open(get(origin.url)))).valid is valid

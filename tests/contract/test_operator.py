@@ -101,7 +101,9 @@ async def test_result_is_read_as_a_stream(service: OperatorService) -> None:
     origin = HttpOrigin(allow_private=True, max_redirects=0)
     job_id = (await start(operator)).json()[0]["jobId"]
     service.finish(job_id, Result("a.csv", "output", b"0123456789"))
-    wanted = operator.result(owner=OWNER, job_id=job_id, index="0", consumer_signature="0x12", range_header="bytes=2-4")
+    wanted = operator.result(
+        owner=OWNER, job_id=job_id, index="0", consumer_signature="0x12", asked=(("Range", "bytes=2-4"),)
+    )
     assert "0x12" not in repr(wanted)
     async with origin.opened(wanted) as source:
         buffer = memoryview(bytearray(100))
@@ -178,7 +180,7 @@ async def test_result_that_was_asked_for_is_never_asked_for_again() -> None:
         operator, origin = connect(served.url), result_origin(load_settings(SETTINGS))
 
         def wanted() -> HttpRequest:
-            return operator.result(owner=OWNER, job_id="1", index="0", consumer_signature="0x", range_header=None)
+            return operator.result(owner=OWNER, job_id="1", index="0", consumer_signature="0x")
 
         async with origin.opened(wanted()) as source:
             assert await read_all(source) == b"ok"

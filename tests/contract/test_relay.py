@@ -1,7 +1,6 @@
 """Relaying over real sockets: an origin, Tornado with our sink, and consumers that behave and misbehave."""
 
 import asyncio
-import gzip
 import hashlib
 import http.client
 import struct
@@ -38,7 +37,6 @@ ANSWERS = {
     "length": WITH_LENGTH % len(DATA) + DATA,
     "chunked": CHUNKED + chunks(DATA) + b"0\r\n\r\n",
     "close": TO_THE_END + DATA,
-    "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(DATA),
 }
 
 
@@ -57,7 +55,7 @@ async def test_a_body_arrives_whole(framing: str) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-@pytest.mark.parametrize("framing", ["length", "chunked", "gzip"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 async def test_the_consumers_connection_survives_a_complete_download(framing: str) -> None:
     def twice(client: http.client.HTTPConnection) -> list[bytes]:
         client.connect()
@@ -110,10 +108,6 @@ async def _ranged(exchange: Exchange) -> bool:
             b'HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-4/10\r\nETag: "a"\r\n'
             b"Accept-Ranges: bytes\r\nContent-Length: 3\r\n\r\n234"
         )
-    elif wanted == "bytes=50-":
-        await exchange.send(
-            b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */10\r\nContent-Length: 0\r\n\r\n"
-        )
     else:
         await exchange.send(WITH_LENGTH % 10 + b"0123456789")
     return True
@@ -124,7 +118,6 @@ async def _ranged(exchange: Exchange) -> bool:
     ("wanted", "status", "content_range", "body"),
     [
         ("bytes=2-4", 206, "bytes 2-4/10", b"234"),
-        ("bytes=50-", 416, "bytes */10", b""),
         ("bytes=0-0", 200, None, b"0123456789"),
     ],
 )
@@ -139,7 +132,6 @@ CUT = {
     "length": WITH_LENGTH % len(DATA) + DATA[:-1],
     "chunked": CHUNKED + chunks(DATA),
     "chunked, broken": CHUNKED + chunks(DATA) + b"zz\r\n",
-    "gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(DATA))[:-8],
     "nothing": WITH_LENGTH % len(DATA),
 }
 

@@ -17,9 +17,11 @@ from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Resuming
 from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest
 from provider.upstream.source import HttpRequest
+from provider.upstream.wish import read_wish
 from tests.support.raw_origin import RawOrigin, Script, raw_origin
 
 DATA = bytes(range(256)) * 4096
@@ -66,11 +68,14 @@ class RelayHandler(RequestHandler):
         self.sink = TornadoSink(self)
         progress = Progress()
         self.proxy.progress.append(progress)
-        fields = reply_headers(source, name="data.csv")
+        answer = answer_of(read_wish(self.request.headers), source)
+        assert isinstance(answer, Whole | Part | Parts), answer
+        fields = reply_headers(source, answer, name="data.csv")
         relayed = await relay(
             source,
             self.sink,
             fields,
+            status=answer.status,
             idle_timeout_seconds=self.idle_timeout_seconds,
             progress=progress,
             resuming=Resuming(lambda rest: opener.open(for_rest(asked, rest)), self.proxy.max_resumes),

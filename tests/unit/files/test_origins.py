@@ -13,6 +13,7 @@ from provider.upstream.gateways import Gateways
 from provider.upstream.request_head import PreparedRequest, prepare
 from provider.upstream.resume import Rest
 from provider.upstream.source import HttpRequest
+from provider.upstream.wish import NO_WISH, Wish
 
 REST = Rest(100, 999, 1000, "ETag", '"v1"')
 S3 = {
@@ -40,7 +41,7 @@ async def asked(file: dict[str, object]) -> Any:
     gateways = Gateways(["https://gateway.example.com"], own=http, guarded=http)
     origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=ftp, networks=Networks({}))
     with pytest.raises(UpstreamUnreachable):
-        await origins.open(parse_file_object(file), Userdata(), "bytes=5-6", rest=REST)
+        await origins.open(parse_file_object(file), Userdata(), Wish("bytes=5-6"), rest=REST)
     (only,) = http.asked + ftp.asked
     return only
 
@@ -88,7 +89,7 @@ async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
     none = Gateways([], own=http, guarded=http)
     origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}))
     with pytest.raises(UpstreamRefused):
-        await origins.open(parse_file_object(file), Userdata(), None, rest=REST)
+        await origins.open(parse_file_object(file), Userdata(), NO_WISH, rest=REST)
     assert not http.asked
 
 
@@ -114,16 +115,16 @@ async def test_a_request_without_wishes_is_prepared_once_for_its_file() -> None:
     origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=http, networks=Networks({}))
     file = parse_file_object({"type": "url", "url": "https://x.example.com/a", "method": "GET", "userdata": {"b": 1}})
     for _ in range(2):
-        await origins.open(file, Userdata(), None)
+        await origins.open(file, Userdata(), NO_WISH)
     assert http.prepared == 1
     first, second = http.asked
     assert first is second
     assert isinstance(first, PreparedRequest)
     assert first.payload.startswith(b"GET /a?b=1 HTTP/1.1\r\n")
     assert "example" not in repr(first) + repr(file)
-    for userdata, wanted in ((Userdata({"c": "2"}), None), (Userdata(), "bytes=0-1")):
+    for userdata, wanted in ((Userdata({"c": "2"}), NO_WISH), (Userdata(), Wish("bytes=0-1"))):
         await origins.open(file, userdata, wanted)
         asked = http.asked[-1]
         assert isinstance(asked, HttpRequest)
         assert asked.url.endswith("?c=2" if userdata.values else "?b=1")
-        assert (("Range", "bytes=0-1") in asked.headers) is (wanted is not None)
+        assert (("Range", "bytes=0-1") in asked.headers) is (wanted is not NO_WISH)

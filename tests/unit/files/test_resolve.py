@@ -11,45 +11,46 @@ from provider.errors import FileObjectInvalid, UserdataInvalid
 from provider.files.file_object import ArweaveFile, GraphqlFile, IpfsFile, UrlFile
 from provider.files.resolve import resolve, resolve_gateway, resolve_graphql
 from provider.files.userdata import NO_USERDATA, Userdata
+from provider.upstream.wish import NO_WISH, Wish, read_wish
 
 URL = "https://origin.test/data.csv"
 IDENTITY = ("Accept-Encoding", "identity")
 
 
 def test_plain_get_asks_for_unencoded_bytes() -> None:
-    request = resolve(UrlFile(URL), {}, None)
+    request = resolve(UrlFile(URL), {}, NO_WISH)
     assert (request.method, request.url, request.headers, request.body) == ("GET", URL, (IDENTITY,), None)
 
 
 def test_headers_of_the_file_object_are_sent() -> None:
-    request = resolve(UrlFile(URL, headers=(("X-Key", "k"), ("Accept", "text/csv"))), {}, None)
+    request = resolve(UrlFile(URL, headers=(("X-Key", "k"), ("Accept", "text/csv"))), {}, NO_WISH)
     assert request.headers == (("X-Key", "k"), ("Accept", "text/csv"), IDENTITY)
 
 
 def test_encoding_of_the_file_object_gives_way_to_identity() -> None:
-    assert resolve(UrlFile(URL, headers=(("accept-encoding", "gzip"),)), {}, None).headers == (IDENTITY,)
+    assert resolve(UrlFile(URL, headers=(("accept-encoding", "gzip"),)), {}, NO_WISH).headers == (IDENTITY,)
 
 
 def test_range_of_the_client_is_sent() -> None:
-    assert resolve(UrlFile(URL), {}, "bytes=5-9").headers == (IDENTITY, ("Range", "bytes=5-9"))
+    assert resolve(UrlFile(URL), {}, Wish("bytes=5-9")).headers == (IDENTITY, ("Range", "bytes=5-9"))
 
 
 def test_range_of_the_file_object_wins() -> None:
     file = UrlFile(URL, headers=(("range", "bytes=0-1"),))
-    assert resolve(file, {}, "bytes=5-9").headers == (("range", "bytes=0-1"), IDENTITY)
+    assert resolve(file, {}, Wish("bytes=5-9")).headers == (("range", "bytes=0-1"), IDENTITY)
 
 
 @pytest.mark.parametrize("text", ["bytes=0-", "bytes=-5", "bytes=0-1, 4-5", "Bytes=0-1"])
 def test_ranges_of_rfc_9110_pass(text: str) -> None:
     # Passed in its normal form, which `provider.upstream.ranges` defines.
-    assert ("Range", text.lower().replace(" ", "")) in resolve(UrlFile(URL), {}, text).headers
+    assert ("Range", text.lower().replace(" ", "")) in resolve(UrlFile(URL), {}, read_wish({"Range": text})).headers
 
 
 @pytest.mark.parametrize(
     "text", ["", "bytes", "bytes=", "bytes=a-b", "bytes=0-1\r\nX: y", "bytes=٣-", "bytes=" + "1" * 999]
 )
 def test_range_that_is_none_is_ignored(text: str) -> None:
-    assert resolve(UrlFile(URL), {}, text).headers == (IDENTITY,)
+    assert resolve(UrlFile(URL), {}, read_wish({"Range": text})).headers == (IDENTITY,)
 
 
 @pytest.mark.parametrize(
@@ -72,24 +73,24 @@ def test_range_that_is_none_is_ignored(text: str) -> None:
     ],
 )
 def test_user_data_of_a_get_is_added_to_its_query(url: str, userdata: dict[str, object], expected: str) -> None:
-    request = resolve(UrlFile(url), userdata, None)
+    request = resolve(UrlFile(url), userdata, NO_WISH)
     assert (request.method, request.url, request.body) == ("GET", expected, None)
 
 
 def test_user_data_of_a_post_is_its_json_body() -> None:
-    request = resolve(UrlFile(URL + "?k=v", method="POST"), {"a": {"b": 2**70}, "c": None}, None)
+    request = resolve(UrlFile(URL + "?k=v", method="POST"), {"a": {"b": 2**70}, "c": None}, NO_WISH)
     assert (request.method, request.url) == ("POST", URL + "?k=v")
     assert json.loads(request.body or b"") == {"a": {"b": 2**70}, "c": None}
     assert request.headers == (IDENTITY, ("Content-Type", "application/json"))
 
 
 def test_content_type_of_the_file_object_is_kept() -> None:
-    request = resolve(UrlFile(URL, method="POST", headers=(("content-type", "application/x"),)), {"a": 1}, None)
+    request = resolve(UrlFile(URL, method="POST", headers=(("content-type", "application/x"),)), {"a": 1}, NO_WISH)
     assert request.headers == (("content-type", "application/x"), IDENTITY)
 
 
 def test_post_without_user_data_has_an_empty_body() -> None:
-    request = resolve(UrlFile(URL, method="POST"), {}, None)
+    request = resolve(UrlFile(URL, method="POST"), {}, NO_WISH)
     assert (request.body, request.headers) == (b"", (IDENTITY,))
 
 
@@ -124,24 +125,24 @@ CID = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 )
 def test_the_path_is_appended_to_a_gateway_with_one_slash(gateway: str, expected: str) -> None:
     """K31: nothing of the gateway's own path is lost."""
-    request = resolve_gateway(IpfsFile(CID), gateway, {}, None)
+    request = resolve_gateway(IpfsFile(CID), gateway, {}, NO_WISH)
     assert (request.method, request.url, request.headers) == ("GET", expected, (IDENTITY,))
 
 
 def test_arweave_ids_stand_directly_below_the_gateway() -> None:
     file = ArweaveFile("a" * 43 + "/folder/f.csv", headers=(("X-Key", "k"),))
-    request = resolve_gateway(file, "https://ar.test/x?k=1", {"a": 2}, "bytes=0-1")
+    request = resolve_gateway(file, "https://ar.test/x?k=1", {"a": 2}, Wish("bytes=0-1"))
     assert request.url == f"https://ar.test/x/{'a' * 43}/folder/f.csv?k=1&a=2"
     assert request.headers == (("X-Key", "k"), IDENTITY, ("Range", "bytes=0-1"))
 
 
 def test_graphql_is_posted_with_its_variables() -> None:
     file = GraphqlFile(URL, "query($id: ID!) { nft(id: $id) { symbol } }", headers=(("X-Key", "k"),))
-    request = resolve_graphql(file, {"id": 2**70}, None)
+    request = resolve_graphql(file, {"id": 2**70}, NO_WISH)
     assert (request.method, request.url) == ("POST", URL)
     assert json.loads(request.body or b"") == {"query": file.query, "variables": {"id": 2**70}}
     assert request.headers == (("X-Key", "k"), IDENTITY, ("Content-Type", "application/json"))
-    assert json.loads(resolve_graphql(file, {}, None).body or b"") == {"query": file.query}
+    assert json.loads(resolve_graphql(file, {}, NO_WISH).body or b"") == {"query": file.query}
 
 
 def nested(depth: int) -> object:
@@ -157,12 +158,12 @@ def nested(depth: int) -> object:
 )
 def test_user_data_that_cannot_be_json_are_refused(method: str, value: object) -> None:
     with pytest.raises(FileObjectInvalid):
-        resolve(UrlFile(URL, method=method), {"a": value}, None)
+        resolve(UrlFile(URL, method=method), {"a": value}, NO_WISH)
 
 
 def test_secrets_are_not_in_repr() -> None:
     file = UrlFile(URL + "?SECRET", method="POST", headers=(("X", "SECRET"),))
-    assert "SECRET" not in repr(resolve(file, {"a": "SECRET"}, None))
+    assert "SECRET" not in repr(resolve(file, {"a": "SECRET"}, NO_WISH))
 
 
 json_values = st.recursive(
@@ -177,7 +178,7 @@ def test_any_user_data_give_a_request_to_the_same_place_or_a_file_error(
     userdata: dict[str, object], method: str, range_header: str
 ) -> None:
     try:
-        request = resolve(UrlFile(URL, method=method), userdata, range_header)
+        request = resolve(UrlFile(URL, method=method), userdata, read_wish({"Range": range_header}))
     except FileObjectInvalid:
         return
     parts = urlsplit(request.url)
@@ -188,5 +189,5 @@ def test_any_user_data_give_a_request_to_the_same_place_or_a_file_error(
 
 @given(st.dictionaries(st.text(max_size=12), st.text(max_size=30), max_size=5))
 def test_texts_arrive_as_they_were_sent(userdata: dict[str, str]) -> None:
-    request = resolve(UrlFile(URL), userdata, None)
+    request = resolve(UrlFile(URL), userdata, NO_WISH)
     assert parse_qsl(urlsplit(request.url).query, keep_blank_values=True) == list(userdata.items())

@@ -96,7 +96,12 @@ class FakeSink:
 
 async def run(source: FakeSource, sink: FakeSink, *, idle_timeout_seconds: float = 30, buffers=None):
     return await relay(
-        source, sink, [("A", "b")], idle_timeout_seconds=idle_timeout_seconds, buffers=buffers or BufferPool()
+        source,
+        sink,
+        [("A", "b")],
+        status=source.status,
+        idle_timeout_seconds=idle_timeout_seconds,
+        buffers=buffers or BufferPool(),
     )
 
 
@@ -232,5 +237,5 @@ async def test_a_stream_that_never_waits_lets_others_run() -> None:
 @pytest.mark.gen_test
 async def test_progress_is_counted_in_a_plain_attribute() -> None:
     progress = Progress()
-    await relay(FakeSource(b"abc"), FakeSink(), [], idle_timeout_seconds=30, progress=progress)
+    await relay(FakeSource(b"abc"), FakeSink(), [], status=200, idle_timeout_seconds=30, progress=progress)
     assert progress == Progress(bytes_sent=3, awaits_consumer=False)

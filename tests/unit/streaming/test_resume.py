@@ -32,7 +32,7 @@ def broken() -> Part:
 
 async def run(source: FakeSource, sink: FakeSink, reopen: Reopen, *, max_attempts: int = 5) -> Relayed:
     resuming = Resuming(reopen, max_attempts)
-    return await relay(source, sink, [], idle_timeout_seconds=30, resuming=resuming, buffers=BufferPool())
+    return await relay(source, sink, [], status=200, idle_timeout_seconds=30, resuming=resuming, buffers=BufferPool())
 
 
 @pytest.mark.gen_test

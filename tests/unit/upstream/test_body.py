@@ -1,7 +1,5 @@
 """Bodies are read by their framing; an early end is never clean."""
 
-import gzip
-
 import pytest
 
 from provider.errors import UpstreamTruncated
@@ -31,9 +29,9 @@ class FakeConnection:
         return count
 
 
-def body(framing: str, *pieces, length: int | None = None, ahead: bytes = b"", coding: str | None = None) -> Body:
+def body(framing: str, *pieces, length: int | None = None, ahead: bytes = b"") -> Body:
     head = ResponseHead(200, Headers(), framing, length, keep_alive=True)
-    return Body(FakeConnection(*pieces), head, ahead, coding=coding)
+    return Body(FakeConnection(*pieces), head, ahead)
 
 
 def read_all(of: Body, room: int = 4096) -> bytes:
@@ -93,18 +91,24 @@ def test_nothing_yet_is_not_the_end() -> None:
     assert [of.read_now(memoryview(bytearray(9))) for _ in range(5)] == [None, 2, None, 1, 0]
 
 
-@pytest.mark.parametrize("room", [4096, 3])
-def test_a_coded_body_is_decoded(room: int) -> None:
-    data = gzip.compress(b"hello" * 1000)
-    of = body("length", data[:20], None, data[20:], length=len(data), coding="gzip")
-    assert read_all(of, room) == b"hello" * 1000
-    assert of.leaves_clean_connection
-
-
-def test_a_coded_body_that_ends_inside_its_coding_is_truncation() -> None:
-    data = gzip.compress(b"hello" * 1000)[:-9]
+@pytest.mark.parametrize("pieces", [[CHUNKED], [CHUNKED[:-1], CHUNKED[-1:]]])
+@pytest.mark.parametrize("expected", [4, 6])
+def test_chunks_of_another_length_than_expected_are_truncation(pieces: list[bytes], expected: int) -> None:
+    of = body("chunked", *pieces)
+    of.expect(expected)
     with pytest.raises(UpstreamTruncated):
-        read_all(body("length", data, length=len(data), coding="gzip"))
+        read_all(of)
+
+
+def test_no_more_than_expected_is_read_raw() -> None:
+    of = body("chunked", b"a\r\n", b"x")
+    of.expect(5)
+    assert of.read_now(memoryview(bytearray(8))) is None
+    assert of.run_bytes == 5
+    of.advance(5)
+    assert of.run_bytes == 0
+    with pytest.raises(UpstreamTruncated):
+        of.read_now(memoryview(bytearray(8)))
 
 
 def test_raw_reading_begins_after_what_is_ahead_and_counts_the_rest() -> None:
@@ -147,8 +151,3 @@ def test_a_body_up_to_the_close_has_no_bound() -> None:
     assert of.run_bytes > 1 << 60
     of.advance(1 << 40)
     assert of.run_bytes > 1 << 60
-
-
-def test_codings_are_not_raw() -> None:
-    assert body("chunked").is_raw
-    assert not body("length", length=5, coding="gzip").is_raw

@@ -14,8 +14,8 @@ REST = Rest(100, 999, 1000, "ETag", '"v1"')
 class Answer:
     """As much of a `Source` as is looked at."""
 
-    def __init__(self, status: int, length_bytes: int | None, *, unchanged: bool = True, **fields: str) -> None:
-        self.status, self.length_bytes, self.unchanged = status, length_bytes, unchanged
+    def __init__(self, status: int, length_bytes: int | None, **fields: str) -> None:
+        self.status, self.length_bytes = status, length_bytes
         self.headers = Headers((name.replace("_", "-"), value) for name, value in fields.items())
 
 
@@ -41,7 +41,6 @@ def test_a_part_is_continued_in_the_file() -> None:
         pytest.param(Answer(200, 1000, ETag='W/"v1"', Last_Modified=OLD, Date=NOW), id="weak with a time"),
         pytest.param(Answer(200, None, ETag='"v1"'), id="no length"),
         pytest.param(Answer(200, 0, ETag='"v1"'), id="empty body"),
-        pytest.param(Answer(200, 1000, ETag='"v1"', unchanged=False), id="decoded"),
         pytest.param(Answer(200, 1000, ETag='"v1"', Accept_Ranges="none"), id="no ranges"),
         pytest.param(Answer(206, 400, ETag='"v1"'), id="a part of nothing"),
         pytest.param(Answer(206, 400, ETag='"v1"', Content_Range="bytes 500-899/*"), id="a part of unknown"),
