@@ -114,7 +114,7 @@ async def test_head_has_no_body_whatever_its_length_says() -> None:
 
 BAD_HEADS = {
     "not HTTP": b"SSH-2.0-x\r\n\r\n",
-    "folded": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+    "folded length": b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok",
     "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
     "too large": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 70000 + b"\r\n\r\n",
     "endless": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70000,
@@ -231,6 +231,30 @@ async def test_bytes_after_the_body_are_dropped_with_their_connection(surplus: b
             async with opened.opened(get(origin.url)) as source:
                 assert await read_all(source) == b"ok"
         assert opened.idle_connections == 0
+        assert origin.connections == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("reads_to_the_fault", [True, False])
+async def test_a_connection_with_a_bare_lf_in_chunk_framing_is_never_used_again(*, reads_to_the_fault: bool) -> None:
+    answer = CHUNKED + b"5\r\nhell\r\n0\r\n\r\n"
+    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
+        for _ in range(2):
+            source = await opened.open(get(origin.url))
+            if reads_to_the_fault:
+                with pytest.raises(UpstreamTruncated):
+                    await read_all(source)
+            source.release()
+        assert (opened.idle_connections, origin.connections) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_a_malformed_line_costs_neither_the_file_nor_the_next_one() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=\x01\r\nBad Name: 1\r\nContent-Length : 2\r\n\r\nok"
+    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
+        for _ in range(2):
+            async with opened.opened(get(origin.url)) as source:
+                assert (source.length_bytes, await read_all(source)) == (2, b"ok")
         assert origin.connections == 2
 
 
