@@ -4,6 +4,7 @@ from typing import Any
 
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+from provider.wire_text import digits
 
 # A body of a refused request up to this length is read to its end.
 SWALLOWED_BYTES = 64 << 10
@@ -96,10 +97,11 @@ class RefusedEndpoint(Endpoint):
         self.endpoint = self._asked  # type: ignore[misc]
         headers = self.request.headers
         announced = headers.get("Content-Length", "")
+        length_bytes = digits(announced)
         if not announced and "Transfer-Encoding" not in headers:
             self.reply_error(self._error)
             self.finish()
-        elif announced.isdigit() and int(announced) <= SWALLOWED_BYTES and "Expect" not in headers:
+        elif length_bytes is not None and length_bytes <= SWALLOWED_BYTES and "Expect" not in headers:
             self._refused = True
             self.reply_error(self._error)
             self.flush()

@@ -12,6 +12,7 @@ from provider.errors import UpstreamError
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import name_in_path
 from provider.upstream.source import Source
+from provider.wire_text import ows
 
 _READ_BYTES = 64 * 1024
 # sha256 of so much takes about 2 ms; then other requests have their turn.
@@ -70,7 +71,7 @@ async def inspect(
 
 async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from_url: bool) -> FileInfo:
     content_length = _content_length(source)
-    content_type = (source.headers.get("Content-Type") or "").partition(";")[0].strip()
+    content_type = ows((source.headers.get("Content-Type") or "").partition(";")[0])
     filename = name_in_path(source.final_url_path) if name_from_url else ""
     return FileInfo(
         valid=bool(content_length or content_type or filename),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.source import HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
+from provider.wire_text import ows
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
@@ -81,7 +82,7 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
         UnsafeAddress: `location` leads to no http or https URL.
         UpstreamError: it is empty.
     """
-    if not location.strip():
+    if not ows(location):
         raise UpstreamError(detail="redirect without a location")
     url = join_location(target, location)
     following = parse_url(url)

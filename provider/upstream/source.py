@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from provider.wire_text import ows
+
 Framing = Literal["length", "chunked", "close"]
 
 
@@ -49,7 +51,7 @@ class Headers:
         values = self._by_name.get(name.lower())
         if values is None:
             return []
-        listed = (token.strip().lower() for value in values for token in value.split(","))
+        listed = (ows(token).lower() for value in values for token in value.split(","))
         return [token for token in listed if token]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
