@@ -62,6 +62,7 @@ def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: boo
         idle_timeout_seconds=upstream.idle_timeout_seconds,
         attempts=upstream.attempts,
         max_idle_connections=upstream.max_idle_connections,
+        pool_quiet_seconds=upstream.quiet_seconds,
         user_agent=USER_AGENT,
         tls_context=tls_context,
     )

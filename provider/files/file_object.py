@@ -4,7 +4,7 @@ Raw JSON in, a frozen value out. The values hold a publisher's secrets: nothing 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +31,7 @@ class UrlFile:
     method: str = "GET"
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
     _plain: PreparedRequest | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -56,6 +57,7 @@ class IpfsFile:
     path: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class ArweaveFile:
     path: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class GraphqlFile:
     query: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class S3File:
     secret_access_key: str = field(repr=False)
     region: str = _DEFAULT_REGION
     path_style: bool = False
+    party: str = field(default="", repr=False)
 
     @property
     def url_path(self) -> str | None:
@@ -128,8 +133,11 @@ class FtpFile:
 FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile
 
 
-def parse_file_object(raw: object) -> FileObject:
-    """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault."""
+def parse_file_object(raw: object, *, party: str = "") -> FileObject:
+    """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault.
+
+    `party`: the DID of the asset whose file it is, as `HttpRequest.party` has it.
+    """
     if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
     if not isinstance(raw, Mapping):
@@ -140,7 +148,8 @@ def parse_file_object(raw: object) -> FileObject:
     parse = _PARSERS.get(kind)
     if parse is None:
         raise FileObjectInvalid(f"Unsupported type {fields.echo(kind)}")
-    return parse(raw)
+    file = parse(raw)
+    return file if isinstance(file, SmartContractFile | FtpFile) else replace(file, party=party)
 
 
 Raw = Mapping[str, object]

@@ -36,7 +36,7 @@ def signed_get(file: S3File, range_header: str | None, *, if_range: str | None =
     credentials = Credentials(file.access_key_id, file.secret_access_key)
     S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
     fields |= {name: request.headers[name] for name in _SIGNED}
-    return HttpRequest("GET", url, tuple(fields.items()))
+    return HttpRequest("GET", url, tuple(fields.items()), party=file.party)
 
 
 def object_url(file: S3File) -> str:

@@ -155,9 +155,10 @@ class HttpOrigin:
         attempts: int = 1,
         max_redirects: int = 5,
         max_idle_connections: int = 256,
-        max_idle_per_origin: int = 32,
+        max_idle_per_partition: int = 32,
         pool_idle_seconds: float = 30.0,
         pool_age_seconds: float = 300.0,
+        pool_quiet_seconds: float = 0.05,
         user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver = system_resolver,
@@ -172,9 +173,10 @@ class HttpOrigin:
         self._user_agent = user_agent
         self._pool = IdlePool(
             max_idle=max_idle_connections,
-            max_idle_per_origin=max_idle_per_origin,
+            max_idle_per_partition=max_idle_per_partition,
             idle_seconds=pool_idle_seconds,
             age_seconds=pool_age_seconds,
+            quiet_seconds=pool_quiet_seconds,
         )
         self._connections = Connections(
             allow_private=allow_private,
@@ -223,7 +225,7 @@ class HttpOrigin:
             answer = await self._hop(prepared)
             if isinstance(answer, HttpSource):
                 return answer
-            prepared = self.prepare(answer)
+            prepared = prepare(answer, user_agent=self._user_agent, first_url=prepared.first_url)
         raise UpstreamError(detail="origin: too many redirects")
 
     async def open_hop(self, request: HttpRequest) -> HttpSource | HttpRequest:
@@ -257,7 +259,7 @@ class HttpOrigin:
 
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
-        pooled = self._pool.take(asked.origin) if asked.request.method in _IDEMPOTENT else None
+        pooled = self._pool.take(asked.partition, asked.first_url) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:
             try:
                 return await self._exchange(pooled, asked)
@@ -283,5 +285,5 @@ class HttpOrigin:
             ahead,
             target=asked.target,
             idle_timeout_seconds=self._idle_timeout_seconds,
-            reuse=partial(self._pool.put, asked.origin),
+            reuse=partial(self._pool.put, asked.partition, asked.first_url),
         )

@@ -23,21 +23,32 @@ _HARMLESS = frozenset(["accept", "accept-language", "user-agent", "range", "if-r
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
+# Scheme, host, port and party: who may have sent what is read from a connection.
+Partition = tuple[str, str, int, str]
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request, whom it goes to, and its bytes. None of them is in `repr`."""
+    """A request, whom it goes to, whose connections it may use, and its bytes. None of them is in `repr`.
+
+    `first_url` is what was asked for before any redirect.
+    """
 
     request: HttpRequest = field(repr=False)
     target: Target = field(repr=False)
-    origin: tuple[str, str, int] = field(repr=False)
+    partition: Partition = field(repr=False)
     payload: bytes = field(repr=False)
+    first_url: str = field(repr=False)
 
 
-def prepare(request: HttpRequest, *, user_agent: str) -> PreparedRequest:
-    """As it goes out. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
+def prepare(request: HttpRequest, *, user_agent: str, first_url: str | None = None) -> PreparedRequest:
+    """As it goes out; `first_url` when it follows a redirect.
+
+    Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid.
+    """
     target = parse_url(request.url)
-    return PreparedRequest(request, target, target.origin, encode_request(request, target, user_agent=user_agent))
+    payload = encode_request(request, target, user_agent=user_agent)
+    return PreparedRequest(request, target, (*target.origin, request.party), payload, first_url or request.url)
 
 
 def encode_request(request: HttpRequest, target: Target, *, user_agent: str) -> bytes:
@@ -96,7 +107,7 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
     becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
     if becomes_get and request.method != "HEAD":
         headers = tuple((name, value) for name, value in headers if name.lower() != "content-type")
-        return HttpRequest("GET", url, headers)
+        return HttpRequest("GET", url, headers, party=request.party)
     return replace(request, url=url, headers=headers)
 
 

@@ -18,12 +18,15 @@ class HttpRequest:
     """One request to an origin. URL, headers and body may hold a publisher's secrets: none of them is in `repr`.
 
     `method` is upper case; `headers` are sent in order after our own (`request_head.py` tells which are dropped).
+    `party`: who answers for the URL, as the DID of an asset whose file it is. Requests of two parties never share a
+    connection; requests without a party share one for the same URL only.
     """
 
     method: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | None = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 class Headers:

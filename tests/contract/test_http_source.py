@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import (
     CHUNKED,
@@ -267,6 +268,45 @@ async def test_bytes_sent_into_an_idle_connection_are_not_taken_for_an_answer() 
         for _ in range(3):
             await asyncio.sleep(0)  # uvloop writes at the end of a turn; on loopback written is received
         async with opened.opened(get(origin.url)) as source:
+            assert await read_all(source) == b"ok"
+        assert origin.connections == 2
+
+
+def of_party(url: str, party: str) -> HttpRequest:
+    return HttpRequest("GET", url, party=party)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_bytes_after_an_answer_never_become_another_party_s_file() -> None:
+    """They come 15 ms after a complete answer, when the connection looked clean and the next request may be out."""
+    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def script(exchange: Exchange) -> bool:
+        await exchange.send(OK)
+        if exchange.path == "/hostile":
+            await asyncio.sleep(0.015)
+            await exchange.send(evil)
+        return True
+
+    async def fetched(opened: HttpOrigin, path: str, party: str) -> bytes:
+        async with opened.opened(of_party(origin.url + path, party)) as source:
+            return await read_all(source)
+
+    async with raw_origin(script) as origin, opener() as opened:
+        for _ in range(40):
+            assert await fetched(opened, "/hostile", "did:op:1") in (b"ok", b"evil")
+            assert await fetched(opened, "/good", "did:op:2") == b"ok"
+            assert await fetched(opened, "/other", "did:op:1") == b"ok"
+
+
+@pytest.mark.gen_test
+async def test_requests_of_one_party_for_one_url_share_a_connection_at_once() -> None:
+    async with raw_origin(answering(OK, keep=True)) as origin, opener(pool_quiet_seconds=60.0) as opened:
+        for _ in range(5):
+            async with opened.opened(of_party(origin.url + "/a", "did:op:1")) as source:
+                assert await read_all(source) == b"ok"
+        assert origin.connections == 1
+        async with opened.opened(of_party(origin.url + "/b", "did:op:1")) as source:
             assert await read_all(source) == b"ok"
         assert origin.connections == 2
 
