@@ -12,8 +12,11 @@ from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
-# Not here, or not now: another gateway may have it.
-_TRY_NEXT = frozenset((404, 429))
+# Any other status says only that this gateway does not give the file: not pinned, not paid, not allowed, not yet.
+_ANSWERS = frozenset((200, 206, 416))
+# These answer a request that has a condition (RFC 9110 section 13.1).
+_OF_CONDITIONS = frozenset((304, 412))
+_CONDITIONS = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
 # A gateway that did not answer at all is asked last for so long, so that not every request waits for it.
 _ASIDE_SECONDS = 30.0
 
@@ -41,21 +44,22 @@ class Gateways:
     async def open(
         self, request_at: Callable[[str], HttpRequest], *, accepts: Callable[[HttpSource], bool] | None = None
     ) -> HttpSource:
-        """The answer of the first gateway that neither fails nor says 404, 429 or 5xx; no body byte was read before.
+        """The first answer about the file itself; no body byte was read before.
 
         `request_at` makes the request for the gateway with that URL; answers that `accepts` does not take are passed
         over. Raises the last gateway's UpstreamError.
         """
         failure = UpstreamError(detail="origin: no gateway")
         for url in self._in_order():
+            request = request_at(url)
             try:
-                source = await self._ask(request_at(url))
+                source = await self._ask(request)
             except UpstreamError as error:
                 if isinstance(error, UpstreamUnreachable | UpstreamTimedOut):
                     self._aside_until[url] = self._clock() + _ASIDE_SECONDS
                 failure = error
                 continue
-            if source.status not in _TRY_NEXT and source.status < 500:
+            if _is_answer(source.status, request):
                 self._aside_until.pop(url, None)
                 if accepts is None or accepts(source):
                     return source
@@ -73,3 +77,9 @@ class Gateways:
         """As configured, but those put aside last."""
         now = self._clock()
         return sorted(self._urls, key=lambda url: self._aside_until.get(url, 0.0) > now)
+
+
+def _is_answer(status: int, request: HttpRequest) -> bool:
+    if status in _OF_CONDITIONS:
+        return any(name.lower() in _CONDITIONS for name, _ in request.headers)
+    return status in _ANSWERS
