@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.request_head import Redirect
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
@@ -71,7 +72,7 @@ class Gateways:
 
     async def _ask(self, request: HttpRequest) -> HttpSource:
         answer = await self._own.open_hop(request)
-        return await self._guarded.open(answer) if isinstance(answer, HttpRequest) else answer
+        return await self._guarded.open(answer) if isinstance(answer, Redirect) else answer
 
     def _in_order(self) -> list[str]:
         """As configured, but those put aside last."""

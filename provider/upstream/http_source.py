@@ -17,7 +17,7 @@ from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
-from provider.upstream.request_head import PreparedRequest, is_redirect, prepare, redirected
+from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
@@ -142,7 +142,8 @@ class HttpOrigin:
     """Opens requests at any origin; holds the pool of idle connections and the one TLS context.
 
     All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
-    (request sent until the answer's head is complete) and `idle` (no byte while the body is read).
+    (request sent until the answer's head is complete) and `idle` (no byte while the body is read). From the first
+    redirect to the last answer no more time passes than `connect` and `first_byte` together.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class HttpOrigin:
         first_byte_timeout_seconds: float = 10.0,
         idle_timeout_seconds: float = 60.0,
         attempts: int = 1,
-        max_redirects: int = 5,
+        max_redirects: int = 20,
         max_idle_connections: int = 256,
         max_idle_per_partition: int = 32,
         pool_idle_seconds: float = 30.0,
@@ -167,6 +168,7 @@ class HttpOrigin:
         that may pass.
         """
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
+        self._redirects_timeout_seconds = connect_timeout_seconds + first_byte_timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
         self._max_redirects = max_redirects
@@ -210,37 +212,48 @@ class HttpOrigin:
         """What `open` would begin with, for a request that is sent often. Raises UnsafeAddress, FileObjectInvalid."""
         return prepare(request, user_agent=self._user_agent)
 
-    async def open(self, request: HttpRequest | PreparedRequest) -> HttpSource:
+    async def open(self, request: HttpRequest | PreparedRequest | Redirect) -> HttpSource:
         """Send the request, follow redirects, return the first answer that is none.
 
         Raises:
             UnsafeAddress: the URL, or one it redirects to, may not be connected to or cannot be resolved.
             UpstreamUnreachable: no connection, or it was lost before the head was complete.
-            UpstreamTimedOut: connect or first-byte limit passed.
+            UpstreamTimedOut: connect or first-byte limit passed, or that of all redirects.
             UpstreamError: the head is not to be trusted, or there were too many redirects.
             FileObjectInvalid: method or headers cannot stand in a request.
         """
-        prepared = request if isinstance(request, PreparedRequest) else self.prepare(request)
-        for _ in range(self._max_redirects + 1):
-            answer = await self._hop(prepared)
-            if isinstance(answer, HttpSource):
-                return answer
-            prepared = prepare(answer, user_agent=self._user_agent, first_url=prepared.first_url)
-        raise UpstreamError(detail="origin: too many redirects")
+        if isinstance(request, Redirect):
+            return await self._follow(request)
+        answer = await self._hop(request if isinstance(request, PreparedRequest) else self.prepare(request))
+        return answer if isinstance(answer, HttpSource) else await self._follow(answer)
 
-    async def open_hop(self, request: HttpRequest) -> HttpSource | HttpRequest:
-        """One answer, or the request that its redirect asks for. Raises as `open`."""
+    async def open_hop(self, request: HttpRequest) -> HttpSource | Redirect:
+        """One answer, or where its redirect leads. Raises as `open`."""
         return await self._hop(self.prepare(request))
 
-    async def _hop(self, asked: PreparedRequest) -> HttpSource | HttpRequest:
+    async def _follow(self, redirect: Redirect) -> HttpSource:
+        try:
+            async with asyncio.timeout(self._redirects_timeout_seconds):
+                for _ in range(self._max_redirects):
+                    answer = await self._hop(prepare(redirect, user_agent=self._user_agent))
+                    if isinstance(answer, HttpSource):
+                        return answer
+                    redirect = answer
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: limit of all redirects passed") from exc
+        raise UpstreamError(detail="origin: too many redirects")
+
+    async def _hop(self, asked: PreparedRequest) -> HttpSource | Redirect:
         source = await self._answered(asked)
-        if not is_redirect(source.status):
-            return source
-        location = source.headers.get_all("Location")
-        if not location:
+        try:
+            redirect = follow(asked, source.status, source.headers)
+        except UpstreamError:
+            source.close()
+            raise
+        if redirect is None:
             return source
         source.release()
-        return redirected(asked.request, asked.target, status=source.status, location=location[0])
+        return redirect
 
     async def _answered(self, asked: PreparedRequest) -> HttpSource:
         attempts = self._attempts if asked.request.method in _IDEMPOTENT else 1

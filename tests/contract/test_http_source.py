@@ -412,19 +412,19 @@ async def _redirecting(exchange: Exchange) -> bool:
 
 
 @pytest.mark.gen_test
-async def test_five_redirects_are_followed_on_one_connection() -> None:
+async def test_twenty_redirects_are_followed_on_one_connection() -> None:
     async with raw_origin(_redirecting) as origin:
-        source, body = await fetch(origin.url + "/5")
+        source, body = await fetch(origin.url + "/20")
         assert (body, source.final_url_path) == (b"ok", "/0")
         assert origin.connections == 1
 
 
 @pytest.mark.gen_test
-async def test_a_sixth_redirect_is_refused() -> None:
+async def test_one_more_redirect_is_refused() -> None:
     async with raw_origin(_redirecting) as origin:
         with pytest.raises(UpstreamError):
-            await fetch(origin.url + "/6")
-        assert len(origin.exchanges) == 6
+            await fetch(origin.url + "/21")
+        assert len(origin.exchanges) == 21
 
 
 @pytest.mark.gen_test
@@ -432,6 +432,45 @@ async def test_a_redirect_to_itself_ends() -> None:
     async with raw_origin(answering(redirect("/"), keep=True)) as origin:
         with pytest.raises(UpstreamError):
             await fetch(origin.url)
+
+
+@pytest.mark.gen_test
+async def test_all_redirects_together_have_one_limit_of_time() -> None:
+    async def slowly(exchange: Exchange) -> bool:
+        await asyncio.sleep(0.06)
+        return await _redirecting(exchange) or True
+
+    async with raw_origin(slowly) as origin:
+        with pytest.raises(UpstreamTimedOut):
+            await fetch(origin.url + "/20", connect_timeout_seconds=0.2, first_byte_timeout_seconds=0.2)
+        assert 1 < len(origin.exchanges) < 20
+
+
+async def _wants_its_cookie(exchange: Exchange) -> bool:
+    if exchange.field("Cookie") == "own=1; a=1":
+        await exchange.send(OK)
+    else:
+        await exchange.send(redirect("/", 307).replace(b"\r\n", b"\r\nSet-Cookie: a=1; Path=/; HttpOnly\r\n", 1))
+    return True
+
+
+@pytest.mark.gen_test
+async def test_a_cookie_goes_back_within_its_chain_and_is_forgotten_after_it() -> None:
+    async with raw_origin(_wants_its_cookie) as origin, opener() as opened:
+        for _ in range(2):
+            async with opened.opened(get(origin.url, ("Cookie", "own=1"))) as source:
+                assert await read_all(source) == b"ok"
+        assert [exchange.field("Cookie") for exchange in origin.exchanges] == ["own=1", "own=1; a=1"] * 2
+
+
+@pytest.mark.gen_test
+async def test_a_cookie_goes_to_no_other_host() -> None:
+    async with raw_origin(answering(OK)) as other:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        answer = redirect(elsewhere).replace(b"\r\n", b"\r\nSet-Cookie: a=planted; Domain=localhost\r\n", 1)
+        async with raw_origin(answering(answer)) as origin:
+            await fetch(origin.url)
+        assert other.exchanges[0].field("Cookie") is None
 
 
 @pytest.mark.gen_test
