@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from provider.errors import ProviderError, UpstreamRefused
+from provider.errors import ProviderError
 from provider.handlers.base import Endpoint, Frame
 from provider.streaming.headers import file_name, reply_headers
 from provider.streaming.limits import StreamSlot
@@ -13,6 +13,7 @@ from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resuming
 from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 
 # Only these are files (`provider-api.md` section 11.3); the last two answer a Range (RFC 9110 section 14.2).
@@ -66,7 +67,7 @@ class StreamingEndpoint(Endpoint):
         service_type: str,
         file_type: str,
     ) -> Relayed | None:
-        """Relay `source` to the consumer; None when no body was due. Raises UpstreamRefused when its answer is no file.
+        """Relay `source` to the consumer; None when no body was due. Raises UpstreamError when its answer is no file.
 
         `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
         `reopen` asks for the rest when the origin is lost in the body. The types are for the metrics only.
@@ -76,7 +77,7 @@ class StreamingEndpoint(Endpoint):
             return None
         if source.status not in FILE_STATUSES:
             source.close()
-            raise UpstreamRefused(detail=f"the origin answered {source.status}")
+            raise refusal(source, f"the origin answered {source.status}", now=time.time())
         name = file_name(source, url_path=url_path, fallback=_random_name)
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)

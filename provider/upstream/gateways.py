@@ -7,8 +7,9 @@ redirects to is a stranger's word again and passes the address guard, also when 
 import time
 from collections.abc import Callable, Sequence
 
-from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.patience import refusal
 from provider.upstream.request_head import Redirect
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
@@ -65,9 +66,10 @@ class Gateways:
                 if accepts is None or accepts(source):
                     return source
             source.release()
-            # What may pass by itself is worth another round for those who were in the middle of a body.
-            kind = UpstreamUnreachable if accepts is not None and may_pass(source.status) else UpstreamRefused
-            failure = kind(detail=f"the gateway answered {source.status}")
+            failure = refusal(source, f"the gateway answered {source.status}", now=time.time())
+            if accepts is not None and may_pass(source.status):
+                # Worth another round for those who were in the middle of a body.
+                failure = UpstreamUnreachable(detail=failure.detail)
         raise failure
 
     async def _ask(self, request: HttpRequest) -> HttpSource:

@@ -6,6 +6,7 @@ Each hop passes the address guard. Whether a status is good, and what the body i
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
+from provider.upstream.patience import NOT_NOW, pause_seconds
 from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
@@ -160,18 +162,20 @@ class HttpOrigin:
         pool_idle_seconds: float = 30.0,
         pool_age_seconds: float = 300.0,
         pool_quiet_seconds: float = 0.05,
+        patient: bool = True,
         user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
         """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
-        that may pass.
+        that may pass. `patient`: one more try where an answer asks to wait for less than the first-byte limit.
         """
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
         self._redirects_timeout_seconds = connect_timeout_seconds + first_byte_timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
         self._max_redirects = max_redirects
+        self._patient = patient
         self._user_agent = user_agent
         self._pool = IdlePool(
             max_idle=max_idle_connections,
@@ -256,6 +260,7 @@ class HttpOrigin:
         return redirect
 
     async def _answered(self, asked: PreparedRequest) -> HttpSource:
+        began_at = asyncio.get_running_loop().time()
         attempts = self._attempts if asked.request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
             try:
@@ -265,10 +270,27 @@ class HttpOrigin:
                     raise
                 continue
             if attempt == attempts or not may_pass(source.status):
-                return source
+                return source if source.status not in NOT_NOW else await self._once_more(asked, source, began_at)
             source.release()
             await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
         raise AssertionError("unreachable: attempts is at least 1")
+
+    async def _once_more(self, asked: PreparedRequest, source: HttpSource, began_at: float) -> HttpSource:
+        """The answer to another try after the pause that `source` asks for, which itself is the answer otherwise."""
+        pause = pause_seconds(source.status, source.headers, now=time.time())
+        waited_at = began_at + self._first_byte_timeout_seconds
+        loop = asyncio.get_running_loop()
+        if not self._patient or asked.request.method not in _IDEMPOTENT or pause is None:
+            return source
+        if loop.time() + pause >= waited_at:
+            return source
+        source.release()
+        await asyncio.sleep(pause)
+        try:
+            async with asyncio.timeout_at(waited_at):
+                return await self._ask(asked)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: first-byte limit passed in the second try") from exc
 
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.

@@ -5,12 +5,14 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from provider.errors import UpstreamError
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import name_in_path
+from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 from provider.wire_text import ows
 
@@ -55,7 +57,7 @@ async def inspect(
         return FileInfo(valid=False, failure=failure)
     try:
         if source.status != 200 and not (source.status == 206 and accepts_part):
-            info = FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
+            info = FileInfo(valid=False, failure=refusal(source, f"origin: status {source.status}", now=time.time()))
         else:
             limit = max_checksum_bytes if want_checksum and source.status == 200 else None
             info = await _describe(source, limit, name_from_url=name_from_url)

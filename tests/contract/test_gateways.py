@@ -35,7 +35,7 @@ class Clock:
 
 @asynccontextmanager
 async def gateways(*urls: str, allow_private: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateways]:
-    own = HttpOrigin(allow_private=True, first_byte_timeout_seconds=0.3)
+    own = HttpOrigin(allow_private=True, first_byte_timeout_seconds=0.3, patient=False)
     guarded = HttpOrigin(allow_private=allow_private, first_byte_timeout_seconds=0.3)
     try:
         yield Gateways(urls, own=own, guarded=guarded, clock=clock or Clock())

@@ -23,7 +23,7 @@ from tests.support.http_sources import (
     read_all,
     silent,
 )
-from tests.support.raw_origin import Exchange, answering, raw_origin
+from tests.support.raw_origin import Exchange, Script, answering, raw_origin
 
 FRAMED = {
     "length": (WITH_LENGTH + DATA, "length", len(DATA)),
@@ -399,6 +399,87 @@ async def test_a_post_is_never_sent_twice() -> None:
         with pytest.raises(UpstreamUnreachable):
             await opened.open(HttpRequest("POST", origin.url, (), b"x"))
         assert len(origin.exchanges) == 1
+
+
+def not_now(status: int, *fields: str) -> bytes:
+    lines = "".join(f"{field}\r\n" for field in fields)
+    return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: 2\r\n\r\nno".encode()
+
+
+def once(answer: bytes) -> Script:
+    """The answer first, and the file afterwards."""
+
+    async def script(exchange: Exchange) -> bool:
+        await exchange.send(answers.pop(0))
+        return True
+
+    answers = [answer, OK]
+    return script
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "answer",
+    [
+        not_now(503, "Retry-After: 0"),
+        not_now(429, "Retry-After: 1"),
+        not_now(429, "Date: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"),
+        not_now(425),
+        not_now(408, "Connection: keep-alive"),
+    ],
+)
+async def test_one_more_try_where_little_patience_is_asked_for(answer: bytes) -> None:
+    async with raw_origin(once(answer)) as origin:
+        source, body = await fetch(origin.url)
+        assert (source.status, body, len(origin.exchanges)) == (200, b"ok", 2)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "answer",
+    [
+        not_now(503),
+        not_now(503, "Retry-After: 6"),
+        not_now(503, "Retry-After: ²"),
+        not_now(429, "Retry-After: Fri, 01 Jan 2100 00:00:00 GMT"),
+        not_now(500, "Retry-After: 0"),
+        not_now(404, "Retry-After: 0"),
+    ],
+)
+async def test_no_other_try_where_more_patience_or_none_is_asked_for(answer: bytes) -> None:
+    async with raw_origin(answering(answer)) as origin:
+        source, _ = await fetch(origin.url)
+        assert (source.status, len(origin.exchanges)) == (int(answer[9:12]), 1)
+
+
+@pytest.mark.gen_test
+async def test_a_second_not_now_is_the_answer() -> None:
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin:
+        source, _ = await fetch(origin.url)
+        assert (source.status, len(origin.exchanges)) == (503, 2)
+
+
+@pytest.mark.gen_test
+async def test_who_must_not_ask_twice_does_not() -> None:
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin, opener(patient=False) as opened:
+        (await opened.open(get(origin.url))).close()
+        assert len(origin.exchanges) == 1
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin, opener() as opened:
+        (await opened.open(HttpRequest("POST", origin.url, (), b"x"))).close()
+        assert len(origin.exchanges) == 1
+
+
+@pytest.mark.gen_test
+async def test_the_second_try_ends_with_the_first_byte_limit() -> None:
+    async def script(exchange: Exchange) -> None:
+        if origin.connections == 1:
+            await exchange.send(not_now(503, "Retry-After: 0"))
+        else:
+            await exchange.gone()
+
+    async with raw_origin(script) as origin:
+        with pytest.raises(UpstreamTimedOut):
+            await fetch(origin.url, first_byte_timeout_seconds=0.3)
 
 
 def redirect(location: str, status: int = 302) -> bytes:
