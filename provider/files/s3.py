@@ -20,11 +20,11 @@ from provider.upstream.source import HttpRequest
 # A bucket that can be the first label of a host name that a wildcard certificate covers.
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
 # What botocore may add to a request and has to reach the store.
-_SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "Authorization")
+_SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "X-Amz-Security-Token", "Authorization")
 
 
 def signed_get(file: S3File, range_header: str | None, *, if_range: str | None = None) -> HttpRequest:
-    """GET of the object, signed for now. Raises FileObjectInvalid when the endpoint is no URL."""
+    """GET of the object, signed for now where there are keys. Raises FileObjectInvalid when the endpoint is no URL."""
     fields = {}
     wanted_range = passable_range(range_header)
     if wanted_range is not None:
@@ -32,10 +32,13 @@ def signed_get(file: S3File, range_header: str | None, *, if_range: str | None =
         if if_range is not None:
             fields["If-Range"] = if_range
     url = object_url(file)
-    request = AWSRequest("GET", url, headers=fields)
-    credentials = Credentials(file.access_key_id, file.secret_access_key)
-    S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
-    fields |= {name: request.headers[name] for name in _SIGNED}
+    if file.requester_pays:
+        fields["x-amz-request-payer"] = "requester"
+    if file.access_key_id:
+        request = AWSRequest("GET", url, headers=fields)
+        credentials = Credentials(file.access_key_id, file.secret_access_key, file.session_token or None)
+        S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
+        fields |= {name: request.headers[name] for name in _SIGNED if name in request.headers}
     return HttpRequest("GET", url, tuple(fields.items()), party=file.party)
 
 
