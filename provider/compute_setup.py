@@ -152,6 +152,7 @@ def result_origin(settings: Settings) -> HttpOrigin:
         # A request that went to a kept connection is sent again when that turns out to be closed. These are signed with
         # a nonce that counts once, and the service may have read it: each has a connection of its own.
         max_idle_connections=0,
+        patient=False,
         connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
         first_byte_timeout_seconds=settings.compute.timeout_seconds,
         idle_timeout_seconds=settings.upstream.idle_timeout_seconds,

@@ -34,7 +34,8 @@ def build_origins(settings: Settings, networks: Networks) -> Origins:
     # Building one takes about 26 ms.
     tls_context = ssl.create_default_context()
     http = _http(settings, tls_context, allow_private=upstream.allow_non_public_ip)
-    gateways = _http(settings, tls_context, allow_private=True)
+    # The next gateway is asked at once instead.
+    gateways = _http(settings, tls_context, allow_private=True, patient=False)
     ftp = FtpOrigin(
         allow_private=upstream.allow_non_public_ip,
         tls_context=tls_context,
@@ -53,7 +54,7 @@ def build_origins(settings: Settings, networks: Networks) -> Origins:
     return Origins(http, gateways, ftp, files)
 
 
-def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: bool) -> HttpOrigin:
+def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: bool, patient: bool = True) -> HttpOrigin:
     upstream = settings.upstream
     return HttpOrigin(
         allow_private=allow_private,
@@ -61,7 +62,9 @@ def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: boo
         first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
         idle_timeout_seconds=upstream.idle_timeout_seconds,
         attempts=upstream.attempts,
+        patient=patient,
         max_idle_connections=upstream.max_idle_connections,
+        pool_quiet_seconds=upstream.quiet_seconds,
         user_agent=USER_AGENT,
         tls_context=tls_context,
     )

@@ -16,6 +16,7 @@ from tornado.web import RequestHandler
 
 from provider.admin import uplot
 from provider.admin.dashboard_feed import Feed
+from provider.wire_text import ows
 
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 OWN_ASSETS = ("dashboard.css", "dashboard.js", "format.js", "charts.js", "tables.js", "icon.svg")
@@ -52,7 +53,7 @@ def is_private_host(host: str) -> bool:
     A web page from elsewhere can have its own name resolve to this listener and then read what it answers (DNS
     rebinding); an address or a private name it cannot take.
     """
-    name = split_host_and_port(host.strip().lower())[0].removeprefix("[").removesuffix("]").removesuffix(".")
+    name = split_host_and_port(ows(host).lower())[0].removeprefix("[").removesuffix("]").removesuffix(".")
     try:
         ip_address(name)
     except ValueError:

@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
+from provider.wire_text import digits
+
 # Several times the pace of both sides.
 FRESH_SECONDS = 4.0
 # Streams that one worker lists, those with most bytes first; all are counted.
@@ -108,7 +110,8 @@ class SharedFigures:
     def others(self) -> Iterator[dict[str, Any]]:
         """What the other workers left of late."""
         for path in self._directory.glob("dashboard.*"):
-            if path.suffix.removeprefix(".").isdigit() and path.suffix != f".{os.getpid()}" and _is_fresh(path):
+            process_id = digits(path.suffix.removeprefix("."))
+            if process_id not in (None, os.getpid()) and _is_fresh(path):
                 with contextlib.suppress(OSError, orjson.JSONDecodeError):
                     yield orjson.loads(path.read_bytes())
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from provider.wire_text import ows
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Client = bytes
@@ -88,7 +90,7 @@ def parse_address(text: str) -> Address | None:
 
     IPv4 in IPv6 (`::ffff:192.0.2.1`, as a listener for both sees it) is IPv4.
     """
-    text = text.strip().strip('"')
+    text = ows(text).strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -109,11 +111,11 @@ def _from_the_right(value: str) -> Iterator[str]:
 
 def _plain_hops(value: str) -> Iterator[str]:
     """X-Forwarded-For."""
-    return (element.strip() for element in _from_the_right(value))
+    return (ows(element) for element in _from_the_right(value))
 
 
 def _forwarded_hops(value: str) -> Iterator[str]:
     """The `for` of each element (RFC 7239 section 4); empty where there is none."""
     for element in _from_the_right(value):
         pairs = (pair.partition("=") for pair in element.split(";"))
-        yield next((node.strip() for name, _, node in pairs if name.strip().lower() == "for"), "")
+        yield next((ows(node) for name, _, node in pairs if ows(name).lower() == "for"), "")

@@ -13,6 +13,7 @@ from itertools import chain
 import orjson
 
 from provider.keccak import is_address, to_checksum_address
+from provider.wire_text import digits
 
 _EVERYBODY = "*"
 _WAYS = (None, "any", "all")
@@ -212,8 +213,8 @@ def _by_address(item: Mapping[str, object]) -> Entry | None:
 def _by_access_list(item: Mapping[str, object]) -> Entry | None:
     """`{chainId, accessList}`; the chain id may be decimal text. None when malformed."""
     contract, chain_id = item.get("accessList"), item.get("chainId")
-    if isinstance(chain_id, str) and chain_id.isascii() and chain_id.isdigit() and len(chain_id) < 19:
-        chain_id = int(chain_id)
+    if isinstance(chain_id, str):
+        chain_id = digits(chain_id, max_chars=18)
     if type(chain_id) is not int or chain_id <= 0 or not is_address(contract):
         return None
     return Entry(access_list=AccessList(chain_id, to_checksum_address(str(contract))))

@@ -15,6 +15,7 @@ from provider.assets.credentials import Credentials, parse_credentials
 from provider.assets.did import matches
 from provider.errors import AssetMalformed, ServiceNotFound
 from provider.keccak import is_address, to_checksum_address
+from provider.wire_text import digits
 
 _MAX_INTEGER = 2**63 - 1
 
@@ -135,8 +136,7 @@ def check_binding(asset: Asset, did: str) -> None:
 
 def _is_credential(version: str) -> bool:
     """Is this a verifiable credential: major version 5 or later?"""
-    major = version.partition(".")[0]
-    return major.isascii() and major.isdigit() and len(major) < 10 and int(major) >= 5
+    return (digits(version.partition(".")[0], max_chars=9) or 0) >= 5
 
 
 def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, object]:
@@ -219,8 +219,8 @@ def _address(value: object) -> str | None:
 
 def _integer(value: object) -> int | None:
     """An integer, also as decimal text or a float without fraction; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        return int(value)
+    if isinstance(value, str):
+        return digits(value, max_chars=18)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, float) and not value.is_integer():

@@ -14,6 +14,7 @@ from yarl import URL
 
 from provider.chain.health import Health
 from provider.chain.jsonrpc import BatchRefused, MalformedReply, RpcCall, RpcFault, decode, encode
+from provider.wire_text import digits, ows
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Largest reply read. A full batch of receipts or a wide eth_getLogs stays below 10 MiB; geth's own limit for a
@@ -147,8 +148,7 @@ def parse_quantity(result: object, method: str) -> int:
 
 def _seconds(retry_after: str | None) -> float | None:
     """Seconds of a Retry-After that gives seconds; a date, which no JSON-RPC service is known to send, is left out."""
-    text = (retry_after or "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    return digits(ows(retry_after or ""), max_chars=9)
 
 
 def _was_dropped(error: Exception) -> bool:

@@ -46,7 +46,8 @@ class AlgorithmChecksums:
             opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
             if not 0 < len(opened) <= MAX_FILES:
                 raise _unavailable(f"{len(opened)} files")
-            digests = [await self._digest(parse_file_object(raw), algorithm) for raw in opened.items]
+            did = algorithm.asset.did
+            digests = [await self._digest(parse_file_object(raw, party=did), algorithm) for raw in opened.items]
         except (FileError, GatewayUnset, RequestError) as error:
             raise _unavailable(error.detail or str(error)) from error
         return "".join(digests)

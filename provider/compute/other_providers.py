@@ -81,7 +81,7 @@ class OtherProviders:
 
     async def _json(self, url: str, chosen: Chosen) -> object:
         request = HttpRequest(
-            method="GET", url=url, headers=(("Accept", "application/json"), ("Accept-Encoding", "identity"))
+            "GET", url, (("Accept", "application/json"), ("Accept-Encoding", "identity")), party=chosen.item.did
         )
         try:
             async with asyncio.timeout(self._timeout_seconds), self._origin.opened(request) as source:

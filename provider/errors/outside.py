@@ -42,6 +42,14 @@ class UpstreamRefused(UpstreamError):
     remedy = "The publisher checks that the file's URL, with its headers, answers 200."
 
 
+class UpstreamBusy(UpstreamError):
+    """The origin answered 408, 425, 429 or 503: not now."""
+
+    code = "upstream_busy"
+    remedy = "Try again as `Retry-After` says; if it lasts, the publisher raises what the file's host allows."
+    retry_after_seconds = 5
+
+
 class UpstreamTruncated(UpstreamError):
     """The body ended before its announced end. After headers were sent it cannot become a reply."""
 

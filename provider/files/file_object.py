@@ -4,7 +4,7 @@ Raw JSON in, a frozen value out. The values hold a publisher's secrets: nothing 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +31,7 @@ class UrlFile:
     method: str = "GET"
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
     _plain: PreparedRequest | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -56,6 +57,7 @@ class IpfsFile:
     path: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class ArweaveFile:
     path: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class GraphqlFile:
     query: str = field(repr=False)
     headers: Fields = field(default=(), repr=False)
     userdata: Userdata = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +99,23 @@ class SmartContractFile:
 
 @dataclass(frozen=True, slots=True)
 class S3File:
-    """An object of an S3 store. `endpoint` has a scheme; `path_style`: the bucket is in the path, not in the host."""
+    """An object of an S3 store. `endpoint` has a scheme; `path_style`: the bucket is in the path, not in the host.
+
+    Without keys the request goes unsigned, as for public buckets. `session_token` belongs to temporary keys;
+    `requester_pays`: the owner of the keys pays for the transfer.
+    """
 
     type: ClassVar[str] = "s3"
     endpoint: str = field(repr=False)
     bucket: str = field(repr=False)
     key: str = field(repr=False)
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
     region: str = _DEFAULT_REGION
     path_style: bool = False
+    session_token: str = field(default="", repr=False)
+    requester_pays: bool = False
+    party: str = field(default="", repr=False)
 
     @property
     def url_path(self) -> str | None:
@@ -128,8 +139,11 @@ class FtpFile:
 FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile
 
 
-def parse_file_object(raw: object) -> FileObject:
-    """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault."""
+def parse_file_object(raw: object, *, party: str = "") -> FileObject:
+    """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault.
+
+    `party`: the DID of the asset whose file it is, as `HttpRequest.party` has it.
+    """
     if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
     if not isinstance(raw, Mapping):
@@ -140,7 +154,8 @@ def parse_file_object(raw: object) -> FileObject:
     parse = _PARSERS.get(kind)
     if parse is None:
         raise FileObjectInvalid(f"Unsupported type {fields.echo(kind)}")
-    return parse(raw)
+    file = parse(raw)
+    return file if isinstance(file, SmartContractFile | FtpFile) else replace(file, party=party)
 
 
 Raw = Mapping[str, object]
@@ -213,9 +228,7 @@ def _s3(raw: Raw) -> S3File:
         raise FileObjectInvalid(MISSING)
     if not isinstance(access, Mapping):
         raise FileObjectInvalid(MALFORMED)
-    path_style = access.get("forcePathStyle")
-    if path_style is not None and not isinstance(path_style, bool):
-        raise FileObjectInvalid(MALFORMED)
+    has_keys = any(access.get(name) for name in ("accessKeyId", "secretAccessKey", "sessionToken"))
     endpoint = _s3_text(access, "endpoint")
     # The key is taken as it is: spaces at its ends belong to it.
     key = access.get("objectKey")
@@ -225,11 +238,24 @@ def _s3(raw: Raw) -> S3File:
         endpoint=fields.http_url(endpoint if "://" in endpoint else f"https://{endpoint}"),
         bucket=_s3_text(access, "bucket"),
         key=key,
-        access_key_id=_s3_text(access, "accessKeyId"),
-        secret_access_key=_s3_text(access, "secretAccessKey"),
+        access_key_id=_s3_text(access, "accessKeyId") if has_keys else "",
+        secret_access_key=_s3_text(access, "secretAccessKey") if has_keys else "",
         region=_s3_text(access, "region") if access.get("region") else _DEFAULT_REGION,
-        path_style=bool(path_style),
+        path_style=_s3_flag(access, "forcePathStyle"),
+        session_token=_s3_text(access, "sessionToken") if access.get("sessionToken") else "",
+        requester_pays=_s3_flag(access, "requestPayer", also="requester"),
     )
+
+
+def _s3_flag(access: Raw, name: str, *, also: str = "true") -> bool:
+    """A boolean, also as text, as forms and templates write it; `also` is another word for true."""
+    value = access.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = value.lower() if isinstance(value, str) else None
+    if text not in ("", "true", "false", also):
+        raise FileObjectInvalid(MALFORMED)
+    return text in ("true", also)
 
 
 def _s3_text(access: Raw, name: str) -> str:

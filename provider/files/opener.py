@@ -44,12 +44,12 @@ class FileListOpener:
         require_allowed(asset, allow_unbound=self._allow_unbound)
         kept = self._plaintexts.get(_key(account, asset, service))
         if kept is None:
-            return parse_file_object(self._decrypted(account, asset, service).at(index))
+            return parse_file_object(self._decrypted(account, asset, service).at(index), party=asset.did)
         # With the key this is all that decides whether the list belongs to the asset.
         wanted = (index, service.datatoken, asset.data_nft, asset.files_are_bound)
         file = kept.read.get(wanted)
         if not isinstance(file, FileObject):
-            file = parse_file_object(read_files(kept.plaintext, service, asset).at(index))
+            file = parse_file_object(read_files(kept.plaintext, service, asset).at(index), party=asset.did)
             # One file has many indices: "0", "00", "-0".
             if len(kept.read) < _MAX_READ_FILES and index == str(int(index)):
                 kept.read[wanted] = file

@@ -26,20 +26,23 @@ from provider.files.file_object import (
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
+from provider.files.s3_regions import MAX_ERROR_BYTES, in_region, region_told
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
-from provider.upstream.request_head import PreparedRequest
+from provider.upstream.request_head import PreparedRequest, Redirect
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
+# How long the error document of a store may take.
+_ERROR_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,14 @@ class FileOrigins:
         return await self._http.open(for_rest(resolve_graphql(file, values, wishes.asked), wishes.rest))
 
     async def _open_s3(self, file: S3File, wishes: _Wishes) -> Source:
-        return await self._http.open(await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest))
+        answer = await self._ask_s3(file, wishes)
+        moved = await _moved(file, answer)
+        if moved is not None:
+            answer = await self._ask_s3(moved, wishes)
+        return await self._http.open(answer) if isinstance(answer, Redirect) else answer
+
+    async def _ask_s3(self, file: S3File, wishes: _Wishes) -> HttpSource | Redirect:
+        return await self._http.open_hop(await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest))
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
@@ -207,6 +217,33 @@ def _signed(file: S3File, asked: Wish, rest: Rest | None) -> Any:
     from provider.files.s3 import signed_get  # noqa: PLC0415 - botocore only where it is used
 
     return signed_get(file, asked.fields if rest is None else rest.fields)
+
+
+async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:
+    """The object in the region that the store tells of in place of the object; None when it tells of none."""
+    if isinstance(answer, Redirect):
+        region = region_told(answer.status, answer.headers, location=answer.request.url)
+    elif answer.status in (301, 400):
+        error = await _beginning(answer) if "x-amz-bucket-region" not in answer.headers else b""
+        region = region_told(answer.status, answer.headers, error=error)
+    else:
+        return None
+    moved = in_region(file, region) if region is not None else None
+    if moved is not None and isinstance(answer, HttpSource):
+        answer.release()
+    return moved
+
+
+async def _beginning(source: HttpSource) -> bytes:
+    """What comes of a body within its limits."""
+    buffer, count = memoryview(bytearray(MAX_ERROR_BYTES)), 0
+    try:
+        async with asyncio.timeout(_ERROR_SECONDS):
+            while count < MAX_ERROR_BYTES and (step := await source.read_into(buffer[count:])):
+                count += step
+    except (UpstreamError, TimeoutError):
+        pass
+    return bytes(buffer[:count])
 
 
 def _result_text(decode: Callable[[], object]) -> str:

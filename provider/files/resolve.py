@@ -31,10 +31,10 @@ def resolve(file: UrlFile, values: Mapping[str, object], wish: Wish) -> HttpRequ
     """
     headers = _headers(file.headers, wish, file.method)
     if file.method == "GET":
-        return HttpRequest(method="GET", url=with_query(file.url, values), headers=headers)
+        return HttpRequest("GET", with_query(file.url, values), headers, party=file.party)
     # An empty body rather than none, so that the origin is told its length (RFC 9110 section 8.6).
     body = as_json(dict(values)).encode() if values else b""
-    return HttpRequest("POST", file.url, _as_json_body(headers) if values else headers, body)
+    return HttpRequest("POST", file.url, _as_json_body(headers) if values else headers, body, file.party)
 
 
 def resolve_graphql(file: GraphqlFile, values: Mapping[str, object], wish: Wish) -> HttpRequest:
@@ -43,7 +43,7 @@ def resolve_graphql(file: GraphqlFile, values: Mapping[str, object], wish: Wish)
     if values:
         content["variables"] = dict(values)
     headers = _as_json_body(_headers(file.headers, wish, "POST"))
-    return HttpRequest("POST", file.url, headers, as_json(content).encode())
+    return HttpRequest("POST", file.url, headers, as_json(content).encode(), file.party)
 
 
 def resolve_gateway(
@@ -56,7 +56,7 @@ def resolve_gateway(
         # Operators of old wrote the URL with or without it.
         folder = folder.removesuffix("/ipfs") + "/ipfs"
     url = base._replace(path=f"{folder}/{file.path}", fragment="").geturl()
-    return HttpRequest("GET", with_query(url, values), _headers(file.headers, wish, "GET"))
+    return HttpRequest("GET", with_query(url, values), _headers(file.headers, wish, "GET"), party=file.party)
 
 
 def _headers(own: Fields, wish: Wish, method: str) -> Fields:

@@ -20,21 +20,24 @@ from provider.upstream.source import HttpRequest
 # A bucket that can be the first label of a host name that a wildcard certificate covers.
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
 # What botocore may add to a request and has to reach the store.
-_SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "Authorization")
+_SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "X-Amz-Security-Token", "Authorization")
 
 
 def signed_get(file: S3File, asked: Fields = ()) -> HttpRequest:
-    """GET of the object, signed for now. Raises FileObjectInvalid when the endpoint is no URL.
+    """GET of the object, signed for now where there are keys. Raises FileObjectInvalid when the endpoint is no URL.
 
     `asked`: `Range` and conditions (`wish.Wish.fields`); the signature covers them.
     """
     fields = dict(asked)
     url = object_url(file)
-    request = AWSRequest("GET", url, headers=fields)
-    credentials = Credentials(file.access_key_id, file.secret_access_key)
-    S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
-    fields |= {name: request.headers[name] for name in _SIGNED}
-    return HttpRequest("GET", url, tuple(fields.items()))
+    if file.requester_pays:
+        fields["x-amz-request-payer"] = "requester"
+    if file.access_key_id:
+        request = AWSRequest("GET", url, headers=fields)
+        credentials = Credentials(file.access_key_id, file.secret_access_key, file.session_token or None)
+        S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
+        fields |= {name: request.headers[name] for name in _SIGNED if name in request.headers}
+    return HttpRequest("GET", url, tuple(fields.items()), party=file.party)
 
 
 def object_url(file: S3File) -> str:

@@ -7,6 +7,7 @@ from tornado.web import RequestHandler, stream_request_body
 from provider.admission.bodies import Bodies
 from provider.errors import BodiesFull, BodyTooLarge, ProviderError
 from provider.http1.connection import end_with_reply
+from provider.wire_text import digits
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0
@@ -38,8 +39,8 @@ class BodyReader(RequestHandler):
 
     def prepare(self) -> None:
         """Refuse a body that announces itself as too long before any of it is read."""
-        announced = self.request.headers.get("Content-Length", "")
-        if announced.isdigit() and int(announced) > self._max_body_bytes:
+        announced = digits(self.request.headers.get("Content-Length", ""))
+        if announced is not None and announced > self._max_body_bytes:
             self._refuse_body(BodyTooLarge())
 
     def data_received(self, chunk: bytes) -> None:

@@ -21,6 +21,7 @@ from provider.handlers.request_data import CHAIN_ID
 from provider.handlers.token_params import NamedChain, presented_token
 from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
+from provider.wire_text import digits
 
 # Data NFT states (`provider-api.md` section 8.2): active, temporarily disabled and unlisted assets can be read.
 READABLE_STATES = frozenset({0, 4, 5})
@@ -131,8 +132,8 @@ def _value(outcome: T | BaseException) -> T:
 def _from_arguments(request: DecryptRequest) -> SealedDocument:
     data, document_hash = _unhex(request.encrypted_document), _unhex(request.document_hash)
     flags = request.flags
-    if isinstance(flags, str) and flags.isascii() and flags.isdigit() and len(flags) <= 3:
-        flags = int(flags)
+    if isinstance(flags, str):
+        flags = digits(flags, max_chars=3)
     if data is None or document_hash is None or isinstance(flags, bool) or not isinstance(flags, int):
         raise DecryptError("Failed to convert input args to bytes.")
     if not 0 <= flags <= 255:

@@ -17,6 +17,7 @@ from tornado.iostream import StreamClosedError
 
 from provider.errors import RouteNotFound
 from provider.handlers.base import Endpoint, Frame
+from provider.wire_text import ows
 
 # Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
 SWAGGER_UI = "5.31.0"
@@ -88,7 +89,7 @@ class SpecEndpoint(Endpoint):
         self.set_header("ETag", tag)
         self.set_header("Cache-Control", "no-cache")
         offered = self.request.headers.get("If-None-Match", "")
-        if tag in offered or offered.strip() == "*":
+        if tag in offered or ows(offered) == "*":
             self.set_status(304)
             return
         self.set_header("Content-Type", "application/json")

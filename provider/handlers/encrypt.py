@@ -7,6 +7,7 @@ from provider.handlers.base import Endpoint, Frame
 from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
 from provider.policy.gate import Gate
+from provider.wire_text import ows
 
 
 class EncryptEndpoint(Endpoint):
@@ -22,7 +23,7 @@ class EncryptEndpoint(Endpoint):
 
     async def handle(self) -> None:
         """Checks in the order of `provider-api.md` section 5.2, then 201."""
-        content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        content_type = ows(self.request.headers.get("Content-Type", "").partition(";")[0]).lower()
         if content_type != "application/octet-stream":
             raise RequestError("Invalid request content type: should be application/octet-stream")
         arguments = request_data(self.request.query, "", b"")

@@ -4,6 +4,7 @@ from typing import Any
 
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+from provider.wire_text import digits
 
 # What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
 # asks for is allowed too: without credentials of the browser, a header opens nothing.
@@ -99,10 +100,11 @@ class RefusedEndpoint(Endpoint):
         self.endpoint = self._asked  # type: ignore[misc]
         headers = self.request.headers
         announced = headers.get("Content-Length", "")
+        length_bytes = digits(announced)
         if not announced and "Transfer-Encoding" not in headers:
             self.reply_error(self._error)
             self.finish()
-        elif announced.isdigit() and int(announced) <= SWALLOWED_BYTES and "Expect" not in headers:
+        elif length_bytes is not None and length_bytes <= SWALLOWED_BYTES and "Expect" not in headers:
             self._refused = True
             self.reply_error(self._error)
             self.flush()

@@ -39,7 +39,7 @@ class FileInfoEndpoint(Endpoint):
         request = FileInfoRequest.parse(self.arguments())
         userdata = read_userdata(request.userdata)
         raw_files, chain_id = await self._raw_files(request, userdata)
-        files = [parse_file_object(raw) for raw in raw_files]
+        files = [parse_file_object(raw, party=request.did if chain_id is not None else "") for raw in raw_files]
         if request.with_checksum and self.ticket is not None:
             self.ticket.check_pace()
         turn = asyncio.Semaphore(FILES_AT_ONCE)

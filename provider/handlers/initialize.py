@@ -119,7 +119,10 @@ class InitializeEndpoint(Endpoint):
     async def _check_file(
         self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
-        file = parse_file_object(self._files.open(network.account, asset, service).at(file_index))
+        file = parse_file_object(self._files.open(network.account, asset, service).at(file_index), party=asset.did)
         info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
-            raise FileUnavailable
+            unavailable = FileUnavailable()
+            if info.failure is not None:
+                unavailable.retry_after_seconds = info.failure.retry_after_seconds
+            raise unavailable

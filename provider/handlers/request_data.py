@@ -9,6 +9,7 @@ import orjson
 from provider.errors import BodyNotObject, ValidationFailed
 from provider.handlers.rules import Data, is_empty, value_of, wire_text
 from provider.keccak import is_address
+from provider.wire_text import ows
 
 # Ten times what the richest documented call uses; Python's own default is no limit at all.
 MAX_QUERY_FIELDS = 100
@@ -27,7 +28,7 @@ def request_data(query: str, content_type: str, body: bytes) -> Data:
         fields = parse_query(query)
         if fields:
             return fields
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = ows(content_type.partition(";")[0]).lower()
     if not body or not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         return {}
     value = parse_json(body)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -9,6 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from provider import __version__
+from provider.wire_text import ows
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
@@ -17,6 +19,7 @@ ICON = (
 )
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 JSON_TYPES = ("application/json", "application/*", "*/*")
+_WEIGHT = re.compile(r"[0-9]+\.?[0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,11 @@ def wants_page(accept: str) -> bool:
     """
     qualities: dict[str, float] = {}
     for part in accept.split(","):
-        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        media, *parameters = (ows(piece).lower() for piece in part.split(";"))
         if media.count("/") != 1:
             return False
         weight = next((value[2:] for value in parameters if value.startswith("q=")), "1")
-        if not weight.replace(".", "", 1).isdecimal() or weight.startswith("."):
+        if _WEIGHT.fullmatch(weight) is None:
             return False
         qualities.setdefault(media, float(weight))
     html = max((qualities[name] for name in HTML_TYPES if name in qualities), default=0.0)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from provider.errors import PreconditionRefused, ProviderError, UpstreamRefused
+from provider.errors import PreconditionRefused, ProviderError
 from provider.handlers.base import Endpoint, Frame
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
 from provider.streaming.limits import StreamSlot
@@ -25,6 +25,7 @@ from provider.upstream.answer import (
     answer_of,
     whole_instead,
 )
+from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 from provider.upstream.wish import Wish
 
@@ -91,6 +92,7 @@ class StreamingEndpoint(Endpoint):
 
         Raises:
             UpstreamRefused: its answer is no file, or not the part that was asked for.
+            UpstreamBusy: the origin asks to come back later.
             PreconditionRefused: the file is of another version than the consumer insists on.
         """
         if not isinstance(answer, (Whole, Part, Parts)):
@@ -154,7 +156,7 @@ class StreamingEndpoint(Endpoint):
         """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""
         if isinstance(answer, Refused):
             source.close()
-            raise UpstreamRefused(detail=answer.detail)
+            raise refusal(source, answer.detail, now=time.time())
         source.release()
         if isinstance(answer, PreconditionFailed):
             raise PreconditionRefused

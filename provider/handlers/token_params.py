@@ -9,6 +9,7 @@ from provider.errors import UnsupportedChain, ValidationFailed
 from provider.handlers import rules
 from provider.handlers.params import Signed
 from provider.handlers.rules import DIGITS, Data, Field, Rule, is_empty, validate, wire_text
+from provider.wire_text import ows
 
 # A time this large is in milliseconds, as Date.now() gives it: in seconds it would be the year 5138.
 _FIRST_MILLISECONDS = 10**11
@@ -28,12 +29,12 @@ def presented_token(data: Data, headers: Mapping[str, str]) -> PresentedToken | 
     """
     if not is_empty(data.get("signature")):
         return None
-    old = headers.get("AuthToken", "").strip()
+    old = ows(headers.get("AuthToken", ""))
     if old:
         return PresentedToken(old, needs_nonce=True)
-    text = headers.get("Authorization", "").strip()
+    text = ows(headers.get("Authorization", ""))
     if text[: len(_BEARER)].lower() == _BEARER:
-        text = text[len(_BEARER) :].strip()
+        text = ows(text[len(_BEARER) :])
     return PresentedToken(text, needs_nonce=False) if text and " " not in text else None
 
 

@@ -23,6 +23,7 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce
+from provider.wire_text import digits
 
 # For those who hear of requests and have no words of their own.
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -185,8 +186,12 @@ class _Exchange(HTTP1Connection):
         return headers
 
     def _parse_any_head(self, data: bytes) -> tuple[RequestStartLine, HTTPHeaders]:
-        start_line, headers = self._parse_headers(data)
-        return parse_request_start_line(start_line), headers
+        first_line, headers = self._parse_headers(data)
+        start_line = parse_request_start_line(first_line)
+        if start_line.version == "HTTP/1.0" and "Transfer-Encoding" in headers:
+            # RFC 9112 section 6.1: its framing is faulty, so the connection ends, whatever the client asks for.
+            headers.pop("Connection", None)
+        return start_line, headers
 
     async def _read_rest(self, headers: HTTPHeaders, delegate: HTTPMessageDelegate) -> bool:
         """Read the body, if there is one. False when it took too long."""
@@ -217,18 +222,17 @@ class _Exchange(HTTP1Connection):
     ) -> "asyncio.Future[None]":
         """As in the base class; the ordinary head, with Content-Length, is put together in one piece."""
         request = cast(RequestStartLine, self._request_start_line)
-        length = headers.get("Content-Length")
+        length = digits(headers.get("Content-Length") or "")
         if (
             request.version != "HTTP/1.1"
             or request.method == "HEAD"
             or length is None
-            or not length.isdecimal()
             or cast(ResponseStartLine, start_line).code in (204, 304)
             or self._disconnect_on_finish
         ):
             return super().write_headers(start_line, headers, chunk)
         self._response_start_line = cast(ResponseStartLine, start_line)
-        self._expected_content_remaining = int(length)
+        self._expected_content_remaining = length
         lines = [f"{name}: {value}\r\n" for name, value in headers.get_all()]
         head = f"HTTP/1.1 {start_line[1]} {start_line[2]}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:

@@ -195,6 +195,9 @@ def _upstream(source: Source) -> UpstreamSettings:
         max_idle_connections=source.integer(
             "PROVIDER_MAX_IDLE_CONNECTIONS", "upstream.max_idle_connections", 256, minimum=0, maximum=65_536
         ),
+        quiet_seconds=source.seconds(
+            "PROVIDER_ORIGIN_QUIET_SECONDS", "upstream.quiet_seconds", 0.05, minimum=0.0, maximum=60.0
+        ),
         allow_non_public_ip=source.boolean("ALLOW_NON_PUBLIC_IP", "upstream.allow_non_public_ip", False),
         max_checksum_bytes=source.integer(
             "MAX_CHECKSUM_LENGTH", "upstream.max_checksum_bytes", 5_242_880, minimum=0, maximum=1 << 50

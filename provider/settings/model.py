@@ -75,6 +75,7 @@ class UpstreamSettings:
     attempts: int
     max_resumes: int
     max_idle_connections: int
+    quiet_seconds: float
     allow_non_public_ip: bool
     max_checksum_bytes: int
     ipfs_gateways: tuple[str, ...] = field(repr=False)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from provider.settings.model import ProofSettings
 from provider.settings.source import FALSE_TEXTS, Source
+from provider.wire_text import digits
 
 GWEI = 10**9
 MAX_FEE = ("PROVIDER_PROOF_MAX_FEE_GWEI", "proofs.max_fee_gwei")
@@ -54,11 +55,11 @@ def _max_fees(source: Source) -> tuple[int, Mapping[int, int]]:
         return fee or default, {}
     by_chain: dict[int, int] = {}
     for chain, text in value.items():
-        fee = _wei(text)
-        if fee is None or not str(chain).isdecimal():
+        fee, chain_id = _wei(text), digits(str(chain))
+        if fee is None or chain_id is None:
             _fault(source)
         else:
-            by_chain[int(chain)] = fee
+            by_chain[chain_id] = fee
     return default, by_chain
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from provider.settings.model import RpcSettings
 from provider.settings.source import Source
+from provider.wire_text import digits
 
 FINALITY = ("PROVIDER_FINALITY_BLOCKS", "rpc.finality_blocks")
 DEFAULT_FINALITY_BLOCKS = 12
@@ -52,11 +53,11 @@ def _finality(source: Source) -> tuple[int, Mapping[int, int]]:
 
 
 def _chain_id(text: object) -> int | None:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else None
+    return digits(text, max_chars=18) if isinstance(text, str) else None
 
 
 def _depth(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        value = int(value)
+    if isinstance(value, str):
+        value = digits(value, max_chars=9)
     is_depth = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_FINALITY_BLOCKS
     return value if is_depth and isinstance(value, int) else None

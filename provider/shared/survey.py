@@ -8,6 +8,7 @@ from provider.errors import StoreError
 from provider.shared.link import RedisLink
 from provider.shared.node import Reply
 from provider.shared.reasons import error_code, reason_of
+from provider.wire_text import digits
 
 log = logging.getLogger("provider.shared")
 
@@ -47,7 +48,7 @@ def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> Su
     return Survey(
         version=facts[0].get("redis_version", "?") if facts else "?",
         servers=len(facts),
-        replicas=min((int(server.get("connected_slaves", "0")) for server in facts), default=0),
+        replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),
         fatal=fatal[0] if fatal else "",
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -98,5 +99,6 @@ def _value(reply: Reply) -> str | None:
 
 
 def _version(server: Mapping[str, str]) -> tuple[int, ...]:
-    parts = server.get("redis_version", "").split(".")
-    return tuple(int(part) for part in parts[:2]) if all(part.isdigit() for part in parts[:2]) else OLDEST_VERSION
+    parts = [digits(part, max_chars=9) for part in server.get("redis_version", "").split(".")[:2]]
+    known = tuple(part for part in parts if part is not None)
+    return known if len(known) == len(parts) else OLDEST_VERSION

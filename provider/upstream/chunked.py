@@ -1,6 +1,7 @@
 """Chunked transfer coding undone in place: framed bytes in, payload moved to the front of the same buffer.
 
-RFC 9112 section 7.1. Extensions and trailers are checked for size and dropped. No I/O here.
+RFC 9112 section 7.1. Every line ends with CRLF. A bare LF, which section 2.2 allows in a head, is refused here: two
+readers could see two bodies. Extensions and trailers are checked for size and dropped. No I/O here.
 """
 
 import re
@@ -24,6 +25,7 @@ class _State(Enum):
     DATA_END = "the CRLF after chunk data follows"
     TRAILER = "trailer lines follow until an empty one"
     DONE = "the last chunk and the trailer were read"
+    BROKEN = "the framing broke, so the end will never be found"
 
 
 class ChunkedDecoder:
@@ -63,6 +65,8 @@ class ChunkedDecoder:
             elif self._state is _State.DONE:
                 self.surplus_bytes += count - read
                 break
+            elif self._state is _State.BROKEN:
+                raise self._broken("read after broken framing")
             else:
                 read += self._take_line(buffer[read:count])
         return written
@@ -80,27 +84,34 @@ class ChunkedDecoder:
         taken = newline + 1 if newline >= 0 else len(window)
         self._line += window[:taken]
         if newline >= 0:
-            line = bytes(self._line[:-1]).removesuffix(b"\r")
+            line = bytes(self._line)
             self._line.clear()
-            self._end_line(line)
+            if not line.endswith(b"\r\n"):
+                raise self._broken("bare LF in chunk framing")
+            self._end_line(line[:-2])
         elif len(self._line) > MAX_LINE_BYTES:
-            raise UpstreamTruncated(detail="origin: chunk framing line too long")
+            raise self._broken("chunk framing line too long")
         return taken
 
     def _end_line(self, line: bytes) -> None:
         if self._state is _State.SIZE:
             match = _SIZE_LINE.fullmatch(line)
             if match is None:
-                raise UpstreamTruncated(detail="origin: bad chunk size")
+                raise self._broken("bad chunk size")
             self.left_in_chunk = int(match[1], 16)
             self._state = _State.DATA if self.left_in_chunk else _State.TRAILER
         elif self._state is _State.DATA_END:
             if line:
-                raise UpstreamTruncated(detail="origin: chunk longer than its size")
+                raise self._broken("chunk longer than its size")
             self._state = _State.SIZE
         elif line:
             self._trailer_bytes += len(line)
             if self._trailer_bytes > MAX_TRAILER_BYTES or not _TRAILER_LINE.fullmatch(line):
-                raise UpstreamTruncated(detail="origin: bad trailer")
+                raise self._broken("bad trailer")
         else:
             self._state = _State.DONE
+
+    def _broken(self, fault: str) -> UpstreamTruncated:
+        """What to raise; whoever reads on, as a release does, gets an error again and never an end."""
+        self._state = _State.BROKEN
+        return UpstreamTruncated(detail=f"origin: {fault}")

@@ -1,21 +1,26 @@
 """Guarded connections to origins: dialled to exactly the checked addresses, kept alive in a bounded pool.
 
-The pool's key is scheme, host and port, so a connection is only ever used again for the name it was resolved
-and, with TLS, verified for; a request that finds one there needs no name resolution at all.
+The pool's key is scheme, host, port and the party that answers for the URL. So a connection is used again only for the
+name it was resolved and, with TLS, verified for, and only for the party whose answers it carried. Bytes that a host
+sends after a complete answer never become the file of another publisher on that host; browsers partition by site for
+the same reason. A request that finds a connection in the pool needs no name resolution.
 """
 
 import asyncio
+import math
 import socket
 import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.addresses import Address, Resolver, resolve_checked, system_resolver
 from provider.upstream.connection import Connection
+from provider.upstream.request_head import Partition
 from provider.upstream.tls_connection import TlsConnection
-from provider.upstream.tls_sessions import Origin, SessionCache
+from provider.upstream.tls_sessions import SessionCache
 from provider.upstream.urls import Target
 
 # RFC 8305 section 5: recommended Connection Attempt Delay.
@@ -24,40 +29,70 @@ _STAGGER_SECONDS = 0.25
 _MAX_ADDRESSES = 8
 
 
-class IdlePool:
-    """Idle keep-alive connections, the most recently used first; bounded in number, idle time and age."""
+class _Idle(NamedTuple):
+    partition: Partition
+    # The URL that was asked for last, before any redirect: who answers for it has also chosen where it leads.
+    url: str
+    since: float
 
-    def __init__(self, *, max_idle: int, max_idle_per_origin: int, idle_seconds: float, age_seconds: float) -> None:
-        self._max_idle, self._max_per_origin = max_idle, max_idle_per_origin
+
+class IdlePool:
+    """Idle keep-alive connections, the most recently used first; bounded in number, idle time and age.
+
+    A connection serves the same URL again at once, and another URL of the same party after `quiet_seconds`. Surplus
+    bytes have arrived by then, and a connection that holds some is closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_idle: int,
+        max_idle_per_partition: int,
+        idle_seconds: float,
+        age_seconds: float,
+        quiet_seconds: float,
+    ) -> None:
+        self._max_idle, self._max_per_partition = max_idle, max_idle_per_partition
         self._idle_seconds, self._age_seconds = idle_seconds, age_seconds
+        self._quiet_seconds = quiet_seconds
         # In the order they became idle, the oldest first.
-        self._idle: OrderedDict[Connection, tuple[Origin, float]] = OrderedDict()
-        self._by_origin: dict[Origin, list[Connection]] = {}
+        self._idle: OrderedDict[Connection, _Idle] = OrderedDict()
+        self._by_partition: dict[Partition, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._idle)
 
-    def take(self, origin: Origin) -> Connection | None:
-        """A live connection to the origin, or None."""
-        while self._by_origin.get(origin):
-            connection = self._by_origin[origin][-1]
+    def take(self, partition: Partition, url: str) -> Connection | None:
+        """A live connection for a request of this partition, or None."""
+        while (connection := self._fitting(partition, url)) is not None:
             self._forget(connection)
             if connection.is_quiet():
                 return connection
             connection.close()
         return None
 
-    def put(self, origin: Origin, connection: Connection) -> None:
+    def _fitting(self, partition: Partition, url: str) -> Connection | None:
+        of_partition = self._by_partition.get(partition)
+        if of_partition is None:
+            return None
+        rested_at = time.monotonic() - self._quiet_seconds if partition[3] else -math.inf
+        for connection in reversed(of_partition):
+            idle = self._idle[connection]
+            if idle.url == url or idle.since <= rested_at:
+                return connection
+        return None
+
+    def put(self, partition: Partition, url: str, connection: Connection) -> None:
         """Keep a connection whose last answer was read to its end; it is closed when there is no room for it."""
         if connection.closed or time.monotonic() - connection.opened_at > self._age_seconds:
             connection.close()
             return
-        of_origin = self._by_origin.setdefault(origin, [])
-        of_origin.append(connection)
-        self._idle[connection] = (origin, time.monotonic())
-        if len(of_origin) > self._max_per_origin:
-            self._drop(of_origin[0])
+        of_partition = self._by_partition.setdefault(partition, [])
+        of_partition.append(connection)
+        self._idle[connection] = _Idle(partition, url, time.monotonic())
+        if len(of_partition) > self._max_per_partition:
+            self._drop(of_partition[0])
         if len(self._idle) > self._max_idle:
             self._drop(next(iter(self._idle)))
         if self._sweeper is None:
@@ -74,9 +109,9 @@ class IdlePool:
     def _sweep(self) -> None:
         self._sweeper = None
         limit = time.monotonic() - self._idle_seconds
-        for connection, (_, since) in list(self._idle.items()):
-            if since > limit:
-                wait_seconds = since - limit
+        for connection, idle in list(self._idle.items()):
+            if idle.since > limit:
+                wait_seconds = idle.since - limit
                 self._sweeper = asyncio.get_running_loop().call_later(wait_seconds, self._sweep)
                 return
             self._drop(connection)
@@ -86,11 +121,11 @@ class IdlePool:
         connection.close()
 
     def _forget(self, connection: Connection) -> None:
-        origin, _ = self._idle.pop(connection)
-        of_origin = self._by_origin[origin]
-        of_origin.remove(connection)
-        if not of_origin:
-            del self._by_origin[origin]
+        partition = self._idle.pop(connection).partition
+        of_partition = self._by_partition[partition]
+        of_partition.remove(connection)
+        if not of_partition:
+            del self._by_partition[partition]
 
 
 class Connections:

@@ -17,7 +17,7 @@ class ContentRange:
 
 def parse_content_range(text: str | None) -> ContentRange | None:
     """Parse a field value; None when absent or not valid, which RFC 9110 section 14.4 says to ignore."""
-    match = _BYTES.fullmatch(text.strip()) if text is not None else None
+    match = _BYTES.fullmatch(text.strip(" \t")) if text is not None else None
     if match is None:
         return None
     first, last = (int(match[1]), int(match[2])) if match[1] else (None, None)

@@ -6,13 +6,15 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from provider.wire_text import ows
+
 # Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
 MAX_NAME_BYTES = 255
 
 # What would end a header parameter, quote, or lead to another folder or stream, on any system.
 _UNSAFE = re.compile(r"[\"'`;<>:|?*]")
-_EXTENDED = re.compile(r"(?i)(?:^|;)\s*filename\*\s*=\s*([\w!#$%&+^`{}~-]+)'[^';]*'([^\s;]+)")
-_PLAIN = re.compile(r"(?i)(?:^|;)\s*filename\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\"]+)")
+_EXTENDED = re.compile(r"(?ai)(?:^|;)\s*filename\*\s*=\s*([\w!#$%&+^`{}~-]+)'[^';]*'([^\s;]+)")
+_PLAIN = re.compile(r"(?ai)(?:^|;)\s*filename\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\"]+)")
 _LONGEST_EXTENSION = 16
 # What nearly all names are made of, and where there is nothing to make safe.
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
@@ -68,7 +70,7 @@ def name_in_disposition(value: str | None) -> str:
     plain = _PLAIN.search(value)
     if plain is None:
         return ""
-    text = plain[1].strip()
+    text = ows(plain[1])
     if text.startswith('"'):
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
     try:
@@ -99,7 +101,7 @@ def safe_name(text: str) -> str:
 
 def with_extension(name: str, content_type: str | None) -> str:
     """The name, with the usual extension of a media type appended when it has none (`provider-api.md` 11.5)."""
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+    media_type = ows((content_type or "").partition(";")[0]).lower()
     if "." in name.strip(".") or not media_type:
         return name
     return name + (_types.guess_extension(media_type) or "")

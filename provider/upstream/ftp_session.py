@@ -17,6 +17,7 @@ from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, Up
 from provider.upstream.byte_range import Part, select_part
 from provider.upstream.ftp_url import FtpTarget
 from provider.upstream.tls_sessions import TlsSession
+from provider.wire_text import digits
 
 # All replies of one session together; a greeting may be long, but nobody reads it.
 _MAX_REPLY_CHARS = 64 * 1024
@@ -230,8 +231,8 @@ class _ImplicitTlsClient(_TlsClient):
 
 def _code(error: Exception) -> str:
     """Three digits of a reply; the rest may repeat names of accounts and files."""
-    digits = str(error)[:3]
-    return digits if digits.isascii() and digits.isdigit() else "???"
+    code = str(error)[:3]
+    return code if len(code) == 3 and digits(code) is not None else "???"
 
 
 def _named(error: Exception) -> UpstreamError:

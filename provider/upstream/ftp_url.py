@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from provider.errors import UnsafeAddress
 from provider.upstream.urls import MAX_URL_CHARS, host_and_port
+from provider.wire_text import ows
 
 Security = Literal["none", "explicit", "implicit"]
 
@@ -43,7 +44,7 @@ def parse_ftp_url(text: str) -> FtpTarget:
     Raises:
         UnsafeAddress: other schemes, no file, a host or port that is none, control characters in any encoding.
     """
-    match = _URL.fullmatch(text.strip()) if len(text) <= MAX_URL_CHARS else None
+    match = _URL.fullmatch(ows(text)) if len(text) <= MAX_URL_CHARS else None
     if match is None or "\\" in match[2]:
         raise UnsafeAddress(detail="not an ftp or ftps URL")
     scheme = match[1].lower()

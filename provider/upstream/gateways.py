@@ -7,13 +7,18 @@ redirects to is a stranger's word again and passes the address guard, also when 
 import time
 from collections.abc import Callable, Sequence
 
-from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.patience import refusal
+from provider.upstream.request_head import Redirect
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
-# Not here, or not now: another gateway may have it.
-_TRY_NEXT = frozenset((404, 429))
+# Any other status says only that this gateway does not give the file: not pinned, not paid, not allowed, not yet.
+_ANSWERS = frozenset((200, 206, 416))
+# These answer a request that has a condition (RFC 9110 section 13.1).
+_OF_CONDITIONS = frozenset((304, 412))
+_CONDITIONS = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
 # A gateway that did not answer at all is asked last for so long, so that not every request waits for it.
 _ASIDE_SECONDS = 30.0
 
@@ -45,35 +50,43 @@ class Gateways:
         accepts: Callable[[HttpSource], bool] | None = None,
         resuming: bool = False,
     ) -> HttpSource:
-        """The answer of the first gateway that neither fails nor says 404, 429 or 5xx; no body byte was read before.
+        """The first answer about the file itself; no body byte was read before.
 
         `request_at` makes the request for the gateway with that URL; answers that `accepts` does not take are passed
         over. `resuming`: the middle of a body is asked for. Raises the last gateway's UpstreamError.
         """
         failure = UpstreamError(detail="origin: no gateway")
         for url in self._in_order():
+            request = request_at(url)
             try:
-                source = await self._ask(request_at(url))
+                source = await self._ask(request)
             except UpstreamError as error:
                 if isinstance(error, UpstreamUnreachable | UpstreamTimedOut):
                     self._aside_until[url] = self._clock() + _ASIDE_SECONDS
                 failure = error
                 continue
-            if source.status not in _TRY_NEXT and source.status < 500:
+            if _is_answer(source.status, request):
                 self._aside_until.pop(url, None)
                 if accepts is None or accepts(source):
                     return source
             source.release()
-            # What may pass by itself is worth another round for those who were in the middle of a body.
-            kind = UpstreamUnreachable if resuming and may_pass(source.status) else UpstreamRefused
-            failure = kind(detail=f"the gateway answered {source.status}")
+            failure = refusal(source, f"the gateway answered {source.status}", now=time.time())
+            if resuming and may_pass(source.status):
+                # Worth another round for those who were in the middle of a body.
+                failure = UpstreamUnreachable(detail=failure.detail)
         raise failure
 
     async def _ask(self, request: HttpRequest) -> HttpSource:
         answer = await self._own.open_hop(request)
-        return await self._guarded.open(answer) if isinstance(answer, HttpRequest) else answer
+        return await self._guarded.open(answer) if isinstance(answer, Redirect) else answer
 
     def _in_order(self) -> list[str]:
         """As configured, but those put aside last."""
         now = self._clock()
         return sorted(self._urls, key=lambda url: self._aside_until.get(url, 0.0) > now)
+
+
+def _is_answer(status: int, request: HttpRequest) -> bool:
+    if status in _OF_CONDITIONS:
+        return any(name.lower() in _CONDITIONS for name, _ in request.headers)
+    return status in _ANSWERS

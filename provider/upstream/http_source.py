@@ -6,6 +6,7 @@ Each hop passes the address guard. Whether a status is good, and what the body i
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +17,8 @@ from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.exchange import ConnectionWasStale, exchange
-from provider.upstream.request_head import PreparedRequest, is_redirect, prepare, redirected
+from provider.upstream.patience import NOT_NOW, pause_seconds
+from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
@@ -143,7 +145,8 @@ class HttpOrigin:
     """Opens requests at any origin; holds the pool of idle connections and the one TLS context.
 
     All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
-    (request sent until the answer's head is complete) and `idle` (no byte while the body is read).
+    (request sent until the answer's head is complete) and `idle` (no byte while the body is read). From the first
+    redirect to the last answer no more time passes than `connect` and `first_byte` together.
     """
 
     def __init__(
@@ -154,28 +157,33 @@ class HttpOrigin:
         first_byte_timeout_seconds: float = 10.0,
         idle_timeout_seconds: float = 60.0,
         attempts: int = 1,
-        max_redirects: int = 5,
+        max_redirects: int = 20,
         max_idle_connections: int = 256,
-        max_idle_per_origin: int = 32,
+        max_idle_per_partition: int = 32,
         pool_idle_seconds: float = 30.0,
         pool_age_seconds: float = 300.0,
+        pool_quiet_seconds: float = 0.05,
+        patient: bool = True,
         user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
         """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
-        that may pass.
+        that may pass. `patient`: one more try where an answer asks to wait for less than the first-byte limit.
         """
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
+        self._redirects_timeout_seconds = connect_timeout_seconds + first_byte_timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
         self._max_redirects = max_redirects
+        self._patient = patient
         self._user_agent = user_agent
         self._pool = IdlePool(
             max_idle=max_idle_connections,
-            max_idle_per_origin=max_idle_per_origin,
+            max_idle_per_partition=max_idle_per_partition,
             idle_seconds=pool_idle_seconds,
             age_seconds=pool_age_seconds,
+            quiet_seconds=pool_quiet_seconds,
         )
         self._connections = Connections(
             allow_private=allow_private,
@@ -209,39 +217,51 @@ class HttpOrigin:
         """What `open` would begin with, for a request that is sent often. Raises UnsafeAddress, FileObjectInvalid."""
         return prepare(request, user_agent=self._user_agent)
 
-    async def open(self, request: HttpRequest | PreparedRequest) -> HttpSource:
+    async def open(self, request: HttpRequest | PreparedRequest | Redirect) -> HttpSource:
         """Send the request, follow redirects, return the first answer that is none.
 
         Raises:
             UnsafeAddress: the URL, or one it redirects to, may not be connected to or cannot be resolved.
             UpstreamUnreachable: no connection, or it was lost before the head was complete.
-            UpstreamTimedOut: connect or first-byte limit passed.
+            UpstreamTimedOut: connect or first-byte limit passed, or that of all redirects.
             UpstreamError: the head is not to be trusted, or there were too many redirects.
             FileObjectInvalid: method or headers cannot stand in a request.
         """
-        prepared = request if isinstance(request, PreparedRequest) else self.prepare(request)
-        for _ in range(self._max_redirects + 1):
-            answer = await self._hop(prepared)
-            if isinstance(answer, HttpSource):
-                return answer
-            prepared = self.prepare(answer)
-        raise UpstreamError(detail="origin: too many redirects")
+        if isinstance(request, Redirect):
+            return await self._follow(request)
+        answer = await self._hop(request if isinstance(request, PreparedRequest) else self.prepare(request))
+        return answer if isinstance(answer, HttpSource) else await self._follow(answer)
 
-    async def open_hop(self, request: HttpRequest) -> HttpSource | HttpRequest:
-        """One answer, or the request that its redirect asks for. Raises as `open`."""
+    async def open_hop(self, request: HttpRequest) -> HttpSource | Redirect:
+        """One answer, or where its redirect leads. Raises as `open`."""
         return await self._hop(self.prepare(request))
 
-    async def _hop(self, asked: PreparedRequest) -> HttpSource | HttpRequest:
+    async def _follow(self, redirect: Redirect) -> HttpSource:
+        try:
+            async with asyncio.timeout(self._redirects_timeout_seconds):
+                for _ in range(self._max_redirects):
+                    answer = await self._hop(prepare(redirect, user_agent=self._user_agent))
+                    if isinstance(answer, HttpSource):
+                        return answer
+                    redirect = answer
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: limit of all redirects passed") from exc
+        raise UpstreamError(detail="origin: too many redirects")
+
+    async def _hop(self, asked: PreparedRequest) -> HttpSource | Redirect:
         source = await self._answered(asked)
-        if not is_redirect(source.status):
-            return source
-        location = source.headers.get_all("Location")
-        if not location:
+        try:
+            redirect = follow(asked, source.status, source.headers)
+        except UpstreamError:
+            source.close()
+            raise
+        if redirect is None:
             return source
         source.release()
-        return redirected(asked.request, asked.target, status=source.status, location=location[0])
+        return redirect
 
     async def _answered(self, asked: PreparedRequest) -> HttpSource:
+        began_at = asyncio.get_running_loop().time()
         attempts = self._attempts if asked.request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
             try:
@@ -251,14 +271,31 @@ class HttpOrigin:
                     raise
                 continue
             if attempt == attempts or not may_pass(source.status):
-                return source
+                return source if source.status not in NOT_NOW else await self._once_more(asked, source, began_at)
             source.release()
             await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
         raise AssertionError("unreachable: attempts is at least 1")
 
+    async def _once_more(self, asked: PreparedRequest, source: HttpSource, began_at: float) -> HttpSource:
+        """The answer to another try after the pause that `source` asks for, which itself is the answer otherwise."""
+        pause = pause_seconds(source.status, source.headers, now=time.time())
+        waited_at = began_at + self._first_byte_timeout_seconds
+        loop = asyncio.get_running_loop()
+        if not self._patient or asked.request.method not in _IDEMPOTENT or pause is None:
+            return source
+        if loop.time() + pause >= waited_at:
+            return source
+        source.release()
+        await asyncio.sleep(pause)
+        try:
+            async with asyncio.timeout_at(waited_at):
+                return await self._ask(asked)
+        except TimeoutError as exc:
+            raise UpstreamTimedOut(detail="origin: first-byte limit passed in the second try") from exc
+
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
-        pooled = self._pool.take(asked.origin) if asked.request.method in _IDEMPOTENT else None
+        pooled = self._pool.take(asked.partition, asked.first_url) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:
             try:
                 return await self._exchange(pooled, asked)
@@ -284,5 +321,5 @@ class HttpOrigin:
             ahead,
             target=asked.target,
             idle_timeout_seconds=self._idle_timeout_seconds,
-            reuse=partial(self._pool.put, asked.origin),
+            reuse=partial(self._pool.put, asked.partition, asked.first_url),
         )

@@ -5,6 +5,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -12,8 +13,10 @@ from provider.errors import UpstreamError
 from provider.upstream.answer import Part, Parts, Whole, answer_of, content_range_of
 from provider.upstream.content_coding import Content
 from provider.upstream.file_names import name_in_path
+from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
+from provider.wire_text import ows
 
 _READ_BYTES = 64 * 1024
 # sha256 of so much takes about 2 ms; then other requests have their turn.
@@ -57,7 +60,7 @@ async def inspect(
     try:
         answer = answer_of(wish, source)
         if not isinstance(answer, Whole | Part | Parts):
-            info = FileInfo(valid=False, failure=UpstreamError(detail=f"origin: status {source.status}"))
+            info = FileInfo(valid=False, failure=refusal(source, f"origin: status {source.status}", now=time.time()))
         else:
             limit = max_checksum_bytes if want_checksum and isinstance(answer, Whole) else None
             info = await _describe(source, limit, name_from_url=name_from_url)
@@ -73,7 +76,7 @@ async def inspect(
 
 async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from_url: bool) -> FileInfo:
     content_length = _content_length(source)
-    content_type = (source.headers.get("Content-Type") or "").partition(";")[0].strip()
+    content_type = ows((source.headers.get("Content-Type") or "").partition(";")[0])
     filename = name_in_path(source.final_url_path) if name_from_url else ""
     return FileInfo(
         valid=bool(content_length or content_type or filename),

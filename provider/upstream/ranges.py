@@ -22,7 +22,7 @@ def passable_range(text: str | None) -> str | None:
     if text is None or len(text) > MAX_RANGE_CHARS:
         return None
     unit, equals, ranges = text.partition("=")
-    if unit.strip().lower() != "bytes" or not equals:
+    if unit.strip(" \t").lower() != "bytes" or not equals:
         return None
     parts = [part.strip(" \t") for part in ranges.split(",")]
     parts = [part for part in parts if part]

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass, field, replace
 
 from provider.errors import FileObjectInvalid, UpstreamError
-from provider.upstream.source import HttpRequest
+from provider.upstream.cookies import NO_COOKIES, Cookies
+from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
+from provider.wire_text import ows
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
@@ -25,24 +27,49 @@ _HARMLESS = frozenset([
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
+Fields = tuple[tuple[str, str], ...]
+# Scheme, host, port and party: who may have sent what is read from a connection.
+Partition = tuple[str, str, int, str]
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request, whom it goes to, and its bytes. None of them is in `repr`."""
+    """A request, whom it goes to, whose connections it may use, and its bytes. None of them is in `repr`.
+
+    `first_url` is what was asked for before any redirect, `cookies` what the redirects so far have set.
+    """
 
     request: HttpRequest = field(repr=False)
     target: Target = field(repr=False)
-    origin: tuple[str, str, int] = field(repr=False)
+    partition: Partition = field(repr=False)
     payload: bytes = field(repr=False)
+    first_url: str = field(repr=False)
+    cookies: Cookies = field(repr=False)
 
 
-def prepare(request: HttpRequest, *, user_agent: str) -> PreparedRequest:
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """An answer that leads on: the request that it asks for, and what the chain so far hands on to it."""
+
+    request: HttpRequest = field(repr=False)
+    first_url: str = field(repr=False)
+    cookies: Cookies = field(repr=False)
+    status: int
+    headers: Headers = field(repr=False)
+
+
+def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequest:
     """As it goes out. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
-    target = parse_url(request.url)
-    return PreparedRequest(request, target, target.origin, encode_request(request, target, user_agent=user_agent))
+    if isinstance(request, HttpRequest):
+        asked, first_url, cookies = request, request.url, NO_COOKIES
+    else:
+        asked, first_url, cookies = request.request, request.first_url, request.cookies
+    target = parse_url(asked.url)
+    payload = encode_request(asked, target, user_agent=user_agent, cookies=cookies)
+    return PreparedRequest(asked, target, (*target.origin, asked.party), payload, first_url, cookies)
 
 
-def encode_request(request: HttpRequest, target: Target, *, user_agent: str) -> bytes:
+def encode_request(request: HttpRequest, target: Target, *, user_agent: str, cookies: Cookies = NO_COOKIES) -> bytes:
     """Request line, header fields and body as they go out (RFC 9112 section 2.1).
 
     Raises:
@@ -50,7 +77,8 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str) -> 
     """
     if not _TOKEN.fullmatch(request.method):
         raise FileObjectInvalid(detail="method is not a token")
-    kept = [(name, value) for name, value in request.headers if name.lower() not in _OURS]
+    wanted = _with_cookies(request.headers, cookies.text_for(target)) if cookies.kept else request.headers
+    kept = [(name, value) for name, value in wanted if name.lower() not in _OURS]
     given = {name.lower() for name, _ in kept}
     # Host goes first (RFC 9110 section 7.2).
     fields = [("Host", target.host_field), ("Accept-Encoding", "identity"), *kept]
@@ -84,7 +112,7 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
         UnsafeAddress: `location` leads to no http or https URL.
         UpstreamError: it is empty.
     """
-    if not location.strip():
+    if not ows(location):
         raise UpstreamError(detail="redirect without a location")
     url = join_location(target, location)
     following = parse_url(url)
@@ -98,8 +126,28 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
     becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
     if becomes_get and request.method != "HEAD":
         headers = tuple((name, value) for name, value in headers if name.lower() != "content-type")
-        return HttpRequest("GET", url, headers)
+        return HttpRequest("GET", url, headers, party=request.party)
     return replace(request, url=url, headers=headers)
+
+
+def follow(asked: PreparedRequest, status: int, headers: Headers) -> Redirect | None:
+    """What comes after an answer with this status and these fields; None when the answer is final.
+
+    Raises as `redirected`.
+    """
+    location = headers.get_all("Location") if is_redirect(status) else []
+    if not location:
+        return None
+    request = redirected(asked.request, asked.target, status=status, location=location[0])
+    return Redirect(request, asked.first_url, asked.cookies.after(asked.target, headers), status, headers)
+
+
+def _with_cookies(fields: Fields, text: str) -> Fields:
+    """The fields with `text` added to the publisher's own cookies."""
+    own = [value for name, value in fields if name.lower() == "cookie"]
+    others = tuple((name, value) for name, value in fields if name.lower() != "cookie")
+    joined = "; ".join([*own, text] if text else own)
+    return (*others, ("Cookie", joined)) if joined else others
 
 
 def _same_party(one: Target, other: Target) -> bool:

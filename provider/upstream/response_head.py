@@ -1,7 +1,7 @@
 """The head of an HTTP/1.x response: bytes in, `ResponseHead` out, or `UpstreamError`; nothing else is ever raised.
 
-Strict where leniency would let two parties see two messages (RFC 9112 section 11.2); a bare LF ends a line, as
-RFC 9112 section 2.2 allows. No I/O here.
+Strict where leniency would let two parties see two messages (RFC 9112 section 11.2). A malformed line that decides
+nothing is dropped. A bare LF ends a line, as section 2.2 allows. No I/O here.
 """
 
 import re
@@ -10,21 +10,27 @@ from functools import lru_cache
 
 from provider.errors import UpstreamError
 from provider.upstream.source import Framing, Headers
+from provider.wire_text import digits, ows
 
 # Of one whole head; nginx takes 4-8 KiB of an upstream, httpx 100 KiB, browsers about 256 KiB.
 MAX_HEAD_BYTES = 64 * 1024
-# Apache and Python's http.client take 100.
+# Apache and Python's http.client take 100. Of what comes after so many, only the deciding fields are kept.
 MAX_FIELDS = 256
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# A token (RFC 9110 section 5.6.2), a colon, a value without controls but HTAB (RFC 9110 section 5.5).
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
+_IN_NAMES = r"!#$%&'*+.^_`|~0-9A-Za-z-"
+_TOKEN = re.compile(rf"[{_IN_NAMES}]+")
+# A token (RFC 9110 section 5.6.2), a colon, a value without controls but HTAB (RFC 9110 section 5.5). White space
+# before the colon goes, as RFC 9112 section 5.1 demands of proxies.
+_FIELD = re.compile(rf"([{_IN_NAMES}]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
+# These decide where the body ends, which bytes it is and who may use the connection: no reading of them is guessed.
+_DECIDING = frozenset(("content-length", "transfer-encoding", "content-range", "content-encoding", "connection"))
+# Such a name at the start of a line, whatever stands before it or comes next.
+_MAY_DECIDE = re.compile(rf"[^{_IN_NAMES}]*(?:{'|'.join(sorted(_DECIDING))})(?![{_IN_NAMES}])", re.IGNORECASE)
 # Deleting these costs a tenth of a search for others.
 _USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
 # Longer names are not remembered: of hostile ones that would be megabytes.
 _MAX_KEPT_CHARS = 64
-_DIGITS = re.compile(r"[0-9]{1,19}")
 # What fits in the signed 64-bit file offsets of every system.
 _MAX_LENGTH_BYTES = 2**63 - 1
 
@@ -63,19 +69,19 @@ def parse_head(data: bytes | bytearray, *, method: str) -> ResponseHead:
     """Parse one whole head, its empty line included, that answers a request of `method` (RFC 9112 sections 4-6).
 
     Raises:
-        UpstreamError: not HTTP/1.x, folded lines, forbidden characters, or framing that is ambiguous.
+        UpstreamError: not HTTP/1.x, a deciding field that is malformed, or framing that is ambiguous.
     """
-    first, fields = _plain_fields(data) or _any_fields(data)
+    first, fields, is_sound = _plain_fields(data) or _any_fields(data)
     status_line = _STATUS_LINE.fullmatch(first)
     if status_line is None:
         raise UpstreamError(detail="origin: bad status line")
     if len(fields) > MAX_FIELDS:
-        raise UpstreamError(detail="origin: too many header lines")
+        fields, is_sound = _first_and_deciding(fields), False
     status, http_1_1 = int(status_line[2]), status_line[1] == "1"
     headers = Headers(fields)
     framing, length_bytes = _framing(method, status, headers, http_1_1=http_1_1)
     connection = headers.tokens("Connection")
-    persistent = "close" not in connection and (http_1_1 or "keep-alive" in connection)
+    persistent = is_sound and "close" not in connection and (http_1_1 or "keep-alive" in connection)
     return ResponseHead(status, headers, framing, length_bytes, keep_alive=persistent and framing != "close")
 
 
@@ -84,8 +90,8 @@ def _is_token(name: str) -> bool:
     return _TOKEN.fullmatch(name) is not None
 
 
-def _plain_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]]] | None:
-    """First line and fields of a head in printable ASCII with CRLF at each line's end; None for any other head."""
+def _plain_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]], bool] | None:
+    """As `_any_fields`, of a head in printable ASCII with CRLF at each line's end; None for any other head."""
     if data.translate(None, _USUAL):
         return None
     text = data.decode("ascii")
@@ -99,21 +105,48 @@ def _plain_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]]] 
         if not colon or len(name) > _MAX_KEPT_CHARS or not _is_token(name):
             return None
         fields.append((name, value.strip(" ")))
-    return lines[0], fields
+    return lines[0], fields, True
 
 
-def _any_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]]]:
+def _any_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]], bool]:
+    """First line, fields, and whether every line was one."""
     # The empty line is there in what `find_head_end` found; two are added so that any bytes may be given.
     lines = [line.removesuffix("\r") for line in data.decode("latin-1").split("\n")] + ["", ""]
-    return lines[0], [_field(line) for line in lines[1 : lines.index("", 1)]]
+    field_lines = _unfolded(lines[1 : lines.index("", 1)])
+    found = [_field(line) for line in field_lines]
+    fields = [field for field in found if field is not None]
+    return lines[0], fields, len(fields) == len(found)
 
 
-def _field(line: str) -> tuple[str, str]:
-    # A folded line (RFC 9112 section 5.2) starts with a blank, so its name is no token.
+def _unfolded(lines: list[str]) -> list[str]:
+    """Each folded line joined to the one before by a blank (RFC 9112 section 5.2)."""
+    unfolded: list[str] = []
+    for line in lines:
+        if not line.startswith((" ", "\t")):
+            unfolded.append(line)
+        elif not unfolded or _MAY_DECIDE.match(unfolded[-1]) or _MAY_DECIDE.match(line):
+            raise UpstreamError(detail="origin: bad header line")
+        else:
+            unfolded[-1] += " " + ows(line)
+    return unfolded
+
+
+def _field(line: str) -> tuple[str, str] | None:
+    """Name and value; None for a malformed line that decides nothing. Raises UpstreamError for one that may."""
     match = _FIELD.fullmatch(line)
-    if match is None:
+    if match is not None:
+        return match[1], ows(match[2])
+    # Some readers end a line at a bare CR.
+    if any(_MAY_DECIDE.match(part) for part in line.split("\r")):
         raise UpstreamError(detail="origin: bad header line")
-    return match[1], match[2].strip(" \t")
+    return None
+
+
+def _first_and_deciding(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    deciding = [field for field in fields[MAX_FIELDS:] if field[0].lower() in _DECIDING]
+    if len(deciding) > MAX_FIELDS:
+        raise UpstreamError(detail="origin: too many header lines")
+    return fields[:MAX_FIELDS] + deciding
 
 
 def _framing(method: str, status: int, headers: Headers, *, http_1_1: bool) -> tuple[Framing, int | None]:
@@ -132,10 +165,10 @@ def _framing(method: str, status: int, headers: Headers, *, http_1_1: bool) -> t
 
 def _content_length(headers: Headers) -> int | None:
     """The one Content-Length, None when absent; equal copies count as one (RFC 9112 section 6.3, item 5)."""
-    copies = {copy.strip() for value in headers.get_all("Content-Length") for copy in value.split(",")}
+    copies = {ows(copy) for value in headers.get_all("Content-Length") for copy in value.split(",")}
     if not copies:
         return None
-    text = copies.pop()
-    if copies or not _DIGITS.fullmatch(text) or int(text) > _MAX_LENGTH_BYTES:
+    length_bytes = digits(copies.pop(), max_chars=19)
+    if copies or length_bytes is None or length_bytes > _MAX_LENGTH_BYTES:
         raise UpstreamError(detail="origin: bad Content-Length")
-    return int(text)
+    return length_bytes

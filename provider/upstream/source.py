@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from provider.wire_text import ows
+
 Framing = Literal["length", "chunked", "close"]
 
 
@@ -16,12 +18,15 @@ class HttpRequest:
     """One request to an origin. URL, headers and body may hold a publisher's secrets: none of them is in `repr`.
 
     `method` is upper case; `headers` are sent in order after our own (`request_head.py` tells which are dropped).
+    `party`: who answers for the URL, as the DID of an asset whose file it is. Requests of two parties never share a
+    connection; requests without a party share one for the same URL only.
     """
 
     method: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | None = field(default=None, repr=False)
+    party: str = field(default="", repr=False)
 
 
 class Headers:
@@ -49,7 +54,7 @@ class Headers:
         values = self._by_name.get(name.lower())
         if values is None:
             return []
-        listed = (token.strip().lower() for value in values for token in value.split(","))
+        listed = (ows(token).lower() for value in values for token in value.split(","))
         return [token for token in listed if token]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

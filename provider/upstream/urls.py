@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urljoin
 import idna
 
 from provider.errors import UnsafeAddress
+from provider.wire_text import digits, ows
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -19,6 +20,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_URL_CHARS = 16 * 1024
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
+# Around a URL that somebody copied; those of Unicode belong to it.
+_ASCII_SPACES = " \t\r\n"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -65,7 +68,7 @@ def parse_url(text: str) -> Target:
     Raises:
         UnsafeAddress: other schemes, control characters, a host or port that is none.
     """
-    text = text.strip()
+    text = text.strip(_ASCII_SPACES)
     if len(text) > MAX_URL_CHARS or _CONTROLS.search(text):
         raise UnsafeAddress(detail="URL too long or with control characters")
     match = _ABSOLUTE.fullmatch(text)
@@ -101,7 +104,7 @@ def join_location(base: Target, location: str) -> str:
     if _CONTROLS.search(location):
         raise UnsafeAddress(detail="redirect with control characters")
     try:
-        return urljoin(f"{base.scheme}://{base.host_field}{base.request_target}", location.strip())
+        return urljoin(f"{base.scheme}://{base.host_field}{base.request_target}", ows(location))
     except ValueError as exc:
         raise UnsafeAddress(detail="redirect is not a URL") from exc
 
@@ -115,9 +118,9 @@ def host_and_port(text: str, default_port: int) -> tuple[str, int]:
     else:
         name, colon, port = text.partition(":")
         host = _host_name(name)
-    if colon not in ("", ":") or (port and not (port.isascii() and port.isdigit() and len(port) <= 5)):
+    number = digits(port, max_chars=5) if port else default_port
+    if colon not in ("", ":") or number is None:
         raise UnsafeAddress(detail="port is not a number")
-    number = int(port) if port else default_port
     if not 1 <= number <= 65535:
         raise UnsafeAddress(detail="port out of range")
     return host, number

@@ -35,7 +35,7 @@ class Clock:
 
 @asynccontextmanager
 async def gateways(*urls: str, allow_private: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateways]:
-    own = HttpOrigin(allow_private=True, first_byte_timeout_seconds=0.3)
+    own = HttpOrigin(allow_private=True, first_byte_timeout_seconds=0.3, patient=False)
     guarded = HttpOrigin(allow_private=allow_private, first_byte_timeout_seconds=0.3)
     try:
         yield Gateways(urls, own=own, guarded=guarded, clock=clock or Clock())
@@ -56,7 +56,10 @@ async def _silent(exchange: Exchange) -> bool:
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("status", [404, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "status",
+    [202, 203, 204, 205, 300, 304, 400, 401, 402, 403, 404, 410, 412, 422, 425, 429, 451, 500, 502, 503, 504, 530],
+)
 async def test_the_next_one_is_asked(status: int) -> None:
     async with origins(with_status(status), OK) as (first, second), gateways(first.url, second.url) as asked:
         source = await asked.open(request_at)
@@ -66,10 +69,21 @@ async def test_the_next_one_is_asked(status: int) -> None:
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("status", [200, 206, 400, 401, 403, 410, 416, 451])
-async def test_other_answers_are_final(status: int) -> None:
+@pytest.mark.parametrize("status", [200, 206, 416])
+async def test_an_answer_about_the_file_is_final(status: int) -> None:
     async with origins(with_status(status), OK) as (first, second), gateways(first.url, second.url) as asked:
         source = await asked.open(request_at)
+        assert source.status == status
+        source.close()
+        assert not second.exchanges
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("status", [304, 412])
+async def test_an_answer_to_a_condition_is_final(status: int) -> None:
+    async with origins(with_status(status), OK) as (first, second), gateways(first.url, second.url) as asked:
+        condition = (("If-None-Match", '"Qm"'),)
+        source = await asked.open(lambda url: HttpRequest("GET", f"{url}/ipfs/Qm", condition))
         assert source.status == status
         source.close()
         assert not second.exchanges

@@ -126,3 +126,12 @@ async def test_a_body_framed_twice_is_refused() -> None:
 async def test_unequal_lengths_are_refused() -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"
     assert (await talk(head + PLAIN)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_request_of_http_1_0_with_a_transfer_coding_ends_its_connection() -> None:
+    """RFC 9112 section 6.1: such framing is faulty, so what follows is no request."""
+    head = b"POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await talk(head + b"2\r\nab\r\n0\r\n\r\n" + PLAIN)
+    assert answer.count(b"HTTP/1.") == 1
+    assert b"keep-alive" not in answer.lower()

@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import (
     CHUNKED,
@@ -22,7 +23,7 @@ from tests.support.http_sources import (
     read_all,
     silent,
 )
-from tests.support.raw_origin import Exchange, answering, raw_origin
+from tests.support.raw_origin import Exchange, Script, answering, raw_origin
 
 FRAMED = {
     "length": (WITH_LENGTH + DATA, "length", len(DATA)),
@@ -113,7 +114,7 @@ async def test_head_has_no_body_whatever_its_length_says() -> None:
 
 BAD_HEADS = {
     "not HTTP": b"SSH-2.0-x\r\n\r\n",
-    "folded": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+    "folded length": b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok",
     "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
     "too large": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 70000 + b"\r\n\r\n",
     "endless": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70000,
@@ -234,6 +235,30 @@ async def test_bytes_after_the_body_are_dropped_with_their_connection(surplus: b
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("reads_to_the_fault", [True, False])
+async def test_a_connection_with_a_bare_lf_in_chunk_framing_is_never_used_again(*, reads_to_the_fault: bool) -> None:
+    answer = CHUNKED + b"5\r\nhell\r\n0\r\n\r\n"
+    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
+        for _ in range(2):
+            source = await opened.open(get(origin.url))
+            if reads_to_the_fault:
+                with pytest.raises(UpstreamTruncated):
+                    await read_all(source)
+            source.release()
+        assert (opened.idle_connections, origin.connections) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_a_malformed_line_costs_neither_the_file_nor_the_next_one() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=\x01\r\nBad Name: 1\r\nContent-Length : 2\r\n\r\nok"
+    async with raw_origin(answering(answer, keep=True)) as origin, opener() as opened:
+        for _ in range(2):
+            async with opened.opened(get(origin.url)) as source:
+                assert (source.length_bytes, await read_all(source)) == (2, b"ok")
+        assert origin.connections == 2
+
+
+@pytest.mark.gen_test
 async def test_bytes_sent_into_an_idle_connection_are_not_taken_for_an_answer() -> None:
     async with raw_origin(answering(OK, keep=True)) as origin, opener() as opened:
         async with opened.opened(get(origin.url)) as source:
@@ -242,6 +267,45 @@ async def test_bytes_sent_into_an_idle_connection_are_not_taken_for_an_answer() 
         for _ in range(3):
             await asyncio.sleep(0)  # uvloop writes at the end of a turn; on loopback written is received
         async with opened.opened(get(origin.url)) as source:
+            assert await read_all(source) == b"ok"
+        assert origin.connections == 2
+
+
+def of_party(url: str, party: str) -> HttpRequest:
+    return HttpRequest("GET", url, party=party)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_bytes_after_an_answer_never_become_another_party_s_file() -> None:
+    """They come 15 ms after a complete answer, when the connection looked clean and the next request may be out."""
+    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def script(exchange: Exchange) -> bool:
+        await exchange.send(OK)
+        if exchange.path == "/hostile":
+            await asyncio.sleep(0.015)
+            await exchange.send(evil)
+        return True
+
+    async def fetched(opened: HttpOrigin, path: str, party: str) -> bytes:
+        async with opened.opened(of_party(origin.url + path, party)) as source:
+            return await read_all(source)
+
+    async with raw_origin(script) as origin, opener() as opened:
+        for _ in range(40):
+            assert await fetched(opened, "/hostile", "did:op:1") in (b"ok", b"evil")
+            assert await fetched(opened, "/good", "did:op:2") == b"ok"
+            assert await fetched(opened, "/other", "did:op:1") == b"ok"
+
+
+@pytest.mark.gen_test
+async def test_requests_of_one_party_for_one_url_share_a_connection_at_once() -> None:
+    async with raw_origin(answering(OK, keep=True)) as origin, opener(pool_quiet_seconds=60.0) as opened:
+        for _ in range(5):
+            async with opened.opened(of_party(origin.url + "/a", "did:op:1")) as source:
+                assert await read_all(source) == b"ok"
+        assert origin.connections == 1
+        async with opened.opened(of_party(origin.url + "/b", "did:op:1")) as source:
             assert await read_all(source) == b"ok"
         assert origin.connections == 2
 
@@ -336,6 +400,87 @@ async def test_a_post_is_never_sent_twice() -> None:
         assert len(origin.exchanges) == 1
 
 
+def not_now(status: int, *fields: str) -> bytes:
+    lines = "".join(f"{field}\r\n" for field in fields)
+    return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: 2\r\n\r\nno".encode()
+
+
+def once(answer: bytes) -> Script:
+    """The answer first, and the file afterwards."""
+
+    async def script(exchange: Exchange) -> bool:
+        await exchange.send(answers.pop(0))
+        return True
+
+    answers = [answer, OK]
+    return script
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "answer",
+    [
+        not_now(503, "Retry-After: 0"),
+        not_now(429, "Retry-After: 1"),
+        not_now(429, "Date: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"),
+        not_now(425),
+        not_now(408, "Connection: keep-alive"),
+    ],
+)
+async def test_one_more_try_where_little_patience_is_asked_for(answer: bytes) -> None:
+    async with raw_origin(once(answer)) as origin:
+        source, body = await fetch(origin.url)
+        assert (source.status, body, len(origin.exchanges)) == (200, b"ok", 2)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "answer",
+    [
+        not_now(503),
+        not_now(503, "Retry-After: 6"),
+        not_now(503, "Retry-After: ²"),
+        not_now(429, "Retry-After: Fri, 01 Jan 2100 00:00:00 GMT"),
+        not_now(500, "Retry-After: 0"),
+        not_now(404, "Retry-After: 0"),
+    ],
+)
+async def test_no_other_try_where_more_patience_or_none_is_asked_for(answer: bytes) -> None:
+    async with raw_origin(answering(answer)) as origin:
+        source, _ = await fetch(origin.url)
+        assert (source.status, len(origin.exchanges)) == (int(answer[9:12]), 1)
+
+
+@pytest.mark.gen_test
+async def test_a_second_not_now_is_the_answer() -> None:
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin:
+        source, _ = await fetch(origin.url)
+        assert (source.status, len(origin.exchanges)) == (503, 2)
+
+
+@pytest.mark.gen_test
+async def test_who_must_not_ask_twice_does_not() -> None:
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin, opener(patient=False) as opened:
+        (await opened.open(get(origin.url))).close()
+        assert len(origin.exchanges) == 1
+    async with raw_origin(answering(not_now(503, "Retry-After: 0"))) as origin, opener() as opened:
+        (await opened.open(HttpRequest("POST", origin.url, (), b"x"))).close()
+        assert len(origin.exchanges) == 1
+
+
+@pytest.mark.gen_test
+async def test_the_second_try_ends_with_the_first_byte_limit() -> None:
+    async def script(exchange: Exchange) -> None:
+        if origin.connections == 1:
+            await exchange.send(not_now(503, "Retry-After: 0"))
+        else:
+            await exchange.gone()
+
+    async with raw_origin(script) as origin:
+        with pytest.raises(UpstreamTimedOut):
+            await fetch(origin.url, first_byte_timeout_seconds=0.3)
+
+
 def redirect(location: str, status: int = 302) -> bytes:
     return f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 5\r\n\r\nmoved".encode()
 
@@ -347,19 +492,19 @@ async def _redirecting(exchange: Exchange) -> bool:
 
 
 @pytest.mark.gen_test
-async def test_five_redirects_are_followed_on_one_connection() -> None:
+async def test_twenty_redirects_are_followed_on_one_connection() -> None:
     async with raw_origin(_redirecting) as origin:
-        source, body = await fetch(origin.url + "/5")
+        source, body = await fetch(origin.url + "/20")
         assert (body, source.final_url_path) == (b"ok", "/0")
         assert origin.connections == 1
 
 
 @pytest.mark.gen_test
-async def test_a_sixth_redirect_is_refused() -> None:
+async def test_one_more_redirect_is_refused() -> None:
     async with raw_origin(_redirecting) as origin:
         with pytest.raises(UpstreamError):
-            await fetch(origin.url + "/6")
-        assert len(origin.exchanges) == 6
+            await fetch(origin.url + "/21")
+        assert len(origin.exchanges) == 21
 
 
 @pytest.mark.gen_test
@@ -367,6 +512,45 @@ async def test_a_redirect_to_itself_ends() -> None:
     async with raw_origin(answering(redirect("/"), keep=True)) as origin:
         with pytest.raises(UpstreamError):
             await fetch(origin.url)
+
+
+@pytest.mark.gen_test
+async def test_all_redirects_together_have_one_limit_of_time() -> None:
+    async def slowly(exchange: Exchange) -> bool:
+        await asyncio.sleep(0.06)
+        return await _redirecting(exchange) or True
+
+    async with raw_origin(slowly) as origin:
+        with pytest.raises(UpstreamTimedOut):
+            await fetch(origin.url + "/20", connect_timeout_seconds=0.2, first_byte_timeout_seconds=0.2)
+        assert 1 < len(origin.exchanges) < 20
+
+
+async def _wants_its_cookie(exchange: Exchange) -> bool:
+    if exchange.field("Cookie") == "own=1; a=1":
+        await exchange.send(OK)
+    else:
+        await exchange.send(redirect("/", 307).replace(b"\r\n", b"\r\nSet-Cookie: a=1; Path=/; HttpOnly\r\n", 1))
+    return True
+
+
+@pytest.mark.gen_test
+async def test_a_cookie_goes_back_within_its_chain_and_is_forgotten_after_it() -> None:
+    async with raw_origin(_wants_its_cookie) as origin, opener() as opened:
+        for _ in range(2):
+            async with opened.opened(get(origin.url, ("Cookie", "own=1"))) as source:
+                assert await read_all(source) == b"ok"
+        assert [exchange.field("Cookie") for exchange in origin.exchanges] == ["own=1", "own=1; a=1"] * 2
+
+
+@pytest.mark.gen_test
+async def test_a_cookie_goes_to_no_other_host() -> None:
+    async with raw_origin(answering(OK)) as other:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        answer = redirect(elsewhere).replace(b"\r\n", b"\r\nSet-Cookie: a=planted; Domain=localhost\r\n", 1)
+        async with raw_origin(answering(answer)) as origin:
+            await fetch(origin.url)
+        assert other.exchanges[0].field("Cookie") is None
 
 
 @pytest.mark.gen_test

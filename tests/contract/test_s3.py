@@ -1,24 +1,33 @@
 """Objects of an S3 store that checks signatures: whole, in parts, by either style of address, and refused ones."""
 
+import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 
+from provider.chain.networks import Networks
 from provider.errors import UnsafeAddress
 from provider.files.file_fields import Fields
 from provider.files.file_object import S3File, parse_file_object
+from provider.files.origins import FileOrigins
 from provider.files.s3 import object_url, signed_get
+from provider.files.userdata import Userdata
 from provider.upstream.addresses import Address
+from provider.upstream.ftp_source import FtpOrigin
+from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.inspect import inspect
 from provider.upstream.resume import rest_of
+from provider.upstream.wish import NO_WISH
 from tests.support.origin import pattern
 from tests.support.processes import running
-from tests.support.raw_origin import Exchange, raw_origin
+from tests.support.raw_origin import Exchange, Script, raw_origin
 
 SIZE = 2_000_000
 KEYS = ("data.bin", "a folder/ü & b+c.csv", "q?x=1#y", "%2e%2e/x", "a//b", "~tilde (1)*'!.txt", "..", "end ")
@@ -161,3 +170,94 @@ async def test_endpoints_pass_the_address_guard(store: dict[str, Any]) -> None:
     origin = HttpOrigin(allow_private=False)
     with pytest.raises(UnsafeAddress):
         await origin.open(signed_get(file_of(store, "data.bin")))
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_temporary_keys_come_with_their_token(store: dict[str, Any]) -> None:
+    assert (await fetch(file_of(store, "data.bin", **store["temporary"])))[0] == 200
+    wrong = store["temporary"] | {"sessionToken": "wrong"}
+    assert (await fetch(file_of(store, "data.bin", **wrong)))[0] in (400, 403)
+    without = store["temporary"] | {"sessionToken": None}
+    assert (await fetch(file_of(store, "data.bin", **without)))[0] in (400, 403)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_who_pays_is_signed(store: dict[str, Any]) -> None:
+    file = file_of(store, "data.bin", requestPayer="requester")
+    signed = dict(signed_get(file).headers)
+    assert signed["x-amz-request-payer"] == "requester"
+    assert "x-amz-request-payer" in signed["Authorization"]
+    assert (await fetch(file))[0] == 200
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_without_keys_nothing_is_signed(store: dict[str, Any]) -> None:
+    """Of a bucket that is not public the store gives nothing, so it did not take the request for a signed one."""
+    file = file_of(store, "data.bin", accessKeyId=None, secretAccessKey=None)
+    assert {name.lower() for name, _ in signed_get(file, (("Range", "bytes=0-1"),)).headers} == {"range"}
+    assert (await fetch(file))[0] == 403
+
+
+def _elsewhere(status: int, *fields: str, body: str = "") -> bytes:
+    lines = "".join(f"{field}\r\n" for field in fields)
+    return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+ELSEWHERE = {
+    "400 with a header": _elsewhere(400, "x-amz-bucket-region: eu-west-1"),
+    "400 with an error": _elsewhere(400, body="<Error><Region>eu-west-1</Region></Error>"),
+    "301 without a location": _elsewhere(301, "x-amz-bucket-region: eu-west-1"),
+    "307": _elsewhere(307, "x-amz-bucket-region: eu-west-1", "Location: http://127.0.0.1:1/elsewhere"),
+}
+
+
+def _front(store: dict[str, Any], answer: bytes) -> Script:
+    """A store that has regions, which moto has not: requests signed for the bucket's own are moto's to judge."""
+
+    async def script(exchange: Exchange) -> bool:
+        if "/eu-west-1/s3/aws4_request" not in (exchange.field("Authorization") or ""):
+            await exchange.send(answer)
+            return False
+        parts = urlsplit(store["endpoint"])
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(exchange.request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        await exchange.send(await reader.read())
+        writer.close()
+        return False
+
+    return script
+
+
+def _files(http: HttpOrigin) -> FileOrigins:
+    none = Gateways((), own=http, guarded=http)
+    ftp = FtpOrigin(allow_private=True, tls_context=ssl.create_default_context())
+    return FileOrigins(http=http, ipfs=none, arweave=none, ftp=ftp, networks=Networks({}))
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("answer", list(ELSEWHERE.values()), ids=list(ELSEWHERE))
+async def test_an_object_of_another_region_is_signed_again_once(store: dict[str, Any], answer: bytes) -> None:
+    http = HttpOrigin(allow_private=True)
+    async with raw_origin(_front(store, answer)) as front:
+        file = file_of(store, "a//b", endpoint=front.url, region="us-east-1")
+        source = await _files(http).open(file, Userdata(), NO_WISH)
+        assert (source.status, await read_all(source)) == (200, b"a//b")
+        source.release()
+        assert len(front.exchanges) == 2
+    http.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_store_that_goes_on_naming_regions_is_asked_twice() -> None:
+    regions = iter(["eu-west-1", "eu-west-2", "eu-west-3"])
+
+    async def script(exchange: Exchange) -> bool:
+        await exchange.send(_elsewhere(400, f"x-amz-bucket-region: {next(regions)}"))
+        return False
+
+    http = HttpOrigin(allow_private=True)
+    async with raw_origin(script) as front:
+        source = await _files(http).open(S3File(front.url, "b", "k", "id", "secret"), Userdata(), NO_WISH)
+        assert (source.status, len(front.exchanges)) == (400, 2)
+        source.close()
+    http.close()

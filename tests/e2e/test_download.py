@@ -14,6 +14,7 @@ from provider.demo.http_client import request, with_query
 from provider.demo.keys import CONSUMER_KEY
 from provider.demo.ports import free_ports
 from provider.demo.publisher import Published, url_file
+from provider.demo.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused
@@ -225,6 +226,16 @@ def test_undecodable_userdata_is_left_out(
 )
 def test_failing_origin_is_a_400_that_tells_nothing(consumer: Consumer, sell: Sell, origin: Origin, path: str) -> None:
     assert refused(ask(consumer, *sell(url_file(origin.url + path))), NOT_AVAILABLE)
+
+
+def test_an_origin_that_says_not_now_is_counted_apart_and_its_patience_told(
+    server: DemoServer, consumer: Consumer, sell: Sell, origin: Origin
+) -> None:
+    before = scrape(server.admin_url).total("provider_errors_total", code="upstream_busy")
+    got = ask(consumer, *sell(url_file(f"{origin.url}/limited")))
+    assert refused(got, NOT_AVAILABLE)
+    assert got.headers["retry-after"] == "60"
+    assert scrape(server.admin_url).total("provider_errors_total", code="upstream_busy") == before + 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "no-such-host.invalid"])

@@ -479,6 +479,9 @@ def test_client_that_leaves_in_the_middle_of_its_body_harms_nobody(server: DemoS
     [
         b"Content-Length: -1",
         b"Content-Length: 1x",
+        b"Content-Length: \xb2",
+        b"Content-Length:\x855",
+        b"Content-Length: " + b"9" * 5000,
         b"Content-Length: +4",
         b"Content-Length: 4\r\nContent-Length: 5",
         b"Content-Length: 4\r\nTransfer-Encoding: chunked",
@@ -486,7 +489,7 @@ def test_client_that_leaves_in_the_middle_of_its_body_harms_nobody(server: DemoS
         b"Transfer-Encoding: chunked, chunked",
         b"Transfer-Encoding: \x0bchunked",
     ],
-    ids=lambda framing: framing.decode(),
+    ids=lambda framing: framing[:40].decode("latin-1"),
 )
 def test_ambiguous_framing_is_refused_and_the_connection_closed(server: DemoServer, framing: bytes) -> None:
     """RFC 9112 section 6.3: what could hide a second request in a body must not be guessed at."""
@@ -546,6 +549,7 @@ def test_oversized_heads_end_the_connection(server: DemoServer, head: bytes) -> 
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: \xb2\r\n\r\n",
         b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n",
         b"POST /directCommand HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST /directCommand HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",

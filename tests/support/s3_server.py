@@ -4,8 +4,8 @@ import json
 import os
 import signal
 
-# Creating user, policy, key and bucket below go unsigned; everything after them has to be signed.
-os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "4"
+# Creating user, policy, key, role and bucket below go unsigned; everything after them has to be signed.
+os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "7"
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -25,9 +25,16 @@ def main() -> None:
     allowed = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}], "Version": "2012-10-17"}
     iam.put_user_policy(UserName="publisher", PolicyName="all", PolicyDocument=json.dumps(allowed))
     key = iam.create_access_key(UserName="publisher")["AccessKey"]
+    trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}], "Version": "2012-10-17"}
+    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    iam.put_role_policy(RoleName="reader", PolicyName="all", PolicyDocument=json.dumps(allowed))
+    sts = boto3.client("sts", **anybody)
+    temporary = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="publisher")["Credentials"]
     location = {"LocationConstraint": "eu-west-1"}
     boto3.client("s3", **anybody).create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
     access = {"accessKeyId": key["AccessKeyId"], "secretAccessKey": key["SecretAccessKey"]}
+    names = {"accessKeyId": "AccessKeyId", "secretAccessKey": "SecretAccessKey", "sessionToken": "SessionToken"}
+    access["temporary"] = {name: temporary[theirs] for name, theirs in names.items()}
     print(json.dumps({"endpoint": url, "bucket": BUCKET, "region": "eu-west-1", **access}), flush=True)
     signal.pause()
 

@@ -10,12 +10,13 @@ PROVIDER = Path(__file__).parents[2] / "provider"
 FILES = sorted(PROVIDER.rglob("*.py"))
 
 # Room → rooms it may import. Data flows down this list; a room never imports what stands below it.
-FOUNDATION = {"__version__", "errors", "keccak", "start_error"}
+FOUNDATION = {"__version__", "errors", "keccak", "start_error", "wire_text"}
 ALLOWED: dict[str, set[str]] = {
     "__version__": set(),
     "errors": set(),
     "keccak": set(),
     "start_error": set(),
+    "wire_text": set(),
     "redaction": set(),
     "logs": {"redaction"},
     "pulse": set(),

@@ -68,6 +68,26 @@ def test_optional_fields_of_s3_have_the_values_of_ocean_node() -> None:
     assert (file.endpoint, file.region, file.path_style) == ("https://s3.test", "us-east-1", False)
 
 
+@pytest.mark.parametrize(("value", "path_style"), [("true", True), ("True", True), ("false", False), ("", False)])
+def test_flags_of_s3_may_be_text(value: str, path_style: bool) -> None:
+    file = parse_file_object(s3(forcePathStyle=value))
+    assert isinstance(file, S3File)
+    assert file.path_style is path_style
+
+
+@pytest.mark.parametrize(("value", "pays"), [("requester", True), (True, True), ("false", False), (None, False)])
+def test_the_requester_pays_where_the_file_object_says_so(value: object, pays: bool) -> None:
+    file = parse_file_object(s3(requestPayer=value))
+    assert isinstance(file, S3File)
+    assert file.requester_pays is pays
+
+
+def test_s3_without_keys_has_none() -> None:
+    file = parse_file_object(s3(accessKeyId=None, secretAccessKey=None))
+    assert isinstance(file, S3File)
+    assert (file.access_key_id, file.secret_access_key, file.session_token) == ("", "", "")
+
+
 @pytest.mark.parametrize(
     "path", [CID, "a" * 43, "A-_z9", f"{CID}/folder/data.csv", f"{CID}/", f"{CID}//x", f"{CID}/...", f"{CID}/a+b=c~"]
 )
@@ -165,6 +185,12 @@ FAULTS = [
     (s3(endpoint=None), MISSING),
     (s3(endpoint="ftp://x/y"), "Invalid file name format. It was not possible to get the file name."),
     (s3(accessKeyId=None), MISSING),
+    (s3(secretAccessKey=""), MISSING),
+    (s3(accessKeyId=None, secretAccessKey=None, sessionToken="t"), MISSING),
+    (s3(sessionToken="a\r\nb"), MALFORMED),
+    (s3(forcePathStyle="yes"), MALFORMED),
+    (s3(forcePathStyle=1), MALFORMED),
+    (s3(requestPayer="bucketOwner"), MALFORMED),
     (s3(accessKeyId="a\r\nX: y"), MALFORMED),
     (s3(secretAccessKey=7), MALFORMED),
     (s3(bucket="a b"), MALFORMED),

@@ -71,7 +71,7 @@ def test_a_file_is_read_once_as_long_as_its_list_is_kept() -> None:
 
 def test_each_index_has_its_file() -> None:
     opener, service = Opener(), replace(SERVICE, files=sealed(BOUND))
-    expected = [parse_file_object(raw) for raw in FILES]
+    expected = [parse_file_object(raw, party=ASSET.did) for raw in FILES]
     for _ in range(2):
         assert [opener.file(ACCOUNT, ASSET, service, str(index)) for index in range(len(FILES))] == expected
         with pytest.raises(FileIndexOutOfRange):
@@ -105,7 +105,7 @@ def test_few_files_of_a_list_are_kept() -> None:
 
 def test_a_file_is_kept_once_however_its_index_is_written() -> None:
     opener, service = Opener(), replace(SERVICE, files=sealed(BOUND))
-    expected = parse_file_object(FILES[0])
+    expected = parse_file_object(FILES[0], party=ASSET.did)
     for index in ("00", "-0", "0", "000", "-00", "0"):
         assert opener.file(ACCOUNT, ASSET, service, index) == expected
     (key,) = opener.cache._entries

@@ -23,10 +23,9 @@ WHOLE = {
     "leading zeros": b"000003\r\nabc\r\n000\r\n\r\n",
     "extensions": b'3;a=b;c="d e"\r\nabc\r\n0 ; last\r\n\r\n',
     "trailers": b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n",
-    "bare LF": b"3\nabc\n0\n\n",
     "empty": b"0\r\n\r\n",
 }
-PAYLOADS = [b"abcde", b"abcdefghijklmnopqrst", b"abc", b"abc", b"abc", b"abc", b""]
+PAYLOADS = [b"abcde", b"abcdefghijklmnopqrst", b"abc", b"abc", b"abc", b""]
 
 BROKEN = {
     "no size": b"\r\nabc",
@@ -38,6 +37,12 @@ BROKEN = {
     "leading blank": b" 3\r\nabc\r\n",
     "too large": b"8000000000000000\r\n",
     "longer than its size": b"3\r\nabcd\r\n",
+    "bare LF after the size": b"3\nabc\r\n0\r\n\r\n",
+    "bare LF after the data": b"3\r\nabc\n0\r\n\r\n",
+    "bare LF after the last chunk": b"3\r\nabc\r\n0\n\r\n",
+    "bare LF in the trailer": b"3\r\nabc\r\n0\r\nX: 1\n\r\n",
+    "bare LF at the end": b"3\r\nabc\r\n0\r\n\n",
+    "one byte short": b"5\r\nhell\r\n0\r\n\r\n",
     "NUL in an extension": b"3;a\x00\r\nabc\r\n",
     "CR in an extension": b"3;a\rb\r\nabc\r\n",
     "endless size line": b"3;" + b"a" * (MAX_LINE_BYTES + 1),
@@ -61,6 +66,15 @@ def test_a_whole_body_is_decoded(data: bytes, payload: bytes, step: int) -> None
 def test_broken_framing_is_truncation(data: bytes, step: int) -> None:
     with pytest.raises(UpstreamTruncated):
         decode(data, step=step)
+
+
+def test_broken_framing_never_ends_later() -> None:
+    decoder, rest = ChunkedDecoder(), bytearray(b"0\r\n\r\n")
+    with pytest.raises(UpstreamTruncated):
+        decoder.decode(memoryview(bytearray(b"zz\r\n")), 4)
+    with pytest.raises(UpstreamTruncated):
+        decoder.decode(memoryview(rest), len(rest))
+    assert not decoder.done
 
 
 @pytest.mark.parametrize("step", [1 << 20, 1])

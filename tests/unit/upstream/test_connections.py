@@ -8,7 +8,8 @@ import pytest
 
 from provider.upstream.connections import IdlePool
 
-A, B = ("http", "a.example", 80), ("https", "b.example", 443)
+A, B = ("http", "a.example", 80, "did:op:1"), ("https", "b.example", 443, "did:op:1")
+URL, OTHER_URL = "http://a.example/1", "http://a.example/2"
 
 
 class FakeConnection:
@@ -27,7 +28,8 @@ class FakeConnection:
 @pytest.fixture
 def pool_of() -> Callable[..., IdlePool]:
     def make(**limits: float) -> IdlePool:
-        return IdlePool(**({"max_idle": 4, "max_idle_per_origin": 3, "idle_seconds": 30, "age_seconds": 300} | limits))
+        usual = {"max_idle": 4, "max_idle_per_partition": 3, "idle_seconds": 30, "age_seconds": 300, "quiet_seconds": 0}
+        return IdlePool(**(usual | limits))
 
     return make
 
@@ -35,31 +37,31 @@ def pool_of() -> Callable[..., IdlePool]:
 @pytest.mark.gen_test
 async def test_the_last_one_used_is_taken_first(pool_of) -> None:
     pool, one, two = pool_of(), FakeConnection(), FakeConnection()
-    pool.put(A, one)
-    pool.put(A, two)
-    assert pool.take(A) is two
-    assert pool.take(A) is one
-    assert pool.take(A) is None
+    pool.put(A, URL, one)
+    pool.put(A, URL, two)
+    assert pool.take(A, URL) is two
+    assert pool.take(A, URL) is one
+    assert pool.take(A, URL) is None
     pool.close()
 
 
 @pytest.mark.gen_test
 async def test_origins_do_not_share(pool_of) -> None:
     pool, one = pool_of(), FakeConnection()
-    pool.put(A, one)
-    assert pool.take(B) is None
-    assert pool.take(("http", "a.example", 81)) is None
-    assert pool.take(("https", "a.example", 80)) is None
-    assert pool.take(A) is one
+    pool.put(A, URL, one)
+    assert pool.take(B, URL) is None
+    assert pool.take(("http", "a.example", 81, "did:op:1"), URL) is None
+    assert pool.take(("https", "a.example", 80, "did:op:1"), URL) is None
+    assert pool.take(A, URL) is one
     pool.close()
 
 
 @pytest.mark.gen_test
 async def test_a_dead_or_talking_connection_is_closed_not_given(pool_of) -> None:
     pool, dead, alive = pool_of(), FakeConnection(quiet=False), FakeConnection()
-    pool.put(A, alive)
-    pool.put(A, dead)
-    assert pool.take(A) is alive
+    pool.put(A, URL, alive)
+    pool.put(A, URL, dead)
+    assert pool.take(A, URL) is alive
     assert dead.closed
     pool.close()
 
@@ -69,11 +71,11 @@ async def test_the_oldest_goes_when_there_is_no_room(pool_of) -> None:
     pool = pool_of()
     of_a = [FakeConnection() for _ in range(4)]
     for connection in of_a:
-        pool.put(A, connection)
+        pool.put(A, URL, connection)
     assert [connection.closed for connection in of_a] == [True, False, False, False]
     of_b = [FakeConnection() for _ in range(2)]
     for connection in of_b:
-        pool.put(B, connection)
+        pool.put(B, URL, connection)
     assert len(pool) == 4
     assert of_a[1].closed
     pool.close()
@@ -84,17 +86,56 @@ async def test_the_oldest_goes_when_there_is_no_room(pool_of) -> None:
 @pytest.mark.gen_test
 async def test_a_connection_is_not_kept_beyond_its_age(pool_of) -> None:
     pool, old = pool_of(), FakeConnection(age_seconds=301)
-    pool.put(A, old)
+    pool.put(A, URL, old)
     assert old.closed
-    assert pool.take(A) is None
+    assert pool.take(A, URL) is None
 
 
 @pytest.mark.gen_test
 async def test_idle_connections_are_closed_after_their_time(pool_of) -> None:
     pool, one, two = pool_of(idle_seconds=0.02), FakeConnection(), FakeConnection()
-    pool.put(A, one)
-    pool.put(B, two)
+    pool.put(A, URL, one)
+    pool.put(B, URL, two)
     async with asyncio.timeout(5):
         await one.closing.wait()
         await two.closing.wait()
     assert len(pool) == 0
+
+
+@pytest.mark.gen_test
+async def test_parties_do_not_share(pool_of) -> None:
+    pool, one = pool_of(), FakeConnection()
+    pool.put(A, URL, one)
+    assert pool.take((*A[:3], "did:op:2"), URL) is None
+    assert pool.take((*A[:3], ""), URL) is None
+    assert pool.take(A, URL) is one
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_a_connection_rests_before_it_serves_another_url(pool_of) -> None:
+    pool, one, two = pool_of(quiet_seconds=60), FakeConnection(), FakeConnection()
+    pool.put(A, URL, one)
+    pool.put(A, OTHER_URL, two)
+    assert pool.take(A, "http://a.example/3") is None
+    assert pool.take(A, URL) is one
+    assert pool.take(A, OTHER_URL) is two
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_a_rested_connection_serves_any_url_of_its_party(pool_of) -> None:
+    pool, one = pool_of(quiet_seconds=0), FakeConnection()
+    pool.put(A, URL, one)
+    assert pool.take(A, OTHER_URL) is one
+    pool.close()
+
+
+@pytest.mark.gen_test
+async def test_requests_without_a_party_share_for_one_url_only(pool_of) -> None:
+    pool, one = pool_of(quiet_seconds=0), FakeConnection()
+    nobody = (*A[:3], "")
+    pool.put(nobody, URL, one)
+    assert pool.take(nobody, OTHER_URL) is None
+    assert pool.take(nobody, URL) is one
+    pool.close()

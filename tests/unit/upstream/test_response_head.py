@@ -54,15 +54,20 @@ REFUSED = {
     "two spaces": head(status_line=b"HTTP/1.1  200 OK\r\n"),
     "control in the reason": head(status_line=b"HTTP/1.1 200 O\x00K\r\n"),
     "CR in the reason": head(status_line=b"HTTP/1.1 200 O\rK\r\n"),
-    "folded line": head(b"X: a", b" b"),
+    "folded length": head(b"Content-Length:", b" 5"),
+    "folded coding": head(b"Transfer-Encoding: chunked", b"\t"),
+    "length folded away": head(b"X: a", b" Content-Length: 5"),
     "folded first line": head(b"\tX: a"),
-    "no colon": head(b"X a"),
-    "no name": head(b": a"),
-    "blank before the colon": head(b"Content-Length : 5"),
-    "name not ASCII": head(b"X\xe9: a"),
-    "NUL in a value": head(b"X: a\x00b"),
-    "CR in a value": head(b"X: a\rSet-Cookie: b"),
-    "DEL in a value": head(b"X: a\x7f"),
+    "length without a colon": head(b"Content-Length 5"),
+    "control before the length": head(b"\x00Content-Length: 5"),
+    "control after the length's name": head(b"Content-Length\x0b: 5"),
+    "next line after the length's name": head(b"Content-Length\x85: 5"),
+    "NUL in a length": head(b"Content-Length: 5\x00"),
+    "next line in a length": head(b"Content-Length:\x855"),
+    "length behind a CR": head(b"X: a\rContent-Length: 5"),
+    "control in a coding": head(b"Content-Encoding: gz\x00ip"),
+    "control in a range": head(b"Content-Range: bytes 0-1/2\x07"),
+    "control in Connection": head(b"connection: close\x01"),
     "length and chunks": head(b"Content-Length: 5", b"Transfer-Encoding: chunked"),
     "two lengths": head(b"Content-Length: 5", b"Content-Length: 6"),
     "two lengths in a list": head(b"Content-Length: 5, 6"),
@@ -80,8 +85,51 @@ REFUSED = {
     "chunked hidden": head(b"Transfer-Encoding: \x0bchunked"),
     "identity": head(b"Transfer-Encoding: identity"),
     "chunks in 1.0": head(b"Transfer-Encoding: chunked", status_line=b"HTTP/1.0 200 OK\r\n"),
-    "too many fields": head(*[b"X: a"] * (MAX_FIELDS + 1)),
+    "other length after many fields": head(b"Content-Length: 5", *[b"X: a"] * MAX_FIELDS, b"Content-Length: 6"),
+    "too many deciding fields": head(*[b"Connection: a"] * (2 * MAX_FIELDS + 1)),
 }
+
+
+DROPPED = {
+    "no colon": b"X a",
+    "no name": b": a",
+    "blank in a name": b"Bad Name: 1",
+    "name not ASCII": b"X\xe9: a",
+    "NUL in a value": b"X: a\x00b",
+    "control in a cookie": b"Set-Cookie: a=\x01",
+    "CR in a value": b"X: a\rSet-Cookie: b",
+    "DEL in a value": b"X: a\x7f",
+    "a name that begins as a deciding one": b"Content-Length-Before\x00: 7",
+}
+
+
+@pytest.mark.parametrize("line", list(DROPPED.values()), ids=list(DROPPED))
+def test_a_malformed_line_that_decides_nothing_is_dropped(line: bytes) -> None:
+    parsed = parse_head(head(b'ETag: "a"', line, b"Content-Length: 5"), method="GET")
+    assert list(parsed.headers) == [("ETag", '"a"'), ("Content-Length", "5")]
+    assert (parsed.framing, parsed.length_bytes) == ("length", 5)
+
+
+@pytest.mark.parametrize("line", list(DROPPED.values()), ids=list(DROPPED))
+def test_the_connection_of_a_malformed_head_serves_no_other_request(line: bytes) -> None:
+    assert not parse_head(head(line, b"Content-Length: 5"), method="GET").keep_alive
+
+
+def test_white_space_before_the_colon_is_removed() -> None:
+    parsed = parse_head(head(b"Content-Length \t: 5", b'ETag : "a"'), method="GET")
+    assert list(parsed.headers) == [("Content-Length", "5"), ("ETag", '"a"')]
+    assert (parsed.length_bytes, parsed.keep_alive) == (5, True)
+
+
+def test_a_folded_line_continues_the_one_before() -> None:
+    parsed = parse_head(head(b"X: a", b"\t  b", b" c ", b"Content-Length: 5"), method="GET")
+    assert list(parsed.headers) == [("X", "a b c"), ("Content-Length", "5")]
+
+
+def test_of_many_fields_the_first_and_the_deciding_ones_count() -> None:
+    parsed = parse_head(head(*[b"X: a"] * (MAX_FIELDS + 1), b"Content-Length: 5"), method="GET")
+    assert len(list(parsed.headers)) == MAX_FIELDS + 1
+    assert (parsed.length_bytes, parsed.keep_alive) == (5, False)
 
 
 @pytest.mark.parametrize(("data", "method", "expected"), list(FRAMINGS.values()), ids=list(FRAMINGS))
