@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
-from provider.upstream.addresses import Resolver, system_resolver
+from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
 from provider.upstream.exchange import ConnectionWasStale, exchange
+from provider.upstream.names import Names
 from provider.upstream.request_head import PreparedRequest, is_redirect, prepare, redirected
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
@@ -160,7 +161,7 @@ class HttpOrigin:
         pool_age_seconds: float = 300.0,
         user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
         that may pass.
@@ -181,7 +182,7 @@ class HttpOrigin:
             connect_timeout_seconds=connect_timeout_seconds,
             # Building one takes about 26 ms, so all connections share it.
             tls_context=tls_context if tls_context is not None else ssl.create_default_context(),
-            resolver=resolver,
+            resolver=resolver if resolver is not None else Names(),
         )
 
     @property

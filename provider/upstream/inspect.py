@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from provider.errors import UpstreamError
+from provider.errors import OriginsBusy, UpstreamError
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import name_in_path
 from provider.upstream.source import Source
@@ -45,11 +45,14 @@ async def inspect(
 ) -> FileInfo:
     """Open a file and describe it. Status 200 is good, and 206 when the file object itself has a Range header.
 
-    Failures of the origin and refused addresses make it invalid; they are not raised. `name_from_url` is False for
+    Failures of the origin and refused addresses make it invalid; they are not raised. OriginsBusy, which says nothing
+    about the file, is raised. `name_from_url` is False for
     kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
     """
     try:
         source = await opening
+    except OriginsBusy:
+        raise
     except UpstreamError as failure:
         return FileInfo(valid=False, failure=failure)
     try:

@@ -21,10 +21,10 @@ from provider.errors import (
     UpstreamUnreachable,
 )
 from provider.streaming.resume import Resumer, Resuming
-from provider.upstream.addresses import Address
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.inspect import inspect
+from provider.upstream.names import Address
 from provider.upstream.resume import Rest, rest_of
 from provider.upstream.source import Source
 from tests.support.certificates import Authority
@@ -70,11 +70,7 @@ def ports(folder: Path, authority: Authority) -> Iterator[dict[str, int]]:
 @asynccontextmanager
 async def opener(**options: object) -> AsyncIterator[FtpOrigin]:
     given = {"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
-    origin = FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
-    try:
-        yield origin
-    finally:
-        origin.close()
+    yield FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
 
 
 async def read_all(source: FtpSource) -> bytes:

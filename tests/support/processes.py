@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 @contextmanager
 def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
     """`tests/support/<script>` with its ready line; ended with the context."""
-    command = [sys.executable, str(HERE / script), *arguments]
+    # -P: modules beside the script must not hide those of the standard library.
+    command = [sys.executable, "-P", str(HERE / script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

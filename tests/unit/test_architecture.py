@@ -19,27 +19,30 @@ ALLOWED: dict[str, set[str]] = {
     "redaction": set(),
     "logs": {"redaction"},
     "pulse": set(),
-    "settings": FOUNDATION | {"keystore", "shared", "tls"},
+    "outgoing": {"cache", "own_thread", "proxies"},
+    "proxies": set(),
+    "settings": FOUNDATION | {"keystore", "proxies", "shared", "tls"},
     "metrics": FOUNDATION,
     "cache": FOUNDATION,
-    "service_client": FOUNDATION,
+    "service_client": FOUNDATION | {"outgoing"},
     "shared": FOUNDATION | {"cache"},
     "sqlite": FOUNDATION,
     "keystore": FOUNDATION,
     "tls": FOUNDATION,
     "last_connections": set(),
+    "own_thread": set(),
     "http1": FOUNDATION,
     "tls_listener": FOUNDATION | {"admission", "http1", "tls"},
     "admission": FOUNDATION,
-    "chain": FOUNDATION | {"keystore", "cache"},
+    "chain": FOUNDATION | {"keystore", "cache", "outgoing"},
     "auth": FOUNDATION | {"shared", "sqlite"},
-    "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
-    "upstream": FOUNDATION,
+    "assets": FOUNDATION | {"sqlite", "cache", "chain", "outgoing", "service_client"},
+    "upstream": FOUNDATION | {"cache", "own_thread"},
     "orders": FOUNDATION | {"cache", "chain"},
-    "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "service_client"},
+    "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "outgoing", "service_client"},
     "files": FOUNDATION | {"cache", "chain", "assets", "upstream"},
     "compute": FOUNDATION
-    | {"assets", "auth", "cache", "chain", "files", "orders", "policy", "service_client", "upstream"},
+    | {"assets", "auth", "cache", "chain", "files", "orders", "outgoing", "policy", "service_client", "upstream"},
     "streaming": FOUNDATION | {"upstream"},
     "handlers": FOUNDATION
     | {
@@ -90,7 +93,7 @@ TOP = {
 }
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
-BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
+BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py", "own_thread.py", "proofs/queue.py"}
 
 
 def room_of(path: Path) -> str:
