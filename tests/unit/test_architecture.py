@@ -152,3 +152,44 @@ def test_tornado_web_is_imported_by_handlers_only(path: Path) -> None:
     if "tornado.web" in source and "import" in source:
         modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
         assert "tornado.web" not in modules or room_of(path) in allowed or identify(path) == "streaming/tornado_sink.py"
+
+
+# Every call that blocks a thread or resolves a name, and why no stranger can fill what others wait in. Threads of the
+# event loop's default executor are few and shared: what runs there has an end that no stranger chooses.
+BLOCKING = {"run_in_executor", "to_thread", "getaddrinfo", "ThreadPoolExecutor", "Thread", "run_in_own_thread"}
+BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connection", "set_default_executor"}
+BLOCKING_USES = {
+    ("admin/dashboard.py", "to_thread"): "reads packaged files for the operator",
+    ("assets/chain_index.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
+    ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
+    ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
+    ("check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",
+    ("check/host_probes.py", "to_thread"): "`provider check`, not the server",
+    ("check/probes.py", "to_thread"): "`provider check`, not the server",
+    ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",
+    ("handlers/docs.py", "to_thread"): "reads packaged files",
+    ("handlers/root.py", "to_thread"): "reads a packaged file",
+    ("import_nonces.py", "to_thread"): "a command, not the server",
+    ("outgoing.py", "getaddrinfo"): "names of the operator, each in a thread of its own",
+    ("outgoing.py", "run_in_own_thread"): "names of the operator: one thread for each name",
+    ("own_thread.py", "Thread"): "a thread for one call",
+    ("server.py", "getaddrinfo"): "the listener's own address, before anything is served",
+    ("sqlite.py", "ThreadPoolExecutor"): "the one thread of one file; each step is one transaction",
+    ("sqlite.py", "run_in_executor"): "the one thread of one file; each step is one transaction",
+    ("tracing.py", "Thread"): "sends the last traces at the end of the process",
+    ("upstream/ftp_session.py", "create_connection"): "to a checked address, in the thread of one login",
+    ("upstream/ftp_source.py", "run_in_own_thread"): "one login or one end of a transfer, counted for its client",
+    ("upstream/names.py", "getaddrinfo"): "numbers only (AI_NUMERICHOST), and c-ares on the event loop",
+}
+
+
+def test_whatever_blocks_is_listed_with_the_reason_why_strangers_cannot_fill_it() -> None:
+    found = {
+        (identify(path), name)
+        for path in FILES
+        if room_of(path) != "demo"
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in [node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""]
+        if name in BLOCKING
+    }
+    assert found == set(BLOCKING_USES)
