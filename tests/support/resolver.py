@@ -71,8 +71,8 @@ def running_resolver(address: str = ADDRESS, port: int = 53) -> Iterator[Names]:
         server.server.server_close()
 
 
-def serve_command(folder: Path) -> list[str]:
-    """`provider serve` as arguments of python, in a mount namespace where only our resolver is known."""
+def serve_command(folder: Path, server: str = ADDRESS) -> list[str]:
+    """`provider serve` as arguments of python, in a mount namespace where only the resolver at `server` is known."""
     path = folder / "resolv.conf"
-    path.write_text(f"nameserver {ADDRESS}\noptions timeout:1 attempts:1\n")
+    path.write_text(f"nameserver {server.removesuffix(':53')}\noptions timeout:1 attempts:1\n")
     return ["-c", _IN_NAMESPACE, str(path), sys.executable, "-m", "provider", "serve"]
