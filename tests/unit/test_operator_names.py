@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from provider import outgoing
-from provider.outgoing import OperatorNames
+from provider import operator_names
+from provider.operator_names import OperatorNames
 
 GOOD, OTHER = (socket.AF_INET, ("10.1.1.1", 0)), (socket.AF_INET, ("10.2.2.2", 0))
 V6 = (socket.AF_INET6, ("fe80::1", 0, 0, 7))
@@ -22,7 +22,9 @@ class Dns:
         self.answers: dict[str, Callable[[], list[object]]] = {}
         self.asked: list[str] = []
 
-    def __call__(self, host: str) -> list[object]:
+    def __call__(self, host: str, flags: int = 0) -> list[object]:
+        if flags == socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
         self.asked.append(host)
         return self.answers[host]()
 
@@ -37,9 +39,16 @@ class Dns:
 def dns(monkeypatch: pytest.MonkeyPatch) -> Dns:
     """The one that answers here."""
     stand_in = Dns()
-    monkeypatch.setattr(outgoing, "_system_addresses", stand_in)
-    monkeypatch.setattr(outgoing, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(operator_names, "_system_addresses", stand_in)
+    monkeypatch.setattr(operator_names, "_PATIENCE_SECONDS", 0.05)
     return stand_in
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_numbers_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_names, "run_in_own_thread", None)
+    assert await OperatorNames()("10.1.1.1", 80) == [(socket.AF_INET, ("10.1.1.1", 80))]
+    assert await OperatorNames()("::1", 80) == [(socket.AF_INET6, ("::1", 80, 0, 0))]
 
 
 @pytest.mark.gen_test(timeout=10)
