@@ -196,9 +196,9 @@ class FtpOrigin:
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
         self._resolver = resolver if resolver is not None else Names()
-        self._logins = Shares(total=_MAX_THREADS, per_client=_MAX_THREADS_PER_CLIENT)
+        self._logins = _threads(connect_timeout_seconds)
         # Apart from logins: a transfer that has come to its end must not fail because others begin.
-        self._ends = Shares(total=_MAX_THREADS, per_client=_MAX_THREADS_PER_CLIENT)
+        self._ends = _threads(connect_timeout_seconds)
 
     async def open(self, target: FtpTarget, range_header: str | None, *, if_range: str | None = None) -> FtpSource:
         """Start the transfer of the file, or of the part that `range_header` asks for.
@@ -271,6 +271,10 @@ class FtpOrigin:
                 raise UpstreamUnreachable(detail="origin: TLS of the data connection failed") from exc
             raise
         return connection
+
+
+def _threads(wait_seconds: float) -> Shares:
+    return Shares(total=_MAX_THREADS, per_client=_MAX_THREADS_PER_CLIENT, wait_seconds=wait_seconds)
 
 
 async def _in_thread(work: Callable[[], None], shares: Shares) -> None:

@@ -17,9 +17,12 @@ from provider.upstream.shares import Client, Shares, asking_client
 
 # (family, socket address), as `getaddrinfo` gives them.
 Address = tuple[int, tuple[object, ...]]
-# Name servers are asked again after a quarter of the limit, then after another half.
-_TRIES = 3
+# A name server without an answer is asked again after this time, then after twice of it, and so on (c-ares).
+_FIRST_TRY_SECONDS = 1.0
 _FIRST_TRY_SHARE = 0.25
+_TRIES = 6
+# A client whose look-ups are all in use waits for one of them so long; the connect limit covers this, too.
+_WAIT_SHARE = 0.125
 _SILENT_SECONDS = 30.0
 _SILENT_ENTRIES = 4096
 _SHORTEST_WAIT_SECONDS = 0.005
@@ -51,7 +54,10 @@ class Names:
     ) -> None:
         self._servers = tuple(servers)
         self._timeout_seconds = timeout_seconds
-        self._shares = Shares(total=max_lookups, per_client=max_lookups_per_client)
+        self._first_try_seconds = min(_FIRST_TRY_SECONDS, timeout_seconds * _FIRST_TRY_SHARE)
+        self._shares = Shares(
+            total=max_lookups, per_client=max_lookups_per_client, wait_seconds=timeout_seconds * _WAIT_SHARE
+        )
         self._lookups: FactCache[tuple[Client | None, str], list[Address]] = FactCache(
             name="names", max_entries=0, ttl_seconds=0
         )
@@ -98,7 +104,7 @@ class Names:
 
     async def _ask(self, name: str) -> tuple[pycares.AddrInfoResult | None, int]:
         try:
-            lookup = _Lookup(name, self._servers, first_try_seconds=self._timeout_seconds * _FIRST_TRY_SHARE)
+            lookup = _Lookup(name, self._servers, first_try_seconds=self._first_try_seconds)
         except pycares.AresError:
             return None, pycares.errno.ARES_ENOTINITIALIZED
         try:

@@ -18,13 +18,13 @@ asking_client: ContextVar[Client | None] = ContextVar("asking_client", default=N
 
 
 class Shares:
-    """At most `total` slots in use, and at most `per_client` by one client.
+    """At most `total` slots in use, and at most `per_client` by one client, which waits `wait_seconds` at most.
 
     Work without a client is limited by `total` alone: behind one such address may stand a proxy with everybody behind.
     """
 
-    def __init__(self, *, total: int, per_client: int) -> None:
-        self._total, self._per_client = total, per_client
+    def __init__(self, *, total: int, per_client: int, wait_seconds: float) -> None:
+        self._total, self._per_client, self._wait_seconds = total, per_client, wait_seconds
         self._used: Counter[Client] = Counter()
         self._waiting: dict[Client, deque[asyncio.Future[None]]] = {}
         self.in_use = 0
@@ -34,7 +34,11 @@ class Shares:
         if self.in_use >= self._total:
             raise OriginsBusy(detail="all slots for work on origins are in use")
         if client is not None and self._used[client] >= self._per_client:
-            await self._wait(client)
+            try:
+                async with asyncio.timeout(self._wait_seconds):
+                    await self._wait(client)
+            except TimeoutError:
+                raise OriginsBusy(detail="the client uses its whole share for work on origins") from None
             return
         self.in_use += 1
         if client is not None:
