@@ -124,6 +124,7 @@ class _Lookup:
         self._answered: asyncio.Future[tuple[pycares.AddrInfoResult | None, int]] = self._loop.create_future()
         self._reading: set[int] = set()
         self._writing: set[int] = set()
+        # No option that is a text (lookups, domains): pycares 5.2 frees it before c-ares has read it.
         self._channel = pycares.Channel(
             sock_state_cb=self._watch, timeout=first_try_seconds, tries=_TRIES, servers=servers or None
         )

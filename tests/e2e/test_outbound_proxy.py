@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -120,3 +122,18 @@ def test_the_password_of_the_proxy_is_in_no_log_and_no_answer(proxied: DemoServe
     assert PASSWORD not in proxied.child.stderr_tail(1 << 20)
     for url in (proxied.url, f"{proxied.admin_url}/readyz", f"{proxied.admin_url}/metrics"):
         assert PASSWORD not in request("GET", url).body.decode()
+
+
+def test_check_goes_the_same_way(proxied: DemoServer, squid: Squid, secure_store: str) -> None:
+    process = Path(f"/proc/{proxied.child.pid}/environ").read_bytes()
+    environ = dict(entry.split("=", 1) for entry in process.decode().split("\0") if entry)
+    before = len(squid.lines())
+    command = [sys.executable, "-m", "provider", "check"]
+    found = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    said = found.stdout + found.stderr
+    assert f"metadata store ({urlsplit(secure_store).netloc})" in said
+    assert "knows no made-up DID" in said
+    assert PASSWORD not in said
+    targets = [line[1] for line in squid.lines()[before:] if line[2] == "200"]
+    assert urlsplit(secure_store).netloc in targets
+    assert any(target.startswith(f"http://{NODE}:") for target in targets)
