@@ -59,7 +59,9 @@ def running_squid(hosts: Mapping[str, str]) -> Iterator[Squid]:
     configuration.write_text(_CONFIGURATION.format(port=port, folder=folder, auth=_AUTH))
     for path in (folder / "hosts", configuration):
         path.chmod(0o644)
-    process = subprocess.Popen([str(_PROGRAM), "-N", "-f", str(configuration)], stderr=subprocess.DEVNULL)
+    # -n: shared memory of its own, beside another squid of this machine.
+    command = [str(_PROGRAM), "-N", "-n", f"tested{port}", "-f", str(configuration)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
         while "Accepting HTTP" not in _text(folder / "cache.log"):
