@@ -6,6 +6,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import quantiles
@@ -19,11 +20,11 @@ from provider.demo.http_client import request
 from provider.demo.keys import CONSUMER_KEY
 from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
-from tests.e2e.conftest import Sell
+from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin
 from tests.support.resolver import Names, running_resolver, serve_command
-from tests.support.silent_names import Attack, timed_downloads
+from tests.support.silent_names import Attack, file_info, timed_downloads
 
 CONNECT_SECONDS = 2.0
 FILES = 60
@@ -121,6 +122,27 @@ def test_a_silent_name_is_a_504_with_a_code_of_its_own(
     assert consumer.download(*unknown).status == 400
     metrics = request("GET", f"{attacked.admin_url}/metrics").body.decode()
     assert 'provider_errors_total{code="upstream_name_unanswered"} 2' in metrics
+
+
+def test_look_ups_count_for_the_client_that_a_trusted_proxy_tells(
+    launch: LaunchServer, names: Names, origin: Origin
+) -> None:
+    own = launch(
+        TRUSTED_PROXIES="127.0.0.1",
+        PROVIDER_MAX_INSPECTIONS="0",
+        PROVIDER_DNS_SERVERS=names.server,
+        PROVIDER_CONNECT_TIMEOUT_SECONDS="6",
+    )
+    urls = [f"http://s{i}.slow.test/" for i in range(90)]
+    with ThreadPoolExecutor(len(urls)) as pool:
+        flood = [pool.submit(file_info, own.url, url, client="1.1.1.1") for url in urls]
+        # The first answer is a refusal: the others' names are still being asked for.
+        assert next(as_completed(flood)).result().status == 503
+        other = file_info(own.url, _named(f"{origin.url}/data.csv", "n1.good.test"), client="2.2.2.2")
+        answers = [done.result() for done in flood]
+    assert [item["valid"] for item in other.json()] == [True]
+    assert sorted(answer.status for answer in answers) == [200] * 64 + [503] * 26
+    assert all(answer.headers["retry-after"] == "2" for answer in answers if answer.status == 503)
 
 
 @pytest.mark.skipif("not config.getoption('--soak')")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 
 from provider.demo.consumer import Consumer
-from provider.demo.http_client import request
+from provider.demo.http_client import Reply, request
 from provider.demo.publisher import Published
 
 _numbers = itertools.count()
@@ -51,9 +51,14 @@ class Attack:
 
 def ask_silent(url: str) -> int:
     """Status of one anonymous `fileinfo` of a name that nobody answers for."""
-    body = json.dumps({"type": "url", "url": f"http://n{next(_numbers)}.slow.test/", "method": "GET"}).encode()
-    headers = {"Content-Type": "application/json"}
-    return request("POST", f"{url}/api/services/fileinfo", body=body, headers=headers).status
+    return file_info(url, f"http://n{next(_numbers)}.slow.test/").status
+
+
+def file_info(url: str, file_url: str, *, client: str | None = None) -> Reply:
+    """The answer about one file, asked by `client` as a trusted proxy tells it."""
+    body = json.dumps({"type": "url", "url": file_url, "method": "GET"}).encode()
+    headers = {"Content-Type": "application/json"} | ({"X-Forwarded-For": client} if client else {})
+    return request("POST", f"{url}/api/services/fileinfo", body=body, headers=headers)
 
 
 def timed_downloads(
