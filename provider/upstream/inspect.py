@@ -45,9 +45,9 @@ async def inspect(
 ) -> FileInfo:
     """Open a file and describe it. Status 200 is good, and 206 when the file object itself has a Range header.
 
-    Failures of the origin and refused addresses make it invalid; they are not raised. OriginsBusy, which says nothing
-    about the file, is raised. `name_from_url` is False for
-    kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
+    Failures of the origin and refused addresses make it invalid; they are not raised. OriginsBusy is raised, because it
+    says nothing about the file. `name_from_url` is False for kinds of files whose URL says nothing (arweave). No
+    checksum is made of a part, nor over `max_checksum_bytes`.
     """
     try:
         source = await opening
