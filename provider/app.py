@@ -35,6 +35,7 @@ from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT, build_networks
 from provider.orders.lookup import OrderLookup
 from provider.origin_setup import Origins, build_origins
+from provider.outgoing import Outgoing
 from provider.policy.access_lists import AccessLists
 from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
@@ -81,16 +82,27 @@ class Parts:
 
 async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
     """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
-    networks = await build_networks(settings, metrics)
+    outgoing = Outgoing(settings.proxies)
+    networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
     nonces = await open_nonce_store(settings) if shared is None else shared.nonces
-    source = await open_asset_source(settings, metrics, networks, partial(_cache, metrics), index_here=index_here)
-    proofs = build_proofs(settings, metrics, networks, send_here=index_here)
+    source = await open_asset_source(
+        settings, metrics, networks, partial(_cache, metrics), outgoing, index_here=index_here
+    )
+    proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())
-    origins = build_origins(settings, networks)
+    origins = build_origins(settings, networks, outgoing)
     rooms = _rooms(
-        settings, metrics, networks, shared=shared, nonces=nonces, source=source, origins=origins, proofs=proofs
+        settings,
+        metrics,
+        networks,
+        shared=shared,
+        nonces=nonces,
+        source=source,
+        origins=origins,
+        proofs=proofs,
+        outgoing=outgoing,
     )
     admission = build_admission(settings, None if shared is None else shared.share)
     frame = _frame(settings, metrics)
@@ -130,6 +142,7 @@ def _rooms(
     source: AssetSource,
     origins: Origins,
     proofs: ProofQueue | None,
+    outgoing: Outgoing,
 ) -> Rooms:
     """What endpoints are made of, from what was opened."""
     tokens = Tokens(
@@ -138,9 +151,9 @@ def _rooms(
         max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
     )
     files = _files(settings, metrics)
-    gate = _gate(settings, metrics, networks)
+    gate = _gate(settings, metrics, networks, outgoing)
     make_cache = partial(_cache, metrics)
-    operator, environments = build_environments(settings, networks, make_cache)
+    operator, environments = build_environments(settings, networks, make_cache, outgoing)
     catalog, lookup = Catalog(source, networks), _lookup(settings, metrics, shared)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
     return Rooms(
@@ -155,7 +168,7 @@ def _rooms(
         origins=origins.files,
         open_document=document_opener(settings, metrics),
         proofs=proofs,
-        compute=build_compute(settings, foundation, operator, environments, make_cache),
+        compute=build_compute(settings, foundation, operator, environments, make_cache, outgoing=outgoing),
         leases=None if shared is None else shared.leases,
     )
 
@@ -233,7 +246,7 @@ def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> Orde
     )
 
 
-def _gate(settings: Settings, metrics: Metrics, networks: Networks) -> Gate:
+def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Outgoing) -> Gate:
     access, limits = settings.access, settings.cache
     cache = _cache(metrics, "access_list", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
     rbac, policy = None, None
@@ -244,6 +257,7 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks) -> Gate:
             is_private=access.is_private,
             timeout_seconds=access.timeout_seconds,
             user_agent=USER_AGENT,
+            outgoing=outgoing,
         )
     if access.policy_url is not None:
         policy = PolicyServer(
@@ -251,5 +265,6 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks) -> Gate:
             api_key=access.policy_api_key,
             timeout_seconds=access.timeout_seconds,
             user_agent=USER_AGENT,
+            outgoing=outgoing,
         )
     return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)

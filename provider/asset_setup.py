@@ -12,12 +12,19 @@ from provider.compute_setup import MakeCache
 from provider.files.document import open_document
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT
+from provider.outgoing import Outgoing
 from provider.settings import Settings
 from provider.store_setup import ready
 
 
 async def open_asset_source(
-    settings: Settings, metrics: Metrics, networks: Networks, make_cache: MakeCache, *, index_here: bool
+    settings: Settings,
+    metrics: Metrics,
+    networks: Networks,
+    make_cache: MakeCache,
+    outgoing: Outgoing,
+    *,
+    index_here: bool,
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
     metadata, limits = settings.metadata, settings.cache
@@ -30,6 +37,7 @@ async def open_asset_source(
             max_bytes=metadata.max_document_bytes,
             user_agent=USER_AGENT,
             keep_documents=settings.access.policy_url is not None,
+            outgoing=outgoing,
         )
     index = ChainIndex(
         networks,

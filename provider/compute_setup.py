@@ -20,6 +20,7 @@ from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.network_setup import USER_AGENT
 from provider.orders.lookup import OrderLookup
+from provider.outgoing import Outgoing
 from provider.policy.gate import Gate
 from provider.settings import Settings
 from provider.upstream.http_source import HttpOrigin
@@ -74,7 +75,7 @@ class Foundation:
 
 
 def build_environments(
-    settings: Settings, networks: Networks, cache: MakeCache
+    settings: Settings, networks: Networks, cache: MakeCache, outgoing: Outgoing
 ) -> tuple[Operator | None, Environments]:
     """The operator service, None where there is none, and its environments; inside the running loop."""
     operator = None
@@ -86,6 +87,7 @@ def build_environments(
             address=account.address,
             timeout_seconds=settings.compute.timeout_seconds,
             user_agent=USER_AGENT,
+            outgoing=outgoing,
         )
     lists = cache("environments", max_entries=_FACT_ENTRIES, ttl_seconds=settings.compute.environments_seconds)
     environments = Environments(operator, networks, cache=lists)
@@ -99,6 +101,8 @@ def build_compute(
     operator: Operator | None,
     environments: Environments,
     cache: MakeCache,
+    *,
+    outgoing: Outgoing,
 ) -> Compute:
     """The room."""
     choices = Choices(
@@ -127,24 +131,26 @@ def build_compute(
             timeout_seconds=settings.upstream.first_byte_timeout_seconds,
         ),
     )
-    jobs = _jobs(settings, choices, desk, environments, operator) if operator is not None else None
+    jobs = None
+    if operator is not None:
+        starting = _starting(settings, choices, desk, environments, operator)
+        jobs = Jobs(operator, starting, result_origin(settings, outgoing))
     return Compute(environments, quoting, jobs)
 
 
-def _jobs(
+def _starting(
     settings: Settings, choices: Choices, desk: OrderDesk, environments: Environments, operator: Operator
-) -> Jobs:
-    starting = Starting(
+) -> Starting:
+    return Starting(
         choices=choices,
         desk=desk,
         environments=environments,
         operator=operator,
         metadata_url=settings.compute.metadata_url or settings.metadata.aquarius_url or "",
     )
-    return Jobs(operator, starting, result_origin(settings))
 
 
-def result_origin(settings: Settings) -> HttpOrigin:
+def result_origin(settings: Settings, outgoing: Outgoing) -> HttpOrigin:
     """What fetches results: the operator of this server named the one address; redirects could lead elsewhere."""
     return HttpOrigin(
         allow_private=True,
@@ -157,6 +163,7 @@ def result_origin(settings: Settings) -> HttpOrigin:
         first_byte_timeout_seconds=settings.compute.timeout_seconds,
         idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
         user_agent=USER_AGENT,
+        resolver=outgoing.names,
     )
 
 

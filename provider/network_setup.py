@@ -17,6 +17,7 @@ from provider.chain.networks import (
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError
 from provider.metrics import Metrics
+from provider.outgoing import Outgoing
 from provider.settings import ChainSettings, Settings
 from provider.start_error import StartError
 
@@ -27,13 +28,15 @@ FIRST_ANSWER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 
-async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
+async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoing) -> Networks:
     """The configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
     book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
     networks: dict[int, Network] = {}
     for chain in settings.chains:
-        chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings)
-        networks[chain_id] = network = _network(chain, chain_id, book.get(chain_id), settings, metrics)
+        chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings, outgoing)
+        networks[chain_id] = network = _network(
+            chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
+        )
         network.rpc.watch(
             every_seconds=settings.rpc.watch_seconds,
             max_lag_blocks=settings.rpc.max_lag_blocks,
@@ -44,7 +47,13 @@ async def build_networks(settings: Settings, metrics: Metrics) -> Networks:
 
 
 def _network(
-    chain: ChainSettings, chain_id: int, addresses: ChainAddresses | None, settings: Settings, metrics: Metrics
+    chain: ChainSettings,
+    chain_id: int,
+    addresses: ChainAddresses | None,
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    outgoing: Outgoing,
 ) -> Network:
     if addresses is None or addresses.factory is None:
         raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
@@ -60,6 +69,7 @@ def _network(
             user_agent=USER_AGENT,
             observe=observer.exchange,
             events=observer,
+            outgoing=outgoing,
         ),
         factory=addresses.factory,
         fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
@@ -69,8 +79,14 @@ def _network(
     )
 
 
-async def _ask_chain_id(chain: ChainSettings, settings: Settings) -> int:
-    rpc = Rpc(chain.rpc_urls, chain_id=None, timeout_seconds=settings.rpc.timeout_seconds, user_agent=USER_AGENT)
+async def _ask_chain_id(chain: ChainSettings, settings: Settings, outgoing: Outgoing) -> int:
+    rpc = Rpc(
+        chain.rpc_urls,
+        chain_id=None,
+        timeout_seconds=settings.rpc.timeout_seconds,
+        user_agent=USER_AGENT,
+        outgoing=outgoing,
+    )
     deadline = time.monotonic() + FIRST_ANSWER_SECONDS
     told = False
     try:

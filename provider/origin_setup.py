@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from provider.chain.networks import Networks
 from provider.files.origins import FileOrigins
 from provider.network_setup import USER_AGENT
+from provider.outgoing import Outgoing
 from provider.settings import Settings
+from provider.upstream.addresses import Resolver
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
+from provider.upstream.names import Names
+
+# The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
+_NAMES_PART_OF_CONNECTING = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,19 @@ class Origins:
         """Close the idle connections."""
         self.http.close()
         self.gateways.close()
-        self.ftp.close()
 
 
-def build_origins(settings: Settings, networks: Networks) -> Origins:
+def build_origins(settings: Settings, networks: Networks, outgoing: Outgoing) -> Origins:
     """Nothing is connected to here."""
     upstream = settings.upstream
+    names = Names(
+        servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
+    )
     # Building one takes about 26 ms.
     tls_context = ssl.create_default_context()
-    http = _http(settings, tls_context, allow_private=upstream.allow_non_public_ip)
+    http = _http(settings, tls_context, names, allow_private=upstream.allow_non_public_ip)
     # The next gateway is asked at once instead.
-    gateways = _http(settings, tls_context, allow_private=True, patient=False)
+    gateways = _http(settings, tls_context, outgoing.names, allow_private=True, patient=False)
     ftp = FtpOrigin(
         allow_private=upstream.allow_non_public_ip,
         tls_context=tls_context,
@@ -43,6 +51,7 @@ def build_origins(settings: Settings, networks: Networks) -> Origins:
         first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
         idle_timeout_seconds=upstream.idle_timeout_seconds,
         attempts=upstream.attempts,
+        resolver=names,
     )
     files = FileOrigins(
         http=http,
@@ -54,7 +63,9 @@ def build_origins(settings: Settings, networks: Networks) -> Origins:
     return Origins(http, gateways, ftp, files)
 
 
-def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: bool, patient: bool = True) -> HttpOrigin:
+def _http(
+    settings: Settings, tls_context: ssl.SSLContext, resolver: Resolver, *, allow_private: bool, patient: bool = True
+) -> HttpOrigin:
     upstream = settings.upstream
     return HttpOrigin(
         allow_private=allow_private,
@@ -67,4 +78,5 @@ def _http(settings: Settings, tls_context: ssl.SSLContext, *, allow_private: boo
         pool_quiet_seconds=upstream.quiet_seconds,
         user_agent=USER_AGENT,
         tls_context=tls_context,
+        resolver=resolver,
     )

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from provider.chain.networks import Networks
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT
+from provider.outgoing import Outgoing
 from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
 from provider.proofs.queue import ProofQueue, Sender
@@ -17,7 +18,9 @@ HTTP_TIMEOUT_SECONDS = 10.0
 HTTP_MAX_BYTES = 1 << 16
 
 
-def build_proofs(settings: Settings, metrics: Metrics, networks: Networks, *, send_here: bool) -> ProofQueue | None:
+def build_proofs(
+    settings: Settings, metrics: Metrics, networks: Networks, outgoing: Outgoing, *, send_here: bool
+) -> ProofQueue | None:
     """The queue, not started. `send_here`: this worker sends what all of them queue."""
     proofs = settings.proofs
     if proofs.http_url is None and not proofs.on_chain:
@@ -31,7 +34,7 @@ def build_proofs(settings: Settings, metrics: Metrics, networks: Networks, *, se
     )
     senders: list[Sender] = []
     if proofs.http_url is not None:
-        senders.append(_http_sender(proofs.http_url, networks, store))
+        senders.append(_http_sender(proofs.http_url, networks, store, outgoing))
     else:
         senders += [
             ChainSender(
@@ -50,7 +53,7 @@ def build_proofs(settings: Settings, metrics: Metrics, networks: Networks, *, se
     )
 
 
-def _http_sender(url: str, networks: Networks, store: ProofStore) -> HttpSender:
+def _http_sender(url: str, networks: Networks, store: ProofStore, outgoing: Outgoing) -> HttpSender:
     parts = urlsplit(url)
     client = ServiceClient(
         f"{parts.scheme}://{parts.netloc}",
@@ -58,6 +61,7 @@ def _http_sender(url: str, networks: Networks, store: ProofStore) -> HttpSender:
         timeout_seconds=HTTP_TIMEOUT_SECONDS,
         max_bytes=HTTP_MAX_BYTES,
         user_agent=USER_AGENT,
+        outgoing=outgoing,
     )
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     return HttpSender(client, path, networks=networks, store=store)

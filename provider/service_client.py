@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from provider.errors import AnswerTooLong, ServiceUnavailable
+from provider.outgoing import Outgoing
 
 _trace_headers: ContextVar[Mapping[str, str] | None] = ContextVar("trace_headers", default=None)
 Parameters = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -67,6 +68,7 @@ class ServiceClient:
         max_redirects: int = 0,
         sends_once: bool = False,
         unavailable: type[ServiceUnavailable] = ServiceUnavailable,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._name = name
@@ -77,6 +79,8 @@ class ServiceClient:
         self._max_redirects = max_redirects
         self._sends_once = sends_once
         self._unavailable = unavailable
+        self._outgoing = outgoing or Outgoing()
+        self._proxy = self._outgoing.proxy_of(self._base_url)
         self._session: aiohttp.ClientSession | None = None
 
     async def call(
@@ -125,11 +129,7 @@ class ServiceClient:
 
     async def _send(self, method: str, path: str, with_body: bool, options: Mapping[str, Any]) -> ServiceReply:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=self._sends_once),
-                timeout=aiohttp.ClientTimeout(total=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = self._outgoing.session(force_close=self._sends_once)
             # aiohttp has this switch for its own tests only, and no other.
             self._session._retry_connection = not self._sends_once
         async with self._session.request(
@@ -137,6 +137,7 @@ class ServiceClient:
             self._base_url + path,
             allow_redirects=self._max_redirects > 0,
             max_redirects=self._max_redirects,
+            proxy=self._proxy,
             **options,
         ) as response:
             content = await self._bounded_body(response) if with_body else b""

@@ -9,6 +9,7 @@ from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import is_did
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
+from provider.outgoing import Outgoing
 from provider.service_client import ServiceClient, ServiceReply
 
 _PATH = "/api/aquarius/assets/ddo/"
@@ -33,6 +34,7 @@ class MetadataStore:
         max_bytes: int = 5 * 1024 * 1024,
         user_agent: str = "OceanProvider",
         keep_documents: bool = False,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._cache = cache
         self._keep_documents = keep_documents
@@ -45,6 +47,7 @@ class MetadataStore:
             headers={"Accept": "application/json"},
             max_redirects=3,
             unavailable=MetadataStoreUnavailable,
+            outgoing=outgoing,
         )
 
     async def fetch(self, did: str) -> Asset:

@@ -50,13 +50,16 @@ class EndpointState:
 class Endpoint:
     """Address and health of one endpoint; the health is kept here and changed by those who ask it."""
 
-    def __init__(self, url: str, *, index: int, timeout_seconds: float, user_agent: str) -> None:
+    def __init__(
+        self, url: str, *, index: int, timeout_seconds: float, user_agent: str, proxy: str | None = None
+    ) -> None:
         parsed = URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"RPC endpoint {index + 1}: not an http or https URL")
         self.index = index
         self.health = Health()
         self._url = parsed.with_user(None)
+        self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._headers = {"Content-Type": "application/json", "User-Agent": user_agent}
         if parsed.user is not None:
@@ -126,7 +129,12 @@ class Endpoint:
 
     async def _post_once(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes, str | None]:
         async with session.post(
-            self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
+            self._url,
+            data=body,
+            headers=self._headers,
+            timeout=self._timeout,
+            allow_redirects=False,
+            proxy=self._proxy,
         ) as response:
             received = bytearray()
             async for chunk in response.content.iter_any():

@@ -17,6 +17,7 @@ from provider.chain.jsonrpc import RpcCall
 from provider.chain.race import first_answer
 from provider.chain.rpc_observer import RpcEvents, RpcObserver
 from provider.errors import ChainUnavailable
+from provider.outgoing import Outgoing
 
 _CHAIN_ID = RpcCall("eth_chainId")
 _BLOCK_NUMBER = "eth_blockNumber"
@@ -40,12 +41,14 @@ class Failover:
         hedge_after_seconds: float,
         observe: RpcObserver,
         events: RpcEvents,
+        outgoing: Outgoing,
     ) -> None:
         self.endpoints = endpoints
         self.chain_id = chain_id
         self._hedge_after_seconds = hedge_after_seconds
         self._observe = observe
         self._events = events
+        self._outgoing = outgoing
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[int, asyncio.TimerHandle] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -229,10 +232,7 @@ class Failover:
         if self._closed:
             raise ChainUnavailable(detail=f"chain {self.chain_id}: the client is closed")
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = self._outgoing.session(limit=_MAX_CONNECTIONS, keepalive_seconds=_KEEPALIVE_SECONDS)
         return self._session
 
 

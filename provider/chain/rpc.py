@@ -14,6 +14,7 @@ from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.rpc_observer import NoEvents, RpcEvents, RpcObserver, unobserved
 from provider.chain.submissions import Submissions
 from provider.errors import ChainError, ChainUnavailable
+from provider.outgoing import Outgoing
 
 
 class Rpc:
@@ -35,11 +36,19 @@ class Rpc:
         user_agent: str,
         observe: RpcObserver = unobserved,
         events: RpcEvents | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
         if not urls:
             raise ValueError("at least one RPC endpoint is needed")
+        outgoing = outgoing or Outgoing()
         self._endpoints = [
-            Endpoint(url, index=index, timeout_seconds=timeout_seconds, user_agent=user_agent)
+            Endpoint(
+                url,
+                index=index,
+                timeout_seconds=timeout_seconds,
+                user_agent=user_agent,
+                proxy=outgoing.proxy_of(url),
+            )
             for index, url in enumerate(urls)
         ]
         self._failover = Failover(
@@ -48,6 +57,7 @@ class Rpc:
             hedge_after_seconds=hedge_after_seconds,
             observe=observe,
             events=events or NoEvents(),
+            outgoing=outgoing,
         )
         self._submissions = Submissions(self.batch, start=self._failover.start)
         self._heights: HeightWatch | None = None

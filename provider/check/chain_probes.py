@@ -23,6 +23,7 @@ from provider.chain.networks import ZERO_ADDRESS, ChainAddresses
 from provider.check.reach import host_of, reason_of
 from provider.check.table import Finding, failed, passed, warned
 from provider.errors import ChainError
+from provider.proxies import Proxies
 from provider.settings import ChainSettings
 
 # More than a few blocks behind the others, an endpoint does not know fresh orders (12 s a block: a minute).
@@ -60,6 +61,7 @@ class ChainProbe:
     chain: ChainSettings
     book: Mapping[int, ChainAddresses]
     session: aiohttp.ClientSession
+    proxies: Proxies
     timeout_seconds: float
     user_agent: str
     index_blocks: int | None
@@ -69,7 +71,13 @@ class ChainProbe:
     async def run(self) -> list[Finding]:
         """Findings about the chain, endpoints first."""
         endpoints = [
-            Endpoint(url, index=index, timeout_seconds=self.timeout_seconds, user_agent=self.user_agent)
+            Endpoint(
+                url,
+                index=index,
+                timeout_seconds=self.timeout_seconds,
+                user_agent=self.user_agent,
+                proxy=self.proxies.of(url),
+            )
             for index, url in enumerate(self.chain.rpc_urls)
         ]
         answers = await asyncio.gather(*(self._ask(endpoint) for endpoint in endpoints))

@@ -18,6 +18,7 @@ from provider.check.redis_probe import probe_redis
 from provider.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional
 from provider.check.table import Finding, failed, passed, warned
 from provider.check.tls_probe import probe_certificate
+from provider.outgoing import Outgoing
 from provider.settings import Settings
 
 USER_AGENT = f"OceanProvider/{__version__}"
@@ -30,9 +31,7 @@ async def run_probes(settings: Settings) -> list[Finding]:
     findings = [warned("settings", warning, "correct it, or leave it if it is meant") for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))
-    async with aiohttp.ClientSession(
-        headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
+    async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:
         groups = [
             *_chains(settings, session),
             *_services(settings, session),
@@ -68,6 +67,7 @@ def _chain_probe(
         chain=settings.chains[index],
         book=book,
         session=session,
+        proxies=settings.proxies,
         timeout_seconds=settings.rpc.timeout_seconds,
         user_agent=USER_AGENT,
         index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
@@ -77,9 +77,14 @@ def _chain_probe(
 
 
 def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
-    metadata, upstream = settings.metadata, settings.upstream
+    metadata, upstream, proxies = settings.metadata, settings.upstream, settings.proxies
     store = (
-        probe_metadata_store(session, metadata.aquarius_url, timeout_seconds=metadata.timeout_seconds)
+        probe_metadata_store(
+            session,
+            metadata.aquarius_url,
+            timeout_seconds=metadata.timeout_seconds,
+            proxy=proxies.of(metadata.aquarius_url),
+        )
         if metadata.aquarius_url
         else _passed("metadata store", "none: metadata is read from the chain")
     )
@@ -90,14 +95,25 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
         *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):
         if url:
-            probe = probe_optional(session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds)
+            # Gateways are origins of files, which never take a proxy.
+            proxy = proxies.of(url) if variable == "OPERATOR_SERVICE_URL" else None
+            probe = probe_optional(
+                session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds, proxy=proxy
+            )
             services.append((what, _listed(probe)))
     for what, variable, url in (
         ("RBAC server", "RBAC_SERVER_URL", settings.access.rbac_url),
         ("policy server", "POLICY_SERVER_URL", settings.access.policy_url),
     ):
         if url:
-            probe = probe_gatekeeper(session, what, variable, url, timeout_seconds=settings.access.timeout_seconds)
+            probe = probe_gatekeeper(
+                session,
+                what,
+                variable,
+                url,
+                timeout_seconds=settings.access.timeout_seconds,
+                proxy=proxies.of(url),
+            )
             services.append((what, _listed(probe)))
     return services
 

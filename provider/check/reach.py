@@ -29,11 +29,13 @@ def reason_of(name: str) -> str:
     return _REASONS.get(name, name)
 
 
-async def get(session: aiohttp.ClientSession, url: str, *, timeout_seconds: float) -> tuple[int, str]:
+async def get(
+    session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, proxy: str | None = None
+) -> tuple[int, str]:
     """Status and content type of a GET, redirects not followed. Raises Unreachable."""
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     try:
-        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
+        async with session.get(url, timeout=timeout, allow_redirects=False, proxy=proxy) as response:
             return response.status, response.content_type
     except TimeoutError:
         raise Unreachable(f"no answer within {timeout_seconds:g} s") from None

@@ -9,12 +9,14 @@ from provider.check.table import Finding, failed, passed, warned
 _MADE_UP_DID = "did:op:" + "0" * 64
 
 
-async def probe_metadata_store(session: aiohttp.ClientSession, url: str, *, timeout_seconds: float) -> Finding:
+async def probe_metadata_store(
+    session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, proxy: str | None = None
+) -> Finding:
     """AQUARIUS_URL must answer for a DID that does not exist."""
     what = f"metadata store ({host_of(url)})"
     path = f"{url.rstrip('/')}/api/aquarius/assets/ddo/{_MADE_UP_DID}"
     try:
-        status, content_type = await get(session, path, timeout_seconds=timeout_seconds)
+        status, content_type = await get(session, path, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
         return failed(what, str(error), "AQUARIUS_URL: is it right, and the store running and reachable?")
     if status == 404 and "json" in content_type:
@@ -25,12 +27,18 @@ async def probe_metadata_store(session: aiohttp.ClientSession, url: str, *, time
 
 
 async def probe_optional(
-    session: aiohttp.ClientSession, what: str, variable: str, url: str, *, timeout_seconds: float
+    session: aiohttp.ClientSession,
+    what: str,
+    variable: str,
+    url: str,
+    *,
+    timeout_seconds: float,
+    proxy: str | None = None,
 ) -> Finding:
     """A service that only some assets need: any answer will do, and none is a warning."""
     what = f"{what} ({host_of(url)})"
     try:
-        status, _ = await get(session, url, timeout_seconds=timeout_seconds)
+        status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
         return warned(what, str(error), f"{variable}: assets that need it will fail")
     if status >= 500:
@@ -39,12 +47,18 @@ async def probe_optional(
 
 
 async def probe_gatekeeper(
-    session: aiohttp.ClientSession, what: str, variable: str, url: str, *, timeout_seconds: float
+    session: aiohttp.ClientSession,
+    what: str,
+    variable: str,
+    url: str,
+    *,
+    timeout_seconds: float,
+    proxy: str | None = None,
 ) -> Finding:
     """A service without whose answer every consumer is refused; any answer will do, as its questions are POSTs."""
     what = f"{what} ({host_of(url)})"
     try:
-        status, _ = await get(session, url, timeout_seconds=timeout_seconds)
+        status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
         return failed(what, str(error), f"{variable}: is it right? Without its answer consumers are refused with 503")
     if status >= 500:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from provider.auth.signature import Signer, sign_message
 from provider.errors import OperatorUnavailable
+from provider.outgoing import Outgoing
 from provider.service_client import ServiceClient, ServiceReply
 from provider.upstream.source import HttpRequest
 
@@ -33,6 +34,7 @@ class Operator:
         user_agent: str,
         max_bytes: int = 16 << 20,
         clock_ns: Callable[[], int] = time.time_ns,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._account = account
@@ -47,6 +49,7 @@ class Operator:
             user_agent=user_agent,
             sends_once=True,
             unavailable=OperatorUnavailable,
+            outgoing=outgoing,
         )
 
     async def start(

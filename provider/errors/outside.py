@@ -128,3 +128,26 @@ class StoreError(ProviderError):
     http_status = 503
     text = "The provider's storage is not available, please try again later."
     retry_after_seconds = 5
+
+
+class NameUnanswered(UpstreamUnreachable):
+    """No name server gave a usable answer about the host of the file: none in time, or only failures."""
+
+    code = "upstream_name_unanswered"
+    remedy = (
+        "Try again as `Retry-After` says; if it lasts, the publisher looks after the host's name servers, the operator "
+        "after `/etc/resolv.conf` or `PROVIDER_DNS_SERVERS`."
+    )
+    http_status = 504
+    text = "The name of the file's host could not be resolved in time, please try again later."
+    retry_after_seconds = 30
+
+
+class OriginsBusy(UpstreamUnreachable):
+    """Too many host names are being resolved, or FTP servers logged in to, for this client or for all."""
+
+    code = "origins_busy"
+    remedy = "Try again as `Retry-After` says; ask for fewer files at a time."
+    http_status = 503
+    text = "The provider contacts too many file servers, please try again in a moment."
+    retry_after_seconds = 2

@@ -21,6 +21,7 @@ from provider.http1.heads import Fields, http_date
 from provider.logs import AccessLog, durations
 from provider.metrics import Metrics
 from provider.tracing import Trace, Tracing
+from provider.upstream.shares import asking_client
 
 log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
@@ -118,6 +119,7 @@ class Endpoint(BodyReader):
         if self._refused:
             return
         self._task = asyncio.current_task()
+        asking_client.set(None if self.ticket is None else self.ticket.client)
         try:
             if self.ticket is not None and self.ticket.awaits_body:
                 self.ticket.begin()

@@ -10,6 +10,7 @@ import orjson
 
 from provider.assets.ddo import Asset, Service
 from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailable, ValidationFailed
+from provider.outgoing import Outgoing
 from provider.service_client import ServiceClient, ServiceReply
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -22,7 +23,15 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 class PolicyServer:
     """The server at `base_url`; `api_key` goes with every question, `timeout_seconds` bounds one."""
 
-    def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float, user_agent: str) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        timeout_seconds: float,
+        user_agent: str,
+        outgoing: Outgoing | None = None,
+    ) -> None:
         self._service = ServiceClient(
             base_url,
             name="policy server",
@@ -31,6 +40,7 @@ class PolicyServer:
             user_agent=user_agent,
             headers={"X-API-Key": api_key} if api_key else None,
             unavailable=PolicyServerUnavailable,
+            outgoing=outgoing,
         )
 
     async def check_service(

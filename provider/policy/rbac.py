@@ -12,6 +12,7 @@ import orjson
 from provider.auth.signature import sign_message
 from provider.chain.accounts import Account
 from provider.errors import AnswerTooLong, RbacRefused, RbacUnavailable
+from provider.outgoing import Outgoing
 from provider.service_client import ServiceClient
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -44,7 +45,14 @@ class RbacServer:
     """The server at `base_url`; `timeout_seconds` bounds one question. Questions are signed by `account`."""
 
     def __init__(
-        self, base_url: str, *, account: Account, is_private: bool, timeout_seconds: float, user_agent: str
+        self,
+        base_url: str,
+        *,
+        account: Account,
+        is_private: bool,
+        timeout_seconds: float,
+        user_agent: str,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._account = account
         self._access = "private" if is_private else "public"
@@ -55,6 +63,7 @@ class RbacServer:
             max_bytes=MAX_ANSWER_BYTES,
             user_agent=user_agent,
             unavailable=RbacUnavailable,
+            outgoing=outgoing,
         )
 
     async def check(self, question: RbacQuestion) -> None:

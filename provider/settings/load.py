@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import orjson
 
+from provider.proxies import Proxies
 from provider.settings.access import read_access
 from provider.settings.admission import read_admission
 from provider.settings.admission_values import AdmissionSettings
@@ -34,6 +35,7 @@ from provider.settings.model import (
     UpstreamSettings,
 )
 from provider.settings.observing import read_observing
+from provider.settings.outgoing import read_dns_servers, read_proxies
 from provider.settings.proofs import read_proofs
 from provider.settings.redis import read_redis
 from provider.settings.rpc import read_rpc
@@ -64,6 +66,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         rpc=read_rpc(source),
         metadata=_metadata(source),
         upstream=_upstream(source),
+        proxies=read_proxies(source),
         cache=_cache(source),
         limits=_limits(source),
         admission=read_admission(source),
@@ -90,6 +93,7 @@ class _Parts(TypedDict):
     rpc: RpcSettings
     metadata: MetadataSettings
     upstream: UpstreamSettings
+    proxies: Proxies
     cache: CacheSettings
     limits: LimitSettings
     admission: AdmissionSettings
@@ -204,6 +208,7 @@ def _upstream(source: Source) -> UpstreamSettings:
         ),
         ipfs_gateways=read_gateways(source, "IPFS_GATEWAY", "upstream.ipfs_gateway", "https://ipfs.io"),
         arweave_gateways=read_gateways(source, "ARWEAVE_GATEWAY", "upstream.arweave_gateway", "https://arweave.net/"),
+        dns_servers=read_dns_servers(source),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from provider.proxies import Proxies
 from provider.settings.admission_values import AdmissionSettings
 from provider.shared.target import RedisTarget
 from provider.tls import TlsFiles
@@ -67,7 +68,7 @@ class MetadataSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """How origins are read."""
+    """How origins are read. `dns_servers`: who is asked for their hosts, empty for the system's."""
 
     connect_timeout_seconds: float
     first_byte_timeout_seconds: float
@@ -80,6 +81,7 @@ class UpstreamSettings:
     max_checksum_bytes: int
     ipfs_gateways: tuple[str, ...] = field(repr=False)
     arweave_gateways: tuple[str, ...] = field(repr=False)
+    dns_servers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ class Settings:
     rpc: RpcSettings
     metadata: MetadataSettings
     upstream: UpstreamSettings
+    proxies: Proxies
     cache: CacheSettings
     limits: LimitSettings
     admission: AdmissionSettings

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from provider.errors import StoreError
+from provider.operator_names import OperatorNames
 from provider.shared.lane import Job, Lane, Operation, Question, foreseen_errors
 from provider.shared.node import Command, NodeConnection, Reply, load_library
 from provider.shared.reasons import error_code, reason_of
@@ -60,7 +61,8 @@ class RedisLink:
         self._wait_replicas = wait_replicas
         self._tells = tells
         self._observe = observe
-        self._routes = routes_of(target, timeout_seconds=timeout_seconds)
+        self._names = OperatorNames()
+        self._routes = routes_of(target, timeout_seconds=timeout_seconds, names=self._names)
         self._lanes: dict[Address, Lane] = {}
         self._unrouted: list[Job] = []
         self._router: asyncio.Task[None] | None = None
@@ -133,7 +135,7 @@ class RedisLink:
 
     async def _ask_apart(self, address: Address, commands: Sequence[Command]) -> list[Reply]:
         """On a connection of its own, so that no batch has to wait for it."""
-        node = NodeConnection(self._target, address)
+        node = NodeConnection(self._target, address, names=self._names)
         try:
             return await node.exchange(commands)
         finally:
@@ -161,7 +163,7 @@ class RedisLink:
         lane = self._lanes.get(address)
         if lane is None:
             lane = self._lanes[address] = Lane(
-                NodeConnection(self._target, address),
+                NodeConnection(self._target, address, names=self._names),
                 timeout_seconds=self._timeout_seconds,
                 wait_replicas=self._wait_replicas,
                 answered=self._answered,

@@ -1,9 +1,10 @@
 """One connection to one Redis server: commands go out together, their replies come back in order."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from provider.operator_names import OperatorNames
 from provider.shared.target import Address, RedisTarget
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ class NodeConnection:
     A connection whose exchange was left early is closed, so that no later one reads its replies.
     """
 
-    def __init__(self, target: RedisTarget, address: Address, *, for_sentinel: bool = False) -> None:
+    def __init__(
+        self, target: RedisTarget, address: Address, *, names: OperatorNames, for_sentinel: bool = False
+    ) -> None:
         self._target = target
         self._address = address
+        self._names = names
         self._for_sentinel = for_sentinel
         self._connection: Connection | None = None
 
@@ -38,8 +42,7 @@ class NodeConnection:
                 await self.close()
                 connection = None
             if connection is None:
-                connection = self._connection = connections(self._target, self._address, self._for_sentinel)
-                await connection.connect()  # type: ignore[no-untyped-call]
+                connection = await self._connected()
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             replies: list[Reply] = []
             for _ in commands:
@@ -51,6 +54,25 @@ class NodeConnection:
             await self.close()
             raise
         return replies
+
+    async def _connected(self) -> "Connection":
+        """To the first address that accepts, as one name may have several. Raises the last one's failure."""
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        failure: Exception = OSError("the name has no address")
+        for _, (host, port, *_) in await self._names(*self._address):
+            # Kept before it is open, so that a caller who is cancelled closes it.
+            connection = self._connection = connections(
+                self._target, (host, port), self._address[0], self._for_sentinel
+            )
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+            except (RedisError, OSError) as error:
+                failure = error
+                await self.close()
+            else:
+                return connection
+        raise failure
 
     async def close(self) -> None:
         """Close the connection; a later exchange opens another."""
@@ -67,8 +89,11 @@ def load_library() -> None:
     import redis.asyncio.connection  # noqa: F401, PLC0415
 
 
-def connections(target: RedisTarget, address: Address, for_sentinel: bool) -> "Connection":
-    """A connection, not opened. Our callers bound the time, so the library's own limits and retries are off."""
+def connections(target: RedisTarget, address: Address, name: str, for_sentinel: bool) -> "Connection":
+    """A connection to a resolved address, not opened. With TLS the certificate must be that of `name`.
+
+    Our callers bound the time, so the library's own limits and retries are off.
+    """
     from redis.asyncio.connection import Connection, SSLConnection  # noqa: PLC0415
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -88,8 +113,19 @@ def connections(target: RedisTarget, address: Address, for_sentinel: bool) -> "C
     else:
         options |= {"db": target.database, "username": target.username, "password": target.password}
     if target.uses_tls:
-        return SSLConnection(ssl_ca_certs=target.ca_file, **options)
+        secure: Connection = _named(SSLConnection, name)(ssl_ca_certs=target.ca_file, **options)
+        return secure
     return Connection(**options)
+
+
+def _named(kind: type[Any], name: str) -> type[Any]:
+    """The library checks certificates against the host that it connects to, which is an address here."""
+
+    class Named(kind):  # type: ignore[misc]
+        def _connection_arguments(self) -> Mapping[str, Any]:
+            return {**super()._connection_arguments(), "server_hostname": name}
+
+    return Named
 
 
 async def _is_stale(connection: "Connection") -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from provider.operator_names import OperatorNames
 from provider.shared.node import NodeConnection
 from provider.shared.reasons import NoRoute
 from provider.shared.target import Address, RedisTarget
@@ -28,11 +29,11 @@ class Routes(Protocol):
         ...
 
 
-def routes_of(target: RedisTarget, *, timeout_seconds: float) -> Routes:
+def routes_of(target: RedisTarget, *, timeout_seconds: float, names: OperatorNames) -> Routes:
     """Routes of any target; one node is given up after `timeout_seconds` when there is another to ask."""
     if target.kind == "sentinel":
-        return _Sentinels(target, timeout_seconds)
-    return _Cluster(target, timeout_seconds) if target.kind == "cluster" else _Single(target)
+        return _Sentinels(target, timeout_seconds, names)
+    return _Cluster(target, timeout_seconds, names) if target.kind == "cluster" else _Single(target)
 
 
 class _Single:
@@ -55,8 +56,9 @@ class _Single:
 class _Asking:
     """Asks the nodes of the target in turn, beginning with the one that answered last."""
 
-    def __init__(self, target: RedisTarget, timeout_seconds: float) -> None:
+    def __init__(self, target: RedisTarget, timeout_seconds: float, names: OperatorNames) -> None:
         self._target = target
+        self._names = names
         # So that the next node is still asked within the time of the whole.
         self._each_seconds = timeout_seconds / (2 * len(target.nodes)) + 0.1
         self._nodes = list(target.nodes)
@@ -65,7 +67,8 @@ class _Asking:
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         for node in list(self._nodes):
-            connection = NodeConnection(self._target, node, for_sentinel=self._target.kind == "sentinel")
+            is_sentinel = self._target.kind == "sentinel"
+            connection = NodeConnection(self._target, node, names=self._names, for_sentinel=is_sentinel)
             try:
                 async with asyncio.timeout(self._each_seconds):
                     reply = (await connection.exchange([command]))[0]

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
-from provider.upstream.addresses import Address, Resolver, resolve_checked, system_resolver
+from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.connection import Connection
+from provider.upstream.names import Address
 from provider.upstream.request_head import Partition
 from provider.upstream.tls_connection import TlsConnection
 from provider.upstream.tls_sessions import SessionCache
@@ -137,7 +138,7 @@ class Connections:
         allow_private: bool,
         connect_timeout_seconds: float,
         tls_context: ssl.SSLContext,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver,
     ) -> None:
         """`connect_timeout_seconds` covers name resolution, TCP and TLS together."""
         self._allow_private = allow_private

@@ -7,23 +7,27 @@ import asyncio
 import socket
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
 
-from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
-from provider.upstream.addresses import Resolver, resolve_checked, system_resolver
+from provider.errors import OriginsBusy, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.own_thread import run_in_own_thread
+from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.connection import Connection
 from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
+from provider.upstream.names import Names
+from provider.upstream.shares import Shares, asking_client
 from provider.upstream.source import Framing, Headers
 from provider.upstream.tls_connection import TlsConnection
 
 if TYPE_CHECKING:
     from provider.upstream.ftp_session import FtpSession
 
-# Logins under way at a time, per worker. Their own pool: a silent FTP server must not hold up name resolution.
-_MAX_THREADS = 8
+# Threads at a time, per worker: a silent server keeps one until a time limit ends it.
+_MAX_THREADS, _MAX_THREADS_PER_CLIENT = 128, 16
 _MAX_ADDRESSES = 4
 # TLS's records and Tornado's copy take their share of the 256 KiB that a stream may hold.
 _MOST_BYTES = 128 * 1024
@@ -40,7 +44,7 @@ class FtpSource:
         self,
         session: "FtpSession",
         connection: Connection | None,
-        pool: ThreadPoolExecutor,
+        confirming: Shares,
         *,
         url_path: str,
         idle_timeout_seconds: float,
@@ -49,7 +53,7 @@ class FtpSource:
         part = session.part
         self._left = part.count if part is not None else None
         # Waiting for the last reply, which only a transfer of unknown length needs.
-        self._finish: _Finish | None = _Finish(session, pool) if part is None else None
+        self._finish: _Finish | None = _Finish(session, confirming) if part is None else None
         self.final_url_path = url_path
         self.idle_timeout_seconds = idle_timeout_seconds
         fields = [("Content-Type", guess_content_type(name_in_path(url_path)) or "application/octet-stream")]
@@ -151,8 +155,8 @@ class FtpSource:
 class _Finish:
     """The server's last reply, asked for once the data has ended."""
 
-    def __init__(self, session: "FtpSession", pool: ThreadPoolExecutor) -> None:
-        self._session, self._pool = session, pool
+    def __init__(self, session: "FtpSession", shares: Shares) -> None:
+        self._session, self._shares = session, shares
         self.data_ended = False
         self._failure: UpstreamError | None = None
         self._known = False
@@ -166,7 +170,7 @@ class _Finish:
     async def wait(self) -> None:
         """Until it is known; the session limits the time."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._session.confirm)
+            await _in_thread(self._session.confirm, self._shares)
         except UpstreamError as failure:
             self._failure = failure
         self._known = True
@@ -184,7 +188,7 @@ class FtpOrigin:
         first_byte_timeout_seconds: float = 10.0,
         idle_timeout_seconds: float = 60.0,
         attempts: int = 1,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         """`attempts` counts the first; only what may pass by itself is tried again."""
         self._allow_private = allow_private
@@ -193,13 +197,10 @@ class FtpOrigin:
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
         self._attempts = max(1, attempts)
-        self._resolver = resolver
-        self._threads: ThreadPoolExecutor | None = None
-
-    def close(self) -> None:
-        """End the threads as soon as they are done; open sources are their users' to close."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._resolver = resolver if resolver is not None else Names()
+        self._logins = _threads(connect_timeout_seconds)
+        # Apart from logins: a transfer that has come to its end must not fail because others begin.
+        self._ends = _threads(connect_timeout_seconds)
 
     async def open(self, target: FtpTarget, range_header: str | None, *, if_range: str | None = None) -> FtpSource:
         """Start the transfer of the file, or of the part that `range_header` asks for.
@@ -211,6 +212,7 @@ class FtpOrigin:
             UpstreamRefused: login or file refused.
             UpstreamUnreachable, UpstreamTimedOut: no connection, or a limit passed.
             UpstreamError: no FTP server.
+            OriginsBusy: too many logins are under way.
         """
         for attempt in range(1, self._attempts + 1):
             try:
@@ -240,11 +242,9 @@ class FtpOrigin:
             reply_timeout_seconds=self._first_byte_timeout_seconds,
         )
         numbers = [str(address[0]) for _, address in addresses[:_MAX_ADDRESSES]]
-        pool = self._pool()
+        work = partial(session.retrieve, numbers, range_header, if_range, time.monotonic())
         try:
-            await asyncio.get_running_loop().run_in_executor(
-                pool, session.retrieve, numbers, range_header, if_range, time.monotonic()
-            )
+            await _in_thread(work, self._logins)
             connection = await self._data_connection(session, target)
         except BaseException:
             session.close()
@@ -252,7 +252,7 @@ class FtpOrigin:
         return FtpSource(
             session,
             connection,
-            pool,
+            self._ends,
             url_path=target.url_path,
             idle_timeout_seconds=self._idle_timeout_seconds,
         )
@@ -274,7 +274,16 @@ class FtpOrigin:
             raise
         return connection
 
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="ftp")
-        return self._threads
+
+def _threads(wait_seconds: float) -> Shares:
+    return Shares(total=_MAX_THREADS, per_client=_MAX_THREADS_PER_CLIENT, wait_seconds=wait_seconds)
+
+
+async def _in_thread(work: Callable[[], None], shares: Shares) -> None:
+    """Call `work` in a thread that counts among `shares` until it ends. Raises as `work`, and OriginsBusy."""
+    client = asking_client.get()
+    await shares.take(client)
+    try:
+        await run_in_own_thread(work, name="ftp", ended=partial(shares.give_back, client))
+    except OSError as exc:
+        raise OriginsBusy(detail="the system gives no more threads") from exc

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
-from provider.upstream.addresses import Resolver, system_resolver
+from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.exchange import ConnectionWasStale, exchange
+from provider.upstream.names import Names
 from provider.upstream.patience import NOT_NOW, pause_seconds
 from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
@@ -166,7 +167,7 @@ class HttpOrigin:
         patient: bool = True,
         user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
         that may pass. `patient`: one more try where an answer asks to wait for less than the first-byte limit.
@@ -190,7 +191,7 @@ class HttpOrigin:
             connect_timeout_seconds=connect_timeout_seconds,
             # Building one takes about 26 ms, so all connections share it.
             tls_context=tls_context if tls_context is not None else ssl.create_default_context(),
-            resolver=resolver,
+            resolver=resolver if resolver is not None else Names(),
         )
 
     @property

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from provider.errors import UpstreamError
+from provider.errors import OriginsBusy, UpstreamError
 from provider.upstream.answer import Part, Parts, Whole, answer_of, content_range_of
 from provider.upstream.content_coding import Content
 from provider.upstream.file_names import name_in_path
@@ -50,11 +50,14 @@ async def inspect(
 ) -> FileInfo:
     """Open a file and describe it. `wish` is what was asked: a part is good when the file object names exactly it.
 
-    Failures of the origin and refused addresses make it invalid; they are not raised. `name_from_url` is False for
-    kinds of files whose URL says nothing (arweave). No checksum is made of a part, nor over `max_checksum_bytes`.
+    Failures of the origin and refused addresses make it invalid; they are not raised. OriginsBusy is raised, because it
+    says nothing about the file. `name_from_url` is False for kinds of files whose URL says nothing (arweave). No
+    checksum is made of a part, nor over `max_checksum_bytes`.
     """
     try:
         source = await opening
+    except OriginsBusy:
+        raise
     except UpstreamError as failure:
         return FileInfo(valid=False, failure=failure)
     try:

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -21,11 +23,12 @@ from provider.errors import (
     UpstreamUnreachable,
 )
 from provider.streaming.resume import Resumer, Resuming
-from provider.upstream.addresses import Address
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.inspect import inspect
+from provider.upstream.names import Address
 from provider.upstream.resume import Rest, rest_of
+from provider.upstream.shares import asking_client
 from provider.upstream.source import Source
 from tests.support.certificates import Authority
 from tests.support.origin import pattern
@@ -70,11 +73,7 @@ def ports(folder: Path, authority: Authority) -> Iterator[dict[str, int]]:
 @asynccontextmanager
 async def opener(**options: object) -> AsyncIterator[FtpOrigin]:
     given = {"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
-    origin = FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
-    try:
-        yield origin
-    finally:
-        origin.close()
+    yield FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
 
 
 async def read_all(source: FtpSource) -> bytes:
@@ -387,3 +386,59 @@ async def test_cancelling_an_open_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         await asyncio.wait_for(server.ended.wait(), 5)
+
+
+# Silent servers
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def opened_as(client: bytes | None, origin: FtpOrigin, url: str) -> FtpSource:
+    asking_client.set(client)
+    return await origin.open(parse_ftp_url(url), None)
+
+
+async def closed(logins: list[asyncio.Task[FtpSource]], threads: int) -> None:
+    for login in logins:
+        login.cancel()
+    await asyncio.wait(logins)
+    await until(lambda: threading.active_count() <= threads)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_silent_servers_delay_no_login_of_others(ports: dict[str, int]) -> None:
+    threads = threading.active_count()
+    async with scripted(_never) as server, opener(first_byte_timeout_seconds=30.0) as origin:
+        silent = f"ftp://127.0.0.1:{server.port}/f"
+        logins = [asyncio.create_task(opened_as(None, origin, silent)) for _ in range(40)]
+        await until(lambda: server.connections == len(logins))
+        async with asyncio.timeout(10):
+            source = await opened_as(None, origin, at(ports["plain"]))
+            assert len(await read_all(source)) == SIZE
+        source.close()
+        await closed(logins, threads)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_one_client_waits_for_its_own_logins_only(ports: dict[str, int]) -> None:
+    threads = threading.active_count()
+    async with scripted(_never) as server, opener(first_byte_timeout_seconds=30.0) as origin:
+        silent = f"ftp://127.0.0.1:{server.port}/f"
+        logins = [asyncio.create_task(opened_as(b"aaaa", origin, silent)) for _ in range(20)]
+        await until(lambda: server.connections == 16)
+        own = asyncio.create_task(opened_as(b"aaaa", origin, at(ports["plain"])))
+        async with asyncio.timeout(10):
+            (await asyncio.create_task(opened_as(b"bbbb", origin, at(ports["plain"])))).close()
+        assert not own.done()
+        assert server.connections == 16
+        # A login that was given up leaves its slot to the next one of its client.
+        for login in logins:
+            login.cancel()
+        async with asyncio.timeout(10):
+            (await own).close()
+        await closed(logins, threads)

@@ -19,6 +19,7 @@ from provider.compute.operator import Operator
 from provider.compute_setup import result_origin
 from provider.demo.http_client import Reply, request, with_query
 from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
+from provider.outgoing import Outgoing
 from provider.settings.load import load_settings
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
@@ -177,7 +178,7 @@ async def test_result_that_was_asked_for_is_never_asked_for_again() -> None:
         return False
 
     async with raw_origin(answer_once) as served:
-        operator, origin = connect(served.url), result_origin(load_settings(SETTINGS))
+        operator, origin = connect(served.url), result_origin(load_settings(SETTINGS), Outgoing())
 
         def wanted() -> HttpRequest:
             return operator.result(owner=OWNER, job_id="1", index="0", consumer_signature="0x")

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 @contextmanager
 def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
     """`tests/support/<script>` with its ready line; ended with the context."""
-    # -P: beside the script stands operator.py, which is not the standard library's.
+    # -P: modules beside the script must not hide those of the standard library.
     command = [sys.executable, "-P", str(HERE / script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
+from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 
 # Of 127.0.0.0/8, so that nothing else is in the way; the port cannot be chosen in resolv.conf.
@@ -18,18 +18,31 @@ _IN_NAMESPACE = f"import os, sys; os.execvp('unshare', ['unshare', '-m', 'sh', '
 
 @dataclass
 class Names(BaseResolver):
-    """`records` maps a name to its answers, one list of addresses per look-up; the last one stays."""
+    """`records` maps a name to its answers, one list of addresses per look-up; the last one stays.
+
+    Names below a domain of `below` have its addresses; `rcodes` are answers that hold none; names below `silent` get no
+    answer at all. `server` is where it listens, as settings name it.
+    """
 
     records: dict[str, list[list[str]]] = field(default_factory=dict)
+    below: dict[str, list[str]] = field(default_factory=dict)
+    rcodes: dict[str, int] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    server: str = ""
 
     def resolve(self, request: DNSRecord, handler: DNSHandler) -> DNSRecord:
         """Answer A and AAAA; a look-up of both counts as one."""
         reply = request.reply()
         name, kind = str(request.q.qname).rstrip(".").lower(), QTYPE[request.q.qtype]
-        answers = self.records.get(name)
+        domain = name.partition(".")[2]
+        if domain in self.silent or name in self.silent:
+            self.asked.append((name, kind))
+            # dnslib sends nothing then.
+            raise DNSError("silent")
+        answers = self.records.get(name) or ([self.below[domain]] if domain in self.below else None)
         if answers is None:
-            reply.header.rcode = RCODE.NXDOMAIN
+            reply.header.rcode = self.rcodes.get(name, RCODE.NXDOMAIN)
             return reply
         turn = sum(1 for asked in self.asked if asked == (name, kind))
         self.asked.append((name, kind))
@@ -45,10 +58,11 @@ class Names(BaseResolver):
 
 
 @contextmanager
-def running_resolver() -> Iterator[Names]:
-    """Raises OSError where the port may not be bound."""
+def running_resolver(address: str = ADDRESS, port: int = 53) -> Iterator[Names]:
+    """Port 0: any. Raises OSError where the port may not be bound."""
     names = Names()
-    server = DNSServer(names, address=ADDRESS, port=53, logger=DNSLogger(logf=lambda _: None))
+    server = DNSServer(names, address=address, port=port, logger=DNSLogger(logf=lambda _: None))
+    names.server = f"{address}:{server.server.server_address[1]}"
     server.start_thread()
     try:
         yield names
@@ -57,8 +71,8 @@ def running_resolver() -> Iterator[Names]:
         server.server.server_close()
 
 
-def serve_command(folder: Path) -> list[str]:
-    """`provider serve` as arguments of python, in a mount namespace where only our resolver is known."""
+def serve_command(folder: Path, server: str = ADDRESS) -> list[str]:
+    """`provider serve` as arguments of python, in a mount namespace where only the resolver at `server` is known."""
     path = folder / "resolv.conf"
-    path.write_text(f"nameserver {ADDRESS}\noptions timeout:1 attempts:1\n")
+    path.write_text(f"nameserver {server.removesuffix(':53')}\noptions timeout:1 attempts:1\n")
     return ["-c", _IN_NAMESPACE, str(path), sys.executable, "-m", "provider", "serve"]

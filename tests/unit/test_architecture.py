@@ -20,27 +20,31 @@ ALLOWED: dict[str, set[str]] = {
     "redaction": set(),
     "logs": {"redaction"},
     "pulse": set(),
-    "settings": FOUNDATION | {"keystore", "shared", "tls"},
+    "operator_names": {"cache", "own_thread"},
+    "outgoing": {"operator_names", "proxies"},
+    "proxies": set(),
+    "settings": FOUNDATION | {"keystore", "proxies", "shared", "tls"},
     "metrics": FOUNDATION,
     "cache": FOUNDATION,
-    "service_client": FOUNDATION,
-    "shared": FOUNDATION | {"cache"},
+    "service_client": FOUNDATION | {"outgoing"},
+    "shared": FOUNDATION | {"cache", "operator_names"},
     "sqlite": FOUNDATION,
     "keystore": FOUNDATION,
     "tls": FOUNDATION,
     "last_connections": set(),
+    "own_thread": set(),
     "http1": FOUNDATION,
     "tls_listener": FOUNDATION | {"admission", "http1", "tls"},
     "admission": FOUNDATION,
-    "chain": FOUNDATION | {"keystore", "cache"},
+    "chain": FOUNDATION | {"keystore", "cache", "outgoing"},
     "auth": FOUNDATION | {"shared", "sqlite"},
-    "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
-    "upstream": FOUNDATION,
+    "assets": FOUNDATION | {"sqlite", "cache", "chain", "outgoing", "service_client"},
+    "upstream": FOUNDATION | {"cache", "own_thread"},
     "orders": FOUNDATION | {"cache", "chain"},
-    "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "service_client"},
+    "policy": FOUNDATION | {"assets", "auth", "cache", "chain", "outgoing", "service_client"},
     "files": FOUNDATION | {"cache", "chain", "assets", "upstream"},
     "compute": FOUNDATION
-    | {"assets", "auth", "cache", "chain", "files", "orders", "policy", "service_client", "upstream"},
+    | {"assets", "auth", "cache", "chain", "files", "orders", "outgoing", "policy", "service_client", "upstream"},
     "streaming": FOUNDATION | {"upstream"},
     "handlers": FOUNDATION
     | {
@@ -91,7 +95,7 @@ TOP = {
 }
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.
 DEMO_MAY_IMPORT = {"__version__"}
-BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
+BROAD_EXCEPTS = {"handlers/base.py", "assets/chain_index.py", "own_thread.py", "proofs/queue.py"}
 
 
 def room_of(path: Path) -> str:
@@ -150,3 +154,44 @@ def test_tornado_web_is_imported_by_handlers_only(path: Path) -> None:
     if "tornado.web" in source and "import" in source:
         modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
         assert "tornado.web" not in modules or room_of(path) in allowed or identify(path) == "streaming/tornado_sink.py"
+
+
+# Every call that blocks a thread or resolves a name, and why no stranger can fill what others wait in. Threads of the
+# event loop's default executor are few and shared: what runs there has an end that no stranger chooses.
+BLOCKING = {"run_in_executor", "to_thread", "getaddrinfo", "ThreadPoolExecutor", "Thread", "run_in_own_thread"}
+BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connection", "set_default_executor"}
+BLOCKING_USES = {
+    ("admin/dashboard.py", "to_thread"): "reads packaged files for the operator",
+    ("assets/chain_index.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
+    ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
+    ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
+    ("check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",
+    ("check/host_probes.py", "to_thread"): "`provider check`, not the server",
+    ("check/probes.py", "to_thread"): "`provider check`, not the server",
+    ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",
+    ("handlers/docs.py", "to_thread"): "reads packaged files",
+    ("handlers/root.py", "to_thread"): "reads a packaged file",
+    ("import_nonces.py", "to_thread"): "a command, not the server",
+    ("operator_names.py", "getaddrinfo"): "names of the operator, each in a thread of its own",
+    ("operator_names.py", "run_in_own_thread"): "names of the operator: one thread for each name",
+    ("own_thread.py", "Thread"): "a thread for one call",
+    ("server.py", "getaddrinfo"): "the listener's own address, before anything is served",
+    ("sqlite.py", "ThreadPoolExecutor"): "the one thread of one file; each step is one transaction",
+    ("sqlite.py", "run_in_executor"): "the one thread of one file; each step is one transaction",
+    ("tracing.py", "Thread"): "sends the last traces at the end of the process",
+    ("upstream/ftp_session.py", "create_connection"): "to a checked address, in the thread of one login",
+    ("upstream/ftp_source.py", "run_in_own_thread"): "one login or one end of a transfer, counted for its client",
+    ("upstream/names.py", "getaddrinfo"): "numbers only (AI_NUMERICHOST), and c-ares on the event loop",
+}
+
+
+def test_whatever_blocks_is_listed_with_the_reason_why_strangers_cannot_fill_it() -> None:
+    found = {
+        (identify(path), name)
+        for path in FILES
+        if room_of(path) != "demo"
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in [node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""]
+        if name in BLOCKING
+    }
+    assert found == set(BLOCKING_USES)

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
-from provider.errors import UnsafeAddress, UpstreamUnreachable
-from provider.upstream.addresses import Address, resolve_checked, system_resolver
+from provider.errors import NameUnanswered, UnsafeAddress
+from provider.upstream.addresses import resolve_checked
+from provider.upstream.names import Address, Names
 
 LOOPBACKS = ["127.0.0.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "0x7f.1", "localhost"]
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -56,7 +57,7 @@ async def test_private_addresses_can_be_allowed() -> None:
     ("error", "expected"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), UnsafeAddress),
-        (socket.gaierror(socket.EAI_AGAIN, "x"), UpstreamUnreachable),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), NameUnanswered),
         (UnicodeError("x"), UnsafeAddress),
         (OSError("x"), UnsafeAddress),
     ],
@@ -76,9 +77,9 @@ async def test_no_answer_is_no_safe_answer() -> None:
 @pytest.mark.parametrize("name", LOOPBACKS)
 async def test_every_way_to_write_loopback_is_refused(name: str) -> None:
     with pytest.raises(UnsafeAddress):
-        await resolve_checked(name, 80, allow_private=False, resolver=system_resolver)
+        await resolve_checked(name, 80, allow_private=False, resolver=Names())
 
 
 @pytest.mark.gen_test
 async def test_numeric_forms_resolve_without_a_lookup() -> None:
-    assert (V4, ("8.8.8.8", 81)) in await system_resolver("134744072", 81)
+    assert (V4, ("8.8.8.8", 81)) in await Names()("134744072", 81)
