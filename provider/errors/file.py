@@ -87,3 +87,11 @@ class DocumentStateRefused(DecryptError):
     http_status = 403
     text = "Asset revoked"
     other_texts = ("Asset end of life", "Asset deprecated")
+
+
+class FileListTooLong(FileError):
+    """The file list of the service, or one that is to be encrypted, holds too many files."""
+
+    code = "file_list_too_long"
+    remedy = "The publisher spreads the files over several services, or packs them into fewer."
+    text = "The file list holds more than 100 files."

@@ -143,6 +143,12 @@ def parse_file_object(raw: object) -> FileObject:
     return parse(raw)
 
 
+def kind_of(raw: object) -> str:
+    """The type that a raw file object names, `unknown` where it names none that is known."""
+    kind = raw.get("type") if isinstance(raw, Mapping) else None
+    return kind if isinstance(kind, str) and kind in _PARSERS else "unknown"
+
+
 Raw = Mapping[str, object]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
 from provider.upstream.addresses import Resolver, resolve_checked, system_resolver
+from provider.upstream.charges import charge_request
 from provider.upstream.connection import Connection
 from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
@@ -211,6 +212,7 @@ class FtpOrigin:
             UpstreamError: no FTP server.
         """
         for attempt in range(1, self._attempts + 1):
+            charge_request()
             try:
                 return await self._try(target, range_header, if_range)
             except (UpstreamUnreachable, UpstreamTimedOut):

@@ -13,6 +13,7 @@ from functools import partial
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
 from provider.upstream.addresses import Resolver, system_resolver
 from provider.upstream.body import Body
+from provider.upstream.charges import charge_request
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.content_coding import decoded_coding
@@ -256,6 +257,7 @@ class HttpOrigin:
         raise AssertionError("unreachable: attempts is at least 1")
 
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
+        charge_request()
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
         pooled = self._pool.take(asked.origin) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:

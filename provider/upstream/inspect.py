@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from provider.errors import UpstreamError
+from provider.upstream.charges import charge_bytes
 from provider.upstream.content_range import parse_content_range
 from provider.upstream.file_names import name_in_path
 from provider.upstream.source import Source
@@ -95,13 +96,17 @@ async def _checksum(source: Source, max_bytes: int) -> str | None:
     if source.length_bytes is not None and source.length_bytes > max_bytes:
         return None
     digest, buffer, total_bytes, turn_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0, 0
-    while count := await source.read_into(buffer):
-        total_bytes += count
-        if total_bytes > max_bytes:
-            return None
-        digest.update(buffer[:count])
-        turn_bytes += count
-        if turn_bytes >= _YIELD_BYTES:
-            turn_bytes = 0
-            await asyncio.sleep(0)
+    try:
+        while count := await source.read_into(buffer):
+            total_bytes += count
+            if total_bytes > max_bytes:
+                return None
+            digest.update(buffer[:count])
+            turn_bytes += count
+            if turn_bytes >= _YIELD_BYTES:
+                turn_bytes = 0
+                await asyncio.sleep(0)
+    finally:
+        # Also what led to no checksum: too long, broken off, or nobody waits for it any longer.
+        charge_bytes(total_bytes)
     return digest.hexdigest()

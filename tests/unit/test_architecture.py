@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "admission",
         "auth",
         "assets",
+        "cache",
         "chain",
         "compute",
         "files",
