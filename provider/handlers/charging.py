@@ -7,5 +7,5 @@ from provider.upstream.charges import Payer
 def payer(ticket: Ticket | None) -> Payer:
     """Charges requests and bytes to the ticket's client; to nobody where nothing is counted."""
     if ticket is None:
-        return Payer(lambda: None, lambda _: None)
-    return Payer(lambda: ticket.charge_requests(1), ticket.charge)
+        return Payer(lambda: None, lambda _: None, lambda: None)
+    return Payer(lambda: ticket.charge_requests(1), ticket.charge, ticket.check_pace)

@@ -8,15 +8,19 @@ that is a paid download.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """`request` is called for each request that is sent, `read` with the number of bytes that were read."""
+    """`request` is called for each request that is sent, `read` with the number of bytes that were read.
+
+    `check_read` raises TooManyRequests while bytes are owed.
+    """
 
     request: Callable[[], None]
     read: Callable[[int], None]
+    check_read: Callable[[], None]
 
 
 _payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
@@ -47,7 +51,7 @@ def first_request_paid() -> Iterator[None]:
         if sent > 1:
             payer.request()
 
-    with charged_to(Payer(request, payer.read)):
+    with charged_to(replace(payer, request=request)):
         yield
 
 
@@ -63,3 +67,10 @@ def charge_bytes(count: int) -> None:
     payer = _payer.get()
     if payer is not None:
         payer.read(count)
+
+
+def check_bytes() -> None:
+    """Bytes are about to be read for a checksum. Raises TooManyRequests."""
+    payer = _payer.get()
+    if payer is not None:
+        payer.check_read()

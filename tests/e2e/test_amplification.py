@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from provider.demo.http_client import Reply, ReplyRefused, request
 from provider.demo.publisher import Published, files_document, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
+from tests.support.compute import FREE, RAW, ComputeClient
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import Origin
 
@@ -111,3 +113,31 @@ def test_each_file_of_a_list_answers_for_itself(
     assert [item["valid"] for item in items] == [True, *[False] * 4, True]
     kinds = ["url", "smartcontract", "url", "unknown", "unknown", "url"]
     assert [item["type"] for item in items] == kinds
+
+
+# Endpoints of other Providers
+
+
+@pytest.mark.parametrize(("suffix", "questions"), [("?x=", 0), ("", 1)])
+def test_endpoint_of_many_items_is_asked_once_and_never_with_a_query(
+    c2d: ComputeClient, origin: Origin, suffix: str, questions: int
+) -> None:
+    """The stand-in for a third party is no Provider: 49 items used to be 98 requests to it, again at each request."""
+    path = f"/missing/{questions}"
+    main, theirs = c2d.dataset(f"{origin.url}/data.csv"), c2d.dataset(f"{origin.url}/data.csv", kind="access")
+    c2d.document(theirs)["services"][0].update(files="0x00", serviceEndpoint=f"{origin.url}{path}{suffix}")
+    items = [c2d.item(main), *[c2d.item(theirs)] * 49]
+    for _ in range(2):
+        reply = c2d.quote(items, {"meta": RAW}, environment=FREE)
+        assert (reply.status, reply.json()) == (400, {"error": {"datasets[1]": "other_provider_failed"}})
+    assert sum(seen.path.startswith(path) for seen in origin.seen) == questions
+
+
+def test_each_item_of_a_quote_costs_its_client_a_request(
+    launch: LaunchServer, c2d: ComputeClient, origin: Origin
+) -> None:
+    server = launch(**RATED, PROVIDER_GUARDED_BURST="20", OPERATOR_SERVICE_URL=c2d.operator.url)
+    main = c2d.dataset(f"{origin.url}/data.csv")
+    client = replace(c2d, server=server)
+    assert client.quote([c2d.item(main)] * 40, {"meta": RAW}, environment=FREE).status == 200
+    assert client.quote([c2d.item(main)], {"meta": RAW}, environment=FREE).status == 429
