@@ -63,6 +63,7 @@ class ComputeStartEndpoint(OperatorEndpoint):
         request = StartComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.start_compute(
                 consumer=signed.claimed, job_id=request.job_id, dataset_did=request.dataset.did, nonce=signed.nonce
@@ -135,6 +136,7 @@ class ComputeStopEndpoint(OperatorEndpoint):
         """Prove who asks. Raises what `Identifier.identify` raises."""
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.stop_compute(
                 consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
@@ -154,6 +156,7 @@ class ComputeDeleteEndpoint(ComputeStopEndpoint):
         """As for a stop; the messages of the newer clients differ."""
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.delete_compute(
                 consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "http1": FOUNDATION,
     "tls_listener": FOUNDATION | {"admission", "http1", "tls"},
     "admission": FOUNDATION,
-    "chain": FOUNDATION | {"keystore", "cache"},
+    "chain": FOUNDATION | {"admission", "keystore", "cache"},
     "auth": FOUNDATION | {"shared", "sqlite"},
     "assets": FOUNDATION | {"sqlite", "cache", "chain", "service_client"},
     "upstream": FOUNDATION,
