@@ -15,6 +15,7 @@ import orjson
 from provider.cache import FactCache
 from provider.compute.items import Chosen
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
+from provider.json_text import read_json
 from provider.keccak import is_address
 from provider.orders.fees import ProviderFeeQuote
 from provider.upstream.http_source import HttpOrigin, HttpSource
@@ -120,8 +121,8 @@ class OtherProviders:
         except TimeoutError:
             raise _NoAnswer("it did not answer in time", reached=False) from None
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
+            return read_json(body)
+        except ValueError:
             raise _NoAnswer("its answer is no JSON") from None
 
 

@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from provider.assets.ddo import Asset, Service
 from provider.chain.accounts import Account
 from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
 from provider.files.envelope import decrypt_to_buffer
+from provider.json_text import read_json
 from provider.keccak import is_address, to_checksum_address
 
 MAX_FILES = 100
@@ -70,8 +69,8 @@ def decrypt_files(account: Account, text: str) -> bytearray:
 def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> FileList:
     """The list in a plaintext, proven to belong to service and asset. Raises FilesUndecryptable."""
     try:
-        content = orjson.loads(plaintext)
-    except orjson.JSONDecodeError:
+        content = read_json(plaintext)
+    except ValueError:
         raise FilesUndecryptable(detail="the plaintext is not JSON") from None
     files = _checked(content, service, asset) if asset.files_are_bound else content
     if not isinstance(files, list):
@@ -88,8 +87,8 @@ def check_length(plaintext: bytes | bytearray) -> None:
     if len(plaintext) > _MAX_CHECKED_BYTES or plaintext.count(b",") < MAX_FILES:
         return
     try:
-        content = orjson.loads(plaintext)
-    except orjson.JSONDecodeError:
+        content = read_json(plaintext)
+    except ValueError:
         return
     files = content.get("files") if isinstance(content, dict) else content
     if isinstance(files, list) and len(files) > MAX_FILES:

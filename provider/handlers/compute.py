@@ -1,7 +1,5 @@
 """`compute`: start, watch, stop and delete jobs. What the operator service answers is passed on as it is."""
 
-import orjson
-
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.compute.operator import Operator
@@ -10,6 +8,7 @@ from provider.errors import OperatorUnavailable
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.compute_params import ChangeComputeRequest, ComputeStatusRequest, StartComputeRequest
 from provider.handlers.token_params import presented_token
+from provider.json_text import read_json
 from provider.policy.gate import Gate
 from provider.policy.rbac import Subject
 
@@ -39,8 +38,8 @@ class OperatorEndpoint(Endpoint):
 
 def _is_json(body: bytes) -> bool:
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
+        read_json(body)
+    except ValueError:
         return False
     return True
 
