@@ -32,6 +32,7 @@ from provider.errors.asset import (
     AssetMalformed,
     AssetNotConsumable,
     AssetNotFound,
+    ServiceMalformed,
     ServiceNotFound,
     ServiceTypeRefused,
 )
@@ -181,6 +182,7 @@ __all__ = [
     "RouteNotFound",
     "ServerBusy",
     "ServerFull",
+    "ServiceMalformed",
     "ServiceNotFound",
     "ServiceTypeRefused",
     "ServiceUnavailable",
