@@ -13,6 +13,7 @@ from provider.chain.networks import ZERO_ADDRESS, Network
 from provider.compute.environment import Environment
 from provider.compute.items import ALGORITHM, Chosen
 from provider.compute.payment import Grant, Standing, Tariff, granted
+from provider.compute.turns import in_turns
 from provider.errors import (
     ChainError,
     ComputeRefused,
@@ -126,7 +127,12 @@ class OrderDesk:
 
         Raises ComputeRefused for text that is no transaction id, ChainError.
         """
-        return tuple(await asyncio.gather(*(self._ordered(chosen, environment, wait=wait) for chosen in items)))
+
+        async def ordered(chosen: Chosen) -> OrderedItem:
+            return await self._ordered(chosen, environment, wait=wait)
+
+        # All in one turn of the loop, since their questions then share an exchange with the node.
+        return tuple(await in_turns(ordered, items, at_once=len(items)))
 
     async def _ordered(self, chosen: Chosen, environment: Environment, *, wait: bool) -> OrderedItem:
         try:
