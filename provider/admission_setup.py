@@ -24,7 +24,7 @@ GUARDED = (
 )
 PAID = ("computeStart", "computeStatus", "computeStop", "computeDelete")
 STREAMING = ("download", "computeResult")
-INSPECTING = ("initialize", "initializeCompute")
+SUMMING = ("fileinfo", "initializeCompute")
 
 
 Share = Callable[[str, Buckets], None]
@@ -54,14 +54,13 @@ def _rules(limits: AdmissionSettings, share: Share | None) -> Mapping[str, Rule]
     paid = _buckets("paid", limits.paid, limits, share)
     checksums = _pace("checksums", limits.checksum_bytes_per_second, limits, share)
     encrypting = _pace("encrypt", limits.encrypt_bytes_per_second, limits, share)
-    inspecting = Rule(guarded, works=True, inspects=True)
     return {
         **dict.fromkeys(GUARDED, Rule(guarded, works=True)),
         **dict.fromkeys(PAID, Rule(paid, works=True)),
         **dict.fromkeys(STREAMING, Rule(paid, works=True, streams=True)),
-        **dict.fromkeys(INSPECTING, inspecting),
-        # Whether a checksum is wanted stands in the body.
-        "fileinfo": Rule(guarded, checksums, pays_first=False, works=True, inspects=True),
+        "initialize": Rule(guarded, works=True, inspects=True),
+        # Whether a checksum is wanted stands in the body, or in a dataset's demands.
+        **dict.fromkeys(SUMMING, Rule(guarded, checksums, pays_first=False, works=True, inspects=True)),
         "encrypt": Rule(guarded, encrypting, works=True),
     }
 

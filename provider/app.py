@@ -50,6 +50,8 @@ from provider.streaming.relay import pipes_of_process
 from provider.tracing import Tracing
 
 log = logging.getLogger("provider.server")
+# Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
+_FILE_ANSWERS, _FILE_ANSWER_SECONDS = 256, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ def _rooms(
         gate=gate,
         files=files,
         origins=origins.files,
+        file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
         open_document=document_opener(settings, metrics),
         proofs=proofs,
         compute=build_compute(settings, foundation, operator, environments, make_cache, outgoing=outgoing),

@@ -83,6 +83,10 @@ class FactCache(Generic[K, V]):
         counts.hit_age_seconds += now - born_at
         return value
 
+    def is_sought(self, key: K) -> bool:
+        """Is a lookup of this key under way, which a `get` would join?"""
+        return key in self._flights
+
     def put(self, key: K, value: V, ttl_seconds: float | None = None) -> None:
         """Keep `value` for `ttl_seconds` (None: the cache's own). A lookup under way does not overwrite it."""
         self._flights.pop(key, None)

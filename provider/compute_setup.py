@@ -28,6 +28,8 @@ from provider.upstream.http_source import HttpOrigin
 # Tokens do not change their decimals, nor Providers their keys, but an operator may correct a mistake.
 _FACT_SECONDS = 600.0
 _FACT_ENTRIES = 1000
+# How long a host that gave no usable answer is not asked again for a quote.
+_SILENT_SECONDS = 30.0
 # A published file may change at its origin, and then its checksum has to fail soon.
 _CHECKSUM_SECONDS = 10.0
 # An environment's address changes about never; this is how late a pod of a new one is known.
@@ -128,6 +130,7 @@ def build_compute(
             origin=rooms.origin,
             own_urls=_own_urls(settings),
             roots=cache("provider_roots", max_entries=_FACT_ENTRIES, ttl_seconds=_FACT_SECONDS),
+            silent=cache("provider_silent", max_entries=_FACT_ENTRIES, ttl_seconds=_SILENT_SECONDS),
             timeout_seconds=settings.upstream.first_byte_timeout_seconds,
         ),
     )

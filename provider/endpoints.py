@@ -11,6 +11,7 @@ from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
+from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.compute_setup import Compute
 from provider.files.opener import FileListOpener
@@ -35,7 +36,7 @@ from provider.handlers.docs import (
 )
 from provider.handlers.download import DownloadEndpoint
 from provider.handlers.encrypt import EncryptEndpoint
-from provider.handlers.fileinfo import FileInfoEndpoint
+from provider.handlers.fileinfo import FileInfoEndpoint, Items
 from provider.handlers.initialize import InitializeEndpoint
 from provider.handlers.nonce import NonceEndpoint
 from provider.handlers.root import Identity, RootEndpoint, describe, page_of
@@ -68,6 +69,7 @@ class Rooms:
     gate: Gate
     files: FileListOpener
     origins: FileOrigins
+    file_answers: FactCache[bytes, Items]
     open_document: DocumentOpener
     compute: Compute
     proofs: ProofQueue | None
@@ -175,6 +177,7 @@ def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         "catalog": rooms.catalog,
         "files": rooms.files,
         "origins": rooms.origins,
+        "answers": rooms.file_answers,
         "max_checksum_bytes": settings.upstream.max_checksum_bytes,
     }
     paths = ("/api/services/fileinfo", "/api/services/fileInfo")

@@ -6,6 +6,7 @@ from provider.chain.networks import Networks
 from provider.metrics import Metrics
 from provider.network_setup import USER_AGENT
 from provider.outgoing import Outgoing
+from provider.proofs.budget import Budget
 from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
 from provider.proofs.queue import ProofQueue, Sender
@@ -26,11 +27,14 @@ def build_proofs(
     if proofs.http_url is None and not proofs.on_chain:
         return None
     path = proofs_path(settings.storage_path)
+    budget = Budget(proofs.period_seconds, per_order=proofs.max_per_order, per_day=proofs.max_per_day)
     store = ProofStore(
         path,
         kind="chain" if proofs.http_url is None else "http",
         max_queued=proofs.max_queued,
         observe=metrics.proof,
+        # What is sent by HTTP costs nothing.
+        budget=None if proofs.http_url is not None else budget,
     )
     senders: list[Sender] = []
     if proofs.http_url is not None:

@@ -4,6 +4,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from provider.wire_text import digits
+
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
@@ -54,7 +56,7 @@ def _split_port(entry: str) -> tuple[str, int | None]:
         port = rest.removeprefix(":")
     else:
         name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-    return name, int(port) if port.isascii() and port.isdigit() else None
+    return name, digits(port)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

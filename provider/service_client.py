@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from provider.errors import AnswerTooLong, ServiceUnavailable
+from provider.json_text import read_json
 from provider.outgoing import Outgoing
 
 _trace_headers: ContextVar[Mapping[str, str] | None] = ContextVar("trace_headers", default=None)
@@ -42,8 +43,8 @@ class ServiceReply:
     def json(self) -> object:
         """The body as JSON, None when it is none."""
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            return read_json(self.body)
+        except ValueError:
             return None
 
 

@@ -54,6 +54,11 @@ class Buckets:
         if self.charged is not None:
             self.charged(client, now, cost_seconds)
 
+    @property
+    def token_seconds(self) -> float:
+        """How long one token takes to come back."""
+        return self._token_seconds
+
     def raise_to(self, client: Hashable, full_at: float) -> None:
         """Others have taken from this bucket as well: it is not full before this time."""
         held = self._full_at.get(client)

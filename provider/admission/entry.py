@@ -48,17 +48,33 @@ class Rule:
     inspects: bool = False
 
 
+class Inspection:
+    """One place among the inspections of a client. `end` gives it back; a second call does nothing."""
+
+    __slots__ = ("_admission", "_client", "_held")
+
+    def __init__(self, admission: "Admission", client: Client | None) -> None:
+        self._admission, self._client, self._held = admission, client, True
+
+    def end(self) -> None:
+        """The work has ended."""
+        if self._held:
+            self._held = False
+            self._admission.end_inspection(self._client)
+
+
 class Ticket:
     """A request that was let in. `worked` when its answer begins, `leave` at its end; both may be called again.
 
     While its body is still to come (`awaits_body`) it holds nothing that is scarce: a slow one would keep others out.
     """
 
-    __slots__ = ("_admission", "_at_work", "_inside", "_rule", "awaits_body", "client")
+    __slots__ = ("_admission", "_at_work", "_inside", "_inspects", "_rule", "awaits_body", "client")
 
     def __init__(self, admission: "Admission", rule: Rule, client: Client | None) -> None:
         self._admission, self._rule, self.client = admission, rule, client
         self._at_work = self._inside = True
+        self._inspects = rule.inspects
         self.awaits_body = False
 
     def await_body(self) -> None:
@@ -74,6 +90,7 @@ class Ticket:
             raise refused
         self._admission.take(self._rule, self.client)
         self._at_work = self._inside = True
+        self._inspects = self._rule.inspects
 
     def worked(self) -> None:
         """What is left costs the loop next to nothing: bytes pass through."""
@@ -86,7 +103,33 @@ class Ticket:
         self.worked()
         if self._inside:
             self._inside = False
-            self._admission.left(self._rule, self.client)
+            self._admission.left(self._rule)
+        if self._inspects:
+            self._inspects = False
+            self._admission.end_inspection(self.client)
+
+    def inspections(self, wanted: int) -> list[Inspection]:
+        """Places for `wanted` inspections at a time, as many as are free but at least the request's own.
+
+        They belong to the work from here on: it gives them back when it has ended, even after the request has.
+        """
+        own = self._inspects
+        self._inspects = False
+        held = [Inspection(self._admission, self.client)] if own else []
+        while len(held) < wanted and self._admission.may_inspect(self.client):
+            self._admission.begin_inspection(self.client)
+            held.append(Inspection(self._admission, self.client))
+        return held
+
+    def check_rate(self) -> None:
+        """Does the client owe requests, beside this one? Raises TooManyRequests."""
+        owing_seconds = self._admission.owing_requests_seconds(self._rule, self.client)
+        if owing_seconds > 0:
+            raise TooManyRequests(after_seconds=owing_seconds)
+
+    def charge_requests(self, count: int) -> None:
+        """The request stands for `count` more: files of a list, requests to others. They may become a debt."""
+        self._admission.charge_requests(self._rule, self.client, count)
 
     def check_pace(self) -> None:
         """May bytes be worked on? Raises TooManyRequests."""
@@ -145,8 +188,7 @@ class Admission:
         if rule.streams:
             self.streams += 1
         if rule.inspects:
-            self._all_inspections += 1
-            self._inspections[client] = self._inspections.get(client, 0) + 1
+            self.begin_inspection(client)
         self.at_work += 1
         if self._timer is None:
             self._watch()
@@ -181,7 +223,7 @@ class Admission:
             return ServerBusy()
         if rule.streams and self._max_streams and self.streams >= self._max_streams:
             return ServerFull()
-        if rule.inspects and self._max_inspections and not self._may_inspect(client):
+        if rule.inspects and not self.may_inspect(client):
             return InspectionsBusy()
         return None
 
@@ -194,7 +236,10 @@ class Admission:
             return 0.0
         return rule.buckets.take(client, self._clock())
 
-    def _may_inspect(self, client: Client | None) -> bool:
+    def may_inspect(self, client: Client | None) -> bool:
+        """Is there room for one more inspection of this client?"""
+        if not self._max_inspections:
+            return True
         if self._all_inspections >= self._max_inspections:
             return False
         share = max(1, self._max_inspections // INSPECTIONS_SHARE)
@@ -209,17 +254,35 @@ class Admission:
         if rule.pace is not None:
             rule.pace.charge(client, self._clock(), size_bytes)
 
-    def left(self, rule: Rule, client: Client | None) -> None:
+    def owing_requests_seconds(self, rule: Rule, client: Client | None) -> float:
+        """Seconds until the client has paid for all its requests but one."""
+        if client is None or rule.buckets is None:
+            return 0.0
+        return max(0.0, rule.buckets.wait_seconds(client, self._clock()) - 1.001 * rule.buckets.token_seconds)
+
+    def charge_requests(self, rule: Rule, client: Client | None, count: int) -> None:
+        """Take `count` more tokens of the client."""
+        if client is not None and rule.buckets is not None and count > 0:
+            rule.buckets.charge(client, self._clock(), count)
+
+    def begin_inspection(self, client: Client | None) -> None:
+        """Count one more inspection."""
+        self._all_inspections += 1
+        self._inspections[client] = self._inspections.get(client, 0) + 1
+
+    def end_inspection(self, client: Client | None) -> None:
+        """Count one less."""
+        self._all_inspections -= 1
+        left = self._inspections[client] - 1
+        if left:
+            self._inspections[client] = left
+        else:
+            del self._inspections[client]
+
+    def left(self, rule: Rule) -> None:
         """A request with a ticket has ended."""
         if rule.streams:
             self.streams -= 1
-        if rule.inspects:
-            self._all_inspections -= 1
-            left = self._inspections[client] - 1
-            if left:
-                self._inspections[client] = left
-            else:
-                del self._inspections[client]
 
     def _watch(self) -> None:
         seconds = CALM_TICK_SECONDS if self._overload.limit is None else SHEDDING_TICK_SECONDS

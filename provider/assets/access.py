@@ -4,8 +4,8 @@ Facts and a consumer's address in, nothing or a refusal out.
 """
 
 from provider.assets.credentials import NO_MEMBERSHIPS, AccessList, Memberships, Verdict
-from provider.assets.ddo import Asset, Service
-from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
+from provider.assets.ddo import NO_TIMEOUT, Asset, Service
+from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable, ServiceMalformed
 
 # Data NFT states: 0 active, 5 unlisted.
 _CONSUMABLE = (0, 5)
@@ -25,11 +25,21 @@ def check_access(
 
 
 def check_enabled(asset: Asset) -> None:
-    """Points 1 and 3: what holds for every consumer. Raises AssetMalformed, AccessDenied."""
+    """Points 1 and 3: what holds for every consumer. Raises AssetMalformed, AccessDenied.
+
+    A store that says nothing about the state leaves it to the chain, which is asked in any case.
+    """
     if asset.nft_address is None:
         raise AssetMalformed(detail="the DDO has no nft.address")
-    if asset.metadata_type is None or asset.deprecated or asset.nft_state not in _CONSUMABLE:
+    is_disabled = asset.nft_state is not None and asset.nft_state not in _CONSUMABLE
+    if asset.metadata_type is None or asset.deprecated or is_disabled:
         raise _denied(asset, "ASSET_DISABLED")
+
+
+def check_timeout(service: Service) -> None:
+    """Can an order of the service be valid at all? Nobody is to pay for one that cannot. Raises ServiceMalformed."""
+    if service.timeout_seconds == NO_TIMEOUT:
+        raise ServiceMalformed("timeout")
 
 
 def check_credentials(asset: Asset, service: Service | None, consumer: str, memberships: Memberships) -> None:

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from provider.errors import ValidationFailed
+from provider.json_text import read_json
 
 # Names are repeated to clients, so only plain short ones are.
 _SHOWN = re.compile(r"[\w .-]{1,64}")
@@ -86,8 +85,8 @@ def _options(raw: object) -> frozenset[str]:
     """Values of a select: keys of the objects `{value: label}`, or plain texts; a list or its JSON text."""
     if isinstance(raw, str):
         try:
-            raw = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            raw = read_json(raw)
+        except ValueError:
             return frozenset()
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         return frozenset()

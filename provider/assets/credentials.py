@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 
-import orjson
-
+from provider.json_text import read_json
 from provider.keccak import is_address, to_checksum_address
 from provider.wire_text import digits
 
@@ -129,16 +128,16 @@ NOBODY = Credentials(malformed=True)
 
 
 def parse_credentials(raw: object, *, may_be_list: bool = False) -> Credentials:
-    """Lists from a DDO's `credentials`: an object or its JSON text; absent or empty means everybody. Never raises.
+    """Lists from a DDO's `credentials`: an object or its JSON text. Never raises.
 
-    `may_be_list`: DDO 5 writes a list of such objects.
+    Absent, or empty of any kind, means everybody. `may_be_list`: DDO 5 writes a list of such objects.
     """
     if isinstance(raw, str) and raw:
         try:
-            raw = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            raw = read_json(raw)
+        except ValueError:
             return NOBODY
-    if raw is None or raw == "":
+    if _is_empty(raw):
         return EVERYBODY
     if isinstance(raw, list) and may_be_list:
         # An entry that stands where an object of lists belongs must not pass for an empty object.
@@ -183,7 +182,7 @@ def _parse_one(raw: object) -> Credentials:
 
 def _entries(raw: object) -> tuple[Entry, ...] | None:
     """Entries of one list, None when it is malformed."""
-    if raw is None:
+    if _is_empty(raw):
         return ()
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         return None
@@ -197,6 +196,11 @@ def _entries(raw: object) -> tuple[Entry, ...] | None:
             return None
         entries.append(entry)
     return tuple(entries)
+
+
+def _is_empty(raw: object) -> bool:
+    """Does a publisher's value say nothing? wire: as in Provider 2.1, an empty value of any kind is no list."""
+    return raw is None or raw in ("", [], {})
 
 
 def _by_address(item: Mapping[str, object]) -> Entry | None:

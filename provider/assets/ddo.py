@@ -4,6 +4,7 @@ Reads 4.x, 5.x (under `credentialSubject`) and the short `deprecated` form, from
 the asset may be consumed is decided in `access.py`, whether it is the one asked for in `check_binding`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,11 +14,14 @@ from provider.assets.compute_options import ComputeOptions, parse_compute_option
 from provider.assets.consumer_parameters import UNDECLARED, Declared, parse_consumer_parameters
 from provider.assets.credentials import Credentials, parse_credentials
 from provider.assets.did import matches
-from provider.errors import AssetMalformed, ServiceNotFound
+from provider.errors import AssetMalformed, ServiceMalformed, ServiceNotFound
 from provider.keccak import is_address, to_checksum_address
 from provider.wire_text import digits
 
+NO_TIMEOUT = -1
+"""An order of such a service is never valid: it ends before it begins."""
 _MAX_INTEGER = 2**63 - 1
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,15}", re.ASCII)
 
 # DDOs without a version, or of exactly this one, have file lists that are not bound to the asset (section 7).
 _UNBOUND_VERSION = "4.0.0"
@@ -28,7 +32,8 @@ _DEPRECATED = "deprecated"
 class Service:
     """One way to consume an asset. `index` is the position in the DDO, which is the service index on chain.
 
-    `files` is the encrypted file list (hex text); `timeout_seconds` 0 means that an order never expires.
+    `files` is the encrypted file list (hex text), empty when there is none. `timeout_seconds` 0 means that an order
+    never expires, NO_TIMEOUT that the DDO names no time that can be used.
     """
 
     index: int
@@ -51,6 +56,8 @@ class Asset:
     of the DDO says about the NFT, None where it does not. `metadata_type` is None without `metadata`, `""`
     without a type. `container` is an algorithm's, as in the DDO, `algorithm_parameters` what it declares for its
     consumers. `document` is the DDO's JSON text where it was to be kept, for a policy server that decides by it.
+    `nft_state` is None where the store says nothing. `faulty_services`: ids of services that cannot be used, and the
+    field that is to blame.
     """
 
     did: str
@@ -66,12 +73,18 @@ class Asset:
     credentials: Credentials
     algorithm_parameters: Declared = UNDECLARED
     document: bytes | None = field(default=None, repr=False, compare=False)
+    faulty_services: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def service(self, service_id: str) -> Service:
-        """The service with exactly this id, the first one if several have it. Raises ServiceNotFound."""
+        """The service with exactly this id, the first one if several have it.
+
+        Raises ServiceNotFound, and ServiceMalformed for one that cannot be used.
+        """
         for service in self.services:
             if service.id == service_id:
                 return service
+        if service_id in self.faulty_services:
+            raise ServiceMalformed(self.faulty_services[service_id])
         raise ServiceNotFound
 
     @property
@@ -88,35 +101,39 @@ class Asset:
 def parse_ddo(json: object, *, keep_document: bool = False) -> Asset:
     """Asset of a decoded DDO. Raises AssetMalformed, and nothing else, for whatever is not one.
 
-    A service that lacks something stays out, so that it cannot spoil the others; their positions are kept.
+    A service that lacks what every service needs stays out, so that it cannot spoil the others. Positions are kept.
     `keep_document`: keep the DDO as text, which may take many times the memory of the asset.
     """
     ddo = _mapping(json, "DDO")
     version = ddo.get("version") or _UNBOUND_VERSION
+    if type(version) in (int, float):
+        version = str(version)
     if not isinstance(version, str):
         raise AssetMalformed(detail="version is not text")
     is_credential = _is_credential(version)
     body = _mapping(ddo.get("credentialSubject"), "credentialSubject") if is_credential else ddo
     # ddo.js writes the DID of a DDO 5 into its subject, ocean-node beside it.
-    did, chain_id, data_nft = ddo.get("id") or body.get("id"), _integer(body.get("chainId")), body.get("nftAddress")
+    did, chain_id, data_nft = ddo.get("id") or body.get("id"), _chain_id(body.get("chainId")), body.get("nftAddress")
     if not isinstance(did, str) or chain_id is None or not is_address(data_nft):
         raise AssetMalformed(detail="id, chainId or nftAddress is missing or malformed")
     nft = _nft(ddo, body)
     metadata = body.get("metadata")
+    services, faulty = _services(body.get("services"), is_credential)
     return Asset(
         did=did,
         version=version,
         chain_id=chain_id,
         data_nft=to_checksum_address(str(data_nft)),
         nft_address=_address(nft.get("address")),
-        nft_state=_integer(nft.get("state")),
+        nft_state=_state(nft.get("state")),
         nft_owner=_address(nft.get("owner")),
         metadata_type=_metadata_type(metadata),
         container=_container(metadata),
-        services=_services(body.get("services"), is_credential),
+        services=services,
         credentials=parse_credentials(body.get("credentials"), may_be_list=is_credential),
         algorithm_parameters=parse_consumer_parameters(_algorithm(metadata).get("consumerParameters")),
         document=_text_of(ddo) if keep_document else None,
+        faulty_services=faulty,
     )
 
 
@@ -148,35 +165,48 @@ def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, 
     return nft if isinstance(nft, Mapping) else {}
 
 
-def _services(raw: object, is_credential: bool) -> tuple[Service, ...]:
-    if raw is None:
-        return ()
-    if not isinstance(raw, list):
+def _services(raw: object, is_credential: bool) -> tuple[tuple[Service, ...], Mapping[str, str]]:
+    """The services, and what is wrong with those that cannot be used."""
+    services: list[Service] = []
+    faulty: dict[str, str] = {}
+    if raw is not None and not isinstance(raw, list):
         raise AssetMalformed(detail="services is not a list")
-    parsed = (_service(index, item, is_credential) for index, item in enumerate(raw))
-    return tuple(service for service in parsed if service is not None)
+    for index, item in enumerate(raw or ()):
+        service_id = _service_id(item)
+        if service_id is None:
+            continue
+        service = _service(index, service_id, item, is_credential)
+        if isinstance(service, Service):
+            services.append(service)
+        else:
+            faulty.setdefault(service_id, service)
+    return tuple(services), faulty
 
 
-def _service(index: int, raw: object, is_credential: bool) -> Service | None:
-    """A service, or None when it lacks what every service needs."""
-    if not isinstance(raw, Mapping):
-        return None
-    service_id, kind, files = raw.get("id"), raw.get("type"), raw.get("files")
-    endpoint = raw.get("serviceEndpoint")
-    datatoken, timeout = _address(raw.get("datatokenAddress")), _integer(raw.get("timeout"))
+def _service_id(raw: object) -> str | None:
+    """The id by which a service can be asked for."""
+    service_id = raw.get("id") if isinstance(raw, Mapping) else None
     if type(service_id) is int:
-        service_id = str(service_id)
-    texts_are_there = isinstance(service_id, str) and isinstance(kind, str) and isinstance(files, str)
-    if not texts_are_there or datatoken is None or timeout is None or timeout < 0:
-        return None
+        return str(service_id)
+    return service_id if isinstance(service_id, str) else None
+
+
+def _service(index: int, service_id: str, raw: Mapping[str, object], is_credential: bool) -> Service | str:
+    """A service, or the name of the field without which it cannot be used."""
+    kind, files, endpoint = raw.get("type"), raw.get("files"), raw.get("serviceEndpoint")
+    datatoken, timeout = _address(raw.get("datatokenAddress")), _integer(raw.get("timeout"))
+    if not isinstance(kind, str):
+        return "type"
+    if datatoken is None:
+        return "datatokenAddress"
     return Service(
         index=index,
-        id=str(service_id),
-        type=str(kind),
-        files=str(files),
+        id=service_id,
+        type=kind,
+        files=files if isinstance(files, str) else "",
         datatoken=datatoken,
         endpoint=endpoint if isinstance(endpoint, str) else "",
-        timeout_seconds=timeout,
+        timeout_seconds=timeout if timeout is not None and timeout >= 0 else NO_TIMEOUT,
         credentials=parse_credentials(raw.get("credentials"), may_be_list=is_credential),
         compute=parse_compute_options(raw.get("compute"), strict=is_credential),
         consumer_parameters=parse_consumer_parameters(raw.get("consumerParameters")),
@@ -215,6 +245,21 @@ def _mapping(value: object, name: str) -> Mapping[str, object]:
 
 def _address(value: object) -> str | None:
     return to_checksum_address(str(value)) if is_address(value) else None
+
+
+def _chain_id(value: object) -> int | None:
+    """An integer as `_integer` has it, or hex text. A wrong number fails at the DID, which is its hash."""
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return int(value, 16)
+    return _integer(value)
+
+
+def _state(value: object) -> int | None:
+    """The store's word about the NFT's state: None when it says nothing, no known state when it cannot be read."""
+    if value is None:
+        return None
+    state = _integer(value)
+    return -1 if state is None else state
 
 
 def _integer(value: object) -> int | None:

@@ -7,8 +7,6 @@ where the known NFTs are: in index_store.py.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for, is_did
 from provider.chain.contracts import logs_call
@@ -24,6 +22,7 @@ from provider.chain.events import (
 )
 from provider.chain.jsonrpc import RpcCall
 from provider.errors import AssetMalformed
+from provider.json_text import read_json
 
 # What ECIES adds to a document (`provider-api.md` section 6).
 _ENVELOPE_BYTES = 97
@@ -148,8 +147,8 @@ def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = Fals
     Whatever the document itself claims about them is its author's word and does not count. Raises AssetMalformed.
     """
     try:
-        ddo = orjson.loads(document)
-    except orjson.JSONDecodeError:
+        ddo = read_json(document)
+    except ValueError:
         raise AssetMalformed(detail="the document on chain is not JSON") from None
     if not isinstance(ddo, dict):
         raise AssetMalformed(detail="the document on chain is not an object")

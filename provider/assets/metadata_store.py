@@ -3,12 +3,11 @@
 A DID in, an `Asset` out, cached. That the asset is the one asked for is checked in `catalog.py`.
 """
 
-import orjson
-
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import is_did
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
+from provider.json_text import read_json
 from provider.outgoing import Outgoing
 from provider.service_client import ServiceClient, ServiceReply
 
@@ -81,8 +80,10 @@ class MetadataStore:
         if reply.status != 200:
             raise AssetNotFound(detail=f"the metadata store answered {reply.status}")
         try:
-            document = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
+            document = read_json(reply.body)
+        except ValueError:
+            if "json" in reply.content_type:
+                raise AssetMalformed(detail="the metadata store's document cannot be read as JSON") from None
             raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
         return parse_ddo(document, keep_document=self._keep_documents)
 

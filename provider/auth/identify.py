@@ -48,15 +48,22 @@ class RequestChain(Protocol):
 class ContractAccounts(Protocol):
     """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
 
-    def count_question(self) -> None:
-        """A question to somebody else is asked for who has proven nothing. Raises ContractChecksBusy."""
+    def count_question(self, address: str, client: bytes | None) -> None:
+        """Count a question to somebody else, for a client who has not proven the address. Raises ContractChecksBusy."""
         ...
 
-    async def chains_of(self, address: str, chain_id: int | None) -> Sequence[int]:
+    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> Sequence[int]:
         """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
         ...
 
-    async def accept(self, chain_ids: Sequence[int], address: str, digests: Sequence[bytes], signature: bytes) -> bool:
+    async def accept(
+        self,
+        chain_ids: Sequence[int],
+        address: str,
+        digests: Sequence[bytes],
+        signature: bytes,
+        client: bytes | None,
+    ) -> bool:
         """Does the contract, on each of these chains, take `signature` for one of the digests? Raises ChainError."""
         ...
 
@@ -106,12 +113,14 @@ class Identifier:
         nonce: str,
         token: PresentedToken | None = None,
         chain: RequestChain | None = None,
+        client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
         """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
 
         Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
-        be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains.
+        be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
+        `client`: whose share of such questions it takes, None for one that limits are not counted for.
         `enter` is told when the step `nonce` begins.
 
         Directly after the signature and before any other work, so that a replay costs nothing further; a nonce stays
@@ -123,7 +132,7 @@ class Identifier:
             if not nonce and not token.needs_nonce:
                 return address
         elif not self._signed_by_key(address, messages, signature):
-            await self._check_contract(address, messages, signature, nonce, chain)
+            await self._check_contract(address, messages, signature, nonce, chain=chain, client=client)
         enter("nonce")
         await self._use_nonce(address, nonce)
         return address
@@ -170,14 +179,21 @@ class Identifier:
         return found is not None
 
     async def _check_contract(
-        self, address: str, messages: Sequence[str], signature: str, nonce: str, chain: RequestChain | None
+        self,
+        address: str,
+        messages: Sequence[str],
+        signature: str,
+        nonce: str,
+        *,
+        chain: RequestChain | None,
+        client: bytes | None,
     ) -> None:
         """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
         parsed = parse_contract_signature(signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
             raise SignatureInvalid
         try:
-            chain_ids = await _chains_of(self._contracts, address, chain)
+            chain_ids = await _chains_of(self._contracts, address, chain, client)
         except ProviderError as error:
             # Whoever has not proven an address yet learns nothing about assets; a failure that will pass is told.
             if error.http_status < 500 and error.retry_after_seconds is None:
@@ -189,26 +205,28 @@ class Identifier:
         if stored is not None and not is_greater(nonce, stored) and not self._is_environment(address):
             raise nonce_refused(given=nonce, stored=stored)
         digests = [digest(text) for text in messages[:_CONTRACT_CANDIDATES] for digest in (message_digest, text_digest)]
-        if not await self._contracts.accept(chain_ids, address, digests, parsed):
+        if not await self._contracts.accept(chain_ids, address, digests, parsed, client):
             raise SignatureInvalid
 
 
-async def _chains_of(contracts: ContractAccounts, address: str, chain: RequestChain | None) -> Sequence[int]:
+async def _chains_of(
+    contracts: ContractAccounts, address: str, chain: RequestChain | None, client: bytes | None
+) -> Sequence[int]:
     """Where a contract at the address has to agree; nowhere when there is none.
 
     Whether it holds code comes first: that is remembered by address, so whoever forges requests of an account with a
     key makes this server ask for it once, and never for an asset.
     """
     if chain is None:
-        return await contracts.chains_of(address, None)
+        return await contracts.chains_of(address, None, client)
     chain_id = chain.known()
     if chain_id is None:
         try:
-            if not await contracts.chains_of(address, None):
+            if not await contracts.chains_of(address, None, client):
                 return ()
         except ChainError:
             # The request may be about another chain than the one that does not answer.
             pass
-        contracts.count_question()
+        contracts.count_question(address, client)
         chain_id = await chain.find()
-    return await contracts.chains_of(address, chain_id)
+    return await contracts.chains_of(address, chain_id, client)

@@ -2,13 +2,14 @@
 
 Address, digests and signature in, a verdict out. A wallet that is not deployed yet cannot be asked and is refused. Who
 asks has proven nothing so far, hence the bounds: whether an address holds code is remembered, contracts are asked in
-one batch with little gas, and all questions together are so many per second.
+one batch with little gas, and questions have shares (`Questions`), so that nobody can ask all of them.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from provider.admission.buckets import Buckets
 from provider.cache import FactCache
 from provider.chain.abi import AbiError, bytes_of_hex
 from provider.chain.jsonrpc import RpcCall, RpcFault
@@ -23,8 +24,46 @@ _CALL_GAS = 3_000_000
 # Questions to nodes per second and at once, of one worker: far above what people do, far below what nodes bear.
 QUESTIONS_PER_SECOND = 10
 BURST = 20
+# Parts of that: for one client, and for all addresses that are not known to hold code.
+CLIENT_PART, UNKNOWN_PART = 1 / 4, 1 / 2
+_ROUNDING_SECONDS = 1e-6
 # Code stays, so it is known for longer than the cache's own time; without code a wallet may still be deployed.
 _CONTRACT_SECONDS = 600.0
+
+
+class Questions:
+    """Who may ask how much. Each client has a share; half of all is kept for addresses that are known to hold code.
+
+    `chains`: the number that one request may be about, all of which have to fit into a share at once.
+    """
+
+    def __init__(self, chains: int, *, clock: Callable[[], float], max_clients: int = 20_000) -> None:
+        self._clock = clock
+        # Two for each chain, does it hold code and does it accept; and one for the asset's chain.
+        of_client = max(BURST * CLIENT_PART, 2 * chains + 1)
+        of_unknown = max(BURST * UNKNOWN_PART, of_client)
+        of_all = of_unknown / UNKNOWN_PART
+        rate = QUESTIONS_PER_SECOND
+        self._all = Buckets(rate=rate, burst=of_all, max_clients=1)
+        self._unknown = Buckets(rate=rate * UNKNOWN_PART, burst=of_unknown, max_clients=1)
+        self._clients = Buckets(rate=rate * CLIENT_PART, burst=of_client, max_clients=max_clients)
+
+    def count(self, client: bytes | None, *, is_known: bool) -> None:
+        """Count one question of a client; None is one that limits are not counted for. Raises ContractChecksBusy.
+
+        The client's own share is looked at first, and whoever is refused takes nothing of any.
+        """
+        buckets: list[tuple[Buckets, bytes | None]] = []
+        if client is not None:
+            buckets.append((self._clients, client))
+        if not is_known:
+            buckets.append((self._unknown, None))
+        buckets.append((self._all, None))
+        now = self._clock()
+        if any(bucket.wait_seconds(key, now) > _ROUNDING_SECONDS for bucket, key in buckets):
+            raise ContractChecksBusy
+        for bucket, key in buckets:
+            bucket.charge(key, now, 1)
 
 
 class ContractAccounts:
@@ -42,54 +81,60 @@ class ContractAccounts:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._networks = networks
-        self._clock = clock
         self._holding_code = holding_code
-        self._allowance = float(BURST)
-        self._counted_at = clock()
+        self._questions = Questions(len(networks), clock=clock)
 
-    def count_question(self) -> None:
-        """Count one round trip to a node, or to whoever tells of an asset. Raises ContractChecksBusy."""
-        now = self._clock()
-        self._allowance = min(BURST, self._allowance + (now - self._counted_at) * QUESTIONS_PER_SECOND)
-        self._counted_at = now
-        if self._allowance < 1:
-            raise ContractChecksBusy
-        self._allowance -= 1
+    def count_question(self, address: str, client: bytes | None) -> None:
+        """Count a question to whoever knows an asset, for a client who claims `address`. Raises ContractChecksBusy."""
+        is_known = any(self._holding_code.peek((network.chain_id, address)) for network in self._networks)
+        self._questions.count(client, is_known=is_known)
 
-    async def chains_of(self, address: str, chain_id: int | None) -> tuple[int, ...]:
+    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> tuple[int, ...]:
         """Chains where the address (checksummed) holds code: of the one given, or of all that are configured.
 
         Raises ChainError, ContractChecksBusy, and UnsupportedChain for a chain that is not configured.
         """
         networks = list(self._networks) if chain_id is None else [self._networks.get(chain_id)]
-        holding = await asyncio.gather(*(self._holds_code(network, address) for network in networks))
+        holding = await asyncio.gather(*(self._holds_code(network, address, client) for network in networks))
         return tuple(network.chain_id for network, holds in zip(networks, holding, strict=True) if holds)
 
-    async def accept(self, chain_ids: Sequence[int], address: str, digests: Sequence[bytes], signature: bytes) -> bool:
+    async def accept(
+        self,
+        chain_ids: Sequence[int],
+        address: str,
+        digests: Sequence[bytes],
+        signature: bytes,
+        client: bytes | None,
+    ) -> bool:
         """Does the contract take `signature` for one of the 32-byte digests, on every one of these chains?
 
         On every one, because one address may be another's contract on another chain, and tokens hold on all chains.
         Raises ChainError, ContractChecksBusy.
         """
         for chain_id in chain_ids:
+            # The caller has asked `chains_of` before: there is code.
+            self._questions.count(client, is_known=True)
             if not await self._accepts(self._networks.get(chain_id), address, digests, signature):
                 return False
         return bool(chain_ids)
 
-    async def _holds_code(self, network: Network, address: str) -> bool:
+    async def _holds_code(self, network: Network, address: str, client: bytes | None) -> bool:
+        key = (network.chain_id, address)
+        # Counted here and not in the lookup: one client's refusal must not reach those who wait for the same answer.
+        if self._holding_code.peek(key) is None and not self._holding_code.is_sought(key):
+            self._questions.count(client, is_known=False)
+
         async def fetch() -> bool:
-            self.count_question()
             (code,) = await network.rpc.batch([RpcCall("eth_getCode", (address, "latest"))])
             return bool(_data(code))
 
         return await self._holding_code.get(
-            (network.chain_id, address),
+            key,
             fetch,
             ttl_seconds=lambda found: _CONTRACT_SECONDS if found else self._holding_code.ttl_seconds,
         )
 
     async def _accepts(self, network: Network, address: str, digests: Sequence[bytes], signature: bytes) -> bool:
-        self.count_question()
         results = await network.rpc.batch([_question(address, digest, signature) for digest in digests])
         return any(_data(result)[:32] == _VALID for result in results)
 

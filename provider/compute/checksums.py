@@ -8,6 +8,7 @@ from provider.files.file_object import FileObject, parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import NO_USERDATA
+from provider.upstream.charges import check_bytes
 
 # An algorithm is a script or two; each of its files is read whole.
 MAX_FILES = 20
@@ -37,11 +38,15 @@ class AlgorithmChecksums:
         self._max_file_bytes = max_file_bytes
 
     async def files(self, algorithm: Chosen) -> str:
-        """`filesChecksum`: hex sha256 of each file, joined without separator. Raises ComputeRefused."""
+        """`filesChecksum`: hex sha256 of each file, joined without separator.
+
+        Raises ComputeRefused, TooManyRequests.
+        """
         key = (algorithm.asset.did, algorithm.service.id, algorithm.service.files)
         return await self._cache.get(key, lambda: self._read(algorithm))
 
     async def _read(self, algorithm: Chosen) -> str:
+        check_bytes()
         try:
             opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
             if not 0 < len(opened) <= MAX_FILES:

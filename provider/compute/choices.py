@@ -5,7 +5,7 @@ Everything but orders is decided here. Every refusal names the item that it is a
 
 from dataclasses import dataclass, field
 
-from provider.assets.access import check_state
+from provider.assets.access import check_state, check_timeout
 from provider.assets.catalog import Catalog
 from provider.compute.checksums import AlgorithmChecksums
 from provider.compute.items import ALGORITHM, Chosen, Item
@@ -136,7 +136,9 @@ class Choices:
     async def _find(self, item: Item) -> Chosen:
         try:
             asset, network = await self._catalog.find(item.did)
-            return Chosen(item, asset, network, asset.service(item.service_id))
+            service = asset.service(item.service_id)
+            check_timeout(service)
+            return Chosen(item, asset, network, service)
         except AssetNotFound as error:
             raise ComputeRefused(_field(item, "documentId"), "did_not_found") from error
         except ServiceNotFound as error:

@@ -58,6 +58,11 @@ class QuoteWish:
     end: int
     consumer: str
 
+    @property
+    def item_count(self) -> int:
+        """Number of services that are named."""
+        return len(self.datasets) + (self.algorithm.item is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class StartWish:

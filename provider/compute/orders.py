@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provider.cache import FactCache
 from provider.chain import contracts
@@ -13,7 +13,15 @@ from provider.chain.networks import ZERO_ADDRESS, Network
 from provider.compute.environment import Environment
 from provider.compute.items import ALGORITHM, Chosen
 from provider.compute.payment import Grant, Standing, Tariff, granted
-from provider.errors import ChainError, ComputeRefused, OrderDatatokenUnknown, OrderError, OrderNotFound
+from provider.compute.turns import in_turns
+from provider.errors import (
+    ChainError,
+    ComputeRefused,
+    OrderDatatokenUnknown,
+    OrderError,
+    OrderFeeExpired,
+    OrderNotFound,
+)
 from provider.orders.check import Order, OrderFacts, check_order, parse_tx_id
 from provider.orders.lookup import OrderLookup
 
@@ -65,22 +73,36 @@ class OrderedItem:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """All orders are valid, in the order of the items, and one of them pays for the job."""
+    """All orders are valid, in the order of the items, and the fee of one is alive and pays for the job."""
 
     orders: tuple[Order, ...]
     grant: Grant
 
 
 def authorize(items: Sequence[OrderedItem], *, sender: str, environment: str, now: float) -> Authorization:
-    """May `sender` start a job with these items in `environment`? Raises ComputeRefused."""
+    """May `sender` start a job with these items in `environment`? Raises ComputeRefused.
+
+    Every order must be valid for this environment, but only the fee that pays for the job must not have expired, as in
+    Provider 2.1: what the other fees say about time was never paid for.
+    """
     orders: list[Order] = []
-    for item in items:
+    live: list[int] = []
+    expired: ComputeRefused | None = None
+    for index, item in enumerate(items):
         try:
-            orders.append(item.order(sender=sender, environment=environment, now=now))
+            orders.append(item.order(sender=sender, environment=environment, now=now, tolerate_expired_fee=True))
+            item.order(sender=sender, environment=environment, now=now)
+            live.append(index)
+        except OrderFeeExpired as error:
+            expired = expired or order_refused(item.chosen, error)
         except OrderError as error:
             raise order_refused(item.chosen, error) from error
-    paid = [(order, item.tariff) for order, item in zip(orders, items, strict=True)]
-    return Authorization(tuple(orders), granted(paid, now))
+    try:
+        grant = granted([(orders[index], items[index].tariff) for index in live], now)
+    except ComputeRefused as error:
+        # A fee that has expired may have been the one that paid: then its item is named.
+        raise expired or error from None
+    return Authorization(tuple(orders), replace(grant, payer=live[grant.payer]))
 
 
 def order_refused(chosen: Chosen, error: OrderError) -> ComputeRefused:
@@ -105,7 +127,12 @@ class OrderDesk:
 
         Raises ComputeRefused for text that is no transaction id, ChainError.
         """
-        return tuple(await asyncio.gather(*(self._ordered(chosen, environment, wait=wait) for chosen in items)))
+
+        async def ordered(chosen: Chosen) -> OrderedItem:
+            return await self._ordered(chosen, environment, wait=wait)
+
+        # All in one turn of the loop, since their questions then share an exchange with the node.
+        return tuple(await in_turns(ordered, items, at_once=len(items)))
 
     async def _ordered(self, chosen: Chosen, environment: Environment, *, wait: bool) -> OrderedItem:
         try:

@@ -15,15 +15,22 @@ import orjson
 from provider.cache import FactCache
 from provider.compute.items import Chosen
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
+from provider.json_text import read_json
 from provider.keccak import is_address
 from provider.orders.fees import ProviderFeeQuote
 from provider.upstream.content_coding import Content
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.request_head import Redirect
 from provider.upstream.source import HttpRequest
 
 RootKey = tuple[str, int]
+# No asset speaks for these connections: they carry nothing that a consumer receives.
+_PARTY = "other Providers"
 """Base URL, chain id."""
 
+MAX_ENDPOINTS = 3
+MAX_OFFERS = 12
+"""Of one request, which nobody has signed: other Providers that it makes us ask, and the items of theirs."""
 _MAX_ANSWER_BYTES = 64 * 1024
 _TX_ID = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
@@ -31,8 +38,20 @@ _WORD = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,78}", re.ASCII)
 
 
+class _NoAnswer(Exception):
+    """Why a Provider gave no usable answer. `reached`: it did answer."""
+
+    def __init__(self, why: str, *, reached: bool = True) -> None:
+        super().__init__(why)
+        self.reached = reached
+
+
 class OtherProviders:
-    """`own_urls`: base URLs known to be ours, which are never asked; `timeout_seconds` bounds one whole answer."""
+    """`own_urls`: base URLs known to be ours, which are never asked; `timeout_seconds` bounds all questions of one
+    request together.
+
+    `roots` keeps the addresses that Providers named, `silent` why a host or a base URL gave no usable answer lately.
+    """
 
     def __init__(
         self,
@@ -40,72 +59,162 @@ class OtherProviders:
         origin: HttpOrigin,
         own_urls: frozenset[str],
         roots: FactCache[RootKey, str],
+        silent: FactCache[str, str],
         timeout_seconds: float,
     ) -> None:
         self._origin = origin
-        self._own_urls = frozenset(base_url(url) for url in own_urls)
+        self.own_urls = frozenset(base_url(url) for url in own_urls)
         self._roots = roots
+        self._silent = silent
         self._timeout_seconds = timeout_seconds
+
+    def enquire(self) -> "Enquiry":
+        """The questions of one request. The time for them begins."""
+        return Enquiry(self, asyncio.get_running_loop().time() + self._timeout_seconds)
+
+    async def address(self, base: str, chain_id: int, deadline: float) -> str:
+        """The address, lower-case, that the Provider at `base` has on a chain. Raises _NoAnswer.
+
+        A host that did not answer as a Provider is not asked again for a while, whatever path a publisher writes
+        behind it. A base URL that did stays known.
+        """
+        host = _host(base)
+
+        async def fetch() -> str:
+            self._check_silent(host)
+            try:
+                found = root_address(await self._json(f"{base}/", deadline), chain_id)
+                if not found:
+                    raise _NoAnswer("its root names no address for the chain")
+            except _NoAnswer as failure:
+                self._silent.put(host, str(failure))
+                raise
+            return found
+
+        return await self._roots.get((base, chain_id), fetch)
+
+    async def initialize(self, base: str, query: str, deadline: float) -> object:
+        """What the known Provider at `base` offers. Raises _NoAnswer."""
+        self._check_silent(base)
+        try:
+            return await self._json(f"{base}/api/services/initialize?{query}", deadline)
+        except _NoAnswer as failure:
+            # A refusal is about one item only.
+            if not failure.reached:
+                self._silent.put(base, str(failure))
+            raise
+
+    def _check_silent(self, key: str) -> None:
+        why = self._silent.peek(key)
+        if why is not None:
+            raise _NoAnswer(f"{why}, a moment ago")
+
+    async def _json(self, url: str, deadline: float) -> object:
+        request = HttpRequest(
+            "GET", url, (("Accept", "application/json"), ("Accept-Encoding", "identity")), party=_PARTY
+        )
+        try:
+            async with asyncio.timeout_at(deadline):
+                # One hop: a Provider that sends its clients elsewhere could send us to anybody.
+                source = await self._origin.open_hop(request)
+                if isinstance(source, Redirect):
+                    raise _NoAnswer("it answered with a redirect")
+                body = await _whole(source)
+        except (UpstreamError, FileObjectInvalid) as error:
+            raise _NoAnswer(error.detail or error.code, reached=False) from error
+        except TimeoutError:
+            raise _NoAnswer("it did not answer in time", reached=False) from None
+        try:
+            return read_json(body)
+        except ValueError:
+            raise _NoAnswer("its answer is no JSON") from None
+
+
+class Enquiry:
+    """What one request asks of other Providers: of few of them, few questions. Raises ComputeRefused otherwise."""
+
+    def __init__(self, others: OtherProviders, deadline: float) -> None:
+        self._others = others
+        self._deadline = deadline
+        self._bases: set[str] = set()
+        self._offers = 0
 
     async def is_ours(self, chosen: Chosen) -> bool:
         """Does the service's endpoint lead to this Provider? Raises ComputeRefused when it does not tell."""
-        endpoint = base_url(chosen.service.endpoint)
-        if endpoint in self._own_urls:
+        base = base_url(chosen.service.endpoint)
+        if base in self._others.own_urls:
             return True
-        chain_id = chosen.network.chain_id
-
-        async def fetch() -> str:
-            return root_address(await self._json(f"{endpoint}/", chosen), chain_id)
-
-        told = await self._roots.get((endpoint, chain_id), fetch)
-        return told == chosen.network.account.address.lower()
+        if not base or "?" in base or "#" in base:
+            raise _failed(chosen, "its endpoint is no base URL")
+        self._bases.add(base)
+        if len(self._bases) > MAX_ENDPOINTS:
+            raise _failed(chosen, f"more than {MAX_ENDPOINTS} endpoints in one request")
+        try:
+            # An answer that others wait for as well may take longer than this request has.
+            async with asyncio.timeout_at(self._deadline):
+                found = await self._others.address(base, chosen.network.chain_id, self._deadline)
+        except (_NoAnswer, TimeoutError) as failure:
+            raise _failed(chosen, str(failure) or "it did not answer in time") from None
+        return found == chosen.network.account.address.lower()
 
     async def offer(self, chosen: Chosen, *, consumer: str) -> dict[str, object]:
         """What the other Provider's `initialize` says about the item. Raises ComputeRefused."""
-        item = chosen.item
-        fields = {"documentId": item.did, "serviceId": item.service_id, "consumerAddress": consumer}
-        if item.tx_id:
-            fields["transferTxId"] = item.tx_id
-        if item.userdata:
-            try:
-                text = item.userdata if isinstance(item.userdata, str) else orjson.dumps(item.userdata).decode()
-            except TypeError:
-                raise _failed(chosen, "user data cannot be written as JSON") from None
-            fields["userdata"] = text
-        query = urlencode(fields, errors="replace")
-        url = f"{base_url(chosen.service.endpoint)}/api/services/initialize?{query}"
-        offer = read_offer(await self._json(url, chosen), datatoken=chosen.service.datatoken)
+        self._offers += 1
+        if self._offers > MAX_OFFERS:
+            raise _failed(chosen, f"more than {MAX_OFFERS} items of other Providers in one request")
+        try:
+            answer = await self._others.initialize(
+                base_url(chosen.service.endpoint), _query(chosen, consumer), self._deadline
+            )
+        except _NoAnswer as failure:
+            raise _failed(chosen, str(failure)) from None
+        offer = read_offer(answer, datatoken=chosen.service.datatoken)
         if offer is None:
             raise _failed(chosen, "its offer has not the documented shape")
         return offer
 
-    async def _json(self, url: str, chosen: Chosen) -> object:
-        request = HttpRequest(
-            "GET", url, (("Accept", "application/json"), ("Accept-Encoding", "identity")), party=chosen.item.did
-        )
+
+async def _whole(source: HttpSource) -> bytes:
+    """The body of a good answer. Raises _NoAnswer, UpstreamError."""
+    content, body, buffer = Content(source), bytearray(), memoryview(bytearray(_MAX_ANSWER_BYTES))
+    try:
+        if source.status != 200:
+            raise _NoAnswer(f"it answered {source.status}")
+        while count := await content.read_into(buffer):
+            body += buffer[:count]
+            if len(body) > _MAX_ANSWER_BYTES:
+                raise _NoAnswer("its answer is too long")
+    except BaseException:
+        source.close()
+        raise
+    source.release()
+    return bytes(body)
+
+
+def _query(chosen: Chosen, consumer: str) -> str:
+    """What is asked about an item. Raises ComputeRefused for user data that cannot be written."""
+    item = chosen.item
+    fields = {"documentId": item.did, "serviceId": item.service_id, "consumerAddress": consumer}
+    if item.tx_id:
+        fields["transferTxId"] = item.tx_id
+    if item.userdata:
         try:
-            async with asyncio.timeout(self._timeout_seconds), self._origin.opened(request) as source:
-                if source.status != 200:
-                    raise _failed(chosen, f"it answered {source.status}")
-                content, body = Content(source), bytearray()
-                buffer = memoryview(bytearray(_MAX_ANSWER_BYTES))
-                while count := await content.read_into(buffer):
-                    body += buffer[:count]
-                    if len(body) > _MAX_ANSWER_BYTES:
-                        raise _failed(chosen, "its answer is too long")
-        except (UpstreamError, FileObjectInvalid) as error:
-            raise _failed(chosen, error.detail or error.code) from error
-        except TimeoutError:
-            raise _failed(chosen, "it did not answer in time") from None
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise _failed(chosen, "its answer is no JSON") from None
+            text = item.userdata if isinstance(item.userdata, str) else orjson.dumps(item.userdata).decode()
+        except TypeError:
+            raise _failed(chosen, "user data cannot be written as JSON") from None
+        fields["userdata"] = text
+    return urlencode(fields, errors="replace")
 
 
 def base_url(endpoint: str) -> str:
     """Where a Provider's routes begin: publishers write the endpoint with a slash or a path of ours behind it."""
     return endpoint.strip().partition("/api/")[0].rstrip("/")
+
+
+def _host(base: str) -> str:
+    """Scheme, host and port of a base URL, as a key only: whether it can be asked at all is seen elsewhere."""
+    scheme, _, rest = base.lower().partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
 
 
 def root_address(answer: object, chain_id: int) -> str:

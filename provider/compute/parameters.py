@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import orjson
-
 from provider.assets.consumer_parameters import Declared, check_parameters
 from provider.compute.items import ALGORITHM, Algorithm, Chosen
+from provider.json_text import read_json
 
 Values = Mapping[str, object] | None
 
@@ -41,7 +40,7 @@ def _values(raw: object) -> Values:
     """An object, or JSON text of one."""
     if isinstance(raw, str):
         try:
-            raw = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            raw = read_json(raw)
+        except ValueError:
             return None
     return raw if isinstance(raw, Mapping) else None

@@ -56,8 +56,10 @@ class Quoting:
         return reply
 
     async def _offers(self, items: Sequence[Chosen], environment: Environment, wish: QuoteWish) -> list[Json]:
+        enquiry = self._others.enquire()
+
         async def is_ours(chosen: Chosen) -> bool:
-            return self._choices.is_opened_here(chosen) or await self._others.is_ours(chosen)
+            return self._choices.is_opened_here(chosen) or await enquiry.is_ours(chosen)
 
         ours = await in_turns(is_ours, items)
 
@@ -72,7 +74,7 @@ class Quoting:
 
         async def tell(index: int) -> Json:
             if not ours[index]:
-                return await self._others.offer(items[index], consumer=wish.consumer)
+                return await enquiry.offer(items[index], consumer=wish.consumer)
             return self._own(items[index], decided[index], wish, now)
 
         return await in_turns(tell, range(len(items)))

@@ -10,18 +10,49 @@ R = TypeVar("R")
 AT_ONCE = 8
 
 
-async def in_turns(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """Results of `work` in the order of the items, at most AT_ONCE under way; raises the first failure of them."""
-    turn = asyncio.Semaphore(AT_ONCE)
+async def in_turns(work: Callable[[T], Awaitable[R]], items: Sequence[T], *, at_once: int = AT_ONCE) -> list[R]:
+    """Results of `work` in the order of the items, at most `at_once` under way.
+
+    When one fails, those behind it are cancelled or never begun, and the failure of the first item that failed is
+    raised once those before it have ended. Nothing is under way any longer when this returns, raises or is cancelled.
+    """
+    turn = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> R:
         async with turn:
             return await work(item)
 
-    outcomes = await asyncio.gather(*map(one, items), return_exceptions=True)
-    results: list[R] = []
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        results.append(outcome)
-    return results
+    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    try:
+        await _until_decided(tasks)
+    finally:
+        await _cancel(tasks)
+    return [task.result() for task in tasks]
+
+
+async def _until_decided(tasks: Sequence["asyncio.Future[R]"]) -> None:
+    """Wait until all have ended, or one failed and all before it have ended."""
+    deciding = list(tasks)
+    while pending := [task for task in deciding if not task.done()]:
+        await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        failed = next((index for index, task in enumerate(deciding) if _has_failed(task)), None)
+        if failed is not None:
+            for task in deciding[failed + 1 :]:
+                task.cancel()
+            deciding = deciding[:failed]
+
+
+async def _cancel(tasks: Sequence["asyncio.Future[R]"]) -> None:
+    """End what is still under way, and take note of every failure, as only one of them is raised."""
+    under_way = [task for task in tasks if not task.done()]
+    for task in under_way:
+        task.cancel()
+    if under_way:
+        await asyncio.wait(under_way)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
+def _has_failed(task: "asyncio.Future[R]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -56,3 +56,14 @@ class ServiceTypeRefused(AssetError):
     code = "service_type_refused"
     remedy = "Use the endpoints for services of this type; for compute that is initializeCompute."
     text = "The service is not an access service."
+
+
+class ServiceMalformed(AssetError):
+    """The service is in the DDO, but a field that it needs is missing or malformed."""
+
+    code = "service_malformed"
+    remedy = "The publisher corrects the field that the text names and publishes the DDO again."
+    text = "The service cannot be used: a field in the DDO is missing or malformed."
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"The service cannot be used: its {field} in the DDO is missing or malformed.")

@@ -96,3 +96,11 @@ class PreconditionRefused(ProviderError):
     remedy = "Fetch the file from its beginning, without the condition: it has changed."
     http_status = 412
     text = "The file is not the version that If-Match or If-Unmodified-Since names."
+
+
+class FileListTooLong(FileError):
+    """The file list of the service, or one that is to be encrypted, holds too many files."""
+
+    code = "file_list_too_long"
+    remedy = "The publisher spreads the files over several services, or packs them into fewer."
+    text = "The file list holds more than 100 files."

@@ -8,14 +8,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from provider.assets.ddo import Asset, Service
 from provider.chain.accounts import Account
-from provider.errors import FileIndexOutOfRange, FilesUndecryptable
+from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
 from provider.files.envelope import decrypt_to_buffer
+from provider.json_text import read_json
 from provider.keccak import is_address, to_checksum_address
 
+MAX_FILES = 100
+"""Of one list, where all of them are worked on at a time. A single file of a longer list can still be consumed."""
+# A hundred files have some 30 KiB.
+_MAX_CHECKED_BYTES = 256 * 1024
 # Longer numbers are no index of any list, and echoing them helps nobody.
 _INDEX = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
@@ -66,13 +69,30 @@ def decrypt_files(account: Account, text: str) -> bytearray:
 def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> FileList:
     """The list in a plaintext, proven to belong to service and asset. Raises FilesUndecryptable."""
     try:
-        content = orjson.loads(plaintext)
-    except orjson.JSONDecodeError:
+        content = read_json(plaintext)
+    except ValueError:
         raise FilesUndecryptable(detail="the plaintext is not JSON") from None
     files = _checked(content, service, asset) if asset.files_are_bound else content
     if not isinstance(files, list):
         raise FilesUndecryptable(detail=f"Expected a files list, got {type(files).__name__}.")
     return FileList(tuple(files))
+
+
+def check_length(plaintext: bytes | bytearray) -> None:
+    """Is this, if it is a file list at all, one that can be used? Raises FileListTooLong.
+
+    Of a DDO, or anything else that may be encrypted, nothing is asked. A text that is too long to be looked at is
+    refused where it is used.
+    """
+    if len(plaintext) > _MAX_CHECKED_BYTES or plaintext.count(b",") < MAX_FILES:
+        return
+    try:
+        content = read_json(plaintext)
+    except ValueError:
+        return
+    files = content.get("files") if isinstance(content, dict) else content
+    if isinstance(files, list) and len(files) > MAX_FILES:
+        raise FileListTooLong
 
 
 def _checked(content: object, service: Service, asset: Asset) -> object:

@@ -158,6 +158,12 @@ def parse_file_object(raw: object, *, party: str = "") -> FileObject:
     return file if isinstance(file, SmartContractFile | FtpFile) else replace(file, party=party)
 
 
+def kind_of(raw: object) -> str:
+    """The type that a raw file object names, `unknown` where it names none that is known."""
+    kind = raw.get("type") if isinstance(raw, Mapping) else None
+    return kind if isinstance(kind, str) and kind in _PARSERS else "unknown"
+
+
 Raw = Mapping[str, object]
 
 

@@ -107,6 +107,11 @@ class Endpoint(BodyReader):
         """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
         return request_data(self.request.query, self.request.headers.get("Content-Type", ""), self.body)
 
+    @property
+    def client(self) -> bytes | None:
+        """The client that limits are counted for; None when they are not."""
+        return None if self.ticket is None else self.ticket.client
+
     def enter(self, step: str) -> None:
         """A step of the work begins, and the one before has ended: for the log and for traces."""
         self._steps.append((step, time.perf_counter()))

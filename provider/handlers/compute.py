@@ -1,7 +1,5 @@
 """`compute`: start, watch, stop and delete jobs. What the operator service answers is passed on as it is."""
 
-import orjson
-
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.compute.operator import Operator
@@ -10,6 +8,7 @@ from provider.errors import OperatorUnavailable
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.compute_params import ChangeComputeRequest, ComputeStatusRequest, StartComputeRequest
 from provider.handlers.token_params import presented_token
+from provider.json_text import read_json
 from provider.policy.gate import Gate
 from provider.policy.rbac import Subject
 
@@ -39,8 +38,8 @@ class OperatorEndpoint(Endpoint):
 
 def _is_json(body: bytes) -> bool:
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
+        read_json(body)
+    except ValueError:
         return False
     return True
 
@@ -63,6 +62,7 @@ class ComputeStartEndpoint(OperatorEndpoint):
         request = StartComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.start_compute(
                 consumer=signed.claimed, job_id=request.job_id, dataset_did=request.dataset.did, nonce=signed.nonce
@@ -135,6 +135,7 @@ class ComputeStopEndpoint(OperatorEndpoint):
         """Prove who asks. Raises what `Identifier.identify` raises."""
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.stop_compute(
                 consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
@@ -154,6 +155,7 @@ class ComputeDeleteEndpoint(ComputeStopEndpoint):
         """As for a stop; the messages of the newer clients differ."""
         signed = request.signed
         await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.delete_compute(
                 consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce

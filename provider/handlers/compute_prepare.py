@@ -3,7 +3,9 @@
 from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
 from provider.handlers.base import Endpoint, Frame
+from provider.handlers.charging import payer
 from provider.handlers.compute_params import InitializeComputeRequest
+from provider.upstream.charges import charged_to
 
 
 class ComputeEnvironmentsEndpoint(Endpoint):
@@ -33,4 +35,10 @@ class InitializeComputeEndpoint(Endpoint):
 
     async def handle(self) -> None:
         """`provider-api.md` sections 5.7 and 9.3."""
-        self.reply_json(await self._quoting.answer(InitializeComputeRequest.parse(self.arguments()).wish))
+        wish = InitializeComputeRequest.parse(self.arguments()).wish
+        if self.ticket is not None:
+            # Each item has to be looked up; what files and other Providers are asked for comes on top.
+            self.ticket.check_rate()
+            self.ticket.charge_requests(wish.item_count - 1)
+        with charged_to(payer(self.ticket)):
+            self.reply_json(await self._quoting.answer(wish))

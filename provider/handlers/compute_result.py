@@ -52,6 +52,7 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
         signed = request.signed
         self.enter("signature")
         consumer = await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.compute_result(
                 consumer=signed.claimed, job_id=request.job_id, index=request.index, nonce=signed.nonce

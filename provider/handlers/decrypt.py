@@ -68,6 +68,7 @@ class DecryptEndpoint(Endpoint):
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         decrypter = await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.decrypt(
                 transaction_id=request.transaction_id,

@@ -72,6 +72,7 @@ class DownloadEndpoint(StreamingEndpoint):
         signed = request.signed
         self.enter("signature")
         consumer = await self._identifier.identify(
+            client=self.client,
             address=signed.address,
             messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
             signature=signed.signature,

@@ -3,6 +3,7 @@
 from provider.chain.networks import Networks
 from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.envelope import encrypt
+from provider.files.file_list import check_length
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
@@ -40,5 +41,6 @@ class EncryptEndpoint(Endpoint):
         )
         if self.ticket is not None:
             self.ticket.charge(len(self.body))
+        check_length(self.body)
         blob = encrypt(network.account.public_key, self.body)
         self.reply_text(f"0x{blob.hex()}", status=201)

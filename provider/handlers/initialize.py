@@ -14,12 +14,14 @@ from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
 from provider.handlers.base import Endpoint, Frame
+from provider.handlers.charging import payer
 from provider.handlers.file_params import read_userdata
 from provider.handlers.params import InitializeRequest
 from provider.orders.check import check_order, parse_tx_id
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
 from provider.policy.gate import Gate
+from provider.upstream.charges import charged_to, first_request_paid
 
 
 class InitializeEndpoint(Endpoint):
@@ -120,7 +122,8 @@ class InitializeEndpoint(Endpoint):
         self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
         file = parse_file_object(self._files.open(network.account, asset, service).at(file_index), party=asset.did)
-        info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
+        with charged_to(payer(self.ticket)), first_request_paid():
+            info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
             unavailable = FileUnavailable()
             if info.failure is not None:

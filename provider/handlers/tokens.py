@@ -24,7 +24,7 @@ class _TokenEndpoint(Endpoint):
         # Of a contract on all chains, whatever `chainId` says: its address may be another's on the chain that a
         # stranger names, and a token works on all.
         return await self._identifier.identify(
-            address=signed.address, messages=texts, signature=signed.signature, nonce=signed.nonce
+            client=self.client, address=signed.address, messages=texts, signature=signed.signature, nonce=signed.nonce
         )
 
     async def _end(self) -> None:

@@ -8,6 +8,7 @@ from provider.errors import (
     DecryptError,
     EncryptError,
     FileError,
+    FileListTooLong,
     OrderError,
     PreconditionRefused,
     RbacRefused,
@@ -148,7 +149,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         replies=(
             Reply("`0x` and hex.", {"type": "string", "pattern": "^0x([0-9a-f]{2})+$"}, media="text/plain", status=201),
         ),
-        errors=(RequestError, EncryptError, *GATE),
+        errors=(RequestError, EncryptError, FileListTooLong, *GATE),
     ),
     ("POST", "/api/services/decrypt"): Operation(
         id="decrypt",

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-import orjson
-
 from provider.chain.events import OrderStarted, ProviderFee, Receipt
 from provider.errors import (
     OrderDatatokenUnknown,
@@ -25,6 +23,7 @@ from provider.errors import (
     OrderTransactionFailed,
     OrderUnderpaid,
 )
+from provider.json_text import read_json
 from provider.orders.fees import fee_signer_matches
 
 ONE_DATATOKEN_WEI = 10**18
@@ -159,8 +158,8 @@ def _find_fee(receipt: Receipt, emitter: str, service_id: str, tx_id: str) -> tu
 def _read_fee_data(provider_data: bytes) -> _FeeData | None:
     """None when it names no datatoken and service."""
     try:
-        data = orjson.loads(provider_data)
-    except orjson.JSONDecodeError:
+        data = read_json(provider_data)
+    except ValueError:
         return None
     if not isinstance(data, dict):
         return None

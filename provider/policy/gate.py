@@ -3,7 +3,7 @@
 With nothing configured and no access list in the asset nothing is awaited that takes time.
 """
 
-from provider.assets.access import access_lists_of, check_credentials, check_enabled
+from provider.assets.access import access_lists_of, check_credentials, check_enabled, check_timeout
 from provider.assets.credentials import NO_MEMBERSHIPS
 from provider.assets.ddo import Asset, Service
 from provider.chain.networks import Network
@@ -58,9 +58,10 @@ class Gate:
         """May `consumer` (checksummed) have this service? The state on chain and the order are not looked at here.
 
         `action`: DOWNLOAD, START_COMPUTE, or None for a quote. `policy_data`: the request's `policyServer` value.
-        Raises AssetMalformed, AccessDenied, ChainError, PolicyRefused, PolicyServerUnavailable.
+        Raises AssetMalformed, ServiceMalformed, AccessDenied, ChainError, PolicyRefused, PolicyServerUnavailable.
         """
         check_enabled(asset)
+        check_timeout(service)
         if self._policy is not None:
             if action is not None:
                 await self._policy.check_service(

@@ -1,6 +1,7 @@
 """Asks a policy server instead of reading credentials (`ocean-node-compat.md` section 2, ocean-node's PolicyServer.md).
 
-Status 200 allows. Every other answer refuses, and none at all is a 503, never a yes.
+Status 200 allows, unless its body says otherwise (`is_page`, `says_no`). Every other answer refuses, and none at all
+is a 503, never a yes.
 """
 
 import re
@@ -17,6 +18,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500
 # These say "not now" rather than "no" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
 _TRY_LATER = (408, 425, 429)
+_ERRORS, _CONSENTS = ("error", "errors"), ("success", "allowed", "allow")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 
 
@@ -90,6 +92,10 @@ class PolicyServer:
         except AnswerTooLong as error:
             raise PolicyServerUnavailable(detail=error.detail) from None
         if reply.status == 200:
+            if is_page(reply):
+                raise PolicyServerUnavailable(detail="the policy server answered with a page, of a log-in perhaps")
+            if says_no(reply):
+                raise PolicyRefused(refusal_text(reply), detail="the policy server answered 200 with a refusal")
             return
         if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in _TRY_LATER):
             raise PolicyRefused(refusal_text(reply), detail=f"the policy server answered {reply.status}")
@@ -110,6 +116,22 @@ def passed_on(value: object) -> orjson.Fragment:
         return orjson.Fragment(orjson.dumps(value))
     except TypeError:
         raise ValidationFailed({"policyServer": ["The policyServer format is invalid."]}) from None
+
+
+def is_page(reply: ServiceReply) -> bool:
+    """Is this markup? What stands before a policy server answers so, the server itself does not. Pure."""
+    return "html" in reply.content_type or "xml" in reply.content_type or reply.body.lstrip()[:1] == b"<"
+
+
+def says_no(reply: ServiceReply) -> bool:
+    """Does the body of a status 200 refuse: `false`, an `error`, or `false` under a name for consent? Pure.
+
+    The protocol leaves the body open, so an empty one, a text and any other JSON agree with the status.
+    """
+    value: object = reply.json()
+    if not isinstance(value, Mapping):
+        return value is False
+    return any(value.get(key) for key in _ERRORS) or any(value.get(key) is False for key in _CONSENTS)
 
 
 def refusal_text(reply: ServiceReply) -> str | None:

@@ -1,6 +1,7 @@
 """Asks an RBAC server whether a consumer has the role for a call (`provider-api.md` section 13.1).
 
-Fails closed: only a good answer that is true in JSON's sense lets the consumer pass.
+Fails closed. Yes is status 200 with the JSON value `true`. No is 401, 403, or a JSON value that is empty, zero, null or
+false. Everything else is a fault of the server: nobody can tell what it means.
 """
 
 import json
@@ -82,6 +83,8 @@ class RbacServer:
             raise RbacUnavailable(detail="the RBAC server's answer is not JSON") from None
         if not verdict:
             raise RbacRefused
+        if reply.status != 200 or verdict is not True:
+            raise RbacUnavailable(detail="the RBAC server's answer is neither true nor false")
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-import orjson
-
 from provider.auth.signature import (
     message_digest,
     parse_signature,
@@ -55,7 +53,7 @@ class Proof:
     @classmethod
     def from_json(cls, text: str) -> "Proof":
         """The proof that `to_json` wrote."""
-        fields = orjson.loads(text)
+        fields = json.loads(text)
         return cls(**{**fields, "messages": tuple(fields["messages"])})
 
 

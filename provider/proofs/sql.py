@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provider.errors import StoreError
+from provider.proofs import budget
+from provider.proofs.budget import Budget
 from provider.proofs.proof import Proof
 from provider.proofs.transaction import Fee, SignedTransaction
 from provider.sqlite import schema_version, transaction
@@ -76,24 +78,51 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         version = schema_version(connection)
         if version == _SCHEMA_VERSION:
+            # Tables of their own, which a file of an earlier version may lack and an earlier version ignores.
+            for statement in budget.SCHEMA:
+                connection.execute(statement)
             return
         if version != 0:
             raise StoreError(detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION})")
-        for statement in _SCHEMA:
+        for statement in (*_SCHEMA, *budget.SCHEMA):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 
-def insert(connection: sqlite3.Connection, kind: str, proofs: Sequence[Proof], now: float, max_queued: int) -> int:
-    """Queue as many of `proofs` as the bound allows, the first ones; how many these were."""
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What became of proofs that were to be queued. `beyond_budget`: they would have cost too much."""
+
+    queued: int
+    beyond_budget: int
+
+
+def insert(
+    connection: sqlite3.Connection,
+    kind: str,
+    proofs: Sequence[Proof],
+    now: float,
+    *,
+    max_queued: int,
+    allowed: Budget | None,
+) -> Inserted:
+    """Queue what `allowed` bears (None: all of them), as long as there is room."""
+    rows: list[tuple[object, ...]] = []
+    beyond_budget = 0
     with transaction(connection):
         room = max(max_queued - count_open(connection), 0)
-        rows = [(kind, proof.chain_id, proof.to_json(), now, now) for proof in proofs[:room]]
+        for proof in proofs:
+            if len(rows) == room:
+                break
+            if allowed is None or allowed.take(connection, proof, now):
+                rows.append((kind, proof.chain_id, proof.to_json(), now, now))
+            else:
+                beyond_budget += 1
         connection.executemany(
             "INSERT INTO proofs (kind, chain_id, state, record, created_at, due_at) VALUES (?, ?, 'queued', ?, ?, ?)",
             rows,
         )
-    return len(rows)
+    return Inserted(len(rows), beyond_budget)
 
 
 def count_open(connection: sqlite3.Connection) -> int:
@@ -222,10 +251,11 @@ def expire(connection: sqlite3.Connection, *, created_before: float, due_before:
     return [kind for (kind,) in rows]
 
 
-def forget(connection: sqlite3.Connection, *, ended_before: float) -> None:
+def forget(connection: sqlite3.Connection, *, ended_before: float, now: float) -> None:
     """Drop what ended long ago."""
     with transaction(connection):
         connection.execute(
             "DELETE FROM transactions WHERE proof_id IN (SELECT id FROM proofs WHERE ended_at < ?)", (ended_before,)
         )
         connection.execute("DELETE FROM proofs WHERE ended_at < ?", (ended_before,))
+        budget.forget(connection, now)

@@ -12,11 +12,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from provider.errors import StoreError
 from provider.proofs import sql
+from provider.proofs.budget import Budget
 from provider.proofs.proof import Proof
 from provider.proofs.sql import Entry
 from provider.proofs.transaction import SignedTransaction
@@ -38,10 +40,20 @@ def proofs_path(storage_path: str | Path) -> Path:
     return Path(f"{storage_path}.proofs")
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of proofs that were added; `refused`: there was no room, or the file failed."""
+
+    queued: int
+    beyond_budget: int
+    refused: int
+
+
 class ProofStore:
     """The queue's file at `path`, created when absent; its directory must exist. It holds proofs of one `kind`.
 
-    Opened at the first use and again after a failure. At most `max_queued` proofs are kept that have not ended.
+    Opened at the first use and again after a failure. At most `max_queued` proofs are kept that have not ended, and
+    proofs beyond `budget` are skipped.
     Coroutines raise StoreError.
     """
 
@@ -52,6 +64,7 @@ class ProofStore:
         kind: str,
         max_queued: int,
         observe: ProofObserver,
+        budget: Budget | None = None,
         busy_timeout_seconds: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +73,7 @@ class ProofStore:
         self._kind = kind
         self._max_queued = max_queued
         self._observe = observe
+        self._budget = budget
         self._clock = clock
         self._unwritten: list[Proof] = []
         self._lock = threading.Lock()
@@ -79,16 +93,23 @@ class ProofStore:
             writing = self._file.run(self._write)
             writing.add_done_callback(partial(self._written, written))
 
-    def _written(self, written: Callable[[], None], writing: "asyncio.Future[tuple[int, int]]") -> None:
+    def _written(self, written: Callable[[], None], writing: "asyncio.Future[Written]") -> None:
         try:
-            queued, refused = writing.result()
+            outcome = writing.result()
         except asyncio.CancelledError:
             return
-        for _ in range(queued):
+        for _ in range(outcome.queued):
             self._observe(self._kind, "queued")
-        if refused:
-            self._lose(self._kind, refused, "the queue is full or its file fails")
-        if queued:
+        if outcome.beyond_budget:
+            reason = "the order, its consumer in this period, or the day has its proofs"
+            _log.info(
+                "no proof", extra={"facts": {"kind": self._kind, "count": outcome.beyond_budget, "reason": reason}}
+            )
+            for _ in range(outcome.beyond_budget):
+                self._observe(self._kind, "skipped")
+        if outcome.refused:
+            self._lose(self._kind, outcome.refused, "the queue is full or its file fails")
+        if outcome.queued:
             written()
 
     def skip(self, proof: Proof, reason: str) -> None:
@@ -169,7 +190,7 @@ class ProofStore:
         def work(connection: sqlite3.Connection) -> tuple[list[str], int]:
             long_ago = now - KEPT_SECONDS
             expired = sql.expire(connection, created_before=now - max_age_seconds, due_before=long_ago, now=now)
-            sql.forget(connection, ended_before=long_ago)
+            sql.forget(connection, ended_before=long_ago, now=now)
             return expired, sql.count_open(connection)
 
         expired, still_open = await self._file.ask(work)
@@ -181,17 +202,19 @@ class ProofStore:
         """Write what was added and close the file; what is queued stays there."""
         await self._file.close()
 
-    def _write(self) -> tuple[int, int]:
-        """Of the thread. Queue what is waiting, in one transaction: how many were queued, and how many were not."""
+    def _write(self) -> Written:
+        """Of the thread. Queue what is waiting, in one transaction."""
         with self._lock:
             proofs, self._unwritten = self._unwritten, []
         now = self._clock()
         try:
-            queued = self._file.attempt(lambda c: sql.insert(c, self._kind, proofs, now, self._max_queued))
+            done = self._file.attempt(
+                lambda c: sql.insert(c, self._kind, proofs, now, max_queued=self._max_queued, allowed=self._budget)
+            )
         except StoreError as error:
             _log.error("proofs cannot be stored: %s", error.detail)
-            queued = 0
-        return queued, len(proofs) - queued
+            return Written(0, 0, len(proofs))
+        return Written(done.queued, done.beyond_budget, len(proofs) - done.queued - done.beyond_budget)
 
 
 class SendingRight:

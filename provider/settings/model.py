@@ -129,7 +129,11 @@ class AccessSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProofSettings:
-    """Proofs of download: to `http_url`, or as transactions, or none. Fees are bounds in wei per gas."""
+    """Proofs of download: to `http_url`, or as transactions, or none. Fees are bounds in wei per gas.
+
+    Of those that are transactions: one per order and consumer in `period_seconds`, `max_per_order` of one order and
+    `max_per_day` of one chain; 0 is no bound.
+    """
 
     http_url: str | None = field(repr=False)
     on_chain: bool
@@ -137,6 +141,9 @@ class ProofSettings:
     max_fee_wei_by_chain: Mapping[int, int]
     max_queued: int
     max_age_seconds: float
+    period_seconds: float
+    max_per_order: int
+    max_per_day: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,15 @@ def read_proofs(source: Source) -> ProofSettings:
         max_age_seconds=source.seconds(
             "PROVIDER_PROOF_MAX_AGE_SECONDS", "proofs.max_age_seconds", 86_400.0, minimum=1.0, maximum=30 * 86_400.0
         ),
+        period_seconds=source.seconds(
+            "PROVIDER_PROOF_PERIOD_SECONDS", "proofs.period_seconds", 86_400.0, minimum=0.0, maximum=365 * 86_400.0
+        ),
+        max_per_order=source.integer(
+            "PROVIDER_PROOF_MAX_PER_ORDER", "proofs.max_per_order", 10, minimum=0, maximum=10_000_000
+        ),
+        max_per_day=source.integer(
+            "PROVIDER_PROOF_MAX_PER_DAY", "proofs.max_per_day", 1000, minimum=0, maximum=10_000_000
+        ),
     )
 
 

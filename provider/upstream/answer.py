@@ -10,6 +10,7 @@ from typing import ClassVar
 from provider.upstream.content_range import ContentRange, parse_content_range
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish
+from provider.wire_text import ows
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _without_file(wish: Wish, status: int, headers: Headers) -> Answer:
 
 
 def _partial(ranges: str | None, headers: Headers, length_bytes: int | None) -> Answer:
-    if (headers.get("Content-Type") or "").lstrip().lower().startswith("multipart/byteranges"):
+    if ows(headers.get("Content-Type") or "").lower().startswith("multipart/byteranges"):
         # RFC 9110 section 15.3.7.2: only where several were asked for, and then without a Content-Range of the whole.
         is_due = ranges is not None and "," in ranges and "Content-Range" not in headers
         return Parts(length_bytes) if is_due else Refused("the origin answered with several parts where one was due")

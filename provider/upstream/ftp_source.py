@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from provider.errors import OriginsBusy, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
 from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
+from provider.upstream.charges import charge_request
 from provider.upstream.connection import Connection
 from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
@@ -215,6 +216,7 @@ class FtpOrigin:
             OriginsBusy: too many logins are under way.
         """
         for attempt in range(1, self._attempts + 1):
+            charge_request()
             try:
                 return await self._try(target, range_header, if_range)
             except (UpstreamUnreachable, UpstreamTimedOut):

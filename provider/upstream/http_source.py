@@ -14,6 +14,7 @@ from functools import partial
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
 from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
+from provider.upstream.charges import charge_request
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.exchange import ConnectionWasStale, exchange
@@ -295,6 +296,7 @@ class HttpOrigin:
             raise UpstreamTimedOut(detail="origin: first-byte limit passed in the second try") from exc
 
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
+        charge_request()
         # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
         pooled = self._pool.take(asked.partition, asked.first_url) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from provider.errors import OriginsBusy, UpstreamError
 from provider.upstream.answer import Part, Parts, Whole, answer_of, content_range_of
+from provider.upstream.charges import charge_bytes
 from provider.upstream.content_coding import Content
 from provider.upstream.file_names import name_in_path
 from provider.upstream.patience import refusal
@@ -106,13 +107,17 @@ async def _checksum(source: Source, max_bytes: int) -> str | None:
     if content.length_bytes is not None and content.length_bytes > max_bytes:
         return None
     digest, buffer, total_bytes, turn_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0, 0
-    while count := await content.read_into(buffer):
-        total_bytes += count
-        if total_bytes > max_bytes:
-            return None
-        digest.update(buffer[:count])
-        turn_bytes += count
-        if turn_bytes >= _YIELD_BYTES:
-            turn_bytes = 0
-            await asyncio.sleep(0)
+    try:
+        while count := await content.read_into(buffer):
+            total_bytes += count
+            if total_bytes > max_bytes:
+                return None
+            digest.update(buffer[:count])
+            turn_bytes += count
+            if turn_bytes >= _YIELD_BYTES:
+                turn_bytes = 0
+                await asyncio.sleep(0)
+    finally:
+        # Also what led to no checksum: too long, broken off, or nobody waits for it any longer.
+        charge_bytes(total_bytes)
     return digest.hexdigest()

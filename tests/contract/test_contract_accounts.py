@@ -22,7 +22,7 @@ from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.cache import FactCache
 from provider.chain.accounts import Account
-from provider.chain.contract_accounts import BURST, ContractAccounts
+from provider.chain.contract_accounts import BURST, UNKNOWN_PART, ContractAccounts
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
@@ -44,6 +44,8 @@ OWNER = EthAccount.from_key(SPARE_KEYS[5])
 STRANGER = EthAccount.from_key(SPARE_KEYS[6])
 DID = "did:op:" + "00" * 32
 CACHED, LIFETIME_SECONDS = 100, 30.0
+UNKNOWN_BURST = int(BURST * UNKNOWN_PART)
+HONEST, FORGER = b"\x08\x08\x08\x08", b"\x09\x09\x09\x09"
 
 
 @pytest.fixture(scope="module")
@@ -224,18 +226,62 @@ async def test_malformed_signature_asks_no_node(rpc: RpcProxy, wallet: str, tmp_
 async def test_strangers_together_ask_so_many_questions_and_no_more(rpc: RpcProxy, tmp_path: Path) -> None:
     async with desk(rpc, tmp_path) as open_desk:
         refusals: list[type] = []
-        for number in range(BURST + 10):
+        for number in range(UNKNOWN_BURST + 10):
             try:
                 await open_desk.ask(f"0x{number:040x}", "00" * 65, "7")
             except (SignatureInvalid, ContractChecksBusy) as error:
                 refusals.append(type(error))
-        assert refusals == [SignatureInvalid] * BURST + [ContractChecksBusy] * 10
-        assert len(rpc.trips) == BURST
+        assert refusals == [SignatureInvalid] * UNKNOWN_BURST + [ContractChecksBusy] * 10
+        assert len(rpc.trips) == UNKNOWN_BURST
         # Accounts with a key are served all the while, and the rest after a moment.
         await open_desk.ask(OWNER.address, signed(OWNER, f"{OWNER.address}7download"), "7")
         open_desk.clock.now += 1
         with pytest.raises(SignatureInvalid):
             await open_desk.ask("0x" + "ee" * 20, "00" * 65, "7")
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("forger", [FORGER, None], ids=["one client", "whose client is not known"])
+async def test_forger_does_not_shut_contract_wallets_out(
+    rpc: RpcProxy, wallet: str, tmp_path: Path, forger: bytes | None
+) -> None:
+    """16 forged requests a second, each of another address, used to leave a wallet 5 of 22 tries."""
+    async with desk(rpc, tmp_path) as open_desk:
+        nonce = 0
+
+        async def use_wallet() -> None:
+            nonlocal nonce
+            nonce += 1
+            signature = signed(OWNER, f"{wallet}{nonce}download")
+            assert await open_desk.ask(wallet, signature, str(nonce), client=HONEST) == wallet
+
+        await use_wallet()
+        for number in range(160):
+            with pytest.raises((SignatureInvalid, ContractChecksBusy)):
+                await open_desk.ask(f"0x{number:040x}", "11" * 65, "7", client=forger)
+            open_desk.clock.now += 1 / 16
+            if number % 10 == 0:
+                await use_wallet()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_forger_who_names_a_real_contract_is_held_to_a_share(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path) as open_desk:
+        refused: Counter[type] = Counter()
+        for number in range(BURST):
+            with pytest.raises((SignatureInvalid, ContractChecksBusy)) as error:
+                await open_desk.ask(wallet, "11" * 65, str(number + 1), client=FORGER)
+            refused[error.type] += 1
+        assert refused[SignatureInvalid] < BURST / 2
+        signature = signed(OWNER, f"{wallet}{BURST}download")
+        assert await open_desk.ask(wallet, signature, str(BURST), client=HONEST) == wallet
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_wallet_on_many_chains_fits_into_a_share(rpc: RpcProxy, wallet: str, tmp_path: Path) -> None:
+    async with desk(rpc, tmp_path, chains=30) as open_desk:
+        signature = signed(OWNER, f"{wallet}7download")
+        assert await open_desk.ask(wallet, signature, "7", chain_id=None, client=HONEST) == wallet
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -304,12 +350,13 @@ async def test_questions_under_way_are_shared_and_bounded(rpc: RpcProxy, tmp_pat
     async with desk(rpc, tmp_path) as open_desk:
         rpc.open.clear()
         asked = [asyncio.ensure_future(refused(number, one=number < 200)) for number in range(400)]
-        while rpc.count("eth_getCode") < BURST or sum(task.done() for task in asked) < 200 - (BURST - 1):  # noqa: ASYNC110
+        served = 200 + UNKNOWN_BURST - 1
+        while rpc.count("eth_getCode") < UNKNOWN_BURST or sum(task.done() for task in asked) < 400 - served:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # polls the node and its askers
-        assert rpc.count("eth_getCode") == BURST
+        assert rpc.count("eth_getCode") == UNKNOWN_BURST
         rpc.open.set()
-        assert Counter(await asyncio.gather(*asked)) == {SignatureInvalid: 200 + BURST - 1, ContractChecksBusy: 181}
-        assert rpc.count("eth_getCode") == BURST
+        assert Counter(await asyncio.gather(*asked)) == {SignatureInvalid: served, ContractChecksBusy: 400 - served}
+        assert rpc.count("eth_getCode") == UNKNOWN_BURST
 
 
 @pytest.mark.gen_test(timeout=60)

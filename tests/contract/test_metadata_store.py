@@ -102,6 +102,24 @@ async def test_asset_of_aquarius_is_fetched() -> None:
     assert "Accept-Encoding: identity\r\n" in server.heads[0]
 
 
+@pytest.mark.parametrize("peculiar", ["\ud83d", float("nan"), float("-inf"), {"\ude00": "\ud83d\ude00"}], ids=ascii)
+@pytest.mark.gen_test
+async def test_asset_whose_text_holds_what_only_python_writes_is_fetched(peculiar: object) -> None:
+    """It was "the metadata store cannot be reached", for ever."""
+    async with running() as (server, store):
+        server.reply = answer(json.dumps({**DDO, "metadata": {"type": "dataset", "description": peculiar}}))
+        asset = await store.fetch(DID)
+    assert (asset.did, asset.metadata_type) == (DID, "dataset")
+
+
+@pytest.mark.parametrize("body", ["{", '{"a":nan}', b"\xff\xfe", "[" * 50_000], ids=lambda body: str(body[:6]))
+@pytest.mark.gen_test
+async def test_json_that_nobody_can_read_is_the_publishers_fault(body: str | bytes) -> None:
+    async with running() as (server, store):
+        server.reply = answer(body, "200 OK", "Content-Type: application/json")
+        assert type(await refusal(store)) is AssetMalformed
+
+
 @pytest.mark.gen_test
 async def test_asset_of_ocean_node_is_fetched() -> None:
     async with running() as (server, store):
@@ -178,7 +196,7 @@ async def test_other_statuses_mean_that_the_store_is_unavailable(status: str) ->
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>", "{", '{"a":NaN}', b"\xff\xfe", "[" * 50_000], ids=lambda body: str(body[:6])
+    "body", ["", "<html>", "{", '{"a":nan}', b"\xff\xfe", "[" * 50_000], ids=lambda body: str(body[:6])
 )
 @pytest.mark.gen_test
 async def test_body_that_is_no_json_means_that_the_store_is_unavailable(body: str | bytes) -> None:

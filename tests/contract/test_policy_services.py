@@ -63,10 +63,9 @@ async def ask(server: PolicyServer, data: object = None) -> None:
     await server.check_service("download", asset, asset.services[0], USER, provider=ACCOUNT.address, data=data)
 
 
-@pytest.mark.parametrize("answer", [True, 1, "yes", {"allowed": False}, [0]], ids=str)
 @pytest.mark.gen_test(timeout=20)
-async def test_rbac_answer_that_is_true_lets_pass(service: AnsweringService, answer: object) -> None:
-    service.answer(200, answer)
+async def test_rbac_answer_that_is_true_lets_pass(service: AnsweringService) -> None:
+    service.answer(200, True)
     async with rbac(service) as server:
         await server.check(QUESTION)
     (asked,) = service.questions
@@ -81,6 +80,19 @@ async def test_rbac_answer_that_is_true_lets_pass(service: AnsweringService, ans
         (200, None, RbacRefused),
         (200, {}, RbacRefused),
         (200, "", RbacRefused),
+        (200, [], RbacRefused),
+        (200, 0, RbacRefused),
+        (200, "false", RbacUnavailable),
+        (200, "true", RbacUnavailable),
+        (200, 1, RbacUnavailable),
+        (200, {"allowed": False}, RbacUnavailable),
+        (200, {"allowed": True}, RbacUnavailable),
+        (200, {"error": "denied"}, RbacUnavailable),
+        (200, [0], RbacUnavailable),
+        (200, [True], RbacUnavailable),
+        (201, True, RbacUnavailable),
+        (201, False, RbacRefused),
+        (204, b"", RbacUnavailable),
         (403, True, RbacRefused),
         (401, True, RbacRefused),
         (404, True, RbacUnavailable),
@@ -146,6 +158,69 @@ async def test_only_status_200_of_the_policy_server_lets_pass(service: Answering
     text = "The policy server refused access." if status == 204 else "Show your badge."
     assert (str(caught.value), caught.value.http_status) == (text, 403)
     assert "x-api-key" not in service.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "text/plain"),
+        (b"", ""),
+        (b"OK", "text/plain"),
+        (b"true", "application/json"),
+        (b"{}", "application/json"),
+        (b'{"success": true, "message": "", "httpStatus": 200}', "application/json"),
+        (b'{"error": null, "message": "welcome"}', "application/json"),
+    ],
+    ids=str,
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_body_that_agrees_with_status_200_lets_pass(
+    service: AnsweringService, body: bytes, content_type: str
+) -> None:
+    service.answer(200, body, content_type=content_type)
+    async with policy(service) as server:
+        await ask(server)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"false", "The policy server refused access."),
+        (b'{"error": "denied"}', "denied"),
+        (b'{"errors": ["denied"]}', "The policy server refused access."),
+        (b'{"allowed": false, "message": "Show your badge."}', "Show your badge."),
+        (b'{"success": false}', "The policy server refused access."),
+    ],
+    ids=str,
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_body_that_refuses_is_no_yes_whatever_the_status(
+    service: AnsweringService, body: bytes, text: str
+) -> None:
+    service.answer(200, body)
+    async with policy(service) as server:
+        with pytest.raises(PolicyRefused) as caught:
+            await ask(server)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
+        (b"\n <html>", "text/plain"),
+        (b"please log in", "text/html"),
+    ],
+    ids=str,
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_page_in_place_of_the_policy_server_is_no_yes(
+    service: AnsweringService, body: bytes, content_type: str
+) -> None:
+    service.answer(200, body, content_type=content_type)
+    async with policy(service) as server:
+        with pytest.raises(PolicyServerUnavailable):
+            await ask(server)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ class OwnedByTwo:
     def __init__(self, agreeing: frozenset[int]) -> None:
         self._agreeing = agreeing
 
-    def count_question(self) -> None:
+    def count_question(self, address: str, client: bytes | None) -> None:
         pass
 
-    async def chains_of(self, address: str, chain_id: int | None) -> Sequence[int]:
+    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> Sequence[int]:
         return (HOME, STRANGERS) if chain_id is None else (chain_id,)
 
     async def accept(self, chain_ids: Sequence[int], *_: object) -> bool:

@@ -328,3 +328,47 @@ def test_malformed_consumer_is_400(
 ) -> None:
     reply = ask(server, bought[0], consumer, consumerAddress=address)
     assert (reply.status, list(reply.json()["errors"])) == (400, ["consumerAddress"])
+
+
+@pytest.mark.parametrize("timeout", [None, -1, "soon"], ids=str)
+def test_service_whose_orders_could_never_be_valid_is_not_quoted(
+    server: DemoServer,
+    publisher: StoringPublisher,
+    metadata_store: MetadataStore,
+    consumer: Consumer,
+    origin: Origin,
+    timeout: object,
+) -> None:
+    asset = publisher.publish([url_file(f"{origin.url}/data.csv")])
+    metadata_store.documents[asset.did]["services"][0]["timeout"] = timeout
+    parameters = {
+        "documentId": asset.did,
+        "serviceId": asset.service()["id"],
+        "consumerAddress": consumer.address,
+    }
+    reply = request("GET", with_query(f"{server.url}/api/services/initialize", parameters))
+    text = "Provider Ganache: The service cannot be used: its timeout in the DDO is missing or malformed."
+    assert (reply.status, reply.json()) == (400, {"error": text})
+
+
+def test_what_publishers_write_in_other_ways_is_understood(
+    server: DemoServer,
+    publisher: StoringPublisher,
+    metadata_store: MetadataStore,
+    consumer: Consumer,
+    origin: Origin,
+) -> None:
+    """No state from the store, empty credentials, a number for the version, hex for the chain."""
+    asset = publisher.publish([url_file(f"{origin.url}/data.csv")])
+    document = metadata_store.documents[asset.did]
+    del document["nft"]["state"]
+    document.update(credentials=[], version=4.1, chainId=hex(document["chainId"]))
+    document["services"][0]["credentials"] = {"allow": {}, "deny": {}}
+    parameters = {
+        "documentId": asset.did,
+        "serviceId": asset.service()["id"],
+        "consumerAddress": consumer.address,
+        "fileIndex": 0,
+    }
+    reply = request("GET", with_query(f"{server.url}/api/services/initialize", parameters))
+    assert (reply.status, reply.json().keys()) == (200, {"datatoken", "nonce", "providerFee"}), reply.body

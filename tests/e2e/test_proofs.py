@@ -57,7 +57,7 @@ def test_each_download_is_proven_on_chain_with_what_was_really_sent(
     consumer: Consumer,
     origin: Origin,
 ) -> None:
-    server = launch(USE_CHAIN_PROOF="1", PROVIDER_FINALITY_BLOCKS="0")
+    server = launch(USE_CHAIN_PROOF="1", PROVIDER_FINALITY_BLOCKS="0", PROVIDER_PROOF_PERIOD_SECONDS="0")
     paths = ("data.csv", f"bytes/{BIG}", f"bytes/{HUGE}")
     asset = publisher.publish([url_file(f"{origin.url}/{path}") for path in paths])
     buyers = [buyer_at(chain, server, key) for key in SPARE_KEYS[:4]]
@@ -140,6 +140,7 @@ def test_killed_server_sends_each_proof_once(
         settings = {
             "NETWORK_URL": between.url,
             "USE_CHAIN_PROOF": "true",
+            "PROVIDER_PROOF_PERIOD_SECONDS": "0",
             "PROVIDER_FINALITY_BLOCKS": "0",
             "STORAGE_PATH": str(server_folder / "killed.db"),
         }
@@ -226,3 +227,16 @@ def test_http_proof_arrives_with_every_field_once_the_service_is_there(
     log = server.child.stderr_tail(1 << 26)
     for secret in ("planted", str(parameters["signature"])[2:], "raceback"):
         assert secret not in log
+
+
+def test_many_downloads_of_one_order_cost_the_provider_one_transaction(
+    chain: DemoChain, launch: LaunchServer, sell: Sell, origin: Origin
+) -> None:
+    server = launch(USE_CHAIN_PROOF="1", PROVIDER_FINALITY_BLOCKS="0")
+    asset, order = sell(url_file(f"{origin.url}/data.csv"))
+    buyer = buyer_at(chain, server)
+    for _ in range(25):
+        assert buyer.download(asset, order).complete
+    until(lambda: counted(server, "chain", "skipped") == 24)
+    until(lambda: counted(server, "chain", "confirmed") == 1)
+    assert len(executed(chain, asset.datatokens[0])) == 1

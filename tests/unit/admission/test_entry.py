@@ -132,3 +132,45 @@ async def test_bytes_owed_for_checksums_refuse_only_checksums() -> None:
     with pytest.raises(TooManyRequests):
         ticket.check_pace()
     enter(admitting, OTHER).check_pace()
+
+
+@pytest.mark.gen_test
+async def test_inspections_of_work_outlive_their_request_and_are_bounded() -> None:
+    admitting = admission(Rule(works=True, inspects=True), max_inspections=4 * 8)
+    ticket = enter(admitting)
+    held = ticket.inspections(9)
+    assert len(held) == 4
+    ticket.leave()
+    assert isinstance(admitting.enter("asked", Head()), InspectionsBusy)
+    enter(admitting, OTHER).leave()
+    held[0].end()
+    held[0].end()
+    other = enter(admitting)
+    assert isinstance(admitting.enter("asked", Head()), InspectionsBusy)
+    for inspection in held:
+        inspection.end()
+    # The request's own is the least that its work gets, and is given back once.
+    rest = [enter(admitting) for _ in range(3)]
+    (own,) = other.inspections(2)
+    own.end()
+    other.leave()
+    for ticket in rest:
+        ticket.leave()
+    assert len(enter(admitting).inspections(9)) == 4
+
+
+@pytest.mark.gen_test
+async def test_request_that_stands_for_many_is_a_debt_of_its_client() -> None:
+    admitting = admission(Rule(Buckets(rate=1, burst=5, max_clients=9), works=True))
+    ticket = enter(admitting)
+    ticket.check_rate()
+    ticket.charge_requests(9)
+    with pytest.raises(TooManyRequests):
+        ticket.check_rate()
+    refused = admitting.enter("asked", Head())
+    assert isinstance(refused, TooManyRequests)
+    assert refused.retry_after_seconds == 6
+    enter(admitting, OTHER).check_rate()
+    # A burst of one lets in lists as well, one after the other.
+    single = admission(Rule(Buckets(rate=1, burst=1, max_clients=9), works=True))
+    enter(single).check_rate()

@@ -34,8 +34,15 @@ def test_other_states_are_not_consumable(state: int) -> None:
     assert str(caught.value) == text("ASSET_DISABLED")
 
 
-@pytest.mark.parametrize("changes", [{"nft_state": None}, {"metadata_type": None}, {"version": "deprecated"}], ids=str)
-def test_asset_without_state_or_metadata_is_disabled(changes: dict[str, object]) -> None:
+def test_chain_decides_where_the_store_says_nothing_about_the_state() -> None:
+    check_access(replace(ASSET, nft_state=None), SERVICE, ME)
+    for state in (1, 2, 3, 4):
+        with pytest.raises(AssetNotConsumable):
+            check_state(state)
+
+
+@pytest.mark.parametrize("changes", [{"nft_state": -1}, {"metadata_type": None}, {"version": "deprecated"}], ids=str)
+def test_asset_without_readable_state_or_metadata_is_disabled(changes: dict[str, object]) -> None:
     with pytest.raises(AccessDenied) as caught:
         check_access(replace(ASSET, **changes), SERVICE, ME)  # type: ignore[arg-type]
     assert str(caught.value) == text("ASSET_DISABLED")

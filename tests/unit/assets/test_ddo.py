@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provider.assets.access import check_timeout
 from provider.assets.compute_options import ComputeOptions, TrustedAlgorithm
 from provider.assets.consumer_parameters import ConsumerParameter
 from provider.assets.credentials import EVERYBODY, Verdict
-from provider.assets.ddo import Asset, check_binding, parse_ddo
+from provider.assets.ddo import NO_TIMEOUT, Asset, check_binding, parse_ddo
 from provider.assets.did import did_for
-from provider.errors import AssetMalformed, ServiceNotFound
+from provider.errors import AssetMalformed, ServiceMalformed, ServiceNotFound
 
 NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
 DATATOKEN = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
@@ -195,10 +196,13 @@ def test_only_4_0_0_has_unbound_files(version: str | None, bound: bool) -> None:
     [
         {"id": None},
         {"id": 7},
-        {"version": 4.1},
+        {"version": True},
         {"version": ["4.1.0"]},
         {"chainId": None},
         {"chainId": "one"},
+        {"chainId": "0x"},
+        {"chainId": "0x2324g"},
+        {"chainId": "-0x2324"},
         {"chainId": True},
         {"chainId": 1.5},
         {"chainId": 10**30},
@@ -229,34 +233,61 @@ def test_timeout_may_be_a_number_or_its_text(value: object, seconds: int) -> Non
     assert asset.service("s0").timeout_seconds == seconds
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        None,
-        "s0",
-        [],
-        {},
-        service(timeout=None),
-        service(timeout=-1),
-        service(timeout="-1"),
-        service(timeout="soon"),
-        service(timeout=True),
-        service(timeout=float("nan")),
-        service(files=None),
-        service(files=["0x"]),
-        service(type=None),
-        service(id=None),
-        service(id=True),
-        service(datatokenAddress=None),
-        service(datatokenAddress="0x"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_broken_service_cannot_be_had_and_keeps_its_position(broken: object) -> None:
+@pytest.mark.parametrize("broken", [None, "s0", [], {}, service(id=None), service(id=True)], ids=str)
+def test_service_without_an_id_cannot_be_found_and_keeps_its_position(broken: object) -> None:
     asset = parse_ddo(ddo_4(services=[broken, service(id="s1")]))
     with pytest.raises(ServiceNotFound, match=r"^Invalid serviceId\.$"):
         asset.service("s0")
     assert asset.service("s1").index == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("type", None), ("type", 7), ("datatokenAddress", None), ("datatokenAddress", "0x")],
+)
+def test_service_that_cannot_be_used_is_refused_by_the_name_of_the_field(field: str, value: object) -> None:
+    asset = parse_ddo(ddo_4(services=[service(**{field: value}), service(id="s1")]))
+    with pytest.raises(ServiceMalformed, match=f"^The service cannot be used: its {field} in the DDO is"):
+        asset.service("s0")
+    assert asset.service("s1").index == 1
+    with pytest.raises(ServiceNotFound):
+        asset.service("s2")
+
+
+@pytest.mark.parametrize("value", [None, -1, "-1", "soon", True, float("nan"), [], "left out"], ids=str)
+def test_service_without_a_timeout_is_there_and_cannot_be_ordered(value: object) -> None:
+    """As in Provider 2.1, fileinfo describes its files."""
+    raw = service(timeout=value)
+    if value == "left out":
+        del raw["timeout"]
+    asset = parse_ddo(ddo_4(services=[raw]))
+    found = asset.service("s0")
+    assert found.timeout_seconds == NO_TIMEOUT
+    with pytest.raises(ServiceMalformed, match="its timeout in the DDO is missing or malformed"):
+        check_timeout(found)
+    check_timeout(parse_ddo(ddo_4()).service("s0"))
+
+
+@pytest.mark.parametrize("files", [None, ["0x"], 7])
+def test_service_without_files_has_none_that_can_be_opened(files: object) -> None:
+    assert parse_ddo(ddo_4(services=[service(files=files)])).service("s0").files == ""
+
+
+@pytest.mark.parametrize(("version", "text"), [(4.1, "4.1"), (4, "4"), (5, "5")])
+def test_version_may_be_a_number(version: float, text: str) -> None:
+    ddo = ddo_4(version=version) | ({"credentialSubject": ddo_4()} if version == 5 else {})
+    asset = parse_ddo(ddo)
+    assert (asset.version, asset.files_are_bound) == (text, True)
+
+
+@pytest.mark.parametrize("chain_id", [8996, "8996", "0x2324", "0X2324", 8996.0])
+def test_chain_id_may_be_written_in_several_ways(chain_id: object) -> None:
+    assert parse_ddo(ddo_4(chainId=chain_id)).chain_id == 8996
+
+
+@pytest.mark.parametrize(("state", "read"), [(0, 0), ("5", 5), (None, None), ("banana", -1), ([], -1)])
+def test_state_that_cannot_be_read_is_told_from_none(state: object, read: int | None) -> None:
+    assert parse_ddo(ddo_4(nft={"address": NFT, "state": state})).nft_state == read
 
 
 def test_service_is_found_by_its_exact_id() -> None:
@@ -411,7 +442,7 @@ def test_any_change_of_a_document_gives_an_asset_or_malformed(make: Any, changes
     try:
         check_binding(asset, DID)
         asset.service("s0")
-    except (AssetMalformed, ServiceNotFound):
+    except (AssetMalformed, ServiceMalformed, ServiceNotFound):
         return
 
 

@@ -139,6 +139,13 @@ def test_nft_facts_come_from_the_chain_only() -> None:
     assert (asset.nft_address, asset.nft_state, asset.nft_owner) == (NFT, 4, None)
 
 
+@pytest.mark.parametrize("peculiar", ["\ud83d", float("nan"), float("inf")], ids=ascii)
+def test_document_that_holds_what_only_python_writes_is_read(peculiar: object) -> None:
+    asset = asset_of(stored(), ddo(metadata={"type": "dataset", "description": peculiar}), keep_document=True)
+    assert asset.metadata_type == "dataset"
+    assert asset.document is not None
+
+
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b"\xff", ddo(nftAddress=1)])
 def test_document_that_is_no_ddo_is_malformed(document: bytes) -> None:
     with pytest.raises(AssetMalformed):

@@ -85,6 +85,27 @@ def test_grace_is_the_time_between_quote_and_order_and_a_little() -> None:
     assert reason(ordered(fee), now=END + 101) == {"dataset.serviceId": "order_invalid"}
 
 
+@pytest.mark.parametrize("resource", ["algorithm", "datasets[1]"])
+def test_expired_fee_of_an_item_that_does_not_pay_stops_nothing(resource: str) -> None:
+    old = ordered(fee_event(amount=0, valid_until=int(NOW) - HOUR), resource, number=2)
+    allowed = authorize((old, good()), sender=CONSUMER, environment="env1", now=NOW)
+    assert (allowed.grant.payer, allowed.grant.end) == (1, END)
+    assert [order.tx_id for order in allowed.orders] == [tx_id(2), tx_id(1)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "environment", "error"),
+    [
+        # Its own rules stay: the environment, and that it was paid for once does not pay for now.
+        (0, "env2", {"algorithm": "in_use_or_not_on_chain"}),
+        (2 * ENOUGH, "env1", {"algorithm": "in_use_or_not_on_chain"}),
+    ],
+)
+def test_expired_fee_pays_for_nothing(amount: int, environment: str, error: object) -> None:
+    fee = fee_event(amount=amount, valid_until=int(NOW) - HOUR, environment=environment)
+    assert reason(good(amount=0), ordered(fee, "algorithm", number=2)) == error
+
+
 def test_renewed_order_needs_the_first_one() -> None:
     fee = fee_event(amount=ENOUGH, valid_until=END)
     renewed = receipt(fee, 2, reuses=1)
@@ -131,10 +152,11 @@ def test_nothing_starts_without_valid_and_paid_orders(wanted: list[dict[str, obj
             fields["environment"] == "env1"
             and fields["account"] is ACCOUNT
             and all(fields[key] for key in ("genuine", "deployed", "mined", "succeeded"))
-            and int(str(fields["valid_until"])) + grace > NOW
         )
 
     def pays(fields: dict[str, object]) -> bool:
+        if int(str(fields["valid_until"])) + grace <= NOW:
+            return False
         seconds = max(int(str(fields["valid_until"])) - int(NOW), 1)
         cost = Decimal(price) * 10**18 * seconds / 60
         return not cost or (fields["token"] == TOKEN and Decimal(str(fields["amount"])) >= int(cost))

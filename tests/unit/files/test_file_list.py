@@ -82,7 +82,7 @@ def test_unbound_list_in_a_later_document_is_refused() -> None:
         (b"", "not JSON"),
         (b"SECRET", "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b'{"files":NaN}', "not JSON"),
+        (b'{"files":nan}', "not JSON"),
         (b"[" * 100_000, "not JSON"),
     ],
     ids=lambda value: str(value)[:20],

@@ -59,6 +59,7 @@ def test_file_has_the_same_settings(tmp_path: Path) -> None:
     config = tmp_path / "p.toml"
     config.write_text(
         '[proofs]\non_chain = true\nmax_fee_gwei = { "1" = 20.5 }\nmax_queued = 7\nmax_age_seconds = 60\n'
+        "period_seconds = 5\nmax_per_order = 3\nmax_per_day = 0\n"
     )
     found = load_settings(SINGLE, str(config)).proofs
     assert found == ProofSettings(
@@ -68,6 +69,9 @@ def test_file_has_the_same_settings(tmp_path: Path) -> None:
         max_fee_wei_by_chain={1: 20_500_000_000},
         max_queued=7,
         max_age_seconds=60.0,
+        period_seconds=5.0,
+        max_per_order=3,
+        max_per_day=0,
     )
 
 

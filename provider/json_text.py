@@ -1,0 +1,61 @@
+"""JSON that publishers and services wrote with Python or JavaScript, read as those two read it (pure).
+
+orjson keeps to RFC 8259 section 6 and to Unicode: it refuses lone surrogates, NaN, infinities, numbers beyond a double
+and a byte order mark. What `json.dumps` and `JSON.stringify` write may hold them, and one such character in a
+description must not make a whole document unreadable.
+"""
+
+import math
+import re
+
+import orjson
+
+# The second reading takes some 0.1 s for so much; no DDO that fits into a block is longer.
+_MAX_BYTES = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+_REPLACEMENT = "\ufffd".encode()
+# A pair of surrogates, one alone, and any other escape, so that an escaped backslash is not taken for the begin of one.
+_ESCAPE = re.compile(
+    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_RAW_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_LARGE_NUMBER = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{309}")
+_TEXT_OR_NUMBER = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+"|NaN|-?Infinity|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+', re.DOTALL
+)
+
+
+def read_json(text: bytes | bytearray | str) -> object:
+    """The value of a JSON text. Raises ValueError.
+
+    A lone surrogate becomes U+FFFD, as it would when it is written as UTF-8. What is no finite number becomes null.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+        plain = _plain(data) if len(data) <= _MAX_BYTES else data
+        if plain == data:
+            raise
+        # Not `json`: it recurses on the C stack, and libraries raise the limit that would stop it in time.
+        return orjson.loads(plain)
+
+
+def _plain(text: bytes) -> bytes:
+    """The same text with everything replaced that only Python and JavaScript read."""
+    text = text.removeprefix(_BOM)
+    if b"\\u" in text:
+        text = _ESCAPE.sub(_paired, text)
+    text = _RAW_SURROGATE.sub(_REPLACEMENT, text)
+    if b"NaN" in text or b"Infinity" in text or _LARGE_NUMBER.search(text):
+        text = _TEXT_OR_NUMBER.sub(_finite, text)
+    return text
+
+
+def _paired(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[2] else escape[0]
+
+
+def _finite(token: re.Match[bytes]) -> bytes:
+    text = token[0]
+    return text if text.startswith(b'"') or math.isfinite(float(text)) else b"null"
