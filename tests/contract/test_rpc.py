@@ -46,22 +46,89 @@ async def test_a_fault_is_a_value_in_a_batch_and_an_error_of_a_call() -> None:
     assert "method not found" not in caught.value.public_text
 
 
-@pytest.mark.parametrize("mode", ["no_batches", "batches_are_bad_requests"])
+BATCH_REFUSALS = {
+    "error object": lambda: (200, {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}),
+    "bad request as HTML": lambda: (400, "<html>bad request</html>"),
+    "status 500 with an object": lambda: (500, {"error": {"code": 31, "message": "too many calls in a batch"}}),
+    "status 501 as HTML": lambda: (501, "<html>not implemented</html>"),
+    "status 403": lambda: (403, "<html>forbidden</html>"),
+    "status 429": lambda: (429, {"error": {"code": 429, "message": "batch too large"}}),
+    "array of one error without id": lambda: (200, [{"id": None, "error": {"code": -32600, "message": "no"}}]),
+    "fewer items": lambda: (200, [{"jsonrpc": "2.0", "id": 1, "result": hex(CHAIN_ID)}]),
+    "empty array": lambda: (200, []),
+    "empty body": lambda: (200, ""),
+    "object without error": lambda: (200, {"jsonrpc": "2.0", "id": 1}),
+    "error as text": lambda: (200, {"error": "batch requests are not supported"}),
+}
+
+
+class Picky(Node):
+    """Takes `most` calls at a time and refuses more in one of many ways."""
+
+    def __init__(self, refusal: str, most: int) -> None:
+        super().__init__()
+        self.refusal, self.most = refusal, most
+
+    def _good(self, request: web.Request, sent: object) -> object:
+        if isinstance(sent, list) and len(sent) > self.most:
+            status, body = BATCH_REFUSALS[self.refusal]()
+            return web.Response(text=body, status=status) if isinstance(body, str) else self._json(body, status)
+        return super()._good(request, sent)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(methods) for methods in self.methods]
+
+
+@pytest.mark.parametrize("refusal", BATCH_REFUSALS)
 @pytest.mark.gen_test
-async def test_without_batches_calls_are_sent_singly_and_that_is_remembered(mode: str) -> None:
-    node = Node(mode)
+async def test_a_batch_that_fails_in_any_way_is_asked_singly_and_that_is_remembered(refusal: str) -> None:
+    node = Picky(refusal, most=1)
     async with playing(node) as rpc:
-        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
-        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
-    shapes = [type(request) for request in node.requests]
-    assert shapes == [list, dict, dict, dict, dict, dict]
-    assert rpc.is_available
+        for _ in range(4):
+            assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
+            assert rpc.is_available
+        node.requests.clear()
+        assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
+    assert node.sizes == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("refusal", BATCH_REFUSALS)
+@pytest.mark.gen_test
+async def test_a_smaller_batch_that_works_is_learned(refusal: str) -> None:
+    node = Picky(refusal, most=3)
+    async with playing(node) as rpc:
+        for _ in range(4):
+            assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
+        node.requests.clear()
+        assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
+        assert rpc.is_available
+    assert sorted(node.sizes) == [2, 3]
+
+
+@pytest.mark.gen_test
+async def test_calls_that_fail_singly_are_faults_of_their_own() -> None:
+    node = Node("no_batches")
+
+    def one_of_them_fails(request: web.Request, sent: object) -> object:
+        if isinstance(sent, list) or sent["method"] == "eth_getBalance":  # type: ignore[index]
+            return web.Response(status=500)
+        return node._result(sent)  # type: ignore[arg-type]
+
+    node._no_batches = one_of_them_fails  # type: ignore[method-assign]
+    async with playing(node) as rpc:
+        number, balance = await rpc.batch([NUMBER, BALANCE])
+        assert number == "0x64"
+        assert isinstance(balance, RpcFault)
+        assert rpc.is_available
 
 
 @pytest.mark.gen_test
 async def test_single_calls_are_under_way_at_once() -> None:
     node = Node("no_batches")
     async with playing(node) as rpc:
+        await rpc.batch([NUMBER, BALANCE])
+        asked = len(node.requests)
         await rpc.batch([NUMBER, BALANCE])
         asked = len(node.requests)
         node.mode = "slow"
