@@ -92,6 +92,8 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
     rooms = _rooms(
         settings, metrics, networks, shared=shared, nonces=nonces, source=source, origins=origins, proofs=proofs
     )
+    if isinstance(source, ChainIndex):
+        source.follow(rooms.lookup.forget)
     admission = build_admission(settings, None if shared is None else shared.share)
     frame = _frame(settings, metrics)
     metrics.watch_pipes(pipes_of_process())

@@ -29,6 +29,8 @@ from provider.chain.jsonrpc import (
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Largest reply read. A full batch of receipts or a wide eth_getLogs stays below 10 MiB; geth's own limit for a
 batch reply is 25 MB."""
+MAX_REPLY_LOGS = 5000
+"""Most logs read in one reply, of eth_getLogs or in receipts: what strangers emit is parsed before it is left out."""
 MAX_FOREIGN_REPLY_BYTES = 1024 * 1024
 """Largest reply read from a stranger's contract: results of up to half a megabyte, in hex."""
 
@@ -191,10 +193,11 @@ class Endpoint:
         async with session.post(
             self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
         ) as response:
-            received = bytearray()
+            received, logs = bytearray(), 0
             async for chunk in response.content.iter_any():
                 received += chunk
-                if len(received) > max_bytes:
+                logs += chunk.count(b'"topics"')
+                if len(received) > max_bytes or logs > MAX_REPLY_LOGS:
                     raise EndpointFailed("too_large", "reply larger than the limit")
             return response.status, bytes(received), response.headers.get("Retry-After")
 

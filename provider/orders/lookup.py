@@ -5,7 +5,7 @@ gives them, because they are the keys of the caches.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from provider.cache import FactCache
@@ -142,6 +142,12 @@ class OrderLookup:
         """Receipt of a transaction; None when it is still unknown after the bounded wait. Raises ChainError."""
         receipt = await self._receipt_now(network, tx_id)
         return receipt if receipt is not None else await self._receipt_later(network, tx_id)
+
+    def forget(self, data_nfts: Sequence[NftKey] | None) -> None:
+        """State and owner of these data NFTs may have changed; None: of any."""
+        for cache in (self._states, self._owners):
+            for key in cache.keys() if data_nfts is None else data_nfts:
+                cache.discard(key)
 
     async def _look_up(
         self, network: Network, data_nft: str, datatoken: str, tx_id: str

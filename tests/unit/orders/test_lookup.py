@@ -401,6 +401,20 @@ async def test_a_contract_that_is_not_there_is_asked_elsewhere_and_kept_only_for
     assert len(stage.batches) > asked
 
 
+@pytest.mark.parametrize("named", [[(8996, NFT)], None], ids=["this NFT", "any"])
+@pytest.mark.gen_test
+async def test_state_and_owner_of_an_nft_with_an_event_are_asked_again(named: list[tuple[int, str]] | None) -> None:
+    stage = Stage()
+    assert await stage.lookup.nft_state(stage.network, NFT) == 5
+    assert await stage.lookup.nft_owner(stage.network, NFT) == OWNER
+    stage.rpc.state, stage.rpc.owner = "0x" + word(128) + word(160) + word(3) + word(1), "0x" + word(FACTORY)
+    stage.lookup.forget([(8996, FACTORY)])
+    assert await stage.lookup.nft_state(stage.network, NFT) == 5
+    stage.lookup.forget(named)
+    assert await stage.lookup.nft_state(stage.network, NFT) == 3
+    assert (await stage.lookup.nft_owner(stage.network, NFT) or "").lower() == FACTORY.lower()
+
+
 @pytest.mark.gen_test
 async def test_without_a_factory_no_data_nft_is_genuine() -> None:
     stage = Stage(factory=None)
