@@ -79,12 +79,24 @@ class Parts:
             await close()
 
 
-async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
-    """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
+async def build(
+    settings: Settings, metrics: Metrics, *, index_here: bool, shared_directory: str | None = None
+) -> Parts:
+    """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError.
+
+    `shared_directory`: where the workers of one server share files.
+    """
     networks = await build_networks(settings, metrics)
     shared = await build_shared(settings, metrics)
     nonces = await open_nonce_store(settings) if shared is None else shared.nonces
-    source = await open_asset_source(settings, metrics, networks, partial(_cache, metrics), index_here=index_here)
+    source = await open_asset_source(
+        settings,
+        metrics,
+        networks,
+        partial(_cache, metrics),
+        index_here=index_here,
+        shared_directory=shared_directory,
+    )
     proofs = build_proofs(settings, metrics, networks, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())

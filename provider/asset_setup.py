@@ -3,6 +3,7 @@
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
+from provider.assets.document_marks import DocumentMarks
 from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
@@ -17,7 +18,13 @@ from provider.store_setup import ready
 
 
 async def open_asset_source(
-    settings: Settings, metrics: Metrics, networks: Networks, make_cache: MakeCache, *, index_here: bool
+    settings: Settings,
+    metrics: Metrics,
+    networks: Networks,
+    make_cache: MakeCache,
+    *,
+    index_here: bool,
+    shared_directory: str | None,
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
     metadata, limits = settings.metadata, settings.cache
@@ -30,6 +37,7 @@ async def open_asset_source(
             max_bytes=metadata.max_document_bytes,
             user_agent=USER_AGENT,
             keep_documents=settings.access.policy_url is not None,
+            marks=DocumentMarks(shared_directory),
         )
     index = ChainIndex(
         networks,

@@ -143,6 +143,9 @@ class ChainIndex:
         key = did_key(did)
         return None if key is None else self._cache.peek(self._cache_key(key))
 
+    def document_opened(self, data_nft: str, chain_id: int) -> None:
+        """Nothing: the index follows the events themselves."""
+
     def behind(self) -> Mapping[int, int | None]:
         """By chain: blocks between the newest one seen and the last one read; None before the first answer."""
         return {chain_id: scan.behind for chain_id, scan in self._scans.items()}

@@ -146,7 +146,7 @@ class OrderLookup:
     def forget(self, data_nfts: Sequence[NftKey] | None) -> None:
         """State and owner of these data NFTs may have changed; None: of any."""
         for cache in (self._states, self._owners):
-            for key in cache.keys() if data_nfts is None else data_nfts:
+            for key in cache.all_keys() if data_nfts is None else data_nfts:
                 cache.discard(key)
 
     async def _look_up(
