@@ -14,7 +14,7 @@ from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
 from provider.demo.publisher import Published, Publisher
 from provider.demo.stage import DemoChain
 from provider.orders.lookup import OrderLookup
-from tests.support.illnesses import ILLNESSES
+from tests.support.illnesses import BATCH_REFUSALS, ILLNESSES, refusing_batches
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:web3")
@@ -74,3 +74,17 @@ async def test_with_one_well_endpoint_every_illness_is_served(
         assert await lookup.nft_state(network, nft) == 0
         assert await lookup.nft_owner(network, nft) == chain.wallet(PUBLISHER_KEY).address
         assert (await lookup.receipt(network, order)) is not None
+
+
+@pytest.mark.parametrize("above", [1, 3])
+@pytest.mark.parametrize("refusal", BATCH_REFUSALS)
+@pytest.mark.gen_test(timeout=60)
+async def test_the_only_endpoint_may_refuse_batches_in_any_way(
+    chain: DemoChain, proxy: RpcProxy, published: Published, order: str, refusal: str, above: int
+) -> None:
+    proxy.manner = refusing_batches(refusal, above=above)
+    nft, datatoken = published.data_nft, published.datatokens[0]
+    async with desk(chain, [proxy.url]) as (lookup, network):
+        state, facts = await lookup.facts(network, data_nft=nft, datatoken=datatoken, tx_id=order)
+        assert (state, facts.datatoken_deployed, facts.receipt is not None) == (0, True, True)
+        assert network.rpc.is_available

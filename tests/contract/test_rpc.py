@@ -9,6 +9,7 @@ from aiohttp import web
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
+from tests.support.illnesses import BATCH_REFUSALS
 from tests.support.rpc_nodes import CHAIN_ID, Node, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")
@@ -46,22 +47,6 @@ async def test_a_fault_is_a_value_in_a_batch_and_an_error_of_a_call() -> None:
     assert "method not found" not in caught.value.public_text
 
 
-BATCH_REFUSALS = {
-    "error object": lambda: (200, {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}),
-    "bad request as HTML": lambda: (400, "<html>bad request</html>"),
-    "status 500 with an object": lambda: (500, {"error": {"code": 31, "message": "too many calls in a batch"}}),
-    "status 501 as HTML": lambda: (501, "<html>not implemented</html>"),
-    "status 403": lambda: (403, "<html>forbidden</html>"),
-    "status 429": lambda: (429, {"error": {"code": 429, "message": "batch too large"}}),
-    "array of one error without id": lambda: (200, [{"id": None, "error": {"code": -32600, "message": "no"}}]),
-    "fewer items": lambda: (200, [{"jsonrpc": "2.0", "id": 1, "result": hex(CHAIN_ID)}]),
-    "empty array": lambda: (200, []),
-    "empty body": lambda: (200, ""),
-    "object without error": lambda: (200, {"jsonrpc": "2.0", "id": 1}),
-    "error as text": lambda: (200, {"error": "batch requests are not supported"}),
-}
-
-
 class Picky(Node):
     """Takes `most` calls at a time and refuses more in one of many ways."""
 
@@ -71,8 +56,8 @@ class Picky(Node):
 
     def _good(self, request: web.Request, sent: object) -> object:
         if isinstance(sent, list) and len(sent) > self.most:
-            status, body = BATCH_REFUSALS[self.refusal]()
-            return web.Response(text=body, status=status) if isinstance(body, str) else self._json(body, status)
+            status, body = BATCH_REFUSALS[self.refusal]
+            return web.Response(text=body, status=status)
         return super()._good(request, sent)
 
     @property

@@ -98,3 +98,29 @@ ILLNESSES: dict[str, Callable[[str], Manner]] = {
     "HTML": always(200, "<html>welcome</html>"),
     "empty body": always(200, ""),
 }
+
+
+def _error(code: int, message: str) -> Call:
+    return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+
+
+BATCH_REFUSALS: dict[str, tuple[int, str]] = {
+    "error object": (200, json.dumps(_error(-32600, "batch is not supported"))),
+    "bad request as HTML": (400, "<html>bad request</html>"),
+    "status 500 with an object": (500, json.dumps({"error": {"code": 31, "message": "too many calls in a batch"}})),
+    "status 501 as HTML": (501, "<html>not implemented</html>"),
+    "status 403": (403, "<html>forbidden</html>"),
+    "status 429": (429, json.dumps(_error(429, "batch too large"))),
+    "array of one error without id": (200, json.dumps([_error(-32600, "no batches")])),
+    "fewer items": (200, json.dumps([{"jsonrpc": "2.0", "id": 1, "result": "0x2324"}])),
+    "empty array": (200, "[]"),
+    "empty body": (200, ""),
+    "object without error": (200, json.dumps({"jsonrpc": "2.0", "id": 1})),
+    "error as text": (200, json.dumps({"error": "batch requests are not supported"})),
+}
+
+
+def refusing_batches(refusal: str, *, above: int) -> Manner:
+    """More calls in one request than `above` are refused."""
+    status, body = BATCH_REFUSALS[refusal]
+    return lambda sent: (status, body.encode()) if isinstance(sent, list) and len(sent) > above else None
