@@ -21,7 +21,8 @@ class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
     `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `timeout_seconds` holds for one
-    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints;
+    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints
+    (twice that where a batch is refused late and its calls are sent singly);
     `hedge_after_seconds` without an answer have the next one asked as well (0: never). The HTTP session is opened by
     the first call, inside the running loop. Raises ValueError for an unusable URL.
     """

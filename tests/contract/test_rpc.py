@@ -6,7 +6,9 @@ import base64
 import pytest
 from aiohttp import web
 
-from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain import endpoint as endpoint_module
+from provider.chain.contracts import foreign_call
+from provider.chain.jsonrpc import TOO_LARGE, RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
 from tests.support.illnesses import BATCH_REFUSALS
@@ -288,3 +290,47 @@ async def test_a_cancelled_call_ends_its_request() -> None:
             await waiting
         node.mode = "good"
         assert await rpc.call("eth_blockNumber") == "0x64"
+
+
+@pytest.mark.gen_test
+async def test_a_receipt_with_too_many_logs_fails_its_own_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "MAX_REPLY_LOGS", 10)
+    node = Node()
+    plain = node._result
+
+    def result(call: dict) -> dict:
+        if call["method"] == "eth_getTransactionReceipt":
+            return {"jsonrpc": "2.0", "id": call["id"], "result": {"logs": [{"topics": []}] * 11}}
+        return plain(call)
+
+    node._result = result  # type: ignore[method-assign]
+    async with playing(node) as rpc:
+        receipt = RpcCall("eth_getTransactionReceipt", ("0x00",))
+        assert await asyncio.gather(rpc.submit(NUMBER), rpc.submit(receipt), rpc.submit(BALANCE)) == [
+            "0x64",
+            TOO_LARGE,
+            "0x5",
+        ]
+        assert rpc.is_available
+        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
+    # The length of one answer says nothing about batches.
+    assert node.methods[-1] == ["eth_blockNumber", "eth_getBalance"]
+
+
+@pytest.mark.gen_test
+async def test_contracts_of_strangers_share_a_request_with_nobody_and_no_health() -> None:
+    node = Node()
+    async with playing(node) as rpc:
+        await rpc.batch([NUMBER])
+        node.requests.clear()
+        first, second = foreign_call("0xA", "0x"), foreign_call("0xB", "0x")
+        await asyncio.gather(*map(rpc.submit, [NUMBER, first, BALANCE, second, first]))
+        assert sorted(map(len, node.methods)) == [1, 2, 2]
+        assert ["eth_blockNumber", "eth_getBalance"] in node.methods
+        node.mode = "failing"
+        with pytest.raises(ChainUnavailable):
+            await rpc.submit(first)
+        assert rpc.is_available
+        with pytest.raises(ChainUnavailable):
+            await rpc.submit(NUMBER)
+        assert not rpc.is_available
