@@ -82,14 +82,25 @@ class Parts:
             await close()
 
 
-async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Parts:
-    """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError."""
+async def build(
+    settings: Settings, metrics: Metrics, *, index_here: bool, shared_directory: str | None = None
+) -> Parts:
+    """Build the application. `index_here`: this worker polls the chain index for all. Raises StartError.
+
+    `shared_directory`: where the workers of one server share files.
+    """
     outgoing = Outgoing(settings.proxies)
     networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
     nonces = await open_nonce_store(settings) if shared is None else shared.nonces
     source = await open_asset_source(
-        settings, metrics, networks, partial(_cache, metrics), outgoing, index_here=index_here
+        settings,
+        metrics,
+        networks,
+        partial(_cache, metrics),
+        outgoing,
+        index_here=index_here,
+        shared_directory=shared_directory,
     )
     proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
@@ -106,6 +117,8 @@ async def build(settings: Settings, metrics: Metrics, *, index_here: bool) -> Pa
         proofs=proofs,
         outgoing=outgoing,
     )
+    if isinstance(source, ChainIndex):
+        source.follow(rooms.lookup.forget)
     admission = build_admission(settings, None if shared is None else shared.share)
     frame = _frame(settings, metrics)
     metrics.watch_pipes(pipes_of_process())

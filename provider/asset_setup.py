@@ -3,6 +3,7 @@
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
+from provider.assets.document_marks import DocumentMarks
 from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
@@ -25,6 +26,7 @@ async def open_asset_source(
     outgoing: Outgoing,
     *,
     index_here: bool,
+    shared_directory: str | None,
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
     metadata, limits = settings.metadata, settings.cache
@@ -38,6 +40,7 @@ async def open_asset_source(
             user_agent=USER_AGENT,
             keep_documents=settings.access.policy_url is not None,
             outgoing=outgoing,
+            marks=DocumentMarks(shared_directory),
         )
     index = ChainIndex(
         networks,

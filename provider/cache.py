@@ -92,6 +92,10 @@ class FactCache(Generic[K, V]):
         self._flights.pop(key, None)
         self._store(key, value, self.ttl_seconds if ttl_seconds is None else ttl_seconds)
 
+    def all_keys(self) -> tuple[K, ...]:
+        """Keys of the values held and of the lookups under way."""
+        return (*self._entries, *(key for key in self._flights if key not in self._entries))
+
     def discard(self, key: K) -> None:
         """Forget `key`; a lookup under way still answers those who wait for it, but is not kept."""
         self._flights.pop(key, None)

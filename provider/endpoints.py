@@ -140,6 +140,7 @@ def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         "lookup": rooms.lookup,
         "authorized_decrypters": settings.security.authorized_decrypters,
         "open_document": rooms.open_document,
+        "catalog": rooms.catalog,
     }
     return [
         Route("POST", "/api/services/encrypt", EncryptEndpoint, {"networks": rooms.networks, "gate": rooms.gate}),

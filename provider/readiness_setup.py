@@ -32,8 +32,15 @@ def build_readiness(
     return Readiness(checks)
 
 
+# Longer than the longest pause between two attempts of the index.
+MAX_STALLED_SECONDS = 150.0
+
+
 def index_is_near(index: ChainIndex, max_behind_blocks: int) -> Check:
-    """Is every chain that answers read up to so many blocks before its end? Before the first answer it is not."""
+    """Is every chain that answers read up to so many blocks before its end, and does reading go on?
+
+    Before the first answer it is not.
+    """
 
     async def check() -> None:
         behind = index.behind()
@@ -44,6 +51,10 @@ def index_is_near(index: ChainIndex, max_behind_blocks: int) -> Check:
         if far:
             told = ", ".join(f"{blocks} blocks on chain {chain_id}" for chain_id, blocks in sorted(far.items()))
             raise NotReady(f"the metadata index is behind: {told}")
+        stuck = {chain_id: seconds for chain_id, seconds in index.stalled().items() if seconds > MAX_STALLED_SECONDS}
+        if stuck:
+            told = ", ".join(f"{seconds:.0f} s on chain {chain_id}" for chain_id, seconds in sorted(stuck.items()))
+            raise NotReady(f"the metadata index reads nothing new although there are new blocks: {told}")
 
     return check
 

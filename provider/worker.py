@@ -42,7 +42,7 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     loop = asyncio.get_running_loop()
     stop = Stop(loop, place)
     metrics = (Metrics if settings.observing.metrics else NoMetrics)(place.shared_directory)
-    parts = await _build_unless_stopped(settings, metrics, stop.asked, place.first)
+    parts = await _build_unless_stopped(settings, metrics, stop.asked, place)
     if parts is None:
         return True
     server = _public_server(settings, parts, metrics, tls)
@@ -128,8 +128,12 @@ def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> No
     parts.admission.shed += 1
 
 
-async def _build_unless_stopped(settings: Settings, metrics: Metrics, stop: asyncio.Event, first: bool) -> Parts | None:
-    building = asyncio.ensure_future(build(settings, metrics, index_here=first))
+async def _build_unless_stopped(
+    settings: Settings, metrics: Metrics, stop: asyncio.Event, place: Place
+) -> Parts | None:
+    building = asyncio.ensure_future(
+        build(settings, metrics, index_here=place.first, shared_directory=place.shared_directory)
+    )
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait((building, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

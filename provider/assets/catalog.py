@@ -17,6 +17,10 @@ class AssetSource(Protocol):
         """The asset, if it is in memory."""
         ...
 
+    def document_opened(self, data_nft: str, chain_id: int) -> None:
+        """A document of this data NFT was just opened for somebody who may be an indexer."""
+        ...
+
     async def check(self) -> None:
         """Raises ProviderError when the source cannot be read."""
         ...
@@ -38,6 +42,10 @@ class Catalog:
         asset = await self._source.fetch(did)
         check_binding(asset, did)
         return asset, self._networks.get(asset.chain_id)
+
+    def document_opened(self, data_nft: str, chain_id: int) -> None:
+        """What the source keeps of this data NFT's asset may be outdated soon."""
+        self._source.document_opened(data_nft, chain_id)
 
     def chain_of(self, did: str) -> "AssetChain":
         """The chain of an asset, for who may need it before the asset."""

@@ -6,7 +6,7 @@ index_store.py; this puts them together, keeps up with the chains and answers.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,10 @@ def _unobserved(chain_id: int, block: int) -> None:
 
 
 def _not_level(chain_id: int) -> None:
+    pass
+
+
+def _not_followed(changed: Sequence[tuple[int, str]] | None) -> None:
     pass
 
 
@@ -77,6 +81,7 @@ class ChainIndex:
         self._store = IndexStore(path)
         self._last_change: int | None = None
         self._generation = 0  # of cache keys
+        self._changed: Callable[[Sequence[tuple[int, str]] | None], None] = _not_followed
         self._task: asyncio.Task[None] | None = None
         self._scans = {
             network.chain_id: ChainScan(
@@ -138,9 +143,20 @@ class ChainIndex:
         key = did_key(did)
         return None if key is None else self._cache.peek(self._cache_key(key))
 
+    def document_opened(self, data_nft: str, chain_id: int) -> None:
+        """Nothing: the index follows the events themselves."""
+
     def behind(self) -> Mapping[int, int | None]:
         """By chain: blocks between the newest one seen and the last one read; None before the first answer."""
         return {chain_id: scan.behind for chain_id, scan in self._scans.items()}
+
+    def stalled(self) -> Mapping[int, float]:
+        """By chain: seconds for which nothing new was read although the chain showed that there is more."""
+        return {chain_id: scan.stalled_seconds for chain_id, scan in self._scans.items()}
+
+    def follow(self, changed: Callable[[Sequence[tuple[int, str]] | None], None]) -> None:
+        """From here on tell which data NFTs (chain id, address) had events; None: too many to tell."""
+        self._changed = changed
 
     async def check(self) -> None:
         """Is the file there and writable? Raises StoreError."""
@@ -220,9 +236,12 @@ class ChainIndex:
         if changed is None:
             # Too many to tell: what was opened so far is not asked for again and leaves the cache by its age.
             self._generation += 1
+            self._changed(None)
             return
         for key in changed:
             self._cache.discard(self._cache_key(key))
+        if changed:
+            self._changed(await self._store.nfts_behind(changed))
 
     def _cache_key(self, key: str) -> str:
         return f"{self._generation}:{key}"

@@ -1,5 +1,9 @@
 """One chain's logs, read page by page into the index store, from where it stopped to the node's newest block.
 
+No stranger sets the size of a step: where the logs of one block are more than a node gives or we read, they are asked
+for by contract, in pieces, for the data NFTs that are known. What is left out then are only the logs of an NFT that
+emits too much by itself.
+
 Reorganisations show in the hash of the last block read, which is asked for together with the logs that follow it:
 when it is not the recorded one, the scan goes back to the newest page end that still holds. Besides, each scan
 reads the last `finality_blocks` again, as a node that lags behind may have left out some of their logs.
@@ -8,8 +12,18 @@ reads the last `finality_blocks` again, as a node that lags behind may have left
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
-from provider.assets.index_records import Page, Scan, Stride, event_records, nft_records, page_calls
+from provider.assets.index_records import (
+    Page,
+    Scan,
+    Stride,
+    event_records,
+    events_of_call,
+    nft_records,
+    page_calls,
+    transfers_call,
+)
 from provider.assets.index_store import IndexStore
 from provider.chain.contracts import block_number_call, decode_quantity
 from provider.chain.events import parse_logs
@@ -21,6 +35,13 @@ from provider.errors import ChainError, ChainUnavailable
 # Replaced documents are kept this much longer than finality, should a reorganisation go deeper.
 _SPARE_BLOCKS = 1000
 _MAX_HASHES_AT_ONCE = 32
+# Data NFTs in one query, and queries in one request, for a block that is read by contract.
+_CONTRACTS_PER_QUERY = 200
+_QUERIES_AT_ONCE = 10
+# Blocks that are remembered for being read by contract.
+_MAX_CROWDED = 1000
+# Owners are followed at the end of the chain only: nothing that is older is in a cache.
+_TRANSFER_BLOCKS = 64
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +76,21 @@ class ChainScan:
         self._known_head = -1
         self._base: tuple[int, str] | None = None
         self._head_was_lower = False
+        self._crowded: dict[int, None] = {}  # blocks whose logs cannot be asked for all at once
+        self._transfers_read: int | None = None
+        self._advanced_at: float | None = None
+        self._seen_at = 0.0
         self._stepped_back = False
 
     @property
     def behind(self) -> int | None:
         """Blocks between the newest one seen and the last one read; None before both are known."""
         return None if self.last_block is None else max(0, self._known_head - self.last_block)
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long nothing new was read although the chain showed that there is more; 0 at its end."""
+        return 0.0 if self._advanced_at is None else max(0.0, self._seen_at - self._advanced_at)
 
     def step_back(self) -> None:
         """From here on only what somebody waits for is read: a run without limit ends with its page."""
@@ -74,10 +104,15 @@ class ChainScan:
         loop = asyncio.get_running_loop()
         deadline = None if budget_seconds is None else loop.time() + budget_seconds
         next_block = await self._resume()
+        self._seen_at = loop.time()
+        if self._advanced_at is None:
+            self._advanced_at = self._seen_at
         while next_block is not None and next_block <= self._known_head:
             if self._stepped_back if deadline is None else loop.time() > deadline:
                 return False
             page = await self._read_page(next_block)
+            if deadline is None:
+                page = replace(page, transferred=await self._transferred(page.to_block))
             prune_below = page.to_block - self.network.finality_blocks - _SPARE_BLOCKS
             if page.is_linked and await self._store.record(page, prune_below_block=prune_below):
                 next_block = page.to_block + 1
@@ -88,6 +123,7 @@ class ChainScan:
             else:
                 await self._go_back()
                 next_block = await self._resume()
+        self._advanced_at = loop.time()
         return True
 
     async def _resume(self) -> int | None:
@@ -128,27 +164,94 @@ class ChainScan:
     async def _read_page(self, from_block: int) -> Page:
         """The next page, as long as the node allows. Takes notice of the newest block by the way."""
         while True:
-            to_block = min(from_block + self._stride.blocks - 1, self._known_head)
+            to_block = self._last_of_page(from_block)
+            crowded = from_block in self._crowded
+            nfts_call, events_call = page_calls(self._factory, from_block, to_block)
             calls = [
-                *page_calls(self._factory, from_block, to_block),
+                nfts_call,
+                *(() if crowded else (events_call,)),
                 _block_call(to_block),
                 # In the same batch as the logs, so that they belong to the same branch.
                 _block_call(self._base[0] if self._base else to_block),
                 block_number_call(),
             ]
             try:
-                nfts, events, end, base, head = await self.network.rpc.batch(calls)
+                nfts, *read, end, base, head = await self.network.rpc.batch(calls)
             except ChainUnavailable:
-                # A node may also refuse by HTTP status, silence or an endless answer: ask for less next time.
+                # A node may also refuse by HTTP status or silence: ask for less next time.
+                if to_block == from_block:
+                    self._note_crowded(from_block)
                 self._stride.halve()
                 raise
-            if (isinstance(nfts, RpcFault) or isinstance(events, RpcFault)) and to_block > from_block:
+            if any(isinstance(logs, RpcFault) for logs in (nfts, *read)) and to_block > from_block:
                 self._stride.refused(to_block - from_block + 1)
                 continue
-            page = self._page(from_block, to_block, (nfts, events, end, base))
+            if read and isinstance(read[0], RpcFault):
+                self._note_crowded(from_block)
+                continue
+            events = read[0] if read else await self._events_by_contract(from_block, nfts)
+            # In a thread: strangers choose how many logs there are.
+            page = await asyncio.to_thread(self._page, from_block, to_block, (nfts, events, end, base))
             self._known_head = max(to_block, decode_quantity(head))
             self._stride.grow()
             return page
+
+    def _last_of_page(self, from_block: int) -> int:
+        """The stride's end, or the block before one that is read by contract, which is a page of its own."""
+        if from_block in self._crowded:
+            return from_block
+        to_block = min(from_block + self._stride.blocks - 1, self._known_head)
+        return min([to_block, *(block - 1 for block in self._crowded if from_block < block <= to_block)])
+
+    def _note_crowded(self, block: int) -> None:
+        if block not in self._crowded:
+            _log.warning(
+                "the logs of a block cannot be read at once, reading them by contract",
+                extra={"facts": {"chain": self.network.chain_id, "block": block}},
+            )
+        self._crowded[block] = None
+        if len(self._crowded) > _MAX_CROWDED:
+            del self._crowded[next(iter(self._crowded))]
+
+    async def _events_by_contract(self, block: int, nfts: object) -> list[object]:
+        """The metadata events of one block, of the data NFTs that are known or made in it."""
+        made = nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self._factory)
+        known = sorted({*await self._store.nfts(self.network.chain_id), *(nft.data_nft for nft in made)})
+        pieces = [known[start : start + _CONTRACTS_PER_QUERY] for start in range(0, len(known), _CONTRACTS_PER_QUERY)]
+        events: list[object] = []
+        while pieces:
+            asked, pieces = pieces[:_QUERIES_AT_ONCE], pieces[_QUERIES_AT_ONCE:]
+            calls = [events_of_call(piece, block) for piece in asked]
+            *answers, head = await self.network.rpc.batch([*calls, block_number_call()])
+            decode_quantity(head)  # a node that answers nothing else is ill, whatever the length of the logs
+            for piece, logs in zip(asked, answers, strict=True):
+                if isinstance(logs, list):
+                    events += logs
+                elif len(piece) > 1:
+                    pieces += [piece[: len(piece) // 2], piece[len(piece) // 2 :]]
+                else:
+                    # Tried again with the blocks before finality.
+                    _log.warning(
+                        "the logs of a data NFT in one block are left out: the node does not give them",
+                        extra={"facts": {"chain": self.network.chain_id, "block": block, "data_nft": piece[0]}},
+                    )
+        return events
+
+    async def _transferred(self, to_block: int) -> frozenset[str]:
+        """Emitters of transfers that are new at the end of the chain; none when the node does not tell."""
+        if to_block < self._known_head:
+            return frozenset()
+        from_block = max(to_block - _TRANSFER_BLOCKS + 1, (self._transfers_read or 0) + 1)
+        if from_block > to_block:
+            return frozenset()
+        try:
+            (logs,) = await self.network.rpc.batch([transfers_call(from_block, to_block)])
+            emitters = frozenset(log.address for log in parse_logs(logs))
+        except ChainError:
+            # The lifetime of what is cached is the bound then.
+            return frozenset()
+        self._transfers_read = to_block
+        return emitters
 
     def _page(self, from_block: int, to_block: int, answers: tuple[object, object, object, object]) -> Page:
         nfts, events, end, base = answers
@@ -168,6 +271,8 @@ class ChainScan:
 
     def _note(self, page: Page) -> None:
         if self._base is None or page.to_block >= self._base[0]:
+            if self.last_block is None or page.to_block > self.last_block:
+                self._advanced_at = asyncio.get_running_loop().time()
             self._base = (page.to_block, page.block_hash)
             self.last_block = page.to_block
             self._observe(self.network.chain_id, page.to_block)

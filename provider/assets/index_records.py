@@ -4,7 +4,7 @@ Who emitted an NFTCreated is checked here. Whether a metadata event comes from a
 where the known NFTs are: in index_store.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from provider.assets.ddo import Asset, parse_ddo
@@ -15,6 +15,7 @@ from provider.chain.events import (
     METADATA_STATE,
     METADATA_UPDATED,
     NFT_CREATED,
+    TRANSFER,
     Log,
     metadata_event,
     nft_created,
@@ -62,7 +63,8 @@ class EventRecord:
 class Page:
     """All that one chain's blocks `from_block` to `to_block` hold for the index. `block_hash` is `to_block`'s.
 
-    `base`: number and hash of the last block recorded before, `is_linked`: the node still has it.
+    `base`: number and hash of the last block recorded before, `is_linked`: the node still has it. `transferred`:
+    data NFTs that may have another owner.
     """
 
     chain_id: int
@@ -73,6 +75,7 @@ class Page:
     is_linked: bool
     nfts: tuple[NftRecord, ...]
     events: tuple[EventRecord, ...]
+    transferred: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,16 @@ def page_calls(factory: str, from_block: int, to_block: int) -> tuple[RpcCall, R
         logs_call(factory, [NFT_CREATED], from_block, to_block),
         logs_call(None, [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], from_block, to_block),
     )
+
+
+def events_of_call(data_nfts: Collection[str], block: int) -> RpcCall:
+    """The query for the metadata events of these NFTs in one block."""
+    return logs_call(sorted(data_nfts), [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], block, block)
+
+
+def transfers_call(from_block: int, to_block: int) -> RpcCall:
+    """The query for new owners of data NFTs, whose only token has the number 1. It matches no ERC-20 token."""
+    return logs_call(None, [TRANSFER, None, None, "0x" + "1".zfill(64)], from_block, to_block)
 
 
 def nft_records(logs: Sequence[Log], *, chain_id: int, factory: str) -> tuple[NftRecord, ...]:

@@ -4,6 +4,7 @@ Every write is one transaction that takes the write lock first, so that what it 
 """
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from provider.assets.index_records import EventRecord, Page, Scan, SealedDocument, StoredAsset
@@ -103,7 +104,8 @@ def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -
             [_event_row(page.chain_id, event) for event in known],
         )
         changed = before ^ _fingerprints(connection, page.chain_id, page.from_block, page.to_block)
-        _note_changes(connection, {str(fingerprint[0]) for fingerprint in changed})
+        transferred = _did_keys(connection, page.chain_id, page.transferred)
+        _note_changes(connection, {str(fingerprint[0]) for fingerprint in changed} | transferred)
         for data_nft in {event.data_nft for event in known}:
             _prune(connection, page.chain_id, data_nft, prune_below_block)
         _advance(connection, page)
@@ -142,6 +144,19 @@ def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
     return StoredAsset(nft[0], nft[1], state, tx_id, SealedDocument(flags, data, document_hash))
 
 
+def nfts(connection: sqlite3.Connection, chain_id: int) -> tuple[str, ...]:
+    """See IndexStore."""
+    rows = connection.execute("SELECT data_nft FROM index_nfts WHERE chain_id = ?", (chain_id,))
+    return tuple(str(row[0]) for row in rows)
+
+
+def nfts_behind(connection: sqlite3.Connection, did_keys: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """See IndexStore."""
+    query = "SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?"
+    rows = [connection.execute(query, (key,)).fetchone() for key in did_keys]
+    return tuple((int(row[0]), str(row[1])) for row in rows if row is not None)
+
+
 def changes(connection: sqlite3.Connection, since: int | None) -> tuple[int, tuple[str, ...] | None]:
     """See IndexStore."""
     oldest, newest = connection.execute("SELECT MIN(number), MAX(number) FROM index_changes").fetchone()
@@ -159,6 +174,12 @@ def _newest_anchor(connection: sqlite3.Connection, chain_id: int) -> tuple[int, 
     query = "SELECT block_number, block_hash FROM index_anchors WHERE chain_id = ? ORDER BY block_number DESC LIMIT 1"
     row = connection.execute(query, (chain_id,)).fetchone()
     return None if row is None else (int(row[0]), str(row[1]))
+
+
+def _did_keys(connection: sqlite3.Connection, chain_id: int, data_nfts: Iterable[str]) -> set[str]:
+    query = "SELECT did_key FROM index_nfts WHERE chain_id = ? AND data_nft = ?"
+    rows = (connection.execute(query, (chain_id, data_nft)).fetchone() for data_nft in data_nfts)
+    return {str(row[0]) for row in rows if row is not None}
 
 
 def _is_known(connection: sqlite3.Connection, chain_id: int, data_nft: str) -> bool:

@@ -4,6 +4,7 @@ A file of its own, as it can be rebuilt from the chain and the nonces beside it 
 stand on chain, sealed ones sealed. Any number of processes may write; each record is one transaction.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +48,14 @@ class IndexStore:
     async def find(self, did_key: str) -> StoredAsset | None:
         """The newest document and state behind a DID's hash; None when there is no document."""
         return await self._file.ask(lambda c: sql.find(c, did_key))
+
+    async def nfts(self, chain_id: int) -> tuple[str, ...]:
+        """Addresses of all data NFTs that were read from the chain."""
+        return await self._file.ask(lambda c: sql.nfts(c, chain_id))
+
+    async def nfts_behind(self, did_keys: Sequence[str]) -> tuple[tuple[int, str], ...]:
+        """Chain id and address of the data NFTs behind these DID hashes, as far as they are known."""
+        return await self._file.ask(lambda c: sql.nfts_behind(c, did_keys))
 
     async def changes(self, since: int | None) -> tuple[int, tuple[str, ...] | None]:
         """Number of the last change, and the DID hashes that changed after `since`; None: too many to tell."""

@@ -1,10 +1,16 @@
 """DDOs from a metadata store over HTTP: Aquarius, or an ocean-node, which serves the same path.
 
 A DID in, an `Asset` out, cached. That the asset is the one asked for is checked in `catalog.py`.
+
+When a document was opened for an indexer, a newer one may be in the store soon: what is cached of that asset is dropped
+by every worker.
 """
 
+import time
+
 from provider.assets.ddo import Asset, parse_ddo
-from provider.assets.did import is_did
+from provider.assets.did import did_for, is_did
+from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
 from provider.json_text import read_json
@@ -14,14 +20,17 @@ from provider.service_client import ServiceClient, ServiceReply
 _PATH = "/api/aquarius/assets/ddo/"
 # These say "not now", not "no such asset" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
 _TRY_LATER = (408, 425, 429)
+# An indexer stores what was opened for it within this time; until then documents are kept only for a moment.
+_STORING_SECONDS = 30.0
+_MOMENT_SECONDS = 1.0
 
 
 class MetadataStore:
     """The store at `base_url` (`http` or `https`, with or without a path).
 
     `timeout_seconds` bounds one whole lookup, `max_bytes` one document (decoded). Found assets live in `cache`;
-    failures are not remembered. `keep_documents`: as in `parse_ddo`. The client is made inside the running event
-    loop, at the first request.
+    failures are not remembered. `keep_documents`: as in `parse_ddo`. `marks`: shared with other workers.
+    The client is made inside the running event loop, at the first request.
     """
 
     def __init__(
@@ -34,8 +43,12 @@ class MetadataStore:
         user_agent: str = "OceanProvider",
         keep_documents: bool = False,
         outgoing: Outgoing | None = None,
+        marks: DocumentMarks | None = None,
     ) -> None:
         self._cache = cache
+        self._marks = marks or DocumentMarks()
+        self._seen = bytearray(map(self._marks.count, range(GROUPS)))
+        self._stored_at: dict[int, float] = {}  # by group: when the store should have what was opened
         self._keep_documents = keep_documents
         self._service = ServiceClient(
             base_url,
@@ -58,11 +71,17 @@ class MetadataStore:
         # Nothing but `did:op(e):` and hex digits ever becomes part of the path.
         if not is_did(did):
             raise AssetNotFound(detail="not the form of a DID")
-        return await self._cache.get(did, lambda: self._load(did))
+        self._drop_opened(group_of(did))
+        return await self._cache.get(did, lambda: self._load(did), ttl_seconds=self._ttl_seconds)
 
     def peek(self, did: str) -> Asset | None:
         """The asset, if it is in the cache."""
-        return self._cache.peek(did)
+        asset = self._cache.peek(did)
+        return asset if asset is None or not self._drop_opened(group_of(did)) else None
+
+    def document_opened(self, data_nft: str, chain_id: int) -> None:
+        """A document of this data NFT was just opened for somebody who may be an indexer."""
+        self._marks.mark(group_of(did_for(data_nft, chain_id)))
 
     async def check(self) -> None:
         """Does the store answer at all? Raises MetadataStoreUnavailable."""
@@ -71,6 +90,24 @@ class MetadataStore:
     async def close(self) -> None:
         """Close idle connections."""
         await self._service.close()
+
+    def _drop_opened(self, group: int) -> bool:
+        """Drop what is cached of this group if one of its documents was opened since the last look."""
+        count = self._marks.count(group)
+        if count == self._seen[group]:
+            return False
+        self._seen[group] = count
+        self._stored_at[group] = time.monotonic() + _STORING_SECONDS
+        for did in self._cache.all_keys():
+            if group_of(did) == group:
+                self._cache.discard(did)
+        return True
+
+    def _ttl_seconds(self, asset: Asset) -> float:
+        stored_at = self._stored_at.get(group_of(asset.did), 0.0) if is_did(asset.did) else 0.0
+        if time.monotonic() < stored_at:
+            return min(_MOMENT_SECONDS, self._cache.ttl_seconds)
+        return self._cache.ttl_seconds
 
     async def _load(self, did: str) -> Asset:
         try:

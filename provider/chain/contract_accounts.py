@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from provider.admission.buckets import Buckets
 from provider.cache import FactCache
 from provider.chain.abi import AbiError, bytes_of_hex
+from provider.chain.contracts import foreign_call
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import Network, Networks
 from provider.errors import ChainError, ContractChecksBusy
@@ -143,7 +144,7 @@ def _question(address: str, digest: bytes, signature: bytes) -> RpcCall:
     padded = signature + bytes(-len(signature) % 32)
     # Head: the hash and the offset of the bytes; then their length and content.
     data = _MAGIC + digest + (64).to_bytes(32, "big") + len(signature).to_bytes(32, "big") + padded
-    return RpcCall("eth_call", ({"to": address, "data": "0x" + data.hex(), "gas": hex(_CALL_GAS)}, "latest"))
+    return foreign_call(address, "0x" + data.hex(), gas=_CALL_GAS)
 
 
 def _data(result: object) -> bytes:

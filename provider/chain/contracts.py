@@ -22,6 +22,9 @@ SELECTORS = {
 # Of the only token of a data NFT, minted when it is created.
 _NFT_ID = "0x1"
 
+FOREIGN_GAS = 10_000_000
+"""Gas for a call that runs a stranger's contract: it ends within a fraction of a second on any node."""
+
 NO_STATE = -1
 """State of an address that is no data NFT: the call reverted or the address holds no code."""
 
@@ -52,8 +55,13 @@ def decimals_call(token: str) -> RpcCall:
 
 
 def balance_of_call(token: str, owner: str) -> RpcCall:
-    """ERC-20 and ERC-721: how much, or how many, of the token `owner` holds. For `decode_uint`."""
-    return _eth_call(token, SELECTORS["balanceOf(address)"], owner)
+    """ERC-20 and ERC-721: how much, or how many, of the token `owner` holds. For `decode_uint`. Foreign."""
+    return foreign_call(token, _call_data(SELECTORS["balanceOf(address)"], owner))
+
+
+def foreign_call(contract: str, data: str, *, gas: int = FOREIGN_GAS) -> RpcCall:
+    """Call of a contract that a stranger chose, at the latest block, with limited gas."""
+    return RpcCall("eth_call", ({"to": contract, "data": data, "gas": hex(gas)}, "latest"), foreign=True)
 
 
 def receipt_call(tx_id: str) -> RpcCall:
@@ -79,6 +87,11 @@ def logs_call(address: str | Sequence[str] | None, topics: Sequence[object], fro
     if address is not None:
         wanted["address"] = address if isinstance(address, str) else list(address)
     return RpcCall("eth_getLogs", (wanted,))
+
+
+def is_empty(result: object) -> bool:
+    """True for `0x`, which a node gives when it knows no code at the address: there is none, or it is not there yet."""
+    return result == "0x"
 
 
 def decode_metadata_state(result: object) -> int:
@@ -137,8 +150,11 @@ def decode_quantity(result: object) -> int:
 
 def _eth_call(contract: str, selector: str, *arguments: str) -> RpcCall:
     """`arguments`: addresses and unsigned integers, in hex."""
-    data = selector + "".join(argument[2:].lower().rjust(64, "0") for argument in arguments)
-    return RpcCall("eth_call", ({"to": contract, "data": data}, "latest"))
+    return RpcCall("eth_call", ({"to": contract, "data": _call_data(selector, *arguments)}, "latest"))
+
+
+def _call_data(selector: str, *arguments: str) -> str:
+    return selector + "".join(argument[2:].lower().rjust(64, "0") for argument in arguments)
 
 
 def _words_of(result: object) -> Words | None:

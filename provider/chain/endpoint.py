@@ -12,15 +12,29 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from provider.chain.batch_size import BatchSize
 from provider.chain.health import Health
-from provider.chain.jsonrpc import BatchRefused, MalformedReply, RpcCall, RpcFault, decode, encode
+from provider.chain.jsonrpc import (
+    SIZED_BY_STRANGERS,
+    TOO_LARGE,
+    MalformedReply,
+    RpcCall,
+    RpcFault,
+    decode,
+    encode,
+    is_answer,
+    is_limit,
+)
 from provider.wire_text import digits, ows
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Largest reply read. A full batch of receipts or a wide eth_getLogs stays below 10 MiB; geth's own limit for a
 batch reply is 25 MB."""
+MAX_REPLY_LOGS = 5000
+"""Most logs read in one reply, of eth_getLogs or in receipts: what strangers emit is parsed before it is left out."""
+MAX_FOREIGN_REPLY_BYTES = 1024 * 1024
+"""Largest reply read from a stranger's contract: results of up to half a megabyte, in hex."""
 
-_BATCH_RETRY_SECONDS = 600.0  # an endpoint that refused a batch is offered one again after this time
 _REFUSING_STATUSES = frozenset({401, 403, 407, 408, 425, 429})  # say nothing about the call itself
 
 
@@ -28,12 +42,21 @@ class EndpointFailed(Exception):
     """This endpoint gave no usable answer. `outcome` is a metric label, the text is for the log.
 
     `retry_after_seconds`: how long it asked to be left alone (RFC 9110 section 10.2.3), None when it did not.
+    `was_reached`: it answered something, or hung up, so that fewer calls at once may fare better.
     """
 
-    def __init__(self, outcome: str, detail: str, *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        outcome: str,
+        detail: str,
+        *,
+        retry_after_seconds: float | None = None,
+        was_reached: bool = True,
+    ) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.retry_after_seconds = retry_after_seconds
+        self.was_reached = was_reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,7 @@ class Endpoint:
         if parsed.user is not None:
             credentials = f"{parsed.user}:{parsed.password or ''}".encode()
             self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
-        self._single_calls_until = 0.0
+        self.batch_size = BatchSize()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.index + 1})"
@@ -73,61 +96,104 @@ class Endpoint:
     async def exchange(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
         """Results or faults in the order of `calls`; one HTTP round trip where the endpoint takes batches.
 
-        Raises EndpointFailed.
+        Raises EndpointFailed when none of them was answered.
         """
-        loop = asyncio.get_running_loop()
-        if len(calls) > 1 and loop.time() < self._single_calls_until:
-            return await self._exchange_singly(session, calls)
-        try:
-            results = await self._exchange_once(session, calls)
-        except BatchRefused:
-            results = await self._exchange_singly(session, calls)
-            self._single_calls_until = loop.time() + _BATCH_RETRY_SECONDS
+        most = self.batch_size.most(asyncio.get_running_loop().time()) or len(calls)
+        if len(calls) <= most:
+            results = await self._send(session, calls)
+        else:
+            pieces = [calls[start : start + most] for start in range(0, len(calls), most)]
+            results = await self._send_apart(session, pieces)
+        if all(is_limit(call, result) for call, result in zip(calls, results, strict=True)):
+            raise EndpointFailed("limited", f"code {getattr(results[0], 'code', 0)}")
         return results
 
-    async def _exchange_singly(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        tasks = [asyncio.create_task(self._exchange_once(session, [call])) for call in calls]
+    async def _send(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
+        """All in one request; one by one when that fails in any way and the endpoint is there."""
+        if len(calls) == 1:
+            return await self._send_one(session, calls[0])
         try:
-            return [result for results in await asyncio.gather(*tasks) for result in results]
+            results = await self._send_once(session, calls)
+        except EndpointFailed as failure:
+            if not failure.was_reached or failure.retry_after_seconds is not None:
+                raise
+            results = await self._send_apart(session, [[call] for call in calls])
+            if failure.outcome != "too_large":
+                self.batch_size.refused(len(calls), asyncio.get_running_loop().time())
+            return results
+        self.batch_size.worked(len(calls))
+        return results
+
+    async def _send_apart(self, session: aiohttp.ClientSession, pieces: Sequence[Sequence[RpcCall]]) -> list[object]:
+        """Several requests at once. The failure of one is a fault of its calls, as long as another one is answered."""
+        tasks = [asyncio.ensure_future(self._send(session, piece)) for piece in pieces]
+        try:
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             for task in tasks:
                 task.cancel()
+        results: list[object] = []
+        failures: list[EndpointFailed] = []
+        for piece, answer in zip(pieces, answers, strict=True):
+            if isinstance(answer, EndpointFailed):
+                failures.append(answer)
+                results += [RpcFault(0, str(answer))] * len(piece)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                results += answer
+        if len(failures) == len(pieces):
+            raise failures[-1]
+        return results
 
-    async def _exchange_once(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        status, body, retry_after = await self._post(session, encode(calls))
-        if status != 200 and (not 400 <= status < 500 or status in _REFUSING_STATUSES):
-            outcome = "limited" if status == 429 else "http_status"
-            raise EndpointFailed(outcome, f"HTTP {status}", retry_after_seconds=_seconds(retry_after))
+    async def _send_one(self, session: aiohttp.ClientSession, call: RpcCall) -> list[object]:
+        try:
+            return await self._send_once(session, [call])
+        except EndpointFailed as failure:
+            # A contract decided how long this result is, so the endpoint is not to blame.
+            if failure.outcome == "too_large" and call.method in SIZED_BY_STRANGERS:
+                return [TOO_LARGE]
+            raise
+
+    async def _send_once(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
+        foreign = any(call.foreign for call in calls)
+        status, body, retry_after = await self._post(
+            session, encode(calls), MAX_FOREIGN_REPLY_BYTES if foreign else MAX_REPLY_BYTES
+        )
+        results: list[object] | None = None
+        problem = ""
         try:
             results = decode(body, len(calls))
         except MalformedReply as error:
-            if status == 200:
-                raise EndpointFailed("malformed", str(error)) from None
-            if len(calls) > 1:
-                raise BatchRefused(f"HTTP {status}") from None
-            raise EndpointFailed("http_status", f"HTTP {status}") from None
-        for result in results:
-            if isinstance(result, RpcFault) and result.is_endpoint_condition:
-                raise EndpointFailed("limited", f"code {result.code}")
-        return results
+            problem = str(error)
+        if status == 200:
+            if results is None:
+                raise EndpointFailed("malformed", problem)
+            return results
+        if results is not None and (_may_hold_answers(status) or _is_answered_fault(calls, results)):
+            return results
+        outcome = "limited" if status == 429 else "http_status"
+        raise EndpointFailed(outcome, f"HTTP {status}", retry_after_seconds=_seconds(retry_after))
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes, str | None]:
+    async def _post(self, session: aiohttp.ClientSession, body: bytes, max_bytes: int) -> tuple[int, bytes, str | None]:
         try:
             try:
-                return await self._post_once(session, body)
+                return await self._post_once(session, body, max_bytes)
             except (aiohttp.ServerDisconnectedError, ConnectionError, aiohttp.ClientOSError) as error:
                 if not _was_dropped(error):
                     raise
                 # Probably a kept connection that the server closed meanwhile. Every call we make may be
                 # repeated: reads are harmless, and a signed transaction is the same transaction twice.
-                return await self._post_once(session, body)
+                return await self._post_once(session, body, max_bytes)
         except TimeoutError:
-            raise EndpointFailed("timeout", "no answer in time") from None
+            raise EndpointFailed("timeout", "no answer in time", was_reached=False) from None
         except (aiohttp.ClientError, OSError) as error:
             # The texts of these errors hold host and port.
-            raise EndpointFailed("unreachable", type(error).__name__) from None
+            raise EndpointFailed("unreachable", type(error).__name__, was_reached=_was_dropped(error)) from None
 
-    async def _post_once(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes, str | None]:
+    async def _post_once(
+        self, session: aiohttp.ClientSession, body: bytes, max_bytes: int
+    ) -> tuple[int, bytes, str | None]:
         async with session.post(
             self._url,
             data=body,
@@ -136,10 +202,11 @@ class Endpoint:
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            received = bytearray()
+            received, logs = bytearray(), 0
             async for chunk in response.content.iter_any():
                 received += chunk
-                if len(received) > MAX_REPLY_BYTES:
+                logs += chunk.count(b'"topics"')
+                if len(received) > max_bytes or logs > MAX_REPLY_LOGS:
                     raise EndpointFailed("too_large", "reply larger than the limit")
             return response.status, bytes(received), response.headers.get("Retry-After")
 
@@ -152,6 +219,15 @@ def parse_quantity(result: object, method: str) -> int:
         except ValueError:
             pass
     raise EndpointFailed("malformed", f"{method} is not a hex number")
+
+
+def _may_hold_answers(status: int) -> bool:
+    return 400 <= status < 500 and status not in _REFUSING_STATUSES
+
+
+def _is_answered_fault(calls: Sequence[RpcCall], results: Sequence[object]) -> bool:
+    """A single call that the contract refused: some nodes give it a status of 500."""
+    return len(calls) == 1 and isinstance(results[0], RpcFault) and is_answer(calls[0], results[0])
 
 
 def _seconds(retry_after: str | None) -> float | None:

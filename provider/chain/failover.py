@@ -1,7 +1,10 @@
-"""The endpoints of one chain: whom to ask, what is believed of an answer, and who is put aside after a failure.
+"""The endpoints of one chain: which one to ask, when to believe its answer, and which one is put aside.
 
 They are asked in the order of `health.py`, mostly the given one. One that fails is put aside for a growing time; each
-time that is over its chain id is asked, until it comes back. One that is slow has the next one asked as well.
+time that is over its chain id is asked, until it comes back. One that is slow has the next one asked as well. A fault
+that is no answer of the chain (`jsonrpc.is_answer`) has the next one asked for that call; the first is not put aside.
+
+Calls that run a stranger's contract have connections of their own and never change the health of an endpoint.
 """
 
 import asyncio
@@ -11,10 +14,11 @@ from contextvars import Context
 
 import aiohttp
 
+from provider.chain.collected import Collected
 from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
 from provider.chain.health import order, seconds_until_open
-from provider.chain.jsonrpc import RpcCall
-from provider.chain.race import first_answer
+from provider.chain.jsonrpc import RpcCall, is_answer, is_limit
+from provider.chain.race import Won, first_answer
 from provider.chain.rpc_observer import RpcEvents, RpcObserver
 from provider.errors import ChainUnavailable
 from provider.outgoing import Outgoing
@@ -22,6 +26,7 @@ from provider.outgoing import Outgoing
 _CHAIN_ID = RpcCall("eth_chainId")
 _BLOCK_NUMBER = "eth_blockNumber"
 _MAX_CONNECTIONS = 64
+_MAX_FOREIGN_CONNECTIONS = 32
 _KEEPALIVE_SECONDS = 30.0  # below the 60-75 s after which common front ends drop idle connections
 
 _log = logging.getLogger(__name__)
@@ -51,7 +56,7 @@ class Failover:
         self._outgoing = outgoing
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[int, asyncio.TimerHandle] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: for foreign calls?
         self._closed = False
 
     @property
@@ -64,33 +69,59 @@ class Failover:
         now = asyncio.get_running_loop().time()
         return order(((endpoint, endpoint.health) for endpoint in self.endpoints), now)
 
-    async def ask_in_turn(self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall]) -> list[object]:
-        """Results of the first that answers; one that fails or is slow has the next asked. Raises ChainUnavailable."""
+    async def ask_in_turn(
+        self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall], *, together: bool
+    ) -> list[object]:
+        """Results of the first that answers all calls; one that fails, is slow or has a fault has the next one asked.
+
+        `together`: all results have to be of one endpoint. What none answers is the last one's fault. Raises
+        ChainUnavailable.
+        """
         problems: list[str] = []
+        collected: Collected[Endpoint] = Collected(calls, together=together)
+
+        async def ask(endpoint: Endpoint) -> None:
+            positions = collected.wanted()
+            results = await self.ask(endpoint, [calls[position] for position in positions])
+            unanswered = collected.take(endpoint, positions, results)
+            if unanswered is not None:
+                raise EndpointFailed("fault", unanswered)
 
         def failed(endpoint: Endpoint, failure: Exception) -> None:
             problems.append(f"endpoint {endpoint.index + 1}: {failure}")
 
         won = await first_answer(
             endpoints,
-            lambda endpoint: self.ask(endpoint, calls),
+            ask,
             failure=EndpointFailed,
             patience_seconds=self._hedge_after_seconds,
             failed=failed,
             hedged=self._events.hedged,
         )
-        if won is None:
+        results = collected.results()
+        if results is None:
             raise self._unavailable(problems)
-        for endpoint in won.beaten:
-            endpoint.health.lose(asyncio.get_running_loop().time())
-        if won.runner is endpoints[0]:
-            won.runner.health.win()
-        return won.answer
+        if not _is_foreign(calls):
+            self._note_race(endpoints, won, collected.outdone())
+        return results
+
+    def _note_race(
+        self, endpoints: Sequence[Endpoint], won: Won[Endpoint, None] | None, outdone: Sequence[Endpoint]
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        for endpoint in outdone:
+            endpoint.health.fault(now)
+        if won is not None:
+            for endpoint in won.beaten:
+                endpoint.health.lose(now)
+            if won.runner is endpoints[0]:
+                won.runner.health.win()
 
     async def ask(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[object]:
         """Results of one, its chain id seen before they are believed; no `calls`: only that is asked.
 
-        Raises EndpointFailed, which has put it aside, and ChainUnavailable once this is closed.
+        Raises EndpointFailed, which has put it aside unless the calls are foreign, and ChainUnavailable once this is
+        closed.
         """
         verify = not calls or (self.chain_id is not None and not endpoint.health.verified)
         sent = [_CHAIN_ID, *calls] if verify else calls
@@ -98,14 +129,18 @@ class Failover:
         started = loop.time()
         outcome = "ok"
         self._events.calls(len(sent))
+        foreign = _is_foreign(calls)
         try:
-            results = await endpoint.exchange(self._open_session(), sent)
+            results = await endpoint.exchange(self._open_session(foreign=foreign), sent)
             if verify:
                 self._check_chain(results[0])
                 results = results[1:]
+            if not all(map(is_answer, calls, results)):
+                outcome = "fault"
         except EndpointFailed as failure:
             outcome = failure.outcome
-            self._put_aside(endpoint, failure)
+            if not foreign:
+                self._put_aside(endpoint, failure)
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -113,11 +148,29 @@ class Failover:
         finally:
             method = "batch" if len(calls) > 1 else (calls or sent)[0].method
             self._observe(method, outcome, loop.time() - started)
-        endpoint.health.latency_seconds = loop.time() - started
-        if verify or self.chain_id is None:
-            self._readmit(endpoint)
-        self._tell_head(calls, results)
+        self._judge(endpoint, calls, results, seconds=loop.time() - started, verified=verify or self.chain_id is None)
         return results
+
+    def _judge(
+        self,
+        endpoint: Endpoint,
+        calls: Sequence[RpcCall],
+        results: Sequence[object],
+        *,
+        seconds: float,
+        verified: bool,
+    ) -> None:
+        """What an answer tells of the endpoint's health."""
+        if verified:
+            self._readmit(endpoint)
+        if _is_foreign(calls):
+            return
+        endpoint.health.latency_seconds = seconds
+        if not all(map(is_answer, calls, results)):
+            self._events.faulted(endpoint.index)
+        if any(map(is_limit, calls, results)):
+            self._put_aside(endpoint, EndpointFailed("limited", "it limits some calls"))
+        self._tell_head(calls, results)
 
     async def probe(self, endpoint: Endpoint) -> EndpointState:
         """What one says of itself now; changes nothing about who is asked next."""
@@ -125,7 +178,7 @@ class Failover:
         started = loop.time()
         chain_id, problem, reachable = None, None, True
         try:
-            (result,) = await endpoint.exchange(self._open_session(), [_CHAIN_ID])
+            (result,) = await endpoint.exchange(self._open_session(foreign=False), [_CHAIN_ID])
             chain_id = parse_chain_id(result)
             if self.chain_id is not None and chain_id != self.chain_id:
                 problem = f"answers for chain {chain_id}, not {self.chain_id}"
@@ -149,8 +202,8 @@ class Failover:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     def _check_after_pause(self, endpoint: Endpoint) -> None:
         """Without waiting for a call: a server that nobody uses has to know as well that its node is back."""
@@ -228,12 +281,19 @@ class Failover:
         endpoint.health.recover()
         self._drop_check(endpoint)
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self, *, foreign: bool) -> aiohttp.ClientSession:
         if self._closed:
             raise ChainUnavailable(detail=f"chain {self.chain_id}: the client is closed")
-        if self._session is None:
-            self._session = self._outgoing.session(limit=_MAX_CONNECTIONS, keepalive_seconds=_KEEPALIVE_SECONDS)
-        return self._session
+        session = self._sessions.get(foreign)
+        if session is None:
+            limit = _MAX_FOREIGN_CONNECTIONS if foreign else _MAX_CONNECTIONS
+            session = self._outgoing.session(limit=limit, keepalive_seconds=_KEEPALIVE_SECONDS)
+            self._sessions[foreign] = session
+        return session
+
+
+def _is_foreign(calls: Sequence[RpcCall]) -> bool:
+    return any(call.foreign for call in calls)
 
 
 def parse_chain_id(result: object) -> int:

@@ -14,6 +14,9 @@ OPEN_AFTER_FAILURES = 3
 # Times in a row that a later endpoint answered first, after which the endpoint is asked later itself, for a while.
 SLOW_AFTER_LOSSES = 3
 SLOW_SECONDS = 60.0
+# Faults within FAULTY_SECONDS where another endpoint had an answer, after which the endpoint is asked later itself.
+FAULTY_AFTER = 3
+FAULTY_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Health:
     `verified`: its chain id was right and no failure was seen since. `failures`, `losses`: in a row. `aside_until`:
     asked after the healthy ones only. `open_until`: not asked at all. `height`: last block it told; `behind`: too far
     from the others. `reviving`: a check in the background is under way. `latency_seconds`: of the last answer.
+    `faults`: since `faults_since`, calls that it did not answer and another one did; `faulty_until`: it is asked later.
     """
 
     verified: bool = False
@@ -35,6 +39,9 @@ class Health:
     behind: bool = False
     reviving: bool = False
     latency_seconds: float | None = None
+    faults: int = 0
+    faults_since: float = 0.0
+    faulty_until: float = 0.0
 
     def fail(self, now: float, *, retry_after_seconds: float | None = None) -> float | None:
         """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted.
@@ -71,8 +78,17 @@ class Health:
         """It answered before any other had to be asked."""
         self.losses = 0
 
+    def fault(self, now: float) -> None:
+        """Another one answered what it did not."""
+        if not self.faults or now - self.faults_since > FAULTY_SECONDS:
+            self.faults, self.faults_since = 0, now
+        self.faults += 1
+        if self.faults >= FAULTY_AFTER:
+            self.faulty_until = now + FAULTY_SECONDS
+            self.faults = 0
 
-Standing = Literal["unasked", "ok", "slow", "behind", "aside"]
+
+Standing = Literal["unasked", "ok", "slow", "faulty", "behind", "aside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,8 @@ def tell(index: int, health: Health, now: float) -> EndpointHealth:
         standing = "aside"
     elif health.behind:
         standing = "behind"
+    elif now < health.faulty_until:
+        standing = "faulty"
     elif now < health.slow_until:
         standing = "slow"
     elif health.latency_seconds is None:
@@ -105,12 +123,12 @@ Named = TypeVar("Named")
 
 
 def order(endpoints: Iterable[tuple[Named, Health]], now: float) -> list[Named]:
-    """Healthy endpoints as configured (slow ones and those behind after the others), then those put aside, soonest
-    back first. Those whose circuit is open are left out, so that nobody waits for them."""
+    """Healthy endpoints as configured (slow ones, faulty ones and those behind after the others), then those put aside,
+    soonest back first. Those whose circuit is open are left out, so that nobody waits for them."""
     listed = list(endpoints)
     healthy = [(name, health) for name, health in listed if not health.failures]
     aside = [(name, health) for name, health in listed if health.failures and now >= health.open_until]
-    healthy.sort(key=lambda entry: entry[1].behind or now < entry[1].slow_until)
+    healthy.sort(key=lambda entry: entry[1].behind or now < max(entry[1].slow_until, entry[1].faulty_until))
     aside.sort(key=lambda entry: entry[1].aside_until)
     return [name for name, _ in healthy + aside]
 

@@ -5,6 +5,7 @@ Which endpoint is asked and believed is decided in `failover.py`. No meaning is 
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState
 from provider.chain.failover import Failover, parse_chain_id
@@ -21,7 +22,8 @@ class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
     `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `timeout_seconds` holds for one
-    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints;
+    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints
+    (twice that where a batch is refused late and its calls are sent singly);
     `hedge_after_seconds` without an answer have the next one asked as well (0: never). The HTTP session is opened by
     the first call, inside the running loop. Raises ValueError for an unusable URL.
     """
@@ -59,7 +61,7 @@ class Rpc:
             events=events or NoEvents(),
             outgoing=outgoing,
         )
-        self._submissions = Submissions(self.batch, start=self._failover.start)
+        self._submissions = Submissions(partial(self.batch, together=False), start=self._failover.start)
         self._heights: HeightWatch | None = None
 
     def __repr__(self) -> str:
@@ -79,15 +81,15 @@ class Rpc:
         """By position: is the endpoint not put aside?"""
         return {endpoint.index: not endpoint.health.failures for endpoint in self._endpoints}
 
-    async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
+    async def batch(self, calls: Sequence[RpcCall], *, together: bool = True) -> list[object]:
         """Results in the order of `calls`, each a JSON value or an RpcFault; one HTTP round trip.
 
-        An endpoint's chain id is asked in the same round trip before its first answer is believed. Raises
-        ChainUnavailable.
+        `together`: all are of one endpoint; else each is of the first that answers that call. An endpoint's chain id
+        is asked in the same round trip before its first answer is believed. Raises ChainUnavailable.
         """
         if not calls:
             return []
-        return await self._failover.ask_in_turn(self._failover.in_order(), calls)
+        return await self._failover.ask_in_turn(self._failover.in_order(), calls, together=together)
 
     async def elsewhere(self, calls: Sequence[RpcCall]) -> list[object] | None:
         """As `batch`, but of an endpoint other than the one asked first: None when there is none or none answers.
@@ -96,7 +98,7 @@ class Rpc:
         """
         others = self._failover.in_order()[1:]
         try:
-            return await self._failover.ask_in_turn(others, calls) if others else None
+            return await self._failover.ask_in_turn(others, calls, together=True) if others else None
         except ChainUnavailable:
             return None
 

@@ -6,8 +6,9 @@ from typing import Protocol
 RpcObserver = Callable[[str, str, float], None]
 """Called once per exchange with one endpoint: method (`batch` for several calls), outcome, seconds.
 
-Outcomes: `ok`, `timeout`, `unreachable`, `http_status`, `malformed`, `too_large`, `limited`, `wrong_chain`, and
-`cancelled`: another endpoint answered first, or nobody wanted the answer any longer.
+Outcomes: `ok`, `fault` (some calls were not answered), `timeout`, `unreachable`, `http_status`, `malformed`,
+`too_large`, `limited`, `wrong_chain`, and `cancelled`: another endpoint answered first, or nobody wanted the answer any
+longer.
 """
 
 
@@ -19,6 +20,9 @@ class RpcEvents(Protocol):
 
     def put_aside(self, endpoint: int) -> None:
         """An endpoint failed; once per outage."""
+
+    def faulted(self, endpoint: int) -> None:
+        """An endpoint answered with a fault that is no answer of the chain."""
 
     def hedged(self) -> None:
         """An answer was slow, and the next endpoint is asked as well."""
@@ -34,6 +38,9 @@ class NoEvents:
         """Nothing."""
 
     def put_aside(self, endpoint: int) -> None:
+        """Nothing."""
+
+    def faulted(self, endpoint: int) -> None:
         """Nothing."""
 
     def hedged(self) -> None:

@@ -1,4 +1,7 @@
-"""Single calls that many callers make in one turn of the event loop, sent together as one batch."""
+"""Single calls that many callers make in one turn of the event loop, sent together as one batch.
+
+Calls that run a stranger's contract go in requests of their own, one for each contract.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,11 +40,17 @@ class Submissions:
 
     def _send_pending(self) -> None:
         pending, self._pending = self._pending, []
-        for start in range(0, len(pending), MAX_BATCH_CALLS):
-            self._start(self._send(pending[start : start + MAX_BATCH_CALLS]))
+        by_target: dict[str | None, list[tuple[RpcCall, asyncio.Future[object]]]] = {}
+        for entry in pending:
+            by_target.setdefault(entry[0].target, []).append(entry)
+        for together in by_target.values():
+            for start in range(0, len(together), MAX_BATCH_CALLS):
+                self._start(self._send(together[start : start + MAX_BATCH_CALLS]))
 
     async def _send(self, pending: list[tuple[RpcCall, asyncio.Future[object]]]) -> None:
         waited_for = [(call, answer) for call, answer in pending if not answer.done()]
+        if not waited_for:
+            return
         try:
             results = await self._batch([call for call, _ in waited_for])
             for (_, answer), result in zip(waited_for, results, strict=True):

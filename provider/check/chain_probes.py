@@ -16,9 +16,10 @@ from provider.chain.contracts import (
     decode_quantity,
     decode_uint,
     erc721_list_call,
+    receipt_call,
 )
 from provider.chain.endpoint import Endpoint, EndpointFailed
-from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer
 from provider.chain.networks import ZERO_ADDRESS, ChainAddresses
 from provider.check.reach import host_of, reason_of
 from provider.check.table import Finding, failed, passed, warned
@@ -29,6 +30,9 @@ from provider.settings import ChainSettings
 # More than a few blocks behind the others, an endpoint does not know fresh orders (12 s a block: a minute).
 MAX_LAG_BLOCKS = 5
 MAX_CLOCK_SKEW_SECONDS = 300
+# Calls of a cold download with a chain id to verify; free nodes take three at a time.
+BATCH_CALLS = 5
+BATCH_ATTEMPTS = 4
 # About twenty proofs at 1 gwei.
 LOW_BALANCE_WEI = 10**15
 
@@ -43,12 +47,18 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class EndpointAnswer:
-    """What one endpoint says of itself. `block_at`: unix seconds of its newest block."""
+    """What one endpoint says of itself. `block_at`: unix seconds of its newest block.
+
+    `batch`: most calls that it takes in one request; None: as many as were tried. `refused`: methods that every order
+    needs and that it does not answer.
+    """
 
     chain_id: int
     block: int
     block_at: int
     latency_seconds: float
+    batch: int | None
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +120,32 @@ class ChainProbe:
             chain_id, block = await endpoint.exchange(self.session, calls)
             if not isinstance(block, dict):
                 raise EndpointFailed("malformed", "no newest block")
+            latency_seconds = loop.time() - started
             return EndpointAnswer(
                 int_of_hex(chain_id),
                 int_of_hex(block.get("number")),
                 int_of_hex(block.get("timestamp")),
-                loop.time() - started,
+                latency_seconds,
+                await self._batch_of(endpoint),
+                await self._refused_by(endpoint),
             )
         except EndpointFailed as failure:
             return failure
         except AbiError:
             return EndpointFailed("malformed", "the answer is not that of a node")
+
+    async def _batch_of(self, endpoint: Endpoint) -> int | None:
+        """The most calls that it takes together, up to those of a cold download."""
+        for _ in range(BATCH_ATTEMPTS):
+            await endpoint.exchange(self.session, [block_number_call()] * BATCH_CALLS)
+            if endpoint.batch_size.is_settled:
+                break
+        return endpoint.batch_size.most(asyncio.get_running_loop().time())
+
+    async def _refused_by(self, endpoint: Endpoint) -> tuple[str, ...]:
+        calls = [receipt_call("0x" + "00" * 32), RpcCall("eth_call", ({"to": ZERO_ADDRESS, "data": "0x"}, "latest"))]
+        answers = await endpoint.exchange(self.session, calls)
+        return tuple(call.method for call, answer in zip(calls, answers, strict=True) if not is_answer(call, answer))
 
     def _endpoint_finding(
         self,
@@ -135,7 +161,11 @@ class ChainProbe:
         if answer.chain_id != chain_id:
             detail = f"answers for chain {answer.chain_id}, not {chain_id}"
             return failed(what, detail, "NETWORK_URL: name a node of the right chain")
-        detail = f"block {answer.block}, {answer.latency_seconds * 1000:.0f} ms"
+        detail = f"block {answer.block}, {answer.latency_seconds * 1000:.0f} ms, {_batches(answer.batch)}"
+        if answer.refused:
+            told = f"{detail}, does not answer {' and '.join(answer.refused)}"
+            others = any(not other.refused for other in right)
+            return (warned if others else failed)(what, told, "NETWORK_URL: name a node that answers it")
         lag = max(other.block for other in right) - answer.block
         if lag > MAX_LAG_BLOCKS:
             return warned(what, f"{detail}, {lag} blocks behind the others", "is the node still synchronising?")
@@ -203,6 +233,12 @@ class ChainProbe:
         if any(isinstance(result, RpcFault) for result in narrow):
             return failed(what, "eth_getLogs is refused", "set AQUARIUS_URL, or name a node that serves logs")
         return warned(what, f"eth_getLogs is refused for {blocks} blocks", "lower PROVIDER_INDEX_BATCH_BLOCKS")
+
+
+def _batches(most: int | None) -> str:
+    if most is None:
+        return "takes batches"
+    return "takes no batches, is asked singly" if most == 1 else f"takes {most} calls at a time"
 
 
 def _factory_finding(name: str, factory: str, listed: object) -> Finding:

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from provider.chain.abi import AbiError, bytes_of_hex
-from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.contracts import foreign_call
+from provider.chain.jsonrpc import RpcFault
 from provider.chain.networks import Networks
 from provider.errors import ContractCallFailed, FileObjectInvalid, GatewayUnset, UpstreamError
 from provider.files.file_object import (
@@ -192,8 +193,7 @@ class FileOrigins:
         network = self._networks.get(self._chain_id(file, wishes))
         # In a thread: the first call imports a library, and long results take their time.
         data = await asyncio.to_thread(file.function.encode, values)
-        call = RpcCall("eth_call", ({"to": file.address, "data": "0x" + data.hex()}, "latest"))
-        (answer,) = await network.rpc.batch([call])
+        (answer,) = await network.rpc.batch([foreign_call(file.address, "0x" + data.hex())])
         if isinstance(answer, RpcFault):
             # Any node would say the same of a revert, and its text is not for strangers.
             raise ContractCallFailed(detail=f"eth_call: code {answer.code}")

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypeVar
 
+from provider.assets.catalog import Catalog
 from provider.assets.chain_index import DocumentOpener
 from provider.auth import messages
 from provider.auth.identify import Identifier
@@ -53,6 +54,7 @@ class DecryptEndpoint(Endpoint):
         lookup: OrderLookup,
         authorized_decrypters: frozenset[str],
         open_document: DocumentOpener,
+        catalog: Catalog,
     ) -> None:
         """`authorized_decrypters` are lower-case addresses, empty means everybody."""
         super().initialize(frame=frame)
@@ -61,6 +63,7 @@ class DecryptEndpoint(Endpoint):
         self._lookup = lookup
         self._authorized_decrypters = authorized_decrypters
         self._open_document = open_document
+        self._catalog = catalog
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.3, in their order."""
@@ -85,17 +88,18 @@ class DecryptEndpoint(Endpoint):
         network = self._network(request)
         if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:
             raise DecrypterNotAuthorized
-        known, state, document = await asyncio.gather(
+        known, document = await asyncio.gather(
             self._lookup.is_factory_nft(network, request.data_nft),
-            self._lookup.nft_state(network, request.data_nft),
             self._sealed(network, request),
             return_exceptions=True,
         )
         if not _value(known):
             raise DecryptError("Asset not deployed by the data NFT factory.")
         sealed = _value(document)
-        _check_state(_value(state))
+        # Only now: until the factory has said so, the address may be any contract that a stranger chose.
+        _check_state(await self._lookup.nft_state(network, request.data_nft))
         clear = self._open_document(network.account, sealed.data, sealed.flags, sealed.document_hash)
+        self._catalog.document_opened(request.data_nft, network.chain_id)
         self.reply_text(clear, status=201)
 
     def _network(self, request: DecryptRequest) -> Network:

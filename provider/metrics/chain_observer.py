@@ -21,6 +21,10 @@ class ChainObserver:
         """An endpoint failed."""
         self._instruments.rpc_failovers.add((self._chain, endpoint + 1))
 
+    def faulted(self, endpoint: int) -> None:
+        """An endpoint answered with a fault that is no answer of the chain."""
+        self._instruments.rpc_faults.add((self._chain, endpoint + 1))
+
     def hedged(self) -> None:
         """A further endpoint was asked because the one before was slow."""
         self._instruments.rpc_hedges.add((self._chain,))

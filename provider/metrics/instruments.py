@@ -29,6 +29,7 @@ class Instruments:
         self.rpc_seconds = Histogram(chains.RPC_SECONDS)
         self.rpc_calls = Counter(chains.RPC_CALLS)
         self.rpc_failovers = Counter(chains.RPC_FAILOVERS)
+        self.rpc_faults = Counter(chains.RPC_FAULTS)
         self.rpc_hedges = Counter(chains.RPC_HEDGES)
         self.rpc_endpoint_up = Gauge(chains.RPC_ENDPOINT_UP)
         self.rpc_endpoint_block = Gauge(chains.RPC_ENDPOINT_BLOCK)

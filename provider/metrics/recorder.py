@@ -170,6 +170,7 @@ class Metrics:
         """From here on tell which endpoints of a chain (by position, from 0) are not put aside."""
         for endpoint in up():
             self._of.rpc_failovers.add((chain_id, endpoint + 1), 0)
+            self._of.rpc_faults.add((chain_id, endpoint + 1), 0)
 
         def look() -> None:
             for endpoint, is_up in up().items():

@@ -5,11 +5,13 @@ gives them, because they are the keys of the caches.
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from provider.cache import FactCache
 from provider.chain import contracts
 from provider.chain.events import Receipt, parse_receipt
+from provider.chain.jsonrpc import RpcCall
 from provider.chain.networks import Network
 from provider.errors import ChainError
 from provider.orders.check import OrderFacts, referenced_order
@@ -46,8 +48,8 @@ class OrderLookup:
     The caches' own TTLs hold for NFT states and owners, for datatokens and NFTs known to be genuine, and for final
     receipts.
     `unsettled_ttl_seconds` holds for what the next block may change: receipts that are not final yet, and
-    negative answers about datatokens, NFTs and owners (kept as ""). `receipt_wait_seconds` bounds the wait for a
-    transaction that the node does not know yet.
+    negative answers about states, datatokens, NFTs and owners (kept as ""). `receipt_wait_seconds` bounds the wait for
+    a transaction, or a contract, that the node does not know yet.
     """
 
     def __init__(
@@ -97,15 +99,15 @@ class OrderLookup:
         """`getMetaData().state`; `contracts.NO_STATE` when the address is no data NFT. Raises ChainError."""
 
         async def fetch() -> int:
-            return contracts.decode_metadata_state(await network.rpc.submit(contracts.get_metadata_call(data_nft)))
+            return contracts.decode_metadata_state(await self._ask(network, contracts.get_metadata_call(data_nft)))
 
-        return await self._states.get((network.chain_id, data_nft), fetch)
+        return await self._states.get((network.chain_id, data_nft), fetch, ttl_seconds=self._state_ttl_seconds)
 
     async def nft_owner(self, network: Network, data_nft: str) -> str | None:
         """Owner of the data NFT, checksummed; None when the address is no data NFT. Raises ChainError."""
 
         async def fetch() -> str:
-            return contracts.decode_address(await network.rpc.submit(contracts.owner_of_call(data_nft))) or ""
+            return contracts.decode_address(await self._ask(network, contracts.owner_of_call(data_nft))) or ""
 
         key = (network.chain_id, data_nft)
         return await self._owners.get(key, fetch, ttl_seconds=self._owner_ttl_seconds) or None
@@ -114,7 +116,7 @@ class OrderLookup:
         """Did the data NFT deploy the datatoken? Raises ChainError."""
 
         async def fetch() -> bool:
-            return contracts.decode_bool(await network.rpc.submit(contracts.is_deployed_call(data_nft, datatoken)))
+            return contracts.decode_bool(await self._ask(network, contracts.is_deployed_call(data_nft, datatoken)))
 
         key = (network.chain_id, data_nft, datatoken)
         return await self._datatokens.get(key, fetch, ttl_seconds=self._datatoken_ttl_seconds)
@@ -130,7 +132,7 @@ class OrderLookup:
             return False
 
         async def fetch() -> bool:
-            listed = contracts.decode_address(await network.rpc.submit(contracts.erc721_list_call(factory, data_nft)))
+            listed = contracts.decode_address(await self._ask(network, contracts.erc721_list_call(factory, data_nft)))
             return listed is not None and listed.lower() == data_nft.lower()
 
         key = (network.chain_id, data_nft)
@@ -140,6 +142,12 @@ class OrderLookup:
         """Receipt of a transaction; None when it is still unknown after the bounded wait. Raises ChainError."""
         receipt = await self._receipt_now(network, tx_id)
         return receipt if receipt is not None else await self._receipt_later(network, tx_id)
+
+    def forget(self, data_nfts: Sequence[NftKey] | None) -> None:
+        """State and owner of these data NFTs may have changed; None: of any."""
+        for cache in (self._states, self._owners):
+            for key in cache.all_keys() if data_nfts is None else data_nfts:
+                cache.discard(key)
 
     async def _look_up(
         self, network: Network, data_nft: str, datatoken: str, tx_id: str
@@ -151,18 +159,30 @@ class OrderLookup:
             self._receipt_now(network, tx_id),
         )
 
+    async def _ask(self, network: Network, call: RpcCall) -> object:
+        """Result of a contract; one that the node does not know yet is asked for as an unknown receipt is."""
+        result = await network.rpc.submit(call)
+        if not contracts.is_empty(result) or not self._receipt_wait_seconds:
+            return result
+        elsewhere = await network.rpc.elsewhere([call])
+        if elsewhere is not None and not contracts.is_empty(elsewhere[0]):
+            return elsewhere[0]
+        for pause in _pauses(self._receipt_wait_seconds):
+            await asyncio.sleep(pause)
+            result = await network.rpc.submit(call)
+            if not contracts.is_empty(result):
+                break
+        return result
+
     async def _receipt_later(self, network: Network, tx_id: str) -> Receipt | None:
         """Ask another node, then again with growing pauses until the transaction is mined or the wait is over."""
         if self._receipt_wait_seconds and (found := await self._receipt_elsewhere(network, tx_id)) is not None:
             return found
-        remaining, pause = self._receipt_wait_seconds, _FIRST_POLL_SECONDS
-        while remaining > 0:
-            await asyncio.sleep(min(pause, remaining))
+        for pause in _pauses(self._receipt_wait_seconds):
+            await asyncio.sleep(pause)
             receipt = await self._receipt_now(network, tx_id)
             if receipt is not None:
                 return receipt
-            remaining -= pause
-            pause *= 2
         return None
 
     async def _receipt_elsewhere(self, network: Network, tx_id: str) -> Receipt | None:
@@ -205,6 +225,10 @@ class OrderLookup:
             return self._receipts.ttl_seconds
         return min(self._unsettled_ttl_seconds, self._receipts.ttl_seconds)
 
+    def _state_ttl_seconds(self, state: int) -> float:
+        ttl_seconds = self._states.ttl_seconds
+        return ttl_seconds if state != contracts.NO_STATE else min(self._unsettled_ttl_seconds, ttl_seconds)
+
     def _datatoken_ttl_seconds(self, deployed: bool) -> float:
         ttl_seconds = self._datatokens.ttl_seconds
         return ttl_seconds if deployed else min(self._unsettled_ttl_seconds, ttl_seconds)
@@ -216,6 +240,15 @@ class OrderLookup:
     def _factory_nft_ttl_seconds(self, listed: bool) -> float:
         ttl_seconds = self._factory_nfts.ttl_seconds
         return ttl_seconds if listed else min(self._unsettled_ttl_seconds, ttl_seconds)
+
+
+def _pauses(total_seconds: float) -> Iterator[float]:
+    """Growing pauses that add up to this."""
+    pause = _FIRST_POLL_SECONDS
+    while total_seconds > 0:
+        yield min(pause, total_seconds)
+        total_seconds -= pause
+        pause *= 2
 
 
 def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceipt:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import astuple, fields
 from typing import Any, TypeVar
 
+from provider.chain.contracts import NO_STATE
 from provider.chain.events import OrderReused, OrderStarted, ProviderFee, Receipt
 from provider.orders.lookup import SeenReceipt
 
@@ -57,8 +58,8 @@ def unpack_flag(value: Json) -> bool:
 
 
 def pack_state(state: int) -> object | None:
-    """States of data NFTs, which the lifetime bounds."""
-    return state
+    """States of data NFTs, which the lifetime bounds; not that an NFT is not there yet."""
+    return None if state == NO_STATE else state
 
 
 def unpack_state(value: Json) -> int:

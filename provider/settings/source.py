@@ -1,6 +1,7 @@
 """Look one setting up (environment, then file, then default), coerce it, and note the fault if it is wrong."""
 
 import ipaddress
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from provider.settings.model import Listener
+from provider.wire_text import digits
 
 TRUE_TEXTS = frozenset({"y", "yes", "t", "true", "on", "1"})
 FALSE_TEXTS = frozenset({"n", "no", "f", "false", "off", "0", ""})
@@ -24,6 +26,10 @@ class SettingsError(Exception):
         super().__init__("\n".join(faults))
         self.faults = faults
         self.warnings = warnings
+
+
+class _NamedTwice(Exception):
+    """A name stands twice in one JSON object; the text is the name where it is a number, and so no secret."""
 
 
 class Source:
@@ -163,7 +169,12 @@ class Source:
         value = self.raw(variable, key)
         if isinstance(value, str) and value[:1] in ("{", "["):
             try:
-                return orjson.loads(value)  # type: ignore[no-any-return]
+                # First, for it bounds the depth.
+                orjson.loads(value)
+                return json.loads(value, object_pairs_hook=_unique)  # type: ignore[no-any-return]
+            except _NamedTwice as error:
+                self.fault(variable, key, f"names {error} twice")
+                return None
             except ValueError:
                 self.fault(variable, key, "looks like JSON but cannot be parsed")
                 return None
@@ -210,6 +221,16 @@ def url_problem(value: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be an http or https URL"
     return None
+
+
+def _unique(members: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; every other reader lets the last of two equal names win without a word."""
+    table: dict[str, object] = {}
+    for name, value in members:
+        if name in table:
+            raise _NamedTwice(f"chain {name}" if digits(name, max_chars=18) is not None else "something")
+        table[name] = value
+    return table
 
 
 def _leaves(table: Mapping[str, object], prefix: str = "") -> list[str]:

@@ -79,9 +79,18 @@ class FactShelf:
         if len(stored) > MAX_FACT_BYTES:
             return
         question = Question(key, ("SET", key, stored, "EX", int(ttl_seconds)), "facts")
+        self._start(question)
+
+    def _start(self, question: Question) -> None:
         task = asyncio.get_running_loop().create_task(self._write(question))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+    def erase(self, name: str) -> None:
+        """Forget it, soon; a failure leaves it to its end of life."""
+        if len(self._writing) < _MAX_WRITING:
+            key = self._key(name)
+            self._start(Question(key, ("DEL", key), "facts"))
 
     async def close(self) -> None:
         """Finish writing, then close the link."""
@@ -120,6 +129,11 @@ class SharedFactCache(FactCache[K, V]):
         super().__init__(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
         self._shelf = shelf
         self._codec = codec
+
+    def discard(self, key: K) -> None:
+        """See FactCache; on the shelf too."""
+        super().discard(key)
+        self._shelf.erase(f"{self.name}:{self._codec.name_of(key)}")
 
     async def get(
         self,

@@ -66,7 +66,7 @@ async def test_holders_of_a_token_are_listed(proxy: RpcProxy, contract: AccessLi
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_all_lists_are_asked_in_one_batch_and_then_known(
+async def test_each_list_is_asked_in_a_request_of_its_own_and_then_known(
     chain: DemoChain, proxy: RpcProxy, contract: AccessListContract
 ) -> None:
     other = deploy_access_list(chain.wallet(PUBLISHER_KEY))
@@ -74,7 +74,8 @@ async def test_all_lists_are_asked_in_one_batch_and_then_known(
     async with opened(proxy) as lists:
         for _ in range(3):
             assert await lists.memberships([first, second, first], MEMBER) == {first: True, second: False}
-    assert proxy.trips == [["eth_chainId", "eth_call", "eth_call"]]
+    # Two publishers' contracts: neither's answer, text or slowness concerns the other.
+    assert proxy.trips == [["eth_chainId", "eth_call"]] * 2
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -19,6 +19,8 @@ from provider.demo.keys import CONSUMER_KEY
 from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain
 from provider.settings.load import load_settings
+from tests.support.illnesses import refusing_batches
+from tests.support.rpc_proxy import running_rpc_proxy
 
 SECRET = "s3cr3t"
 STRANGER_TOKEN = "0x" + "99" * 20
@@ -236,6 +238,32 @@ def test_lagging_endpoint_is_a_warning(run, chain: DemoChain) -> None:
     assert status == 0
     assert state_of(lines, "chain 8996 endpoint 2") == "warn"
     assert "9 blocks behind" in line_of(lines, "chain 8996 endpoint 2")
+
+
+@pytest.mark.parametrize(
+    ("above", "told"), [(1, "takes no batches, is asked singly"), (3, "takes 3 calls at a time"), (9, "takes batches")]
+)
+def test_how_many_calls_a_node_takes_at_a_time_is_told(run, chain: DemoChain, above: int, told: str) -> None:
+    with running_rpc_proxy(chain.url) as proxy:
+        proxy.manner = refusing_batches("status 500 with an object", above=above)
+        status, lines = run(NETWORK_URL=json.dumps({"8996": proxy.url}))
+    assert status == 0
+    assert told in line_of(lines, "chain 8996 endpoint 1")
+
+
+@pytest.mark.parametrize("method", ["eth_getTransactionReceipt", "eth_call"])
+def test_a_node_without_a_method_that_orders_need_is_told(run, chain: DemoChain, method: str) -> None:
+    def without(asked: str, params: list[Any]) -> object:
+        return Exception("the method is not available") if asked == method else None
+
+    with node(chain, without) as url:
+        status, lines = run(NETWORK_URL=json.dumps({"8996": [chain.url, url]}))
+        assert status == 0
+        assert state_of(lines, "chain 8996 endpoint 2") == "warn"
+        assert f"does not answer {method}" in line_of(lines, "chain 8996 endpoint 2")
+        status, lines = run(NETWORK_URL=json.dumps({"8996": url}))
+        assert status == 1
+        assert state_of(lines, "chain 8996 endpoint 1") == "FAIL"
 
 
 @pytest.mark.parametrize("shift", [-1000, 1000], ids=["old", "ahead"])

@@ -5,11 +5,14 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from provider.assets import metadata_store
 from provider.assets.ddo import Asset
 from provider.assets.did import did_for
+from provider.assets.document_marks import DocumentMarks
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
 from provider.errors import AssetMalformed, AssetNotFound, MetadataStoreUnavailable, ProviderError
@@ -369,3 +372,55 @@ async def test_check_fails_when_the_store_fails() -> None:
         server.reply = answer("", "503 x")
         with pytest.raises(MetadataStoreUnavailable):
             await store.check()
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_was_opened_is_asked_for_again_by_every_worker(tmp_path: Path) -> None:
+    async with running() as (server, one):
+        caches = [FactCache(name="ddo", max_entries=10, ttl_seconds=60.0) for _ in range(2)]
+        workers = [
+            MetadataStore(server.base_url, timeout_seconds=5, cache=cache, marks=DocumentMarks(str(tmp_path)))
+            for cache in caches
+        ]
+        for worker in (one, *workers):
+            assert (await worker.fetch(DID)).metadata_type == "dataset"
+        server.reply = answer(json.dumps({**DDO, "metadata": {"type": "algorithm"}}))
+        other = did_for(NFT, 2)
+        workers[0].document_opened(NFT, 1)
+        for worker in workers:
+            assert worker.peek(DID) is None
+            assert (await worker.fetch(DID)).metadata_type == "algorithm"
+            assert worker.peek(other) is None
+        # A worker of another server was not told.
+        assert (await one.fetch(DID)).metadata_type == "dataset"
+        for worker in workers:
+            await worker.close()
+
+
+@pytest.mark.gen_test
+async def test_after_a_document_was_opened_the_stores_answer_is_kept_only_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The indexer may need a while to store it."""
+    monkeypatch.setattr(metadata_store, "_MOMENT_SECONDS", 0.0)
+    async with running() as (server, store):
+        store.document_opened(NFT, 1)
+        assert (await store.fetch(DID)).metadata_type == "dataset"
+        server.reply = answer(json.dumps({**DDO, "metadata": {"type": "algorithm"}}))
+        assert (await store.fetch(DID)).metadata_type == "algorithm"
+
+
+@pytest.mark.gen_test
+async def test_assets_of_the_same_group_are_dropped_together_and_no_others() -> None:
+    async with running() as (server, store):
+        await store.fetch(DID)
+        dids = [f"did:op:{number:061x}{DID[-3:]}" for number in range(3)]
+        for did in dids:
+            server.reply = answer(json.dumps({**DDO, "id": did}))
+            await store.fetch(did)
+        far = f"did:op:{0:061x}{(int(DID[-3:], 16) + 1) % 4096:03x}"
+        server.reply = answer(json.dumps({**DDO, "id": far}))
+        await store.fetch(far)
+        store.document_opened(NFT, 1)
+        assert [store.peek(did) for did in (DID, *dids)] == [None] * 4
+        assert store.peek(far) is not None

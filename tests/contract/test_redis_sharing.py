@@ -80,6 +80,16 @@ async def test_what_one_host_has_read_the_others_know(server: RedisServer) -> No
 
 
 @pytest.mark.gen_test
+async def test_what_one_host_has_discarded_no_host_reads_from_the_shelf(server: RedisServer) -> None:
+    one, other = Host(server), Host(server)
+    await one.get(1)
+    await one.put_away()
+    other.cache.discard(1)
+    await other.put_away()
+    assert server.ask("EXISTS", "test:fact1:state:1") == b":0\r\n"
+
+
+@pytest.mark.gen_test
 async def test_sharing_makes_no_fact_older_than_its_lifetime(server: RedisServer) -> None:
     now = 1_000_000.0
     one, other = Host(server, clock=lambda: now), Host(server, clock=lambda: now + 45)

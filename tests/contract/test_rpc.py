@@ -6,9 +6,12 @@ import base64
 import pytest
 from aiohttp import web
 
-from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain import endpoint as endpoint_module
+from provider.chain.contracts import foreign_call
+from provider.chain.jsonrpc import TOO_LARGE, RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
+from tests.support.illnesses import BATCH_REFUSALS
 from tests.support.rpc_nodes import CHAIN_ID, Node, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")
@@ -46,22 +49,73 @@ async def test_a_fault_is_a_value_in_a_batch_and_an_error_of_a_call() -> None:
     assert "method not found" not in caught.value.public_text
 
 
-@pytest.mark.parametrize("mode", ["no_batches", "batches_are_bad_requests"])
+class Picky(Node):
+    """Takes `most` calls at a time and refuses more in one of many ways."""
+
+    def __init__(self, refusal: str, most: int) -> None:
+        super().__init__()
+        self.refusal, self.most = refusal, most
+
+    def _good(self, request: web.Request, sent: object) -> object:
+        if isinstance(sent, list) and len(sent) > self.most:
+            status, body = BATCH_REFUSALS[self.refusal]
+            return web.Response(text=body, status=status)
+        return super()._good(request, sent)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(methods) for methods in self.methods]
+
+
+@pytest.mark.parametrize("refusal", BATCH_REFUSALS)
 @pytest.mark.gen_test
-async def test_without_batches_calls_are_sent_singly_and_that_is_remembered(mode: str) -> None:
-    node = Node(mode)
+async def test_a_batch_that_fails_in_any_way_is_asked_singly_and_that_is_remembered(refusal: str) -> None:
+    node = Picky(refusal, most=1)
     async with playing(node) as rpc:
-        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
-        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
-    shapes = [type(request) for request in node.requests]
-    assert shapes == [list, dict, dict, dict, dict, dict]
-    assert rpc.is_available
+        for _ in range(4):
+            assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
+            assert rpc.is_available
+        node.requests.clear()
+        assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
+    assert node.sizes == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("refusal", BATCH_REFUSALS)
+@pytest.mark.gen_test
+async def test_a_smaller_batch_that_works_is_learned(refusal: str) -> None:
+    node = Picky(refusal, most=3)
+    async with playing(node) as rpc:
+        for _ in range(4):
+            assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
+        node.requests.clear()
+        assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
+        assert rpc.is_available
+    assert sorted(node.sizes) == [2, 3]
+
+
+@pytest.mark.gen_test
+async def test_calls_that_fail_singly_are_faults_of_their_own() -> None:
+    node = Node("no_batches")
+
+    def one_of_them_fails(request: web.Request, sent: object) -> object:
+        if isinstance(sent, list) or sent["method"] == "eth_getBalance":  # type: ignore[index]
+            return web.Response(status=500)
+        return node._result(sent)  # type: ignore[arg-type]
+
+    node._no_batches = one_of_them_fails  # type: ignore[method-assign]
+    async with playing(node) as rpc:
+        number, balance = await rpc.batch([NUMBER, BALANCE])
+        assert number == "0x64"
+        assert isinstance(balance, RpcFault)
+        assert rpc.is_available
 
 
 @pytest.mark.gen_test
 async def test_single_calls_are_under_way_at_once() -> None:
     node = Node("no_batches")
     async with playing(node) as rpc:
+        await rpc.batch([NUMBER, BALANCE])
+        asked = len(node.requests)
         await rpc.batch([NUMBER, BALANCE])
         asked = len(node.requests)
         node.mode = "slow"
@@ -236,3 +290,47 @@ async def test_a_cancelled_call_ends_its_request() -> None:
             await waiting
         node.mode = "good"
         assert await rpc.call("eth_blockNumber") == "0x64"
+
+
+@pytest.mark.gen_test
+async def test_a_receipt_with_too_many_logs_fails_its_own_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "MAX_REPLY_LOGS", 10)
+    node = Node()
+    plain = node._result
+
+    def result(call: dict) -> dict:
+        if call["method"] == "eth_getTransactionReceipt":
+            return {"jsonrpc": "2.0", "id": call["id"], "result": {"logs": [{"topics": []}] * 11}}
+        return plain(call)
+
+    node._result = result  # type: ignore[method-assign]
+    async with playing(node) as rpc:
+        receipt = RpcCall("eth_getTransactionReceipt", ("0x00",))
+        assert await asyncio.gather(rpc.submit(NUMBER), rpc.submit(receipt), rpc.submit(BALANCE)) == [
+            "0x64",
+            TOO_LARGE,
+            "0x5",
+        ]
+        assert rpc.is_available
+        assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
+    # The length of one answer says nothing about batches.
+    assert node.methods[-1] == ["eth_blockNumber", "eth_getBalance"]
+
+
+@pytest.mark.gen_test
+async def test_contracts_of_strangers_share_a_request_with_nobody_and_no_health() -> None:
+    node = Node()
+    async with playing(node) as rpc:
+        await rpc.batch([NUMBER])
+        node.requests.clear()
+        first, second = foreign_call("0xA", "0x"), foreign_call("0xB", "0x")
+        await asyncio.gather(*map(rpc.submit, [NUMBER, first, BALANCE, second, first]))
+        assert sorted(map(len, node.methods)) == [1, 2, 2]
+        assert ["eth_blockNumber", "eth_getBalance"] in node.methods
+        node.mode = "failing"
+        with pytest.raises(ChainUnavailable):
+            await rpc.submit(first)
+        assert rpc.is_available
+        with pytest.raises(ChainUnavailable):
+            await rpc.submit(NUMBER)
+        assert not rpc.is_available

@@ -30,6 +30,7 @@ class Gateway:
         self._upstream_url = upstream_url
         self.calls: list[tuple[str, list[Any]]] = []
         self.max_range: int | None = None
+        self.max_logs: int | None = None
         self.down = False
         self.hidden_blocks = 0
         self.url = ""
@@ -51,14 +52,16 @@ class Gateway:
             reply = replies[item["id"]]
             if item["method"] == "eth_blockNumber" and self.hidden_blocks:
                 reply["result"] = hex(int(reply["result"], 16) - self.hidden_blocks)
-            if item["method"] == "eth_getLogs" and self._is_too_long(item["params"][0]):
+            if item["method"] == "eth_getLogs" and self._is_too_long(item["params"][0], reply.get("result", [])):
                 reply.pop("result")
                 reply["error"] = {"code": -32005, "message": "query returned more than 10000 results"}
         ordered = [replies[item["id"]] for item in items]
         return web.json_response(ordered if isinstance(body, list) else ordered[0])
 
-    def _is_too_long(self, query: dict[str, str]) -> bool:
+    def _is_too_long(self, query: dict[str, str], logs: list[Any]) -> bool:
         length = int(query["toBlock"], 16) - int(query["fromBlock"], 16) + 1
+        if self.max_logs is not None and len(logs) > self.max_logs:
+            return True
         return self.max_range is not None and length > self.max_range
 
 

@@ -8,6 +8,12 @@ from provider.demo.wallet import Wallet
 ENDLESS = bytes.fromhex("5b600056")
 # PUSH1 0 PUSH1 0 REVERT
 REVERTING = bytes.fromhex("60006000fd")
+# PUSH1 100 PUSH1 12 PUSH1 0 CODECOPY PUSH1 100 PUSH1 0 REVERT, then Error("rate limit")
+REVERTING_WITH_RATE_LIMIT = bytes.fromhex(
+    "6064600c60003960646000fd" + "08c379a0" + "20".zfill(64) + "0a".zfill(64)
+) + b"rate limit".ljust(32, b"\0")
+# Returns 3.7 MB of zeros: PUSH3 size PUSH1 0 RETURN
+RETURNING_MEGABYTES = bytes.fromhex("6238750060 00f3".replace(" ", ""))
 # Returns the 32 bytes 00..01, as contracts do whose isValidSignature answers a bool.
 ANSWERS_TRUE = bytes.fromhex("600160005260206000f3")
 # Returns the four magic bytes with nothing after them.

@@ -96,14 +96,10 @@ class Node:
             return {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch is not supported"}}
         return self._result(sent)
 
-    def _batches_are_bad_requests(self, request: web.Request, sent: object) -> object:
-        return web.Response(status=400, text="bad request") if isinstance(sent, list) else self._result(sent)
-
-    def _partial(self, request: web.Request, sent: object) -> object:
-        return [self._result(call) for call in sent[1:]] if isinstance(sent, list) else self._result(sent)
-
-    def _duplicate(self, request: web.Request, sent: object) -> object:
-        return [self._result(sent[0])] * len(sent) if isinstance(sent, list) else self._result(sent)
+    def _for_another(self, request: web.Request, sent: object) -> object:
+        calls = sent if isinstance(sent, list) else [sent]
+        replies = [{**self._result(call), "id": 99} for call in calls]
+        return replies if isinstance(sent, list) else replies[0]
 
     def _garbage(self, request: web.Request, sent: object) -> object:
         return web.Response(text="<html>welcome</html>")
@@ -115,13 +111,13 @@ class Node:
         return web.Response(status=307, headers={"Location": "/elsewhere"})
 
     def _error_with_status(self, request: web.Request, sent: object) -> object:
-        return self._json({"jsonrpc": "2.0", "id": 0, "error": {"code": 3, "message": "execution reverted"}}, 400)
+        return self._json({"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "execution reverted"}}, 400)
 
     def _not_found(self, request: web.Request, sent: object) -> object:
         return web.Response(status=404, text="no such page")
 
     def _forbidding(self, request: web.Request, sent: object) -> object:
-        return self._json({"jsonrpc": "2.0", "id": 0, "error": {"code": -32600, "message": "key"}}, 403)
+        return self._json({"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": "key"}}, 403)
 
     def _hanging_up(self, request: web.Request, sent: object) -> object:
         assert request.transport is not None

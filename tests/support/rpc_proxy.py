@@ -12,6 +12,7 @@ from typing import Any
 SEND = "eth_sendRawTransaction"
 Call = dict[str, Any]
 Answer = Callable[[list[Any]], object]
+Manner = Callable[[Any], tuple[int, bytes] | None]
 
 
 @dataclass
@@ -20,7 +21,8 @@ class RpcProxy:
 
     `answers`: by method, what is answered in the node's place. `raw_sent`: transactions that were handed in; `drops`
     swallows them, so that they seem to be taken, `mutes` forwards them and loses the answer, `cuts` loses the question.
-    While `open` is not set, round trips wait after they are counted.
+    While `open` is not set, round trips wait after they are counted. `manner` may answer a request body, an object or
+    an array, by status and body; it leaves to the node what it gives None for.
     """
 
     url: str
@@ -33,6 +35,7 @@ class RpcProxy:
     mutes: bool = False
     cuts: bool = False
     open: threading.Event = field(default_factory=threading.Event)
+    manner: Manner | None = None
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -82,12 +85,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        replies = self.proxy.handle(body if isinstance(body, list) else [body])
+        calls = body if isinstance(body, list) else [body]
+        own = self.proxy.manner(body) if self.proxy.manner is not None else None
+        if own is not None:
+            self.proxy.trips.append([call["method"] for call in calls])
+            self._reply(*own)
+            return
+        replies = self.proxy.handle(calls)
         if replies is None:
             self.close_connection = True
             return
-        answer = json.dumps(replies if isinstance(body, list) else replies[0]).encode()
-        self.send_response(200)
+        self._reply(200, json.dumps(replies if isinstance(body, list) else replies[0]).encode())
+
+    def _reply(self, status: int, answer: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "pulse": set(),
     "operator_names": {"cache", "own_thread"},
     "outgoing": {"operator_names", "proxies"},
-    "proxies": set(),
+    "proxies": {"wire_text"},
     "settings": FOUNDATION | {"keystore", "proxies", "shared", "tls"},
     "metrics": FOUNDATION,
     "cache": FOUNDATION,
@@ -165,6 +165,7 @@ BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connecti
 BLOCKING_USES = {
     ("admin/dashboard.py", "to_thread"): "reads packaged files for the operator",
     ("assets/chain_index.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
+    ("assets/chain_scan.py", "to_thread"): "parses a page of logs of limited size",
     ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
     ("check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",

@@ -6,6 +6,7 @@ const STANDINGS = {
   ok: ["good", "answers"],
   unasked: ["idle", "not asked yet"],
   slow: ["warn", "slow"],
+  faulty: ["warn", "refuses some calls"],
   behind: ["warn", "behind"],
   aside: ["bad", "put aside"],
 };

@@ -37,6 +37,7 @@ SECTIONS: Mapping[str, tuple[Family, ...]] = {
         chains.RPC_SECONDS,
         chains.RPC_CALLS,
         chains.RPC_FAILOVERS,
+        chains.RPC_FAULTS,
         chains.RPC_HEDGES,
         chains.RPC_ENDPOINT_UP,
         chains.RPC_ENDPOINT_BLOCK,

@@ -15,8 +15,9 @@ RPC_SECONDS = Family(
     {
         "chain": _CHAIN,
         "method": "JSON-RPC method, `batch` for several calls",
-        "outcome": "`ok`, `timeout`, `unreachable`, `http_status`, `malformed`, `too_large`, `limited`, `wrong_chain`, "
-        "`cancelled` (another endpoint answered first, or nobody waited any longer)",
+        "outcome": "`ok`, `fault` (some calls were not answered), `timeout`, `unreachable`, `http_status`, "
+        "`malformed`, `too_large`, `limited`, `wrong_chain`, `cancelled` (another endpoint answered first, or nobody "
+        "waited any longer)",
     },
     _RPC,
 )
@@ -27,6 +28,12 @@ RPC_FAILOVERS = Family(
     "provider_rpc_failovers_total",
     "counter",
     "Times that an endpoint was put aside after a failure.",
+    {"chain": _CHAIN, "endpoint": _POSITION},
+)
+RPC_FAULTS = Family(
+    "provider_rpc_faults_total",
+    "counter",
+    "Exchanges in which an endpoint answered a call with an error that is not the chain's answer, as a revert is.",
     {"chain": _CHAIN, "endpoint": _POSITION},
 )
 RPC_HEDGES = Family(

@@ -172,3 +172,14 @@ def test_file_of_another_version_is_refused(tmp_path: Path) -> None:
     foreign.close()
     with pytest.raises(StoreError):
         sql.open_index(tmp_path / "foreign", busy_timeout_seconds=1.0)
+
+
+def test_a_transfer_is_a_change_of_the_nfts_that_are_known(connection) -> None:
+    record(connection, 1, 5, nft("a"), event("a", 2))
+    number, _ = sql.changes(connection, None)
+    anchor = sql.begin(connection, CHAIN, FACTORY, 1).anchors[0]
+    page = Page(CHAIN, 6, 7, "hash-7", anchor, True, (), (), frozenset({"nft-a", "nft-of-somebody"}))
+    assert sql.record(connection, page, 0)
+    assert sql.changes(connection, number)[1] == ("did-a",)
+    assert sql.nfts_behind(connection, ["did-a", "did-unknown"]) == ((CHAIN, "nft-a"),)
+    assert sql.nfts(connection, CHAIN) == ("nft-a",)

@@ -3,6 +3,8 @@
 import pytest
 
 from provider.chain.health import (
+    FAULTY_AFTER,
+    FAULTY_SECONDS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     LONGEST_RETRY_AFTER_SECONDS,
@@ -138,3 +140,23 @@ def test_one_put_aside_tells_when_it_is_back() -> None:
     told = [tell(3, failed(1), now) for now in (0.0, FIRST_PAUSE_SECONDS + 1)]
     assert [one.back_in_seconds for one in told] == [FIRST_PAUSE_SECONDS, 0.0]
     assert {(one.index, one.standing) for one in told} == {(3, "aside")}
+
+
+def test_an_endpoint_that_others_outdo_is_asked_later_for_a_while_and_never_put_aside() -> None:
+    ill, well = Health(), Health()
+    for _ in range(FAULTY_AFTER - 1):
+        ill.fault(100.0)
+    assert order([("ill", ill), ("well", well)], 100.0) == ["ill", "well"]
+    ill.fault(100.0)
+    assert order([("ill", ill), ("well", well)], 100.0) == ["well", "ill"]
+    assert tell(0, ill, 100.0).standing == "faulty"
+    assert not ill.failures
+    later = 100.0 + FAULTY_SECONDS
+    assert order([("ill", ill), ("well", well)], later) == ["ill", "well"]
+
+
+def test_faults_far_apart_do_not_add_up() -> None:
+    ill = Health()
+    for number in range(10):
+        ill.fault(number * (FAULTY_SECONDS + 1))
+    assert ill.faulty_until == 0.0

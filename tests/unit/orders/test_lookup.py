@@ -1,7 +1,7 @@
 """OrderLookup over a chain that counts its round trips: what is asked, when, and what is kept."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from eth_abi import encode
@@ -62,7 +62,7 @@ class ChainRpc(Rpc):
         self.failure: Exception | None = None
         self.before_answer: Callable[[], None] = lambda: None
 
-    async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
+    async def batch(self, calls: Sequence[RpcCall], *, together: bool = True) -> list[object]:
         self.batches.append([self._name(call) for call in calls])
         await asyncio.sleep(0)
         self.before_answer()
@@ -322,7 +322,7 @@ async def test_an_address_without_contract_is_a_negative_answer_for_a_short_time
 )
 @pytest.mark.gen_test
 async def test_a_data_nft_is_genuine_when_the_factory_lists_it(listed: str, genuine: bool) -> None:
-    stage = Stage()
+    stage = Stage(wait_seconds=0)
     stage.rpc.listed = listed
     assert await stage.lookup.is_factory_nft(stage.network, NFT) is genuine
     assert await stage.lookup.is_factory_nft(stage.network, NFT) is genuine
@@ -339,7 +339,7 @@ async def test_a_data_nft_is_genuine_when_the_factory_lists_it(listed: str, genu
 )
 @pytest.mark.gen_test
 async def test_an_owner_is_kept_and_that_there_is_none_only_for_a_short_time(told: object, owner: str | None) -> None:
-    stage = Stage()
+    stage = Stage(wait_seconds=0)
     stage.rpc.owner = told
     assert await stage.lookup.nft_owner(stage.network, NFT) == owner
     assert await stage.lookup.nft_owner(stage.network, NFT) == owner
@@ -347,6 +347,72 @@ async def test_an_owner_is_kept_and_that_there_is_none_only_for_a_short_time(tol
     stage.clock.now = 11
     await stage.lookup.nft_owner(stage.network, NFT)
     assert len(stage.batches) == (1 if owner else 2)
+
+
+def _asked(stage: Stage) -> dict[str, Callable[[], Awaitable[object]]]:
+    lookup, network = stage.lookup, stage.network
+    return {
+        "state": lambda: lookup.nft_state(network, NFT),
+        "deployed": lambda: lookup.is_deployed(network, NFT, DATATOKEN),
+        "listed": lambda: lookup.is_factory_nft(network, NFT),
+        "owner": lambda: lookup.nft_owner(network, NFT),
+    }
+
+
+@pytest.mark.parametrize("fact", ["state", "deployed", "listed", "owner"])
+@pytest.mark.gen_test
+async def test_a_contract_that_is_not_there_yet_is_waited_for(fact: str) -> None:
+    stage = Stage()
+    told = getattr(stage.rpc, fact)
+    setattr(stage.rpc, fact, "0x")
+
+    def mined_meanwhile() -> None:
+        if len(stage.batches) == 2:
+            setattr(stage.rpc, fact, told)
+
+    stage.rpc.before_answer = mined_meanwhile
+    known = await _asked(stage)[fact]()
+    assert known == {"state": 5, "deployed": True, "listed": True, "owner": OWNER}[fact]
+    assert len(stage.batches) == 2
+
+
+@pytest.mark.parametrize("fact", ["state", "deployed", "listed", "owner"])
+@pytest.mark.gen_test
+async def test_a_contract_that_is_not_there_is_asked_elsewhere_and_kept_only_for_a_short_time(
+    fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    elsewhere: list[object] = []
+
+    async def ask_elsewhere(calls: Sequence[RpcCall]) -> list[object] | None:
+        elsewhere.extend(calls)
+        return ["0x"]
+
+    monkeypatch.setattr(stage.rpc, "elsewhere", ask_elsewhere)
+    setattr(stage.rpc, fact, "0x")
+    nothing = {"state": contracts.NO_STATE, "deployed": False, "listed": False, "owner": None}[fact]
+    assert await _asked(stage)[fact]() == nothing
+    assert len(elsewhere) == 1
+    asked = len(stage.batches)
+    assert await _asked(stage)[fact]() == nothing
+    assert len(stage.batches) == asked
+    stage.clock.now = 11
+    await _asked(stage)[fact]()
+    assert len(stage.batches) > asked
+
+
+@pytest.mark.parametrize("named", [[(8996, NFT)], None], ids=["this NFT", "any"])
+@pytest.mark.gen_test
+async def test_state_and_owner_of_an_nft_with_an_event_are_asked_again(named: list[tuple[int, str]] | None) -> None:
+    stage = Stage()
+    assert await stage.lookup.nft_state(stage.network, NFT) == 5
+    assert await stage.lookup.nft_owner(stage.network, NFT) == OWNER
+    stage.rpc.state, stage.rpc.owner = "0x" + word(128) + word(160) + word(3) + word(1), "0x" + word(FACTORY)
+    stage.lookup.forget([(8996, FACTORY)])
+    assert await stage.lookup.nft_state(stage.network, NFT) == 5
+    stage.lookup.forget(named)
+    assert await stage.lookup.nft_state(stage.network, NFT) == 3
+    assert (await stage.lookup.nft_owner(stage.network, NFT) or "").lower() == FACTORY.lower()
 
 
 @pytest.mark.gen_test

@@ -299,3 +299,12 @@ def test_finality_is_one_number_or_one_per_chain(value: str, expected: tuple[int
 def test_finality_that_is_none_is_a_fault(value: str) -> None:
     with pytest.raises(SettingsError, match="PROVIDER_FINALITY_BLOCKS"):
         load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value})
+
+
+@pytest.mark.parametrize("variable", ["NETWORK_URL", "PROVIDER_PRIVATE_KEY", "PROVIDER_FEE_TOKEN"])
+def test_a_chain_that_is_named_twice_stops_the_start(variable: str) -> None:
+    environ = {"NETWORK_URL": '{"1": "http://a"}', "PROVIDER_PRIVATE_KEY": json.dumps({"1": KEY})}
+    value = json.loads(environ.get(variable, '{"1": "0x0000000000000000000000000000000000000000"}'))["1"]
+    listed = faults({**environ, variable: f'{{"1": "{value}", "1": "{value}"}}'})
+    assert "names chain 1 twice" in [fault.split("): ")[1] for fault in listed if fault.startswith(variable)]
+    assert KEY not in "".join(listed)
