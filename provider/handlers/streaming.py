@@ -5,10 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from provider.errors import ProviderError, UpstreamRefused
+from provider.errors import LengthUnknown, ProviderError, UpstreamRefused
 from provider.handlers.base import Endpoint, Frame
+from provider.http1.connection import tells_end
 from provider.streaming.headers import file_name, reply_headers
 from provider.streaming.limits import StreamSlot
+from provider.streaming.measured import measured
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resuming
@@ -77,6 +79,8 @@ class StreamingEndpoint(Endpoint):
         if source.status not in FILE_STATUSES:
             source.close()
             raise UpstreamRefused(detail=f"the origin answered {source.status}")
+        if source.length_bytes is None and not tells_end(self.request.connection):
+            source = await self._measured(source)
         name = file_name(source, url_path=url_path, fallback=_random_name)
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
@@ -104,6 +108,15 @@ class StreamingEndpoint(Endpoint):
         )
         self._stream_ended(relayed)
         return relayed
+
+    async def _measured(self, source: Source) -> Source:
+        try:
+            return await measured(source)
+        except LengthUnknown:
+            # RFC 9110 section 15.5.22.
+            self.set_header("Upgrade", "HTTP/1.1")
+            self.set_header("Connection", "Upgrade")
+            raise
 
     def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
         self.enter("stream")

@@ -90,6 +90,13 @@ def end_with_reply(connection: object) -> None:
     cast(HTTP1Connection, connection)._disconnect_on_finish = True
 
 
+def tells_end(connection: object) -> bool:
+    """Can the client of this request tell the end of a body of unknown length? Not without chunks over TLS."""
+    http = cast(HTTP1Connection, connection)
+    version = cast(RequestStartLine, http._request_start_line).version
+    return version == "HTTP/1.1" or not isinstance(http.stream, TlsServerStream)
+
+
 def _is_bare(headers: HTTPHeaders) -> bool:
     """Is there neither a body nor talk of one?"""
     return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers
