@@ -117,7 +117,9 @@ class ServerConnection(HTTP1ServerConnection):
         try:
             while True:
                 exchange = _Exchange(stream, self.params, self.context, limit)
-                if not await exchange.read_response(delegate.start_request(self, exchange)):
+                if not await exchange.read_response(delegate.start_request(self, exchange)) or stream.closed():
+                    # A closed stream would still give what lies in its buffer. No request may follow one that ends its
+                    # connection (RFC 9112 section 9.6): nobody would get the answer.
                     return
                 self.is_first = False
                 if stream._read_buffer_size:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tornado.testing import bind_unused_port
@@ -49,8 +50,13 @@ class Ending(RequestHandler):
 
 
 class Hello(RequestHandler):
+    served: ClassVar[list[str]] = []
+
     def get(self) -> None:
+        self.served.append(str(self.request.uri))
         self.write(b"hello")
+
+    post = get
 
 
 @asynccontextmanager
@@ -250,3 +256,25 @@ async def test_a_kept_connection_goes_on_after_a_whole_reply(authority: Authorit
 
     async with serving(tls) as port:
         assert await asyncio.to_thread(twice, port) == [len(BODY), len(BODY), 5]
+
+
+ENDING = {
+    "Connection: close": b"GET /?1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    "HTTP/1.0": b"GET /?1 HTTP/1.0\r\n\r\n",
+    "a body behind it": b"POST /?1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("first", ENDING.values(), ids=ENDING)
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest.mark.gen_test(timeout=30)
+async def test_no_request_is_served_behind_one_that_ends_its_connection(
+    authority: Authority, tls: ServerTls, first: bytes, secure: bool
+) -> None:
+    """Its answer would reach nobody, but a nonce would be spent."""
+    Hello.served.clear()
+    async with serving(tls if secure else None) as port:
+        request = first + b"GET /?2 HTTP/1.1\r\nHost: test\r\n\r\n"
+        got, _ = await asked(port, request, client_context(authority) if secure else None)
+    assert got.count(b"HTTP/1.1 200") == 1
+    assert Hello.served == ["/?1"]
