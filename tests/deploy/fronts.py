@@ -66,7 +66,7 @@ def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
     command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     done = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+    with running(command, folder, f"https://127.0.0.1:{https_port}") as front:
         yield front
 
 
@@ -82,7 +82,7 @@ def caddy_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
     configuration = folder / "Caddyfile"
     configuration.write_text(rendered(CADDYFILE, replaced))
     command = [program, "run", "--config", str(configuration), "--adapter", "caddyfile"]
-    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+    with running(command, folder, f"https://127.0.0.1:{https_port}") as front:
         yield front
 
 
@@ -125,7 +125,7 @@ def nginx_to_https(program: str, folder: Path, server_port: int, more: str = "")
     user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(_NGINX_FRAME.format(user=user, folder=folder))
     command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with _running(command, folder, f"http://127.0.0.1:{port}") as front:
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
         yield front
 
 
@@ -135,7 +135,7 @@ def haproxy_to_https(program: str, folder: Path, server_port: int, more: str = "
     (port,) = free_ports(1)
     configuration = folder / "haproxy.cfg"
     configuration.write_text(_PLAIN_HAPROXY.format(port=port, server_port=server_port, more=more))
-    with _running([program, "-db", "-f", str(configuration)], folder, f"http://127.0.0.1:{port}") as front:
+    with running([program, "-db", "-f", str(configuration)], folder, f"http://127.0.0.1:{port}") as front:
         yield front
 
 
@@ -146,7 +146,7 @@ def caddy_to_https(program: str, folder: Path, server_port: int, more: str = "")
     configuration = folder / "Caddyfile"
     configuration.write_text(_PLAIN_CADDY.format(port=port, server_port=server_port, more=more))
     command = [program, "run", "--config", str(configuration), "--adapter", "caddyfile"]
-    with _running(command, folder, f"http://127.0.0.1:{port}") as front:
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
         yield front
 
 
@@ -160,7 +160,7 @@ def rendered(path: Path, replaced: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
+def running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "output.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
