@@ -66,16 +66,16 @@ FRAMING = re.compile(rb"(?i)(content-length|transfer-encoding|content-range|cont
 FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 
 
-def heads(data: bytes) -> bytes:
-    """What stands before the first empty line that is not an interim reply's."""
-    head, _, rest = data.replace(b"\r\n", b"\n").partition(b"\n\n")
-    return head + b"\n" + heads(rest) if re.match(rb"HTTP/1\.[01] 1\d\d", head) else head
-
-
 def drops_a_line(data: bytes) -> bool:
-    """Does the head hold a malformed line that decides nothing?"""
-    lines = [line for line in heads(data).split(b"\n") if line and not line.startswith(b"HTTP/1.")]
-    return any(not FIELD.fullmatch(line) and not FRAMING.match(line) for line in lines)
+    """Does a head hold a malformed line that decides nothing? Interim replies have heads of their own."""
+    rest = data.replace(b"\r\n", b"\n")
+    while True:
+        head, _, rest = rest.partition(b"\n\n")
+        status, *lines = head.split(b"\n")
+        if any(line and not FIELD.fullmatch(line) and not FRAMING.match(line) for line in lines):
+            return True
+        if not re.match(rb"HTTP/1\.[01] 1", status):
+            return False
 
 
 Explained = dict[str, Callable[[bytes], object]]
