@@ -151,3 +151,12 @@ class OriginsBusy(UpstreamUnreachable):
     http_status = 503
     text = "The provider contacts too many file servers, please try again in a moment."
     retry_after_seconds = 2
+
+
+class LengthUnknown(UpstreamError):
+    """Over HTTPS, an HTTP/1.0 client could not tell the end of this body from a cut (RFC 9112 section 9.8)."""
+
+    code = "length_unknown"
+    remedy = "Ask with HTTP/1.1. A front needs to be told so: for nginx that is `proxy_http_version 1.1`."
+    http_status = 426
+    text = "The length of this file is not known beforehand: over HTTPS it is sent to HTTP/1.1 clients only."

@@ -3,12 +3,15 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from provider.errors import PreconditionRefused, ProviderError
+from provider.errors import LengthUnknown, PreconditionRefused, ProviderError
 from provider.handlers.base import Endpoint, Frame
+from provider.http1.connection import tells_end
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
 from provider.streaming.limits import StreamSlot
+from provider.streaming.measured import measured
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resuming
@@ -98,6 +101,9 @@ class StreamingEndpoint(Endpoint):
         if not isinstance(answer, (Whole, Part, Parts)):
             self._reply_without_body(source, answer)
             return None
+        if answer.length_bytes is None and not tells_end(self.request.connection):
+            source = await self._measured(source)
+            answer = replace(answer, length_bytes=source.length_bytes)
         name = file_name(source, url_path=url_path, fallback=_random_name)
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
@@ -126,6 +132,15 @@ class StreamingEndpoint(Endpoint):
         )
         self._stream_ended(relayed)
         return relayed
+
+    async def _measured(self, source: Source) -> Source:
+        try:
+            return await measured(source)
+        except LengthUnknown:
+            # RFC 9110 section 15.5.22.
+            self.set_header("Upgrade", "HTTP/1.1")
+            self.set_header("Connection", "Upgrade")
+            raise
 
     def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
         self.enter("stream")

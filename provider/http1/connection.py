@@ -22,7 +22,7 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
-from provider.http1.streams import HEAD_END, AnswersAtOnce
+from provider.http1.streams import HEAD_END, AnswersAtOnce, TlsServerStream
 from provider.wire_text import digits
 
 # For those who hear of requests and have no words of their own.
@@ -91,6 +91,13 @@ def end_with_reply(connection: object) -> None:
     cast(HTTP1Connection, connection)._disconnect_on_finish = True
 
 
+def tells_end(connection: object) -> bool:
+    """Can the client of this request tell the end of a body of unknown length? Not without chunks over TLS."""
+    http = cast(HTTP1Connection, connection)
+    version = cast(RequestStartLine, http._request_start_line).version
+    return version == "HTTP/1.1" or not isinstance(http.stream, TlsServerStream)
+
+
 def _is_bare(headers: HTTPHeaders) -> bool:
     """Is there neither a body nor talk of one?"""
     return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers
@@ -105,13 +112,15 @@ class ServerConnection(HTTP1ServerConnection):
     """Has it not had the whole answer to its first request?"""
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
-        stream = self.stream
+        stream = cast(AnswersAtOnce, self.stream)
         idle_seconds = self.params.header_timeout
         limit = _HeadLimit(stream, idle_seconds, self.head_seconds) if idle_seconds is not None else None
         try:
             while True:
                 exchange = _Exchange(stream, self.params, self.context, limit)
-                if not await exchange.read_response(delegate.start_request(self, exchange)):
+                if not await exchange.read_response(delegate.start_request(self, exchange)) or stream.closed():
+                    # A closed stream would still give what lies in its buffer. No request may follow one that ends its
+                    # connection (RFC 9112 section 9.6): nobody would get the answer.
                     return
                 self.is_first = False
                 if stream._read_buffer_size:
@@ -126,16 +135,22 @@ class ServerConnection(HTTP1ServerConnection):
             if stream.error is not None:
                 # The frames that it came through hold the stream, which keeps it.
                 stream.error.__traceback__ = None
-            delegate.on_close(self)
+            try:
+                if isinstance(stream, TlsServerStream) and stream.last_word is not None:
+                    # It holds its descriptor until then, and counts as a connection.
+                    await stream.last_word
+            finally:
+                delegate.on_close(self)
 
 
 class _Exchange(HTTP1Connection):
     """One request and its reply."""
 
     def __init__(
-        self, stream: IOStream, params: HTTP1ConnectionParameters, context: object, limit: _HeadLimit | None
+        self, stream: AnswersAtOnce, params: HTTP1ConnectionParameters, context: object, limit: _HeadLimit | None
     ) -> None:
         super().__init__(stream, False, params, context)
+        self._consumer = stream
         self._limit = limit
 
     async def _read_message_inner(self, delegate: HTTPMessageDelegate, *_: object) -> bool:
@@ -221,6 +236,7 @@ class _Exchange(HTTP1Connection):
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
         """As in the base class; the ordinary head, with Content-Length, is put together in one piece."""
+        self._consumer.mid_reply = True
         request = cast(RequestStartLine, self._request_start_line)
         length = digits(headers.get("Content-Length") or "")
         if (
@@ -245,6 +261,12 @@ class _Exchange(HTTP1Connection):
         if not chunk and self._pending_write is not None and self._pending_write.done():
             return self._pending_write
         return super().write(chunk)
+
+    def finish(self) -> None:
+        """As in the base class, which closes the stream of a reply that is shorter than its Content-Length."""
+        if not self._expected_content_remaining:
+            self._consumer.mid_reply = False
+        super().finish()
 
     def _sent(self, data: bytes) -> "asyncio.Future[None]":
         if self.stream.closed():

@@ -4,13 +4,13 @@ The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain wor
 """
 
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import StreamClosedError
 
+from provider.http1.streams import AnswersAtOnce
 from provider.streaming.limits import pace_socket
 from provider.streaming.sink import ConsumerGone, Fields, RawConsumer
 from provider.streaming.tornado_seam import bypassable, count_body, is_chunked
@@ -21,9 +21,6 @@ _CHUNK_BYTES = 64 * 1024
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) stands at offset 120.
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
-
-# on, 0 seconds: closing sends RST, which no client takes for the end of a body.
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Asked(Protocol):
@@ -62,9 +59,9 @@ class TornadoSink:
 
     def __init__(self, handler: Reply) -> None:
         self._handler = handler
-        # The server made it; HTTP/1.x is all that Tornado serves.
+        # Our server made both.
         self._connection = cast(HTTP1Connection, handler.request.connection)
-        self._stream: IOStream = self._connection.stream
+        self._stream = cast(AnswersAtOnce, self._connection.stream)
         self._chunked = False
         self._gone = False
         self._callback: Callable[[], None] | None = None
@@ -118,10 +115,9 @@ class TornadoSink:
             raise _gone(exc) from exc
 
     def abort(self) -> None:
-        """As `Sink.abort`: a reset. Tornado's own ways would end a chunked body with its last chunk."""
+        """As `Sink.abort`. Tornado's own ways would end a chunked body with its last chunk."""
         if not self._stream.closed():
-            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self._stream.close()
+            self._stream.cut()
             # Tornado tells the handler of it later, or never when that was detached meanwhile.
             self.consumer_gone()
 

@@ -1,4 +1,7 @@
-"""Runs nginx and Caddy with the files of `conf/`; only names, ports and certificates are put in their place."""
+"""Runs nginx and Caddy with the files of `conf/`; only names, ports and certificates are put in their place.
+
+And, before a server that speaks HTTPS itself, programs with as short a configuration as people write.
+"""
 
 import os
 import pwd
@@ -63,7 +66,7 @@ def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
     command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     done = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+    with running(command, folder, f"https://127.0.0.1:{https_port}") as front:
         yield front
 
 
@@ -79,7 +82,71 @@ def caddy_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
     configuration = folder / "Caddyfile"
     configuration.write_text(rendered(CADDYFILE, replaced))
     command = [program, "run", "--config", str(configuration), "--adapter", "caddyfile"]
-    with _running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+    with running(command, folder, f"https://127.0.0.1:{https_port}") as front:
+        yield front
+
+
+_PLAIN_NGINX = """server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass https://127.0.0.1:{server_port}; {more} }}
+}}
+"""
+_PLAIN_HAPROXY = """defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend consumers
+    bind 127.0.0.1:{port}
+    default_backend provider
+backend provider
+    server provider 127.0.0.1:{server_port} ssl verify none {more}
+"""
+_PLAIN_CADDY = """{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    reverse_proxy https://127.0.0.1:{server_port} {{
+        transport http {{
+            tls_insecure_skip_verify
+            {more}
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx_to_https(program: str, folder: Path, server_port: int, more: str = "") -> Iterator[Front]:
+    """nginx with `proxy_pass https://…`, which speaks HTTP/1.0 unless `more` says otherwise."""
+    (port,) = free_ports(1)
+    (folder / "provider.conf").write_text(_PLAIN_NGINX.format(port=port, server_port=server_port, more=more))
+    user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(_NGINX_FRAME.format(user=user, folder=folder))
+    command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
+        yield front
+
+
+@contextmanager
+def haproxy_to_https(program: str, folder: Path, server_port: int, more: str = "") -> Iterator[Front]:
+    """haproxy with a server over TLS."""
+    (port,) = free_ports(1)
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(_PLAIN_HAPROXY.format(port=port, server_port=server_port, more=more))
+    with running([program, "-db", "-f", str(configuration)], folder, f"http://127.0.0.1:{port}") as front:
+        yield front
+
+
+@contextmanager
+def caddy_to_https(program: str, folder: Path, server_port: int, more: str = "") -> Iterator[Front]:
+    """Caddy with a `reverse_proxy` over TLS."""
+    (port,) = free_ports(1)
+    configuration = folder / "Caddyfile"
+    configuration.write_text(_PLAIN_CADDY.format(port=port, server_port=server_port, more=more))
+    command = [program, "run", "--config", str(configuration), "--adapter", "caddyfile"]
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
         yield front
 
 
@@ -93,7 +160,7 @@ def rendered(path: Path, replaced: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
+def running(command: list[str], folder: Path, url: str) -> Iterator[Front]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "output.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)

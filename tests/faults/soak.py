@@ -1,5 +1,8 @@
 """A mixed load with random faults, for as long as wanted: `python -m tests.faults.soak --minutes 60 [--seed N]`.
 
+With `--attack` strangers attack instead (`soak_attack.py`), all kinds at once and on loopback only. Buyers are served
+meanwhile; in the end no gauge has drifted, descriptors and memory are flat, and SIGTERM takes a second at most.
+
 Consumers download files small and large, in parts, fast and slow, some leave in the middle, some repeat what they sent;
 meanwhile workers are killed, all are reloaded, origins die, the node goes away, and Redis is killed or falls silent. In
 the end: no nonce was served twice, no byte was wrong, nothing that was cut looked whole, who was refused for want of
@@ -9,6 +12,7 @@ something was told when to come again, and descriptors and memory are back where
 import argparse
 import http.client
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -16,7 +20,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from provider.demo.http_client import Downloaded, download, request
+from provider.demo.readings import scrape
 from provider.demo.stage import DemoServer
+from tests.faults.soak_attack import attacking
 from tests.faults.soak_faults import answer, check_refusal, next_fault, replay, seen_all
 from tests.faults.soak_stage import DYING, SIZES, WORKERS, Buyer, Stage, staged, workers
 from tests.support.footprint import Footprint, footprint, held_too_long
@@ -24,6 +30,7 @@ from tests.support.origin import pattern_sha256
 
 FAULT_SECONDS = (0.5, 3.0)
 SETTLE_SECONDS = 60.0
+STOP_SECONDS = 1.0
 # Six consumers at once, any of whom may be at the one worker; a reloaded worker has not served what the old one had.
 MORE_DESCRIPTORS, MORE_BYTES = 20, 48 << 20
 
@@ -126,6 +133,65 @@ def run(seconds: float, seed: int, say: Callable[[str], None] = print) -> Counte
         return all_outcomes(stage)
 
 
+def run_attack(seconds: float, seed: int, say: Callable[[str], None] = print) -> Counter[str]:
+    """The same load under attack, without faults; the outcomes. Raises Broken."""
+    with staged(seed, silent_names=True) as stage, ThreadPoolExecutor(len(stage.buyers)) as pool:
+        for buyer in stage.buyers:
+            whole(stage, buyer, random.Random(0))
+        say("names are silent" if stage.names_are_silent else "names do not exist: no silent name server here")
+        with attacking(stage) as attack:
+            attack.start()
+            lives = [pool.submit(load, stage, buyer, seed + i) for i, buyer in enumerate(stage.buyers)]
+            # What is warm after a fifth of the time must be enough for the rest of it.
+            stage.stop.wait(seconds / 5)
+            before = [footprint(server.child.pid) for server in stage.servers]
+            end = time.monotonic() + seconds * 4 / 5
+            while (left := end - time.monotonic()) > 0 and not stage.broken:
+                stage.stop.wait(min(10, left))
+                held = ", ".join(str(footprint(server.child.pid)) for server in stage.servers)
+                say(f"{max(left, 0):.0f} s left: {report(stage)}; {dict(attack.done)}; {held}")
+            stage.stop.set()
+            attack.join()
+        for life in lives:
+            life.result()
+        settle(stage)
+        check_gauges(stage)
+        check_end(stage, before)
+        check_stop(stage, say)
+        if stage.broken:
+            raise Broken("; ".join(sorted(set(stage.broken))))
+        return all_outcomes(stage)
+
+
+def check_gauges(stage: Stage) -> None:
+    """Nothing may be under way when nobody asks for anything."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while drifted := [f"{name} is {value:g}" for server in stage.servers for name, value in under_way(server) if value]:
+        if time.monotonic() > deadline:
+            stage.broken.append(", ".join(drifted))
+            return
+        time.sleep(0.1)
+
+
+def under_way(server: DemoServer) -> list[tuple[str, float]]:
+    """The gauges of work under way."""
+    readings = scrape(server.admin_url)
+    names = {name for name, _ in readings.samples if re.search(r"_(in_progress|in_use|under_way)$", name)}
+    return [(name, readings.total(name)) for name in sorted(names)]
+
+
+def check_stop(stage: Stage, say: Callable[[str], None]) -> None:
+    """SIGTERM without any request under way."""
+    for server in stage.servers:
+        began = time.monotonic()
+        server.child.ask_to_stop()
+        status = server.child._process.wait(SETTLE_SECONDS)
+        took = time.monotonic() - began
+        say(f"SIGTERM took {took:.2f} s, exit status {status}")
+        if took > STOP_SECONDS or status != 0:
+            stage.broken.append(f"SIGTERM took {took:.1f} s, exit status {status}")
+
+
 def break_things(stage: Stage, seconds: float, say: Callable[[str], None]) -> None:
     """One fault after the other, until the time is over or an invariant is broken."""
     end, told = time.monotonic() + seconds, time.monotonic()
@@ -165,11 +231,12 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--attack", action="store_true", help="attackers instead of faults")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}")
     try:
-        run(options.minutes * 60, options.seed)
+        (run_attack if options.attack else run)(options.minutes * 60, options.seed)
     except Broken as broken:
         print(f"broken: {broken}", file=sys.stderr)
         return 1

@@ -5,6 +5,8 @@ One server keeps nonces in its own file, the other in a Redis, which is left out
 
 import random
 import re
+import socket
+import subprocess
 import tempfile
 import threading
 from collections import Counter
@@ -24,6 +26,7 @@ from tests.support.metadata_store import StoringPublisher, running_metadata_stor
 from tests.support.origin import Origin, running_origin
 from tests.support.processes import running_children
 from tests.support.redis_server import AOF, REDIS, RedisServer
+from tests.support.resolver import ADDRESS, serve_command
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 SIZES = (1, 4_000, 300_000, 5_000_000, 40_000_000)
@@ -72,6 +75,10 @@ class Stage:
     shared: SharedStore | None
     proxy: RpcProxy
     dice: random.Random
+    chain: DemoChain
+    publisher: StoringPublisher
+    origin: Origin
+    names_are_silent: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -87,8 +94,11 @@ def workers(server: DemoServer) -> list[psutil.Process]:
 
 
 @contextmanager
-def staged(seed: int) -> Iterator[Stage]:
-    """Set it up; every buyer may download every file."""
+def staged(seed: int, *, silent_names: bool = False) -> Iterator[Stage]:
+    """Set it up; every buyer may download every file.
+
+    `silent_names`: the servers' only name server answers nothing, where this system lets us do that.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provider-soak-")))
         children = stack.enter_context(Children(str(folder)))
@@ -105,11 +115,14 @@ def staged(seed: int) -> Iterator[Stage]:
             "PROVIDER_CACHE_STATE_SECONDS": "1",
             "LOG_LEVEL": "WARNING",
         }
-        servers = [launch_server(children, chain, folder, settings)]
+        silent_names = silent_names and _silent_name_server(stack)
+        command = serve_command(folder) if silent_names else ["-m", "provider", "serve"]
+        servers = [launch_server(children, chain, folder, settings, command=command)]
         redis = stack.enter_context(_running_redis(folder)) if REDIS else None
         if redis is not None:
             shared = {"REDIS_CONNECTION": redis.url, "PROVIDER_REDIS_TIMEOUT_SECONDS": "1"}
-            servers.append(launch_server(children, chain, folder, settings | shared, name="server-shared"))
+            settings |= shared
+            servers.append(launch_server(children, chain, folder, settings, name="server-shared", command=command))
         for server in servers:
             server.wait_ready()
         publisher = StoringPublisher(chain.wallet(PUBLISHER_KEY), chain.contracts, servers[0].url)
@@ -125,7 +138,18 @@ def staged(seed: int) -> Iterator[Stage]:
         keys = (CONSUMER_KEY, *SPARE_KEYS[:CONSUMERS])
         buyers = [buyer(keys[number], servers[number % len(servers)]) for number in range(CONSUMERS)]
         asking = SharedStore(redis, buyer(keys[CONSUMERS], servers[-1])) if redis else None
-        yield Stage(servers, buyers, asking, proxy, random.Random(seed))
+        dice = random.Random(seed)
+        yield Stage(servers, buyers, asking, proxy, dice, chain, publisher, origin, silent_names)
+
+
+def _silent_name_server(stack: ExitStack) -> bool:
+    """Could one be put where the servers look?"""
+    sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    try:
+        sock.bind((ADDRESS, 53))
+    except OSError:
+        return False
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager

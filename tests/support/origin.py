@@ -223,6 +223,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
 
+    def _do_cut(self, _: Seen, argument: str) -> None:
+        """`/cut/<framing>/<size>/<sent>`: a body of `size` bytes, whole when `sent` is as much; chunked or length."""
+        framing, size, sent = argument.split("/")
+        if framing == "chunked":
+            self._start_chunks()
+            for start in range(0, int(sent), 30_000):
+                self._chunk(b"x" * min(30_000, int(sent) - start))
+            if sent == size:
+                self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", size)
+            self.end_headers()
+            self.wfile.write(b"x" * int(sent))
+        if sent != size:
+            self._drop()
+
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 

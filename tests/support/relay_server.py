@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -17,6 +16,7 @@ from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Resuming
 from provider.streaming.tornado_sink import TornadoSink
+from provider.tls_listener import PublicServer
 from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest
@@ -108,7 +108,7 @@ async def proxied(
         app = Application(
             [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())
         )
-        server = HTTPServer(app)
+        server = PublicServer(app)
         sockets = bind_sockets(0, "127.0.0.1")
         proxy.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "files": FOUNDATION | {"cache", "chain", "assets", "upstream"},
     "compute": FOUNDATION
     | {"assets", "auth", "cache", "chain", "files", "orders", "outgoing", "policy", "service_client", "upstream"},
-    "streaming": FOUNDATION | {"upstream"},
+    "streaming": FOUNDATION | {"http1", "upstream"},
     "handlers": FOUNDATION
     | {
         "admission",

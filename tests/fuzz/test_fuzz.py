@@ -1,0 +1,45 @@
+"""The targets of this folder as ordinary tests: every kept input, and some hundred edits of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.model import CORPUS, Target
+from tests.fuzz.mutation import mutated
+from tests.fuzz.targets import TARGETS
+
+EDITS = 150
+MAX_SEED_BYTES = 4096
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_invariants_hold_for_every_kept_input(target: Target) -> None:
+    for seed in (b"", *target.seeds()):
+        target.check(seed)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@settings(max_examples=EDITS, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_invariants_hold_for_edited_inputs(target: Target, data: st.DataObject) -> None:
+    target.check(data.draw(mutated(target.seeds(), target.max_bytes)))
+
+
+def test_every_target_keeps_a_small_corpus() -> None:
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+    for target in TARGETS.values():
+        seeds = target.seeds()
+        assert 3 <= len(seeds) <= 64
+        assert all(len(seed) <= min(target.max_bytes, MAX_SEED_BYTES) for seed in seeds)
+
+
+def test_the_command_runs_a_target(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "content_range", "--seconds", "1", "--findings", str(tmp_path)]
+    done = subprocess.run(command, cwd=CORPUS.parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "content_range: " in done.stdout
+    assert list(tmp_path.iterdir()) == []

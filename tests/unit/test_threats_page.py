@@ -1,0 +1,24 @@
+"""docs/threats.md names tests that exist, at least one for each promise."""
+
+import re
+
+import pytest
+
+from tests.unit.test_defects_page import TESTS, is_defined
+
+PAGE = (TESTS.parent / "docs" / "threats.md").read_text(encoding="utf-8")
+ROWS = [line for line in PAGE.split("## Doors", 1)[1].splitlines() if line.startswith("| ") and "---" not in line]
+TEST = re.compile(r"`([\w/]+\.py)(?:::(\w+))?`")
+
+
+def test_every_row_names_a_test() -> None:
+    rows = [row for row in ROWS if not row.startswith("| An attacker may")]
+    assert len(rows) > 20
+    for row in rows:
+        assert TEST.search(row.split("|")[-2]), row
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(TEST.findall(PAGE))))
+def test_every_test_that_is_named_exists(path: str, name: str) -> None:
+    assert (TESTS / path).is_file()
+    assert not name or is_defined(path, name)
