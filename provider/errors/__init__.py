@@ -103,6 +103,7 @@ from provider.errors.outside import (
     UpstreamError,
     UpstreamRefused,
     UpstreamTimedOut,
+    UpstreamTooShort,
     UpstreamTruncated,
     UpstreamUnreachable,
 )
@@ -197,6 +198,7 @@ __all__ = [
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamTimedOut",
+    "UpstreamTooShort",
     "UpstreamTruncated",
     "UpstreamUnreachable",
     "UserdataInvalid",
