@@ -110,6 +110,7 @@ from provider.errors.outside import (
     UpstreamError,
     UpstreamRefused,
     UpstreamTimedOut,
+    UpstreamTooShort,
     UpstreamTruncated,
     UpstreamUnreachable,
 )
@@ -210,6 +211,7 @@ __all__ = [
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamTimedOut",
+    "UpstreamTooShort",
     "UpstreamTruncated",
     "UpstreamUnreachable",
     "UserdataInvalid",

@@ -57,6 +57,13 @@ class UpstreamTruncated(UpstreamError):
     remedy = "Ask again with `Range` from where the bytes ended."
 
 
+class UpstreamTooShort(UpstreamTruncated):
+    """The origin says that the body was whole, but it was shorter than announced. Asking for the rest gives nothing."""
+
+    code = "upstream_too_short"
+    remedy = "The publisher looks at the file's host: its listing says more bytes than it sends."
+
+
 class ContractCallFailed(UpstreamError):
     """The contract refused the call, or answered with what its ABI does not tell."""
 

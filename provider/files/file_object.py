@@ -13,6 +13,7 @@ from provider.files import file_fields as fields
 from provider.files.contract_abi import Function, parse_function
 from provider.files.file_fields import MALFORMED, MISSING, Fields
 from provider.keccak import is_address, to_checksum_address
+from provider.upstream.ftp_url import without_type
 from provider.upstream.request_head import PreparedRequest
 
 # Ids of public networks end far below; 2**53 is where JSON readers lose digits.
@@ -133,7 +134,7 @@ class FtpFile:
     @property
     def url_path(self) -> str | None:
         """As `UrlFile.url_path`."""
-        return urlsplit(self.url).path
+        return without_type(urlsplit(self.url).path)
 
 
 FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile

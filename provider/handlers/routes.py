@@ -109,10 +109,16 @@ class RouteTable(HTTPServerConnectionDelegate):
             allowed = ", ".join(sorted({*methods, "OPTIONS"}))
             other = OptionsEndpoint if request.method == "OPTIONS" else MethodNotAllowedEndpoint
             return other, {"frame": self.frame, "allowed": allowed}
+        if path == "*" and request.method == "OPTIONS":
+            return OptionsEndpoint, {"frame": self.frame, "allowed": self._every_method()}
         merged = SLASHES.sub("/", path)
         if merged in self._paths:
             return MergedPathEndpoint, {"frame": self.frame, "path": merged}
         return NotFoundEndpoint, {"frame": self.frame}
+
+    def _every_method(self) -> str:
+        """Of the server as a whole, which `OPTIONS *` asks about (RFC 9110 section 9.3.7)."""
+        return ", ".join(sorted({"OPTIONS", *(route.method for route in self.routes)}))
 
 
 def _look_at(done: asyncio.Task[None]) -> None:

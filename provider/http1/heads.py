@@ -24,6 +24,8 @@ _USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
 # Longer ones are not remembered: of hostile ones that would be megabytes.
 _MAX_KEPT_CHARS = 64
 _MAX_HOST_CHARS = 255
+# As proxies send requests on. Neither userinfo nor a fragment may stand there (RFC 9110 sections 4.2.4 and 7.1).
+_ABSOLUTE_FORM = re.compile(r"https?://([^/?#@]+)([^#]*)", re.IGNORECASE)
 
 
 class Fields(HTTPHeaders):
@@ -99,6 +101,13 @@ def _host_name(host: str) -> str:
     return probe.host_name
 
 
+def _origin_form(method: str, rest: str) -> str:
+    """Path and query of what follows the host in an absolute target; `*` for OPTIONS without either."""
+    if not rest and method == "OPTIONS":
+        return "*"
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
 class Request(HTTPServerRequest):
     """A request whose query nobody parses before the endpoint does. Raises HTTPInputError as the base class does."""
 
@@ -106,11 +115,17 @@ class Request(HTTPServerRequest):
         self, start_line: RequestStartLine, headers: HTTPHeaders, connection: HTTPConnection, server_connection: object
     ) -> None:
         self.method, self.uri, self.version = start_line
-        self.path, _, self.query = self.uri.partition("?")
         self.headers = headers
         host = headers.get("Host")
         if host is None and self.version != "HTTP/1.0":
             raise HTTPInputError("Missing Host header")
+        if not self.uri.startswith("/"):
+            absolute = _ABSOLUTE_FORM.fullmatch(self.uri)
+            if absolute is not None:
+                # RFC 9112 section 3.2.2: the host of the target is used, whatever the field says.
+                host = headers["Host"] = absolute[1]
+                self.uri = _origin_form(self.method, absolute[2])
+        self.path, _, self.query = self.uri.partition("?")
         self.host = "127.0.0.1" if host is None else host
         self.host_name = (_host_name if len(self.host) <= _MAX_HOST_CHARS else _host_name.__wrapped__)(self.host)
         self.body, self.files = b"", {}

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
-from provider.errors import UpstreamError, UpstreamTimedOut
+from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTooShort
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
@@ -161,6 +161,8 @@ class _Relay:
                 await copy(self._source, self._sink, buffers=self._buffers, progress=self._progress)
             else:
                 await self._splice(pump)
+        except UpstreamTooShort:
+            raise
         except UpstreamError:
             if self._resuming is None or self._lost is not None or not await self._resumed(self._resuming):
                 raise

@@ -17,7 +17,7 @@ from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, Up
 from provider.upstream.byte_range import Part, select_part
 from provider.upstream.ftp_url import FtpTarget
 from provider.upstream.tls_sessions import TlsSession
-from provider.wire_text import digits
+from provider.wire_text import digits, ows
 
 # All replies of one session together; a greeting may be long, but nobody reads it.
 _MAX_REPLY_CHARS = 64 * 1024
@@ -72,6 +72,7 @@ class FtpSession:
             if isinstance(ftp, ftplib.FTP_TLS):
                 ftp.prot_p()
             ftp.voidcmd("TYPE I")
+            self._speak_utf8()
             self.modified = self._modified()
             self.part = self._part(range_header if if_range in (None, self.modified) else None)
             if self.part is None or self.part.status != 416:
@@ -118,14 +119,31 @@ class FtpSession:
                 break
         raise failure
 
+    def _speak_utf8(self) -> None:
+        """Ask a server that offers it to read names as UTF-8 (RFC 2640); some read their own code page otherwise."""
+        if self._target.path.isascii():
+            return
+        with suppress(ftplib.error_reply, ftplib.error_temp, ftplib.error_perm):
+            offered = {ows(line).upper() for line in self._ftp.voidcmd("FEAT").splitlines()}
+            if "UTF8" in offered:
+                self._ftp.voidcmd("OPTS UTF8 ON")
+
     def _part(self, range_header: str | None) -> Part | None:
+        """What SIZE says (RFC 3659 section 4), None where that cannot be relied on.
+
+        Servers that make their files say 0, and so many bytes come as come.
+        """
         try:
-            total = self._ftp.size(self._target.path)
+            reply = self._ftp.voidcmd(f"SIZE {self._target.path}")
+        except (ftplib.error_reply, ftplib.error_temp):
+            return None
         except ftplib.error_perm as error:
             if _code(error) == "550":
                 raise
-            total = None
-        return None if total is None or total < 0 else select_part(range_header, total)
+            return None
+        # `213 10000 bytes` is said too.
+        total = digits(ows(reply[4:]).partition(" ")[0], max_chars=18) if reply.startswith("213 ") else None
+        return select_part(range_header, total) if total else None
 
     def _modified(self) -> str | None:
         """By MDTM, in UTC (RFC 3659 section 3)."""
@@ -184,6 +202,16 @@ class _Client(ftplib.FTP):
         super().__init__(encoding="latin-1")
         self._name = target.host
         self._left_chars = _MAX_REPLY_CHARS
+
+    def makepasv(self) -> tuple[str, int]:
+        """PASV, or EPSV (RFC 2428) where that is refused; the address is the control connection's with both."""
+        try:
+            return super().makepasv()
+        except (ftplib.error_reply, ftplib.error_temp, ftplib.error_perm):
+            peer = self.sock.getpeername() if self.sock is not None and self.af == socket.AF_INET else None
+            if peer is None:
+                raise
+            return ftplib.parse229(self.sendcmd("EPSV"), peer)  # noqa: S321 - publishers choose it
 
     def getline(self) -> str:
         line = super().getline()

@@ -12,7 +12,14 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING
 
-from provider.errors import OriginsBusy, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.errors import (
+    OriginsBusy,
+    UpstreamError,
+    UpstreamTimedOut,
+    UpstreamTooShort,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
 from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.charges import charge_request
@@ -35,7 +42,10 @@ _MOST_BYTES = 128 * 1024
 
 
 class FtpSource:
-    """The `Source` of an FTP transfer. Without a known length the server's last reply tells whether it was all."""
+    """The `Source` of an FTP transfer.
+
+    Where the data end before a known length, or where none is known, the server's last reply tells whether it was all.
+    """
 
     __slots__ = ("_connection", "_finish", "_left", "_session", "final_url_path", "headers", "idle_timeout_seconds")
 
@@ -53,8 +63,7 @@ class FtpSource:
         self._session, self._connection = session, connection
         part = session.part
         self._left = part.count if part is not None else None
-        # Waiting for the last reply, which only a transfer of unknown length needs.
-        self._finish: _Finish | None = _Finish(session, confirming) if part is None else None
+        self._finish = _Finish(session, confirming)
         self.final_url_path = url_path
         self.idle_timeout_seconds = idle_timeout_seconds
         fields = [("Content-Type", guess_content_type(name_in_path(url_path)) or "application/octet-stream")]
@@ -91,18 +100,16 @@ class FtpSource:
         """As `Source.read_now`."""
         if self._left == 0 or self._connection is None:
             return 0
-        if self._finish is not None and self._finish.data_ended:
-            return self._finish.outcome()
+        if self._finish.data_ended:
+            return self._finish.outcome(self._left)
         room = _MOST_BYTES if self._left is None else min(_MOST_BYTES, self._left)
         try:
             count = self._connection.recv_now(buffer[:room])
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: data connection lost") from exc
-        if count == 0 and self._finish is not None:
-            self._finish.data_ended = True
-            return None
         if count == 0:
-            raise UpstreamTruncated(detail="origin: data connection closed before the end of the file")
+            self._finish.begin()
+            return None
         if count is not None and self._left is not None:
             self._left -= count
         return count
@@ -111,7 +118,7 @@ class FtpSource:
         """As `Source.wait_ready`."""
         if self._connection is None:
             return
-        if self._finish is not None and self._finish.data_ended:
+        if self._finish.data_ended:
             await self._finish.wait()
             return
         try:
@@ -135,7 +142,7 @@ class FtpSource:
     @property
     def run_bytes(self) -> int:
         """As `Source.run_bytes`."""
-        return self._left or 0
+        return 0 if self._finish.data_ended else self._left or 0
 
     def advance(self, count_bytes: int) -> None:
         """As `Source.advance`."""
@@ -148,33 +155,60 @@ class FtpSource:
 
     def close(self) -> None:
         """As `Source.close`."""
+        self._finish.close()
         if self._connection is not None:
             self._connection.close()
         self._session.close()
 
 
 class _Finish:
-    """The server's last reply, asked for once the data has ended."""
+    """The server's last reply, asked for once the data have ended."""
 
     def __init__(self, session: "FtpSession", shares: Shares) -> None:
         self._session, self._shares = session, shares
-        self.data_ended = False
-        self._failure: UpstreamError | None = None
-        self._known = False
+        self._asking: asyncio.Task[UpstreamError | None] | None = None
 
-    def outcome(self) -> int | None:
-        """0 when all was sent, None before that is known. Raises UpstreamTruncated."""
-        if self._failure is not None:
-            raise UpstreamTruncated(detail="origin: the FTP server did not confirm the transfer") from self._failure
-        return 0 if self._known else None
+    @property
+    def data_ended(self) -> bool:
+        """Was the reply asked for?"""
+        return self._asking is not None
+
+    def begin(self) -> None:
+        """The data have ended: ask. Readers that cannot wait read again until the outcome is known."""
+        self._asking = asyncio.create_task(self._ask())
+
+    def outcome(self, left_bytes: int | None) -> int | None:
+        """0 when all was sent, None before that is known.
+
+        Raises:
+            UpstreamTruncated: the server did not say that all was sent.
+            UpstreamTooShort: it did, and `left_bytes` of what it announced are missing.
+        """
+        if self._asking is None or not self._asking.done():
+            return None
+        failure = None if self._asking.cancelled() else self._asking.result()
+        if failure is not None or self._asking.cancelled():
+            raise UpstreamTruncated(detail="origin: the FTP server did not confirm the transfer") from failure
+        if left_bytes:
+            raise UpstreamTooShort(detail="origin: the FTP server confirmed a shorter file than it had announced")
+        return 0
 
     async def wait(self) -> None:
         """Until it is known; the session limits the time."""
+        if self._asking is not None:
+            await asyncio.wait([self._asking])
+
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self) -> UpstreamError | None:
         try:
             await _in_thread(self._session.confirm, self._shares)
         except UpstreamError as failure:
-            self._failure = failure
-        self._known = True
+            return failure
+        return None
 
 
 class FtpOrigin:

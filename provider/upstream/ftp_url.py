@@ -13,6 +13,8 @@ Security = Literal["none", "explicit", "implicit"]
 
 IMPLICIT_TLS_PORT = 990
 _DEFAULT_PORTS = {"ftp": 21, "ftps": IMPLICIT_TLS_PORT}
+# RFC 1738 section 3.2.2: how to transfer, no part of the name. Files are always read as they are stored.
+_TYPE = re.compile(r";type=[aid]\Z", re.IGNORECASE)
 _URL = re.compile(r"(ftps?)://([^/?#]*)([^?#]*)(?:[?#].*)?", re.DOTALL | re.IGNORECASE)
 # CR and LF end a command (RFC 959 section 4.1.3), NUL ends it for servers written in C, IAC is Telnet's escape.
 _NOT_IN_COMMANDS = re.compile(r"[\x00-\x1f\x7f\xff]")
@@ -51,8 +53,8 @@ def parse_ftp_url(text: str) -> FtpTarget:
     userinfo, _, authority = match[2].rpartition("@")
     host, port = host_and_port(authority, _DEFAULT_PORTS[scheme])
     user, _, password = userinfo.partition(":")
-    path = _octets(match[3])
-    if path.endswith("/") or not path:
+    path = _octets(without_type(match[3]))
+    if path.endswith("/") or not path or match[3].lower().endswith(";type=d"):
         raise UnsafeAddress(detail="the FTP URL names no file")
     explicit_or_none: Security = "explicit" if scheme == "ftps" else "none"
     return FtpTarget(
@@ -63,6 +65,11 @@ def parse_ftp_url(text: str) -> FtpTarget:
         user=_octets(user) or "anonymous",
         password=_octets(password) or "anonymous@",
     )
+
+
+def without_type(path: str) -> str:
+    """The path of an FTP URL without its `;type=`."""
+    return _TYPE.sub("", path)
 
 
 def _octets(text: str) -> str:

@@ -23,7 +23,7 @@ def retry_after_seconds(headers: Headers, *, now: float) -> float | None:
     text = ows(headers.get("Retry-After") or "")
     seconds = digits(text, max_chars=9)
     if seconds is not None:
-        return float(seconds)
+        return seconds
     until = _date(text)
     if until is None:
         return None

@@ -10,19 +10,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
 
 from provider.errors import (
     UnsafeAddress,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimedOut,
+    UpstreamTooShort,
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from provider.streaming.resume import Resumer, Resuming
+from provider.streaming.headers import reply_headers
+from provider.streaming.pipes import PipePool
+from provider.streaming.progress import Progress
+from provider.streaming.relay import Relayed, relay
+from provider.streaming.resume import Reopen, Resumer, Resuming
+from provider.streaming.tornado_sink import TornadoSink
+from provider.upstream.answer import Whole, answer_of
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.inspect import inspect
@@ -30,11 +41,13 @@ from provider.upstream.names import Address
 from provider.upstream.resume import Rest, rest_of
 from provider.upstream.shares import asking_client
 from provider.upstream.source import Source
+from provider.upstream.wish import NO_WISH
 from tests.support.certificates import Authority
 from tests.support.origin import pattern
 from tests.support.processes import running
 
 SIZE = 3_000_000
+ODD_SIZES = ("size-0", "size-more", "size-words", "size-450")
 USERINFO = f"publisher:{quote('p@ss:w0rd/planted', safe='')}"
 NAMES = ("data.bin", "empty", "folder/with space & ü.csv", "%2e;a")
 
@@ -58,16 +71,22 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def ports(folder: Path, authority: Authority) -> Iterator[dict[str, int]]:
-    """Port of a server for each mode."""
+def servers(folder: Path, authority: Authority) -> Iterator[dict[str, dict[str, Any]]]:
+    """A server for each mode."""
     files = authority.issue("ftp", "localhost")
     with ExitStack() as stack:
-        modes = {mode: (mode,) for mode in ("plain", "lies", "no-size", "cuts")}
+        modes = {mode: (mode,) for mode in ("plain", "lies", "no-size", "cuts", "no-pasv", "code-page", *ODD_SIZES)}
         modes |= {mode: (mode, files.certificate, files.key) for mode in ("explicit", "implicit")}
         yield {
-            mode: stack.enter_context(running("ftp_server.py", str(folder), *arguments))["port"]
+            mode: stack.enter_context(running("ftp_server.py", str(folder), *arguments))
             for mode, arguments in modes.items()
         }
+
+
+@pytest.fixture(scope="module")
+def ports(servers: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Port of the server for each mode."""
+    return {mode: ready["port"] for mode, ready in servers.items()}
 
 
 @asynccontextmanager
@@ -102,7 +121,8 @@ async def test_files_arrive_whole_whatever_their_name(ports: dict[str, int], fol
     source, body = await fetch(at(ports["plain"], name))
     expected = (folder / name).read_bytes()
     assert hashlib.sha256(body).digest() == hashlib.sha256(expected).digest()
-    assert (source.status, source.framing, source.length_bytes) == (200, "length", len(expected))
+    framing, length = ("length", len(expected)) if expected else ("close", None)
+    assert (source.status, source.framing, source.length_bytes) == (200, framing, length)
     assert source.final_url_path == "/" + quote(name)
 
 
@@ -134,10 +154,73 @@ async def test_ranges_are_served(ports: dict[str, int], wanted: str, status: int
 
 
 @pytest.mark.gen_test(timeout=20)
-@pytest.mark.parametrize(("name", "size"), [("data.bin", SIZE), ("empty", 0)])
-async def test_a_range_past_the_end_is_416(ports: dict[str, int], name: str, size: int) -> None:
-    source, body = await fetch(at(ports["plain"], name), f"bytes={SIZE}-")
-    assert (source.status, body, source.headers.get("Content-Range")) == (416, b"", f"bytes */{size}")
+async def test_a_range_past_the_end_is_416(ports: dict[str, int]) -> None:
+    source, body = await fetch(at(ports["plain"]), f"bytes={SIZE}-")
+    assert (source.status, body, source.headers.get("Content-Range")) == (416, b"", f"bytes */{SIZE}")
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("mode", ["size-0", "size-450"])
+async def test_a_size_that_says_nothing_is_none(ports: dict[str, int], mode: str) -> None:
+    source, body = await fetch(at(ports[mode]), "bytes=5-9")
+    assert (source.status, source.length_bytes, source.framing) == (200, None, "close")
+    assert body == pattern(SIZE)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_size_may_have_a_word_behind_it(ports: dict[str, int]) -> None:
+    source, body = await fetch(at(ports["size-words"]), "bytes=5-9")
+    assert (source.status, source.length_bytes, body) == (206, 5, pattern(SIZE)[5:10])
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_file_that_the_server_confirms_as_shorter_is_short_for_good(ports: dict[str, int]) -> None:
+    with pytest.raises(UpstreamTooShort):
+        await fetch(at(ports["size-more"]))
+
+
+def logins(ready: dict[str, Any]) -> int:
+    """How many this server has had."""
+    file = Path(ready["logins"])
+    return file.stat().st_size if file.exists() else 0
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("splices", [True, False])
+async def test_a_shorter_file_is_cut_at_once_and_asked_for_once(
+    servers: dict[str, dict[str, Any]], folder: Path, *, splices: bool
+) -> None:
+    os.utime(folder / "data.bin", (1_700_000_000, 1_700_000_000))
+    ready = servers["size-more"]
+    before = logins(ready)
+    target = parse_ftp_url(at(ready["port"]))
+    async with opener(idle_timeout_seconds=60.0) as origin:
+
+        async def reopen(rest: Rest) -> FtpSource:
+            return await origin.open(target, rest.range_header, if_range=rest.validator)
+
+        relayed, received = await relayed_to_a_socket(await origin.open(target, None), reopen, splices=splices)
+    assert (relayed.outcome, relayed.resumes, relayed.bytes_sent) == ("upstream_truncated", 0, SIZE)
+    assert pattern(SIZE).startswith(received), "a reset may take the last bytes with it"
+    assert logins(ready) == before + 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_epsv_is_asked_where_pasv_is_refused(ports: dict[str, int]) -> None:
+    _, body = await fetch(at(ports["no-pasv"]))
+    assert body == pattern(SIZE)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_utf8_is_switched_on_where_it_is_offered(ports: dict[str, int]) -> None:
+    _, body = await fetch(at(ports["code-page"], "folder/with space & ü.csv"))
+    assert body == b"a,b\n1,2\n"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_type_of_a_url_is_no_part_of_the_name(ports: dict[str, int]) -> None:
+    source, body = await fetch(at(ports["plain"]) + ";type=i")
+    assert (source.final_url_path, len(body)) == ("/data.bin", SIZE)
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -270,6 +353,54 @@ async def test_the_name_is_resolved_once(ports: dict[str, int]) -> None:
 
     _, body = await fetch(at(ports["plain"]).replace("localhost", "ftp.test"), resolver=resolver)
     assert (asked, len(body)) == (["ftp.test"], SIZE)
+
+
+class _Relaying(RequestHandler):
+    """Relays an FTP source as a download does."""
+
+    def initialize(self, source: FtpSource, resuming: Resuming, pipes: PipePool, ended: list[Relayed]) -> None:
+        self._needs = source, resuming, pipes, ended
+
+    async def get(self) -> None:
+        source, resuming, pipes, ended = self._needs
+        answer = answer_of(NO_WISH, source)
+        assert isinstance(answer, Whole)
+        ended.append(
+            await relay(
+                source,
+                TornadoSink(self),
+                reply_headers(source, answer, name="data.bin"),
+                status=answer.status,
+                idle_timeout_seconds=60.0,
+                progress=Progress(),
+                resuming=resuming,
+                pipes=pipes,
+            )
+        )
+
+
+async def relayed_to_a_socket(source: FtpSource, reopen: Reopen, *, splices: bool) -> tuple[Relayed, bytes]:
+    """How the relay ended, and the body as far as it came."""
+    ended: list[Relayed] = []
+    pipes = PipePool()
+    if not splices:
+        pipes.disable()
+    needs = {"source": source, "resuming": Resuming(reopen, 50), "pipes": pipes, "ended": ended}
+    server = HTTPServer(Application([("/", _Relaying, needs)], log_function=lambda _: None))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    received = bytearray()
+    try:
+        while piece := await reader.read(1 << 16):
+            received += piece
+    except ConnectionResetError:
+        pass
+    writer.close()
+    server.stop()
+    pipes.close()
+    return ended[0], bytes(received.partition(b"\r\n\r\n")[2])
 
 
 # By script

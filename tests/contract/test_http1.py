@@ -92,6 +92,17 @@ def test_a_missing_host_is_refused() -> None:
         Request(RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders(), None, None)
 
 
+def test_the_host_of_an_absolute_target_counts() -> None:
+    line, fields = RequestStartLine("GET", "http://target.example:81/a?b", "HTTP/1.1"), HTTPHeaders({"Host": "x"})
+    request = Request(line, fields, None, None)
+    assert (request.path, request.query, request.uri) == ("/a", "b", "/a?b")
+    assert (request.host, request.host_name, request.headers["Host"]) == (
+        "target.example:81",
+        "target.example",
+        "target.example:81",
+    )
+
+
 @pytest.mark.gen_test(timeout=20)
 async def test_pipelined_requests_are_answered_in_order() -> None:
     post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nb\n\nody"

@@ -150,6 +150,28 @@ def test_any_number_of_leading_slashes_is_one(server: DemoServer, slashes: int) 
     assert (reply.status, reply.json()) == (200, {"nonce": "1"})
 
 
+@pytest.mark.parametrize("host", ["http://provider.example", "HTTPS://other.example:8443", "http://[::1]:80"])
+def test_an_absolute_target_is_its_path(server: DemoServer, host: str) -> None:
+    """RFC 9112 section 3.2.2: servers take it, although only proxies are sent it."""
+    reply = get(server.url, f"{host}{ASKED}")
+    assert (reply.status, reply.json()) == (200, {"nonce": "1"})
+    assert get(server.url, host).json()["software"] == "Provider"
+    assert get(server.url, f"{host}?a=b").json()["software"] == "Provider"
+    assert get(server.url, f"{host}/nowhere").status == 404
+
+
+@pytest.mark.parametrize("target", ["http://a,b/", "http://<>/"])
+def test_an_absolute_target_with_a_bad_host_is_refused(server: DemoServer, target: str) -> None:
+    assert get(server.url, target).status == 400
+
+
+@pytest.mark.parametrize("target", ["*", "http://provider.example"])
+def test_options_of_the_whole_server_tells_every_method(server: DemoServer, target: str) -> None:
+    reply = get(server.url, target, method="OPTIONS")
+    assert (reply.status, reply.body) == (200, b"")
+    assert {"DELETE", "GET", "HEAD", "OPTIONS", "POST"} <= set(reply.headers["allow"].split(", "))
+
+
 NOT_FOUND = (
     "404 Not Found: The requested URL was not found on the server. If you entered the URL manually "
     "please check your spelling and try again."
@@ -177,6 +199,9 @@ NOT_FOUND = (
         b"/api/services/\xc3\xa9",
         "*",
         "nonce",
+        "ftp://provider.example/",
+        "http:///",
+        "http://u:p@provider.example/",
         "/favicon.ico",
     ],
     ids=lambda target: str(target[:30]),

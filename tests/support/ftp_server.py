@@ -4,13 +4,18 @@
 
 Modes: `plain`; `explicit` (TLS demanded on both connections); `implicit` (TLS from
 the first byte); `lies` (its passive replies name another address);
-`no-size` (neither SIZE nor REST); `cuts` (drops each data connection after 100 000 bytes).
+`no-size` (neither SIZE nor REST); `cuts` (drops each data connection after 100 000 bytes);
+`size-0`, `size-more`, `size-words`, `size-450` (SIZE says 0, 1000 bytes too many, `<n> bytes`, 450);
+`no-pasv` (PASV is refused, EPSV is not); `code-page` (names are latin-1 until `OPTS UTF8 ON`).
+Its line also names a file that grows by a byte with each login.
 """
 
 import json
 import logging
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 
 warnings.simplefilter("ignore")
 
@@ -31,6 +36,43 @@ class Cutting(DTPHandler):
         super().initiate_send()
 
 
+class OddSize(FTPHandler):
+    """SIZE as servers say it that make their files or their replies themselves."""
+
+    mode = ""
+
+    def respond(self, resp: str, *more: object, **named: object) -> None:
+        if resp.startswith("213 ") and len(resp) < 17:
+            size = int(resp[4:])
+            replies = {"size-0": "213 0", "size-more": f"213 {size + 1000}", "size-words": f"213 {size} bytes"}
+            resp = replies.get(self.mode, "450 Not now.")
+        super().respond(resp, *more, **named)
+
+
+class NoPasv(FTPHandler):
+    """Only EPSV, as behind some address translators."""
+
+    def ftp_PASV(self, line: str) -> None:
+        self.respond("502 PASV is off here.")
+
+
+class CodePage(FTPHandler):
+    """As IIS: UTF-8 is offered, and spoken once it was asked for."""
+
+    speaks_utf8 = False
+
+    def decode(self, data: bytes) -> str:
+        return data.decode("utf-8" if self.speaks_utf8 else "latin-1")
+
+    def ftp_OPTS(self, line: str) -> None:
+        if line.upper() == "UTF8 ON":
+            self.speaks_utf8 = True
+        super().ftp_OPTS(line)
+
+
+ODD = {"no-pasv": NoPasv, "code-page": CodePage, **{f"size-{what}": OddSize for what in ("0", "more", "words", "450")}}
+
+
 class ImplicitTls(TLS_FTPHandler):
     """Greets once TLS stands."""
 
@@ -47,9 +89,16 @@ def main() -> None:
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, folder, perm="elr")
     authorizer.add_anonymous(folder, perm="elr")
-    base = ImplicitTls if mode == "implicit" else TLS_FTPHandler if tls else FTPHandler
-    handler = type("Handler", (base,), {})
+    base = ImplicitTls if mode == "implicit" else TLS_FTPHandler if tls else ODD.get(mode, FTPHandler)
+    handler = type("Handler", (base,), {"mode": mode})
     handler.authorizer = authorizer
+    logins = Path(tempfile.mkdtemp()) / "logins"
+
+    def on_login(*_: object) -> None:
+        with logins.open("ab") as file:
+            file.write(b".")
+
+    handler.on_login = on_login
     handler.auth_failed_timeout = 0
     if tls:
         handler.certfile, handler.keyfile = tls
@@ -64,7 +113,7 @@ def main() -> None:
         handler.use_sendfile = False
         handler.dtp_handler = Cutting
     server = FTPServer(("127.0.0.1", 0), handler)
-    print(json.dumps({"port": server.address[1]}), flush=True)
+    print(json.dumps({"port": server.address[1], "logins": str(logins)}), flush=True)
     server.serve_forever(handle_exit=False)
 
 
