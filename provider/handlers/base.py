@@ -10,6 +10,7 @@ from random import getrandbits
 from typing import Any, ClassVar
 
 import orjson
+from tornado.web import HTTPError
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
@@ -25,10 +26,12 @@ from provider.tracing import Trace, Tracing
 log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Never sent: how logs and metrics tell a client that left before its answer began (the code nginx uses).
-CLIENT_LEFT = 499
+# Never sent: how logs and metrics show a request without an answer, as its client left (the code nginx uses) or the
+# server stopped.
+NO_ANSWER = 499
 # Refused orders of compute requests, whose class is another.
 ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
+UNFORESEEN = "unforeseen failure"
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -51,8 +54,9 @@ class Endpoint(BodyReader):
     """
 
     endpoint: ClassVar[str] = "unknown"
-    # Given back when the request is accounted for; None where nothing is counted.
+    request_id = ""
     ticket: Ticket | None = None
+    """What was taken of the limits; None where nothing is counted."""
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
     def _begin(self, *, frame: Frame) -> None:
@@ -60,12 +64,10 @@ class Endpoint(BodyReader):
         self._begin_body(frame.bodies, frame.max_body_bytes)
         self._started_at = time.perf_counter()
         self._task: asyncio.Task[Any] | None = None
-        self._accounted = False
         self.error_code: str | None = None
         self._steps: list[tuple[str, float]] = []
         self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
-        frame.in_progress.add(self)
 
     def _begin_trace(self, tracing: Tracing) -> Trace:
         parent = self.request.headers.get("Traceparent")
@@ -91,8 +93,9 @@ class Endpoint(BodyReader):
 
     def set_default_headers(self) -> None:
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
-        offered = self.request.headers.get("X-Request-ID", "")
-        self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
+        if not self.request_id:
+            offered = self.request.headers.get("X-Request-ID", "")
+            self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
         self.set_header("X-Request-ID", self.request_id)
         origin = self.request.headers.get("Origin")
         if origin is None:
@@ -113,6 +116,27 @@ class Endpoint(BodyReader):
         """Answer the request; subclasses write this."""
         raise NotImplementedError
 
+    def start(self, ticket: Ticket | None) -> asyncio.Task[None]:
+        """Take over the request and its `ticket`, which `_own` gives back."""
+        self.ticket = ticket
+        self._frame.in_progress.add(self)
+        return asyncio.get_running_loop().create_task(self._own())
+
+    async def _own(self) -> None:
+        """Serve the request. The one place where what it holds is given back, and where it is counted and logged."""
+        try:
+            await self._execute([])
+        finally:
+            self._release()
+            self._account()
+
+    def _release(self) -> None:
+        """Give back what is counted for this request."""
+        self._frame.in_progress.discard(self)
+        if self.ticket is not None:
+            self.ticket.leave()
+        self._forget_body()
+
     async def _serve(self) -> None:
         if self._refused:
             return
@@ -131,12 +155,10 @@ class Endpoint(BodyReader):
             if not self.gone:
                 raise
         except Exception as exc:
-            log.exception("unforeseen failure", extra={"facts": {"request_id": self.request_id}}, exc_info=exc)
+            log.exception(UNFORESEEN, extra=self._named(), exc_info=exc)
             self._refuse(ProviderError())
         finally:
             self._task = None
-        if self.gone:
-            self.account()
 
     get = head = post = put = delete = patch = options = _serve
 
@@ -175,19 +197,25 @@ class Endpoint(BodyReader):
         self.write(body)
 
     def cut(self) -> None:
-        """Close the consumer's connection so that an unfinished body is seen as cut."""
+        """Close the consumer's connection so that an unfinished body is seen as cut, and stop working for it."""
         if not self._finished:
             self.detach().close()
-            self._finished = True
-        self.account()
+        if not self._headers_written:
+            self._left_without_answer("cut")
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _left_without_answer(self, code: str) -> None:
+        """For the log and the metrics; nothing is sent."""
+        self.set_status(NO_ANSWER, "No Answer")
+        self.error_code = code
 
     def on_connection_close(self) -> None:
         """The consumer left: stop working for it."""
         super().on_connection_close()
         self.gone = True
         if not self._headers_written:
-            self.set_status(CLIENT_LEFT, "Client Closed Request")
-            self.error_code = "consumer_gone"
+            self._left_without_answer("consumer_gone")
         self.consumer_gone()
 
     def compute_etag(self) -> None:
@@ -197,23 +225,9 @@ class Endpoint(BodyReader):
         """Stop what `handle` is waiting for; a streaming endpoint ends its stream instead."""
         if self._task is not None:
             self._task.cancel()
-        else:
-            self.account()
 
-    def on_finish(self) -> None:
-        """Tornado calls this after a complete answer."""
-        self.account()
-
-    def account(self) -> None:
-        """Count and log this request, once."""
-        if self._accounted:
-            return
-        self._accounted = True
-        self._frame.in_progress.discard(self)
-        if self.ticket is not None:
-            self.ticket.leave()
-        if self._body:
-            self._forget_body()
+    def _account(self) -> None:
+        """Count and log this request."""
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self._frame.metrics.request(self.endpoint, status, seconds)
@@ -238,7 +252,7 @@ class Endpoint(BodyReader):
         }
         if self.error_code:
             facts["code"] = self.error_code
-            if status == CLIENT_LEFT:
+            if status == NO_ANSWER:
                 facts["outcome"] = self.error_code
         if self._steps:
             facts["steps"] = durations(self._steps, self._started_at + seconds)
@@ -253,5 +267,17 @@ class Endpoint(BodyReader):
         self.set_header("Connection", "close")
         self.reply_error(MethodNotAllowed() if status_code == MethodNotAllowed.http_status else ProviderError())
 
-    def log_exception(self, *_: object) -> None:
-        """Silence Tornado's own report, which holds the query string; `_serve` has logged what there is to say."""
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        """As in the base class, which would end a body that has begun as if it were whole."""
+        if self._headers_written:
+            self.cut()
+        else:
+            super().send_error(status_code, **more)
+
+    def log_exception(self, _: object, failure: BaseException | None, __: object) -> None:
+        """Log what failed outside `handle`. Tornado's own report would hold the query string."""
+        if not isinstance(failure, HTTPError):
+            log.error(UNFORESEEN, extra=self._named(), exc_info=failure)
+
+    def _named(self) -> dict[str, object]:
+        return {"facts": {"request_id": self.request_id}}

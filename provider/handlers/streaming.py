@@ -94,6 +94,8 @@ class StreamingEndpoint(Endpoint):
             raise
         finally:
             self.progress = None
+            # Sink and endpoint hold each other; a cycle would stay until the collector comes.
+            self._sink = None
         self._frame.metrics.stream_ended(
             progress,
             service_type=service_type,
@@ -126,9 +128,6 @@ class StreamingEndpoint(Endpoint):
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)
-        self.account()
-        # Sink and endpoint hold each other; a cycle would stay until the collector comes.
-        self._sink = None
 
     def _refuse_range(self, source: Source) -> None:
         """416 with the length (RFC 9110 section 15.5.17); the origin's error page is not the consumer's business."""
@@ -140,11 +139,6 @@ class StreamingEndpoint(Endpoint):
         self.set_header("Content-Length", "0")
         source.close()
 
-    def on_finish(self) -> None:
-        """A stream accounts for itself once its outcome is known, which is after Tornado has finished it."""
-        if self._sink is None:
-            super().on_finish()
-
     def consumer_gone(self) -> None:
         """The relay ends itself, so that what was sent is counted; before it began the work is cancelled."""
         if self._sink is not None:
@@ -153,7 +147,8 @@ class StreamingEndpoint(Endpoint):
             super().consumer_gone()
 
     def cut(self) -> None:
-        """A reset, also for a chunked body."""
+        """A reset, also for a chunked body. The relay then ends itself, as for a consumer that left."""
         if self._sink is not None:
             self._sink.abort()
-        super().cut()
+        else:
+            super().cut()
