@@ -54,6 +54,8 @@ class Endpoint(BodyReader):
     """
 
     endpoint: ClassVar[str] = "unknown"
+    cache_control: ClassVar[str] = "no-store"
+    """Answers depend on signatures, tokens and the state of chains, refusals too; pages replace it."""
     request_id = ""
     ticket: Ticket | None = None
     """What was taken of the limits; None where nothing is counted."""
@@ -79,7 +81,14 @@ class Endpoint(BodyReader):
 
     def clear(self) -> None:
         """As in the base class."""
-        self._headers = Fields({"Content-Type": ["text/html; charset=UTF-8"], "Date": [http_date()]})
+        self._headers = Fields(
+            {
+                "Content-Type": ["text/html; charset=UTF-8"],
+                "Date": [http_date()],
+                "Cache-Control": [self.cache_control],
+                "X-Content-Type-Options": ["nosniff"],
+            }
+        )
         self.set_default_headers()
         self._write_buffer = []
         self._status_code, self._reason = 200, "OK"

@@ -116,7 +116,6 @@ class DocsEndpoint(Endpoint):
         """Reply."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", POLICY)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Content-Length", str(len(PAGE)))
@@ -143,7 +142,6 @@ class DocsAssetEndpoint(Endpoint):
             raise RouteNotFound from None
         with opened:
             self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
-            self.set_header("X-Content-Type-Options", "nosniff")
             self.set_header("Cache-Control", "public, max-age=31536000, immutable")
             self.set_header("Content-Length", str(os.fstat(opened.fileno()).st_size))
             await self._send(opened)

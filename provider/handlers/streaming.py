@@ -29,6 +29,9 @@ def _random_name() -> str:
 class StreamingEndpoint(Endpoint):
     """Base of endpoints whose body comes from an origin."""
 
+    # What was paid for belongs to one consumer; caches that store in spite of `no-store` respect this one.
+    cache_control = "private, no-store"
+
     def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float, max_resumes: int) -> None:
         self._begin(frame=frame)
         self._idle_timeout_seconds = idle_timeout_seconds

@@ -58,10 +58,15 @@ class Served:
         def faulty(route: Route) -> Route:
             return replace(route, endpoint=type("Faulty", (route.endpoint,), {"handle": handle, **members}))
 
+        self._listen([faulty(route) for route in self.routes])
+
+    def serve_as_they_are(self) -> None:
+        """The endpoints of the product."""
+        self._listen(self.routes)
+
+    def _listen(self, routes: list[Route]) -> None:
         self.stop()
-        router = self.parts.router
-        routes = [faulty(route) for route in self.parts.router.routes]
-        table = RouteTable(router.application, self.parts.frame, routes, self.parts.admission)
+        table = RouteTable(self.parts.router.application, self.parts.frame, routes, self.parts.admission)
         self.server = PublicServer(table, clients=self.parts.admission.clients, body_timeout=0.3)
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]

@@ -42,6 +42,8 @@ def test_small_file_comes_with_exactly_these_headers(consumer: Consumer, bought:
         "etag": '"v1"',
         "access-control-expose-headers": "Content-Disposition",
         "access-control-allow-origin": "*",
+        "cache-control": "private, no-store",
+        "x-content-type-options": "nosniff",
     }
 
 
