@@ -299,3 +299,17 @@ def test_finality_is_one_number_or_one_per_chain(value: str, expected: tuple[int
 def test_finality_that_is_none_is_a_fault(value: str) -> None:
     with pytest.raises(SettingsError, match="PROVIDER_FINALITY_BLOCKS"):
         load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", ()), ("a.example", ("a.example",)), ("A.example, b_c", ("a.example", "b_c")), ('["a.b"]', ("a.b",))],
+)
+def test_names_of_the_admin_listener(text: str, names: tuple[str, ...]) -> None:
+    assert load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text}).server.admin_hosts == names
+
+
+@pytest.mark.parametrize("text", ["a.example:8031", "http://a.example", "a,,b", '{"a": 1}', "[1]", "*"])
+def test_what_is_no_name_of_a_host_stops_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_ADMIN_HOSTS"):
+        load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text})
