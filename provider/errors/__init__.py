@@ -107,6 +107,7 @@ from provider.errors.outside import (
 )
 from provider.errors.request import (
     BodyNotObject,
+    BodyTooComplex,
     BodyTooLarge,
     BodyTooSlow,
     MethodNotAllowed,
@@ -128,6 +129,7 @@ __all__ = [
     "AuthError",
     "BodiesFull",
     "BodyNotObject",
+    "BodyTooComplex",
     "BodyTooLarge",
     "BodyTooSlow",
     "ChainError",

@@ -4,18 +4,21 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Any, ClassVar
 
 import orjson
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
 from provider.errors import MethodNotAllowed, OrderError, ProviderError
-from provider.handlers.body import BodyReader
+from provider.handlers.body import SHORT_BODY_BYTES, BodyReader
+from provider.handlers.json_text import JsonShape
+from provider.handlers.off_loop import Arguments, OffLoop, Result
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Fields, http_date
@@ -31,6 +34,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NO_ANSWER = 499
 # Refused orders of compute requests, whose class is another.
 ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
+# Of answers that are sent piece by piece.
+PIECE_BYTES = 64 << 10
+# How long a client may take nothing of such an answer.
+SEND_SECONDS = 30.0
 UNFORESEEN = "unforeseen failure"
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
@@ -45,6 +52,7 @@ class Frame:
     tracing: Tracing | None = None
     in_progress: set["Endpoint"] = field(default_factory=set)
     bodies: Bodies = field(default_factory=Bodies)
+    off_loop: OffLoop = field(default_factory=OffLoop)
 
 
 class Endpoint(BodyReader):
@@ -114,8 +122,40 @@ class Endpoint(BodyReader):
             self.set_header("Vary", "Origin")
 
     def arguments(self) -> Data:
-        """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
-        return request_data(self.request.query, self.request.headers.get("Content-Type", ""), self.body)
+        """Input of the request: query or JSON object, whose text is dropped. To be called once.
+
+        Raises BodyNotObject, BodyTooComplex, BodiesFull and ValidationFailed.
+        """
+        content_type, shape = self.request.headers.get("Content-Type", ""), self._shape
+        if shape is None:
+            return request_data(self.request.query, content_type, b"")
+        data = request_data(self.request.query, content_type, self._take_text(shape), shape)
+        self.hold(shape.parsed_bytes)
+        return data
+
+    async def arguments_of_document(self) -> Data:
+        """As `arguments`; a large body is parsed off the loop."""
+        content_type, shape = self.request.headers.get("Content-Type", ""), self._shape
+        if shape is None or shape.size_bytes <= SHORT_BODY_BYTES:
+            return self.arguments()
+        text = self._take_text(shape)
+        data = await self.off_loop(request_data, self.request.query, content_type, text, shape)
+        self.hold(shape.parsed_bytes)
+        return data
+
+    def _take_text(self, shape: JsonShape) -> bytearray:
+        """The body, which this endpoint no longer keeps; what it becomes is counted besides."""
+        text = self.body
+        self.hold(len(text) + shape.parsed_bytes)
+        self.drop_body()
+        return text
+
+    async def off_loop(
+        self, call: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        """The result of work on a large document. Raises BodiesFull, and what `call` raises."""
+        client = self.ticket.client if self.ticket is not None else None
+        return await self._frame.off_loop.run(client, call, *arguments, **named)
 
     def enter(self, step: str) -> None:
         """A step of the work begins, and the one before has ended: for the log and for traces."""
@@ -128,6 +168,8 @@ class Endpoint(BodyReader):
     def start(self, ticket: Ticket | None) -> asyncio.Task[None]:
         """Take over the request and its `ticket`, which `_own` gives back."""
         self.ticket = ticket
+        if ticket is not None:
+            self._held.client = ticket.client
         self._frame.in_progress.add(self)
         return asyncio.get_running_loop().create_task(self._own())
 
@@ -163,6 +205,9 @@ class Endpoint(BodyReader):
         except asyncio.CancelledError:
             if not self.gone:
                 raise
+        except StreamClosedError:
+            # The client took no more of its answer.
+            self.facts.setdefault("outcome", "consumer_gone")
         except Exception as exc:
             log.exception(UNFORESEEN, extra=self._named(), exc_info=exc)
             self._refuse(ProviderError())
@@ -199,11 +244,28 @@ class Endpoint(BodyReader):
         self.set_header("Content-Length", str(len(body)))
         self.write(body)
 
-    def reply_text(self, body: bytes | str, *, status: int) -> None:
-        """Write `body` as plain text."""
+    async def reply_text(self, pieces: Iterable[bytes], *, length_bytes: int, status: int) -> None:
+        """Send a plain text of this length piece by piece, so that a slow client does not keep all of it in memory."""
         self.set_status(status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.write(body)
+        self.set_header("Content-Length", str(length_bytes))
+        waiting_bytes = 0
+        for piece in pieces:
+            self.write(piece)
+            waiting_bytes += len(piece)
+            if waiting_bytes >= PIECE_BYTES:
+                await self.sent()
+                waiting_bytes = 0
+
+    async def sent(self) -> None:
+        """Wait until what was written has left. Raises StreamClosedError, also when nothing leaves for SEND_SECONDS."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            self.cut()
+            self.facts["outcome"] = self.error_code = "consumer_stalled"
+            raise StreamClosedError from None
 
     def cut(self) -> None:
         """Close the consumer's connection so that an unfinished body is seen as cut, and stop working for it."""

@@ -13,10 +13,8 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import IO
 
-from tornado.iostream import StreamClosedError
-
 from provider.errors import RouteNotFound
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
 
 # Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
 SWAGGER_UI = "5.31.0"
@@ -27,7 +25,6 @@ INTEGRITY = {
 }
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
 ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-PIECE_BYTES = 64 << 10
 
 START = """\
 SwaggerUIBundle({url: "../../spec", dom_id: "#api", deepLinking: true, validatorUrl: null,
@@ -147,9 +144,6 @@ class DocsAssetEndpoint(Endpoint):
             await self._send(opened)
 
     async def _send(self, opened: IO[bytes]) -> None:
-        try:
-            while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
-                self.write(piece)
-                await self.flush()
-        except StreamClosedError:
-            return
+        while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
+            self.write(piece)
+            await self.sent()

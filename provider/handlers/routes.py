@@ -211,7 +211,8 @@ class _Reader(RefusingDelegate):
         """As in the base class."""
         if self._handler is not None:
             self._handler.data_received(chunk)
-        return None
+        # Others first: what a fast client sends is there without waiting, piece after piece.
+        return asyncio.sleep(0)
 
     def finish(self) -> None:
         """As in the base class."""

@@ -277,6 +277,7 @@ BODIES = {
     "too slow": ((LENGTH.format(100),), b"a"),
     "waits for leave": ((LENGTH.format(1 << 40), "Expect: 100-continue"), b""),
     "broken JSON": ((LENGTH.format(3), JSON), b"{{{"),
+    "too many values": ((LENGTH.format(20_000), JSON), b"[" * 20_000),
     "no object": ((LENGTH.format(2), JSON), b"[]"),
 }
 
