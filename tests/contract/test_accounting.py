@@ -18,6 +18,7 @@ from tornado.netutil import bind_sockets
 from provider.app import Parts, build
 from provider.errors import ProviderError
 from provider.errors.document import error_classes
+from provider.handlers import base
 from provider.handlers.base import Endpoint
 from provider.handlers.routes import Route, RouteTable
 from provider.handlers.streaming import StreamingEndpoint
@@ -436,3 +437,24 @@ async def test_consumers_that_leave_their_stream_leave_nothing_counted(path: Pat
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
             writer.close()
             await served.ended(1, outcome="consumer_gone")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_client_that_takes_nothing_of_a_long_answer_is_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "SEND_SECONDS", 0.2)
+    size = 64 << 20
+
+    async def long_answer(endpoint: Endpoint) -> None:
+        await endpoint.reply_text((bytes(base.PIECE_BYTES) for _ in range(1024)), length_bytes=size, status=200)
+
+    async with serving(path) as served:
+        served.serve(long_answer)
+        route = served.routes[0]
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1000)
+        writer.write(f"{route.method} {route.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await served.ended(1, outcome="consumer_stalled")
+        assert len(await reader.read(-1)) < size
+        writer.close()
+        reply = await served.ask(route)
+        assert len(reply.partition(b"\r\n\r\n")[2]) == size
+        await served.ended(1, outcome="ok")
