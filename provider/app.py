@@ -75,6 +75,7 @@ class Parts:
 
     async def close(self) -> None:
         """Close every part, the last built first."""
+        self.frame.off_loop.close()
         self.origins.close()
         self.files.close()
         self.admission.close()

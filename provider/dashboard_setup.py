@@ -46,7 +46,6 @@ def build_onlookers(settings: Settings, metrics: Metrics, parts: Parts, shared_d
         endpoints=lambda: _endpoints(parts.networks),
         look=lambda: _look(parts.networks),
     )
-    admin = settings.server.admin
     started_at = time.time()
 
     def hello() -> dict[str, Any]:
@@ -63,7 +62,6 @@ def build_onlookers(settings: Settings, metrics: Metrics, parts: Parts, shared_d
         feed=Feed(sampler.take, stopped=sampler.stop),
         hello=hello,
         close_sampler=sampler.close,
-        hosts=() if admin is None else (admin.host.lower(),),
     )
     return Onlookers(dashboard, own, shared)
 

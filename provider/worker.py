@@ -48,7 +48,15 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     server = _public_server(settings, parts, metrics, tls)
     onlookers = build_onlookers(settings, metrics, parts, place.shared_directory)
     pulse = Pulse(lambda: _beat(metrics, onlookers), observe_lag=metrics.loop_lag)
-    admin = HTTPServer(admin_application(metrics, parts.readiness, Liveness(pulse, metrics), onlookers.dashboard))
+    admin = HTTPServer(
+        admin_application(
+            metrics,
+            parts.readiness,
+            Liveness(pulse, metrics),
+            onlookers.dashboard,
+            hosts=settings.server.accepted_admin_hosts,
+        )
+    )
     watch = CertificateWatch(tls) if tls else None
     if tls is not None:
         metrics.watch_certificate(lambda: tls.expires_at)

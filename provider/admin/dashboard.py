@@ -2,21 +2,18 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from ipaddress import ip_address
 from pathlib import PurePath
 from string import Template
 from typing import Any
 
-from tornado.httputil import split_host_and_port
 from tornado.iostream import IOStream
 from tornado.web import RequestHandler
 
 from provider.admin import uplot
 from provider.admin.dashboard_feed import Feed
-from provider.wire_text import ows
 
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 OWN_ASSETS = ("dashboard.css", "dashboard.js", "format.js", "charts.js", "tables.js", "icon.svg")
@@ -24,8 +21,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Names that no stranger can have in the public DNS (RFC 6761, RFC 6762, RFC 9476 and ICANN's `.internal`).
-PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".alt", ".home.arpa", ".svc", ".test")
 # Pictures in a row that a page may have no room for.
 MAX_SKIPPED = 10
 # Beyond that the kernel would take minutes of pictures for a page that reads none.
@@ -34,31 +29,16 @@ SEND_BUFFER_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """`hello` is what a page is told once; `hosts` are names under which we are reached beside private ones."""
+    """`hello` is sent once to each page."""
 
     feed: Feed
     hello: Callable[[], Mapping[str, Any]]
     close_sampler: Callable[[], Awaitable[None]]
-    hosts: Sequence[str] = ()
 
     async def close(self) -> None:
         """Drop all pages and end what was begun for them."""
         self.feed.close()
         await self.close_sampler()
-
-
-def is_private_host(host: str) -> bool:
-    """Can only somebody who may reach this listener have meant this host?
-
-    A web page from elsewhere can have its own name resolve to this listener and then read what it answers (DNS
-    rebinding); an address or a private name it cannot take.
-    """
-    name = split_host_and_port(ows(host).lower())[0].removeprefix("[").removesuffix("]").removesuffix(".")
-    try:
-        ip_address(name)
-    except ValueError:
-        return bool(name) and ("." not in name or name.endswith(PRIVATE_SUFFIXES))
-    return True
 
 
 class DashboardHandler(RequestHandler):
@@ -83,14 +63,6 @@ class DashboardHandler(RequestHandler):
             ("Cross-Origin-Opener-Policy", "same-origin"),
         ):
             self.set_header(name, value)
-
-    def prepare(self) -> None:
-        """Refuse a host that may be a stranger's."""
-        host = split_host_and_port(self.request.host.lower())[0]
-        if not is_private_host(self.request.host) and host not in self._dashboard.hosts:
-            self._end(
-                421, "This host is not one of the dashboard's: use an address, or the host of PROVIDER_ADMIN_URL."
-            )
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """In words."""

@@ -1,11 +1,13 @@
 """`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators, `/dashboard/` for people."""
 
+from collections.abc import Collection
 from typing import Any
 
 import orjson
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from provider.admin.dashboard import Dashboard, dashboard_routes
+from provider.admin.hosts import AdminApplication
 from provider.admin.liveness import Liveness
 from provider.admin.readiness import Readiness
 from provider.metrics import Metrics
@@ -13,12 +15,13 @@ from provider.metrics.exposition import CONTENT_TYPE, expose
 
 
 class AdminHandler(RequestHandler):
-    """Base: no cache, no framework name."""
+    """Base: no cache, no framework name, no guessing of types."""
 
     def set_default_headers(self) -> None:
         """Headers of every answer."""
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Errors as JSON."""
@@ -67,14 +70,16 @@ class ReadyHandler(AdminHandler):
         self.finish({"ready": verdict.ready, "checks": dict(verdict.checks)})
 
 
-def admin_application(metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard) -> Application:
-    """The application behind the admin listener."""
-    return Application(
+def admin_application(
+    metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
+) -> AdminApplication:
+    """The application behind the admin listener; `hosts` as in `AdminApplication`."""
+    return AdminApplication(
         [
             (r"/metrics", MetricsHandler, {"metrics": metrics}),
             (r"/healthz", HealthHandler, {"liveness": liveness}),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
             *dashboard_routes(dashboard),
         ],
-        log_function=lambda _: None,
+        hosts=hosts,
     )

@@ -53,6 +53,7 @@ class Answer:
     def __init__(self, *, status: int, reason: str, retry_after_seconds: int, body: bytes) -> None:
         head = (
             f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nAccess-Control-Allow-Origin: *\r\n"
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
             f"Retry-After: {retry_after_seconds}\r\nContent-Length: {len(body)}\r\nX-Request-ID: "
         )
         self._before, self._after = head.encode("ascii"), b"\r\n\r\n" + body

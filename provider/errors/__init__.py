@@ -116,6 +116,7 @@ from provider.errors.outside import (
 )
 from provider.errors.request import (
     BodyNotObject,
+    BodyTooComplex,
     BodyTooLarge,
     BodyTooSlow,
     MethodNotAllowed,
@@ -137,6 +138,7 @@ __all__ = [
     "AuthError",
     "BodiesFull",
     "BodyNotObject",
+    "BodyTooComplex",
     "BodyTooLarge",
     "BodyTooSlow",
     "ChainError",

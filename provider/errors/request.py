@@ -36,10 +36,10 @@ class ValidationFailed(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is longer than the limit in settings."""
+    """The body is longer than its route takes (`docs/limits.md`)."""
 
     code = "body_too_large"
-    remedy = "Send a shorter body, or let the operator raise `PROVIDER_MAX_BODY_BYTES`."
+    remedy = "Send a shorter body; for `encrypt` and `decrypt` the operator may raise `PROVIDER_MAX_BODY_BYTES`."
     http_status = 413
     text = "The request body is too large."
 
@@ -106,3 +106,12 @@ class TooManyStreams(ProviderError):
     http_status = 429
     text = "Too many downloads at once, please try again when one has ended."
     retry_after_seconds = 5
+
+
+class BodyTooComplex(RequestError):
+    """A JSON body, or JSON text in a field, has more values than any request needs (`docs/limits.md`)."""
+
+    code = "body_too_complex"
+    remedy = "Send fewer values: entries of lists and objects count, whatever they hold."
+    http_status = 413
+    text = "The JSON document has too many values."

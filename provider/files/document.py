@@ -10,7 +10,7 @@ from provider.chain.accounts import Account
 from provider.errors import DecryptError
 from provider.files.envelope import decrypt
 
-_COMPRESSED = 1
+COMPRESSED = 1
 _ENCRYPTED = 2
 
 # The most that `xz -9` needs to decompress is 65 MiB; ocean.py's default preset needs 9. Larger dictionaries,
@@ -29,7 +29,7 @@ def open_document(account: Account, data: bytes, flags: int, expected_hash: byte
             data = decrypt(account, data)
         except ValueError as error:
             raise DecryptError("Failed to decrypt.", detail=str(error)) from None
-    if flags & _COMPRESSED:
+    if flags & COMPRESSED:
         data = _decompress(data, max_bytes)
     if hashlib.sha256(data).digest() != expected_hash:
         raise DecryptError("Checksum doesn't match.")

@@ -18,7 +18,7 @@ _UNCOMPRESSED = 4
 
 
 def encrypt(
-    public_key: bytes, plaintext: bytes, *, ephemeral: bytes | None = None, nonce: bytes | None = None
+    public_key: bytes, plaintext: bytes | bytearray, *, ephemeral: bytes | None = None, nonce: bytes | None = None
 ) -> bytes:
     """Encrypt to a public key (65 bytes uncompressed); the blob is 97 bytes longer than the plaintext.
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 _SPARE_BYTES = 15
 
 
-def seal(key: bytes, nonce: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
+def seal(key: bytes, nonce: bytes, plaintext: bytes | bytearray) -> tuple[bytes, bytes]:
     """Tag (16 bytes) and ciphertext, as long as the plaintext."""
     encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
     ciphertext = encryptor.update(plaintext) + encryptor.finalize()

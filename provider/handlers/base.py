@@ -4,17 +4,21 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Any, ClassVar
 
 import orjson
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
 from provider.errors import MethodNotAllowed, OrderError, ProviderError
-from provider.handlers.body import BodyReader
+from provider.handlers.body import SHORT_BODY_BYTES, BodyReader
+from provider.handlers.json_text import JsonShape
+from provider.handlers.off_loop import Arguments, OffLoop, Result
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Fields, http_date
@@ -26,10 +30,16 @@ from provider.upstream.shares import asking_client
 log = logging.getLogger("provider.access")
 # A request id is taken from a front proxy only in this form: it goes into headers and logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Never sent: how logs and metrics tell a client that left before its answer began (the code nginx uses).
-CLIENT_LEFT = 499
+# Never sent: how logs and metrics show a request without an answer, as its client left (the code nginx uses) or the
+# server stopped.
+NO_ANSWER = 499
 # Refused orders of compute requests, whose class is another.
 ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
+# Of answers that are sent piece by piece.
+PIECE_BYTES = 64 << 10
+# How long a client may take nothing of such an answer.
+SEND_SECONDS = 30.0
+UNFORESEEN = "unforeseen failure"
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -43,6 +53,7 @@ class Frame:
     tracing: Tracing | None = None
     in_progress: set["Endpoint"] = field(default_factory=set)
     bodies: Bodies = field(default_factory=Bodies)
+    off_loop: OffLoop = field(default_factory=OffLoop)
 
 
 class Endpoint(BodyReader):
@@ -52,8 +63,11 @@ class Endpoint(BodyReader):
     """
 
     endpoint: ClassVar[str] = "unknown"
-    # Given back when the request is accounted for; None where nothing is counted.
+    cache_control: ClassVar[str] = "no-store"
+    """Answers depend on signatures, tokens and the state of chains, refusals too; pages replace it."""
+    request_id = ""
     ticket: Ticket | None = None
+    """What was taken of the limits; None where nothing is counted."""
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
     def _begin(self, *, frame: Frame) -> None:
@@ -61,12 +75,10 @@ class Endpoint(BodyReader):
         self._begin_body(frame.bodies, frame.max_body_bytes)
         self._started_at = time.perf_counter()
         self._task: asyncio.Task[Any] | None = None
-        self._accounted = False
         self.error_code: str | None = None
         self._steps: list[tuple[str, float]] = []
         self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
-        frame.in_progress.add(self)
 
     def _begin_trace(self, tracing: Tracing) -> Trace:
         parent = self.request.headers.get("Traceparent")
@@ -78,7 +90,14 @@ class Endpoint(BodyReader):
 
     def clear(self) -> None:
         """As in the base class."""
-        self._headers = Fields({"Content-Type": ["text/html; charset=UTF-8"], "Date": [http_date()]})
+        self._headers = Fields(
+            {
+                "Content-Type": ["text/html; charset=UTF-8"],
+                "Date": [http_date()],
+                "Cache-Control": [self.cache_control],
+                "X-Content-Type-Options": ["nosniff"],
+            }
+        )
         self.set_default_headers()
         self._write_buffer = []
         self._status_code, self._reason = 200, "OK"
@@ -92,8 +111,9 @@ class Endpoint(BodyReader):
 
     def set_default_headers(self) -> None:
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
-        offered = self.request.headers.get("X-Request-ID", "")
-        self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
+        if not self.request_id:
+            offered = self.request.headers.get("X-Request-ID", "")
+            self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
         self.set_header("X-Request-ID", self.request_id)
         self.set_header("Access-Control-Expose-Headers", "X-Request-ID")
         origin = self.request.headers.get("Origin")
@@ -104,8 +124,40 @@ class Endpoint(BodyReader):
             self.set_header("Vary", "Origin")
 
     def arguments(self) -> Data:
-        """Input of the request: query or JSON object. Raises BodyNotObject, ValidationFailed."""
-        return request_data(self.request.query, self.request.headers.get("Content-Type", ""), self.body)
+        """Input of the request: query or JSON object, whose text is dropped. To be called once.
+
+        Raises BodyNotObject, BodyTooComplex, BodiesFull and ValidationFailed.
+        """
+        content_type, shape = self.request.headers.get("Content-Type", ""), self._shape
+        if shape is None:
+            return request_data(self.request.query, content_type, b"")
+        data = request_data(self.request.query, content_type, self._take_text(shape), shape)
+        self.hold(shape.parsed_bytes)
+        return data
+
+    async def arguments_of_document(self) -> Data:
+        """As `arguments`; a large body is parsed off the loop."""
+        content_type, shape = self.request.headers.get("Content-Type", ""), self._shape
+        if shape is None or shape.size_bytes <= SHORT_BODY_BYTES:
+            return self.arguments()
+        text = self._take_text(shape)
+        data = await self.off_loop(request_data, self.request.query, content_type, text, shape)
+        self.hold(shape.parsed_bytes)
+        return data
+
+    def _take_text(self, shape: JsonShape) -> bytearray:
+        """The body, which this endpoint no longer keeps; what it becomes is counted besides."""
+        text = self.body
+        self.hold(len(text) + shape.parsed_bytes)
+        self.drop_body()
+        return text
+
+    async def off_loop(
+        self, call: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        """The result of work on a large document. Raises BodiesFull, and what `call` raises."""
+        client = self.ticket.client if self.ticket is not None else None
+        return await self._frame.off_loop.run(client, call, *arguments, **named)
 
     @property
     def client(self) -> bytes | None:
@@ -119,6 +171,29 @@ class Endpoint(BodyReader):
     async def handle(self) -> None:
         """Answer the request; subclasses write this."""
         raise NotImplementedError
+
+    def start(self, ticket: Ticket | None) -> asyncio.Task[None]:
+        """Take over the request and its `ticket`, which `_own` gives back."""
+        self.ticket = ticket
+        if ticket is not None:
+            self._held.client = ticket.client
+        self._frame.in_progress.add(self)
+        return asyncio.get_running_loop().create_task(self._own())
+
+    async def _own(self) -> None:
+        """Serve the request. The one place where what it holds is given back, and where it is counted and logged."""
+        try:
+            await self._execute([])
+        finally:
+            self._release()
+            self._account()
+
+    def _release(self) -> None:
+        """Give back what is counted for this request."""
+        self._frame.in_progress.discard(self)
+        if self.ticket is not None:
+            self.ticket.leave()
+        self._forget_body()
 
     async def _serve(self) -> None:
         if self._refused:
@@ -138,13 +213,14 @@ class Endpoint(BodyReader):
         except asyncio.CancelledError:
             if not self.gone:
                 raise
+        except StreamClosedError:
+            # The client took no more of its answer.
+            self.facts.setdefault("outcome", "consumer_gone")
         except Exception as exc:
-            log.exception("unforeseen failure", extra={"facts": {"request_id": self.request_id}}, exc_info=exc)
+            log.exception(UNFORESEEN, extra=self._named(), exc_info=exc)
             self._refuse(ProviderError())
         finally:
             self._task = None
-        if self.gone:
-            self.account()
 
     get = head = post = put = delete = patch = options = _serve
 
@@ -176,26 +252,49 @@ class Endpoint(BodyReader):
         self.set_header("Content-Length", str(len(body)))
         self.write(body)
 
-    def reply_text(self, body: bytes | str, *, status: int) -> None:
-        """Write `body` as plain text."""
+    async def reply_text(self, pieces: Iterable[bytes], *, length_bytes: int, status: int) -> None:
+        """Send a plain text of this length piece by piece, so that a slow client does not keep all of it in memory."""
         self.set_status(status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.write(body)
+        self.set_header("Content-Length", str(length_bytes))
+        waiting_bytes = 0
+        for piece in pieces:
+            self.write(piece)
+            waiting_bytes += len(piece)
+            if waiting_bytes >= PIECE_BYTES:
+                await self.sent()
+                waiting_bytes = 0
+
+    async def sent(self) -> None:
+        """Wait until what was written has left. Raises StreamClosedError, also when nothing leaves for SEND_SECONDS."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            self.cut()
+            self.facts["outcome"] = self.error_code = "consumer_stalled"
+            raise StreamClosedError from None
 
     def cut(self) -> None:
-        """Close the consumer's connection so that an unfinished body is seen as cut."""
+        """Close the consumer's connection so that an unfinished body is seen as cut, and stop working for it."""
         if not self._finished:
             self.detach().close()
-            self._finished = True
-        self.account()
+        if not self._headers_written:
+            self._left_without_answer("cut")
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _left_without_answer(self, code: str) -> None:
+        """For the log and the metrics; nothing is sent."""
+        self.set_status(NO_ANSWER, "No Answer")
+        self.error_code = code
 
     def on_connection_close(self) -> None:
         """The consumer left: stop working for it."""
         super().on_connection_close()
         self.gone = True
         if not self._headers_written:
-            self.set_status(CLIENT_LEFT, "Client Closed Request")
-            self.error_code = "consumer_gone"
+            self._left_without_answer("consumer_gone")
         self.consumer_gone()
 
     def compute_etag(self) -> None:
@@ -205,23 +304,9 @@ class Endpoint(BodyReader):
         """Stop what `handle` is waiting for; a streaming endpoint ends its stream instead."""
         if self._task is not None:
             self._task.cancel()
-        else:
-            self.account()
 
-    def on_finish(self) -> None:
-        """Tornado calls this after a complete answer."""
-        self.account()
-
-    def account(self) -> None:
-        """Count and log this request, once."""
-        if self._accounted:
-            return
-        self._accounted = True
-        self._frame.in_progress.discard(self)
-        if self.ticket is not None:
-            self.ticket.leave()
-        if self._body:
-            self._forget_body()
+    def _account(self) -> None:
+        """Count and log this request."""
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self._frame.metrics.request(self.endpoint, status, seconds)
@@ -246,7 +331,7 @@ class Endpoint(BodyReader):
         }
         if self.error_code:
             facts["code"] = self.error_code
-            if status == CLIENT_LEFT:
+            if status == NO_ANSWER:
                 facts["outcome"] = self.error_code
         if self._steps:
             facts["steps"] = durations(self._steps, self._started_at + seconds)
@@ -261,5 +346,17 @@ class Endpoint(BodyReader):
         self.set_header("Connection", "close")
         self.reply_error(MethodNotAllowed() if status_code == MethodNotAllowed.http_status else ProviderError())
 
-    def log_exception(self, *_: object) -> None:
-        """Silence Tornado's own report, which holds the query string; `_serve` has logged what there is to say."""
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        """As in the base class, which would end a body that has begun as if it were whole."""
+        if self._headers_written:
+            self.cut()
+        else:
+            super().send_error(status_code, **more)
+
+    def log_exception(self, _: object, failure: BaseException | None, __: object) -> None:
+        """Log what failed outside `handle`. Tornado's own report would hold the query string."""
+        if not isinstance(failure, HTTPError):
+            log.error(UNFORESEEN, extra=self._named(), exc_info=failure)
+
+    def _named(self) -> dict[str, object]:
+        return {"facts": {"request_id": self.request_id}}

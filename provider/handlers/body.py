@@ -1,16 +1,21 @@
 """A request's body: kept as it arrives, within its limits, and refused while it does."""
 
 import asyncio
+from typing import ClassVar
 
 from tornado.web import RequestHandler, stream_request_body
 
-from provider.admission.bodies import Bodies
-from provider.errors import BodiesFull, BodyTooLarge, ProviderError
+from provider.admission.bodies import Bodies, HeldBody
+from provider.errors import BodiesFull, BodyTooComplex, BodyTooLarge, ProviderError
+from provider.handlers.json_text import JsonShape
+from provider.handlers.request_data import is_json
 from provider.http1.connection import end_with_reply
 from provider.wire_text import digits
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0
+# Far above what any request needs that is not about a document.
+SHORT_BODY_BYTES = 128 << 10
 
 
 @stream_request_body
@@ -19,11 +24,17 @@ class BodyReader(RequestHandler):
 
     gone = False
     """The consumer has left."""
+    max_body_bytes: ClassVar[int | None] = SHORT_BODY_BYTES
+    """Of this endpoint; None for as much as settings allow any request."""
 
     def _begin_body(self, bodies: Bodies, max_body_bytes: int) -> None:
-        self._bodies = bodies
-        self._max_body_bytes = max_body_bytes
+        self._held = HeldBody(bodies)
+        own = self.max_body_bytes
+        self._max_body_bytes = max_body_bytes if own is None else min(own, max_body_bytes)
+        # A sender that goes on after a refusal gets its answer if it ends within this.
+        self._max_discarded_bytes = 2 * max_body_bytes
         self._body = bytearray()
+        self._shape: JsonShape | None = None
         self._refused = False
         self._body_began = False
         self._discarded_bytes = 0
@@ -33,9 +44,9 @@ class BodyReader(RequestHandler):
         raise NotImplementedError
 
     @property
-    def body(self) -> bytes:
-        """The whole request body."""
-        return bytes(self._body)
+    def body(self) -> bytearray:
+        """The whole request body, until it is dropped."""
+        return self._body
 
     def prepare(self) -> None:
         """Refuse a body that announces itself as too long before any of it is read."""
@@ -44,19 +55,29 @@ class BodyReader(RequestHandler):
             self._refuse_body(BodyTooLarge())
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit again."""
+        """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit of settings."""
         if self._refused:
             self._discarded_bytes += len(chunk)
-            if self._discarded_bytes > 2 * self._max_body_bytes and not self._finished:
+            if self._discarded_bytes > self._max_discarded_bytes and not self._finished:
                 self.finish()
             return
-        self._body_began = True
-        if not self._bodies.hold(len(chunk)):
+        if not self._body_began:
+            self._body_began = True
+            self._shape = JsonShape() if is_json(self.request.headers.get("Content-Type", "")) else None
+        if not self._held.resize(len(self._body) + len(chunk)):
             self._refuse_body(BodiesFull())
             return
         self._body += chunk
         if len(self._body) > self._max_body_bytes:
             self._refuse_body(BodyTooLarge())
+        elif self._shape is not None:
+            self._look_at(self._shape, chunk)
+
+    def _look_at(self, shape: JsonShape, chunk: bytes) -> None:
+        try:
+            shape.feed(chunk)
+        except BodyTooComplex as error:
+            self._refuse_body(error)
 
     def _refuse_body(self, error: ProviderError) -> None:
         """Answer at once but go on reading: a client that is still sending would see a reset, not the answer."""
@@ -92,6 +113,21 @@ class BodyReader(RequestHandler):
         else:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger, self._discarded_bytes)
 
+    def hold(self, size_bytes: int) -> None:
+        """Count so much memory for this request from here on, instead of what was counted. Raises BodiesFull."""
+        if not self._held.resize(size_bytes):
+            raise BodiesFull
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that is counted for this request."""
+        return self._held.size_bytes
+
+    def drop_body(self) -> None:
+        """The body itself is no longer needed; what is counted stays."""
+        self._body = bytearray()
+
     def _forget_body(self) -> None:
-        self._bodies.let_go(len(self._body))
-        self._body.clear()
+        if self._held.size_bytes:
+            self._held.resize(0)
+            self.drop_body()

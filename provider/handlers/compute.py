@@ -6,7 +6,12 @@ from provider.compute.operator import Operator
 from provider.compute.starting import Starting
 from provider.errors import OperatorUnavailable
 from provider.handlers.base import Endpoint, Frame
-from provider.handlers.compute_params import ChangeComputeRequest, ComputeStatusRequest, StartComputeRequest
+from provider.handlers.compute_params import (
+    RAW_ALGORITHM_BODY_BYTES,
+    ChangeComputeRequest,
+    ComputeStatusRequest,
+    StartComputeRequest,
+)
 from provider.handlers.token_params import presented_token
 from provider.json_text import read_json
 from provider.policy.gate import Gate
@@ -48,6 +53,7 @@ class ComputeStartEndpoint(OperatorEndpoint):
     """`POST compute`."""
 
     endpoint = "computeStart"
+    max_body_bytes = RAW_ALGORITHM_BODY_BYTES
 
     def initialize(self, *, frame: Frame, identifier: Identifier, gate: Gate, starting: Starting) -> None:
         """The parts in the order they are used."""

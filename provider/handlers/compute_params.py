@@ -8,11 +8,13 @@ from provider.auth.token import PresentedToken
 from provider.compute.items import ALGORITHM, Algorithm, Item, QuoteWish, StartWish, dataset_resource
 from provider.errors import ComputeRefused, JobIdMissing, ValidationFailed
 from provider.handlers import rules
+from provider.handlers.json_text import parse_json
 from provider.handlers.params import Signed, signed_fields
-from provider.handlers.request_data import parse_json
 from provider.handlers.rules import Data, Demand, Field, Rule, is_empty, is_present, validate, value_of, wire_text
 from provider.keccak import is_address, to_checksum_address
 
+# The code of a raw algorithm comes with the request; a job with 50 datasets and no code is 20 KB.
+RAW_ALGORITHM_BODY_BYTES = 1 << 20
 # More datasets than any job has; each costs look-ups.
 MAX_DATASETS = 50
 # Job ids have 32 characters, DIDs 71.

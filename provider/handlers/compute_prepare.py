@@ -4,7 +4,7 @@ from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.charging import payer
-from provider.handlers.compute_params import InitializeComputeRequest
+from provider.handlers.compute_params import RAW_ALGORITHM_BODY_BYTES, InitializeComputeRequest
 from provider.upstream.charges import charged_to
 
 
@@ -27,6 +27,7 @@ class InitializeComputeEndpoint(Endpoint):
     """What has to be ordered and paid."""
 
     endpoint = "initializeCompute"
+    max_body_bytes = RAW_ALGORITHM_BODY_BYTES
 
     def initialize(self, *, frame: Frame, quoting: Quoting) -> None:
         """`quoting` answers."""

@@ -8,6 +8,7 @@ from provider.assets.catalog import Catalog
 from provider.assets.chain_index import DocumentOpener
 from provider.auth import messages
 from provider.auth.identify import Identifier
+from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.errors import (
     DecrypterNotAuthorized,
@@ -16,7 +17,9 @@ from provider.errors import (
     OrderNotFound,
     UnsupportedChain,
 )
-from provider.handlers.base import Endpoint, Frame
+from provider.files.document import COMPRESSED
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.body import SHORT_BODY_BYTES
 from provider.handlers.params import DecryptRequest
 from provider.handlers.request_data import CHAIN_ID
 from provider.handlers.token_params import NamedChain, presented_token
@@ -44,6 +47,7 @@ class DecryptEndpoint(Endpoint):
     """Answers 201 with the document's bytes."""
 
     endpoint = "decrypt"
+    max_body_bytes = None
 
     def initialize(
         self,
@@ -67,7 +71,7 @@ class DecryptEndpoint(Endpoint):
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.3, in their order."""
-        arguments = self.arguments()
+        arguments = await self.arguments_of_document()
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         decrypter = await self._identifier.identify(
@@ -98,9 +102,19 @@ class DecryptEndpoint(Endpoint):
         sealed = _value(document)
         # Only now: until the factory has said so, the address may be any contract that a stranger chose.
         _check_state(await self._lookup.nft_state(network, request.data_nft))
-        clear = self._open_document(network.account, sealed.data, sealed.flags, sealed.document_hash)
+        clear = await self._opened(network.account, sealed)
         self._catalog.document_opened(request.data_nft, network.chain_id)
-        self.reply_text(clear, status=201)
+        pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
+        await self.reply_text(pieces, length_bytes=len(clear), status=201)
+
+    async def _opened(self, account: Account, sealed: SealedDocument) -> bytes:
+        """The clear document. One that is large, or may become so, is opened off the loop."""
+        arguments = (account, sealed.data, sealed.flags, sealed.document_hash)
+        if len(sealed.data) <= SHORT_BODY_BYTES and not sealed.flags & COMPRESSED:
+            return self._open_document(*arguments)
+        clear = await self.off_loop(self._open_document, *arguments)
+        self.hold(self.held_bytes + len(clear))
+        return clear
 
     def _network(self, request: DecryptRequest) -> Network:
         if request.chain_id is None:
@@ -111,7 +125,9 @@ class DecryptEndpoint(Endpoint):
     async def _sealed(self, network: Network, request: DecryptRequest) -> SealedDocument:
         if request.transaction_id:
             return await self._from_transaction(network, request)
-        return _from_arguments(request)
+        if len(request.encrypted_document) <= SHORT_BODY_BYTES:
+            return _from_arguments(request)
+        return await self.off_loop(_from_arguments, request)
 
     async def _from_transaction(self, network: Network, request: DecryptRequest) -> SealedDocument:
         try:

@@ -13,10 +13,8 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import IO
 
-from tornado.iostream import StreamClosedError
-
 from provider.errors import RouteNotFound
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
 from provider.wire_text import ows
 
 # Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
@@ -28,7 +26,6 @@ INTEGRITY = {
 }
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
 ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-PIECE_BYTES = 64 << 10
 
 START = """\
 SwaggerUIBundle({url: "../../spec", dom_id: "#api", deepLinking: true, validatorUrl: null,
@@ -117,7 +114,6 @@ class DocsEndpoint(Endpoint):
         """Reply."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", POLICY)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Content-Length", str(len(PAGE)))
@@ -144,15 +140,11 @@ class DocsAssetEndpoint(Endpoint):
             raise RouteNotFound from None
         with opened:
             self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
-            self.set_header("X-Content-Type-Options", "nosniff")
             self.set_header("Cache-Control", "public, max-age=31536000, immutable")
             self.set_header("Content-Length", str(os.fstat(opened.fileno()).st_size))
             await self._send(opened)
 
     async def _send(self, opened: IO[bytes]) -> None:
-        try:
-            while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
-                self.write(piece)
-                await self.flush()
-        except StreamClosedError:
-            return
+        while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
+            self.write(piece)
+            await self.sent()

@@ -1,10 +1,14 @@
 """`POST encrypt`: anybody may encrypt to this Provider's key."""
 
+from binascii import hexlify
+from collections.abc import Iterator
+
 from provider.chain.networks import Networks
 from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.envelope import encrypt
 from provider.files.file_list import check_length
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.body import SHORT_BODY_BYTES
 from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
 from provider.policy.gate import Gate
@@ -15,6 +19,7 @@ class EncryptEndpoint(Endpoint):
     """Raw bytes in, `0x` and the hex of the ECIES blob out."""
 
     endpoint = "encrypt"
+    max_body_bytes = None
 
     def initialize(self, *, frame: Frame, networks: Networks, gate: Gate) -> None:
         """`networks` hold the keys; `gate` asks a policy server, if there is one."""
@@ -42,5 +47,20 @@ class EncryptEndpoint(Endpoint):
         if self.ticket is not None:
             self.ticket.charge(len(self.body))
         check_length(self.body)
-        blob = encrypt(network.account.public_key, self.body)
-        self.reply_text(f"0x{blob.hex()}", status=201)
+        blob = await self._encrypted(network.account.public_key)
+        await self.reply_text(_hex_text(blob), length_bytes=2 + 2 * len(blob), status=201)
+
+    async def _encrypted(self, public_key: bytes) -> bytes:
+        """The blob, which takes the place of the body in memory; of a large body it is made off the loop."""
+        body = self.body
+        self.drop_body()
+        if len(body) <= SHORT_BODY_BYTES:
+            return encrypt(public_key, body)
+        return await self.off_loop(encrypt, public_key, body)
+
+
+def _hex_text(blob: bytes) -> Iterator[bytes]:
+    """`0x` and the hex of the blob, in pieces."""
+    yield b"0x"
+    for start in range(0, len(blob), PIECE_BYTES // 2):
+        yield hexlify(blob[start : start + PIECE_BYTES // 2])

@@ -1,7 +1,7 @@
 """User data of a request as files take them. Pure."""
 
 from provider.files.userdata import NO_USERDATA, Userdata
-from provider.handlers.request_data import parse_json
+from provider.handlers.json_text import parse_json
 
 
 def read_userdata(value: object) -> Userdata:

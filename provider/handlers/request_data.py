@@ -1,42 +1,57 @@
 """The input of a request: query or JSON → fields by their wire names, and single fields → values. Pure."""
 
-import json
 import re
 from urllib.parse import unquote
 
-import orjson
-
 from provider.errors import BodyNotObject, ValidationFailed
+from provider.handlers.json_text import JsonShape, parse_json
 from provider.handlers.rules import Data, is_empty, value_of, wire_text
 from provider.keccak import is_address
 from provider.wire_text import ows
 
 # Ten times what the richest documented call uses; Python's own default is no limit at all.
 MAX_QUERY_FIELDS = 100
-# An integer this long may not fit in 64 bits, and orjson would make a float of it.
-LONG_DIGITS = re.compile(rb"[0-9]{19}")
 CHAIN_ID = re.compile(r"[0-9]{1,18}")
 
 
-def request_data(query: str, content_type: str, body: bytes) -> Data:
+# Names that an endpoint reads of a JSON body, those of file objects (`fileinfo`) included. Whatever else a stranger
+# sends is not kept while the request is answered.
+KNOWN_FIELDS = frozenset(
+    (
+        *("abi", "additionalDatasets", "address", "algorithm", "chainId", "checksum", "command", "compute"),
+        *("consumerAddress", "dataNftAddress", "dataset", "datasets", "decrypterAddress", "did", "documentHash"),
+        *("documentId", "encryptedDocument", "entrypoint", "environment", "expiration", "fileIndex", "flags", "hash"),
+        *("headers", "image", "index", "jobId", "method", "nonce", "output", "policyServer", "query", "s3Access"),
+        *("serviceId", "signature", "token", "transactionId", "transferTxId", "type", "url", "userAddress"),
+        *("userdata", "validUntil"),
+    )
+)
+
+
+def is_json(content_type: str) -> bool:
+    """Does this `Content-Type` name JSON?"""
+    kind = ows(content_type.partition(";")[0]).lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def request_data(query: str, content_type: str, body: bytes | bytearray, shape: JsonShape | None = None) -> Data:
     """The input of a request: the query if it has any parameter, else the JSON body (`provider-api.md` section 1).
 
-    The first of repeated query keys wins. Broken JSON and other content types count as no data at all. Raises
-    BodyNotObject for a JSON body that is no object.
+    The first of repeated query keys wins. Broken JSON and other content types count as no data at all. Of a body, whose
+    `shape` may be known, only KNOWN_FIELDS are kept. Raises BodyTooComplex, and BodyNotObject when it is no object.
     """
     if query:
         fields = parse_query(query)
         if fields:
             return fields
-    kind = ows(content_type.partition(";")[0]).lower()
-    if not body or not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+    if not body or not is_json(content_type):
         return {}
-    value = parse_json(body)
+    value = parse_json(body, shape)
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise BodyNotObject
-    return value
+    return {name: field for name, field in value.items() if name in KNOWN_FIELDS}
 
 
 def parse_query(query: str) -> dict[str, str]:
@@ -59,20 +74,6 @@ def parse_query(query: str) -> dict[str, str]:
 
 def _unescaped(text: str) -> str:
     return unquote(text.replace("+", " "))
-
-
-def parse_json(body: bytes | str) -> object:
-    """A JSON value with integers of any size kept exact, or None when it cannot be parsed.
-
-    orjson goes first: it refuses NaN and infinities (RFC 8259 section 6), lone surrogates, which could not be encoded
-    again, and nesting that could overflow json's stack. json keeps the digits of integers above 64 bits, as in nonces.
-    """
-    text = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-    try:
-        value: object = orjson.loads(text)
-        return json.loads(text) if LONG_DIGITS.search(text) else value
-    except (ValueError, RecursionError):
-        return None
 
 
 def parse_text(data: Data, name: str) -> str:

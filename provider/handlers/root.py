@@ -107,7 +107,6 @@ class RootEndpoint(Endpoint):
         page = await asyncio.to_thread(self._page)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", page.policy)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Content-Length", str(len(page.body)))

@@ -19,7 +19,7 @@ from tornado.httputil import (
 )
 from tornado.web import Application
 
-from provider.admission.entry import Admission
+from provider.admission.entry import Admission, Ticket
 from provider.errors import ProviderError, TooManyRequests
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.fallbacks import (
@@ -176,8 +176,7 @@ class _Reader(RefusingDelegate):
             endpoint, ticket = RefusedEndpoint, None
             if needs["endpoint"] == "download":
                 self._refuse_further(needs["error"])
-        self._handler = handler = endpoint(self._table.application, request, **needs)
-        handler.ticket = ticket
+        self._handler = handler = self._made(endpoint, request, needs, ticket)
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
             self._body = request._body_future = Future()
             # Tornado declares it as None and gives it a future itself.
@@ -186,11 +185,22 @@ class _Reader(RefusingDelegate):
                 ticket.await_body()
         else:
             request._body_future = _NO_BODY
-        task = asyncio.get_running_loop().create_task(handler._execute([]))
+        task = handler.start(ticket)
         task.add_done_callback(_look_at)
         if self._body is not None:
             task.add_done_callback(lambda _: _let_go(handler))
         return prepared
+
+    def _made(
+        self, endpoint: type[Endpoint], request: Request, needs: Mapping[str, Any], ticket: Ticket | None
+    ) -> Endpoint:
+        """The endpoint for this request. Until it has started, nobody else gives the ticket back."""
+        try:
+            return endpoint(self._table.application, request, **needs)
+        except BaseException:
+            if ticket is not None:
+                ticket.leave()
+            raise
 
     def _refuse_further(self, error: ProviderError) -> None:
         """A client that was told to wait is refused at once if it does not; a proxy's connection is of many.
@@ -207,7 +217,8 @@ class _Reader(RefusingDelegate):
         """As in the base class."""
         if self._handler is not None:
             self._handler.data_received(chunk)
-        return None
+        # Others first: what a fast client sends is there without waiting, piece after piece.
+        return asyncio.sleep(0)
 
     def finish(self) -> None:
         """As in the base class."""

@@ -42,6 +42,9 @@ def _random_name() -> str:
 class StreamingEndpoint(Endpoint):
     """Base of endpoints whose body comes from an origin."""
 
+    # What was paid for belongs to one consumer; caches that store in spite of `no-store` respect this one.
+    cache_control = "private, no-store"
+
     def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float, max_resumes: int) -> None:
         self._begin(frame=frame)
         self._idle_timeout_seconds = idle_timeout_seconds
@@ -122,6 +125,8 @@ class StreamingEndpoint(Endpoint):
             raise
         finally:
             self.progress = None
+            # Sink and endpoint hold each other; a cycle would stay until the collector comes.
+            self._sink = None
         self._frame.metrics.stream_ended(
             progress,
             service_type=service_type,
@@ -163,9 +168,6 @@ class StreamingEndpoint(Endpoint):
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             metrics.error(relayed.outcome)
-        self.account()
-        # Sink and endpoint hold each other; a cycle would stay until the collector comes.
-        self._sink = None
 
     def _reply_without_body(self, source: Source, answer: Answer) -> None:
         """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""
@@ -186,11 +188,6 @@ class StreamingEndpoint(Endpoint):
             for name, value in validator_headers(source):
                 self.set_header(name, value)
 
-    def on_finish(self) -> None:
-        """A stream accounts for itself once its outcome is known, which is after Tornado has finished it."""
-        if self._sink is None:
-            super().on_finish()
-
     def consumer_gone(self) -> None:
         """The relay ends itself, so that what was sent is counted; before it began the work is cancelled."""
         if self._sink is not None:
@@ -199,7 +196,8 @@ class StreamingEndpoint(Endpoint):
             super().consumer_gone()
 
     def cut(self) -> None:
-        """A reset, also for a chunked body."""
+        """A reset, also for a chunked body. The relay then ends itself, as for a consumer that left."""
         if self._sink is not None:
             self._sink.abort()
-        super().cut()
+        else:
+            super().cut()

@@ -19,6 +19,7 @@ def refusal_of_unread(frame: Frame, error: ProviderError) -> bytes:
     body = orjson.dumps(error.body(), option=orjson.OPT_APPEND_NEWLINE)
     head = (
         f"HTTP/1.1 {error.http_status} Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
         f"X-Request-ID: {request_id}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body

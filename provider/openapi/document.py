@@ -7,6 +7,7 @@ from http import HTTPStatus
 from provider import __version__
 from provider.errors import (
     BodyNotObject,
+    BodyTooComplex,
     BodyTooLarge,
     BodyTooSlow,
     LoadRefused,
@@ -194,7 +195,7 @@ def _by_status(operation: Operation) -> dict[int, list[type[ProviderError]]]:
         named.append(ValidationFailed)
     if operation.via in ("query", "body", "body_only"):
         named.append(BodyNotObject)
-    named += (BodyTooLarge, BodyTooSlow, NotHttp, LoadRefused)
+    named += (BodyTooLarge, BodyTooComplex, BodyTooSlow, NotHttp, LoadRefused)
     # What lies below RequestError is of different operations.
     every = [error for base in named for error in ([base] if base is RequestError else error_classes(base))]
     every.append(ProviderError)

@@ -46,7 +46,7 @@ def read_admission(source: Source) -> AdmissionSettings:
         max_inspections=limit("max_inspections", 128),
         checksum_bytes_per_second=limit("checksum_bytes_per_second", 50 << 20, 1 << 40),
         encrypt_bytes_per_second=limit("encrypt_bytes_per_second", 20 << 20, 1 << 40),
-        max_bodies_bytes=limit("max_bodies_bytes", 256 << 20, 1 << 40),
+        max_bodies_bytes=limit("max_bodies_bytes", 48 << 20, 1 << 40),
         head_timeout_seconds=source.seconds(
             "PROVIDER_HEAD_TIMEOUT_SECONDS", "admission.head_timeout_seconds", 20.0, minimum=0.1, maximum=3600.0
         ),

@@ -44,6 +44,7 @@ from provider.settings.tls import read_tls
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 DAY_SECONDS = 86_400.0
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 # Set by the old image and by Barge, never used by either Provider.
 IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
 
@@ -143,6 +144,7 @@ def _server(source: Source) -> ServerSettings:
             "http://127.0.0.1:8031",
             https_fault="this listener speaks plain HTTP only",
         ),
+        admin_hosts=_admin_hosts(source),
         workers=source.workers("PROVIDER_WORKERS", "server.workers", old_workers),
         max_body_bytes=source.integer(
             "PROVIDER_MAX_BODY_BYTES", "server.max_body_bytes", 10 << 20, minimum=1024, maximum=1 << 30
@@ -161,6 +163,18 @@ def _server(source: Source) -> ServerSettings:
             maximum=3600.0,
         ),
     )
+
+
+def _admin_hosts(source: Source) -> tuple[str, ...]:
+    """Host names in lower case; in the environment with commas between, or a JSON list."""
+    setting = ("PROVIDER_ADMIN_HOSTS", "server.admin_hosts")
+    value = source.json_or_text(*setting)
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    names = tuple(item.strip().lower() if isinstance(item, str) else "" for item in items)
+    if not all(HOST_NAME.fullmatch(name) for name in names) or not isinstance(value, str | list | None):
+        source.fault(*setting, "must be a list of host names without ports, such as provider.example")
+        return ()
+    return names
 
 
 def _metadata(source: Source) -> MetadataSettings:

@@ -34,11 +34,18 @@ class ServerSettings:
     listener: Listener
     tls: TlsFiles | None
     admin: Listener | None
+    admin_hosts: tuple[str, ...]
     workers: int
     max_body_bytes: int
     drain_timeout_seconds: float
     reload_drain_seconds: float
     idle_connection_timeout_seconds: float
+
+    @property
+    def accepted_admin_hosts(self) -> frozenset[str]:
+        """Names under which the admin listener answers, beside addresses and private names."""
+        listener = () if self.admin is None else (self.admin.host.lower(),)
+        return frozenset((*listener, *self.admin_hosts))
 
 
 @dataclass(frozen=True, slots=True)

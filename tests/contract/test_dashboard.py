@@ -10,10 +10,10 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
-from tornado.web import Application
 
 from provider.admin.dashboard import Dashboard, dashboard_routes
 from provider.admin.dashboard_feed import Feed
+from provider.admin.hosts import AdminApplication
 
 FAST_SECONDS = 0.005
 # More than the kernel keeps of a connection on both sides.
@@ -30,7 +30,7 @@ class Shown:
         self.padding = padding
         self.feed = Feed(self._take, stopped=self._stopped, every_seconds=FAST_SECONDS, max_listeners=max_listeners)
         dashboard = Dashboard(self.feed, lambda: {"version": "1"}, self._nothing)
-        self.server = HTTPServer(Application(dashboard_routes(dashboard), log_function=lambda _: None))
+        self.server = HTTPServer(AdminApplication(dashboard_routes(dashboard)))
         listener, self.port = bind_unused_port()
         self.server.add_sockets([listener])
 

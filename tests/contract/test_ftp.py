@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -33,6 +32,7 @@ from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resumer, Resuming
 from provider.streaming.tornado_sink import TornadoSink
+from provider.tls_listener import PublicServer
 from provider.upstream.answer import Whole, answer_of
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
@@ -386,7 +386,7 @@ async def relayed_to_a_socket(source: FtpSource, reopen: Reopen, *, splices: boo
     if not splices:
         pipes.disable()
     needs = {"source": source, "resuming": Resuming(reopen, 50), "pipes": pipes, "ended": ended}
-    server = HTTPServer(Application([("/", _Relaying, needs)], log_function=lambda _: None))
+    server = PublicServer(Application([("/", _Relaying, needs)], log_function=lambda _: None))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     reader, writer = await asyncio.open_connection(*sockets[0].getsockname())

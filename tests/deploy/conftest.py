@@ -16,8 +16,8 @@ from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, running_origin
 
 LARGE_BYTES = 256 << 20
-FILES = (f"/bytes/{LARGE_BYTES}", "/chunked/40", "/dies", "/dies_chunked", "/stalls")
-LARGE, CHUNKED, DIES, DIES_CHUNKED, STALLS = range(len(FILES))
+FILES = (f"/bytes/{LARGE_BYTES}", "/chunked/40", "/dies", "/dies_chunked", "/stalls", "/data.csv")
+LARGE, CHUNKED, DIES, DIES_CHUNKED, STALLS, SMALL = range(len(FILES))
 
 
 @dataclass(frozen=True)

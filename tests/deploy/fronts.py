@@ -150,6 +150,52 @@ def caddy_to_https(program: str, folder: Path, server_port: int, more: str = "")
         yield front
 
 
+_CACHING_NGINX = """{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    access_log off;
+    proxy_cache_path {folder}/cache keys_zone=cache:10m;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://127.0.0.1:{server_port};
+            proxy_http_version 1.1;
+            proxy_cache cache;
+            proxy_cache_valid 200 1m;
+            add_header X-Cache $upstream_cache_status;
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def caching_nginx(program: str, folder: Path, server_port: int) -> Iterator[Front]:
+    """nginx that caches each 200 for a minute, unless the answer says otherwise."""
+    (port,) = free_ports(1)
+    user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+    text = _CACHING_NGINX.format(user=user, folder=folder, port=port, server_port=server_port)
+    (folder / "nginx.conf").write_text(text)
+    command = [program, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
+        yield front
+
+
+@contextmanager
+def varnish(program: str, folder: Path, server_port: int) -> Iterator[Front]:
+    """Varnish with the rules that it brings along."""
+    (port,) = free_ports(1)
+    listen, backend = f"127.0.0.1:{port}", f"127.0.0.1:{server_port}"
+    command = [program, "-F", "-n", str(folder / "varnish"), "-a", listen, "-b", backend, "-s", "malloc,64m"]
+    with running(command, folder, f"http://127.0.0.1:{port}") as front:
+        yield front
+
+
 def rendered(path: Path, replaced: Mapping[str, str]) -> str:
     """The file with each text replaced, which has to be there."""
     text = path.read_text(encoding="utf-8")

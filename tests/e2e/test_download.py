@@ -44,6 +44,8 @@ def test_small_file_comes_with_exactly_these_headers(consumer: Consumer, bought:
         "etag": '"v1"',
         "access-control-expose-headers": EXPOSED,
         "access-control-allow-origin": "*",
+        "cache-control": "private, no-store",
+        "x-content-type-options": "nosniff",
     }
 
 

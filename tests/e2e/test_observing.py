@@ -22,6 +22,7 @@ from provider.metrics.family import Family
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until
+from tests.support.raw_http import exchange
 from tests.support.rpc_proxy import running_rpc_proxy
 
 SIZES = (1000, 300_000)
@@ -293,3 +294,21 @@ def test_metrics_can_be_turned_off(launch: LaunchServer, consumer: Consumer, war
     assert at(consumer, own).download(asset, tx).status == 200
     assert request("GET", f"{own.admin_url}/metrics").body == b"# PROVIDER_METRICS is off\n"
     assert request("GET", f"{own.admin_url}/healthz").status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/dashboard/", "/dashboard/events", "/", "/none"])
+def test_the_admin_listener_answers_no_host_of_a_stranger(path: str, server: DemoServer) -> None:
+    reply = request("GET", server.admin_url + path, headers={"Host": "rebound.example"})
+    assert (reply.status, reply.headers["cache-control"]) == (421, "no-store")
+    assert b"provider_" not in reply.body
+
+
+def test_probes_and_scrapers_are_answered_under_the_names_they_use(launch: LaunchServer) -> None:
+    own = launch(PROVIDER_ADMIN_HOSTS="provider.example, Other.example")
+    port = own.admin_url.rpartition(":")[2]
+    accepted = ("10.1.2.3", f"[::1]:{port}", "localhost", f"provider:{port}", "provider.a.svc", "provider.example")
+    for host in (*accepted, f"other.example:{port}"):
+        for path in ("/metrics", "/healthz", "/readyz"):
+            assert request("GET", own.admin_url + path, headers={"Host": host}).status == 200, host
+    # HTTP/1.0 needs no Host.
+    assert exchange(own.admin_url, b"GET /healthz HTTP/1.0\r\n\r\n").status == 200

@@ -313,7 +313,7 @@ def test_json_that_is_no_object_is_400(server: DemoServer, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"", b"null", b'{"userAddress":', b"\xff\xfe", b"[" * 100_000, b'{"a":NaN}', b'{"userAddress":"\\ud800"}'],
+    [b"{", b"", b"null", b'{"userAddress":', b"\xff\xfe", b"[" * 2000, b'{"a":NaN}', b'{"userAddress":"\\ud800"}'],
 )
 def test_broken_json_counts_as_nothing(server: DemoServer, body: bytes) -> None:
     reply = with_body(server, NONCE, body)

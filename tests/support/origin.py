@@ -206,6 +206,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"x" * 100_000)
         self._drop()
 
+    def _do_broken_chunks(self, *_: Any) -> None:
+        self._send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n")
+
+    def _do_no_gzip(self, *_: Any) -> None:
+        self._send_raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!")
+
+    def _send_raw(self, answer: bytes) -> None:
+        """In one piece, so that the body comes with the head."""
+        self.wfile.write(answer)
+        self._drop()
+
     def _do_stalls(self, *_: Any) -> None:
         """Some bytes, then silence until the test or the other side ends it."""
         self.send_response(200)

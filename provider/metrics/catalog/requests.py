@@ -10,7 +10,10 @@ REQUESTS = Family(
     "provider_requests_total",
     "counter",
     "Requests answered.",
-    {"endpoint": "name of the endpoint, `unknown` for none", "status": "HTTP status; 499: the client left before"},
+    {
+        "endpoint": "name of the endpoint, `unknown` for none",
+        "status": "HTTP status; 499: no answer was sent",
+    },
 )
 REQUEST_SECONDS = Family(
     "provider_request_seconds",

@@ -3,7 +3,7 @@
 import pytest
 
 from provider.admission.at_once import Answer, is_plain_download
-from provider.admission.bodies import Bodies
+from provider.admission.bodies import SMALL_BYTES, Bodies, HeldBody
 from provider.admission.connections import Connections, fitting_connections
 
 PLAIN = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
@@ -33,10 +33,50 @@ def test_each_connection_may_have_an_origin_besides() -> None:
 
 def test_bodies_are_counted_together() -> None:
     bodies = Bodies(max_bytes=10)
-    assert bodies.hold(6)
-    assert not bodies.hold(5)
-    bodies.let_go(6)
-    assert bodies.hold(10)
+    one, other = HeldBody(bodies), HeldBody(bodies)
+    assert one.resize(6)
+    assert not other.resize(5)
+    assert bodies.held_bytes == 6
+    assert one.resize(2)
+    assert other.resize(8)
+    assert not one.resize(3)
+    assert one.resize(0)
+    assert other.resize(0)
+    assert bodies.held_bytes == 0
+
+
+def test_long_bodies_leave_room_for_short_ones() -> None:
+    bodies = Bodies(max_bytes=16 * SMALL_BYTES)
+    long = [HeldBody(bodies) for _ in range(4)]
+    assert [one.resize(4 * SMALL_BYTES) for one in long] == [True, True, True, True]
+    assert not long[0].resize(5 * SMALL_BYTES)
+    assert all(one.resize(0) for one in long)
+    long = [HeldBody(bodies) for _ in range(3)]
+    assert [one.resize(5 * SMALL_BYTES) for one in long] == [True, True, True]
+    assert not HeldBody(bodies).resize(2 * SMALL_BYTES)
+    assert HeldBody(bodies).resize(SMALL_BYTES)
+
+
+def test_a_client_may_hold_a_part_only() -> None:
+    bodies = Bodies(max_bytes=10)
+    first, second, other, nobody = (HeldBody(bodies) for _ in range(4))
+    first.client = second.client = b"a"
+    other.client = b"b"
+    assert first.resize(3)
+    assert not second.resize(3)
+    assert second.resize(2)
+    assert other.resize(4)
+    assert nobody.resize(1)
+    assert first.resize(0)
+    assert second.resize(5)
+    for held in (second, other, nobody):
+        assert held.resize(0)
+    assert (bodies.held_bytes, bodies._by_client) == (0, {})
+
+
+def test_without_a_limit_any_body_is_held() -> None:
+    bodies = Bodies()
+    assert HeldBody(bodies).resize(1 << 40)
 
 
 @pytest.mark.parametrize("head", [PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")])

@@ -42,22 +42,22 @@ def test_blank_query_value_is_present() -> None:
 
 
 def test_json_body_serves_when_there_is_no_query() -> None:
-    assert request_data("", "application/json; charset=utf-8", b'{"b": 2}') == {"b": 2}
+    assert request_data("", "application/json; charset=utf-8", b'{"did": 2}') == {"did": 2}
 
 
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
-        pytest.param("text/plain", b'{"b": 2}', id="other content type"),
-        pytest.param("", b'{"b": 2}', id="no content type"),
-        pytest.param(JSON, b'{"b": ', id="broken"),
+        pytest.param("text/plain", b'{"did": 2}', id="other content type"),
+        pytest.param("", b'{"did": 2}', id="no content type"),
+        pytest.param(JSON, b'{"did": ', id="broken"),
         pytest.param(JSON, b"", id="empty"),
-        pytest.param(JSON, b'{"b": NaN}', id="NaN is no JSON"),
-        pytest.param(JSON, b'{"b": -Infinity}', id="infinity is no JSON"),
+        pytest.param(JSON, b'{"did": NaN}', id="NaN is no JSON"),
+        pytest.param(JSON, b'{"did": -Infinity}', id="infinity is no JSON"),
         pytest.param(JSON, b"\xff\xfe", id="not UTF-8"),
-        pytest.param(JSON, b'{"b": "\\ud800"}', id="lone surrogate"),
-        pytest.param(JSON, b"[" * 100_000, id="deep nesting"),
-        pytest.param(JSON, b'{"b": ' + b"9" * 5000 + b"}", id="endless integer"),
+        pytest.param(JSON, b'{"did": "\\ud800"}', id="lone surrogate"),
+        pytest.param(JSON, b"[" * 2000, id="deep nesting"),
+        pytest.param(JSON, b'{"did": ' + b"9" * 5000 + b"}", id="endless integer"),
     ],
 )
 def test_what_is_no_json_object_counts_as_no_data(content_type: str, body: bytes) -> None:

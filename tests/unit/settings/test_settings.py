@@ -308,3 +308,17 @@ def test_a_chain_that_is_named_twice_stops_the_start(variable: str) -> None:
     listed = faults({**environ, variable: f'{{"1": "{value}", "1": "{value}"}}'})
     assert "names chain 1 twice" in [fault.split("): ")[1] for fault in listed if fault.startswith(variable)]
     assert KEY not in "".join(listed)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", ()), ("a.example", ("a.example",)), ("A.example, b_c", ("a.example", "b_c")), ('["a.b"]', ("a.b",))],
+)
+def test_names_of_the_admin_listener(text: str, names: tuple[str, ...]) -> None:
+    assert load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text}).server.admin_hosts == names
+
+
+@pytest.mark.parametrize("text", ["a.example:8031", "http://a.example", "a,,b", '{"a": 1}', "[1]", "*"])
+def test_what_is_no_name_of_a_host_stops_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_ADMIN_HOSTS"):
+        load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text})

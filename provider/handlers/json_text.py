@@ -1,0 +1,148 @@
+"""JSON that strangers send: bounded before it is parsed, and parsed once (pure).
+
+A value of two bytes, such as `{}`, becomes some hundred bytes of memory, so that a limit in bytes alone bounds nothing.
+"""
+
+import json
+import re
+import secrets
+from typing import Self
+
+import orjson
+
+from provider.errors import BodyTooComplex
+
+# The richest documented call, a job with 50 datasets, has some 500 values.
+MAX_VALUES = 4096
+# What stands outside of strings: a body is long because of its strings.
+MAX_OUTSIDE_BYTES = 256 << 10
+# A dictionary with one entry and its key, measured with CPython 3.11.
+BYTES_PER_VALUE = 320
+# One character outside the Basic Multilingual Plane makes all of its string four bytes wide (PEP 393).
+BYTES_PER_WIDE_CHARACTER = 4
+# What is looked at in one go, a millisecond at most.
+PIECE_BYTES = 64 << 10
+# An integer this long may not fit in 64 bits, and orjson would make a float of it.
+_LONG_DIGITS = re.compile(rb"[0-9]{19}")
+# Nested deeper, a text is refused by orjson; json would only stop at the limit of the stack.
+_MAX_DEPTH = 1024
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class JsonShape:
+    """What a JSON text is made of, found while it arrives: `feed` gets its pieces in order."""
+
+    __slots__ = ("_is_escaped", "_is_narrow", "_outside", "_quotes", "has_escapes", "size_bytes", "values")
+
+    def __init__(self) -> None:
+        self.size_bytes = self.values = self._quotes = 0
+        self._outside = bytearray()
+        self.has_escapes = self._is_escaped = False
+        self._is_narrow = True
+
+    @classmethod
+    def of(cls, text: bytes | bytearray) -> Self:
+        """Of a whole text. Raises BodyTooComplex."""
+        shape = cls()
+        view = memoryview(text)
+        for start in range(0, len(text), PIECE_BYTES):
+            shape.feed(bytes(view[start : start + PIECE_BYTES]))
+        return shape
+
+    @property
+    def outside(self) -> bytes:
+        """What stands outside of strings, without their quotes."""
+        return bytes(self._outside)
+
+    @property
+    def parsed_bytes(self) -> int:
+        """The memory that the value takes at most."""
+        return self.size_bytes * (1 if self._is_narrow else BYTES_PER_WIDE_CHARACTER) + self.values * BYTES_PER_VALUE
+
+    def feed(self, piece: bytes) -> None:
+        """Raises BodyTooComplex for too many values."""
+        self.size_bytes += len(piece)
+        has_escapes = b"\\" in piece
+        self.has_escapes = self.has_escapes or has_escapes
+        self._is_narrow = self._is_narrow and not has_escapes and piece.isascii()
+        if self._is_escaped:
+            piece = piece[1:]
+            self._is_escaped = False
+        if has_escapes:
+            piece = piece.replace(b"\\\\", b"")
+            self._is_escaped = piece.endswith(b"\\")
+            piece = piece.replace(b'\\"', b"")
+        parts = piece.split(b'"')
+        outside = b"".join(parts[self._quotes % 2 :: 2])
+        self._quotes += len(parts) - 1
+        self._outside += outside
+        self.values += len(outside) - len(outside.translate(None, b"{[,"))
+        # A string takes two quotes, and each is a value or the name of one.
+        if self.values > MAX_VALUES or self._quotes > 4 * MAX_VALUES or len(self._outside) > MAX_OUTSIDE_BYTES:
+            raise BodyTooComplex
+
+
+def parse_json(body: bytes | bytearray | str, shape: JsonShape | None = None) -> object:
+    """A JSON value with integers of any size kept exact, or None when it cannot be parsed.
+
+    NaN and infinities (RFC 8259 section 6), lone surrogates, which could not be encoded again, and deep nesting count
+    as not parsable. `shape` where it is known already. Raises BodyTooComplex for more than MAX_VALUES values.
+    """
+    text = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    shape = JsonShape.of(text) if shape is None else shape
+    try:
+        if shape.size_bytes > 2 * PIECE_BYTES and not shape.has_escapes:
+            return _parse_long(text, shape.outside)
+        return _parse(text, shape.outside)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse(text: bytes | bytearray, outside: bytes) -> object:
+    value: object = _parse_exactly(text, outside) if _LONG_DIGITS.search(outside) else orjson.loads(text)
+    return value
+
+
+def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
+    """An object with long plain strings as fields, which need no parser: it would hold all threads for their length."""
+    parts: list[bytes | bytearray] = [*text.split(b'"')]
+    strings: dict[str, bytes | bytearray] = {}
+    # Nobody can send this mark on purpose.
+    mark = secrets.token_hex(16)
+    for index in range(1, len(parts), 2):
+        if len(parts[index]) > PIECE_BYTES:
+            strings[f"{mark}{index}"] = parts[index]
+            parts[index] = f"{mark}{index}".encode()
+    value = _parse(b'"'.join(parts), outside)
+    if isinstance(value, dict):
+        for name, short in value.items():
+            if isinstance(short, str) and short in strings:
+                value[name] = strings.pop(short).decode("utf-8")
+    # What is left is deeper inside, or a name.
+    return value if not strings else _parse(text, outside)
+
+
+def _parse_exactly(text: bytes | bytearray, outside: bytes) -> object:
+    """With integers of any size, by the rules that orjson keeps. Raises ValueError and RecursionError."""
+    if _depth(outside) > _MAX_DEPTH:
+        raise RecursionError
+    value: object = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+    if b"\\u" in text:
+        # Raises for a lone surrogate.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _depth(outside: bytes) -> int:
+    depth = deepest = 0
+    brackets = outside.translate(None, _NO_BRACKETS)
+    if len(brackets) > 2 * MAX_VALUES:
+        raise BodyTooComplex
+    for byte in brackets:
+        depth += 1 if byte in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
