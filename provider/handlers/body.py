@@ -7,7 +7,7 @@ from tornado.web import RequestHandler, stream_request_body
 
 from provider.admission.bodies import Bodies, HeldBody
 from provider.errors import BodiesFull, BodyTooComplex, BodyTooLarge, ProviderError
-from provider.handlers.json_text import JsonShape
+from provider.handlers.json_text import PIECE_BYTES, JsonShape
 from provider.handlers.request_data import is_json
 from provider.http1.connection import end_with_reply
 from provider.wire_text import digits
@@ -16,6 +16,13 @@ from provider.wire_text import digits
 LINGER_SECONDS = 2.0
 # Far above what any request needs that is not about a document.
 SHORT_BODY_BYTES = 128 << 10
+
+
+def joined(pieces: list[bytearray]) -> bytearray:
+    """A body of its pieces, of which only this is left: the list is emptied."""
+    whole = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
+    pieces.clear()
+    return whole
 
 
 @stream_request_body
@@ -33,7 +40,10 @@ class BodyReader(RequestHandler):
         self._max_body_bytes = max_body_bytes if own is None else min(own, max_body_bytes)
         # A sender that goes on after a refusal gets its answer if it ends within this.
         self._max_discarded_bytes = 2 * max_body_bytes
+        # Whole pieces and the rest: one buffer would be copied again and again as it grows.
+        self._pieces: list[bytearray] = []
         self._body = bytearray()
+        self._body_bytes = 0
         self._shape: JsonShape | None = None
         self._refused = False
         self._body_began = False
@@ -45,8 +55,17 @@ class BodyReader(RequestHandler):
 
     @property
     def body(self) -> bytearray:
-        """The whole request body, until it is dropped."""
+        """The whole request body, until it is taken."""
+        if self._pieces:
+            self._body = joined(self.take_body())
         return self._body
+
+    def take_body(self) -> list[bytearray]:
+        """The body in pieces, which are no longer kept here; what is counted for it stays."""
+        pieces = [*self._pieces, self._body]
+        self._pieces.clear()
+        self._body = bytearray()
+        return pieces
 
     def prepare(self) -> None:
         """Refuse a body that announces itself as too long before any of it is read."""
@@ -64,13 +83,18 @@ class BodyReader(RequestHandler):
         if not self._body_began:
             self._body_began = True
             self._shape = JsonShape() if is_json(self.request.headers.get("Content-Type", "")) else None
-        if not self._held.resize(len(self._body) + len(chunk)):
+        self._body_bytes += len(chunk)
+        if not self._held.resize(self._body_bytes):
             self._refuse_body(BodiesFull())
             return
-        self._body += chunk
-        if len(self._body) > self._max_body_bytes:
+        if self._body_bytes > self._max_body_bytes:
             self._refuse_body(BodyTooLarge())
-        elif self._shape is not None:
+            return
+        self._body += chunk
+        if len(self._body) >= PIECE_BYTES:
+            self._pieces.append(self._body)
+            self._body = bytearray()
+        if self._shape is not None:
             self._look_at(self._shape, chunk)
 
     def _look_at(self, shape: JsonShape, chunk: bytes) -> None:
@@ -123,11 +147,7 @@ class BodyReader(RequestHandler):
         """The memory that is counted for this request."""
         return self._held.size_bytes
 
-    def drop_body(self) -> None:
-        """The body itself is no longer needed; what is counted stays."""
-        self._body = bytearray()
-
     def _forget_body(self) -> None:
         if self._held.size_bytes:
             self._held.resize(0)
-            self.drop_body()
+            self.take_body()

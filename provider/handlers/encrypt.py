@@ -8,7 +8,7 @@ from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.envelope import encrypt
 from provider.files.file_list import check_length
 from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
-from provider.handlers.body import SHORT_BODY_BYTES
+from provider.handlers.body import SHORT_BODY_BYTES, joined
 from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
 from provider.policy.gate import Gate
@@ -45,18 +45,24 @@ class EncryptEndpoint(Endpoint):
             network, wire_text(arguments.get("consumerAddress")), policy_data=arguments.get("policyServer")
         )
         if self.ticket is not None:
-            self.ticket.charge(len(self.body))
-        check_length(self.body)
+            self.ticket.charge(self.held_bytes)
         blob = await self._encrypted(network.account.public_key)
         await self.reply_text(_hex_text(blob), length_bytes=2 + 2 * len(blob), status=201)
 
     async def _encrypted(self, public_key: bytes) -> bytes:
         """The blob, which takes the place of the body in memory; of a large body it is made off the loop."""
-        body = self.body
-        self.drop_body()
-        if len(body) <= SHORT_BODY_BYTES:
-            return encrypt(public_key, body)
-        return await self.off_loop(encrypt, public_key, body)
+        if self.held_bytes <= SHORT_BODY_BYTES:
+            return _checked_and_encrypted(public_key, self.body)
+        return await self.off_loop(_encrypt_pieces, public_key, self.take_body())
+
+
+def _encrypt_pieces(public_key: bytes, pieces: list[bytearray]) -> bytes:
+    return _checked_and_encrypted(public_key, joined(pieces))
+
+
+def _checked_and_encrypted(public_key: bytes, plaintext: bytes | bytearray) -> bytes:
+    check_length(plaintext)
+    return encrypt(public_key, plaintext)
 
 
 def _hex_text(blob: bytes) -> Iterator[bytes]:

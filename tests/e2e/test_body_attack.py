@@ -20,8 +20,8 @@ from tests.e2e.conftest import LaunchServer
 from tests.support.origin import Origin, wait_until
 
 SIZE = 10 * 1000 * 1000
-# Above what was measured, as machines are busy at times; without the limits it was gigabytes and seconds.
-MAX_RSS_BYTES = 256 << 20
+# Without the limits it was gigabytes and seconds. Times are far above what was measured, as machines are busy at times.
+MAX_RSS_BYTES = 200 << 20
 MAX_MEDIAN_SECONDS = 0.25
 QUIET_SECONDS = 1.0
 LONG = 1234567890123456789012

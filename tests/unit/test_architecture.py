@@ -174,7 +174,6 @@ BLOCKING_USES = {
     ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",
     ("handlers/docs.py", "to_thread"): "reads packaged files",
     ("handlers/off_loop.py", "ThreadPoolExecutor"): "large documents: few wait, and fewer of one client",
-    ("handlers/off_loop.py", "run_in_executor"): "the same",
     ("handlers/root.py", "to_thread"): "reads a packaged file",
     ("import_nonces.py", "to_thread"): "a command, not the server",
     ("operator_names.py", "getaddrinfo"): "names of the operator, each in a thread of its own",
