@@ -27,8 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return against.run(arguments.target(given))
     names = scripts.names() if "all" in given.names else list(dict.fromkeys(given.names))
-    given.results.mkdir(parents=True, exist_ok=True)
-    return _run(names, arguments.options(given), given.results)
+    folder = arguments.results_folder(given)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _run(names, arguments.options(given), folder)
 
 
 def _run(names: Sequence[str], options: Options, folder: Path) -> int:

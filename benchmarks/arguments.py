@@ -10,6 +10,8 @@ from benchmarks.target import MAX_CONNECTIONS, MAX_REQUESTS, MAX_SECONDS, MAX_TO
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
+# Beside the tracked results, and not tracked itself.
+QUICK_RESULTS = FOLDER / "results-quick"
 PAGE = FOLDER / "RESULTS.md"
 
 
@@ -46,7 +48,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--storage", type=_folder, metavar="DIR", help="where the nonce store lies (a real disk)")
     run.add_argument("--consumers", type=_whole(1, 50_000), default=1000, metavar="N", help="how many slow consumers")
     run.add_argument("--hold", type=_real(0.1, 3600), default=60.0, metavar="S", help="seconds that they are held")
-    run.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="where NAME.json is written")
+    run.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help=f"where NAME.json goes (default: {RESULTS.name}/ of this package, {QUICK_RESULTS.name}/ with --quick)",
+    )
 
 
 def _add_against(against: argparse.ArgumentParser) -> None:
@@ -64,6 +72,12 @@ def _add_against(against: argparse.ArgumentParser) -> None:
     against.add_argument(
         "--bytes", type=_whole(1, MAX_TOTAL_BYTES), default=10 * 10**9, metavar="N", help="at most so many, in all"
     )
+
+
+def results_folder(given: argparse.Namespace) -> Path:
+    """Where `run` writes. A quick run does not replace the results that the page is made from."""
+    chosen: Path | None = getattr(given, "results", None)
+    return chosen or (QUICK_RESULTS if given.quick else RESULTS)
 
 
 def options(given: argparse.Namespace) -> Options:

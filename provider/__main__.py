@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | check | import-nonces | version`."""
+"""The command line: `provider serve | demo | check | health | import-nonces | version`."""
 
 import argparse
 import sys
@@ -38,9 +38,13 @@ def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> 
 
 
 def _with_settings(options: argparse.Namespace) -> int:
-    from provider.settings import SettingsError, from_environment  # noqa: PLC0415
+    from provider.settings import SettingsError, admin_listener, from_environment  # noqa: PLC0415
 
     try:
+        if options.command == "health":
+            from provider.commands.health import health  # noqa: PLC0415
+
+            return health(admin_listener(options.config))
         settings = from_environment(options.config, options.workers)
     except SettingsError as error:
         count = len(error.faults)
@@ -71,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_check(commands)
+    _add_health(commands)
     _add_import_nonces(commands)
     _add_demo(commands)
     commands.add_parser("version", help="print the version")
@@ -103,6 +108,16 @@ def _add_check(commands: "_Commands") -> None:
     )
     _add_config(check)
     check.set_defaults(workers=None)
+
+
+def _add_health(commands: "_Commands") -> None:
+    health = commands.add_parser(
+        "health",
+        help="ask the running server whether it is alive",
+        description="Ask /healthz on the admin listener (PROVIDER_ADMIN_URL) and print the answer. Exit status: 0 the "
+        "server is alive; 1 it is not, or the admin listener is off; 2 a setting is wrong.",
+    )
+    _add_config(health)
 
 
 def _add_import_nonces(commands: "_Commands") -> None:

@@ -212,7 +212,8 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
     report.heading("Everything stays up until Ctrl-C")
     for label, value in (
         ("provider", server.url),
-        ("admin", f"{server.admin_url}/metrics"),
+        ("dashboard", f"{server.admin_url}/dashboard/"),
+        ("metrics", f"{server.admin_url}/metrics"),
         ("JSON-RPC", f"{cast.chain.url} (chain id {contracts.chain_id})"),
         ("origin", cast.origin_url),
         ("factory", contracts.factory),
@@ -221,9 +222,11 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
         *((dataset.label, f"{dataset.asset.did}, order {dataset.order_tx}") for dataset in datasets),
     ):
         report.line(label, value)
-    url = cast.consumer.download_url(datasets[0].asset, datasets[0].order_tx)
-    report.plain("\nA signed download, good once:\n")
-    report.plain(f"curl --fail-with-body --output data.csv '{url}'")
+    report.plain("\nSigned downloads, each good once, in this order. With --fail, an error leaves the file as it is:\n")
+    first_nonce = int(cast.consumer.next_nonce())
+    for position, (dataset, name) in enumerate(zip(datasets, ("data.csv", "large.bin"), strict=True)):
+        url = cast.consumer.download_url(dataset.asset, dataset.order_tx, nonce=str(first_nonce + position))
+        report.plain(f"curl --fail --output {name} '{url}'\n")
     stay_up(report, server)
 
 

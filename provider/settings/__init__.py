@@ -2,7 +2,7 @@
 
 import os
 
-from provider.settings.load import load_settings
+from provider.settings.load import load_admin_listener, load_settings
 from provider.settings.model import ChainSettings, Listener, RedisSettings, ServerSettings, Settings
 from provider.settings.source import SettingsError
 
@@ -13,6 +13,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsError",
+    "admin_listener",
     "from_environment",
 ]
 
@@ -21,3 +22,8 @@ def from_environment(config_path: str | None = None, workers: str | None = None)
     """Settings of this process; `workers` beats its variable. Raises SettingsError listing every fault."""
     environ = dict(os.environ) if workers is None else {**os.environ, "PROVIDER_WORKERS": workers}
     return load_settings(environ, config_path)
+
+
+def admin_listener(config_path: str | None = None) -> Listener | None:
+    """The admin listener of this process's settings, None when it is off. Raises SettingsError."""
+    return load_admin_listener(dict(os.environ), config_path)

@@ -88,6 +88,16 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
     return Settings(chains=chains, security=security, warnings=tuple(source.warnings), **parts)
 
 
+def load_admin_listener(environ: Mapping[str, str], config_path: str | None = None) -> Listener | None:
+    """The admin listener alone, None when it is off: no key is read for it. Raises SettingsError."""
+    path = config_path or environ.get("PROVIDER_CONFIG_FILE", "").strip() or None
+    source = Source(environ, _read_table(path))
+    listener = _admin(source)
+    if source.faults:
+        raise SettingsError(source.faults, source.warnings)
+    return listener
+
+
 class _Parts(TypedDict):
     server: ServerSettings
     addresses_text: str
@@ -138,12 +148,7 @@ def _server(source: Source) -> ServerSettings:
     return ServerSettings(
         listener=listener,
         tls=tls,
-        admin=source.listener(
-            "PROVIDER_ADMIN_URL",
-            "server.admin_url",
-            "http://127.0.0.1:8031",
-            https_fault="this listener speaks plain HTTP only",
-        ),
+        admin=_admin(source),
         admin_hosts=_admin_hosts(source),
         workers=source.workers("PROVIDER_WORKERS", "server.workers", old_workers),
         max_body_bytes=source.integer(
@@ -175,6 +180,15 @@ def _admin_hosts(source: Source) -> tuple[str, ...]:
         source.fault(*setting, "must be a list of host names without ports, such as provider.example")
         return ()
     return names
+
+
+def _admin(source: Source) -> Listener | None:
+    return source.listener(
+        "PROVIDER_ADMIN_URL",
+        "server.admin_url",
+        "http://127.0.0.1:8031",
+        https_fault="this listener speaks plain HTTP only",
+    )
 
 
 def _metadata(source: Source) -> MetadataSettings:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,14 +61,31 @@ def test_kept_demo_prints_a_good_download_and_a_signal_takes_everything_down(
 ) -> None:
     process = start("--keep")
     assert process.stdout is not None
-    lines = []
+    lines, commands = [], []
     for line in process.stdout:
         lines.append(line)
         if line.startswith("curl "):
+            commands.append(line)
+        if len(commands) == 2:
             break
-    assert lines[-1].startswith("curl "), "".join(lines)
-    with urllib.request.urlopen(lines[-1].split("'")[1]) as reply:
-        assert reply.read().startswith(b"station,day,")
+    text = "".join(lines)
+    assert [command.split()[3] for command in commands] == ["data.csv", "large.bin"], text
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    for command in commands:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    good = (tmp_path / "data.csv").read_bytes()
+    assert good.startswith(b"station,day,")
+    assert (tmp_path / "large.bin").stat().st_size == 3 << 20
+    again = subprocess.run(commands[0], shell=True, cwd=tmp_path, check=False, capture_output=True)
+    assert again.returncode == 22, "a URL is good once"
+    assert (tmp_path / "data.csv").read_bytes() == good, "an error does not replace a good file"
+    dashboard = re.search(r"^ *dashboard +(http://\S+/dashboard/)$", text, re.MULTILINE)
+    assert dashboard is not None, text
+    with urllib.request.urlopen(dashboard[1]) as reply:
+        assert b"<title>" in reply.read()
+    for name in ("data.csv", "large.bin"):
+        (tmp_path / name).unlink()
     sessions = {os.getsid(child.pid) for child in psutil.Process(process.pid).children(recursive=True)}
     assert len(sessions) >= 3
     process.send_signal(number)

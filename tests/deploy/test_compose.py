@@ -92,7 +92,7 @@ def test_the_admin_listener_is_neither_published_nor_shared_with_others(text: st
 def test_every_service_has_a_health_check(services: dict[str, Any]) -> None:
     """The Provider's is in its image."""
     assert all("healthcheck" in service for name, service in services.items() if name != "provider")
-    assert "/healthz" in (ROOT / "Dockerfile").read_text()
+    assert '["provider", "health"]' in (ROOT / "Dockerfile").read_text()
 
 
 def test_images_have_a_version(services: dict[str, Any]) -> None:

@@ -51,10 +51,10 @@ def test_the_image_runs_as_a_user_of_its_own_and_stops_when_asked() -> None:
 @pytest.mark.parametrize(("port", "status"), [("", 0), ("1", 1)], ids=["alive", "not there"])
 def test_the_health_check_tells_whether_the_server_is_alive(stage: Stage, port: str, status: int) -> None:
     command = json.loads(re.search(r"HEALTHCHECK.*?CMD\s+(\[.*\])$", TEXT, re.MULTILINE)[1])  # type: ignore[index]
-    assert command[0] == "python"
+    assert command == ["provider", "health"]
     url = f"http://127.0.0.1:{port}" if port else stage.server.admin_url.replace("127.0.0.1", "0.0.0.0")
     done = subprocess.run(
-        [sys.executable, *command[1:]], env={"PROVIDER_ADMIN_URL": url}, capture_output=True, check=False
+        [sys.executable, "-m", *command], env={"PROVIDER_ADMIN_URL": url}, capture_output=True, check=False
     )
     assert done.returncode == status
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ from tests.support.origin import Origin, pattern_sha256, wait_until
 from tests.support.processes import running_children
 from tests.support.raw_http import connected, is_closed, read_reply
 
-COMMANDS = ("serve", "demo", "check", "import-nonces", "version")
+COMMANDS = ("serve", "demo", "check", "health", "import-nonces", "version")
 CUT = 3  # exit status
 MODULE = (sys.executable, "-m", "provider")
 
@@ -93,6 +94,30 @@ def test_misuse_ends_with_2_and_the_usage(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert "usage: provider" in done.stderr
+
+
+# Health
+
+
+def test_health_prints_the_answer_of_a_running_server(server: DemoServer) -> None:
+    done = run("health", environ={"PROVIDER_ADMIN_URL": server.admin_url})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"status": "alive"}
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "text"),
+    [
+        ("off", 1, "PROVIDER_ADMIN_URL is off"),
+        ("http://127.0.0.1:1", 1, "no answer from 127.0.0.1 port 1: Connection refused"),
+        ("https://127.0.0.1:1", 2, "PROVIDER_ADMIN_URL"),
+    ],
+    ids=["off", "nobody there", "wrong"],
+)
+def test_health_says_why_there_is_no_answer(url: str, status: int, text: str) -> None:
+    done = run("health", environ={"PROVIDER_ADMIN_URL": url})
+    assert (done.returncode, done.stdout) == (status, "")
+    assert text in done.stderr
 
 
 # Settings

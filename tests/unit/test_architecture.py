@@ -93,6 +93,7 @@ TOP = {
     "supervisor",
     "server",
     "check",
+    "commands",
     "__main__",
 }
 # Nothing in the server may depend on the demo, and the demo plays a client: it shares nothing with the server's rooms.

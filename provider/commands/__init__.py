@@ -1,0 +1,1 @@
+"""The commands of the `provider` program other than `serve` and `demo`."""
