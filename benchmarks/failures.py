@@ -6,9 +6,9 @@ from web3.exceptions import Web3Exception
 
 from benchmarks.daemon import PartFailed
 from benchmarks.plans import LoadFailed
+from provider.demo.chain.wallet import TransactionReverted
 from provider.demo.child import ChildFailed
 from provider.demo.http_client import ReplyRefused
-from provider.demo.wallet import TransactionReverted
 
 
 def expected() -> tuple[type[Exception], ...]:

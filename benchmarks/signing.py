@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from coincurve import PrivateKey
 
-from provider.auth.signature import message_digest
-from provider.keccak import keccak256, to_checksum_address
+from provider.crypto.keccak import keccak256, to_checksum_address
+from provider.crypto.signature import message_digest
 
 
 @dataclass(slots=True)

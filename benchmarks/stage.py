@@ -20,13 +20,13 @@ from benchmarks.peers import Peer, PeerAbsent, Setting
 from benchmarks.result import Case
 from benchmarks.signing import Purchase, Signer
 from benchmarks.traffic import File, Traffic
+from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import TOKEN_WEI, Published, Publisher, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import TOKEN_WEI, Published, Publisher, url_file
-from provider.demo.readings import scrape
-from provider.demo.scenes import first_quote
+from provider.demo.scenes.download import first_quote
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 
 # A receipt is kept for long once it is PROVIDER_FINALITY_BLOCKS (12) deep, as those of nearly all downloads are.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provider import __version__
 
 if TYPE_CHECKING:
-    from provider.settings import Settings
+    from provider.config import Settings
 
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> int:
-    from provider.import_nonces import import_nonces  # noqa: PLC0415
+    from provider.commands.import_nonces import import_nonces  # noqa: PLC0415
 
     return import_nonces(options.source, target=options.target, settings=settings, dry_run=options.dry_run)
 
 
 def _with_settings(options: argparse.Namespace) -> int:
-    from provider.settings import SettingsError, admin_listener, from_environment  # noqa: PLC0415
+    from provider.config import SettingsError, admin_listener, from_environment  # noqa: PLC0415
 
     try:
         if options.command == "health":
@@ -55,12 +55,12 @@ def _with_settings(options: argparse.Namespace) -> int:
             print(f"provider: beside that: {warning}", file=sys.stderr)
         return EXIT_SETTINGS
     if options.command == "check":
-        from provider.check import check  # noqa: PLC0415
+        from provider.commands.check import check  # noqa: PLC0415
 
         return check(settings)
     if options.command == "import-nonces":
         return _import_nonces(options, settings)
-    from provider.server import serve  # noqa: PLC0415
+    from provider.process.server import serve  # noqa: PLC0415
 
     return serve(settings, lambda: from_environment(options.config, options.workers))
 

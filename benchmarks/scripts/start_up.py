@@ -26,7 +26,8 @@ WORKERS = (1, 2)
 IDLE_SECONDS = 1.0
 POLL_SECONDS = 0.002
 MODULES = (
-    "import sys, provider.__main__, provider.server, provider.worker; print(len(sys.modules), 'web3' in sys.modules)"
+    "import sys, provider.__main__, provider.process.server, provider.process.worker; "
+    "print(len(sys.modules), 'web3' in sys.modules)"
 )
 NOTES = (
     "First answer: 200 to GET /. Ready: /readyz says so, which needs the chain and the nonce store.",

@@ -11,7 +11,7 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 from tornado.web import Application, RequestHandler
 
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 # Names that are not in the public DNS (RFC 6761, RFC 6762, RFC 9476 and ICANN's `.internal`).
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".alt", ".home.arpa", ".svc", ".test")

@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from tornado.web import RequestHandler
 
-from provider.admin.dashboard import Dashboard, dashboard_routes
+from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.hosts import AdminApplication
 from provider.admin.liveness import Liveness
 from provider.admin.readiness import Readiness
-from provider.metrics import Metrics
-from provider.metrics.exposition import CONTENT_TYPE, expose
+from provider.observability.metrics import Metrics
+from provider.observability.metrics.exposition import CONTENT_TYPE, expose
 
 
 class AdminHandler(RequestHandler):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from provider.errors import ProviderError
-from provider.redaction import redact_own
+from provider.observability.redaction import redact_own
 
 # Probes come every few seconds from each of several systems; the nodes need not hear all of them.
 REMEMBER_SECONDS = 3.0

@@ -1,7 +1,7 @@
 """One worker's part in buckets that all workers and hosts take from (pure).
 
 Every worker decides at once, by buckets of its own. What it charged goes to all now and then, and when the answer says
-that others have taken as well, its own bucket follows. `shared/limits.py` does the telling.
+that others have taken as well, its own bucket follows. `redis/rate_limits.py` does the telling.
 """
 
 from collections.abc import Callable, Hashable, Sequence

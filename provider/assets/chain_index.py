@@ -14,10 +14,10 @@ from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
 from provider.assets.index_records import StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
-from provider.assets.shared_run import SharedRun
+from provider.assets.single_flight import SharedRun
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Networks
+from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
 
 DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provider.errors import ValidationFailed
-from provider.json_text import read_json
+from provider.wire.json import read_json
 
 # Names are repeated to clients, so only plain short ones are.
 _SHOWN = re.compile(r"[\w .-]{1,64}")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 
-from provider.json_text import read_json
-from provider.keccak import is_address, to_checksum_address
-from provider.wire_text import digits
+from provider.crypto.keccak import is_address, to_checksum_address
+from provider.wire.json import read_json
+from provider.wire.text import digits
 
 _EVERYBODY = "*"
 _WAYS = (None, "any", "all")

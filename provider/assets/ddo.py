@@ -14,9 +14,9 @@ from provider.assets.compute_options import ComputeOptions, parse_compute_option
 from provider.assets.consumer_parameters import UNDECLARED, Declared, parse_consumer_parameters
 from provider.assets.credentials import Credentials, parse_credentials
 from provider.assets.did import matches
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import AssetMalformed, ServiceMalformed, ServiceNotFound
-from provider.keccak import is_address, to_checksum_address
-from provider.wire_text import digits
+from provider.wire.text import digits
 
 NO_TIMEOUT = -1
 """An order of such a service is never valid: it ends before it begins."""

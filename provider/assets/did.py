@@ -4,7 +4,7 @@ import hashlib
 import re
 from functools import lru_cache
 
-from provider.keccak import to_checksum_address
+from provider.crypto.keccak import to_checksum_address
 
 _PREFIXES = ("did:op:", "did:ope:")
 _FORM = re.compile(r"did:ope?:[0-9a-f]{64}", re.ASCII)

@@ -23,7 +23,7 @@ from provider.chain.events import (
 )
 from provider.chain.jsonrpc import RpcCall
 from provider.errors import AssetMalformed
-from provider.json_text import read_json
+from provider.wire.json import read_json
 
 # What ECIES adds to a document (`provider-api.md` section 6).
 _ENVELOPE_BYTES = 97

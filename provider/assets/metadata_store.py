@@ -13,9 +13,9 @@ from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
-from provider.json_text import read_json
-from provider.outgoing import Outgoing
-from provider.service_client import ServiceClient, ServiceReply
+from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.sessions import Outgoing
+from provider.wire.json import read_json
 
 _PATH = "/api/aquarius/assets/ddo/"
 # These say "not now", not "no such asset" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).

@@ -6,15 +6,15 @@ from typing import Protocol
 
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.auth.nonce_store import NonceStore, nonce_refused
-from provider.auth.signature import (
+from provider.auth.token import PresentedToken
+from provider.auth.tokens import Tokens
+from provider.crypto.signature import (
     message_digest,
     parse_contract_signature,
     parse_signature,
     signed_candidate,
     text_digest,
 )
-from provider.auth.token import PresentedToken
-from provider.auth.tokens import Tokens
 from provider.errors import (
     ChainError,
     NonceRefused,

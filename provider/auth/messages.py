@@ -12,7 +12,7 @@ with the two likeliest first: the new one in EIP-55 form, then the old one as se
 
 from collections.abc import Callable
 
-from provider.keccak import to_checksum_address
+from provider.crypto.keccak import to_checksum_address
 
 DOWNLOAD = "download"
 DECRYPT = "decryptDDO"

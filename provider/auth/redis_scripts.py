@@ -3,7 +3,7 @@
 Numbers come as texts that sort (`nonce_order.py`); the sum that a window needs is done before and passed in.
 """
 
-from provider.shared.link import Script
+from provider.redis.client import Script
 
 # KEYS: hash of the address, its window (a sorted set of equal scores, which Redis keeps in the order of its members).
 # ARGV: the nonce to sort by, its text, `1` within a window, and there the oldest nonce that may be used below it

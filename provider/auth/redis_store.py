@@ -1,4 +1,4 @@
-"""NonceStore for any number of hosts: one Redis, reached through `shared/link.py`.
+"""NonceStore for any number of hosts: one Redis, reached through `redis/client.py`.
 
 One step of Redis decides a nonce (`redis_scripts.py`). Nonces never expire; a revocation does, some time after its
 token. All keys of one address have one hash tag, so that they live together in a cluster.
@@ -12,11 +12,11 @@ from provider.auth.nonce_order import sortable, sortable_value
 from provider.auth.nonce_store import nonce_refused, revocation_key
 from provider.auth.nonce_window import oldest_accepted
 from provider.auth.redis_scripts import USE
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
-from provider.keccak import is_address, to_checksum_address
-from provider.shared.lane import Question
-from provider.shared.link import RedisLink
-from provider.shared.survey import survey
+from provider.redis.client import RedisLink
+from provider.redis.health import survey
+from provider.redis.pipeline import Question
 
 # Hosts' clocks differ; a revocation is kept this much longer than the token lives.
 _REVOCATION_GRACE_SECONDS = 3600

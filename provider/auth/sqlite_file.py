@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from provider.auth.nonce import is_greater, parse_nonce
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import StoreError
-from provider.keccak import is_address, to_checksum_address
 from provider.sqlite import schema_version, transaction
 
 _SCHEMA_VERSION = 2

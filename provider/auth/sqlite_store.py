@@ -17,8 +17,8 @@ from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
 from provider.auth.nonce_store import revocation_key
 from provider.auth.sqlite_file import open_store
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
-from provider.keccak import is_address, to_checksum_address
 from provider.sqlite import explain, give_up, prove_writable, transaction
 
 # Bounds how long one transaction holds the write lock against other workers: 512 nonces take about 6 ms.

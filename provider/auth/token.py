@@ -13,8 +13,8 @@ from typing import Protocol
 
 import orjson
 
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import TokenExpired, TokenRefused
-from provider.keccak import is_address, to_checksum_address
 
 _PURPOSE = b"ocean provider / auth token / v1"
 # Ours are about 190 characters; the bound keeps absurd headers from being hashed.
@@ -29,7 +29,7 @@ _HEADER = _encode(b'{"typ":"JWT","alg":"HS256"}')
 
 
 class KeyDeriver(Protocol):
-    """What holds the universal key; `provider.chain.accounts.Account` is one."""
+    """What holds the universal key; `provider.crypto.accounts.Account` is one."""
 
     def derive_key(self, purpose: bytes) -> bytes:
         """32-byte key for one purpose."""

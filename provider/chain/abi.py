@@ -4,7 +4,7 @@ https://docs.soliditylang.org/en/latest/abi-spec.html. Sliced by hand: a fully g
 as much and half a second of imports.
 """
 
-from provider.keccak import to_checksum_address
+from provider.crypto.keccak import to_checksum_address
 
 WORD_BYTES = 32
 _ADDRESS_PADDING = bytes(12)

@@ -25,7 +25,7 @@ from provider.chain.jsonrpc import (
     is_answer,
     is_limit,
 )
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Largest reply read. A full batch of receipts or a wide eth_getLogs stays below 10 MiB; geth's own limit for a

@@ -21,7 +21,7 @@ from provider.chain.jsonrpc import RpcCall, is_answer, is_limit
 from provider.chain.race import Won, first_answer
 from provider.chain.rpc_observer import RpcEvents, RpcObserver
 from provider.errors import ChainUnavailable
-from provider.outgoing import Outgoing
+from provider.outgoing.sessions import Outgoing
 
 _CHAIN_ID = RpcCall("eth_chainId")
 _BLOCK_NUMBER = "eth_blockNumber"

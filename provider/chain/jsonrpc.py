@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from provider.json_text import read_json
-from provider.wire_text import digits
+from provider.wire.json import read_json
+from provider.wire.text import digits
 
 # geth and most others: 3 with revert data, else text only; OpenEthereum, Nethermind: -32015.
 _REVERT_CODES = frozenset({3, -32015})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from provider.chain.abi import AbiError, bytes_of_hex, int_of_hex
 from provider.chain.jsonrpc import RpcFault
+from provider.crypto.keccak import to_checksum_address
 from provider.errors import ChainError
-from provider.keccak import to_checksum_address
 
 
 @dataclass(frozen=True, slots=True)

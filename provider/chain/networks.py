@@ -9,10 +9,10 @@ from importlib import resources
 
 import orjson
 
-from provider.chain.accounts import Account
 from provider.chain.rpc import Rpc
+from provider.crypto.accounts import Account
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import UnsupportedChain
-from provider.keccak import is_address, to_checksum_address
 
 ZERO_ADDRESS = "0x" + "0" * 40
 GANACHE_CHAIN_ID = 8996

@@ -15,7 +15,7 @@ from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.rpc_observer import NoEvents, RpcEvents, RpcObserver, unobserved
 from provider.chain.submissions import Submissions
 from provider.errors import ChainError, ChainUnavailable
-from provider.outgoing import Outgoing
+from provider.outgoing.sessions import Outgoing
 
 
 class Rpc:

@@ -3,7 +3,7 @@
 import http.client
 import sys
 
-from provider.settings import Listener
+from provider.config import Listener
 
 EXIT_ALIVE, EXIT_NOT_ALIVE = 0, 1
 TIMEOUT_SECONDS = 2.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from provider.assets.access import check_state, check_timeout
 from provider.assets.catalog import Catalog
 from provider.compute.checksums import AlgorithmChecksums
+from provider.compute.gather_limited import in_turns
 from provider.compute.items import ALGORITHM, Chosen, Item
 from provider.compute.trust import (
     AlgorithmIdentity,
@@ -17,7 +18,6 @@ from provider.compute.trust import (
     demands_owner,
     trusted_entries,
 )
-from provider.compute.turns import in_turns
 from provider.errors import (
     AssetError,
     AssetNotFound,

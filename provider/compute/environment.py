@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import OperatorUnavailable
-from provider.keccak import is_address, to_checksum_address
 
 # Prices of this size or precision exist nowhere, and arithmetic on them would cost time.
 _MAX_PRICE_CHARS = 60

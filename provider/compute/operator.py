@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
-from provider.auth.signature import Signer, sign_message
+from provider.crypto.signature import Signer, sign_message
 from provider.errors import OperatorUnavailable
-from provider.outgoing import Outgoing
-from provider.service_client import ServiceClient, ServiceReply
+from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.sessions import Outgoing
 from provider.upstream.source import HttpRequest
 
 _BASE = "/api/v1/operator"

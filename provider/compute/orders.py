@@ -11,9 +11,9 @@ from provider.cache import FactCache
 from provider.chain import contracts
 from provider.chain.networks import ZERO_ADDRESS, Network
 from provider.compute.environment import Environment
+from provider.compute.gather_limited import in_turns
 from provider.compute.items import ALGORITHM, Chosen
 from provider.compute.payment import Grant, Standing, Tariff, granted
-from provider.compute.turns import in_turns
 from provider.errors import (
     ChainError,
     ComputeRefused,

@@ -14,14 +14,14 @@ import orjson
 
 from provider.cache import FactCache
 from provider.compute.items import Chosen
+from provider.crypto.keccak import is_address
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
-from provider.json_text import read_json
-from provider.keccak import is_address
 from provider.orders.fees import ProviderFeeQuote
 from provider.upstream.content_coding import Content
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.request_head import Redirect
 from provider.upstream.source import HttpRequest
+from provider.wire.json import read_json
 
 RootKey = tuple[str, int]
 # No asset speaks for these connections: they carry nothing that a consumer receives.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from provider.assets.consumer_parameters import Declared, check_parameters
 from provider.compute.items import ALGORITHM, Algorithm, Chosen
-from provider.json_text import read_json
+from provider.wire.json import read_json
 
 Values = Mapping[str, object] | None
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from provider.compute.choices import Choices, Visit
 from provider.compute.environment import Environment
 from provider.compute.environments import Environments
+from provider.compute.gather_limited import in_turns
 from provider.compute.items import Chosen, QuoteWish
 from provider.compute.orders import OrderDesk
 from provider.compute.other_providers import OtherProviders
 from provider.compute.parameters import check_quoted_parameters
 from provider.compute.payment import Offer, Standing, check_end, offers
-from provider.compute.turns import in_turns
 from provider.orders.fees import quote_fee
 
 Json = dict[str, object]

@@ -14,7 +14,7 @@ from provider.compute.orders import Authorization, OrderDesk, authorize
 from provider.compute.parameters import check_job_parameters
 from provider.compute.workflow import published_algorithm, raw_algorithm, workflow
 from provider.errors import ComputeRefused, ContainerInvalid, RequestError
-from provider.service_client import ServiceReply
+from provider.outgoing.client import ServiceReply
 
 
 class Starting:

@@ -101,7 +101,7 @@ def small_csv() -> bytes:
 
 def programs() -> dict[str, Text]:
     """By path: the algorithm of the compute demo, and one that no publisher would trust, as it copies its input."""
-    algorithm = Path(__file__).with_name("compute_algorithm.py").read_bytes()
+    algorithm = Path(__file__).with_name("operator").joinpath("algorithm.py").read_bytes()
     copier = b"import shutil\n\nshutil.copytree('/data/inputs', '/data/outputs', dirs_exist_ok=True)\n"
     return {
         path: Text(body, "text/x-python; charset=utf-8", f'"{path}-1"')

@@ -13,12 +13,12 @@ from typing import Any
 from web3 import Web3
 from web3.types import RPCEndpoint
 
+from provider.demo.chain.contracts import Contracts, deploy_contracts
+from provider.demo.chain.keys import DEPLOYER_KEY, PROVIDER_KEY
+from provider.demo.chain.wallet import Wallet, connect
 from provider.demo.child import Child, Children, wait_until
-from provider.demo.contracts import Contracts, deploy_contracts
 from provider.demo.http_client import request
-from provider.demo.keys import DEPLOYER_KEY, PROVIDER_KEY
 from provider.demo.ports import free_ports
-from provider.demo.wallet import Wallet, connect
 
 READY_SECONDS = 30.0
 
@@ -68,7 +68,7 @@ class DemoServer:
 
 def launch_chain(children: Children, *, port: int = 0) -> Child:
     """Start the chain process without waiting for it."""
-    return children.start("chain", ["-m", "provider.demo.chain", "--watch-stdin", "--port", str(port)])
+    return children.start("chain", ["-m", "provider.demo.chain.chain", "--watch-stdin", "--port", str(port)])
 
 
 def chain_ready(child: Child) -> DemoChain:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from provider.crypto.keccak import is_address, keccak256, to_checksum_address
 from provider.errors import ContractCallFailed, FileObjectInvalid, UserdataInvalid
 from provider.files.file_fields import MALFORMED, echo
-from provider.keccak import is_address, keccak256, to_checksum_address
 
 # Real functions have a handful of inputs and structs in structs at most.
 _MAX_PARAMETERS = 64

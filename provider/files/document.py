@@ -6,9 +6,9 @@ Bytes, flags and hash of a Metadata event in, the clear document out (`provider-
 import hashlib
 import lzma
 
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.ecies import decrypt
 from provider.errors import DecryptError
-from provider.files.envelope import decrypt
 
 COMPRESSED = 1
 _ENCRYPTED = 2

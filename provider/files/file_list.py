@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provider.assets.ddo import Asset, Service
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.ecies import decrypt_to_buffer
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
-from provider.files.envelope import decrypt_to_buffer
-from provider.json_text import read_json
-from provider.keccak import is_address, to_checksum_address
+from provider.wire.json import read_json
 
 MAX_FILES = 100
 """Of one list, where all of them are worked on at a time. A single file of a longer list can still be consumed."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
+from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import FileObjectInvalid
 from provider.files import file_fields as fields
 from provider.files.contract_abi import Function, parse_function
 from provider.files.file_fields import MALFORMED, MISSING, Fields
-from provider.keccak import is_address, to_checksum_address
 from provider.upstream.ftp_url import without_type
 from provider.upstream.request_head import PreparedRequest
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from provider.assets.ddo import Asset, Service
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache

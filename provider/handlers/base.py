@@ -17,14 +17,14 @@ from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
 from provider.errors import MethodNotAllowed, OrderError, ProviderError
 from provider.handlers.body import SHORT_BODY_BYTES, BodyReader, joined
-from provider.handlers.json_text import JsonShape
+from provider.handlers.json_body import JsonShape
 from provider.handlers.off_loop import Arguments, OffLoop, Result
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Fields, http_date
-from provider.logs import AccessLog, durations
-from provider.metrics import Metrics
-from provider.tracing import Trace, Tracing
+from provider.observability.logs import AccessLog, durations
+from provider.observability.metrics import Metrics
+from provider.observability.tracing import Trace, Tracing
 from provider.upstream.shares import asking_client
 
 log = logging.getLogger("provider.access")

@@ -7,10 +7,10 @@ from tornado.web import RequestHandler, stream_request_body
 
 from provider.admission.bodies import Bodies, HeldBody
 from provider.errors import BodiesFull, BodyTooComplex, BodyTooLarge, ProviderError
-from provider.handlers.json_text import PIECE_BYTES, JsonShape
+from provider.handlers.json_body import PIECE_BYTES, JsonShape
 from provider.handlers.request_data import is_json
 from provider.http1.connection import end_with_reply
-from provider.wire_text import digits
+from provider.wire.text import digits
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0

@@ -4,7 +4,7 @@ from typing import Any
 
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
-from provider.wire_text import digits
+from provider.wire.text import digits
 
 # What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
 # asks for is allowed too: without credentials of the browser, a header opens nothing.

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from provider.auth.token import PresentedToken
+from provider.crypto.keccak import to_checksum_address
 from provider.handlers import rules
 from provider.handlers.request_data import parse_address, parse_chain_id, parse_text
 from provider.handlers.rules import Data, Field, is_empty, validate, value_of, wire_text
-from provider.keccak import to_checksum_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 import re
 from urllib.parse import unquote
 
+from provider.crypto.keccak import is_address
 from provider.errors import BodyNotObject, ValidationFailed
-from provider.handlers.json_text import JsonShape, parse_json
+from provider.handlers.json_body import JsonShape, parse_json
 from provider.handlers.rules import Data, is_empty, value_of, wire_text
-from provider.keccak import is_address
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 # Ten times what the richest documented call uses; Python's own default is no limit at all.
 MAX_QUERY_FIELDS = 100

@@ -21,6 +21,7 @@ from tornado.web import Application
 
 from provider.admission.entry import Admission, Ticket
 from provider.errors import ProviderError, TooManyRequests
+from provider.handlers.bad_request import refusal_of_unread
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.fallbacks import (
     MergedPathEndpoint,
@@ -29,7 +30,6 @@ from provider.handlers.fallbacks import (
     OptionsEndpoint,
     RefusedEndpoint,
 )
-from provider.handlers.unread import refusal_of_unread
 from provider.http1.connection import RefusingDelegate
 from provider.http1.heads import Request
 from provider.http1.streams import AnswersAtOnce

@@ -23,7 +23,7 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce, TlsServerStream
-from provider.wire_text import digits
+from provider.wire.text import digits
 
 # For those who hear of requests and have no words of their own.
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"

@@ -16,7 +16,7 @@ from provider.errors import (
     UnsupportedChain,
 )
 from provider.handlers import rules
-from provider.handlers.compute_params import (
+from provider.handlers.compute.params import (
     ChangeComputeRequest,
     ComputeResultRequest,
     ComputeStatusRequest,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from provider.errors import ChainError, NonceRefused, SignatureInvalid, StoreError, TokenRefused, UnsupportedChain
 from provider.handlers import rules
+from provider.handlers.identity.token_params import EndTokenRequest
 from provider.handlers.rules import Field
-from provider.handlers.token_params import EndTokenRequest
 from provider.openapi.model import Operation, Reply
 from provider.openapi.schemas import closed, ref
 

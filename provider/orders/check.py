@@ -23,8 +23,8 @@ from provider.errors import (
     OrderTransactionFailed,
     OrderUnderpaid,
 )
-from provider.json_text import read_json
 from provider.orders.fees import fee_signer_matches
+from provider.wire.json import read_json
 
 ONE_DATATOKEN_WEI = 10**18
 """The price of an order. The contracts always use exactly this amount."""

@@ -10,9 +10,9 @@ from typing import TypedDict
 
 from coincurve import PublicKey
 
-from provider.chain.accounts import Account, public_key_address
 from provider.chain.events import ProviderFee
-from provider.keccak import is_address, keccak256
+from provider.crypto.accounts import Account, public_key_address
+from provider.crypto.keccak import is_address, keccak256
 
 # EIP-191, version 0x45: the contract hashes the 32 bytes of the inner digest as a personal message.
 _PREFIX = b"\x19Ethereum Signed Message:\n32"

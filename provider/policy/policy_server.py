@@ -11,8 +11,8 @@ import orjson
 
 from provider.assets.ddo import Asset, Service
 from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailable, ValidationFailed
-from provider.outgoing import Outgoing
-from provider.service_client import ServiceClient, ServiceReply
+from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.sessions import Outgoing
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500

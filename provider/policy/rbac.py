@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import orjson
 
-from provider.auth.signature import sign_message
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.signature import sign_message
 from provider.errors import AnswerTooLong, RbacRefused, RbacUnavailable
-from provider.outgoing import Outgoing
-from provider.service_client import ServiceClient
+from provider.outgoing.client import ServiceClient
+from provider.outgoing.sessions import Outgoing
 
 MAX_ANSWER_BYTES = 64 * 1024
 _REFUSALS = (401, 403)

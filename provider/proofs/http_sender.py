@@ -6,14 +6,14 @@ At least once: an answer that was lost brings the same proof a second time.
 import asyncio
 import logging
 
-from provider.chain.accounts import Account
 from provider.chain.networks import Networks
+from provider.crypto.accounts import Account
 from provider.errors import ServiceUnavailable, UnsupportedChain
+from provider.outgoing.client import ServiceClient
 from provider.proofs.pace import MAX_ATTEMPTS, retry_seconds
 from provider.proofs.proof import http_form
 from provider.proofs.sql import Entry
 from provider.proofs.store import ProofStore
-from provider.service_client import ServiceClient
 
 PARALLEL = 8
 

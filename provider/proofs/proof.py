@@ -7,7 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from provider.auth.signature import (
+from provider.chain.abi import WORD_BYTES
+from provider.crypto.accounts import Account
+from provider.crypto.keccak import keccak256, to_checksum_address
+from provider.crypto.signature import (
     message_digest,
     parse_signature,
     prefixed_digest,
@@ -15,9 +18,6 @@ from provider.auth.signature import (
     sign_message,
     signed_candidate,
 )
-from provider.chain.abi import WORD_BYTES
-from provider.chain.accounts import Account
-from provider.keccak import keccak256, to_checksum_address
 
 ORDER_EXECUTED_SELECTOR = bytes.fromhex("89208f0f")
 """orderExecuted(bytes32,bytes,bytes,bytes,bytes,address)"""

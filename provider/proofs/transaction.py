@@ -7,8 +7,8 @@ Paper, appendix B; the envelopes: EIP-1559 and EIP-155.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from provider.chain.accounts import Account
-from provider.keccak import keccak256
+from provider.crypto.accounts import Account
+from provider.crypto.keccak import keccak256
 
 _EIP1559_TYPE = b"\x02"
 

@@ -30,7 +30,7 @@ def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
 
 
 class Leases(Protocol):
-    """Streams of a consumer over all hosts; `provider.shared.leases` has them."""
+    """Streams of a consumer over all hosts; `provider.redis.leases` has them."""
 
     async def acquire(self, consumer: str) -> str | None:
         """A lease, or None where nobody can count now. Raises TooManyStreams."""

@@ -11,11 +11,11 @@ import select
 import socket
 
 from provider.errors import UpstreamError, UpstreamTruncated
-from provider.streaming.outlet import Outlet
+from provider.streaming.epoll_watcher import readiness
 from provider.streaming.pipes import SPLICE_FLAGS, Pipe, PipePool
 from provider.streaming.progress import Progress
-from provider.streaming.readiness import readiness
 from provider.streaming.sink import ConsumerGone, RawConsumer
+from provider.streaming.splice_writer import Outlet
 from provider.upstream.source import Source
 
 # A stream that never has to wait lets the others run after so much (about half a millisecond); 4 MiB cost no less CPU,

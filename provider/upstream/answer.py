@@ -10,7 +10,7 @@ from typing import ClassVar
 from provider.upstream.content_range import ContentRange, parse_content_range
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from provider.upstream.source import Headers
 from provider.upstream.urls import Target
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 # RFC 6265 section 6.1 asks for 50 cookies of 4096 bytes; origins refuse heads of more than 8-16 KiB.
 _MAX_COOKIES = 50

@@ -6,7 +6,7 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 # Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
 MAX_NAME_BYTES = 255

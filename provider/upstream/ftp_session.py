@@ -17,7 +17,7 @@ from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, Up
 from provider.upstream.byte_range import Part, select_part
 from provider.upstream.ftp_url import FtpTarget
 from provider.upstream.tls_sessions import TlsSession
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 # All replies of one session together; a greeting may be long, but nobody reads it.
 _MAX_REPLY_CHARS = 64 * 1024

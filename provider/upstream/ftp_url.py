@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from provider.errors import UnsafeAddress
 from provider.upstream.urls import MAX_URL_CHARS, host_and_port
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 Security = Literal["none", "explicit", "implicit"]
 

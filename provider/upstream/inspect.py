@@ -17,7 +17,7 @@ from provider.upstream.file_names import name_in_path
 from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 _READ_BYTES = 64 * 1024
 # sha256 of so much takes about 2 ms; then other requests have their turn.

@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 from provider.errors import UpstreamBusy, UpstreamError, UpstreamRefused
 from provider.upstream.source import Headers, Source
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 # Request Timeout, Too Early, Too Many Requests, Service Unavailable.
 NOT_NOW = frozenset((408, 425, 429, 503))

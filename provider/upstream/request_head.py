@@ -7,7 +7,7 @@ from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.cookies import NO_COOKIES, Cookies
 from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)

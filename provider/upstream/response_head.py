@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from provider.errors import UpstreamError
 from provider.upstream.source import Framing, Headers
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 # Of one whole head; nginx takes 4-8 KiB of an upstream, httpx 100 KiB, browsers about 256 KiB.
 MAX_HEAD_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from provider.wire_text import ows
+from provider.wire.text import ows
 
 Framing = Literal["length", "chunked", "close"]
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urljoin
 import idna
 
 from provider.errors import UnsafeAddress
-from provider.wire_text import digits, ows
+from provider.wire.text import digits, ows
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

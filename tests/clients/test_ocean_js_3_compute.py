@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.publisher import Published
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, launch_server
 from tests.support.client_installs import Drive, drive_node, node_is_here
 from tests.support.client_stage import CONSUMER_KEY, PUBLISHER_KEY

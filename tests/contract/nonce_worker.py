@@ -15,8 +15,8 @@ from provider.auth.nonce_store import NonceStore
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused, StoreError
-from provider.shared.link import RedisLink
-from provider.shared.target import parse_target
+from provider.redis.client import RedisLink
+from provider.redis.url import parse_target
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 WAITERS = 32

@@ -8,11 +8,11 @@ import pytest
 
 from provider.assets.credentials import AccessList
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
-from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import ZERO_ADDRESS
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.demo.market.publisher import ZERO_ADDRESS
 from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable
 from provider.policy.access_lists import AccessLists

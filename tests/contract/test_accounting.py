@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from tornado.netutil import bind_sockets
 
-from provider.app import Parts, build
+from provider.app.build import Parts, build
+from provider.config.load import load_settings
 from provider.errors import ProviderError
 from provider.errors.document import error_classes
 from provider.handlers import base
 from provider.handlers.base import Endpoint
+from provider.handlers.downloads.streaming import StreamingEndpoint
 from provider.handlers.routes import Route, RouteTable
-from provider.handlers.streaming import StreamingEndpoint
-from provider.metrics import Metrics
-from provider.settings.load import load_settings
+from provider.http1.listener import PublicServer
+from provider.observability.metrics import Metrics
 from provider.streaming.limits import StreamLimits
-from provider.tls_listener import PublicServer
 from provider.upstream.http_source import HttpOrigin
 from tests.contract.test_routes_described import ENVIRON
 from tests.support.http_sources import DATA, get, opener

@@ -13,10 +13,10 @@ from provider.assets.chain_index import ChainIndex
 from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
 from provider.assets.index_store import IndexStore
-from provider.demo import forge
-from provider.demo.contracts import deploy_contracts
-from provider.demo.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.publisher import Published, Publisher, did_for, url_file
+from provider.demo.chain.contracts import deploy_contracts
+from provider.demo.chain.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.demo.market import forge
+from provider.demo.market.publisher import Published, Publisher, did_for, url_file
 from provider.demo.stage import DemoChain
 from provider.errors import (
     AssetMalformed,

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from provider.check import check
-from provider.demo.keys import CONSUMER_KEY
+from provider.commands.check import check
+from provider.config.load import load_settings
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain
-from provider.settings.load import load_settings
 from tests.support.illnesses import refusing_batches
 from tests.support.rpc_proxy import running_rpc_proxy
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.check.redis_probe import probe_redis
-from provider.check.table import Finding, State
-from provider.settings import RedisSettings
-from provider.shared.target import parse_target
+from provider.commands.check.redis_probe import probe_redis
+from provider.commands.check.table import Finding, State
+from provider.config import RedisSettings
+from provider.redis.url import parse_target
 from tests.support.redis_server import AOF, RedisServer
 
 

@@ -21,11 +21,11 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.contract_accounts import BURST, UNKNOWN_PART, ContractAccounts
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
-from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.stage import DemoChain
 from provider.errors import (
     AssetNotFound,
@@ -36,7 +36,7 @@ from provider.errors import (
     ProviderError,
     SignatureInvalid,
 )
-from provider.handlers.token_params import NamedChain
+from provider.handlers.identity.token_params import NamedChain
 from tests.support.contract_account import ANSWERS_TRUE, ENDLESS, REVERTING, SHORT_MAGIC, deploy, owned_by
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 

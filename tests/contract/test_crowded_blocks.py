@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from provider import readiness_setup
 from provider.admin.readiness import NotReady
+from provider.app import readiness as readiness_setup
+from provider.app.readiness import index_is_near
 from provider.assets import chain_scan
 from provider.chain import endpoint as endpoint_module
 from provider.chain.events import METADATA_CREATED
-from provider.demo.keys import PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.publisher import Publisher, url_file
+from provider.demo.chain.keys import PUBLISHER_KEY, STRANGER_KEY
+from provider.demo.market.publisher import Publisher, url_file
 from provider.demo.stage import DemoChain
-from provider.readiness_setup import index_is_near
 from tests.support.chain_index import eventually, gateway_to, index_on, network_on
 
 FILE = [url_file("http://127.0.0.1:9/data.csv")]

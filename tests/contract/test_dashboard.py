@@ -11,8 +11,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from provider.admin.dashboard import Dashboard, dashboard_routes
-from provider.admin.dashboard_feed import Feed
+from provider.admin.dashboard.feed import Feed
+from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.hosts import AdminApplication
 
 FAST_SECONDS = 0.005

@@ -9,13 +9,13 @@ import pytest
 from eth_account import Account
 from web3.exceptions import ContractLogicError
 
-from provider.demo import forge
-from provider.demo.consumer import NO_MARKET_FEE, Consumer, fee_tuple
-from provider.demo.contracts import TEMPLATE_ENTERPRISE, contract_at
-from provider.demo.keys import FUNDED_KEYS, PROVIDER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, Publisher, did_for
+from provider.demo.chain.contracts import TEMPLATE_ENTERPRISE, contract_at
+from provider.demo.chain.keys import FUNDED_KEYS, PROVIDER_KEY, SPARE_KEYS
+from provider.demo.chain.wallet import TransactionReverted
+from provider.demo.market import forge
+from provider.demo.market.consumer import NO_MARKET_FEE, Consumer, fee_tuple
+from provider.demo.market.publisher import Published, Publisher, did_for
 from provider.demo.stage import DemoChain
-from provider.demo.wallet import TransactionReverted
 
 ORDER_STARTED = "0xe1c4fa794edfa8f619b8257a077398950357b9c6398528f94480307352f9afcc"
 ORDER_REUSED = "0x526e31449ea46e2aecf9b480c8d7dfa191348ef74ffdf75b445a6ab726daa6ff"

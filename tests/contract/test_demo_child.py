@@ -65,7 +65,7 @@ def test_children_inherit_nothing_of_the_callers_environment(tmp_path: Path, mon
     assert (seen["COMMON"], seen["OWN"]) == ("1", "2")
 
 
-@pytest.mark.parametrize("module", ["provider.demo.chain", "provider.demo.origin"])
+@pytest.mark.parametrize("module", ["provider.demo.chain.chain", "provider.demo.origin"])
 def test_process_ends_when_its_parent_is_gone(module: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--watch-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE

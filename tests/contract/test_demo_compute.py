@@ -17,16 +17,16 @@ from typing import Any
 import psutil
 import pytest
 
+from provider.demo.chain.keys import DEPLOYER_KEY
 from provider.demo.child import Child, Children
-from provider.demo.compute_market import CONTAINER, ComputeConsumer, environments, item, publish_dataset
 from provider.demo.http_client import request, with_query
-from provider.demo.keys import DEPLOYER_KEY
-from provider.demo.operator import ENVIRONMENT
+from provider.demo.market.compute import CONTAINER, ComputeConsumer, environments, item, publish_dataset
+from provider.demo.market.publisher import Published
+from provider.demo.operator.sandbox import SandboxUnavailable, probe
+from provider.demo.operator.service import ENVIRONMENT
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published
-from provider.demo.readings import session_cpu_seconds
-from provider.demo.sandbox import SandboxUnavailable, probe
-from provider.demo.scenes import Cast
+from provider.demo.scenes.download import Cast
+from provider.demo.scenes.readings import session_cpu_seconds
 from provider.demo.stage import READY_SECONDS, DemoChain, launch_origin, launch_server
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -163,7 +163,7 @@ def operator(children: Children, tmp_path_factory: pytest.TempPathFactory) -> tu
     """The operator's process, its URL, and that of the server that is to be."""
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     place = ["--folder", str(tmp_path_factory.mktemp("operator")), "--provider", url]
-    child = children.start("demo-operator", ["-m", "provider.demo.operator", "--watch-stdin", *place])
+    child = children.start("demo-operator", ["-m", "provider.demo.operator.service", "--watch-stdin", *place])
     return child, str(child.read_ready_line(READY_SECONDS)["url"]), url
 
 

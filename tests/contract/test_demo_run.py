@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.readings import session_cpu_seconds
+from provider.demo.scenes.readings import session_cpu_seconds
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -97,7 +97,7 @@ def test_kept_demo_prints_a_good_download_and_a_signal_takes_everything_down(
 def test_server_that_cannot_start_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from provider.demo.run import run_demo  # noqa: PLC0415  (its imports take a second)
+    from provider.demo.scenes.run import run_demo  # noqa: PLC0415  (its imports take a second)
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     broken = {"REQUEST_TIMEOUT": "soon"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.sandbox import Limits, Outcome, SandboxUnavailable, probe, run_sandboxed
+from provider.demo.operator.sandbox import Limits, Outcome, SandboxUnavailable, probe, run_sandboxed
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,7 +183,7 @@ def test_program_gains_no_rights(run: Run) -> None:
 LOOP = """
 import asyncio, signal, sys
 from pathlib import Path
-from provider.demo.sandbox import run_sandboxed
+from provider.demo.operator.sandbox import run_sandboxed
 signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(run_sandboxed(Path(sys.argv[1]), environ={}))
 """
@@ -209,7 +209,7 @@ def test_program_dies_with_whoever_started_it(run: Run, tmp_path: Path, number: 
 
 AS_NOBODY = """
 import asyncio, pathlib, sys, tempfile
-from provider.demo.sandbox import SandboxUnavailable, run_sandboxed
+from provider.demo.operator.sandbox import SandboxUnavailable, run_sandboxed
 with tempfile.TemporaryDirectory() as place:
     for name in ("inputs", "transformations"):
         pathlib.Path(place, name).mkdir()

@@ -11,9 +11,9 @@ import pytest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from provider import drain
 from provider.admin.readiness import Readiness
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
+from provider.process import drain
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

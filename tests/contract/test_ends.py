@@ -15,10 +15,10 @@ import pytest
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from provider.crypto.certificate import ServerTls
 from provider.http1 import streams
-from provider.streaming.tornado_sink import TornadoSink
-from provider.tls import ServerTls
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
+from provider.http1.sink import TornadoSink
 from tests.support.certificates import Authority
 
 BODY = b"x" * 300_000

@@ -26,13 +26,13 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.http1.listener import PublicServer
+from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Reopen, Resumer, Resuming
-from provider.streaming.tornado_sink import TornadoSink
-from provider.tls_listener import PublicServer
 from provider.upstream.answer import Whole, answer_of
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url

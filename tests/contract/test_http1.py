@@ -8,7 +8,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from provider.http1.heads import Request, parse_plain_head
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
 
 PLAIN = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nx-two: 1\r\nX-Two:  2 \r\n\r\n"
 

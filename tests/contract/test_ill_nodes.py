@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
-from provider.demo.consumer import Consumer
-from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import Published, Publisher
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher
 from provider.demo.stage import DemoChain
 from provider.orders.lookup import OrderLookup
 from tests.support.illnesses import BATCH_REFUSALS, ILLNESSES, refusing_batches

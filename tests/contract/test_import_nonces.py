@@ -12,8 +12,8 @@ import pytest
 from provider.__main__ import main
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
-from provider.shared.link import RedisLink
-from provider.shared.target import parse_target
+from provider.redis.client import RedisLink
+from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"

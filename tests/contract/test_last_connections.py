@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from provider.last_connections import refuse_new_connections
+from provider.process.sockets import refuse_new_connections
 
 
 def listening(host: str) -> socket.socket:

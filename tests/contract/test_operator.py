@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from provider.auth.signature import sign_message
+from provider.app.compute import result_origin
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.compute.environments import Environments
 from provider.compute.operator import Operator
-from provider.compute_setup import result_origin
+from provider.config.load import load_settings
+from provider.crypto.accounts import Account
+from provider.crypto.signature import sign_message
 from provider.demo.http_client import Reply, request, with_query
 from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
-from provider.outgoing import Outgoing
-from provider.settings.load import load_settings
+from provider.outgoing.sessions import Outgoing
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import OK, read_all

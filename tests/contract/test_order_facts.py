@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
-from provider.demo import forge
-from provider.demo.consumer import Consumer, fee_tuple
-from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import Published, Publisher
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.demo.market import forge
+from provider.demo.market.consumer import Consumer, fee_tuple
+from provider.demo.market.publisher import Published, Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import OrderFeeMissing, OrderNotConsumer, OrderNotFound
 from provider.orders.check import Order, check_order

@@ -8,8 +8,8 @@ import pytest
 
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for
-from provider.chain.accounts import Account
-from provider.demo.keys import PROVIDER_KEY
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY
 from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject

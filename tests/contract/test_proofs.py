@@ -17,14 +17,15 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
-from provider.demo.consumer import Consumer
-from provider.demo.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.publisher import Publisher
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable, StoreError
+from provider.outgoing.client import ServiceClient
 from provider.proofs import chain_sender, chain_view, http_sender
 from provider.proofs import queue as proof_queue
 from provider.proofs.chain_sender import ChainSender
@@ -32,7 +33,6 @@ from provider.proofs.http_sender import HttpSender
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
 from provider.proofs.store import ProofStore, SendingRight
-from provider.service_client import ServiceClient
 from tests.support.proof_events import executed
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 

@@ -15,10 +15,10 @@ from tornado.web import Application, RequestHandler
 
 from provider.admission.clients import Clients
 from provider.admission.connections import Connections
+from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
+from provider.http1.listener import PublicServer
 from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
-from provider.tls import ServerTls
-from provider.tls_listener import PublicServer
 from tests.support.certificates import Authority
 
 DOWNLOAD = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import provider.shared.link as link_module
+import provider.redis.client as link_module
 from provider.auth.redis_store import RedisNonceStore
 from provider.errors import NonceRefused, StoreError
-from provider.shared.lane import Operation
-from provider.shared.leases import StreamLeases
-from provider.shared.link import RedisLink
-from provider.shared.target import parse_target
+from provider.redis.client import RedisLink
+from provider.redis.leases import StreamLeases
+from provider.redis.pipeline import Operation
+from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
 
 CONSUMER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from provider.errors import TooManyStreams
-from provider.shared.facts import Codec, FactShelf, SharedFactCache
-from provider.shared.leases import StreamLeases
-from provider.shared.link import RedisLink
-from provider.shared.target import parse_target
+from provider.redis.client import RedisLink
+from provider.redis.fact_cache import Codec, FactShelf, SharedFactCache
+from provider.redis.leases import StreamLeases
+from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
 
 SECRET = b"s" * 32

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from provider.auth.nonce_rows import NonceRows, NonceUse
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_file import open_store
+from provider.crypto.keccak import to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
-from provider.keccak import to_checksum_address
-from provider.shared import lane
-from provider.shared.lane import Question
-from provider.shared.link import RedisLink, Script
-from provider.shared.node import NodeConnection
-from provider.shared.target import RedisTarget, parse_target
+from provider.redis import lane
+from provider.redis.client import RedisLink, Script
+from provider.redis.connection import NodeConnection
+from provider.redis.pipeline import Question
+from provider.redis.url import RedisTarget, parse_target
 from tests.support.certificates import Authority
 from tests.support.redis_server import AOF, Cluster, RedisServer, Watched, until
 
@@ -203,7 +203,7 @@ async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer
 
 @pytest.mark.gen_test(timeout=30)
 async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "provider.shared")
+    caplog.set_level("INFO", "provider.redis")
     server = start(*AOF)
     store = store_at(server.url)
     await store.use(ADDRESS, "1")

@@ -14,9 +14,9 @@ from provider.admission.entry import Admission, Rule
 from provider.admission.overload import Overload
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.routes import Route, RouteTable
-from provider.logs import AccessLog
-from provider.metrics import Metrics
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
+from provider.observability.logs import AccessLog
+from provider.observability.metrics import Metrics
 
 DOWNLOAD, NONCE = "/api/services/download?a=1", "/api/services/nonce?a=1"
 

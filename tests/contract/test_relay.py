@@ -13,9 +13,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from provider.http1.sink import TornadoSink
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed
-from provider.streaming.tornado_sink import TornadoSink
 from tests.support.raw_origin import Exchange, answering
 from tests.support.relay_server import (
     CHUNKED,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from provider.errors import NotHttp, ServerBusy
+from provider.handlers.about.docs import DocsAssetEndpoint
+from provider.handlers.bad_request import refusal_of_unread
 from provider.handlers.base import Endpoint
-from provider.handlers.docs import DocsAssetEndpoint
-from provider.handlers.streaming import StreamingEndpoint
-from provider.handlers.unread import refusal_of_unread
-from provider.tls_listener import prepared_answer
+from provider.handlers.downloads.streaming import StreamingEndpoint
+from provider.http1.listener import prepared_answer
 from tests.contract.test_accounting import answers, fails, raising, serving
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from provider.app import build
-from provider.demo.keys import PROVIDER_KEY
-from provider.handlers.docs import DocsAssetEndpoint
-from provider.metrics import Metrics
+from provider.app.build import build
+from provider.config.load import load_settings
+from provider.demo.chain.keys import PROVIDER_KEY
+from provider.handlers.about.docs import DocsAssetEndpoint
+from provider.observability.metrics import Metrics
 from provider.openapi.operations import OPERATIONS
-from provider.settings.load import load_settings
 
 NOWHERE = "http://127.0.0.1:9"
 # With everything on that adds routes.

@@ -12,9 +12,9 @@ from tornado.ioloop import IOLoop
 
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
-from provider.shared.limits import TAKE, SharedLimits
-from provider.shared.link import RedisLink
-from provider.shared.target import parse_target
+from provider.redis.client import RedisLink
+from provider.redis.rate_limits import TAKE, SharedLimits
+from provider.redis.url import parse_target
 from tests.support.pace_model import PaceModel
 from tests.support.redis_server import Cluster, RedisServer
 
@@ -217,7 +217,7 @@ async def test_a_key_that_was_evicted_costs_the_client_nothing_and_the_worker_go
 async def test_while_redis_is_away_workers_go_on_and_afterwards_nobody_pays_for_that(
     redis: RedisServer, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "provider.shared")
+    caplog.set_level(logging.INFO, "provider.redis")
     one, other = start(redis.url, rate=50), start(redis.url, rate=50)
     one.ask()
     await one.told()

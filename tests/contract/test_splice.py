@@ -17,10 +17,10 @@ import pytest
 
 from provider.streaming import pipes as pipes_module
 from provider.streaming import splice_pump
-from provider.streaming.outlet import Outlet
+from provider.streaming.epoll_watcher import readiness
 from provider.streaming.pipes import PipePool
-from provider.streaming.readiness import readiness
 from provider.streaming.relay import SPLICE_FROM_BYTES, Relayed
+from provider.streaming.splice_writer import Outlet
 from tests.support.raw_origin import Exchange, Script, answering
 from tests.support.relay_server import (
     CHUNKED,

@@ -16,8 +16,8 @@ from socket import SO_LINGER, SO_RCVBUF, SOL_SOCKET
 import psutil
 import pytest
 
+from provider.streaming.epoll_watcher import readiness
 from provider.streaming.pipes import MAX_PIPES
-from provider.streaming.readiness import readiness
 from tests.support.raw_origin import Exchange
 from tests.support.relay_server import CHUNKED, TO_THE_END, WITH_LENGTH, Proxy, chunks, proxied
 

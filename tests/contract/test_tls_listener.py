@@ -11,11 +11,11 @@ import pytest
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from provider import tls_listener
 from provider.admission.clients import Clients
 from provider.admission.connections import Connections
-from provider.tls import ServerTls
-from provider.tls_listener import CertificateWatch, PublicServer
+from provider.crypto.certificate import ServerTls
+from provider.http1 import listener as tls_listener
+from provider.http1.listener import CertificateWatch, PublicServer
 from tests.support.certificates import Authority, replace
 
 LIMIT_SECONDS = 0.3

@@ -14,11 +14,11 @@ from provider.auth.identify import Identifier
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.tokens import Tokens
 from provider.handlers.base import Frame
+from provider.handlers.identity.tokens import CreateAuthTokenEndpoint, GenerateAuthTokenEndpoint
 from provider.handlers.routes import Route, RouteTable
-from provider.handlers.tokens import CreateAuthTokenEndpoint, GenerateAuthTokenEndpoint
-from provider.logs import AccessLog
-from provider.metrics import Metrics
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
+from provider.observability.logs import AccessLog
+from provider.observability.metrics import Metrics
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 HOME, STRANGERS = 1, 137

@@ -12,7 +12,7 @@ from tornado.httputil import HTTPOutputError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from provider.streaming.tornado_seam import bypassable, count_body, is_chunked
+from provider.http1.seam import bypassable, count_body, is_chunked
 
 BODY = b"sent below Tornado"
 

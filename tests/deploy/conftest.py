@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, running_origin
 

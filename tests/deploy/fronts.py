@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provider.crypto.certificate import TlsFiles
 from provider.demo.http_client import request
 from provider.demo.ports import free_ports
-from provider.tls import TlsFiles
 from tests.support.origin import wait_until
 
 ROOT = Path(__file__).parents[2]

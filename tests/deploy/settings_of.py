@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from provider.demo.keys import PROVIDER_KEY
-from provider.settings import Settings
-from provider.settings.load import load_settings
+from provider.config import Settings
+from provider.config.load import load_settings
+from provider.demo.chain.keys import PROVIDER_KEY
 
 
 def settings_of(variables: Mapping[str, str], folder: Path, *, config_path: str | None = None) -> Settings:

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, launch_server
 from tests.deploy.conftest import tool
 from tests.deploy.fronts import ROOT, Front, caddy_to_https, haproxy_to_https, nginx_to_https

@@ -17,7 +17,7 @@ from provider.demo.child import Children
 from provider.demo.http_client import request
 from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain, DemoServer, launch_server
-from provider.logs import JsonFormatter, Redaction
+from provider.observability.logs import JsonFormatter, Redaction
 from tests.deploy.conftest import Stage, tool
 from tests.deploy.fronts import ROOT
 from tests.support.origin import wait_until

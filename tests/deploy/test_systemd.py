@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.keys import PROVIDER_KEY
-from provider.settings import SettingsError
+from provider.config import SettingsError
+from provider.demo.chain.keys import PROVIDER_KEY
 from tests.deploy.conftest import tool
 from tests.deploy.fronts import ROOT
 from tests.deploy.settings_of import settings_of

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS, STRANGER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS, STRANGER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.compute import FREE, PRICED, ComputeClient
 from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store

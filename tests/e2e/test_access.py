@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.access_list import deploy_access_list

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from provider.demo.http_client import Reply, ReplyRefused, request
-from provider.demo.publisher import Published, files_document, url_file
+from provider.demo.market.publisher import Published, files_document, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.compute import FREE, RAW, ComputeClient

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from provider.demo.http_client import request
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.origin import Origin, wait_until

@@ -20,12 +20,12 @@ import psutil
 import pytest
 
 from provider import __version__
+from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY
 from provider.demo.child import bare_environ
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY, PROVIDER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until

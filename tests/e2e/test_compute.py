@@ -9,11 +9,11 @@ import psutil
 import pytest
 from eth_account import Account
 
-from provider.demo.consumer import Consumer
-from provider.demo.contracts import deploy_contract
+from provider.demo.chain.contracts import deploy_contract
+from provider.demo.chain.keys import DEPLOYER_KEY
 from provider.demo.http_client import download, request, with_query
-from provider.demo.keys import DEPLOYER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.compute import CONTAINER, FREE, PRICE_WEI, PRICED, RAW, ComputeClient

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply
-from provider.demo.publisher import Published
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.stage import launch_server
 from tests.support.answering_service import AnsweringService, running_service
 from tests.support.compute import FREE, RAW, ComputeClient

@@ -10,10 +10,10 @@ import pytest
 import rlp
 from eth_utils import keccak, to_checksum_address
 
-from provider.demo import forge
-from provider.demo.consumer import Consumer, fee_tuple
-from provider.demo.publisher import Published, build_ddo, files_document, service_entry, url_file
-from provider.demo.wallet import tx_id
+from provider.demo.chain.wallet import tx_id
+from provider.demo.market import forge
+from provider.demo.market.consumer import Consumer, fee_tuple
+from provider.demo.market.publisher import Published, build_ddo, files_document, service_entry, url_file
 from tests.support.compute import CONTAINER, FREE, PRICE_WEI, PRICED, RAW, ComputeClient
 from tests.support.operator import ENVIRONMENT_ADDRESS, ENVIRONMENT_KEY
 from tests.support.origin import CSV, Origin

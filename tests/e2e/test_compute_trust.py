@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from provider.demo.compute_market import publish_algorithm, publish_dataset
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import PUBLISHER_KEY
 from provider.demo.http_client import Reply
-from provider.demo.keys import PUBLISHER_KEY
-from provider.demo.publisher import Published, Publisher
+from provider.demo.market.compute import publish_algorithm, publish_dataset
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher
 from tests.e2e.conftest import LaunchServer
 from tests.support.compute import FREE, ComputeClient
 from tests.support.origin import Origin, wait_until

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
 from provider.upstream.byte_range import select_part
 from tests.e2e.conftest import Sell

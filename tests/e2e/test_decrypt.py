@@ -10,14 +10,14 @@ import rlp
 from eth_utils import keccak, to_checksum_address
 from web3.contract import Contract
 
-from provider.demo import forge
-from provider.demo.consumer import Consumer
-from provider.demo.contracts import contract_at
+from provider.demo.chain.contracts import contract_at
+from provider.demo.chain.keys import SPARE_KEYS
+from provider.demo.chain.wallet import TransactionReverted
 from provider.demo.http_client import Reply, request
-from provider.demo.keys import SPARE_KEYS
-from provider.demo.publisher import Published
+from provider.demo.market import forge
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
-from provider.demo.wallet import TransactionReverted
 from tests.e2e.conftest import LaunchServer
 from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request, with_query
-from provider.demo.keys import CONSUMER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused

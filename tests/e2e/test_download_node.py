@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused

@@ -3,8 +3,8 @@
 import pytest
 from ecies import decrypt as eciespy_decrypt
 
+from provider.demo.chain.keys import PROVIDER_KEY
 from provider.demo.http_client import Reply, request
-from provider.demo.keys import PROVIDER_KEY
 from provider.demo.stage import DemoServer
 
 OCTETS = "application/octet-stream"

@@ -13,13 +13,13 @@ import boto3
 import psutil
 import pytest
 
+from provider.demo.chain.contracts import artifact, contract_at
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.contracts import artifact, contract_at
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import CONSUMER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.errors import PreconditionRefused
 from tests.e2e.conftest import LaunchServer, Sell

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from provider.demo.http_client import Reply, request
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import MetadataStore, StoringPublisher

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.certificates import Authority

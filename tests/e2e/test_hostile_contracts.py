@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY, STRANGER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request
-from provider.demo.keys import CONSUMER_KEY, STRANGER_KEY
-from provider.demo.publisher import files_document, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import files_document, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_decrypt import DOCUMENT, by_transaction, post

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import PROVIDER_KEY
 from provider.demo.http_client import Reply
-from provider.demo.keys import PROVIDER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import Sell
 from tests.support.origin import Origin

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from provider.demo.chain.keys import SPARE_KEYS
 from provider.demo.child import ChildFailed
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request
-from provider.demo.keys import SPARE_KEYS
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.e2e.test_streams import open_download

@@ -7,10 +7,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import MetadataStore, StoringPublisher

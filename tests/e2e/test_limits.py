@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, launch_server
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import SPARE_KEYS
 from provider.demo.http_client import Reply, request, with_query
-from provider.demo.keys import SPARE_KEYS
-from provider.demo.publisher import Published
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
 
 NEVER_SEEN = "0x" + "0f" * 20

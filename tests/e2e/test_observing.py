@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import Readings, scrape
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
+from provider.demo.scenes.readings import Readings, scrape
 from provider.demo.stage import DemoChain, DemoServer
-from provider.metrics.catalog import FAMILIES
-from provider.metrics.family import Family
+from provider.observability.metrics.catalog import FAMILIES
+from provider.observability.metrics.family import Family
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until

@@ -17,8 +17,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import BaseSchema
 
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.openapi.operations import OPERATIONS
 from tests.e2e.conftest import Sell

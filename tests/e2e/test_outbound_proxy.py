@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.certificates import Authority

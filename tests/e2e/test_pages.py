@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.browser import CHROMIUM, Tab, running_browser

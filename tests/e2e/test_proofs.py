@@ -17,12 +17,12 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY, SPARE_KEYS
 from provider.demo.http_client import get_json
-from provider.demo.keys import CONSUMER_KEY, PROVIDER_KEY, SPARE_KEYS
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import StoringPublisher

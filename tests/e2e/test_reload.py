@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
-from provider.demo.readings import scrape
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until

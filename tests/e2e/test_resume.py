@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.demo.consumer import Consumer
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import scrape
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download

@@ -11,7 +11,7 @@ import pytest
 
 from provider.demo.child import Children
 from provider.demo.http_client import Reply, request
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import wait_until
 from tests.support.raw_http import connected, is_closed, read_reply, read_to_end

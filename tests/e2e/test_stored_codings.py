@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import Sell
 from tests.support.web_servers import APACHE, apache

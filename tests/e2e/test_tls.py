@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.crypto.certificate import TlsFiles
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.ports import free_ports
-from provider.demo.publisher import Published, url_file
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
-from provider.tls import TlsFiles
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_command_line import run
 from tests.support.certificates import Authority

@@ -11,10 +11,10 @@ from typing import Any
 import jwt
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
 from provider.demo.http_client import Reply, get_json, request, with_query
-from provider.demo.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import StoringPublisher

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request, with_query
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, wait_until

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request
-from provider.demo.publisher import Published
-from provider.demo.readings import scrape
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoServer
 from tests.support.origin import wait_until
 from tests.support.patience import ends_within

@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_conditionals import fetch

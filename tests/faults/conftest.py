@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import Published
+from provider.demo.chain.keys import CONSUMER_KEY
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import (
     LaunchServer,

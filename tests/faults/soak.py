@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from provider.demo.http_client import Downloaded, download, request
-from provider.demo.readings import scrape
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoServer
 from tests.faults.soak_attack import attacking
 from tests.faults.soak_faults import answer, check_refusal, next_fault, replay, seen_all

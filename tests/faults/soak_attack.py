@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import SPARE_KEYS
 from provider.demo.http_client import download, request, with_query
-from provider.demo.keys import SPARE_KEYS
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from tests.faults.soak_stage import Stage
 
 # Answers of a hostile origin, by path; each ends its connection.

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
+from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, running_origin

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, wait_until

@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Downloaded, download
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.footprint import footprint, held_too_long

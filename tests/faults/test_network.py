@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.footprint import footprint, held_too_long
@@ -33,7 +33,7 @@ def network() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def chain(network: None, children: Children) -> Iterator[DemoChain]:
-    child = children.start("chain-apart", ["-m", "provider.demo.chain", "--watch-stdin"])
+    child = children.start("chain-apart", ["-m", "provider.demo.chain.chain", "--watch-stdin"])
     yield chain_ready(child)
     child.stop()
 

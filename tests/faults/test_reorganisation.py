@@ -1,9 +1,9 @@
 """Blocks that disappear again: what they said is no longer believed, within the lifetime of an unsettled fact."""
 
-from provider.demo.consumer import Consumer
+from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
-from provider.demo.keys import CONSUMER_KEY
-from provider.demo.publisher import url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import url_file
 from provider.demo.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import StoringPublisher

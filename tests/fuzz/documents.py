@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from provider.assets.ddo import parse_ddo
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.ecies import decrypt, encrypt
 from provider.errors import (
     AssetMalformed,
     BodyNotObject,
@@ -21,7 +22,6 @@ from provider.errors import (
     ValidationFailed,
 )
 from provider.files.contract_abi import parse_function
-from provider.files.envelope import decrypt, encrypt
 from provider.files.file_object import GraphqlFile, UrlFile, parse_file_object
 from provider.files.resolve import resolve, resolve_graphql
 from provider.handlers.request_data import MAX_QUERY_FIELDS, parse_query, request_data

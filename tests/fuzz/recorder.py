@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from provider.tls_listener import PublicServer
+from provider.http1.listener import PublicServer
 from tests.fuzz.readings import Reading
 
 

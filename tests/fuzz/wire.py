@@ -7,8 +7,8 @@ import string
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import parse_request_start_line
 
-from provider.admission.at_once import is_plain_download
 from provider.admission.clients import parse_address
+from provider.admission.fast_reject import is_plain_download
 from provider.errors import UpstreamError, UpstreamTruncated
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import request, with_query
-from provider.demo.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.certificates import Authority
 from tests.support.compute import FREE, ComputeClient

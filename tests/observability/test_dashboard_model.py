@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 import yaml
 
-from provider.metrics.catalog import FAMILIES
+from provider.observability.metrics.catalog import FAMILIES
 from tests.observability.dashboard_model import CONF, FILE, MODEL, PANELS, queries
 from tests.observability.expressions import selectors
 

@@ -11,7 +11,7 @@ import yaml
 
 from provider.errors.base import ProviderError
 from provider.errors.document_tables import STREAM_ENDS
-from provider.metrics.catalog import FAMILIES
+from provider.observability.metrics.catalog import FAMILIES
 from tests.observability.expressions import rules, selectors
 from tests.observability.live_prometheus import CONF, PROMTOOL, RULES
 

@@ -15,10 +15,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
+from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
 from provider.demo.child import Children
-from provider.demo.consumer import Consumer
-from provider.demo.keys import CONSUMER_KEY, PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.publisher import Published, Publisher, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, chain_ready, launch_chain
 
 PROVIDER_URL = "http://127.0.0.1:8030"  # what unserved test assets name as their endpoint

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from provider.assets.chain_index import ChainIndex
 from provider.cache import FactCache
-from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
+from provider.crypto.accounts import Account
 from provider.demo.stage import DemoChain
 from provider.files.document import open_document
 

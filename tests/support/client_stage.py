@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provider.demo.keys import SPARE_KEYS
+from provider.demo.chain.keys import SPARE_KEYS
 from provider.demo.stage import DemoChain, DemoServer
 from tests.support.client_installs import Drive
 from tests.support.indexer import Family, Indexer

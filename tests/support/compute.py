@@ -8,11 +8,11 @@ from typing import Any
 
 from web3.contract import Contract
 
-from provider.demo.consumer import Consumer
-from provider.demo.contracts import contract_at
+from provider.demo.chain.contracts import contract_at
+from provider.demo.chain.keys import DEPLOYER_KEY
 from provider.demo.http_client import Downloaded, Reply, download, request, with_query
-from provider.demo.keys import DEPLOYER_KEY
-from provider.demo.publisher import Published, url_file
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.support.metadata_store import StoringPublisher
 from tests.support.operator import ENVIRONMENT_ADDRESS, OperatorService

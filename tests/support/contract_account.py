@@ -2,7 +2,7 @@
 
 from eth_utils import to_checksum_address
 
-from provider.demo.wallet import Wallet
+from provider.demo.chain.wallet import Wallet
 
 # JUMPDEST PUSH1 0 JUMP: burns all gas.
 ENDLESS = bytes.fromhex("5b600056")

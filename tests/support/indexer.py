@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from provider.demo.contracts import contract_at
+from provider.demo.chain.contracts import contract_at
+from provider.demo.chain.wallet import Wallet
 from provider.demo.http_client import Reply, get_json, request
 from provider.demo.stage import DemoChain
-from provider.demo.wallet import Wallet
 from tests.support.metadata_store import MetadataStore
 
 Family = Literal["aquarius", "ocean-node"]

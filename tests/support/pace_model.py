@@ -1,8 +1,8 @@
-"""What Redis does with the charges of clients, in Python; the script of provider/shared/limits.py has to agree."""
+"""What Redis does with the charges of clients, in Python; the script of provider/redis/rate_limits.py has to agree."""
 
 from dataclasses import dataclass, field
 
-import provider.shared.limits as shared_limits
+import provider.redis.rate_limits as shared_limits
 
 
 @dataclass

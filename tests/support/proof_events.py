@@ -8,7 +8,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.contracts import contract_at
+from provider.demo.chain.contracts import contract_at
 from provider.demo.stage import DemoChain
 
 

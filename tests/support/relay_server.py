@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from provider.http1.listener import PublicServer
+from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, relay
 from provider.streaming.resume import Resuming
-from provider.streaming.tornado_sink import TornadoSink
-from provider.tls_listener import PublicServer
 from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
-from provider.demo.consumer import Consumer
 from provider.demo.http_client import Reply, request
-from provider.demo.publisher import Published
+from provider.demo.market.consumer import Consumer
+from provider.demo.market.publisher import Published
 
 _numbers = itertools.count()
 

@@ -156,7 +156,7 @@ def test_tornado_web_is_imported_by_handlers_only(path: Path) -> None:
     source = path.read_text()
     if "tornado.web" in source and "import" in source:
         modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
-        assert "tornado.web" not in modules or room_of(path) in allowed or identify(path) == "streaming/tornado_sink.py"
+        assert "tornado.web" not in modules or room_of(path) in allowed or identify(path) == "http1/sink.py"
 
 
 # Every call that blocks a thread or resolves a name, and why no stranger can fill what others wait in. Threads of the
@@ -164,18 +164,18 @@ def test_tornado_web_is_imported_by_handlers_only(path: Path) -> None:
 BLOCKING = {"run_in_executor", "to_thread", "getaddrinfo", "ThreadPoolExecutor", "Thread", "run_in_own_thread"}
 BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connection", "set_default_executor"}
 BLOCKING_USES = {
-    ("admin/dashboard.py", "to_thread"): "reads packaged files for the operator",
+    ("admin/dashboard/page.py", "to_thread"): "reads packaged files for the operator",
     ("assets/chain_index.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
     ("assets/chain_scan.py", "to_thread"): "parses a page of logs of limited size",
     ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
-    ("check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",
-    ("check/host_probes.py", "to_thread"): "`provider check`, not the server",
-    ("check/probes.py", "to_thread"): "`provider check`, not the server",
+    ("commands/check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",
+    ("commands/check/host_probes.py", "to_thread"): "`provider check`, not the server",
+    ("commands/check/probes.py", "to_thread"): "`provider check`, not the server",
     ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",
-    ("handlers/docs.py", "to_thread"): "reads packaged files",
+    ("handlers/about/docs.py", "to_thread"): "reads packaged files",
     ("handlers/off_loop.py", "ThreadPoolExecutor"): "large documents: few wait, and fewer of one client",
-    ("handlers/root.py", "to_thread"): "reads a packaged file",
+    ("handlers/about/root.py", "to_thread"): "reads a packaged file",
     ("import_nonces.py", "to_thread"): "a command, not the server",
     ("operator_names.py", "getaddrinfo"): "names of the operator, each in a thread of its own",
     ("operator_names.py", "run_in_own_thread"): "names of the operator: one thread for each name",

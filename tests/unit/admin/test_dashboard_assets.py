@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from provider.admin import uplot
-from provider.admin.uplot import FOLDER, INTEGRITY, VERSION, integrity
+from provider.admin.dashboard import uplot
+from provider.admin.dashboard.uplot import FOLDER, INTEGRITY, VERSION, integrity
 
 
 @pytest.mark.parametrize("name", sorted(INTEGRITY))

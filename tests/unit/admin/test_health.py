@@ -9,7 +9,7 @@ import pytest
 from provider.admin.liveness import MAX_LAG_SECONDS, MAX_SILENCE_SECONDS, Liveness
 from provider.admin.readiness import NotReady, Readiness
 from provider.errors import StoreError
-from provider.pulse import RECENT_BEATS, Pulse
+from provider.process.loop_lag import RECENT_BEATS, Pulse
 
 
 @dataclass

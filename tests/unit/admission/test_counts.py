@@ -2,9 +2,9 @@
 
 import pytest
 
-from provider.admission.at_once import Answer, is_plain_download
 from provider.admission.bodies import SMALL_BYTES, Bodies, HeldBody
 from provider.admission.connections import Connections, fitting_connections
+from provider.admission.fast_reject import Answer, is_plain_download
 
 PLAIN = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
 

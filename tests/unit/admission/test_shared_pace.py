@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import MAX_DEBT_SECONDS, Charge, SharedPace
-from provider.shared.limits import EARLY_SECONDS, INTERVAL_SECONDS, SLACK_SECONDS
+from provider.redis.rate_limits import EARLY_SECONDS, INTERVAL_SECONDS, SLACK_SECONDS
 from tests.support.pace_model import PaceModel
 
 CLIENT = b"\xc0\x00\x02\x01"

@@ -17,8 +17,8 @@ from provider.assets.index_records import (
     page_calls,
 )
 from provider.chain.events import METADATA_CREATED, METADATA_STATE, METADATA_UPDATED, NFT_CREATED, Log
+from provider.crypto.keccak import to_checksum_address
 from provider.errors import AssetMalformed
-from provider.keccak import to_checksum_address
 
 FACTORY = to_checksum_address("0x" + "fa" * 20)
 STRANGER = to_checksum_address("0x" + "5e" * 20)

@@ -12,10 +12,10 @@ from tornado.ioloop import IOLoop
 
 from provider.auth import identify, messages
 from provider.auth.identify import Identifier
-from provider.auth.signature import recover_address
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
+from provider.crypto.signature import recover_address
 from provider.errors import NonceRefused, SignatureInvalid, TokenNotAccepted
 
 KEY = EthAccount.from_key("5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8")
@@ -84,7 +84,7 @@ async def test_family_that_a_client_signed_last_is_tried_first(desk: Desk, monke
         tried.append(digest)
         return recover_address(digest, signature)
 
-    monkeypatch.setattr("provider.auth.signature.recover_address", counted)
+    monkeypatch.setattr("provider.crypto.signature.recover_address", counted)
     costs = []
     for nonce, text in (
         ("1", f"{ADDRESS}1download"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.auth.token import capped_expiry, create_token, decode_token, token_id, token_key
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
 from provider.errors import TokenExpired, TokenRefused
 
 UNIVERSAL = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")

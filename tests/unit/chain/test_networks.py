@@ -6,9 +6,9 @@ from importlib import resources
 import pytest
 from eth_utils import is_checksum_address
 
-from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks, bundled_address_book, load_address_book, network_name
 from provider.chain.rpc import Rpc
+from provider.crypto.accounts import Account
 from provider.errors import UnsupportedChain
 
 FACTORY = "0x1706df1f2d93558d1d77bed49ccdb8b88fafc306"

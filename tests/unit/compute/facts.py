@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for
-from provider.chain.accounts import Account
 from provider.chain.events import OrderReused, OrderStarted, ProviderFee, Receipt
 from provider.chain.networks import Network
 from provider.compute.items import Chosen, Item
 from provider.compute.orders import OrderedItem
 from provider.compute.payment import Tariff
+from provider.crypto.accounts import Account
 from provider.orders.check import Order, OrderFacts
 from provider.orders.fees import quote_fee
 

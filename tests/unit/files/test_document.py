@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.ecies import encrypt
 from provider.errors import DecryptError
 from provider.files.document import open_document
-from provider.files.envelope import encrypt
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 DOCUMENT = b'{"a":1}'

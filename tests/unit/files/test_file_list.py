@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.assets.ddo import Asset
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
+from provider.crypto.ecies import encrypt
 from provider.errors import FileIndexOutOfRange, FilesUndecryptable
-from provider.files.envelope import encrypt
 from provider.files.file_list import FileList, open_files
 from tests.support.assets import ASSET, DATATOKEN, NFT, SERVICE
 

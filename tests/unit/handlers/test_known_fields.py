@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import provider
-from provider.handlers import compute_params, params, token_params
+from provider.handlers import params
+from provider.handlers.compute import params as compute_params
+from provider.handlers.identity import token_params
 from provider.handlers.request_data import KNOWN_FIELDS, request_data
 from provider.handlers.rules import Field
 from provider.openapi.operations import OPERATIONS

@@ -11,8 +11,8 @@ from eth_utils import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider.chain.accounts import Account
 from provider.chain.events import ProviderFee
+from provider.crypto.accounts import Account
 from provider.orders.fees import fee_digest, fee_signer, fee_signer_matches, packed_fee_digest, quote_fee
 
 PROVIDER_KEY = "fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215"

@@ -8,10 +8,10 @@ from eth_abi import encode
 
 from provider.cache import FactCache
 from provider.chain import contracts, events
-from provider.chain.accounts import Account
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
+from provider.crypto.accounts import Account
 from provider.errors import ChainError, ChainUnavailable
 from provider.orders import lookup as lookup_module
 from provider.orders.lookup import MAX_CACHED_RECEIPT_BYTES, OrderLookup

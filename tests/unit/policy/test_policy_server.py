@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from provider.errors import ValidationFailed
+from provider.outgoing.client import ServiceReply
 from provider.policy.policy_server import MAX_SHOWN_CHARS, passed_on, refusal_text
-from provider.service_client import ServiceReply
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.chain.accounts import Account
+from provider.crypto.accounts import Account
 from provider.policy.rbac import RbacQuestion, Subject, build_payload, signed_text
 
 PROVIDER = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")

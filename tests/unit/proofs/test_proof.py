@@ -8,8 +8,8 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.chain.accounts import Account
-from provider.demo.keys import CONSUMER_KEY, PROVIDER_KEY
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY
 from provider.proofs.proof import Proof, Unprovable, http_form, order_executed_data, provider_data
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)

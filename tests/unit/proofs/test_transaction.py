@@ -8,8 +8,8 @@ from hexbytes import HexBytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.chain.accounts import Account
-from provider.demo.keys import PROVIDER_KEY
+from provider.crypto.accounts import Account
+from provider.demo.chain.keys import PROVIDER_KEY
 from provider.proofs.transaction import Fee, encode, sign_call
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)

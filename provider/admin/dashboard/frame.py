@@ -1,0 +1,141 @@
+"""One picture of the server for the dashboard, from a window of moments. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provider.admin.dashboard.sample import (
+    RECENT_SECONDS,
+    Window,
+    by,
+    quantile,
+    ratio,
+)
+from provider.observability.metrics.catalog.processes import LOOP_LAG
+from provider.observability.metrics.catalog.requests import ERRORS, REQUEST_SECONDS, REQUESTS
+from provider.observability.metrics.catalog.state import CACHE_ENTRIES, CACHE_REQUESTS, PROOFS_QUEUED
+from provider.observability.metrics.catalog.streams import DECRYPT_SECONDS, FIRST_BYTE_SECONDS
+
+MAX_SHOWN_STREAMS = 50
+
+
+def point(window: Window, now_seconds: float) -> dict[str, float | None]:
+    """What charts keep of this moment. Times in seconds, rates per second, None for what is not known."""
+    known = len(window.moments) > 1
+    statuses = window.rates(REQUESTS.name, "status")
+    first_byte_p50, first_byte_p99 = window.quantiles(FIRST_BYTE_SECONDS.name)
+    decrypt_p50, decrypt_p99 = window.quantiles(DECRYPT_SECONDS.name, RECENT_SECONDS)
+    workers = window.moments[-1].workers
+    return {
+        "t": round(now_seconds, 1),
+        "throughput": sum(window.worker_rates("sent_bytes").values()) if known else None,
+        "streams": sum(worker["stream_count"] for worker in workers),
+        "requests": sum(statuses.values()) if known else None,
+        "refused": _of_class(statuses, "4") if known else None,
+        "failed": _of_class(statuses, "5") if known else None,
+        "first_byte_p50": first_byte_p50,
+        "first_byte_p99": first_byte_p99,
+        "decrypt_p50": decrypt_p50,
+        "decrypt_p99": decrypt_p99,
+        "hit_ratio": _hit_ratio(window),
+        "loop_lag_p99": window.quantiles(LOOP_LAG.name)[1],
+        "cpu": sum(window.worker_rates("cpu_seconds").values()) if known else None,
+        "rss_bytes": sum(worker["rss_bytes"] for worker in workers),
+    }
+
+
+def picture(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is shown as tables; `endpoints` are those of the chains."""
+    return {
+        "streams": _streams(window),
+        "rpc": list(endpoints),
+        "codes": _codes(window),
+        "caches": _caches(window),
+        "requests": _requests(window),
+        "workers": _workers(window),
+        "totals": _totals(window),
+    }
+
+
+def _hit_ratio(window: Window) -> float | None:
+    results = window.growth(CACHE_REQUESTS.name, "result", RECENT_SECONDS)
+    hits = results.get("hit", 0.0)
+    return ratio(hits, hits + results.get("miss", 0.0))
+
+
+def _streams(window: Window) -> list[dict[str, Any]]:
+    rates = window.stream_rates()
+    listed = [
+        {**stream, "pid": worker["pid"], "rate": rates[worker["pid"], stream["number"]]}
+        for worker in window.moments[-1].workers
+        for stream in worker["streams"]
+    ]
+    listed.sort(key=lambda stream: (stream["age_seconds"], stream["number"]), reverse=True)
+    return listed[:MAX_SHOWN_STREAMS]
+
+
+def _codes(window: Window) -> list[dict[str, Any]]:
+    totals = by(window.moments[-1].reading, ERRORS.name, "code")
+    recent = window.growth(ERRORS.name, "code", RECENT_SECONDS)
+    rows = [{"code": code, "total": total, "recent": recent.get(code, 0.0)} for code, total in totals.items() if total]
+    return sorted(rows, key=lambda row: (-row["recent"], -row["total"], row["code"]))
+
+
+def _caches(window: Window) -> list[dict[str, Any]]:
+    reading = window.moments[-1].reading
+    hits = by(reading, CACHE_REQUESTS.name, "cache", result="hit")
+    misses = by(reading, CACHE_REQUESTS.name, "cache", result="miss")
+    entries = by(reading, CACHE_ENTRIES.name, "cache")
+    return [
+        {
+            "cache": cache,
+            "hits": hits.get(cache, 0.0),
+            "misses": misses.get(cache, 0.0),
+            "ratio": ratio(hits.get(cache, 0.0), hits.get(cache, 0.0) + misses.get(cache, 0.0)),
+            "entries": entries.get(cache),
+        }
+        for cache in sorted(entries.keys() | hits.keys())
+        if hits.get(cache) or misses.get(cache) or entries.get(cache)
+    ]
+
+
+def _requests(window: Window) -> list[dict[str, Any]]:
+    totals = by(window.moments[-1].reading, REQUESTS.name, "endpoint")
+    rates = window.rates(REQUESTS.name, "endpoint")
+    rows = []
+    for endpoint, total in sorted(totals.items(), key=lambda entry: -entry[1]):
+        median, late = window.quantiles(REQUEST_SECONDS.name, endpoint=endpoint)
+        rows.append(
+            {"endpoint": endpoint, "total": total, "rate": rates.get(endpoint, 0.0), "p50": median, "p99": late}
+        )
+    return rows
+
+
+def _workers(window: Window) -> list[dict[str, Any]]:
+    cpu, sent = window.worker_rates("cpu_seconds"), window.worker_rates("sent_bytes")
+    return [
+        {
+            "pid": worker["pid"],
+            "cpu": cpu.get(worker["pid"]),
+            "rss_bytes": worker["rss_bytes"],
+            "streams": worker["stream_count"],
+            "throughput": sent.get(worker["pid"]),
+        }
+        for worker in sorted(window.moments[-1].workers, key=lambda worker: int(worker["pid"]))
+    ]
+
+
+def _of_class(statuses: Mapping[str, float], first_digit: str) -> float:
+    return sum(value for status, value in statuses.items() if status.startswith(first_digit))
+
+
+def _totals(window: Window) -> dict[str, float | None]:
+    latest = window.moments[-1]
+    statuses = by(latest.reading, REQUESTS.name, "status")
+    return {
+        "sent_bytes": sum(worker["sent_bytes"] for worker in latest.workers),
+        "requests": sum(statuses.values()),
+        "refused": _of_class(statuses, "4"),
+        "failed": _of_class(statuses, "5"),
+        "decrypt_p99": quantile(0.99, by(latest.reading, f"{DECRYPT_SECONDS.name}_bucket", "le")),
+        "proofs_queued": sum(value for _, value in latest.reading.get(PROOFS_QUEUED.name, ())),
+    }

@@ -1,0 +1,185 @@
+"""`/dashboard`: the server at a glance, for operators without Grafana. A page, its files, and a stream of events."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import PurePath
+from string import Template
+from typing import Any
+
+from tornado.iostream import IOStream
+from tornado.web import RequestHandler
+
+from provider.admin.dashboard import uplot
+from provider.admin.dashboard.feed import Feed
+
+MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+OWN_ASSETS = ("dashboard.css", "dashboard.js", "format.js", "charts.js", "tables.js", "icon.svg")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Pictures in a row that a page may have no room for.
+MAX_SKIPPED = 10
+# Beyond that the kernel would take minutes of pictures for a page that reads none.
+SEND_BUFFER_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """`hello` is sent once to each page."""
+
+    feed: Feed
+    hello: Callable[[], Mapping[str, Any]]
+    close_sampler: Callable[[], Awaitable[None]]
+
+    async def close(self) -> None:
+        """Drop all pages and end what was begun for them."""
+        self.feed.close()
+        await self.close_sampler()
+
+
+class DashboardHandler(RequestHandler):
+    """Base: the headers of a page that nobody else may frame, read or load from."""
+
+    def _begin(self, *, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    # Declared as Tornado does, so that each may have its own arguments.
+    initialize: Callable[..., None] = _begin
+
+    def set_default_headers(self) -> None:
+        """Headers of every answer."""
+        self.clear_header("Server")
+        for name, value in (
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", POLICY),
+            ("X-Frame-Options", "DENY"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+        ):
+            self.set_header(name, value)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """In words."""
+        self._end(status_code, self._reason)
+
+    def _end(self, status: int, text: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{text}\n")
+
+
+class DashboardPageHandler(DashboardHandler):
+    """The page. All its references are relative to its folder."""
+
+    async def get(self) -> None:
+        """Reply."""
+        page = await asyncio.to_thread(_asset("dashboard.html").read_text, "utf-8")
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        integrity = {name.replace(".", "_"): value for name, value in uplot.INTEGRITY.items()}
+        self.finish(Template(page).substitute(uplot=uplot.VERSION, **integrity))
+
+
+class DashboardRedirectHandler(DashboardHandler):
+    """To the page's folder; relative, so that a path prefix is kept (RFC 9110 section 10.2.2)."""
+
+    def initialize(self, *, dashboard: Dashboard, target: str) -> None:
+        """`target`: where to."""
+        super().initialize(dashboard=dashboard)
+        self._target = target
+
+    def get(self) -> None:
+        """Reply."""
+        self.set_status(308)
+        self.set_header("Location", self._target)
+        self.finish()
+
+
+class DashboardAssetHandler(DashboardHandler):
+    """A file of the page; those of the charting library have its version in their path and may be kept for good."""
+
+    def initialize(self, *, dashboard: Dashboard, name: str) -> None:
+        """`name`: of the file."""
+        super().initialize(dashboard=dashboard)
+        self._name = name
+
+    async def get(self) -> None:
+        """Reply."""
+        content = await asyncio.to_thread(_asset(self._name).read_bytes)
+        self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
+        if self._name in uplot.INTEGRITY:
+            self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+        self.finish(content)
+
+
+class DashboardEventsHandler(DashboardHandler):
+    """The stream of pictures. A page that does not read is skipped, then dropped: it never holds more than one."""
+
+    async def get(self) -> None:
+        """Send until one side ends it."""
+        self._dropped = asyncio.Event()
+        self._skipped = 0
+        self._sending: asyncio.Future[None] | None = None
+        self.set_header("Content-Type", "text/event-stream")
+        # Front proxies (nginx among them) must not gather events.
+        self.set_header("X-Accel-Buffering", "no")
+        stream = getattr(self.request.connection, "stream", None)
+        if isinstance(stream, IOStream):
+            _limit_buffer(stream)
+        if not self._dashboard.feed.join(self, self._dashboard.hello()):
+            self._end(503, "Too many pages are open.")
+            return
+        await self._dropped.wait()
+
+    def send(self, event: bytes) -> bool:
+        """As `Listener`."""
+        if self._sending is not None and not self._sending.done():
+            self._skipped += 1
+            return self._skipped <= MAX_SKIPPED
+        self._skipped = 0
+        self.write(event)
+        self._sending = self.flush()
+        return True
+
+    def drop(self) -> None:
+        """As `Listener`."""
+        self._dropped.set()
+        if self._sending is not None and not self._sending.done():
+            # It reads nothing: an orderly end would wait for it.
+            self.detach().close()
+
+    def on_connection_close(self) -> None:
+        """The page was closed."""
+        self._dashboard.feed.leave(self)
+        self._dropped.set()
+
+
+def _limit_buffer(stream: IOStream) -> None:
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def _asset(name: str) -> Any:
+    return files("provider.admin.dashboard") / "assets" / name
+
+
+def dashboard_routes(dashboard: Dashboard) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """What the admin listener serves of the dashboard."""
+    needs = {"dashboard": dashboard}
+    own = [(rf"/dashboard/{name}", name) for name in OWN_ASSETS]
+    library = [
+        (rf"/dashboard/uplot-{uplot.VERSION}/{name}", name)
+        for name in uplot.INTEGRITY
+        if PurePath(name).suffix in MEDIA_TYPES
+    ]
+    return [
+        (r"/", DashboardRedirectHandler, {**needs, "target": "dashboard/"}),
+        (r"/dashboard", DashboardRedirectHandler, {**needs, "target": "dashboard/"}),
+        (r"/dashboard/", DashboardPageHandler, needs),
+        (r"/dashboard/events", DashboardEventsHandler, needs),
+        *((path.replace(".", r"\."), DashboardAssetHandler, {**needs, "name": name}) for path, name in own + library),
+    ]

@@ -1,0 +1,104 @@
+"""Build the configured chains from settings and the address book; a single chain's node is asked for its id."""
+
+import asyncio
+import logging
+import time
+
+from provider import __version__
+from provider.chain.networks import (
+    ZERO_ADDRESS,
+    ChainAddresses,
+    Network,
+    Networks,
+    bundled_address_book,
+    load_address_book,
+)
+from provider.chain.rpc import Rpc
+from provider.config import ChainSettings, Settings
+from provider.crypto.accounts import Account
+from provider.errors import ChainError
+from provider.errors.start import StartError
+from provider.observability.metrics import Metrics
+from provider.outgoing.sessions import Outgoing
+
+log = logging.getLogger("provider.server")
+USER_AGENT = f"OceanProvider/{__version__}"
+# How long a start waits for a node that is still starting itself, as in a compose file.
+FIRST_ANSWER_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+
+
+async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoing) -> Networks:
+    """The configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
+    book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
+    networks: dict[int, Network] = {}
+    for chain in settings.chains:
+        chain_id = chain.chain_id if chain.chain_id is not None else await _ask_chain_id(chain, settings, outgoing)
+        networks[chain_id] = network = _network(
+            chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
+        )
+        network.rpc.watch(
+            every_seconds=settings.rpc.watch_seconds,
+            max_lag_blocks=settings.rpc.max_lag_blocks,
+            observe=metrics.chain(chain_id).endpoint_height,
+        )
+        metrics.watch_endpoints(chain_id, network.rpc.endpoints_up)
+    return Networks(networks)
+
+
+def _network(
+    chain: ChainSettings,
+    chain_id: int,
+    addresses: ChainAddresses | None,
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    outgoing: Outgoing,
+) -> Network:
+    if addresses is None or addresses.factory is None:
+        raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
+    observer = metrics.chain(chain_id)
+    return Network(
+        chain_id=chain_id,
+        name=addresses.name,
+        rpc=Rpc(
+            chain.rpc_urls,
+            chain_id=chain_id,
+            timeout_seconds=settings.rpc.timeout_seconds,
+            hedge_after_seconds=settings.rpc.hedge_after_seconds,
+            user_agent=USER_AGENT,
+            observe=observer.exchange,
+            events=observer,
+            outgoing=outgoing,
+        ),
+        factory=addresses.factory,
+        fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
+        account=Account.from_hex(chain.private_key),
+        start_block=addresses.start_block,
+        finality_blocks=settings.rpc.finality_by_chain.get(chain_id, settings.rpc.finality_blocks),
+    )
+
+
+async def _ask_chain_id(chain: ChainSettings, settings: Settings, outgoing: Outgoing) -> int:
+    rpc = Rpc(
+        chain.rpc_urls,
+        chain_id=None,
+        timeout_seconds=settings.rpc.timeout_seconds,
+        user_agent=USER_AGENT,
+        outgoing=outgoing,
+    )
+    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    told = False
+    try:
+        while True:
+            try:
+                return await rpc.learn_chain_id()
+            except ChainError as exc:
+                if time.monotonic() > deadline:
+                    raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
+                if not told:
+                    log.warning("waiting for the node of NETWORK_URL to tell its chain id")
+                    told = True
+                await asyncio.sleep(RETRY_SECONDS)
+    finally:
+        await rpc.close()

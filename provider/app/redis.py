@@ -1,0 +1,130 @@
+"""Build what hosts share from settings: nonces and revocations, facts, leases of streams, limits of clients."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from provider.admission.buckets import Buckets
+from provider.admission.shared_pace import SharedPace
+from provider.auth.redis_store import RedisNonceStore
+from provider.cache import FactCache
+from provider.config import Settings
+from provider.crypto.accounts import Account
+from provider.errors import StoreError
+from provider.errors.start import StartError
+from provider.observability.metrics import Metrics
+from provider.orders.shared_facts import (
+    pack_flag,
+    pack_receipt,
+    pack_state,
+    unpack_flag,
+    unpack_receipt,
+    unpack_state,
+)
+from provider.redis.client import RedisLink
+from provider.redis.fact_cache import Codec, FactShelf, SharedFactCache
+from provider.redis.leases import StreamLeases
+from provider.redis.pipeline import Operation
+from provider.redis.rate_limits import SharedLimits
+
+log = logging.getLogger("provider.server")
+
+# A fact that takes longer is quicker to get from a node.
+FACTS_TIMEOUT_SECONDS = 0.25
+
+
+def _name_of(key: tuple[object, ...]) -> str:
+    return ":".join(map(str, key))
+
+
+CODECS: dict[str, Codec[Any, Any]] = {
+    "receipt": Codec(_name_of, pack_receipt, unpack_receipt),
+    "nft_state": Codec(_name_of, pack_state, unpack_state),
+    "datatoken": Codec(_name_of, pack_flag, unpack_flag),
+    "factory_nft": Codec(_name_of, pack_flag, unpack_flag),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The parts over one Redis; `shelf` and `leases` are None where the settings ask for none."""
+
+    nonces: RedisNonceStore
+    shelf: FactShelf | None
+    leases: StreamLeases | None
+    limits: SharedLimits
+    link: RedisLink
+
+    async def close(self) -> None:
+        """Close all of it."""
+        await self.limits.close()
+        if self.leases is not None:
+            await self.leases.close()
+        if self.shelf is not None:
+            await self.shelf.close()
+        else:
+            await self.link.close()
+        await self.nonces.close()
+
+    def cache(self, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
+        """The cache of this name, shared where that is worth it."""
+        if self.shelf is None or name not in CODECS:
+            return FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        return SharedFactCache(self.shelf, CODECS[name], name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+
+    def share(self, name: str, buckets: Buckets) -> None:
+        """Let clients have these buckets once over all workers and hosts; `name` alike on all."""
+        self.limits.add(SharedPace(name, buckets, wake=self.limits.wake))
+
+
+async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
+    """Connect, and look whether this Redis may hold nonces. Raises StartError where it must not.
+
+    A Redis that is away does not end the start: what needs no nonce is served, and `/readyz` tells.
+    """
+    if settings.redis is None:
+        return None
+    redis, streams = settings.redis, settings.limits.max_streams_per_consumer
+    observe = metrics.redis if metrics.is_on else None
+    nonce_link = RedisLink(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, observe=observe
+    )
+    # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
+    link = RedisLink(
+        redis.target,
+        timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
+        tells=False,
+        observe=observe,
+    )
+    metrics.watch_redis(get_args(Operation), lambda: nonce_link.is_up and link.is_up)
+    shared = Shared(
+        nonces=RedisNonceStore(nonce_link, prefix=redis.prefix),
+        shelf=FactShelf(link, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
+        leases=StreamLeases(link, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
+        limits=SharedLimits(link, prefix=redis.prefix, secret=_secret(settings, "clients")),
+        link=link,
+    )
+    try:
+        await shared.nonces.check()
+    except StoreError as error:
+        if shared.nonces.unfit:
+            await shared.close()
+            raise StartError(f"REDIS_CONNECTION: {shared.nonces.unfit}") from error
+        log.error("%s: requests with a nonce are refused until it works", error.detail)
+    _tell_of_unread_nonces(Path(settings.storage_path))
+    return shared
+
+
+def _tell_of_unread_nonces(path: Path) -> None:
+    if path.exists():
+        log.warning(
+            "STORAGE_PATH holds nonces from before REDIS_CONNECTION was set, and nothing reads them: "
+            "`provider import-nonces --from FILE` takes them over; then remove the file"
+        )
+
+
+def _secret(settings: Settings, purpose: Literal["facts", "clients"]) -> bytes:
+    """What only our hosts know: writing to Redis must not make up orders, nor reading it tell addresses of clients."""
+    key = Account.from_hex(settings.security.universal_key)
+    return key.derive_key(f"ocean provider / shared {purpose} / v1".encode())

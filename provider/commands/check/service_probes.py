@@ -1,0 +1,66 @@
+"""Tries the services that the Provider asks over HTTP: metadata store, operator service, gateways."""
+
+import aiohttp
+
+from provider.commands.check.reach import Unreachable, get, host_of
+from provider.commands.check.table import Finding, failed, passed, warned
+
+# The hash of no data NFT: a store that works answers "not found".
+_MADE_UP_DID = "did:op:" + "0" * 64
+
+
+async def probe_metadata_store(
+    session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, proxy: str | None = None
+) -> Finding:
+    """AQUARIUS_URL must answer for a DID that does not exist."""
+    what = f"metadata store ({host_of(url)})"
+    path = f"{url.rstrip('/')}/api/aquarius/assets/ddo/{_MADE_UP_DID}"
+    try:
+        status, content_type = await get(session, path, timeout_seconds=timeout_seconds, proxy=proxy)
+    except Unreachable as error:
+        return failed(what, str(error), "AQUARIUS_URL: is it right, and the store running and reachable?")
+    if status == 404 and "json" in content_type:
+        return passed(what, "answers, and knows no made-up DID")
+    if status in (200, 404):
+        return warned(what, f"HTTP {status}, not the answer of a metadata store", "AQUARIUS_URL: is the path right?")
+    return failed(what, f"HTTP {status}", "AQUARIUS_URL: is it the base URL of an Aquarius or ocean-node?")
+
+
+async def probe_optional(
+    session: aiohttp.ClientSession,
+    what: str,
+    variable: str,
+    url: str,
+    *,
+    timeout_seconds: float,
+    proxy: str | None = None,
+) -> Finding:
+    """A service that only some assets need: any answer will do, and none is a warning."""
+    what = f"{what} ({host_of(url)})"
+    try:
+        status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
+    except Unreachable as error:
+        return warned(what, str(error), f"{variable}: assets that need it will fail")
+    if status >= 500:
+        return warned(what, f"HTTP {status}", f"{variable}: the service is in trouble")
+    return passed(what, f"answers (HTTP {status})")
+
+
+async def probe_gatekeeper(
+    session: aiohttp.ClientSession,
+    what: str,
+    variable: str,
+    url: str,
+    *,
+    timeout_seconds: float,
+    proxy: str | None = None,
+) -> Finding:
+    """A service without whose answer every consumer is refused; any answer will do, as its questions are POSTs."""
+    what = f"{what} ({host_of(url)})"
+    try:
+        status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
+    except Unreachable as error:
+        return failed(what, str(error), f"{variable}: is it right? Without its answer consumers are refused with 503")
+    if status >= 500:
+        return failed(what, f"HTTP {status}", f"{variable}: consumers are refused with 503 until it works")
+    return passed(what, f"answers (HTTP {status})")

@@ -1,0 +1,159 @@
+"""`provider import-nonces`: take over the nonces of an SQLite file, of Provider 2.1 or of this one, into a store.
+
+A nonce is used up in the store as if a request had brought it, so nothing is ever lowered and running it twice changes
+nothing. Values of the old Provider's Redis are not read: they expire within minutes, and some are pickles.
+"""
+
+import asyncio
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.redis_store import RedisNonceStore
+from provider.auth.sqlite_store import SqliteNonceStore
+from provider.config import RedisSettings, Settings
+from provider.crypto.keccak import is_address, to_checksum_address
+from provider.errors import NonceRefused, StoreError
+from provider.redis.client import RedisLink
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+# So many are asked for at once; each group is one exchange with the store.
+GROUP = 500
+PROGRESS_SECONDS = 1.0
+
+Store = SqliteNonceStore | RedisNonceStore
+Row = TypeVar("Row")
+
+
+@dataclass(slots=True)
+class Found:
+    """What a file holds: the greatest nonce by checksummed address, revocations by their key, and rows of neither."""
+
+    nonces: dict[str, str] = field(default_factory=dict)
+    revocations: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+
+
+class NotReadable(Exception):
+    """The file holds no nonces; the text says why."""
+
+
+def import_nonces(source: str, *, target: str | None, settings: Settings | None, dry_run: bool) -> int:
+    """Run the command: into the SQLite file `target`, else into the store of `settings`. Returns the exit status."""
+    try:
+        found = read_nonces(Path(source))
+    except NotReadable as error:
+        print(f"provider: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    print(
+        f"{source}: {len(found.nonces)} addresses with a nonce, {len(found.revocations)} revoked tokens, "
+        f"{found.skipped} rows that are neither"
+    )
+    return asyncio.run(_import(found, target, settings, dry_run))
+
+
+def read_nonces(path: Path) -> Found:
+    """Everything worth keeping of a file, which is not changed. Raises NotReadable.
+
+    Tables: `user_nonce` of Provider 2.1 (`provider-api.md` section 4.3), whose rows are keyed on address text as sent,
+    so that one address may have several: the greatest counts. `spent_nonces` and `token_revocations` are ours.
+    """
+    if not path.is_file():
+        raise NotReadable(f"{path}: no such file")
+    found = Found()
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not tables & {"user_nonce", "spent_nonces"}:
+                raise NotReadable(f"{path}: neither a table user_nonce nor a table spent_nonces is in it")
+            for table in sorted(tables & {"user_nonce", "spent_nonces"}):
+                for address, nonce in connection.execute(f"SELECT address, nonce FROM {table}"):  # noqa: S608
+                    _take(found, address, str(nonce))
+            if "token_revocations" in tables:
+                found.revocations.update(connection.execute("SELECT token_id, expires_at FROM token_revocations"))
+    except sqlite3.Error as error:
+        raise NotReadable(f"{path}: {error}") from error
+    return found
+
+
+def _take(found: Found, address: object, nonce: str) -> None:
+    if not isinstance(address, str) or not is_address(address) or parse_nonce(nonce) is None:
+        found.skipped += 1
+        return
+    key = to_checksum_address(address)
+    if key not in found.nonces or is_greater(nonce, found.nonces[key]):
+        found.nonces[key] = nonce
+
+
+async def _import(found: Found, target: str | None, settings: Settings | None, dry_run: bool) -> int:
+    redis = settings.redis if settings is not None and target is None else None
+    path = target if target is not None else settings.storage_path if settings is not None else ""
+    if dry_run and redis is None and not await asyncio.to_thread(Path(path).exists):
+        # Opening it would make it.
+        print(f"dry run: {len(found.nonces)} nonces would be taken over into {path}, which is not there yet")
+        return EXIT_DONE
+    store: Store = SqliteNonceStore(path) if redis is None else _redis_store(redis)
+    try:
+        new = await _import_nonces(store, found.nonces, dry_run)
+        revoked = 0 if dry_run else await _import_revocations(store, found.revocations)
+    except StoreError as error:
+        print(f"provider: {error.detail or error.public_text}", file=sys.stderr)
+        print("provider: nothing is lost; run the same command again", file=sys.stderr)
+        return EXIT_FAILED
+    finally:
+        await store.close()
+    kept = len(found.nonces) - new
+    if dry_run:
+        print(f"dry run: {new} nonces would be taken over, {kept} are there already or greater ones")
+    else:
+        print(f"done: {new} nonces taken over, {kept} were there already or greater ones, {revoked} revocations")
+    return EXIT_DONE
+
+
+def _redis_store(redis: RedisSettings) -> RedisNonceStore:
+    link = RedisLink(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, tells=False
+    )
+    return RedisNonceStore(link, prefix=redis.prefix)
+
+
+async def _import_nonces(store: Store, nonces: dict[str, str], dry_run: bool) -> int:
+    """How many were new."""
+    new, done, told_at = 0, 0, time.monotonic()
+    for group in _groups(list(nonces.items())):
+        answers = await asyncio.gather(*(_use(store, address, nonce, dry_run) for address, nonce in group))
+        new += sum(answers)
+        done += len(group)
+        if time.monotonic() - told_at > PROGRESS_SECONDS:
+            told_at = time.monotonic()
+            print(f"{done} of {len(nonces)}", file=sys.stderr)
+    return new
+
+
+async def _use(store: Store, address: str, nonce: str, dry_run: bool) -> bool:
+    if dry_run:
+        stored = await store.last(address)
+        return stored is None or bool(is_greater(nonce, stored))
+    try:
+        await store.use(address, nonce)
+    except NonceRefused:
+        return False
+    return True
+
+
+async def _import_revocations(store: Store, revocations: dict[str, int]) -> int:
+    for group in _groups(list(revocations.items())):
+        await asyncio.gather(*(store.take_over_revocation(key, expires_at) for key, expires_at in group))
+    return len(revocations)
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), GROUP):
+        yield rows[start : start + GROUP]

@@ -1,0 +1,1 @@
+"""The local chain of the demo, and its wallets and contracts."""

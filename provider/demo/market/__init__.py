@@ -1,0 +1,1 @@
+"""The publisher and the buyers of the demo."""

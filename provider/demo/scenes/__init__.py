@@ -1,0 +1,1 @@
+"""The scenes that `provider demo` plays, and their report."""

@@ -1,0 +1,156 @@
+"""The scenes of `provider demo --compute`: publish, buy, run, fetch, and the six who get nothing."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.demo.http_client import Reply, ReplyRefused, request
+from provider.demo.market.compute import (
+    CONTAINER,
+    ComputeConsumer,
+    Json,
+    item,
+    publish_algorithm,
+    publish_dataset,
+    token_text,
+    trust,
+    trusting_only,
+)
+from provider.demo.market.publisher import Published
+from provider.demo.operator import algorithm as compute_algorithm
+from provider.demo.scenes.download import VISIBLE_SECONDS, Cast
+from provider.demo.scenes.report import Report, duration, size
+
+PROGRAM = Path(compute_algorithm.__file__)
+SECONDS_BOUGHT = 600
+JOB_SECONDS = 90.0  # until the demo gives a job up
+RESULT = "stations.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What is published: a dataset, the algorithm that it trusts, and one that it does not."""
+
+    dataset: Published
+    algorithm: Published
+    copier: Published
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """Orders of dataset and algorithm, and the job that they paid for."""
+
+    dataset_tx: str
+    algorithm_tx: str
+    job_id: str = ""
+
+
+def publish(cast: Cast, report: Report) -> Goods:
+    """The publisher's side."""
+    publisher = cast.publisher
+    algorithm = publish_algorithm(publisher, f"{cast.origin_url}/algorithm.py?token=demo-secret", name="Station means")
+    copier = publish_algorithm(publisher, f"{cast.origin_url}/copier.py?token=demo-secret", name="Copier")
+    compute = trusting_only(trust(algorithm, PROGRAM.read_bytes()))
+    url = f"{cast.origin_url}/data.csv?token=demo-secret"
+    dataset = publish_dataset(publisher, url, name="Weather, for jobs only", compute=compute)
+    report.line("dataset", f"{dataset.did}, for compute only")
+    report.line("algorithm", f"{algorithm.did}, {PROGRAM.name}, {size(PROGRAM.stat().st_size)}")
+    report.line("", "the dataset trusts this algorithm, with the checksums of its file and container, and no other")
+    return Goods(dataset, algorithm, copier)
+
+
+def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bought:
+    """Quote and two orders, the fee paid with one of them."""
+    environment = client.environment
+    price = f"{environment['priceMin']} OCEAN a minute"
+    report.line("environment", f"{environment['id']}: {price}; its jobs download as {environment['consumerAddress']}")
+    offers = first_quote(client, goods)
+    told = [*offers["datasets"], offers["algorithm"]]
+    amounts = [int(offer["providerFee"]["providerFeeAmount"]) for offer in told]
+    text = f"{token_text(amounts[0])} OCEAN for {SECONDS_BOUGHT // 60} minutes, with the dataset; 0 with the algorithm"
+    # The server's clock may have gone on by some seconds since the end was named.
+    full = int(float(environment["priceMin"]) * 10**18) * SECONDS_BOUGHT // 60
+    holds = full * 97 // 100 <= amounts[0] <= full and amounts[1] == 0
+    report.check(holds, "fee", text, otherwise=f"at most {token_text(full)}, and 0")
+    paid = []
+    for label, asset, offer in zip(("dataset", "algorithm"), (goods.dataset, goods.algorithm), told, strict=True):
+        cast.publisher.mint(asset.datatokens[0], client.consumer.address)
+        paid.append(client.order(asset, offer))
+        report.line(label, f"ordered in {paid[-1]}")
+    return Bought(*paid)
+
+
+def first_quote(client: ComputeConsumer, goods: Goods) -> Json:
+    """initializeCompute, asked again while the server has not yet seen the assets on chain. Raises ReplyRefused."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while True:
+        reply = client.quote(goods.dataset, item(goods.algorithm), seconds=SECONDS_BOUGHT)
+        if reply.status == 200:
+            offers: Json = reply.json()
+            return offers
+        if "did_not_found" not in reply.error_text() or time.monotonic() > deadline:
+            raise ReplyRefused(reply)
+        time.sleep(0.1)
+
+
+def run_job(report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> Json:
+    """Start, and watch the status texts until the job has ended. Raises ReplyRefused when it does not start."""
+    began = time.monotonic()
+    reply = client.start(item(goods.dataset, bought.dataset_tx), item(goods.algorithm, bought.algorithm_tx))
+    if reply.status != 200:
+        raise ReplyRefused(reply)
+    job: Json = reply.json()[0]
+    report.line("started", f"job {job['jobId']}")
+    said = None
+    while True:
+        if job["status"] != said:
+            said = job["status"]
+            report.line("", f"{duration(time.monotonic() - began):>8}  {said:2d} {job['statusText']}")
+        if job["dateFinished"] is not None or time.monotonic() - began > JOB_SECONDS:
+            break
+        time.sleep(0.05)
+        job = client.job(job["jobId"])
+    report.check(job["status"] == 70, "job", job["statusText"], otherwise="Job completed")
+    return job
+
+
+def fetch(report: Report, client: ComputeConsumer, job: Json, expected: str) -> None:
+    """Every result: the table checked and shown, the logs shown."""
+    for index, listed in enumerate(job["results"] or []):
+        got = client.result(job["jobId"], index)
+        report.line(f"result {index}", f"{listed['filename']} ({listed['type']}), {size(listed['filesize'])}")
+        text = got.body.decode("utf-8", "replace")
+        for line in text.splitlines():
+            report.plain(f"      {_columns(line) if listed['filename'] == RESULT else line}")
+        if listed["filename"] == RESULT:
+            holds = got.status == 200 and text == expected
+            report.check(holds, "result", "what the same program computes on the clear data", otherwise="the same")
+    names = [listed["filename"] for listed in job["results"] or []]
+    report.check(RESULT in names and len(names) == 3, "results", ", ".join(names), otherwise=f"{RESULT} and two logs")
+
+
+def _columns(line: str) -> str:
+    return "".join(f"{cell:<12}" for cell in line.split(",")).rstrip()
+
+
+def refusals(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> None:
+    """Each a clear refusal in one line that tells nothing about the origin; `bought` with its job."""
+    data, unpaid = item(goods.dataset, bought.dataset_tx), item(goods.dataset, goods.dataset.publish_tx)
+    algorithm = item(goods.algorithm, bought.algorithm_tx)
+    raw = {"meta": {"rawcode": "print(open('/data/inputs'))", "container": CONTAINER}}
+    thief = ComputeConsumer(cast.stranger, client.environment, client.fee_source)
+    direct = client.consumer.download_url
+    attempts: tuple[tuple[str, int, str, Callable[[], Reply]], ...] = (
+        ("untrusted", 400, "not_trusted_algo", lambda: client.start(data, item(goods.copier, bought.algorithm_tx))),
+        ("raw code", 400, "no_raw_algo_allowed", lambda: client.start(data, raw)),
+        ("no order", 400, "order_invalid", lambda: client.start(unpaid, algorithm)),
+        ("stranger", 400, "order_invalid", lambda: thief.start(data, algorithm)),
+        ("their result", 404, "mismatch", lambda: thief.result(bought.job_id, 0)),
+        ("the data", 400, "not an access service", lambda: request("GET", direct(goods.dataset, bought.dataset_tx))),
+    )
+    for label, status, reason, attempt in attempts:
+        reply = attempt()
+        text = reply.error_text() if reply.status >= 400 else f"{len(reply.body)} bytes"
+        holds = reply.status == status and reason in text and cast.hides_origin(reply.body)
+        report.check(holds, label, f"{reply.status} {text}", otherwise=f"{status} with '{reason}'")

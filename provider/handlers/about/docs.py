@@ -1,0 +1,150 @@
+"""`GET /spec`, the OpenAPI document, and `GET /api/docs/`, Swagger UI served from this machine.
+
+Old Providers had Swagger 2.0 at `/spec`. No client is known to read it, and a document that claims both versions is
+valid in neither, so there is one answer: OpenAPI 3.1, with `info` and `paths` where they were.
+"""
+
+import asyncio
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import PurePath
+from typing import IO
+
+from provider.errors import RouteNotFound
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.wire.text import ows
+
+# Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
+SWAGGER_UI = "5.31.0"
+# Browsers refuse other bytes (Subresource Integrity, W3C).
+INTEGRITY = {
+    "swagger-ui-bundle.js": "sha384-cxafBeQ+zYROeFafGFxtFbnp1ICqeS9mG7+f0WWSHzhnrUvwg9Za5CCw6wgrHA7K",
+    "swagger-ui.css": "sha384-KX9Rx9vM1AmUNAn07bPAiZhFD4C8jdNgG6f5MRNvR+EfAxs2PmMFtUUazui7ryZQ",
+}
+MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
+ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
+
+START = """\
+SwaggerUIBundle({url: "../../spec", dom_id: "#api", deepLinking: true, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"})"""
+# Every reference is relative, so that the page works behind a path prefix.
+PAGE = f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Provider</title>
+<link rel="icon" type="image/png" href="{SWAGGER_UI}/favicon-32x32.png">
+<link rel="stylesheet" href="{SWAGGER_UI}/swagger-ui.css" integrity="{INTEGRITY["swagger-ui.css"]}">
+</head>
+<body>
+<div id="api"></div>
+<script src="{SWAGGER_UI}/swagger-ui-bundle.js" integrity="{INTEGRITY["swagger-ui-bundle.js"]}"></script>
+<script>{START}</script>
+</body>
+</html>
+"""
+
+
+def _source_hash(script: str) -> str:
+    """As Content Security Policy Level 3 names an inline script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        f"script-src 'self' {_source_hash(START)}",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class SpecEndpoint(Endpoint):
+    """The description, made at the first request and kept as bytes."""
+
+    endpoint = "spec"
+
+    def initialize(self, *, frame: Frame, specification: Callable[[], bytes]) -> None:
+        """`specification` gives the JSON; the same bytes each time."""
+        super().initialize(frame=frame)
+        self._specification = specification
+
+    async def handle(self) -> None:
+        """Reply; 304 to those who have it (RFC 9110 section 13.1.2)."""
+        body = self._specification()
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        self.set_header("ETag", tag)
+        self.set_header("Cache-Control", "no-cache")
+        offered = self.request.headers.get("If-None-Match", "")
+        if tag in offered or ows(offered) == "*":
+            self.set_status(304)
+            return
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", str(len(body)))
+        self.write(body)
+
+
+class DocsRedirectEndpoint(Endpoint):
+    """The page's references are relative to its folder."""
+
+    endpoint = "docs_redirect"
+
+    async def handle(self) -> None:
+        """Answer 308; relative, so that a path prefix is kept (RFC 9110 section 10.2.2)."""
+        self.set_status(308)
+        self.set_header("Location", "docs/")
+
+
+class DocsEndpoint(Endpoint):
+    """The page."""
+
+    endpoint = "docs"
+
+    async def handle(self) -> None:
+        """Reply."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Content-Length", str(len(PAGE)))
+        self.write(PAGE)
+
+
+class DocsAssetEndpoint(Endpoint):
+    """A file of Swagger UI. Its path holds the version, so it may be kept for good (RFC 8246)."""
+
+    endpoint = "docs_asset"
+
+    def initialize(self, *, frame: Frame, name: str) -> None:
+        """`name` is one of ASSETS."""
+        super().initialize(frame=frame)
+        self._name = name
+
+    async def handle(self) -> None:
+        """Reply, piece by piece: a slow client does not keep the whole file in memory."""
+        file = files("swagger_ui_bundle") / f"vendor/swagger-ui-{SWAGGER_UI}" / self._name
+        try:
+            opened = await asyncio.to_thread(file.open, "rb")
+        except FileNotFoundError:
+            # Another version of the package than the pinned one.
+            raise RouteNotFound from None
+        with opened:
+            self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
+            self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+            self.set_header("Content-Length", str(os.fstat(opened.fileno()).st_size))
+            await self._send(opened)
+
+    async def _send(self, opened: IO[bytes]) -> None:
+        while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
+            self.write(piece)
+            await self.sent()

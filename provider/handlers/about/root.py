@@ -1,0 +1,113 @@
+"""`GET /`: who this Provider is, for which chains, and where its endpoints are; to browsers as a page."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+import orjson
+
+from provider import __version__
+from provider.auth import messages
+from provider.chain.networks import Networks
+from provider.crypto.accounts import compressed_public_key
+from provider.handlers.about.root_page import Page, build_page, wants_page
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.routes import NODE_ENDPOINTS, SERVICE_ENDPOINTS
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How we are known where one node has one address, as in ocean-node: by the key of the first configured chain.
+
+    `public_key`: compressed, hex with `0x`; `networks`: ids and names of all chains.
+    """
+
+    address: str
+    public_key: str
+    node_id: str
+    networks: tuple[tuple[int, str], ...]
+
+    @classmethod
+    def of(cls, networks: Networks) -> Self:
+        """At least one chain is configured, else no server starts."""
+        account = next(iter(networks)).account
+        return cls(
+            address=account.address,
+            public_key="0x" + compressed_public_key(account.public_key).hex(),
+            node_id=messages.node_id(account.address),
+            networks=tuple((network.chain_id, network.name) for network in networks),
+        )
+
+
+def describe(networks: Networks) -> bytes:
+    """The root document (`provider-api.md` section 3). Nothing is asked of a node: each client call starts here.
+
+    It holds what clients of Provider 2.1 look for and what those of ocean-node do: `providerAddresses` and
+    `providerAddress`, and both sets of endpoint names, which clients match in any case.
+    """
+    identity = Identity.of(networks)
+    endpoints = {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS}
+    return orjson.dumps(
+        {
+            "software": "Provider",
+            "version": __version__,
+            "chainIds": list(networks.chain_ids),
+            "providerAddresses": {str(network.chain_id): network.account.address for network in networks},
+            "providerAddress": identity.address,
+            "nodeId": identity.node_id,
+            "nodePublicKey": identity.public_key,
+            "serviceEndpoints": {name: list(route) for name, route in endpoints.items()},
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def page_of(networks: Networks) -> Callable[[], Page]:
+    """Makes the page when it is first asked for: most servers are never visited."""
+
+    @cache
+    def page() -> Page:
+        identity = Identity.of(networks)
+        return build_page(
+            [(network.name, network.chain_id, network.account.address) for network in networks],
+            {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS},
+            node_id=identity.node_id,
+            public_key=identity.public_key,
+        )
+
+    return page
+
+
+class RootEndpoint(Endpoint):
+    """Answers with the document made at start, or with the page when HTML is preferred."""
+
+    endpoint = "root"
+
+    def initialize(self, *, frame: Frame, document: bytes, page: Callable[[], Page]) -> None:
+        """`document` is what `describe` made, `page` what `page_of` did."""
+        super().initialize(frame=frame)
+        self._document = document
+        self._page = page
+
+    async def handle(self) -> None:
+        """Reply."""
+        headers = self.request.headers
+        self.set_header("Vary", "Accept" if headers.get("Origin") is None else "Origin, Accept")
+        accept = headers.get("Accept")
+        if accept is not None and "html" in accept and wants_page(accept):
+            await self._show()
+            return
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", str(len(self._document)))
+        self.write(self._document)
+
+    async def _show(self) -> None:
+        page = await asyncio.to_thread(self._page)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", page.policy)
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Content-Length", str(len(page.body)))
+        self.write(page.body)

@@ -1,0 +1,1 @@
+"""Endpoints of compute-to-data."""

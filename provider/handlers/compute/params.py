@@ -1,0 +1,253 @@
+"""Requests of compute-to-data → frozen values (`provider-api.md` sections 2 and 5.7 to 5.10). Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from provider.auth.token import PresentedToken
+from provider.compute.items import ALGORITHM, Algorithm, Item, QuoteWish, StartWish, dataset_resource
+from provider.crypto.keccak import is_address, to_checksum_address
+from provider.errors import ComputeRefused, JobIdMissing, ValidationFailed
+from provider.handlers import rules
+from provider.handlers.json_body import parse_json
+from provider.handlers.params import Signed, signed_fields
+from provider.handlers.rules import Data, Demand, Field, Rule, is_empty, is_present, validate, value_of, wire_text
+
+# The code of a raw algorithm comes with the request; a job with 50 datasets and no code is 20 KB.
+RAW_ALGORITHM_BODY_BYTES = 1 << 20
+# More datasets than any job has; each costs look-ups.
+MAX_DATASETS = 50
+# Job ids have 32 characters, DIDs 71.
+MAX_NAME_CHARS = 1024
+
+
+def _required_with_all(*others: str) -> Rule:
+    """Required when all of `others` are present."""
+
+    def applies(data: Data) -> bool:
+        return all(is_present(data, other) for other in others)
+
+    message = f"The <f> field is required when {', '.join(others)} are present."
+    demand = Demand("with_all", others)
+    return Rule(lambda data, value: not applies(data) or not is_empty(value), message, applies, demand=demand)
+
+
+_ALGORITHM_FIELDS = (
+    Field(
+        "algorithm.documentId",
+        (
+            rules.required_without("algorithm.meta"),
+            _required_with_all("algorithm.serviceId", "algorithm.transferTxId"),
+        ),
+    ),
+    Field("algorithm.meta", (rules.required_without("algorithm.documentId"),)),
+)
+
+
+def _item(resource: str, raw: object) -> Item:
+    """An item as sent; what is no object or no text names nothing, which is refused where it is looked at."""
+    values: Mapping[str, object] = raw if isinstance(raw, Mapping) else {}
+    return Item(
+        resource=resource,
+        did=wire_text(values.get("documentId")),
+        service_id=wire_text(values.get("serviceId")),
+        tx_id=wire_text(values.get("transferTxId")),
+        userdata=values.get("userdata"),
+    )
+
+
+def _algorithm(raw: object) -> Algorithm:
+    values: Mapping[str, object] = raw if isinstance(raw, Mapping) else {}
+    if not is_empty(values.get("documentId")):
+        return Algorithm(
+            _item(ALGORITHM, values),
+            user_data=values.get("algouserdata"),
+            custom_data=values.get("algocustomdata"),
+        )
+    meta = values.get("meta")
+    if isinstance(meta, str):
+        meta = parse_json(meta)
+    return Algorithm(None, meta=meta if isinstance(meta, Mapping) else None)
+
+
+def _short(data: Data, name: str) -> str:
+    """Text that goes into the URL of a call to the operator service. Raises ValidationFailed."""
+    text = wire_text(data.get(name))
+    if len(text) > MAX_NAME_CHARS:
+        raise ValidationFailed({name: [f"The {name} is too long."]})
+    return text
+
+
+def _consumer(data: Data) -> str:
+    text = wire_text(data.get("consumerAddress"))
+    if not is_address(text):
+        raise ValidationFailed({"consumerAddress": ["The consumerAddress format is invalid."]})
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class InitializeComputeRequest:
+    """`POST initializeCompute`, unsigned."""
+
+    wish: QuoteWish
+
+    FIELDS = (
+        Field("datasets", (rules.required(),)),
+        *_ALGORITHM_FIELDS,
+        Field("compute.env", (rules.required(),)),
+        Field("compute.validUntil", (rules.required(), rules.integer())),
+        Field("consumerAddress", (rules.required(),)),
+    )
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        raw = data["datasets"]
+        if not isinstance(raw, list) or len(raw) > MAX_DATASETS:
+            raise ValidationFailed({"datasets": [f"The datasets must be a list of at most {MAX_DATASETS} items."]})
+        return cls(
+            QuoteWish(
+                datasets=tuple(_item(dataset_resource(index), item) for index, item in enumerate(raw)),
+                algorithm=_algorithm(data.get("algorithm")),
+                environment=wire_text(value_of(data, "compute.env")),
+                end=int(wire_text(value_of(data, "compute.validUntil"))),
+                consumer=to_checksum_address(_consumer(data)),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartComputeRequest:
+    """`POST compute`. `job_id` is signed when it is there, and means nothing."""
+
+    signed: Signed
+    job_id: str
+    dataset: Item
+    additional: object = field(repr=False)
+    algorithm: Algorithm
+    environment: str
+    output: object = field(repr=False)
+    policy_data: object = field(repr=False)
+
+    FIELDS = (
+        Field("dataset.documentId", (rules.required(),), bail=True),
+        Field("dataset.serviceId", (rules.required(),), bail=True),
+        Field("dataset.transferTxId", (rules.required(),)),
+        *_ALGORITHM_FIELDS,
+        Field("consumerAddress", (rules.required(),), bail=True),
+        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        Field("signature", (rules.signature(),), bail=True),
+    )
+
+    @classmethod
+    def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
+        """Raises ValidationFailed."""
+        validate(signed_fields(cls.FIELDS, data, token), data)
+        return cls(
+            signed=Signed.parse(data, "consumerAddress", token),
+            job_id=_short(data, "jobId"),
+            dataset=_item(dataset_resource(0), data.get("dataset")),
+            additional=data.get("additionalDatasets"),
+            algorithm=_algorithm(data.get("algorithm")),
+            environment=wire_text(data.get("environment")),
+            output=data.get("output"),
+            policy_data=data.get("policyServer"),
+        )
+
+    def datasets(self) -> tuple[Item, ...]:
+        """All datasets, the main one first. Raises ComputeRefused for additional ones that are no list."""
+        additional = self.additional or []
+        if not isinstance(additional, list) or len(additional) >= MAX_DATASETS:
+            raise ComputeRefused("additional_input", "invalid")
+        return (self.dataset, *(_item(dataset_resource(index), raw) for index, raw in enumerate(additional, 1)))
+
+    def wish(self) -> StartWish:
+        """What is to be started. Raises ComputeRefused."""
+        return StartWish(
+            datasets=self.datasets(),
+            algorithm=self.algorithm,
+            environment=self.environment,
+            consumer=self.signed.address,
+            owner=self.signed.claimed,
+            output=self.output,
+            policy_data=self.policy_data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeComputeRequest:
+    """`PUT` and `DELETE compute`."""
+
+    signed: Signed
+    job_id: str
+    document_id: str
+
+    FIELDS = (
+        Field("consumerAddress", (rules.required(),), bail=True),
+        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        Field("signature", (rules.signature(),)),
+    )
+
+    @classmethod
+    def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
+        """Raises ValidationFailed."""
+        validate(signed_fields(cls.FIELDS, data, token), data)
+        return cls(
+            signed=Signed.parse(data, "consumerAddress", token),
+            job_id=_short(data, "jobId"),
+            document_id=_short(data, "documentId"),
+        )
+
+    def require_job(self) -> None:
+        """Without a job the operator means every job of the owner, so one must be named [K44]. Raises JobIdMissing."""
+        if not self.job_id and not self.document_id:
+            raise JobIdMissing
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeStatusRequest:
+    """`GET compute`, unsigned. `agreementId` is ignored: what clients send there is none."""
+
+    owner: str
+    job_id: str
+    document_id: str
+
+    FIELDS = (Field("consumerAddress", (rules.required(),), bail=True),)
+
+    @classmethod
+    def parse(cls, data: Data) -> Self:
+        """Raises ValidationFailed."""
+        validate(cls.FIELDS, data)
+        return cls(
+            owner=_consumer(data),
+            job_id=_short(data, "jobId"),
+            document_id=_short(data, "documentId"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeResultRequest:
+    """`GET computeResult`."""
+
+    signed: Signed
+    job_id: str
+    index: str
+
+    FIELDS = (
+        Field("jobId", (rules.required(),), bail=True),
+        Field("index", (rules.required(),), bail=True),
+        Field("consumerAddress", (rules.required(),), bail=True),
+        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        Field("signature", (rules.signature(),), bail=True),
+    )
+
+    @classmethod
+    def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
+        """Raises ValidationFailed."""
+        validate(signed_fields(cls.FIELDS, data, token), data)
+        return cls(
+            signed=Signed.parse(data, "consumerAddress", token),
+            job_id=_short(data, "jobId"),
+            index=_short(data, "index"),
+        )

@@ -1,0 +1,1 @@
+"""Endpoints that quote, inspect and stream files."""

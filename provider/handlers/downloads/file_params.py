@@ -1,0 +1,12 @@
+"""User data of a request as files take them. Pure."""
+
+from provider.files.userdata import NO_USERDATA, Userdata
+from provider.handlers.json_body import parse_json
+
+
+def read_userdata(value: object) -> Userdata:
+    """An object, or JSON text of one; anything else that is not empty is broken (`provider-api.md` section 11.2)."""
+    if value is None or value == "":
+        return NO_USERDATA
+    parsed = parse_json(value) if isinstance(value, str) else value
+    return Userdata(parsed) if isinstance(parsed, dict) else Userdata(is_broken=True)

@@ -1,0 +1,167 @@
+"""`POST fileinfo`: do the files behind a service, or behind a file object, answer?"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import orjson
+
+from provider.assets.catalog import Catalog
+from provider.assets.consumer_parameters import check_parameters
+from provider.assets.ddo import Asset, Service
+from provider.cache import FactCache
+from provider.compute.gather_limited import in_turns
+from provider.errors import FileListTooLong, FilesUndecryptable, OriginsBusy, ProviderError, named_network
+from provider.files.file_list import MAX_FILES
+from provider.files.file_object import kind_of, parse_file_object
+from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
+from provider.files.userdata import Userdata, as_json
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.charging import payer
+from provider.handlers.downloads.file_params import read_userdata
+from provider.handlers.params import FileInfoRequest
+from provider.upstream.charges import charged_to, first_request_paid
+from provider.upstream.inspect import FileInfo
+
+# How many files of one list are asked at a time: anybody may call this, so one call must not become a flood [K15].
+FILES_AT_ONCE = 4
+# Origins can make answers long by their headers; longer ones are not kept.
+MAX_KEPT_BYTES = 64 * 1024
+
+Items = list[object]
+"""One object for each file, in the words of the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The raw file objects of a service, its asset, and the key of the answer about them."""
+
+    items: Sequence[object] = field(repr=False)
+    did: str
+    chain_id: int
+    key: bytes
+
+
+class FileInfoEndpoint(Endpoint):
+    """Answers with one item per file; one that cannot be reached is `valid: false`, not an error."""
+
+    endpoint = "fileinfo"
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        catalog: Catalog,
+        files: FileListOpener,
+        origins: FileOrigins,
+        answers: FactCache[bytes, Items],
+        max_checksum_bytes: int,
+    ) -> None:
+        """`answers` are shared by those who ask for the same list; `max_checksum_bytes` 0 means no checksums."""
+        super().initialize(frame=frame)
+        self._catalog = catalog
+        self._files = files
+        self._origins = origins
+        self._answers = answers
+        self._max_checksum_bytes = max_checksum_bytes
+
+    async def handle(self) -> None:
+        """`provider-api.md` section 5.4."""
+        request = FileInfoRequest.parse(self.arguments())
+        userdata = read_userdata(request.userdata)
+        if request.with_checksum and self.ticket is not None:
+            self.ticket.check_pace()
+        with charged_to(payer(self.ticket)):
+            if request.file_object is not None:
+                with first_request_paid():
+                    info = await self._inspect(request.file_object, userdata, None, checksum=request.with_checksum)
+                self.reply_json([item(0, kind_of(request.file_object), info)])
+                return
+            files = await self._listed(request, userdata)
+
+            async def fetch() -> Items:
+                return await self._inspect_all(files, userdata, checksum=request.with_checksum)
+
+            self.reply_json(await self._answers.get(files.key, fetch, ttl_seconds=self._kept_seconds))
+
+    def _kept_seconds(self, items: Items) -> float:
+        return self._answers.ttl_seconds if len(orjson.dumps(items)) <= MAX_KEPT_BYTES else 0.0
+
+    async def _inspect_all(self, files: Listed, userdata: Userdata, *, checksum: bool) -> Items:
+        """One item for each file. The client pays for each, and each that is under way holds an inspection.
+
+        The work may outlive the request that began it, because others wait for the same answer.
+        """
+
+        async def describe(index: int) -> dict[str, object]:
+            raw = files.items[index]
+            try:
+                with first_request_paid():
+                    info = await self._inspect(raw, userdata, files, checksum=checksum)
+            except OriginsBusy:
+                # This says nothing about the file, and the answer is kept.
+                raise
+            except ProviderError:
+                # One that cannot even be asked says nothing about the others.
+                info = FileInfo(valid=False)
+            return item(index, kind_of(raw), info)
+
+        with ExitStack() as held:
+            places = 1
+            if self.ticket is not None:
+                self.ticket.check_rate()
+                self.ticket.charge_requests(len(files.items) - 1)
+                inspections = self.ticket.inspections(min(FILES_AT_ONCE, len(files.items)))
+                for inspection in inspections:
+                    held.callback(inspection.end)
+                places = max(1, len(inspections))
+            return list(await in_turns(describe, range(len(files.items)), at_once=places))
+
+    async def _inspect(self, raw: object, userdata: Userdata, listed: Listed | None, *, checksum: bool) -> FileInfo:
+        return await self._origins.inspect(
+            parse_file_object(raw, party=listed.did if listed is not None else ""),
+            userdata,
+            want_checksum=checksum,
+            max_checksum_bytes=self._max_checksum_bytes,
+            chain_id=listed.chain_id if listed is not None else None,
+        )
+
+    async def _listed(self, request: FileInfoRequest, userdata: Userdata) -> Listed:
+        """The files of an asset's service. Raises what its catalog and its list raise."""
+        asset, network = await self._catalog.find(request.did)
+        with named_network(network.name):
+            service = asset.service(request.service_id)
+            if userdata.values:
+                # They go to the origin, and nobody has signed this request. Clients also ask without any.
+                check_parameters(service.consumer_parameters, userdata.values, field="userdata")
+            files = self._files.open(network.account, asset, service)
+            if not len(files):
+                raise FilesUndecryptable
+            if len(files) > MAX_FILES:
+                raise FileListTooLong
+        return Listed(
+            files.items, asset.did, network.chain_id, _key(network.chain_id, asset, service, userdata, request)
+        )
+
+
+def _key(chain_id: int, asset: Asset, service: Service, userdata: Userdata, request: FileInfoRequest) -> bytes:
+    """Everything that the answer depends on. The ciphertext is part of it, so an edited asset is seen at once."""
+    sent = (as_json(userdata.values), userdata.is_broken, request.with_checksum)
+    return hashlib.sha256(repr((chain_id, asset.did, service.id, service.files, *sent)).encode()).digest()
+
+
+def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
+    """One item of the answer (wire keys)."""
+    described: dict[str, object] = {"index": index, "type": kind, "valid": info.valid}
+    if info.valid:
+        described |= {
+            "contentLength": info.content_length,
+            "contentType": info.content_type,
+        }
+        if info.filename is not None:
+            described["filename"] = info.filename
+        if info.checksum:
+            described |= {"checksum": info.checksum, "checksumType": "sha256"}
+    return described

@@ -1,0 +1,131 @@
+"""`GET initialize`: what a consumer needs to order a service: the datatoken and a signed provider fee."""
+
+import time
+
+from provider.assets.access import check_state
+from provider.assets.catalog import Catalog
+from provider.assets.consumer_parameters import check_parameters
+from provider.assets.ddo import Asset, Service
+from provider.auth.nonce_store import NonceStore
+from provider.chain.networks import Network
+from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, StoreError, named_network
+from provider.files.file_object import parse_file_object
+from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
+from provider.files.userdata import Userdata
+from provider.handlers.base import Endpoint, Frame
+from provider.handlers.charging import payer
+from provider.handlers.downloads.file_params import read_userdata
+from provider.handlers.params import InitializeRequest
+from provider.orders.check import check_order, parse_tx_id
+from provider.orders.fees import quote_fee
+from provider.orders.lookup import OrderLookup
+from provider.policy.gate import Gate
+from provider.upstream.charges import charged_to, first_request_paid
+
+
+class InitializeEndpoint(Endpoint):
+    """Answers with a valid order when there is one already, else with a fee quote."""
+
+    endpoint = "initialize"
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        catalog: Catalog,
+        lookup: OrderLookup,
+        gate: Gate,
+        files: FileListOpener,
+        origins: FileOrigins,
+        nonces: NonceStore,
+    ) -> None:
+        """The parts it asks, in the order it asks them."""
+        super().initialize(frame=frame)
+        self._catalog = catalog
+        self._lookup = lookup
+        self._gate = gate
+        self._files = files
+        self._origins = origins
+        self._nonces = nonces
+
+    async def handle(self) -> None:
+        """The steps of `provider-api.md` section 5.5."""
+        request = InitializeRequest.parse(self.arguments())
+        await self._gate.ask_role("initialize", request.consumer, request.did, request.service_id)
+        asset, network = await self._catalog.find(request.did)
+        with named_network(network.name):
+            check_state(await self._lookup.nft_state(network, asset.data_nft))
+            service = asset.service(request.service_id)
+            await self._gate.admit(network, asset, service, request.consumer, action=None)
+            if service.type == "compute":
+                raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
+            userdata = read_userdata(request.userdata)
+            if userdata.values:
+                # Markets ask for a quote before their users fill the form.
+                check_parameters(service.consumer_parameters, userdata.values, field="userdata")
+            order_tx = await self._valid_order(network, asset, service, request)
+            if order_tx is not None:
+                self.reply_json({"validOrder": order_tx})
+                return
+            if request.file_index is not None:
+                await self._check_file(network, asset, service, userdata, request.file_index)
+        fee = quote_fee(
+            network.account,
+            token=network.fee_token,
+            amount=0,
+            valid_until=0,
+            datatoken=service.datatoken,
+            service_id=service.id,
+            environment=None,
+            now=time.time(),
+        )
+        nonce = await self._last_nonce(request.consumer)
+        self.reply_json({"datatoken": service.datatoken, "nonce": nonce, "providerFee": fee})
+
+    async def _last_nonce(self, consumer: str) -> str | None:
+        """Clients ask `GET nonce` before they sign, so a quote does not depend on a store that is away."""
+        try:
+            return await self._nonces.last(consumer)
+        except StoreError:
+            return None
+
+    async def _valid_order(
+        self, network: Network, asset: Asset, service: Service, request: InitializeRequest
+    ) -> str | None:
+        """Transaction of OrderStarted when the given order is good; a bad one is passed over in silence (wire)."""
+        if not request.order_tx_id:
+            return None
+        try:
+            tx_id = parse_tx_id(request.order_tx_id)
+            # Nobody has signed this request: it may not make us wait for a transaction of its choice.
+            _, facts = await self._lookup.facts(
+                network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id, wait=False
+            )
+            order = check_order(
+                facts,
+                tx_id=tx_id,
+                datatoken=service.datatoken,
+                service_id=service.id,
+                service_index=service.index,
+                timeout_seconds=service.timeout_seconds,
+                sender=request.consumer,
+                provider=network.account.address,
+                now=time.time(),
+                tolerate_expired_fee=True,
+            )
+        except OrderError:
+            return None
+        return order.started_tx_id
+
+    async def _check_file(
+        self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
+    ) -> None:
+        file = parse_file_object(self._files.open(network.account, asset, service).at(file_index), party=asset.did)
+        with charged_to(payer(self.ticket)), first_request_paid():
+            info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
+        if not info.valid:
+            unavailable = FileUnavailable()
+            if info.failure is not None:
+                unavailable.retry_after_seconds = info.failure.retry_after_seconds
+            raise unavailable

@@ -1,0 +1,1 @@
+"""Endpoints for nonces and auth tokens."""

@@ -1,0 +1,1 @@
+"""Endpoints for publishers and indexers: encrypt and decrypt."""

@@ -1,0 +1,179 @@
+"""`POST decrypt`: a document (DDO) back in the clear, for those who may read it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TypeVar
+
+from provider.assets.catalog import Catalog
+from provider.assets.chain_index import DocumentOpener
+from provider.auth import messages
+from provider.auth.identify import Identifier
+from provider.chain.networks import Network, Networks
+from provider.crypto.accounts import Account
+from provider.errors import (
+    DecrypterNotAuthorized,
+    DecryptError,
+    DocumentStateRefused,
+    OrderNotFound,
+    UnsupportedChain,
+)
+from provider.files.document import COMPRESSED
+from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.body import SHORT_BODY_BYTES
+from provider.handlers.identity.token_params import NamedChain, presented_token
+from provider.handlers.params import DecryptRequest
+from provider.handlers.request_data import CHAIN_ID
+from provider.orders.check import parse_tx_id
+from provider.orders.lookup import OrderLookup
+from provider.wire.text import digits
+
+# Data NFT states (`provider-api.md` section 8.2): active, temporarily disabled and unlisted assets can be read.
+READABLE_STATES = frozenset({0, 4, 5})
+REFUSED_STATES = {1: "Asset end of life", 2: "Asset deprecated", 3: "Asset revoked"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDocument:
+    """What is to be opened: bytes, the first flags byte, and sha256 of the document."""
+
+    data: bytes
+    flags: int
+    document_hash: bytes
+
+
+class DecryptEndpoint(Endpoint):
+    """Answers 201 with the document's bytes."""
+
+    endpoint = "decrypt"
+    max_body_bytes = None
+
+    def initialize(
+        self,
+        *,
+        frame: Frame,
+        networks: Networks,
+        identifier: Identifier,
+        lookup: OrderLookup,
+        authorized_decrypters: frozenset[str],
+        open_document: DocumentOpener,
+        catalog: Catalog,
+    ) -> None:
+        """`authorized_decrypters` are lower-case addresses, empty means everybody."""
+        super().initialize(frame=frame)
+        self._networks = networks
+        self._identifier = identifier
+        self._lookup = lookup
+        self._authorized_decrypters = authorized_decrypters
+        self._open_document = open_document
+        self._catalog = catalog
+
+    async def handle(self) -> None:
+        """The steps of `provider-api.md` section 5.3, in their order."""
+        arguments = await self.arguments_of_document()
+        request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
+        signed = request.signed
+        decrypter = await self._identifier.identify(
+            client=self.client,
+            address=signed.address,
+            messages=messages.decrypt(
+                transaction_id=request.transaction_id,
+                data_nft=request.data_nft_text,
+                decrypter=signed.claimed,
+                chain_id=request.chain_id_text,
+                nonce=signed.nonce,
+            ),
+            signature=signed.signature,
+            nonce=signed.nonce,
+            token=signed.token,
+            chain=NamedChain(request.chain_id),
+        )
+        network = self._network(request)
+        if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:
+            raise DecrypterNotAuthorized
+        known, document = await asyncio.gather(
+            self._lookup.is_factory_nft(network, request.data_nft),
+            self._sealed(network, request),
+            return_exceptions=True,
+        )
+        if not _value(known):
+            raise DecryptError("Asset not deployed by the data NFT factory.")
+        sealed = _value(document)
+        # Only now: until the factory has said so, the address may be any contract that a stranger chose.
+        _check_state(await self._lookup.nft_state(network, request.data_nft))
+        clear = await self._opened(network.account, sealed)
+        self._catalog.document_opened(request.data_nft, network.chain_id)
+        pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
+        await self.reply_text(pieces, length_bytes=len(clear), status=201)
+
+    async def _opened(self, account: Account, sealed: SealedDocument) -> bytes:
+        """The clear document. One that is large, or may become so, is opened off the loop."""
+        arguments = (account, sealed.data, sealed.flags, sealed.document_hash)
+        if len(sealed.data) <= SHORT_BODY_BYTES and not sealed.flags & COMPRESSED:
+            return self._open_document(*arguments)
+        clear = await self.off_loop(self._open_document, *arguments)
+        self.hold(self.held_bytes + len(clear))
+        return clear
+
+    def _network(self, request: DecryptRequest) -> Network:
+        if request.chain_id is None:
+            shown = request.chain_id_text if CHAIN_ID.fullmatch(request.chain_id_text) else ""
+            raise UnsupportedChain(f"Unsupported chain ID {shown}")
+        return self._networks.get(request.chain_id)
+
+    async def _sealed(self, network: Network, request: DecryptRequest) -> SealedDocument:
+        if request.transaction_id:
+            return await self._from_transaction(network, request)
+        if len(request.encrypted_document) <= SHORT_BODY_BYTES:
+            return _from_arguments(request)
+        return await self.off_loop(_from_arguments, request)
+
+    async def _from_transaction(self, network: Network, request: DecryptRequest) -> SealedDocument:
+        try:
+            receipt = await self._lookup.receipt(network, parse_tx_id(request.transaction_id))
+        except OrderNotFound as exc:
+            raise DecryptError("Failed to process transaction id.") from exc
+        # Only what the named NFT itself emitted: the state that is checked is this NFT's [K2].
+        events = [event for event in (receipt.metadata if receipt else ()) if event.emitter == request.data_nft]
+        created = [event for event in events if event.kind == "created"]
+        chosen = (created or events)[:1]
+        if receipt is None or not receipt.succeeded or not chosen:
+            raise DecryptError("Failed to process transaction id.")
+        event = chosen[0]
+        return SealedDocument(event.data, event.flags[0] if event.flags else 0, event.document_hash)
+
+
+def _value(outcome: T | BaseException) -> T:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _from_arguments(request: DecryptRequest) -> SealedDocument:
+    data, document_hash = _unhex(request.encrypted_document), _unhex(request.document_hash)
+    flags = request.flags
+    if isinstance(flags, str):
+        flags = digits(flags, max_chars=3)
+    if data is None or document_hash is None or isinstance(flags, bool) or not isinstance(flags, int):
+        raise DecryptError("Failed to convert input args to bytes.")
+    if not 0 <= flags <= 255:
+        raise DecryptError("Failed to convert input args to bytes.")
+    return SealedDocument(data, flags, document_hash)
+
+
+def _unhex(text: str) -> bytes | None:
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    # fromhex passes over white space, which leaves fewer bytes.
+    return data if 2 * len(data) == len(digits) else None
+
+
+def _check_state(state: int) -> None:
+    if state in REFUSED_STATES:
+        raise DocumentStateRefused(REFUSED_STATES[state])
+    if state not in READABLE_STATES:
+        raise DecryptError("Invalid MetadataState")

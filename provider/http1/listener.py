@@ -1,0 +1,259 @@
+"""Tornado's HTTP server as consumers meet it: limits of connections, heads and handshakes, refusals at once.
+
+Over `tls.ServerTls` it speaks HTTPS, and new certificate files are taken.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+from tornado.httpserver import HTTPServer, _HTTPRequestContext
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream, SSLIOStream
+
+from provider.admission.clients import Clients
+from provider.admission.connections import Connections
+from provider.admission.fast_reject import Answer, is_plain_download
+from provider.crypto.certificate import ServerTls, TlsFault
+from provider.errors import ProviderError, ServerBusy, ServerFull, TooManyRequests
+from provider.http1.connection import ServerConnection
+from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
+
+log = logging.getLogger("provider.server")
+# nginx allows 60 s (client_header_timeout); five round trips of a bad satellite line are 4 s.
+HANDSHAKE_SECONDS = 10.0
+# Then others get their turn; the rest waits in the backlog.
+ACCEPTED_AT_ONCE = 64
+ACCEPT_PAUSE_SECONDS = 0.2
+# What the backlog holds at most, twice: an end also where connections cannot be kept from coming.
+LAST_ROUNDS = 2 * 4096 // ACCEPTED_AT_ONCE
+READ_AWAY_BYTES = 64 << 10
+# Two calls of stat.
+LOOK_SECONDS = 2.0
+
+
+class PublicServer(HTTPServer):
+    """As `HTTPServer`; with `ssl_options`, a connection whose handshake is slow is closed."""
+
+    def initialize(
+        self,
+        *args: Any,
+        connections: Connections | None = None,
+        clients: Clients | None = None,
+        head_seconds: float = ServerConnection.head_seconds,
+        turns_away: Callable[[], bool] | None = None,
+        observe_refusal: Callable[[ProviderError], None] = lambda _: None,
+        **more: Any,
+    ) -> None:
+        """`turns_away`: must downloads be refused at this moment? `observe_refusal` hears of what no handler sees."""
+        super().initialize(*args, **more)
+        self._counted = connections if connections is not None else Connections()
+        self._clients = clients if clients is not None else Clients()
+        self._head_seconds = head_seconds
+        self._turns_away = turns_away
+        self._observe_refusal = observe_refusal
+        self._busy, self._full, self._too_many = ServerBusy(), ServerFull(), TooManyRequests()
+        known: tuple[ProviderError, ...] = (self._busy, self._full, self._too_many)
+        self._answers = {error: prepared_answer(error) for error in known}
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """As in the base class, but a system without descriptors or memory is not asked again without pause."""
+        for listener in sockets:
+            self._sockets[listener.fileno()] = listener
+            self._handlers[listener.fileno()] = _accept_from(listener, self._handle_connection)
+
+    async def stop_after_the_last(self, *, handshake_seconds: float) -> None:
+        """As `stop`, after the connections that the kernel has taken for us; handshakes under way may end meanwhile."""
+        await asyncio.sleep(handshake_seconds)
+        for listener in self._sockets.values():
+            for _ in range(LAST_ROUNDS):
+                try:
+                    if not _accept_some(listener, self._handle_connection):
+                        break
+                except _CannotAcceptError:
+                    break
+                await asyncio.sleep(0)
+        # Nothing may come between the last look and this.
+        self.stop()
+
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        client = self._clients.of_peer(address[0]) if isinstance(address, tuple) else None
+        if not self._counted.take(client):
+            self._turn_away(connection)
+            return
+        stream = self._stream_of(connection)
+        if stream is None:
+            self._counted.give_back(client)
+        else:
+            self.handle_stream(stream, address)
+
+    def _stream_of(self, connection: socket.socket) -> AnswersAtOnce | None:
+        """None when it was lost before it could be wrapped for TLS."""
+        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        if not isinstance(self.ssl_options, ssl.SSLContext):
+            return ServerStream(connection, **sizes)
+        try:
+            wrapped = self.ssl_options.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            connection.close()
+            return None
+        return TlsServerStream(wrapped, **sizes)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Say why, as far as that goes without waiting, and close."""
+        self._observe_refusal(self._full)
+        with contextlib.suppress(OSError):
+            connection.setblocking(False)
+            if self.ssl_options is None:
+                # What lies unread when it is closed would make the system reset the connection, and the answer be lost.
+                with contextlib.suppress(BlockingIOError):
+                    connection.recv(READ_AWAY_BYTES)
+                connection.send(bytes(self._answers[self._full]))
+                connection.shutdown(socket.SHUT_WR)
+        connection.close()
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """As in the base class."""
+        # Set for good: Tornado would switch it on and off again around each reply, and a reply is one piece anyway.
+        stream.set_nodelay(True)
+        stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
+        if isinstance(stream, SSLIOStream):
+            limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
+            # Also done, with an error that Tornado has looked at, when the connection is lost before.
+            stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
+        if self._turns_away is not None and isinstance(stream, AnswersAtOnce):
+            stream.at_once = self._answer_at_once
+        context = _HTTPRequestContext(stream, address, self.protocol, self.trusted_downstream)
+        connection = ServerConnection(stream, self.conn_params, context)
+        connection.head_seconds = self._head_seconds
+        self._connections.add(connection)
+        connection.start_serving(self)
+
+    def on_close(self, server_conn: object) -> None:
+        """As in the base class."""
+        super().on_close(server_conn)
+        address = server_conn.context.address  # type: ignore[attr-defined]
+        self._counted.give_back(self._clients.of_peer(address[0]) if isinstance(address, tuple) else None)
+
+    def _answer_at_once(self, stream: AnswersAtOnce, data: memoryview | bytearray) -> bytes | None:
+        """The refusal of a download that has no chance, or None. What is refused here, `Admission` would refuse."""
+        if stream.refused_until:
+            if stream.refused_until > time.monotonic():
+                return self._refused(self._too_many, data)
+            stream.refused_until = 0.0
+        return self._refused(self._busy, data) if self._turns_away is not None and self._turns_away() else None
+
+    def _refused(self, error: ProviderError, data: memoryview | bytearray) -> bytes | None:
+        # A worker that drains says so in each answer.
+        if self.conn_params.no_keep_alive or not is_plain_download(bytes(data)):
+            return None
+        self._observe_refusal(error)
+        return bytes(self._answers[error])
+
+    @property
+    def is_connected(self) -> bool:
+        """Is any connection open, idle ones included?"""
+        return bool(self._connections)
+
+    @property
+    def awaits_first_request(self) -> bool:
+        """Is a connection open that had no answer yet?"""
+        return any(cast(ServerConnection, connection).is_first for connection in self._connections)
+
+
+def prepared_answer(error: ProviderError) -> Answer:
+    """The whole answer that refuses with `error`."""
+    return Answer(
+        status=error.http_status,
+        reason=HTTPStatus(error.http_status).phrase,
+        retry_after_seconds=error.retry_after_seconds or 1,
+        body=orjson.dumps(error.body(), option=orjson.OPT_APPEND_NEWLINE),
+    )
+
+
+def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> Callable[[], None]:
+    """Accept until the returned function is called."""
+    loop = IOLoop.current()
+    pause: list[object] = []
+
+    def accept(_: object, __: int) -> None:
+        try:
+            _accept_some(listener, take)
+        except _CannotAcceptError as exc:
+            # It would be readable all the time.
+            log.warning("cannot accept connections", extra={"facts": {"reason": str(exc)}})
+            loop.remove_handler(listener)
+            pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
+
+    def resume() -> None:
+        pause.clear()
+        loop.add_handler(listener, accept, IOLoop.READ)
+
+    def stop() -> None:
+        if pause:
+            loop.remove_timeout(pause.pop())
+        else:
+            loop.remove_handler(listener)
+
+    resume()
+    return stop
+
+
+def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> bool:
+    """Hand over connections, a limited number; False when no more wait. Raises _CannotAcceptError."""
+    for _ in range(ACCEPTED_AT_ONCE):
+        try:
+            connection, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            continue
+        except OSError as exc:
+            raise _CannotAcceptError(exc.strerror or "unknown") from exc
+        take(connection, address)
+    return True
+
+
+class _CannotAcceptError(Exception):
+    """The system has no descriptors or no memory."""
+
+
+def _leave_nodelay(value: bool) -> None:
+    pass
+
+
+class CertificateWatch:
+    """Looks for new certificate files every now and then, and when told to."""
+
+    def __init__(self, tls: ServerTls) -> None:
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        # A worker that was started again comes from a process with the certificate of its own start.
+        self._look(force=False)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._tick)
+
+    def renew(self) -> None:
+        """Take the files now, changed or not."""
+        self._look(force=True)
+
+    def stop(self) -> None:
+        """No more looks."""
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._look(force=False)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._tick)
+
+    def _look(self, *, force: bool) -> None:
+        try:
+            if self._tls.renew(force=force):
+                log.info("certificate taken")
+        except TlsFault as fault:
+            log.warning("the certificate in use is kept", extra={"facts": {"reason": str(fault)}})

@@ -1,0 +1,197 @@
+"""Structured logs on standard error: JSON lines, or readable text on a terminal.
+
+Records carry their facts in `extra={"facts": {...}}`. Callers log ids, sizes, codes and durations, never a secret.
+"""
+
+import logging
+import mmap
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import orjson
+
+from provider.observability.redaction import redact_foreign, redact_own
+
+_ACCESS_LOGGER = "provider.access"
+_plain = logging.Formatter()
+_log = logging.getLogger("provider.server")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line: dict[str, object] = {
+            "time": _rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "facts", {}))
+        if record.exc_text:
+            line["traceback"] = record.exc_text
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """The same facts for a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, with the traceback below where there is one."""
+        facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock} {record.levelname:<7} {record.getMessage()}  {facts}".rstrip()
+        return f"{line}\n{record.exc_text}" if record.exc_text else line
+
+
+class Redaction(logging.Filter):
+    """Takes out of every record what looks like a secret: messages of libraries, and texts of exceptions, have some."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, changed in place; its traceback becomes text here."""
+        redact = redact_own if record.name.partition(".")[0] == "provider" else redact_foreign
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # Arguments that do not fit their message must not fail whoever logs.
+            message = str(record.msg)
+        record.msg, record.args = redact(message), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _plain.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact_foreign(record.exc_text)
+        facts = getattr(record, "facts", None)
+        if facts:
+            record.facts = _redacted_facts(facts)
+        return True
+
+
+def _redacted_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    return {name: _redacted_fact(value) for name, value in facts.items()}
+
+
+def _redacted_fact(value: object) -> object:
+    if isinstance(value, str):
+        return redact_own(value)
+    if isinstance(value, Mapping):
+        return {str(name): _redacted_fact(held) for name, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted_fact(held) for held in value]
+    return value if value is None or isinstance(value, int | float) else redact_own(str(value))
+
+
+class DebugSwitch:
+    """Whether the workers of a server log at DEBUG: a byte that its processes share, so that none can go astray."""
+
+    def __init__(self) -> None:
+        """Off. Made before the processes that share it are forked."""
+        self._byte = mmap.mmap(-1, 1)
+
+    @property
+    def is_on(self) -> bool:
+        """As it was turned last, by whichever process."""
+        return self._byte[0] == 1
+
+    def turn(self) -> None:
+        """On, or off again."""
+        self._byte[0] = 1 - self._byte[0]
+
+
+def set_up_logging(level: str, style: str, *, debug: bool = False) -> None:
+    """Send every record from `level` on (with `debug`: every one) to standard error; may be called again.
+
+    `style` is `json`, `text`, or `auto`: text where that is a terminal.
+    """
+    text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    # On the handler: those of loggers do not see the records of the loggers below them.
+    handler.addFilter(Redaction())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel("DEBUG" if debug else level)
+    # Tornado's own access line holds the query string, and with it signatures.
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL + 1)
+    # Tornado logs request heads it cannot parse with their text.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
+    """Takes the facts of a request and writes one line, styled as by `set_up_logging`; None where the level has none.
+
+    JSON lines go straight to standard error: what `logging` does for a record costs several times the line itself.
+    """
+    log = logging.getLogger(_ACCESS_LOGGER)
+    if not log.isEnabledFor(logging.INFO):
+        return None
+    if style == "text" or (style == "auto" and sys.stderr.isatty()):
+        return lambda facts: log.info("request", extra={"facts": facts})
+    stream = sys.stderr.buffer
+
+    def write(facts: Mapping[str, object]) -> None:
+        detail = facts.get("detail")
+        if isinstance(detail, str):
+            facts = {**facts, "detail": redact_own(detail)}
+        line = {"time": _rfc3339(time.time()), "level": "info", "logger": _ACCESS_LOGGER, "message": "request", **facts}
+        try:
+            stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            stream.flush()
+        except (OSError, ValueError):
+            # A log that cannot be written (full disk, closed pipe) must not fail requests.
+            pass
+
+    return write
+
+
+class AccessLog:
+    """The access log of a worker, and its level, which may change while it runs.
+
+    `write` takes the facts of a request, and is None while no lines are wanted.
+    """
+
+    def __init__(self, level: str, style: str) -> None:
+        self._level, self._style = level, style
+        self.write = access_log(style)
+
+    def toggle_debug(self) -> None:
+        """From the level of the settings to DEBUG, or back."""
+        self._change(self._level if logging.getLogger().level == logging.DEBUG else "DEBUG")
+
+    def follow(self, debug: DebugSwitch) -> None:
+        """To DEBUG, or to the level of the settings, as the switch stands; nothing where that is the level already."""
+        level = "DEBUG" if debug.is_on else self._level
+        if logging.getLogger().level != logging.getLevelName(level):
+            self._change(level)
+
+    def _change(self, level: str) -> None:
+        logging.getLogger().setLevel(level)
+        self.write = access_log(self._style)
+        _log.warning("log level changed", extra={"facts": {"level": level}})
+
+
+def durations(steps: Sequence[tuple[str, float]], ended_at: float) -> dict[str, float]:
+    """Seconds of each step, from names and beginnings (by one clock) and the end of the last; repeated ones added."""
+    seconds: dict[str, float] = {}
+    end_at = ended_at
+    # Whole microseconds; `round` takes several times as long.
+    for name, began_at in reversed(steps):
+        seconds[name] = int((seconds.get(name, 0.0) + end_at - began_at) * 1e6 + 0.5) / 1e6
+        end_at = began_at
+    return dict(reversed(seconds.items()))
+
+
+class _Seconds:
+    """The last second formatted: lines come many in one."""
+
+    whole = -1
+    text = ""
+
+
+def _rfc3339(seconds: float) -> str:
+    whole = int(seconds)
+    if whole != _Seconds.whole:
+        _Seconds.whole, _Seconds.text = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{_Seconds.text}.{int((seconds - whole) * 1000):03d}Z"

@@ -1,0 +1,1 @@
+"""Calls to services that the operator named: connections, proxies, names."""

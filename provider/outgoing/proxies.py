@@ -1,0 +1,73 @@
+"""Which proxy a request to a service of the operator takes: a URL in, the proxy's URL or None out (pure)."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from provider.wire.text import digits
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Proxies for http and for https URLs, and the hosts that are reached directly, as `NO_PROXY` names them.
+
+    An entry of `direct` is `*`, a host name (its subdomains included, with or without a leading dot), an address or a
+    network; a port after a name or an address limits it to that port. Loopback is always reached directly.
+    """
+
+    http: str | None = field(default=None, repr=False)
+    https: str | None = field(default=None, repr=False)
+    direct: tuple[str, ...] = ()
+
+    def of(self, url: str) -> str | None:
+        """The proxy for `url`, None when there is none."""
+        parts = urlsplit(url)
+        proxy = self.https if parts.scheme == "https" else self.http
+        host = (parts.hostname or "").rstrip(".")
+        if proxy is None or _is_loopback(host):
+            return None
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return None if any(_matches(entry.lower(), host, port) for entry in self.direct) else proxy
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    address = _address(host)
+    if "/" in entry:
+        return address is not None and address in _network(entry)
+    name, wanted_port = _split_port(entry)
+    if wanted_port is not None and wanted_port != port:
+        return False
+    if address is not None:
+        return _address(name) == address
+    name = name.strip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    if entry.startswith("["):
+        name, _, rest = entry[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
+    return name, digits(port)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ipaddress.IPv4Network("255.255.255.255/32")

@@ -1,0 +1,1 @@
+"""The server as operating-system processes: start, workers, reload, drain."""

@@ -1,0 +1,173 @@
+"""Facts that hosts share through Redis, behind the cache of each worker: public data, signed and with its end of life.
+
+A failure of Redis is a miss. What lies there is believed only when it carries the signature of a host with our key.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import orjson
+
+from provider.cache import FactCache
+from provider.errors import StoreError
+from provider.redis.client import RedisLink
+from provider.redis.pipeline import Question
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# In every key: hosts of different versions must not read each other's values when their shape has changed.
+FORMAT = "1"
+MAX_FACT_BYTES = 64 * 1024
+_MAC_BYTES = 16
+# Of those that could not be written yet; more are not worth their memory.
+_MAX_WRITING = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[K, V]):
+    """How a kind of fact is written. `pack` gives JSON values, None for what is not shared; `unpack` raises ValueError.
+
+    `name_of` gives the text of a key, different for different keys.
+    """
+
+    name_of: Callable[[K], str]
+    pack: Callable[[V], object | None]
+    unpack: Callable[[object], V]
+
+
+class FactShelf:
+    """Facts in Redis. `secret`: 32 bytes that only our hosts know. `clock`: unix seconds, alike on all hosts."""
+
+    def __init__(self, link: RedisLink, *, prefix: str, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._secret = secret
+        self.clock = clock
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def read(self, name: str) -> tuple[object, float] | None:
+        """The JSON value and the unix second when its life ends; None for nothing that can be believed."""
+        key = self._key(name)
+        try:
+            stored = await self._link.ask(Question(key, ("GET", key), "facts"))
+        except StoreError:
+            return None
+        if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= MAX_FACT_BYTES:
+            return None
+        mac, payload = stored[:_MAC_BYTES], stored[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(key, payload)):
+            return None
+        try:
+            ends_at, value = orjson.loads(payload)
+        except ValueError:
+            return None
+        return (value, ends_at) if isinstance(ends_at, int | float) and ends_at > self.clock() else None
+
+    def write(self, name: str, value: object, ttl_seconds: float) -> None:
+        """Keep a JSON value, soon; a failure is nobody's business."""
+        if ttl_seconds < 1 or len(self._writing) >= _MAX_WRITING:
+            return
+        key = self._key(name)
+        payload = orjson.dumps([self.clock() + ttl_seconds, value])
+        stored = self._mac(key, payload) + payload
+        if len(stored) > MAX_FACT_BYTES:
+            return
+        question = Question(key, ("SET", key, stored, "EX", int(ttl_seconds)), "facts")
+        self._start(question)
+
+    def _start(self, question: Question) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(question))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def erase(self, name: str) -> None:
+        """Forget it, soon; a failure leaves it to its end of life."""
+        if len(self._writing) < _MAX_WRITING:
+            key = self._key(name)
+            self._start(Question(key, ("DEL", key), "facts"))
+
+    async def close(self) -> None:
+        """Finish writing, then close the link."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+        await self._link.close()
+
+    async def _write(self, question: Question) -> None:
+        try:
+            await self._link.ask(question)
+        except StoreError:
+            return
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:fact{FORMAT}:{name}"
+
+    def _mac(self, key: str, payload: bytes) -> bytes:
+        return hashlib.blake2b(key.encode() + b"\0" + payload, digest_size=_MAC_BYTES, key=self._secret).digest()
+
+
+class SharedFactCache(FactCache[K, V]):
+    """A FactCache that asks the shelf before it fetches, and puts there what it fetched.
+
+    A fact from the shelf keeps the end of life that its first reader gave it, so that sharing makes nothing older.
+    """
+
+    def __init__(
+        self,
+        shelf: FactShelf,
+        codec: Codec[K, V],
+        *,
+        name: str,
+        max_entries: int,
+        ttl_seconds: float,
+    ) -> None:
+        super().__init__(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        self._shelf = shelf
+        self._codec = codec
+
+    def discard(self, key: K) -> None:
+        """See FactCache; on the shelf too."""
+        super().discard(key)
+        self._shelf.erase(f"{self.name}:{self._codec.name_of(key)}")
+
+    async def get(
+        self,
+        key: K,
+        fetch: Callable[[], Awaitable[V]],
+        *,
+        ttl_seconds: Callable[[V], float] | None = None,
+    ) -> V:
+        """See FactCache; `fetch` runs only when the shelf has nothing either."""
+        value = self.peek(key)
+        if value is not None:
+            return value
+        left_seconds: float | None = None
+
+        def lifetime(fresh: V) -> float:
+            seconds = self.ttl_seconds if ttl_seconds is None else ttl_seconds(fresh)
+            return seconds if left_seconds is None else min(seconds, left_seconds)
+
+        async def fetch_through() -> V:
+            nonlocal left_seconds
+            name = f"{self.name}:{self._codec.name_of(key)}"
+            found = await self._shelf.read(name)
+            if found is not None:
+                try:
+                    shared = self._codec.unpack(found[0])
+                except ValueError:
+                    pass
+                else:
+                    left_seconds = max(0.0, found[1] - self._shelf.clock())
+                    return shared
+            fresh = await fetch()
+            packed = self._codec.pack(fresh)
+            if packed is not None:
+                self._shelf.write(name, packed, lifetime(fresh))
+            return fresh
+
+        return await super().get(key, fetch_through, ttl_seconds=lifetime)

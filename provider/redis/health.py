@@ -1,0 +1,104 @@
+"""What kind of Redis this is, as far as nonces depend on it: does it forget when full, does it survive a restart?"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from provider.errors import StoreError
+from provider.redis.client import RedisLink
+from provider.redis.connection import Reply
+from provider.redis.errors import error_code, reason_of
+from provider.wire.text import digits
+
+log = logging.getLogger("provider.shared")
+
+OLDEST_VERSION = (5, 0)
+# Effects of scripts are replicated, and with them TIME may be used (leases), from 5.0 on.
+_SAFE_POLICY = "noeviction"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty."""
+
+    version: str
+    servers: int
+    replicas: int
+    fatal: str
+    warnings: tuple[str, ...]
+
+    def log_warnings(self) -> None:
+        """Each once, as warnings."""
+        for warning in self.warnings:
+            log.warning("Redis: %s", warning)
+
+
+async def survey(link: RedisLink) -> Survey:
+    """Look at every server that takes writes. Raises StoreError when one does not answer or may not be asked."""
+    found = await link.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
+    facts = [_facts(info) for info, _ in found]
+    syncs = [_value(fsync) for _, fsync in found]
+    return judge(facts, syncs)
+
+
+def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> Survey:
+    """The survey of servers from their INFO and, where it may be asked, their appendfsync (pure)."""
+    fatal = [text for server in facts if (text := _fatal(server))]
+    warnings = [text for server, fsync in zip(facts, syncs, strict=True) for text in _warnings(server, fsync)]
+    return Survey(
+        version=facts[0].get("redis_version", "?") if facts else "?",
+        servers=len(facts),
+        replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),
+        fatal=fatal[0] if fatal else "",
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _fatal(server: Mapping[str, str]) -> str:
+    if _version(server) < OLDEST_VERSION:
+        return f"version {server.get('redis_version', '?')} is too old: 5.0 or later is needed"
+    policy = server.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-") and server.get("maxmemory", "0") != "0":
+        return (
+            f"maxmemory-policy {policy} drops nonces when memory is full, and what is dropped can be used again: "
+            f"set it to {_SAFE_POLICY}"
+        )
+    return ""
+
+
+def _warnings(server: Mapping[str, str], fsync: str | None) -> list[str]:
+    found = []
+    policy = server.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-"):
+        found.append(f"maxmemory-policy {policy} would drop nonces once maxmemory is set: {_SAFE_POLICY} is safe")
+    if policy.startswith("volatile-"):
+        found.append(
+            f"maxmemory-policy {policy} may drop revocations of tokens when memory is full: {_SAFE_POLICY} is safe"
+        )
+    if server.get("aof_enabled") == "0":
+        found.append("appendonly is off: nonces since the last snapshot can be used again after a restart")
+    elif fsync is not None and fsync != "always":
+        found.append(
+            f"appendfsync {fsync}: nonces of the last moments can be used again after a power cut; always is safe"
+        )
+    return found
+
+
+def _facts(info: Reply) -> dict[str, str]:
+    if error_code(info):
+        raise StoreError(detail=f"Redis: {reason_of(info, 0)}")
+    text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def _value(reply: Reply) -> str | None:
+    """The value of CONFIG GET, which services and ACLs often do not allow."""
+    if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes):
+        return reply[1].decode("utf-8", "replace")
+    return None
+
+
+def _version(server: Mapping[str, str]) -> tuple[int, ...]:
+    parts = [digits(part, max_chars=9) for part in server.get("redis_version", "").split(".")[:2]]
+    known = tuple(part for part in parts if part is not None)
+    return known if len(known) == len(parts) else OLDEST_VERSION

@@ -1,0 +1,1 @@
+"""Text that came over a wire: numbers, white space, JSON."""

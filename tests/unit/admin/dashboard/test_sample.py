@@ -1,0 +1,146 @@
+"""Rates, ratios and quantiles of the dashboard."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provider.admin.dashboard.frame import picture, point
+from provider.admin.dashboard.sample import Moment, Reading, Window, grown, quantile, reading_of
+from provider.observability.metrics import Metrics
+
+BOUNDS = ("0.01", "0.1", "1.0", "+Inf")
+
+
+def worker(pid: int, at: float, sent_bytes: int, streams: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Figures as one worker leaves them."""
+    return {
+        "pid": pid,
+        "at": at,
+        "sent_bytes": sent_bytes,
+        "cpu_seconds": at / 10,
+        "rss_bytes": 50_000_000,
+        "stream_count": len(streams),
+        "streams": list(streams),
+    }
+
+
+def window_of(*moments: tuple[float, Reading, Sequence[Mapping[str, Any]]]) -> Window:
+    window = Window()
+    for moment in moments:
+        window.add(Moment(*moment))
+    return window
+
+
+def requests(count: int, status: str = "200") -> Reading:
+    return {"provider_requests_total": [({"endpoint": "download", "status": status}, count)]}
+
+
+def test_nothing_counted_has_no_quantile() -> None:
+    assert quantile(0.5, {}) is None
+    assert quantile(0.5, dict.fromkeys(BOUNDS, 0.0)) is None
+
+
+def test_quantile_lies_within_its_bucket() -> None:
+    assert quantile(0.5, {"0.01": 0, "0.1": 10, "1.0": 10, "+Inf": 10}) == pytest.approx(0.055)
+
+
+def test_what_is_beyond_all_bounds_is_told_as_the_last() -> None:
+    assert quantile(0.99, {"0.01": 0, "0.1": 0, "1.0": 0, "+Inf": 5}) == 1.0
+
+
+@given(st.lists(st.integers(0, 1000), min_size=4, max_size=4), st.floats(0.01, 0.99))
+def test_quantiles_grow_with_their_rank(counts: list[int], rank: float) -> None:
+    total, buckets = 0, {}
+    for bound, count in zip(BOUNDS, counts, strict=True):
+        total += count
+        buckets[bound] = float(total)
+    low, high = quantile(rank / 2, buckets), quantile(rank, buckets)
+    assert (low is None) == (high is None) == (total == 0)
+    if low is not None and high is not None:
+        assert low <= high or math.isclose(low, high)
+
+
+def test_a_counter_that_began_anew_has_not_shrunk() -> None:
+    assert grown({"a": 3.0, "b": 1.0}, {"a": 5.0}) == {"a": 0.0, "b": 1.0}
+
+
+def test_first_picture_knows_no_rates() -> None:
+    shown = point(window_of((0.0, requests(70), [worker(1, 0.0, 500)])), 1000.0)
+    assert (shown["requests"], shown["throughput"], shown["cpu"]) == (None, None, None)
+    assert shown["rss_bytes"] == 50_000_000
+
+
+def test_rates_are_those_of_the_last_seconds() -> None:
+    window = window_of(
+        (0.0, requests(0), [worker(1, 0.0, 0)]),
+        (20.0, requests(1000), [worker(1, 20.0, 0)]),
+        (21.0, requests(1010), [worker(1, 21.0, 4000)]),
+        (22.0, requests(1020), [worker(1, 22.0, 8000)]),
+    )
+    shown = point(window, 1000.0)
+    assert (shown["requests"], shown["throughput"]) == (10.0, 4000.0)
+
+
+def test_each_worker_is_rated_by_its_own_clock() -> None:
+    window = window_of(
+        (0.0, {}, [worker(1, 0.0, 0), worker(2, -0.5, 0)]),
+        (1.0, {}, [worker(1, 1.0, 1000), worker(2, 1.0, 3000)]),
+    )
+    assert window.worker_rates("sent_bytes") == {1: 1000.0, 2: 2000.0}
+
+
+def test_worker_that_has_just_come_adds_nothing_yet() -> None:
+    window = window_of((0.0, {}, [worker(1, 0.0, 0)]), (1.0, {}, [worker(1, 1.0, 10), worker(2, 1.0, 10**9)]))
+    assert point(window, 0.0)["throughput"] == 10.0
+
+
+def test_refused_and_failed_are_told_apart() -> None:
+    both = {**requests(0)}
+    later: Reading = {
+        "provider_requests_total": [
+            ({"endpoint": "download", "status": "400"}, 4.0),
+            ({"endpoint": "download", "status": "502"}, 2.0),
+        ]
+    }
+    shown = point(window_of((0.0, both, [worker(1, 0.0, 0)]), (2.0, later, [worker(1, 2.0, 0)])), 0.0)
+    assert (shown["refused"], shown["failed"]) == (2.0, 1.0)
+
+
+def test_streams_are_listed_with_the_oldest_first_and_their_rates() -> None:
+    def stream(number: int, age: float, sent: int) -> dict[str, Any]:
+        named = {"endpoint": "download", "path": "copy", "waits_for": ""}
+        return {"number": number, "age_seconds": age, "sent_bytes": sent, **named}
+
+    window = window_of(
+        (0.0, {}, [worker(1, 0.0, 0, [stream(1, 5.0, 100)])]),
+        (1.0, {}, [worker(1, 1.0, 0, [stream(2, 0.5, 50), stream(1, 6.0, 400)])]),
+    )
+    shown = picture(window, [])["streams"]
+    assert [(row["number"], row["rate"]) for row in shown] == [(1, 300.0), (2, 100.0)]
+
+
+def test_old_moments_are_forgotten() -> None:
+    window = window_of(*((float(at), {}, []) for at in range(200)))
+    assert len(window.moments) <= 63
+
+
+def test_figures_of_the_recorder_are_understood() -> None:
+    metrics = Metrics()
+    before = reading_of(metrics.read())
+    for seconds in (0.00006, 0.00007, 0.2):
+        metrics.first_byte("download", seconds)
+    metrics.request("download", 200, 0.01)
+    metrics.request("nonce", 400, 0.01)
+    metrics.error("nonce_refused")
+    window = window_of((0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(metrics.read()), [worker(1, 1.0, 0)]))
+    shown, tables = point(window, 0.0), picture(window, [])
+    assert (shown["requests"], shown["refused"]) == (2.0, 1.0)
+    median = shown["first_byte_p50"]
+    assert median is not None
+    assert 0 < median <= 0.0005
+    assert tables["codes"] == [{"code": "nonce_refused", "total": 1.0, "recent": 1.0}]
+    assert {row["endpoint"]: row["total"] for row in tables["requests"]} == {"download": 1.0, "nonce": 1.0}

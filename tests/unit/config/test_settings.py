@@ -1,0 +1,324 @@
+"""Settings: precedence, faults named by variable, keys from three places, nothing secret shown."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from provider.config import SettingsError
+from provider.config.load import load_settings
+
+KEY = "fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215"
+OTHER_KEY = "5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8"
+SINGLE = {"NETWORK_URL": "http://127.0.0.1:8545", "PROVIDER_PRIVATE_KEY": f"0x{KEY}"}
+CONF = Path(__file__).parents[3] / "conf" / "provider.toml"
+
+
+def faults(environ: dict[str, str], config: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, str(config) if config else None)
+    return caught.value.faults
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_two_variables_are_enough() -> None:
+    settings = load_settings(SINGLE)
+    assert settings.chains[0].chain_id is None
+    assert settings.chains[0].private_key == KEY
+    assert settings.security.universal_key == KEY
+    assert (settings.server.listener.host, settings.server.listener.port) == ("0.0.0.0", 8030)
+    assert settings.server.admin is not None
+    assert settings.server.admin.port == 8031
+
+
+def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    config = write(tmp_path / "p.toml", "[server]\nworkers = 3\n[upstream]\nattempts = 4\n")
+    settings = load_settings({**SINGLE, "PROVIDER_WORKERS": "2"}, str(config))
+    assert settings.server.workers == 2
+    assert settings.upstream.attempts == 4
+    assert settings.upstream.max_idle_connections == 256
+
+
+def test_file_named_by_variable_is_read(tmp_path: Path) -> None:
+    config = write(tmp_path / "p.toml", "[log]\nlevel = 'debug'\n")
+    assert load_settings({**SINGLE, "PROVIDER_CONFIG_FILE": str(config)}).log.level == "DEBUG"
+
+
+def test_all_faults_are_listed_together_by_variable() -> None:
+    listed = faults(
+        {
+            "NETWORK_URL": "ftp://node",
+            "PROVIDER_PRIVATE_KEY": "zz",
+            "OCEAN_PROVIDER_URL": "nonsense",
+            "REQUEST_TIMEOUT": "soon",
+            "ALLOW_NON_PUBLIC_IP": "perhaps",
+            "AUTHORIZED_DECRYPTERS": "[0x1",
+            "LOG_LEVEL": "loud",
+        }
+    )
+    named = {fault.split(" ")[0].rstrip(":") for fault in listed}
+    assert named >= {
+        "PROVIDER_PRIVATE_KEY",
+        "OCEAN_PROVIDER_URL",
+        "REQUEST_TIMEOUT",
+        "ALLOW_NON_PUBLIC_IP",
+        "AUTHORIZED_DECRYPTERS",
+        "LOG_LEVEL",
+    }
+
+
+def test_required_variables_are_named_when_missing() -> None:
+    assert [fault.split(" ")[0] for fault in faults({})] == ["NETWORK_URL", "PROVIDER_PRIVATE_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("PROVIDER_WORKERS", "0", id="below minimum"),
+        pytest.param("PROVIDER_WORKERS", "1.5", id="not whole"),
+        pytest.param("REQUEST_TIMEOUT", "nan", id="nan"),
+        pytest.param("REQUEST_TIMEOUT", "inf", id="infinite"),
+        pytest.param("AQUARIUS_URL", "http://", id="no host"),
+        pytest.param("AQUARIUS_URL", "http://[::1", id="broken IPv6"),
+        pytest.param("AQUARIUS_URL", "http://host:99999", id="port out of range"),
+        pytest.param("AQUARIUS_URL", "http://host/a b", id="space in a URL"),
+        pytest.param("AQUARIUS_URL", "http://ho\nst/", id="end of line in a URL"),
+        pytest.param("NETWORK_URL", "[" * 100_000, id="nested too deeply"),
+        pytest.param("NETWORK_URL", "ws://node:8546", id="WebSocket"),
+        pytest.param("NETWORK_URL", '["http://a", 7]', id="endpoint is no text"),
+        pytest.param("NETWORK_URL", "[]", id="no endpoint"),
+        pytest.param("NETWORK_URL", '{"1": "http://a"}', id="kinds differ"),
+        pytest.param("PROVIDER_FEE_TOKEN", "0x12", id="short address"),
+        pytest.param("PROVIDER_FEE_TOKEN", '{"1": "0x12"}', id="fee token per chain in single mode"),
+        pytest.param("ADDRESS_FILE", "/nonexistent/address.json", id="unreadable file"),
+        pytest.param("OCEAN_PROVIDER_URL", "off", id="public listener off"),
+        pytest.param("OCEAN_PROVIDER_URL", "http://host", id="no port"),
+        pytest.param("REDIS_CONNECTION", "http://h", id="scheme of something else"),
+        pytest.param("PROVIDER_PRIVATE_KEY", "0" * 64, id="key zero"),
+        pytest.param("PROVIDER_PRIVATE_KEY", "f" * 64, id="key above the group order"),
+    ],
+)
+def test_bad_value_is_refused_naming_its_variable(variable: str, value: str) -> None:
+    assert any(fault.startswith(variable) for fault in faults({**SINGLE, variable: value}))
+
+
+def test_fault_of_one_of_several_chains_names_it() -> None:
+    listed = faults(
+        {
+            "NETWORK_URL": '{"1": "http://a", "137": ["http://b", "c"], "10": [], "x": "http://d"}',
+            "PROVIDER_PRIVATE_KEY": json.dumps(dict.fromkeys(("1", "137", "10"), KEY)),
+            "UNIVERSAL_PRIVATE_KEY": KEY,
+        }
+    )
+    found = [fault.split("): ")[1] for fault in listed if fault.startswith("NETWORK_URL")]
+    assert found == [
+        "chain 137 endpoint 2 must be an http or https URL",
+        "chain 10 names no endpoint",
+        "must name each chain by its id, a decimal number",
+    ]
+
+
+@pytest.mark.parametrize("secret", ["0x" + "4c" * 32, "redis://:hush@host", "hush"])
+@pytest.mark.parametrize(
+    "variable",
+    ["PROVIDER_PRIVATE_KEY_FILE", "PROVIDER_PRIVATE_KEY_PASSWORD_FILE", "REDIS_CONNECTION_FILE"],
+)
+def test_a_secret_in_the_place_of_its_file_is_not_shown(variable: str, secret: str, tmp_path: Path) -> None:
+    keystore = tmp_path / "keystore"
+    keystore.write_text("{}")
+    more = {"PROVIDER_PRIVATE_KEY_KEYSTORE_FILE": str(keystore)} if "PASSWORD" in variable else {}
+    environ = {"NETWORK_URL": "http://a", variable: secret, **more}
+    listed = [fault for fault in faults(environ) if fault.startswith(variable)]
+    assert len(listed) == 1
+    assert secret not in listed[0]
+    # A path is told.
+    assert any("cannot read /nonexistent" in fault for fault in faults({**environ, variable: "/nonexistent"}))
+
+
+def test_a_null_byte_in_the_file_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "provider.toml"
+    path.write_text('[server]\ntls_cert_file = "a\\u0000b"\ntls_key_file = "a\\u0000b"\n[storage]\npath = "\\u0000"\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(SINGLE, str(path))
+    assert len(caught.value.faults) == 3
+
+
+def test_a_misspelt_variable_is_told_beside_the_faults() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**SINGLE, "PROVIDER_TLS_CERTFILE": "x", "PROVIDER_TLS_KEY_FILE": "y"})
+    assert [fault.split(" ")[0] for fault in caught.value.faults] == ["PROVIDER_TLS_CERT_FILE"]
+    assert caught.value.warnings == ["PROVIDER_TLS_CERTFILE is set but not known to this version"]
+
+
+def test_several_chains_each_with_endpoints_and_key() -> None:
+    settings = load_settings(
+        {
+            "NETWORK_URL": '{"1": ["http://a", "http://b"], "137": "http://c"}',
+            "PROVIDER_PRIVATE_KEY": json.dumps({"1": KEY, "137": OTHER_KEY}),
+            "UNIVERSAL_PRIVATE_KEY": OTHER_KEY,
+            "PROVIDER_FEE_TOKEN": json.dumps({"1": "0x" + "a" * 40, "137": "0x" + "b" * 40}),
+        }
+    )
+    assert [(chain.chain_id, chain.rpc_urls, chain.private_key) for chain in settings.chains] == [
+        (1, ("http://a", "http://b"), KEY),
+        (137, ("http://c",), OTHER_KEY),
+    ]
+
+
+def test_several_chains_need_a_universal_key() -> None:
+    listed = faults({"NETWORK_URL": '{"1": "http://a"}', "PROVIDER_PRIVATE_KEY": json.dumps({"1": KEY})})
+    assert any("Must define UNIVERSAL_PRIVATE_KEY or a single PROVIDER_PRIVATE_KEY." in fault for fault in listed)
+
+
+def test_kinds_of_endpoints_and_keys_must_agree() -> None:
+    listed = faults({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY": json.dumps({"1": KEY})})
+    assert any("must both be single or both json encoded" in fault for fault in listed)
+
+
+def test_chain_without_key_and_key_without_chain_are_faults() -> None:
+    listed = faults(
+        {
+            "NETWORK_URL": '{"1": "http://a"}',
+            "PROVIDER_PRIVATE_KEY": json.dumps({"5": KEY}),
+            "UNIVERSAL_PRIVATE_KEY": KEY,
+        }
+    )
+    assert any("no usable key for chain 1" in fault for fault in listed)
+    assert any("chain 5 is not in NETWORK_URL" in fault for fault in listed)
+
+
+def test_key_from_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "key", f"0x{KEY}\n")
+    settings = load_settings({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY_FILE": str(path)})
+    assert settings.chains[0].private_key == KEY
+
+
+def test_key_from_keystore_with_password_file(tmp_path: Path) -> None:
+    keystore = Account.encrypt(f"0x{KEY}", "sesame", kdf="pbkdf2", iterations=2)
+    environ = {
+        "NETWORK_URL": "http://a",
+        "PROVIDER_PRIVATE_KEY_KEYSTORE_FILE": str(write(tmp_path / "keystore", json.dumps(keystore))),
+        "PROVIDER_PRIVATE_KEY_PASSWORD_FILE": str(write(tmp_path / "password", "sesame\n")),
+    }
+    assert load_settings(environ).chains[0].private_key == KEY
+    write(tmp_path / "password", "wrong")
+    assert any("PROVIDER_PRIVATE_KEY_KEYSTORE_FILE" in fault for fault in faults(environ))
+
+
+def test_keystore_without_password_names_the_missing_variable(tmp_path: Path) -> None:
+    path = write(tmp_path / "keystore", "{}")
+    listed = faults({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY_KEYSTORE_FILE": str(path)})
+    assert any(fault.startswith("PROVIDER_PRIVATE_KEY_PASSWORD_FILE") for fault in listed)
+
+
+def test_two_sources_of_one_key_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "key", OTHER_KEY)
+    assert any("not several" in fault for fault in faults({**SINGLE, "PROVIDER_PRIVATE_KEY_FILE": str(path)}))
+
+
+def test_unknown_key_of_the_file_is_a_fault(tmp_path: Path) -> None:
+    config = write(tmp_path / "p.toml", "[server]\nwrokers = 3\n")
+    assert faults(SINGLE, config) == ["server.wrokers: unknown key in the settings file"]
+
+
+def test_broken_file_is_a_fault(tmp_path: Path) -> None:
+    assert "not TOML" in faults(SINGLE, write(tmp_path / "p.toml", "[server"))[0]
+
+
+def test_unknown_variable_of_ours_is_a_warning() -> None:
+    assert load_settings({**SINGLE, "PROVIDER_WROKERS": "3"}).warnings == (
+        "PROVIDER_WROKERS is set but not known to this version",
+    )
+
+
+def test_nothing_secret_is_shown() -> None:
+    environ = {**SINGLE, "NETWORK_URL": "http://user:hunter2@node/APIKEY", "AQUARIUS_URL": "http://u:hunter3@aq"}
+    shown = repr(load_settings(environ))
+    assert KEY not in shown
+    assert "hunter" not in shown
+    assert "APIKEY" not in shown
+    listed = "\n".join(faults({**environ, "NETWORK_URL": "ws://user:hunter2@node/APIKEY", "LOG_LEVEL": "x"}))
+    assert "hunter" not in listed
+    assert "APIKEY" not in listed
+
+
+def test_example_file_is_valid_and_names_every_setting() -> None:
+    """Each key of conf/provider.toml, uncommented, is known; each variable read by the code is mentioned there."""
+    text = CONF.read_text()
+    load_settings(SINGLE, str(CONF))
+    source = "".join(path.read_text() for path in (CONF.parents[1] / "provider" / "config").glob("*.py"))
+    keys = set(
+        re.findall(r'"((?:chains|rpc|server|metadata|upstream|security|storage|compute|log)\.[a-z_0-9]+)"', source)
+    )
+    section, known = "", set()
+    for line in text.splitlines():
+        if match := re.match(r"\[([a-z]+)\]", line):
+            section = match[1]
+        if match := re.match(r"# ([a-z_0-9]+) = ", line):
+            known.add(f"{section}.{match[1]}")
+    assert keys - known <= {"chains.private_key", "security.universal_private_key"}
+    for variable in re.findall(r'"((?:PROVIDER|OCEAN)_[A-Z_]+|REQUEST_[A-Z]+|[A-Z]+_GATEWAY)"', source):
+        assert variable in text or variable in {"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"}, variable
+
+
+def test_every_example_value_of_the_file_is_accepted(tmp_path: Path) -> None:
+    lines = []
+    for line in CONF.read_text().splitlines():
+        key = re.match(r"# ([a-z_0-9]+) = ", line)
+        if key and key[1] not in {"network_url", "address_file"} and "_file" not in key[1]:
+            lines.append(line.removeprefix("# "))
+        elif line.startswith("["):
+            lines.append(line)
+    settings = load_settings(SINGLE, str(write(tmp_path / "p.toml", "\n".join(lines))))
+    assert settings.cache.ddo_seconds == 60.0
+    assert settings.security.authorized_decrypters == {"0xa78deb2fa79463945c247991075e2a0e98ba7a09"}
+
+
+def test_workers_may_be_one_for_each_core() -> None:
+    assert load_settings({**SINGLE, "PROVIDER_WORKERS": "auto"}).server.workers == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("30", (30, {})), ('{"137": 64, "1": "12"}', (12, {137: 64, 1: 12}))],
+    ids=["one for all", "one per chain"],
+)
+def test_finality_is_one_number_or_one_per_chain(value: str, expected: tuple[int, dict[int, int]]) -> None:
+    rpc = load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value}).rpc
+    assert (rpc.finality_blocks, rpc.finality_by_chain) == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "deep", '{"x": 1}', '{"1": -1}', '{"1": true}', "[12]"])
+def test_finality_that_is_none_is_a_fault(value: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_FINALITY_BLOCKS"):
+        load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value})
+
+
+@pytest.mark.parametrize("variable", ["NETWORK_URL", "PROVIDER_PRIVATE_KEY", "PROVIDER_FEE_TOKEN"])
+def test_a_chain_that_is_named_twice_stops_the_start(variable: str) -> None:
+    environ = {"NETWORK_URL": '{"1": "http://a"}', "PROVIDER_PRIVATE_KEY": json.dumps({"1": KEY})}
+    value = json.loads(environ.get(variable, '{"1": "0x0000000000000000000000000000000000000000"}'))["1"]
+    listed = faults({**environ, variable: f'{{"1": "{value}", "1": "{value}"}}'})
+    assert "names chain 1 twice" in [fault.split("): ")[1] for fault in listed if fault.startswith(variable)]
+    assert KEY not in "".join(listed)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", ()), ("a.example", ("a.example",)), ("A.example, b_c", ("a.example", "b_c")), ('["a.b"]', ("a.b",))],
+)
+def test_names_of_the_admin_listener(text: str, names: tuple[str, ...]) -> None:
+    assert load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text}).server.admin_hosts == names
+
+
+@pytest.mark.parametrize("text", ["a.example:8031", "http://a.example", "a,,b", '{"a": 1}', "[1]", "*"])
+def test_what_is_no_name_of_a_host_stops_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_ADMIN_HOSTS"):
+        load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text})

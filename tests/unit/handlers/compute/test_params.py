@@ -1,0 +1,109 @@
+"""Requests of compute-to-data: whatever is sent, the outcome is a value or a refusal."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provider.compute.items import Item
+from provider.errors import ComputeRefused, JobIdMissing, ProviderError, ValidationFailed
+from provider.handlers.compute.params import (
+    ChangeComputeRequest,
+    ComputeResultRequest,
+    ComputeStatusRequest,
+    InitializeComputeRequest,
+    StartComputeRequest,
+)
+
+CONSUMER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
+DATASET = {"documentId": "did:op:1", "serviceId": "s", "transferTxId": "0x1"}
+START: dict[str, Any] = {
+    "dataset": DATASET,
+    "algorithm": {"meta": {"rawcode": "x"}},
+    "environment": "env",
+    "consumerAddress": CONSUMER.lower(),
+    "nonce": 5,
+    "signature": "0x12",
+}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just(CONSUMER),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+names = (
+    "datasets", "dataset", "algorithm", "compute", "consumerAddress", "nonce", "signature", "jobId", "documentId",
+    "index", "environment", "additionalDatasets", "output",
+)  # fmt: skip
+nested = st.dictionaries(
+    st.sampled_from(("documentId", "serviceId", "transferTxId", "meta", "env", "validUntil", "userdata")), json_values
+)
+
+
+@given(data=st.dictionaries(st.sampled_from(names), json_values | nested | st.lists(nested, max_size=3)))
+def test_anything_is_parsed_or_refused(data: dict[str, Any]) -> None:
+    for request in (
+        InitializeComputeRequest,
+        StartComputeRequest,
+        ChangeComputeRequest,
+        ComputeStatusRequest,
+        ComputeResultRequest,
+    ):
+        try:
+            parsed = request.parse(data)
+            if isinstance(parsed, StartComputeRequest):
+                parsed.wish()
+        except ProviderError as error:
+            assert error.http_status == 400  # noqa: PT017
+
+
+def test_owner_is_as_sent_and_the_consumer_checksummed() -> None:
+    wish = StartComputeRequest.parse(START).wish()
+    assert (wish.owner, wish.consumer) == (CONSUMER.lower(), CONSUMER)
+
+
+def test_algorithm_with_a_document_is_never_raw() -> None:
+    """[K21]"""
+    algorithm = {**DATASET, "meta": {"rawcode": "x"}, "algouserdata": {"a": 1}}
+    wish = StartComputeRequest.parse({**START, "algorithm": algorithm}).wish()
+    assert wish.algorithm.item == Item("algorithm", "did:op:1", "s", "0x1")
+    assert wish.algorithm.meta is None
+    assert wish.algorithm.user_data == {"a": 1}
+
+
+def test_raw_algorithm_may_be_json_text() -> None:
+    wish = StartComputeRequest.parse({**START, "algorithm": {"meta": '{"rawcode":"y"}'}}).wish()
+    assert wish.algorithm.meta == {"rawcode": "y"}
+
+
+@pytest.mark.parametrize("additional", [None, "", [], {}, 0, False])
+def test_no_additional_datasets_come_in_many_forms(additional: object) -> None:
+    assert len(StartComputeRequest.parse({**START, "additionalDatasets": additional}).datasets()) == 1
+
+
+@pytest.mark.parametrize("additional", ["x", {"a": 1}, 1, True, [DATASET] * 50], ids=lambda value: str(value)[:9])
+def test_other_additional_datasets_are_refused(additional: object) -> None:
+    with pytest.raises(ComputeRefused):
+        StartComputeRequest.parse({**START, "additionalDatasets": additional}).datasets()
+
+
+def test_service_zero_is_a_service() -> None:
+    wish = StartComputeRequest.parse({**START, "dataset": {**DATASET, "serviceId": 0}}).wish()
+    assert wish.datasets[0].service_id == "0"
+
+
+def test_stop_must_name_a_job_or_a_document() -> None:
+    """[K44]"""
+    signed = {"consumerAddress": CONSUMER, "nonce": "1", "signature": "0x12"}
+    with pytest.raises(JobIdMissing):
+        ChangeComputeRequest.parse({**signed, "jobId": "", "agreementId": "a"}).require_job()
+    ChangeComputeRequest.parse({**signed, "jobId": "1"}).require_job()
+    ChangeComputeRequest.parse({**signed, "documentId": "did:op:1"}).require_job()
+
+
+def test_stop_needs_a_nonce() -> None:
+    """ocean.js deletes without one, which could be replayed."""
+    with pytest.raises(ValidationFailed) as refusal:
+        ChangeComputeRequest.parse({"consumerAddress": CONSUMER, "jobId": "1", "signature": "0x12"})
+    assert refusal.value.errors == {"nonce": ["The nonce field is required."]}

@@ -1,0 +1,113 @@
+"""The access log: the same line as any other record's, and nothing that can fail a request."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from provider.observability.logs import AccessLog, DebugSwitch, access_log, durations, set_up_logging
+
+FACTS = {"request_id": "a1", "endpoint": "download", "status": 200, "seconds": 0.001}
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def caught_stderr(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    """For the test itself to call: pytest sets its own stream between fixtures and test."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, write_through=True))
+    return raw
+
+
+def test_a_line_is_that_of_an_ordinary_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
+    set_up_logging("INFO", "json")
+    write = access_log("json")
+    assert write is not None
+    write(FACTS)
+    logging.getLogger("provider.access").info("request", extra={"facts": FACTS})
+    ours, usual = (json.loads(line) for line in stderr.getvalue().splitlines())
+    assert list(ours) == list(usual)
+    assert ours.pop("time")[:16] == usual.pop("time")[:16]
+    assert ours == usual
+
+
+def test_text_is_written_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
+    set_up_logging("INFO", "text")
+    write = access_log("text")
+    assert write is not None
+    write(FACTS)
+    assert "request  request_id=a1 endpoint=download" in stderr.getvalue().decode()
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_above_info_there_is_no_access_log(style: str) -> None:
+    set_up_logging("WARNING", style)
+    assert access_log(style) is None
+
+
+def test_a_full_disk_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Full())))
+    set_up_logging("INFO", "json")
+    write = access_log("json")
+    assert write is not None
+    write(FACTS)
+    write(FACTS)
+
+
+def test_toggling_goes_to_debug_and_back_and_takes_the_access_lines_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_stderr(monkeypatch)
+    set_up_logging("WARNING", "json")
+    access = AccessLog("WARNING", "json")
+    assert access.write is None
+    access.toggle_debug()
+    assert logging.getLogger().level == logging.DEBUG
+    assert access.write is not None
+    access.toggle_debug()
+    assert logging.getLogger().level == logging.WARNING
+    assert access.write is None
+
+
+def test_a_switch_says_debug_or_not_however_often_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
+    set_up_logging("WARNING", "json")
+    access, debug = AccessLog("WARNING", "json"), DebugSwitch()
+    for level in (logging.WARNING, logging.DEBUG, logging.WARNING):
+        access.follow(debug)
+        access.follow(debug)
+        assert logging.getLogger().level == level
+        assert (access.write is None) == (level == logging.WARNING)
+        debug.turn()
+    assert [json.loads(line)["level"] for line in stderr.getvalue().splitlines()] == ["DEBUG", "WARNING"]
+
+
+def test_debug_beats_the_level_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_stderr(monkeypatch)
+    set_up_logging("ERROR", "json", debug=True)
+    assert logging.getLogger().level == logging.DEBUG
+    set_up_logging("ERROR", "json")
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_steps_last_until_the_next_begins_and_repeated_ones_are_added() -> None:
+    steps = [("signature", 1.0), ("asset", 1.5), ("signature", 2.0), ("stream", 4.0)]
+    assert durations(steps, 4.25) == {"signature": 2.5, "asset": 0.5, "stream": 0.25}
+    assert durations([], 1.0) == {}
