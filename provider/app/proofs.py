@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from provider.app.networks import USER_AGENT
 from provider.chain.networks import Networks
 from provider.config import Settings
+from provider.crypto.accounts import transaction_signer
 from provider.observability.metrics import Metrics
 from provider.outgoing.client import ServiceClient
 from provider.outgoing.sessions import Outgoing
@@ -40,6 +41,8 @@ def build_proofs(
     if proofs.http_url is not None:
         senders.append(_http_sender(proofs.http_url, networks, store, outgoing))
     else:
+        if send_here:
+            transaction_signer()
         senders += [
             ChainSender(
                 network,

@@ -6,12 +6,16 @@ Hex text or a keystore file's JSON in, an `Account` out. The secret never leaves
 
 import hmac
 import re
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
 
 from coincurve import PrivateKey, PublicKey
 
 from provider.crypto.keccak import keccak256, to_checksum_address
-from provider.crypto.keystore import open_keystore
+from provider.crypto.keystore import open_keystore, recursion_limit_kept
+
+if TYPE_CHECKING:
+    from eth_account import Account as EthAccount
 
 _SECRET_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
@@ -60,6 +64,15 @@ class Account:
         signature: bytes = self._key.sign_recoverable(digest, hasher=None)
         return signature
 
+    def sign_transaction(self, fields: Mapping[str, object]) -> tuple[bytes, str]:
+        """Sign a transaction of EIP-155 or EIP-1559. Returns its raw bytes and its id (`0x` hex).
+
+        `fields` are those of `eth_sendTransaction`, in eth_account's names. Raises TypeError or ValueError when one is
+        missing or wrong.
+        """
+        signed = transaction_signer().from_key(self._key.secret).sign_transaction(dict(fields))
+        return bytes(signed.raw_transaction), signed.hash.to_0x_hex()
+
     def shared_point(self, public_key: bytes) -> bytes:
         """ECDH with another's public key: the whole point, 65 bytes uncompressed.
 
@@ -76,6 +89,13 @@ class Account:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an account is not copied or pickled, it holds a private key")
+
+
+def transaction_signer() -> "type[EthAccount]":
+    """Import eth_account, which takes half a second. A server that sends transactions does so before it serves."""
+    with recursion_limit_kept():
+        from eth_account import Account as EthAccount  # noqa: PLC0415
+    return EthAccount
 
 
 def public_key_address(public_key: bytes) -> str:

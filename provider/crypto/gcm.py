@@ -1,6 +1,6 @@
 """AES-256-GCM with nonces of 16 bytes (NIST SP 800-38D), by OpenSSL (pure).
 
-A module of its own because the library takes 7 MB: `envelope.py` imports it with the first file list or document.
+A module of its own because the library takes 7 MB: `ecies.py` imports it with the first file list or document.
 """
 
 from cryptography.exceptions import InvalidTag

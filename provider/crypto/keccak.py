@@ -7,15 +7,28 @@ original Keccak submission, so `hashlib.sha3_256` gives other digests.
 import re
 from functools import lru_cache
 
-import sha3  # type: ignore[import-untyped, unused-ignore]
+try:
+    import sha3  # type: ignore[import-untyped, unused-ignore]
+except ImportError:
+    # No wheel for this platform. pycryptodome has one for every platform; a digest then takes seven times as long.
+    sha3 = None
+    from Crypto.Hash import keccak as portable
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 
-def keccak256(data: bytes) -> bytes:
-    """32-byte Keccak-256 digest of `data`."""
-    digest: bytes = sha3.keccak_256(data).digest()
-    return digest
+if sha3 is not None:
+
+    def keccak256(data: bytes) -> bytes:
+        """Return the 32-byte Keccak-256 digest of `data`."""
+        digest: bytes = sha3.keccak_256(data).digest()
+        return digest
+
+else:
+
+    def keccak256(data: bytes) -> bytes:
+        """Return the 32-byte Keccak-256 digest of `data`."""
+        return portable.new(data=data, digest_bits=256).digest()
 
 
 def is_address(value: object) -> bool:

@@ -1,26 +1,24 @@
-"""Encrypted key files, Web3 Secret Storage version 3 as geth and eth_account write them (pure).
+"""Encrypted key files: Web3 Secret Storage version 3, as geth and eth_account write them (pure).
 
-JSON text and password in, the 32-byte secret out. Done here with the standard library: the usual package
-costs half a second of imports and raises the interpreter's recursion limit to 100 000, after which deeply nested
-JSON from a client would overflow the stack.
+JSON text and a password in, the 32-byte secret out. eth_keyfile decrypts; what it does not bound is checked before.
 """
 
-import hashlib
-import hmac
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import orjson
 
-from provider.crypto.keccak import keccak256
-
 # geth's standard cost is n=2^18, r=8: 256 MiB.
 _MAX_SCRYPT_BYTES = 1024 * 1024 * 1024
+_MAX_COUNT = 2**31
+_IV_BYTES = 16
 
 
 def open_keystore(json_text: str, password: str) -> bytes:
-    """The secret, 32 bytes if the file is sound. About a second of CPU and 256 MiB with the usual cost.
+    """Return the secret of a keystore. With the usual cost this takes a second of CPU and 256 MiB.
 
-    Raises ValueError that tells whether the file or the password is wrong.
+    Raises ValueError that says whether the file or the password is wrong.
     """
     try:
         keystore = orjson.loads(json_text)
@@ -28,59 +26,59 @@ def open_keystore(json_text: str, password: str) -> bytes:
         raise ValueError("the keystore is not JSON") from None
     if not isinstance(keystore, Mapping) or keystore.get("version") != 3:
         raise ValueError("the keystore is not of version 3")
-    crypto = keystore.get("crypto", keystore.get("Crypto"))
+    _check(keystore.get("crypto", keystore.get("Crypto")))
+    # Half a second that a server without a keystore need not wait.
+    with recursion_limit_kept():
+        from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415
     try:
-        return _decrypt(crypto, password.encode())
-    except (ArithmeticError, LookupError, MemoryError, TypeError):
+        secret = bytes(decode_keyfile_json(dict(keystore), password.encode()))
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, TypeError):
         raise ValueError("the keystore is malformed") from None
+    except ValueError as exc:
+        wrong = str(exc) == "MAC mismatch"
+        raise ValueError("the password is wrong" if wrong else "the keystore is malformed") from None
+    return secret
 
 
-def _decrypt(crypto: object, password: bytes) -> bytes:
-    """Raises ValueError with our text, or any of the errors that wrong types and values cause."""
-    # 7 MB that a server without a keystore need not hold.
-    from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: PLC0415
-    from cryptography.hazmat.primitives.ciphers.algorithms import AES  # noqa: PLC0415
-    from cryptography.hazmat.primitives.ciphers.modes import CTR  # noqa: PLC0415
+@contextmanager
+def recursion_limit_kept() -> Iterator[None]:
+    """Undo a change of the interpreter's recursion limit.
 
-    if not isinstance(crypto, Mapping) or crypto["cipher"] != "aes-128-ctr":
+    Importing eth_keyfile or eth_account raises it to 100 000 (through py_ecc). Deeply nested JSON from a client could
+    then overflow the stack.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _check(crypto: object) -> None:
+    """Refuse other ciphers and derivations, and a derivation that needs too much memory. Raises ValueError."""
+    if not isinstance(crypto, Mapping) or crypto.get("cipher") != "aes-128-ctr":
         raise ValueError("the keystore has no cipher aes-128-ctr")
-    ciphertext, mac, iv = (_hex(value) for value in (crypto["ciphertext"], crypto["mac"], crypto["cipherparams"]["iv"]))
-    if len(iv) != 16:
+    cipher_parameters = crypto.get("cipherparams")
+    iv = cipher_parameters.get("iv") if isinstance(cipher_parameters, Mapping) else None
+    # The MAC does not cover it, and the library pads a short one: the secret would be another.
+    if not isinstance(iv, str) or len(iv.removeprefix("0x")) != 2 * _IV_BYTES:
         raise ValueError("the keystore is malformed")
-    derived = _derived_key(crypto["kdf"], crypto["kdfparams"], password)
-    if not hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
-        raise ValueError("the password is wrong")
-    decryptor = Cipher(AES(derived[:16]), CTR(iv)).decryptor()
-    return decryptor.update(ciphertext) + decryptor.finalize()
-
-
-def _derived_key(kdf: object, params: Mapping[str, object], password: bytes) -> bytes:
-    salt, length = _hex(params["salt"]), _count(params["dklen"])
-    if length < 32:
+    parameters = crypto.get("kdfparams")
+    if not isinstance(parameters, Mapping) or not 32 <= _count(parameters, "dklen") < _MAX_COUNT:
         raise ValueError("the keystore is malformed")
-    if kdf == "pbkdf2" and params.get("prf") == "hmac-sha256":
-        return hashlib.pbkdf2_hmac("sha256", password, salt, _count(params["c"]), length)
-    if kdf != "scrypt":
+    kdf = crypto.get("kdf")
+    if kdf == "pbkdf2" and parameters.get("prf") == "hmac-sha256":
+        _count(parameters, "c")
+    elif kdf == "scrypt":
+        n, r, p = (_count(parameters, name) for name in ("n", "r", "p"))
+        if 128 * r * (n + p) > _MAX_SCRYPT_BYTES:
+            raise ValueError("the keystore asks for too much memory")
+    else:
         raise ValueError("the keystore has an unknown key derivation")
-    n, r, p = _count(params["n"]), _count(params["r"]), _count(params["p"])
-    if 128 * r * (n + p) > _MAX_SCRYPT_BYTES:
-        raise ValueError("the keystore asks for too much memory")
-    try:
-        # OpenSSL counts some blocks of its own.
-        maximum = 128 * r * (n + p + 2)
-        return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=maximum, dklen=length)
-    except ValueError:
-        raise ValueError("the keystore is malformed") from None
 
 
-def _hex(value: object) -> bytes:
-    try:
-        return bytes.fromhex(str(value).removeprefix("0x"))
-    except ValueError:
-        raise ValueError("the keystore is malformed") from None
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 1 <= value < 2**31:
+def _count(parameters: Mapping[str, object], name: str) -> int:
+    value = parameters.get(name)
+    if type(value) is not int or not 1 <= value < _MAX_COUNT:
         raise ValueError("the keystore is malformed")
     return value

@@ -1,11 +1,15 @@
 """Digests and checksummed addresses against eth_utils."""
 
+import runpy
+import sys
+
 import pytest
 from eth_utils import keccak
 from eth_utils import to_checksum_address as oracle
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provider.crypto import keccak as keccak_module
 from provider.crypto.keccak import is_address, keccak256, to_checksum_address
 
 # From the text of EIP-55.
@@ -24,6 +28,15 @@ def test_digest_of_nothing_is_keccak_and_not_sha3() -> None:
 @given(st.binary(max_size=300))
 def test_digest_equals_another_library(data: bytes) -> None:
     assert keccak256(data) == keccak(data)
+
+
+def test_the_portable_digest_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Used where safe-pysha3 has no wheel."""
+    monkeypatch.setitem(sys.modules, "sha3", None)
+    portable = runpy.run_path(keccak_module.__file__)["keccak256"]
+    assert portable.__code__ != keccak256.__code__
+    for size in (0, 1, 32, 135, 136, 137, 300):
+        assert portable(bytes(range(256))[:size] * 2) == keccak256(bytes(range(256))[:size] * 2)
 
 
 @pytest.mark.parametrize("address", EIP_55)

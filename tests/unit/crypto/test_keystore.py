@@ -72,7 +72,7 @@ def test_old_spelling_of_the_section_is_read() -> None:
         ('{"version":4}', "not of version 3"),
         ('{"version":3}', "no cipher"),
         ('{"version":3,"crypto":5}', "no cipher"),
-        ('{"version":3,"crypto":{}}', "malformed"),
+        ('{"version":3,"crypto":{}}', "no cipher"),
         (changed(cipher="aes-256-ctr"), "no cipher"),
         (changed(cipherparams=None), "malformed"),
         (changed(cipherparams={"iv": "00"}), "malformed"),
