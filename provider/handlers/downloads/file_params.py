@@ -1,5 +1,6 @@
 """User data of a request as files take them. Pure."""
 
+from provider.errors import BodyTooComplex
 from provider.files.userdata import NO_USERDATA, Userdata
 from provider.handlers.json_body import parse_json
 
@@ -8,5 +9,8 @@ def read_userdata(value: object) -> Userdata:
     """An object, or JSON text of one; anything else that is not empty is broken (`provider-api.md` section 11.2)."""
     if value is None or value == "":
         return NO_USERDATA
-    parsed = parse_json(value) if isinstance(value, str) else value
+    try:
+        parsed = parse_json(value) if isinstance(value, str) else value
+    except BodyTooComplex:
+        return Userdata(is_broken=True)
     return Userdata(parsed) if isinstance(parsed, dict) else Userdata(is_broken=True)

@@ -16,6 +16,7 @@ BROKEN = Userdata(is_broken=True)
         pytest.param(f'{{"a": {2**255}}}', Userdata({"a": 2**255}), id="every digit of an integer is kept"),
         pytest.param("{", BROKEN, id="undecodable text"),
         pytest.param("[1]", BROKEN, id="text of a list"),
+        pytest.param('{"a": [' + "1," * 5000 + "1]}", BROKEN, id="text of too many values"),
         pytest.param([1], BROKEN, id="list"),
         pytest.param(0, BROKEN, id="number"),
         pytest.param("null", BROKEN, id="text of null"),
