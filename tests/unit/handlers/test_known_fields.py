@@ -13,7 +13,7 @@ from provider.handlers.rules import Field
 from provider.openapi.operations import OPERATIONS
 
 ROOT = Path(provider.__file__).parent
-READERS = [*(ROOT / "handlers").glob("*.py"), ROOT / "files/file_object.py", ROOT / "assets/container.py"]
+READERS = [*(ROOT / "handlers").rglob("*.py"), ROOT / "files/file_object.py", ROOT / "assets/container.py"]
 # Of an object inside a field, of headers, or of settings of an answer.
 INSIDE = {
     *(
