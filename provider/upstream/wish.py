@@ -48,8 +48,11 @@ class Tags:
 
     @property
     def text(self) -> str:
-        """As a field value; empty when there is nothing to send."""
-        text = "*" if self.any_tag else ", ".join(self.tags)
+        """As an origin is sent it; empty when there is nothing to send.
+
+        `*` is decided by the status alone, and some stores compare it with their tag.
+        """
+        text = ", ".join(self.tags)
         return text if len(text) <= _MAX_SENT_CHARS else ""
 
 

@@ -94,6 +94,26 @@ def test_job_with_two_datasets_and_a_published_algorithm(c2d: ComputeClient, ori
     assert (part.status, part.body, part.headers["content-range"]) == (206, CSV[4:9], f"bytes 4-8/{len(CSV)}")
 
 
+@pytest.mark.parametrize(
+    ("fields", "status", "body"),
+    [
+        ({"Range": "bytes=4-8", "If-Range": '"result"'}, 206, CSV[4:9]),
+        ({"Range": "bytes=4-8", "If-Range": '"other"'}, 200, CSV),
+        ({"If-None-Match": '"result"', "Range": "bytes=4-8"}, 304, b""),
+        ({"If-Match": '"result"'}, 200, CSV),
+        ({"If-Match": '"other"'}, 412, None),
+    ],
+)
+def test_conditions_hold_for_a_result(
+    c2d: ComputeClient, job_id: str, fields: dict[str, str], status: int, body: bytes | None
+) -> None:
+    """The operator service of these tests looks at no condition."""
+    c2d.operator.finish(job_id, Result("out.csv", "output", CSV, lost_after=len(CSV)))
+    reply = request("GET", c2d.result_url(job_id, 0), headers=fields)
+    assert (reply.status, body is None or reply.body == body) == (status, True)
+    assert status == 412 or reply.headers["etag"] == '"result"'
+
+
 def test_job_with_a_raw_algorithm(c2d: ComputeClient, origin: Origin) -> None:
     main = c2d.dataset(f"{origin.url}/data.csv")
     (tx,) = c2d.buy([main], None, environment=FREE)

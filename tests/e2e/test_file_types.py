@@ -16,11 +16,12 @@ import pytest
 from provider.demo.child import Children
 from provider.demo.consumer import Consumer
 from provider.demo.contracts import artifact, contract_at
-from provider.demo.http_client import request, with_query
+from provider.demo.http_client import Reply, request, with_query
 from provider.demo.keys import CONSUMER_KEY
 from provider.demo.ports import free_ports
 from provider.demo.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.errors import PreconditionRefused
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_fileinfo import ask as ask_fileinfo
 from tests.e2e.test_fileinfo import by_asset, one
@@ -115,6 +116,7 @@ def shelf(sell: Sell, origin: Origin, stores: dict[str, Any], chain: DemoChain) 
     return asset, tx, files
 
 
+LONG_AGO = "Sat, 01 Jan 2000 00:00:00 GMT"
 NAMES = ["ipfs", "arweave", "graphql", "smartcontract", "s3", "ftp"]
 
 
@@ -139,7 +141,7 @@ def test_every_type_is_downloaded(own: DemoServer, buyer: Consumer, shelf: Shelf
         assert got.sha256 == hashlib.sha256(body).hexdigest(), NAMES[index]
         assert got.headers["content-type"] == (*types, "application/octet-stream")[index]
         # 32 random digits for what has no name of its own (`provider-api.md` section 11.5).
-        stem, _, extension = (got.filename or "").partition(".")
+        stem, _, extension = (got.filename or "").strip('"').partition(".")
         named = [(32, "csv"), (32, "csv"), (32, "json"), (32, "json"), (len("data set"), "bin")]
         assert (len(stem), extension) == (*named, named[-1])[index], got.filename
 
@@ -172,6 +174,45 @@ def test_parts_of_stored_files_are_served(buyer: Consumer, shelf: Shelf, name: s
     reply = request("GET", url, headers={"Range": "bytes=100000-"})
     assert (reply.status, reply.body) == (206, pattern(SIZE)[100_000:])
     assert reply.headers["content-range"] == f"bytes 100000-{SIZE - 1}/{SIZE}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_conditions_hold_for_every_type(buyer: Consumer, shelf: Shelf, chain: DemoChain, name: str) -> None:
+    """Whether what serves it knows conditions, ranges only, or nothing of either."""
+    asset, tx, _ = shelf
+    index, userdata = NAMES.index(name), {"account": buyer.address, "id": "7"}
+    body = expected_bodies(chain, userdata)[index]
+
+    def ask(**headers: str) -> Reply:
+        parameters = buyer.download_parameters(asset, tx, file_index=index, userdata=json.dumps(userdata))
+        fields = {key.replace("_", "-"): value for key, value in headers.items()}
+        return request("GET", with_query(f"{buyer.provider_url}/api/services/download", parameters), headers=fields)
+
+    first = ask()
+    etag, changed = first.headers.get("etag"), first.headers.get("last-modified")
+    assert (etag is None, changed is None) == (name in ("graphql", "ftp"), name not in ("s3", "ftp"))
+    assert ask(If_Match='"other"').json() == {"error": f"Provider Ganache: {PreconditionRefused.text}"}
+    whole = [{"If_None_Match": '"other"'}, {"If_Match": "*"}, {"Range": "bytes=0-0", "If_Range": '"other"'}]
+    failed, unmodified = [{"If_Match": '"other"', "Range": "bytes=0-0"}], [{"If_None_Match": "*"}]
+    if etag is not None:
+        whole += [{"If_Match": etag}]
+        unmodified += [{"If_None_Match": etag}, {"If_None_Match": etag, "Range": "bytes=0-0"}]
+    if changed is not None:
+        whole += [{"If_Modified_Since": LONG_AGO}, {"Range": "bytes=0-0", "If_Range": LONG_AGO}]
+        failed += [{"If_Unmodified_Since": LONG_AGO}]
+        unmodified += [{"If_Modified_Since": changed}]
+    for status, rows in ((200, whole), (412, failed), (304, unmodified)):
+        for fields in rows:
+            reply = ask(**fields)
+            assert (reply.status, fields) == (status, fields)
+            assert reply.body == (body if status == 200 else b"") or status == 412
+            if status == 304:
+                assert reply.headers.get("etag") == etag
+                # A store that answers 304 itself may leave the time out (RFC 9110 section 15.4.5).
+                assert reply.headers.get("last-modified") in (None, changed)
+    if etag is not None and name in ("s3", "smartcontract"):
+        part = ask(Range="bytes=0-0", If_Range=etag)
+        assert (part.status, part.body) == (206, body[:1])
 
 
 @pytest.mark.parametrize("name", ["s3", "ftp"])
