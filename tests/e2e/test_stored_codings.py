@@ -57,7 +57,7 @@ def test_curl_goes_on_where_it_was_cut(
     consumer: Consumer, sold: tuple[Published, str], tmp_path: Path, held_bytes: int
 ) -> None:
     part = tmp_path / "table.csv.gz"
-    part.write_bytes(STORED[:held_bytes])
+    part.write_bytes(request("GET", consumer.download_url(*sold)).body[:held_bytes])
     command = [str(CURL), "-sS", "-f", "-C", "-", "-o", str(part), consumer.download_url(*sold)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # A file that is complete already is 416, which curl takes for done (0) or for a failure (22, 33), by its version.
