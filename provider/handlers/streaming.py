@@ -93,7 +93,7 @@ class StreamingEndpoint(Endpoint):
             UpstreamRefused: its answer is no file, or not the part that was asked for.
             PreconditionRefused: the file is of another version than the consumer insists on.
         """
-        if not isinstance(answer, Whole | Part | Parts):
+        if not isinstance(answer, (Whole, Part, Parts)):
             self._reply_without_body(source, answer)
             return None
         name = file_name(source, url_path=url_path, fallback=_random_name)

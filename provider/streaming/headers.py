@@ -76,7 +76,9 @@ def validator_headers(source: Source) -> list[tuple[str, str]]:
 def stated(headers: Headers, name: str) -> str | None:
     """What the origin says in this field, None when it says nothing or what the field cannot hold."""
     value = headers.get(name)
-    return value if value is not None and len(value) <= _LONGEST_CHARS and _is_well_formed(name, value) else None
+    if value is None or len(value) > _LONGEST_CHARS or not _is_well_formed(name, value):
+        return None
+    return value
 
 
 @lru_cache(maxsize=1024)

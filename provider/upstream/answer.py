@@ -94,7 +94,7 @@ Answer = Whole | Part | Parts | NotModified | PreconditionFailed | Unsatisfiable
 def answer_of(wish: Wish, source: Source) -> Answer:
     """`judge` of an open source, whose body has to have the length that was found from then on."""
     answer = judge(wish, source.status, source.headers, source.length_bytes)
-    if isinstance(answer, Whole | Part) and answer.length_bytes is not None and source.length_bytes is None:
+    if source.length_bytes is None and isinstance(answer, Whole | Part) and answer.length_bytes is not None:
         source.expect(answer.length_bytes)
     return answer
 

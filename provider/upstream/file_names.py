@@ -114,6 +114,7 @@ def guess_content_type(name: str) -> str | None:
     return guessed if guessed not in _PAGES else None
 
 
+@lru_cache(maxsize=1024)
 def disposition(name: str) -> str:
     """Value of `Content-Disposition` for a safe name (RFC 6266): a token, else quoted; beyond ASCII extended as well.
 
