@@ -358,7 +358,7 @@ CHAINS = (
     ),
     Panel(
         "Failovers, faults and hedges",
-        "Per second. Failover: an endpoint failed and was ejected. Fault: an endpoint answered one call with an error, and "
+        "Per second. Failover: an endpoint failed and was ejected. Fault: it answered one call with an error, and "
         "the next was asked. Hedge: an endpoint was slow, and a further one was asked.",
         {
             "fault {{chain}} #{{endpoint}}": rate("provider_rpc_faults_total", CHAIN, "chain, endpoint"),
