@@ -1,8 +1,9 @@
 """From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.auth.nonce_store import NonceStore, nonce_refused
@@ -25,6 +26,9 @@ from provider.errors import (
     TokenRefused,
 )
 
+if TYPE_CHECKING:
+    from provider.chain.contract_accounts import ContractAccounts
+
 # The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
 ENVIRONMENT_WINDOW_SECONDS = 600
 # Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
@@ -45,27 +49,19 @@ class RequestChain(Protocol):
         ...
 
 
-class ContractAccounts(Protocol):
-    """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who claims to ask, and the proof.
 
-    def count_question(self, address: str, client: bytes | None) -> None:
-        """Count a question to somebody else, for a client who has not proven the address. Raises ContractChecksBusy."""
-        ...
+    `claimed` is the address as sent, which is part of the signed message; `address` is the same, checksummed. `token`
+    stands in for an empty `signature`.
+    """
 
-    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> Sequence[int]:
-        """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
-        ...
-
-    async def accept(
-        self,
-        chain_ids: Sequence[int],
-        address: str,
-        digests: Sequence[bytes],
-        signature: bytes,
-        client: bytes | None,
-    ) -> bool:
-        """Does the contract, on each of these chains, take `signature` for one of the digests? Raises ChainError."""
-        ...
+    claimed: str
+    address: str
+    nonce: str
+    signature: str = field(repr=False)
+    token: PresentedToken | None = None
 
 
 def _unobserved(result: str, seconds: float) -> None:
@@ -93,7 +89,7 @@ class Identifier:
         nonces: NonceStore,
         tokens: Tokens,
         *,
-        contracts: ContractAccounts | None = None,
+        contracts: "ContractAccounts | None" = None,
         is_environment: Callable[[str], bool] = _no_environment,
         observe: Callable[[str, float], None] = _unobserved,
     ) -> None:
@@ -106,19 +102,16 @@ class Identifier:
 
     async def identify(
         self,
-        *,
-        address: str,
+        signed: Signed,
         messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        token: PresentedToken | None = None,
+        *,
         chain: RequestChain | None = None,
         client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
-        """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
+        """The checksummed address, once it has signed one of `messages` with a nonce greater than any before.
 
-        Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
+        Without a signature a good token of the address stands in for it; its nonce is used up all the same, and may
         be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
         `client`: whose share of such questions it takes, None for one that limits are not counted for.
         `enter` is told when the step `nonce` begins.
@@ -127,14 +120,15 @@ class Identifier:
         used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
         StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
         """
-        if not signature and token is not None:
+        address, token = signed.address, signed.token
+        if not signed.signature and token is not None:
             await self._check_token(address, token)
-            if not nonce and not token.needs_nonce:
+            if not signed.nonce and not token.needs_nonce:
                 return address
-        elif not self._signed_by_key(address, messages, signature):
-            await self._check_contract(address, messages, signature, nonce, chain=chain, client=client)
+        elif not self._signed_by_key(address, messages, signed.signature):
+            await self._check_contract(signed, messages, chain=chain, client=client)
         enter("nonce")
-        await self._use_nonce(address, nonce)
+        await self._use_nonce(address, signed.nonce)
         return address
 
     async def _use_nonce(self, address: str, nonce: str) -> None:
@@ -179,17 +173,11 @@ class Identifier:
         return found is not None
 
     async def _check_contract(
-        self,
-        address: str,
-        messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        *,
-        chain: RequestChain | None,
-        client: bytes | None,
+        self, signed: Signed, messages: Sequence[str], *, chain: RequestChain | None, client: bytes | None
     ) -> None:
         """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
-        parsed = parse_contract_signature(signature)
+        address, nonce = signed.address, signed.nonce
+        parsed = parse_contract_signature(signed.signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
             raise SignatureInvalid
         try:
@@ -210,7 +198,7 @@ class Identifier:
 
 
 async def _chains_of(
-    contracts: ContractAccounts, address: str, chain: RequestChain | None, client: bytes | None
+    contracts: "ContractAccounts", address: str, chain: RequestChain | None, client: bytes | None
 ) -> Sequence[int]:
     """Where a contract at the address has to agree; nowhere when there is none.
 

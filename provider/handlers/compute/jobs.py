@@ -72,14 +72,11 @@ class ComputeStartEndpoint(OperatorEndpoint[ComputeStartDeps]):
         request = StartComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         await self.deps.identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.start_compute(
+            signed,
+            messages.start_compute(
                 consumer=signed.claimed, job_id=request.job_id, dataset_did=request.dataset.did, nonce=signed.nonce
             ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
+            client=self.client,
         )
         wish = request.wish()
         named = tuple(Subject(item.did, item.service_id) for item in wish.datasets)
@@ -119,53 +116,32 @@ class ComputeStopEndpoint(OperatorEndpoint[ComputeChangeDeps]):
     """`PUT compute`."""
 
     endpoint = "computeStop"
+    texts = staticmethod(messages.stop_compute)
+    """The messages that a client may sign."""
 
     async def handle(self) -> None:
         """`provider-api.md` section 5.9, with a job named [K44]."""
         arguments = self.arguments()
         request = ChangeComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         request.require_job()
-        await self.identify(request)
+        signed = request.signed
+        texts = self.texts(
+            consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
+        )
+        await self.deps.identifier.identify(signed, texts, client=self.client)
         # What job this is about only the operator knows: no asset can be named [K36].
-        await self.deps.gate.ask_role_for_compute(request.signed.address)
+        await self.deps.gate.ask_role_for_compute(signed.address)
         reply = await self.deps.operator.jobs(
             str(self.request.method),
-            owner=request.signed.claimed,
+            owner=signed.claimed,
             job_id=request.job_id,
             document_id=request.document_id,
         )
         self.pass_on(reply.status, reply.body)
 
-    async def identify(self, request: ChangeComputeRequest) -> None:
-        """Prove who asks. Raises what `Identifier.identify` raises."""
-        signed = request.signed
-        await self.deps.identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.stop_compute(
-                consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
-            ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
-        )
-
 
 class ComputeDeleteEndpoint(ComputeStopEndpoint):
-    """`DELETE compute`."""
+    """`DELETE compute`; the messages of the newer clients differ from those of a stop."""
 
     endpoint = "computeDelete"
-
-    async def identify(self, request: ChangeComputeRequest) -> None:
-        """As for a stop; the messages of the newer clients differ."""
-        signed = request.signed
-        await self.deps.identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.delete_compute(
-                consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
-            ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
-        )
+    texts = staticmethod(messages.delete_compute)

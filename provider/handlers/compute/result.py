@@ -42,14 +42,11 @@ class ComputeResultEndpoint(StreamingEndpoint[ComputeResultDeps], OperatorEndpoi
         signed = request.signed
         self.enter("signature")
         consumer = await self.deps.identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.compute_result(
+            signed,
+            messages.compute_result(
                 consumer=signed.claimed, job_id=request.job_id, index=request.index, nonce=signed.nonce
             ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
+            client=self.client,
             enter=self.enter,
         )
 

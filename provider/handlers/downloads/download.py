@@ -57,12 +57,9 @@ class DownloadEndpoint(StreamingEndpoint[DownloadDeps]):
         signed = request.signed
         self.enter("signature")
         consumer = await self.deps.identifier.identify(
+            signed,
+            messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
             client=self.client,
-            address=signed.address,
-            messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
             chain=self.deps.catalog.chain_of(request.did),
             enter=self.enter,
         )
@@ -147,11 +144,8 @@ class DownloadEndpoint(StreamingEndpoint[DownloadDeps]):
         try:
             return check_order(
                 facts,
+                service,
                 tx_id=tx_id,
-                datatoken=service.datatoken,
-                service_id=service.id,
-                service_index=service.index,
-                timeout_seconds=service.timeout_seconds,
                 sender=consumer,
                 provider=network.account.address,
                 now=time.time(),

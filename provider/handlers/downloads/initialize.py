@@ -97,11 +97,8 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
             )
             order = check_order(
                 facts,
+                service,
                 tx_id=tx_id,
-                datatoken=service.datatoken,
-                service_id=service.id,
-                service_index=service.index,
-                timeout_seconds=service.timeout_seconds,
                 sender=request.consumer,
                 provider=network.account.address,
                 now=time.time(),

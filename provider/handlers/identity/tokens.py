@@ -4,11 +4,10 @@ import time
 from dataclasses import dataclass
 
 from provider.auth import messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.auth.tokens import Tokens
 from provider.handlers.base import Endpoint
 from provider.handlers.identity.token_params import CreateTokenRequest, EndTokenRequest
-from provider.handlers.params import Signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,7 @@ class _TokenEndpoint(Endpoint[TokenDeps]):
     async def _identify(self, signed: Signed, texts: tuple[str, ...]) -> str:
         # Of a contract on all chains, whatever `chainId` says: its address may be another's on the chain that a
         # stranger names, and a token works on all.
-        return await self.deps.identifier.identify(
-            client=self.client, address=signed.address, messages=texts, signature=signed.signature, nonce=signed.nonce
-        )
+        return await self.deps.identifier.identify(signed, texts, client=self.client)
 
     async def _end(self) -> None:
         request = EndTokenRequest.parse(self.arguments())

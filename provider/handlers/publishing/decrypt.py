@@ -67,18 +67,15 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         decrypter = await self.deps.identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.decrypt(
+            signed,
+            messages.decrypt(
                 transaction_id=request.transaction_id,
                 data_nft=request.data_nft_text,
                 decrypter=signed.claimed,
                 chain_id=request.chain_id_text,
                 nonce=signed.nonce,
             ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
+            client=self.client,
             chain=NamedChain(request.chain_id),
         )
         network = self._network(request)
