@@ -18,11 +18,8 @@ from tornado.httputil import (
     format_timestamp,
 )
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-# Tabs, obs-text and controls are Tornado's to judge. Deleting what is usual costs a tenth of a search for the rest.
-_USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
-# Longer ones are not remembered: of hostile ones that would be megabytes.
-_MAX_KEPT_CHARS = 64
+from provider.wire.head import MAX_KEPT_CHARS, TOKEN, plain_lines
+
 _MAX_HOST_CHARS = 255
 # As proxies send requests on. Neither userinfo nor a fragment may stand there (RFC 9110 sections 4.2.4 and 7.1).
 _ABSOLUTE_FORM = re.compile(r"https?://([^/?#@]+)([^#]*)", re.IGNORECASE)
@@ -64,22 +61,18 @@ def http_date() -> str:
 @lru_cache(maxsize=512)
 def _normal_name(name: str) -> str | None:
     """The name as `HTTPHeaders` holds it, None when it is no token."""
-    return "-".join(word.capitalize() for word in name.split("-")) if _TOKEN.fullmatch(name) else None
+    return "-".join(word.capitalize() for word in name.split("-")) if TOKEN.fullmatch(name) else None
 
 
 def parse_plain_head(data: bytes) -> tuple[RequestStartLine, Fields] | None:
-    """Start line and fields of a head in printable ASCII with CRLF at each line's end; None for any other head."""
-    if data.translate(None, _USUAL):
-        return None
-    text = data.decode("ascii")
-    lines = text.split("\r\n")
-    ends = len(lines) - 1
-    if text.count("\r") != ends or text.count("\n") != ends or ends < 2 or lines[-2] or not lines[0]:
+    """Start line and fields of a plain head; None for any other. Tabs, obs-text and controls are Tornado's to judge."""
+    lines = plain_lines(data)
+    if lines is None or not lines[0]:
         return None
     fields: dict[str, list[str]] = {}
-    for line in lines[1:-2]:
+    for line in lines[1:]:
         raw_name, colon, value = line.partition(":")
-        name = _normal_name(raw_name) if len(raw_name) <= _MAX_KEPT_CHARS else None
+        name = _normal_name(raw_name) if len(raw_name) <= MAX_KEPT_CHARS else None
         if name is None or not colon:
             return None
         if name in fields:
@@ -88,7 +81,7 @@ def parse_plain_head(data: bytes) -> tuple[RequestStartLine, Fields] | None:
             fields[name] = [value.strip(" ")]
     method, _, rest = lines[0].partition(" ")
     target, _, version = rest.partition(" ")
-    if version != "HTTP/1.1" or not target or len(method) > _MAX_KEPT_CHARS or _normal_name(method) is None:
+    if version != "HTTP/1.1" or not target or len(method) > MAX_KEPT_CHARS or _normal_name(method) is None:
         return None
     return RequestStartLine(method, target, version), Fields(fields)
 

@@ -6,6 +6,7 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from provider.wire.head import TOKEN
 from provider.wire.text import ows
 
 # Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
@@ -19,7 +20,6 @@ _LONGEST_EXTENSION = 16
 # What nearly all names are made of, and where there is nothing to make safe.
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # What may stand unescaped in the extended form (RFC 8187 section 3.2.1), beside letters and digits.
 _ATTR_CHARS = "!#$&+-.^_`|~"
 
@@ -122,7 +122,7 @@ def disposition(name: str) -> str:
 
     wire: no space, and a token bare with nothing after it: clients cut it out with `attachment;filename=(.+)`.
     """
-    if _TOKEN.fullmatch(name):
+    if TOKEN.fullmatch(name):
         return f"attachment;filename={name}"
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "\\\\").replace('"', '\\"')
     if name.isascii():

@@ -7,9 +7,9 @@ from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.cookies import NO_COOKIES, Cookies
 from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
+from provider.wire.head import TOKEN
 from provider.wire.text import ows
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
 
 # Ours to say: where it goes, how it is framed, hop by hop (RFC 9110 section 7.6.1), and that bytes are wanted as
@@ -75,7 +75,7 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str, coo
     Raises:
         FileObjectInvalid: method or a header cannot stand in a request.
     """
-    if not _TOKEN.fullmatch(request.method):
+    if not TOKEN.fullmatch(request.method):
         raise FileObjectInvalid(detail="method is not a token")
     wanted = _with_cookies(request.headers, cookies.text_for(target)) if cookies.kept else request.headers
     kept = [(name, value) for name, value in wanted if name.lower() not in _OURS]
@@ -158,7 +158,7 @@ def _same_party(one: Target, other: Target) -> bool:
 
 
 def _field_line(name: str, value: str) -> bytes:
-    if not _TOKEN.fullmatch(name) or _CONTROLS.search(value):
+    if not TOKEN.fullmatch(name) or _CONTROLS.search(value):
         raise FileObjectInvalid(detail="a header cannot stand in a request")
     try:
         return f"{name}: {value}".encode("latin-1")
