@@ -121,9 +121,7 @@ class PublicServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """As in the base class."""
-        # Set for good: Tornado would switch it on and off again around each reply, and a reply is one piece anyway.
         stream.set_nodelay(True)
-        stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
         if isinstance(stream, SSLIOStream):
             limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
             # Also done, with an error that Tornado has looked at, when the connection is lost before.
@@ -223,10 +221,6 @@ def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], N
 
 class _CannotAcceptError(Exception):
     """The system has no descriptors or no memory."""
-
-
-def _leave_nodelay(value: bool) -> None:
-    pass
 
 
 class CertificateWatch:

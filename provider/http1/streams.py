@@ -53,6 +53,13 @@ class AnswersAtOnce(IOStream):
     """Until when its client, which sent too much, was told to wait, by `time.monotonic`."""
     mid_reply = False
     """Has a reply begun that has not ended?"""
+    _is_nodelay = False
+
+    def set_nodelay(self, value: bool) -> None:
+        """Switch it on once and for good: Tornado would switch it on and off around each reply, which is one piece."""
+        if value and not self._is_nodelay:
+            self._is_nodelay = True
+            super().set_nodelay(True)
 
     def cut(self) -> None:
         """Close so that no client can take what it has for a whole reply. Idempotent."""
