@@ -4,11 +4,12 @@ The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain wor
 """
 
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
 
 from provider.http1.seam import bypassable, count_body, is_chunked
 from provider.http1.streams import AnswersAtOnce
@@ -23,41 +24,10 @@ _TCP_INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
 
 
-class Asked(Protocol):
-    """What was asked."""
-
-    @property
-    def connection(self) -> object:
-        """Tornado's connection that it came on."""
-
-
-class Reply(Protocol):
-    """A reply as `tornado.web.RequestHandler` and our endpoints offer it."""
-
-    @property
-    def request(self) -> Asked:
-        """What this is the reply to."""
-
-    def set_status(self, status: int, /) -> None:
-        """Status of the reply."""
-
-    def set_header(self, name: str, value: str, /) -> None:
-        """A field of its head."""
-
-    def write(self, data: bytes, /) -> None:
-        """Body bytes, sent with the next `flush`."""
-
-    def flush(self) -> Awaitable[None]:
-        """Send what is there."""
-
-    def finish(self) -> Awaitable[None] | None:
-        """End it."""
-
-
 class TornadoSink:
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
-    def __init__(self, handler: Reply) -> None:
+    def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
         # Our server made both.
         self._connection = cast(HTTP1Connection, handler.request.connection)
