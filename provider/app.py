@@ -23,7 +23,6 @@ from provider.cache import FactCache
 from provider.chain.accounts import Account
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
-from provider.compute.environments import Environments
 from provider.compute_setup import Foundation, build_compute, build_environments
 from provider.endpoints import Rooms, routes
 from provider.files.opener import FileListOpener
@@ -147,7 +146,7 @@ def _rooms(
         networks=networks,
         nonces=nonces,
         tokens=tokens,
-        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens, environments=environments),
+        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens),
         catalog=catalog,
         lookup=lookup,
         gate=gate,
@@ -179,7 +178,6 @@ def _identifier(
     *,
     nonces: NonceStore,
     tokens: Tokens,
-    environments: Environments,
 ) -> Identifier:
     contracts = None
     if settings.identity.contract_accounts:
@@ -188,7 +186,7 @@ def _identifier(
             metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
         )
         contracts = ContractAccounts(networks, holding_code=holding_code)
-    return Identifier(nonces, tokens, contracts=contracts, is_environment=environments.knows, observe=metrics.nonce)
+    return Identifier(nonces, tokens, contracts=contracts, observe=metrics.nonce)
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:

@@ -97,7 +97,7 @@ def test_one_host_moves_to_redis_with_its_revocations(
     async def fill() -> None:
         store = SqliteNonceStore(own)
         await store.use(ADDRESS, "7")
-        await store.use(OTHER, "1700000000000", window_seconds=600)
+        await store.use(OTHER, "1700000000000")
         await store.revoke("token", FAR)
         await store.close()
 
