@@ -24,8 +24,8 @@ class Epoch:
 
     @classmethod
     def begin(cls, began_at: float = 0) -> Self:
-        """A new one."""
-        return cls(secrets.token_hex(8), int(began_at))
+        """A new one; `began_at` counts in full seconds, so it is taken a little late."""
+        return cls(secrets.token_hex(8), int(began_at) + 1 if began_at else 0)
 
     @classmethod
     def parse(cls, reply: object) -> Self | None:

@@ -14,7 +14,8 @@ from provider.shared.link import Script
 # an address that is not known must exceed, to sort by, empty for no such bound; and our clock in milliseconds.
 # The hash: `order` and `text` of the greatest nonce, `oldest` that is free below it, and of `nonce_rule.Held` `floor`,
 # `recent`, `messages`, `large` (to sort by) with `large_text`, and `marks`. `known` is `order` as this script wrote
-# it: where they differ, another version wrote it, and nothing is known of the nonces below.
+# it: where they differ, another version wrote it, and nothing is known of the nonces below. A mark `b` stands on an
+# address that was not known when the store had been emptied: all its nonces have the bound of the epoch.
 # Replies: `+`; `-` and the greatest nonce; `!` where the epoch is another one.
 _RULE = """
 local given, text, oldest = ARGV[2], ARGV[3], ARGV[4]
@@ -50,9 +51,10 @@ if order ~= (held[10] or '') then
       'recent', '', 'marks', marks, 'large', large, 'large_text', held[8])
   end
 end
-if order == '' and large == '' and least ~= '' then
-  if given <= least then return '-' .. string.sub(least, 5) end
-  floor = least
+local is_new = order == '' and large == ''
+if least ~= '' and (is_new or string.find(marks, 'b', 1, true)) then
+  if given <= least then return '-' .. (held[2] or string.sub(least, 5)) end
+  if is_new then floor, marks = least, 'b' end
 end
 local given_kind = kind(given)
 local is_large = string.sub(given_kind, 1, 1) == 'f'
@@ -108,7 +110,7 @@ elseif order == '' or given > order then
   change('oldest', oldest)
   change('floor', floor)
   change('recent', recent)
-  if string.find(marks, 'p', 1, true) then change('marks', (string.gsub(marks, 'p', ''))) end
+  change('marks', (string.gsub(marks, 'p', '')))
 elseif oldest ~= '' and given_kind == kind(order) then
   local young = held[3] and held[3] ~= '' and given >= held[3]
   if not young or given <= floor or given == order or string.find(recent .. ' ', ' ' .. given .. ' ', 1, true) then
