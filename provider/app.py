@@ -12,7 +12,7 @@ from tornado.web import Application
 from provider.admin.readiness import Readiness
 from provider.admission.entry import Admission
 from provider.admission_setup import build_admission, build_bodies
-from provider.asset_setup import document_opener, open_asset_source
+from provider.asset_setup import bound_document_opener, open_asset_source
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
@@ -152,7 +152,7 @@ def _rooms(
         gate=gate,
         files=files,
         origins=origins.files,
-        open_document=document_opener(settings, metrics),
+        open_document=bound_document_opener(settings, metrics),
         proofs=proofs,
         compute=build_compute(settings, foundation, operator, environments, make_cache),
         leases=None if shared is None else shared.leases,

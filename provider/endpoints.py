@@ -7,7 +7,6 @@ from functools import cache
 import orjson
 
 from provider.assets.catalog import Catalog
-from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
@@ -23,7 +22,7 @@ from provider.handlers.compute import (
 )
 from provider.handlers.compute_prepare import ComputeEnvironmentsEndpoint, InitializeComputeEndpoint
 from provider.handlers.compute_result import ComputeResultEndpoint
-from provider.handlers.decrypt import DecryptEndpoint
+from provider.handlers.decrypt import BoundDocumentOpener, DecryptEndpoint
 from provider.handlers.direct_command import DirectCommandEndpoint, describe_node
 from provider.handlers.docs import (
     ASSETS,
@@ -68,7 +67,7 @@ class Rooms:
     gate: Gate
     files: FileListOpener
     origins: FileOrigins
-    open_document: DocumentOpener
+    open_document: BoundDocumentOpener
     compute: Compute
     proofs: ProofQueue | None
     leases: StreamLeases | None

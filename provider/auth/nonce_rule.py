@@ -115,14 +115,18 @@ def decide(held: Held, use: NonceUse) -> Held | None:
 
 
 def _may_be_read(held: Held, kind: str, text: OpenText) -> bool:
-    """May this text be read with a nonce of this kind? Only one kind is possible at a time, and not a used text."""
+    """May this text be read with a nonce of this kind?
+
+    Not a text that was used, and one kind at a time: that of the greatest nonce, or from a counter to the time of now.
+    """
     if f" {text.digest}:" in held.messages:
         return False
     is_settled = bool(held.order) and "p" not in held.marks
     if is_large(kind):
         return not is_settled and bool(held.large) and kind == kind_of(sortable(held.large))
     if is_settled:
-        return "l" not in held.marks and kind == kind_of(held.order)
+        held_kind = kind_of(held.order)
+        return "l" not in held.marks and (kind == held_kind or (held_kind == COUNTER and text.may_begin))
     return not held.large and not held.order and text.may_begin
 
 

@@ -65,7 +65,8 @@ if digest ~= '' then
   if is_large then
     readable = not settled and large ~= '' and given_kind == kind(large)
   elseif settled then
-    readable = not string.find(marks, 'l', 1, true) and given_kind == kind(order)
+    readable = not string.find(marks, 'l', 1, true)
+      and (given_kind == kind(order) or (kind(order) == 'c' and may_begin))
   else
     readable = large == '' and order == '' and may_begin
   end

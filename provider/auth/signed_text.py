@@ -28,8 +28,8 @@ class OpenText:
     """A text of the old family that can be read with more than one nonce.
 
     `digest`: 128 bits of the sha256 of its lower-case form, as text. `highest`: `nonce_order.sortable` of the greatest
-    counter that a reading of it may give. `may_begin`: may an address whose nonces are unknown begin with the nonce
-    that was presented?
+    counter that a reading of it may give. `may_begin`: is the nonce that was presented a counter or the time of now,
+    so that an address may begin with it?
     """
 
     digest: str

@@ -1,12 +1,13 @@
 """`POST decrypt`: a document (DDO) back in the clear, for those who may read it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from provider.assets.chain_index import DocumentOpener
 from provider.auth import messages
 from provider.auth.identify import Identifier
+from provider.chain.accounts import Account
 from provider.chain.networks import Network, Networks
 from provider.errors import (
     DecrypterNotAuthorized,
@@ -15,6 +16,7 @@ from provider.errors import (
     OrderNotFound,
     UnsupportedChain,
 )
+from provider.files.document import is_document_of, is_remote_stub
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.params import DecryptRequest
 from provider.handlers.request_data import CHAIN_ID
@@ -27,6 +29,9 @@ READABLE_STATES = frozenset({0, 4, 5})
 REFUSED_STATES = {1: "Asset end of life", 2: "Asset deprecated", 3: "Asset revoked"}
 
 T = TypeVar("T")
+
+BoundDocumentOpener = Callable[[Account, bytes, int, bytes, Callable[[bytes], bool]], bytes]
+"""Opens bytes of which only those that the last argument takes may be an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class DecryptEndpoint(Endpoint):
         identifier: Identifier,
         lookup: OrderLookup,
         authorized_decrypters: frozenset[str],
-        open_document: DocumentOpener,
+        open_document: BoundDocumentOpener,
     ) -> None:
         """`authorized_decrypters` are lower-case addresses, empty means everybody."""
         super().initialize(frame=frame)
@@ -93,7 +98,13 @@ class DecryptEndpoint(Endpoint):
             raise DecryptError("Asset not deployed by the data NFT factory.")
         sealed = _value(document)
         _check_state(_value(state))
-        clear = self._open_document(network.account, sealed.data, sealed.flags, sealed.document_hash)
+
+        def is_answer(clear: bytes) -> bool:
+            # What is opened must be of the NFT whose state was checked. Its own event is proof enough for a stub.
+            is_bound = is_document_of(clear, request.data_nft, network.chain_id)
+            return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
+
+        clear = self._open_document(network.account, sealed.data, sealed.flags, sealed.document_hash, is_answer)
         self.reply_text(clear, status=201)
 
     def _network(self, request: DecryptRequest) -> Network:

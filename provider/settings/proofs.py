@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from provider.settings.model import ProofSettings
-from provider.settings.source import FALSE_TEXTS, Source
+from provider.settings.source import Source
 
 GWEI = 10**9
 MAX_FEE = ("PROVIDER_PROOF_MAX_FEE_GWEI", "proofs.max_fee_gwei")
@@ -14,7 +14,7 @@ HIGHEST_MAX_FEE_GWEI = 1_000_000.0
 def read_proofs(source: Source) -> ProofSettings:
     """The settings; faults are noted in `source`."""
     http_url = source.url("USE_HTTP_PROOF", "proofs.http_url")
-    on_chain = _on_chain(source)
+    on_chain = source.boolean("USE_CHAIN_PROOF", "proofs.on_chain", False)
     if http_url is not None and on_chain:
         source.warnings.append("USE_CHAIN_PROOF is ignored: USE_HTTP_PROOF is set, and one proof is enough")
     max_fee_wei, by_chain = _max_fees(source)
@@ -30,16 +30,6 @@ def read_proofs(source: Source) -> ProofSettings:
             "PROVIDER_PROOF_MAX_AGE_SECONDS", "proofs.max_age_seconds", 86_400.0, minimum=1.0, maximum=30 * 86_400.0
         ),
     )
-
-
-def _on_chain(source: Source) -> bool:
-    """Any text turned it on in Provider 2.1, even `false`: whoever wrote that has to say what is meant."""
-    value = source.raw("USE_CHAIN_PROOF", "proofs.on_chain")
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in FALSE_TEXTS:
-        source.fault("USE_CHAIN_PROOF", "proofs.on_chain", "must be true, or unset for no proofs on chain")
-    return value is not None
 
 
 def _max_fees(source: Source) -> tuple[int, Mapping[int, int]]:

@@ -299,3 +299,21 @@ def test_finality_is_one_number_or_one_per_chain(value: str, expected: tuple[int
 def test_finality_that_is_none_is_a_fault(value: str) -> None:
     with pytest.raises(SettingsError, match="PROVIDER_FINALITY_BLOCKS"):
         load_settings({**SINGLE, "PROVIDER_FINALITY_BLOCKS": value})
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_a_key_file_that_every_user_may_read_is_warned_about(tmp_path: Path, mode: int, is_warned: bool) -> None:
+    path = tmp_path / "key"
+    path.write_text("0x" + "1" * 64)
+    path.chmod(mode)
+    warnings = load_settings({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY_FILE": str(path)}).warnings
+    assert [warning.startswith("PROVIDER_PRIVATE_KEY_FILE: every user") for warning in warnings] == [True] * is_warned
+
+
+@pytest.mark.parametrize("variable", ["REDIS_CONNECTION_FILE", "UNIVERSAL_PRIVATE_KEY_FILE"])
+def test_other_files_with_secrets_are_looked_at_too(tmp_path: Path, variable: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text("redis://host" if variable.startswith("REDIS") else "0x" + "2" * 64)
+    path.chmod(0o644)
+    warnings = load_settings({**SINGLE, variable: str(path)}).warnings
+    assert [warning for warning in warnings if warning.startswith(f"{variable}: every user")]
