@@ -13,7 +13,9 @@ from provider.auth.nonce_order import sortable, sortable_value
 WINDOW_SECONDS = 600
 
 COUNTER = "c"
-_MAX_COUNTER_DIGITS = 9
+# Every counter is less.
+FIRST_SECONDS = 1_500_000_000
+_SECONDS_DIGITS = 10
 # Units per second, by the number of integer digits that such a clock shows between July 2017 and December 2099.
 # Ocean's contracts are younger, and one digit more or fewer never gives a clock value of the same unit.
 _UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
@@ -27,13 +29,14 @@ _EXACT = Context(prec=2 * MAX_DIGITS + 10)
 def kind_of(order: str) -> str:
     """Kind of a nonce by its text from `nonce_order.sortable`.
 
-    `c` for counters (below 10^9, also negative ones), the number of digits for clock values (`10`, `13`, `16`, `19`),
-    and `f` with the number of digits for everything else.
+    `c` for counters (below 1.5·10^9, also negative ones), the number of digits for clock values (`10`, `13`, `16`,
+    `19`), and `f` with the number of digits for everything else.
     """
     if order[0] == "0":
         return COUNTER
     size = int(order[1:4])
-    if size <= _MAX_COUNTER_DIGITS:
+    if size < _SECONDS_DIGITS or (size == _SECONDS_DIGITS and order[4:6] < _FIRST_DIGITS):
+        # They go on into seconds without a gap, where nobody would count on.
         return COUNTER
     if size in _UNITS and _FIRST_DIGITS <= order[4:6] < _END_DIGITS:
         return str(size)

@@ -27,8 +27,8 @@ if KEYS[3] then
 end
 local function kind(order)
   local size = string.sub(order, 1, 1) == '1' and tonumber(string.sub(order, 2, 4)) or 0
-  if size <= 9 then return 'c' end
   local first = string.sub(order, 5, 6)
+  if size < 10 or (size == 10 and first < '15') then return 'c' end
   if (size == 10 or size == 13 or size == 16 or size == 19) and first >= '15' and first < '41' then
     return tostring(size)
   end

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_order import sortable
-from provider.auth.nonce_window import COUNTER, is_large, kind_of, seconds_of
+from provider.auth.nonce_window import COUNTER, FIRST_SECONDS, is_large, kind_of, seconds_of
 
 # Time zones and daylight saving put wrong clocks at most 14 hours ahead.
 MAX_AHEAD_SECONDS = 86_400
@@ -19,7 +19,7 @@ _DID = re.compile(r"did:ope?:[0-9a-fA-F]{64}")
 # What clients put into these messages: whole numbers, and seconds with the fraction that Python prints.
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?", re.ASCII)
 _TAIL = re.compile(r"([0-9]*)(?:\.([0-9]{1,9}))?\Z", re.ASCII)
-_COUNTER_DIGITS = 9
+_COUNTER_DIGITS = 10
 _ADDRESS_CHARACTERS = 42
 
 
@@ -86,6 +86,8 @@ def _highest_counter(text: str) -> str:
     found = _TAIL.search(text, _ADDRESS_CHARACTERS)
     whole, fraction = (found[1], found[2]) if found else ("", None)
     highest = int(whole[-_COUNTER_DIGITS:] or 0)
+    if highest >= FIRST_SECONDS:
+        highest = int(whole[1 - _COUNTER_DIGITS :])
     if fraction is not None:
         highest = max(highest + 1, int(fraction))
     return sortable(str(highest))
