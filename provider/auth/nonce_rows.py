@@ -99,7 +99,7 @@ class NonceRows:
             return nonce_refused(given=use.nonce, stored=row.held.nonce)
         held = decide(row.held, use)
         if held is None:
-            return nonce_refused(given=use.nonce, stored=row.held.shown)
+            return nonce_refused(given=use.nonce, stored=row.held.shown_to(use.nonce))
         written[use.address] = after = _Row(held, row.uses + 1)
         self._connection.execute(_WRITE, (*_columns(after), use.address))
         return None

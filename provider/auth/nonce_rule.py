@@ -58,6 +58,10 @@ class Held(NamedTuple):
         """The nonce that clients are told to count on from."""
         return self.nonce or self.large
 
+    def shown_to(self, nonce: str) -> str:
+        """The one that a refusal of this nonce names."""
+        return self.large if self.large and is_large(kind_of(sortable(nonce))) else self.shown
+
 
 _YEAR_SECONDS = 366 * 86_400
 NOTHING = Held()

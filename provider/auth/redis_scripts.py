@@ -58,6 +58,7 @@ if least ~= '' and (is_new or string.find(marks, 'b', 1, true)) then
 end
 local given_kind = kind(given)
 local is_large = string.sub(given_kind, 1, 1) == 'f'
+if is_large and held[8] then refused = '-' .. held[8] end
 local settled = order ~= '' and not string.find(marks, 'p', 1, true)
 if digest ~= '' then
   if string.find(messages, ' ' .. digest .. ':', 1, true) then return refused end

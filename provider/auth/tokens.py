@@ -62,9 +62,10 @@ class Tokens:
         long a revocation is kept does not depend on the token's end either.
         """
         known = decode_token(self._key, token, address=address, now=_ANY_TIME)
-        if await self._revocations.is_revoked(known.token_id):
-            raise TokenRevoked
         now = self._clock()
+        has_expired = known.expires_at <= now
+        if not has_expired and await self._revocations.is_revoked(known.token_id):
+            raise TokenRevoked
         await self._revocations.revoke(known.token_id, int(now) + 2 * self._max_lifetime_seconds)
-        if known.expires_at <= now:
+        if has_expired:
             raise TokenExpired

@@ -278,6 +278,68 @@ def test_state_of_the_nft_decides(
         assert opened(reply, data_nft) if text is None else refused(reply, status, text)
 
 
+def test_a_revoked_document_is_not_opened_through_another_nft(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, data_nft: str
+) -> None:
+    """Sealed bytes and hash are public: they stand in the log."""
+    revoked, _ = publisher.create_nft()
+    secret = document_of(revoked, "revoked")
+    publisher.set_metadata(revoked, secret)
+    publisher.set_state(revoked, 3)
+    copied = {"encryptedDocument": sealed(secret, 2).hex(), "documentHash": hash_of(secret).hex()}
+    assert refused(post(server, by_document(stranger, revoked, b"", 2, **copied)), 403, "Asset revoked")
+    reply = post(server, by_document(stranger, data_nft, b"", 2, **copied))
+    assert refused(reply, 400, "Checksum doesn't match.")
+    receipt = publisher.set_raw_metadata(
+        data_nft, sealed(secret, 2), flags=b"\x02", state=0, document_hash=hash_of(secret)
+    )
+    reply = post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft))
+    assert refused(reply, 400, "Checksum doesn't match.")
+
+
+@pytest.mark.parametrize("is_bound", [True, False], ids=["bound list", "list of 4.0.0"])
+def test_a_file_list_confirms_no_guess(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, is_bound: bool
+) -> None:
+    """By arguments and by an event of the attacker's own NFT, right and wrong guesses look alike."""
+    mine, datatoken = publisher.create_nft()
+    listed: object = [{"type": "url", "method": "GET", "url": "https://secret.example/file"}]
+    if is_bound:
+        listed = {"datatokenAddress": datatoken, "nftAddress": mine, "files": listed}
+    files = json.dumps(listed).encode()
+    ciphertext = sealed(files, 2)
+    for guess in (files, files.replace(b"secret", b"public")):
+        its_hash = hash_of(guess)
+        asked = by_document(stranger, mine, ciphertext, 2, documentHash=its_hash.hex())
+        assert refused(post(server, asked), 400, "Checksum doesn't match.")
+        receipt = publisher.set_raw_metadata(mine, ciphertext, flags=b"\x02", state=0, document_hash=its_hash)
+        asked = by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), mine)
+        assert refused(post(server, asked), 400, "Checksum doesn't match.")
+
+
+def test_a_remote_stub_is_opened_from_its_event_only(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    stub = json.dumps({"remote": {"type": "ipfs", "hash": "QmStub"}}).encode()
+    tx = publisher.set_metadata(data_nft, stub)
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert (reply.status, reply.body) == (201, stub)
+    asked = by_document(stranger, data_nft, sealed(stub, 2), 2, documentHash=hash_of(stub).hex())
+    assert refused(post(server, asked), 400, "Checksum doesn't match.")
+
+
+def test_a_credential_of_version_5_is_opened(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    subject = {"chainId": 8996, "nftAddress": data_nft, "services": []}
+    document = json.dumps({"id": did_for(data_nft, 8996, prefix="did:ope:"), "credentialSubject": subject}).encode()
+    tx = publisher.set_metadata(data_nft, document)
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert (reply.status, reply.body) == (201, document)
+
+
 def test_bomb_is_refused(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
     data_nft, _ = publisher.create_nft()
     zeros = bytes(20_000_000)
