@@ -8,7 +8,6 @@ import orjson
 
 from provider.app.compute import Compute
 from provider.assets.catalog import Catalog
-from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
@@ -50,7 +49,7 @@ from provider.handlers.identity.tokens import (
     InvalidateAuthTokenEndpoint,
     TokenDeps,
 )
-from provider.handlers.publishing.decrypt import DecryptDeps, DecryptEndpoint
+from provider.handlers.publishing.decrypt import BoundDocumentOpener, DecryptDeps, DecryptEndpoint
 from provider.handlers.publishing.encrypt import EncryptDeps, EncryptEndpoint
 from provider.handlers.routes import Route
 from provider.orders.lookup import OrderLookup
@@ -76,7 +75,7 @@ class Rooms:
     origins: FileOrigins
     engine: StreamEngine
     file_answers: FactCache[bytes, Items]
-    open_document: DocumentOpener
+    open_document: BoundDocumentOpener
     compute: Compute
     proofs: ProofQueue | None
     leases: StreamLeases | None
