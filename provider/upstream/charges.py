@@ -1,18 +1,19 @@
 """Who pays for requests to origins and for bytes read of them only to inspect a file.
 
-The handler of a request that anybody may send names a `Payer`; every request to an origin that is made on its behalf
-is then charged where it is sent, redirects, retries and further gateways included. Without a payer nothing is charged:
-that is a paid download.
+A handler of requests that anybody may send charges its ticket; every request to an origin that is made on its behalf
+is then charged where it is sent, redirects, retries and further gateways included. A paid download charges nothing.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+from provider.admission.entry import Ticket
+
 
 @dataclass(frozen=True, slots=True)
-class Payer:
+class _Payer:
     """`request` is called for each request that is sent, `read` with the number of bytes that were read.
 
     `check_read` raises TooManyRequests while bytes are owed.
@@ -23,12 +24,18 @@ class Payer:
     check_read: Callable[[], None]
 
 
-_payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
+_payer: ContextVar[_Payer | None] = ContextVar("payer", default=None)
+
+
+def charged_to(ticket: Ticket | None) -> AbstractContextManager[None]:
+    """Charge the ticket's client for work done within, and in tasks begun there; nobody where nothing is counted."""
+    if ticket is None:
+        return nullcontext()
+    return _paying(_Payer(lambda: ticket.charge_requests(1), ticket.charge, ticket.check_pace))
 
 
 @contextmanager
-def charged_to(payer: Payer) -> Iterator[None]:
-    """Charge what is done within, and in tasks begun there."""
+def _paying(payer: _Payer) -> Iterator[None]:
     token = _payer.set(payer)
     try:
         yield
@@ -51,7 +58,7 @@ def first_request_paid() -> Iterator[None]:
         if sent > 1:
             payer.request()
 
-    with charged_to(replace(payer, request=request)):
+    with _paying(replace(payer, request=request)):
         yield
 
 

@@ -3,7 +3,6 @@
 from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
 from provider.handlers.base import Endpoint
-from provider.handlers.charging import payer
 from provider.handlers.compute.params import RAW_ALGORITHM_BODY_BYTES, InitializeComputeRequest
 from provider.upstream.charges import charged_to
 
@@ -31,5 +30,5 @@ class InitializeComputeEndpoint(Endpoint[Quoting]):
             # Each item has to be looked up; what files and other Providers are asked for comes on top.
             self.ticket.check_rate()
             self.ticket.charge_requests(wish.item_count - 1)
-        with charged_to(payer(self.ticket)):
+        with charged_to(self.ticket):
             self.reply_json(await self.deps.answer(wish))

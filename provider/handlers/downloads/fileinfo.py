@@ -19,7 +19,6 @@ from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata, as_json
 from provider.handlers.base import Endpoint
-from provider.handlers.charging import payer
 from provider.handlers.downloads.file_params import read_userdata
 from provider.handlers.params import FileInfoRequest
 from provider.upstream.charges import charged_to, first_request_paid
@@ -66,7 +65,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
         userdata = read_userdata(request.userdata)
         if request.with_checksum and self.ticket is not None:
             self.ticket.check_pace()
-        with charged_to(payer(self.ticket)):
+        with charged_to(self.ticket):
             if request.file_object is not None:
                 with first_request_paid():
                     info = await self._inspect(request.file_object, userdata, None, checksum=request.with_checksum)

@@ -15,7 +15,6 @@ from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
 from provider.handlers.base import Endpoint
-from provider.handlers.charging import payer
 from provider.handlers.downloads.file_params import read_userdata
 from provider.handlers.params import InitializeRequest
 from provider.orders.check import check_order, parse_tx_id
@@ -112,7 +111,7 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
         self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
         file = parse_file_object(self.deps.files.open(network.account, asset, service).at(file_index), party=asset.did)
-        with charged_to(payer(self.ticket)), first_request_paid():
+        with charged_to(self.ticket), first_request_paid():
             info = await self.deps.origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
             unavailable = FileUnavailable()
