@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tornado.web import Application
 
@@ -145,10 +144,14 @@ class RouteTable(Dispatcher):
         Only downloads are: who has to wait with something else may have requests left for them.
         """
         stream = getattr(request.connection, "stream", None)
-        if isinstance(error, TooManyRequests) and error.retry_after_seconds and isinstance(stream, AnswersAtOnce):
-            context: Any = getattr(request.connection, "context", None)
-            if self.admission is not None and self.admission.clients.of_peer(context.remote_ip):
-                stream.refused_until = time.monotonic() + REFUSED_AT_ONCE_SECONDS
+        if (
+            isinstance(error, TooManyRequests)
+            and error.retry_after_seconds
+            and isinstance(stream, AnswersAtOnce)
+            and self.admission is not None
+            and self.admission.clients.of_peer(request.remote_ip or "")
+        ):
+            stream.refused_until = time.monotonic() + REFUSED_AT_ONCE_SECONDS
 
 
 def _without_method(method: str, methods: Mapping[str, Route]) -> Route:
