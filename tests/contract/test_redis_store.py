@@ -236,7 +236,7 @@ async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer
 
 @pytest.mark.gen_test(timeout=30)
 async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "provider.redis")
+    caplog.set_level("INFO", "provider.shared")
     server = start(*AOF)
     store = store_at(server.url)
     await store.check()
