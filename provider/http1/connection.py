@@ -23,6 +23,7 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce, TlsServerStream
+from provider.override import override
 from provider.wire.text import digits
 
 # For those who hear of requests and have no words of their own.
@@ -153,8 +154,8 @@ class _Exchange(HTTP1Connection):
         self._consumer = stream
         self._limit = limit
 
+    @override
     async def _read_message_inner(self, delegate: HTTPMessageDelegate, *_: object) -> bool:
-        """As in the base class, of a server."""
         told = True
         try:
             headers = await self._read_head()
@@ -229,13 +230,14 @@ class _Exchange(HTTP1Connection):
             return False
         return True
 
+    @override
     def write_headers(
         self,
         start_line: RequestStartLine | ResponseStartLine,
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
-        """As in the base class; the ordinary head, with Content-Length, is put together in one piece."""
+        # The usual head, one with Content-Length, is built in one piece.
         self._consumer.mid_reply = True
         request = cast(RequestStartLine, self._request_start_line)
         length = digits(headers.get("Content-Length") or "")
@@ -256,14 +258,15 @@ class _Exchange(HTTP1Connection):
         data = head.encode("latin-1")
         return self._sent(data + self._format_chunk(chunk) if chunk else data)
 
+    @override
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
-        """As in the base class; nothing to write costs nothing."""
         if not chunk and self._pending_write is not None and self._pending_write.done():
             return self._pending_write
         return super().write(chunk)
 
+    @override
     def finish(self) -> None:
-        """As in the base class, which closes the stream of a reply that is shorter than its Content-Length."""
+        # Tornado closes the stream when the reply was shorter than its Content-Length: that stays a cut.
         if not self._expected_content_remaining:
             self._consumer.mid_reply = False
         super().finish()

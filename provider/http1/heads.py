@@ -18,6 +18,8 @@ from tornado.httputil import (
     format_timestamp,
 )
 
+from provider.override import override
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # Tabs, obs-text and controls are Tornado's to judge. Deleting what is usual costs a tenth of a search for the rest.
 _USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
@@ -35,13 +37,13 @@ class Fields(HTTPHeaders):
         self._as_list = lines
         self._combined_cache: dict[str, str] = {}
 
+    @override
     def get(self, name: str, default: Any = None) -> Any:
-        """As in the base class."""
         values = self._as_list.get(name) or self._as_list.get(_normal_name(name) or "")
         return ",".join(values) if values else default
 
+    @override
     def copy(self) -> HTTPHeaders:
-        """As in the base class."""
         return Fields({name: list(values) for name, values in self._as_list.items()})
 
 

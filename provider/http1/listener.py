@@ -25,6 +25,7 @@ from provider.crypto.certificate import ServerTls, TlsFault
 from provider.errors import ProviderError, ServerBusy, ServerFull, TooManyRequests
 from provider.http1.connection import ServerConnection
 from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
+from provider.override import override
 
 log = logging.getLogger("provider.server")
 # nginx allows 60 s (client_header_timeout); five round trips of a bad satellite line are 4 s.
@@ -63,8 +64,9 @@ class PublicServer(HTTPServer):
         known: tuple[ProviderError, ...] = (self._busy, self._full, self._too_many)
         self._answers = {error: prepared_answer(error) for error in known}
 
+    @override
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """As in the base class, but a system without descriptors or memory is not asked again without pause."""
+        # Unlike Tornado's, this pauses after the system ran out of descriptors or memory.
         for listener in sockets:
             self._sockets[listener.fileno()] = listener
             self._handlers[listener.fileno()] = _accept_from(listener, self._handle_connection)
@@ -119,8 +121,8 @@ class PublicServer(HTTPServer):
                 connection.shutdown(socket.SHUT_WR)
         connection.close()
 
+    @override
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """As in the base class."""
         # Set for good: Tornado would switch it on and off again around each reply, and a reply is one piece anyway.
         stream.set_nodelay(True)
         stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
@@ -136,8 +138,8 @@ class PublicServer(HTTPServer):
         self._connections.add(connection)
         connection.start_serving(self)
 
+    @override
     def on_close(self, server_conn: object) -> None:
-        """As in the base class."""
         super().on_close(server_conn)
         address = server_conn.context.address  # type: ignore[attr-defined]
         self._counted.give_back(self._clients.of_peer(address[0]) if isinstance(address, tuple) else None)

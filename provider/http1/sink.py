@@ -12,8 +12,9 @@ from tornado.iostream import StreamClosedError
 
 from provider.http1.seam import bypassable, count_body, is_chunked
 from provider.http1.streams import AnswersAtOnce
-from provider.streaming.limits import pace_socket
-from provider.streaming.sink import ConsumerGone, Fields, RawConsumer
+from provider.override import override
+from provider.streaming.limits import Paced, pace_socket
+from provider.streaming.sink import ConsumerGone, Fields, RawConsumer, Sink
 
 # Chunk framing is added by Tornado with a copy of the chunk; pieces of this size keep that copy small.
 _CHUNK_BYTES = 64 * 1024
@@ -54,7 +55,7 @@ class Reply(Protocol):
         """End it."""
 
 
-class TornadoSink:
+class TornadoSink(Sink, Paced):
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
     def __init__(self, handler: Reply) -> None:
@@ -66,8 +67,8 @@ class TornadoSink:
         self._gone = False
         self._callback: Callable[[], None] | None = None
 
+    @override
     async def start(self, status: int, fields: Fields, first: memoryview) -> None:
-        """As `Sink.start`."""
         handler = self._handler
         handler.set_status(status)
         self._chunked = True
@@ -85,27 +86,27 @@ class TornadoSink:
             raise _gone(exc) from exc
         self._check()
 
+    @override
     async def write(self, data: memoryview) -> None:
-        """As `Sink.write`."""
         if not self._chunked:
             await self._write(data)
             return
         for start in range(0, len(data), _CHUNK_BYTES):
             await self._write(data[start : start + _CHUNK_BYTES])
 
+    @override
     def raw_consumer(self) -> RawConsumer | None:
-        """As `Sink.raw_consumer`."""
         self._check()
         if not bypassable(self._connection):
             return None
         return RawConsumer(self._stream.socket, is_chunked(self._connection))
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Sink.advance`."""
         count_body(self._connection, count_bytes)
 
+    @override
     async def finish(self) -> None:
-        """As `Sink.finish`."""
         self._check()
         try:
             pending = self._handler.finish()
@@ -114,15 +115,16 @@ class TornadoSink:
         except StreamClosedError as exc:
             raise _gone(exc) from exc
 
+    @override
     def abort(self) -> None:
-        """As `Sink.abort`. Tornado's own ways would end a chunked body with its last chunk."""
+        # Tornado's own ways would end a chunked body with its last chunk.
         if not self._stream.closed():
             self._stream.cut()
             # Tornado tells the handler of it later, or never when that was detached meanwhile.
             self.consumer_gone()
 
+    @override
     def on_gone(self, callback: Callable[[], None] | None) -> None:
-        """As `Sink.on_gone`."""
         self._callback = callback
         if callback is not None and (self._gone or self._stream.closed()):
             self.consumer_gone()
@@ -134,13 +136,13 @@ class TornadoSink:
         if callback is not None:
             callback()
 
+    @override
     def pace(self, bytes_per_second: int) -> None:
-        """As `limits.Paced.pace`."""
         if not self._stream.closed():
             pace_socket(self._stream.socket, bytes_per_second)
 
+    @override
     def taken_bytes(self) -> int | None:
-        """As `Sink.taken_bytes`, from the kernel (Linux)."""
         if self._stream.closed():
             return None
         try:

@@ -21,6 +21,8 @@ from typing import Any
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 
+from provider.override import override
+
 # As bytes: Tornado compiles it, which `re` remembers.
 HEAD_END = rb"\r?\n\r?\n"
 # Filled and copied from within one call, on the loop's thread.
@@ -64,8 +66,8 @@ class AnswersAtOnce(IOStream):
         """Has every reply that began also ended and left?"""
         return not self.mid_reply and not self._write_buffer
 
+    @override
     def close_fd(self) -> None:
-        """As in the base class; how it ends depends on `is_whole`."""
         if not self.is_whole:
             self._cut_socket()
         super().close_fd()
@@ -101,8 +103,8 @@ class ServerStream(AnswersAtOnce):
         self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent.set_result(None)
 
+    @override
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        """As in the base class."""
         if not self._closed and not self._connecting and not self._write_buffer:
             try:
                 count = self.socket.send(data)
@@ -152,11 +154,10 @@ class ServerStream(AnswersAtOnce):
         self._check_max_bytes(self._read_regex, blank + 3)
         return blank + 3
 
+    @override
     def _handle_events(self, fd: Any, events: int) -> None:
-        """As in the base class, but a head, and what comes before it is waited for, is read the short way.
-
-        Nothing about the watch has changed afterwards, unless something is left in the buffer.
-        """
+        # A shorter way for a request head and for bytes that arrive before one is awaited. It leaves the loop's watch
+        # unchanged unless bytes remain in the buffer.
         short = events == IOLoop.READ and self._state == _IDLE and not self._read_buffer_size and not self._closed
         if not short or (self._read_future is not None and self._read_regex is None):
             super()._handle_events(fd, events)
@@ -187,8 +188,8 @@ class TlsServerStream(AnswersAtOnce, SSLIOStream):
     last_word: "asyncio.Future[None] | None" = None
     """Done when the socket of a closed stream is closed too; None when that was at once."""
 
+    @override
     def close_fd(self) -> None:
-        """As in the base class; see the top of this module."""
         if self._is_open and self.is_whole and not _close_notified(self.socket):
             self.last_word = _LastWord(self.socket).done
             self.socket = None  # type: ignore[assignment]

@@ -20,6 +20,7 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.override import override
 from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.charges import charge_request
@@ -28,7 +29,7 @@ from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
 from provider.upstream.names import Names
 from provider.upstream.shares import Shares, asking_client
-from provider.upstream.source import Framing, Headers
+from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.tls_connection import TlsConnection
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _MAX_ADDRESSES = 4
 _MOST_BYTES = 128 * 1024
 
 
-class FtpSource:
+class FtpSource(Source):
     """The `Source` of an FTP transfer.
 
     Where the data end before a known length, or where none is known, the server's last reply tells whether it was all.
@@ -49,6 +50,9 @@ class FtpSource:
 
     __slots__ = ("_connection", "_finish", "_left", "_session", "final_url_path", "headers", "idle_timeout_seconds")
 
+    final_url_path: str
+    headers: Headers
+    idle_timeout_seconds: float
     ready_bytes = 0
 
     def __init__(
@@ -83,21 +87,23 @@ class FtpSource:
         return part.status if part is not None else 200
 
     @property
+    @override
     def framing(self) -> Framing:
-        """As `Source.framing`."""
         return "length" if self._session.part is not None else "close"
 
     @property
+    @override
     def length_bytes(self) -> int | None:
-        """As `Source.length_bytes`."""
         part = self._session.part
         return part.count if part is not None else None
 
+    @override
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`: a part is only served of a file of known length, which is kept without being told."""
+        # A part is only served of a file whose length is known.
+        return
 
+    @override
     def read_now(self, buffer: memoryview) -> int | None:
-        """As `Source.read_now`."""
         if self._left == 0 or self._connection is None:
             return 0
         if self._finish.data_ended:
@@ -114,8 +120,8 @@ class FtpSource:
             self._left -= count
         return count
 
+    @override
     async def wait_ready(self) -> None:
-        """As `Source.wait_ready`."""
         if self._connection is None:
             return
         if self._finish.data_ended:
@@ -128,33 +134,34 @@ class FtpSource:
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
 
+    @override
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`."""
         while (count := self.read_now(buffer)) is None:
             await self.wait_ready()
         return count
 
+    @override
     def raw_socket(self) -> socket.socket | None:
-        """As `Source.raw_socket`."""
         connection = self._connection
         return connection.socket if connection is not None and not connection.is_tls and self._left else None
 
     @property
+    @override
     def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
         return 0 if self._finish.data_ended else self._left or 0
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Source.advance`."""
         if self._left is not None:
             self._left -= count_bytes
 
+    @override
     def release(self) -> None:
-        """As `Source.release`; connections are not kept."""
+        # FTP connections are not reused.
         self.close()
 
+    @override
     def close(self) -> None:
-        """As `Source.close`."""
         self._finish.close()
         if self._connection is not None:
             self._connection.close()

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.override import override
 from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
 from provider.upstream.charges import charge_request
@@ -23,7 +24,7 @@ from provider.upstream.patience import NOT_NOW, pause_seconds
 from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
-from provider.upstream.source import HttpRequest
+from provider.upstream.source import Framing, Headers, HttpRequest, Source
 from provider.upstream.urls import Target
 
 # A body this small is read to its end on release, which costs less than a new connection.
@@ -38,13 +39,19 @@ _RETRY_PAUSE_SECONDS = 0.2
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 
-class HttpSource:
+class HttpSource(Source):
     """The `Source` of an HTTP answer."""
 
     __slots__ = (
         "_body", "_connection", "_head", "_most_bytes", "_reuse", "_target", "framing", "headers",
         "idle_timeout_seconds", "length_bytes", "status",
     )  # fmt: skip
+
+    status: int
+    headers: Headers
+    framing: Framing
+    length_bytes: int | None
+    idle_timeout_seconds: float
 
     def __init__(
         self,
@@ -66,28 +73,28 @@ class HttpSource:
         self._reuse = reuse
 
     @property
+    @override
     def final_url_path(self) -> str:
-        """As `Source.final_url_path`."""
         return self._target.path
 
+    @override
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`."""
         self.length_bytes = count_bytes
         if self.framing == "close":
             self.framing = "length"
         self._body.expect(count_bytes)
 
     @property
+    @override
     def ready_bytes(self) -> int:
-        """As `Source.ready_bytes`."""
         return self._body.ready_bytes
 
+    @override
     def read_now(self, buffer: memoryview) -> int | None:
-        """As `Source.read_now`."""
         return self._body.read_now(buffer[: self._most_bytes])
 
+    @override
     async def wait_ready(self) -> None:
-        """As `Source.wait_ready`."""
         if self._body.ready_bytes:
             return
         try:
@@ -97,27 +104,28 @@ class HttpSource:
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
 
+    @override
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`."""
         while (count := self.read_now(buffer)) is None:
             await self.wait_ready()
         return count
 
+    @override
     def raw_socket(self) -> socket.socket | None:
-        """As `Source.raw_socket`."""
         return self._connection.socket if self._body.is_raw else None
 
     @property
+    @override
     def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
         return self._body.run_bytes
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Source.advance`."""
         self._body.advance(count_bytes)
 
+    @override
     def release(self) -> None:
-        """As `Source.release`; a short rest that is already here is read away first."""
+        # Bytes that are already here are drained first, if they are few.
         if self._connection.closed or not self._head.keep_alive:
             self._connection.close()
             return
@@ -128,8 +136,8 @@ class HttpSource:
         else:
             self._connection.close()
 
+    @override
     def close(self) -> None:
-        """As `Source.close`."""
         self._connection.close()
 
     def _drain(self) -> None:

@@ -73,6 +73,8 @@ class Source(Protocol):
     Exactly one task reads a source, and it must end with `release()` or `close()`.
     """
 
+    __slots__ = ()
+
     @property
     def idle_timeout_seconds(self) -> float:
         """How long the origin may send nothing; whoever waits on `raw_socket()` keeps this limit."""

@@ -10,6 +10,7 @@ import socket
 import ssl
 from typing import cast
 
+from provider.override import override
 from provider.upstream.connection import Connection
 from provider.upstream.tls_sessions import TlsSession
 
@@ -87,8 +88,9 @@ class TlsConnection(Connection):
                 await self._send_outgoing()
                 return
 
+    @override
     def recv_now(self, buffer: memoryview) -> int | None:
-        """As in the base class; the end of the stream without TLS's own close is an error (RFC 8446 section 6.1)."""
+        # A stream that ends without close_notify is an error (RFC 8446 section 6.1).
         if self._failure is not None:
             raise ConnectionAbortedError(self._failure)
         count, size, is_dry = 0, len(buffer), False
@@ -123,16 +125,17 @@ class TlsConnection(Connection):
         self._more = count == size
         return count or None
 
+    @override
     async def wait_readable(self, timeout_seconds: float | None = None) -> None:
-        """As in the base class; returns at once while decrypted bytes may be left in memory."""
+        # Returns at once while decrypted bytes may be in memory.
         if self._more or self._failure is not None:
             self._more = False
             await asyncio.sleep(0)
         else:
             await super().wait_readable(timeout_seconds)
 
+    @override
     async def send_all(self, data: bytes) -> None:
-        """As in the base class."""
         view = memoryview(data)
         while view:
             view = view[self._tls.write(view) :]
