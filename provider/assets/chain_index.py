@@ -14,7 +14,7 @@ from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
 from provider.assets.index_records import StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
-from provider.assets.single_flight import SharedRun
+from provider.assets.single_flight import SingleFlight
 from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
@@ -96,7 +96,7 @@ class ChainIndex:
             if network.factory is not None
         }
         self._runs = {
-            chain_id: SharedRun(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
+            chain_id: SingleFlight(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
             for chain_id, scan in self._scans.items()
         }
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 
-class SharedRun:
+class SingleFlight:
     """`work(budget_seconds)` tells whether it got to its end within the budget (None: without limit).
 
     A caller that is cancelled leaves the run to the others. `pause_seconds`: shortest time from the begin of one

@@ -19,7 +19,7 @@ Ready = Callable[[int], None]
 PAUSE_SECONDS = 0.001
 
 
-class Readiness:
+class EpollWatcher:
     """Calls back with epoll's events. Linux only. Errors and hang-ups are always reported."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -86,13 +86,13 @@ class Readiness:
             self._loop.call_soon(self._serve)
 
 
-_of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Readiness]" = WeakKeyDictionary()
+_of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, EpollWatcher]" = WeakKeyDictionary()
 
 
-def readiness() -> Readiness:
+def loop_watcher() -> EpollWatcher:
     """The one of the running loop."""
     loop = asyncio.get_running_loop()
     found = _of_loop.get(loop)
     if found is None:
-        found = _of_loop[loop] = Readiness(loop)
+        found = _of_loop[loop] = EpollWatcher(loop)
     return found

@@ -11,11 +11,11 @@ import select
 import socket
 
 from provider.errors import UpstreamError, UpstreamTruncated
-from provider.streaming.epoll_watcher import readiness
+from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.pipes import SPLICE_FLAGS, Pipe, PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.sink import ConsumerGone, RawConsumer
-from provider.streaming.splice_writer import Outlet
+from provider.streaming.splice_writer import SpliceWriter
 from provider.upstream.source import Source
 
 # A stream that never has to wait lets the others run after so much (about half a millisecond); 4 MiB cost no less CPU,
@@ -50,9 +50,26 @@ class SplicePump:
     """Moves one body. `run` it once; `fail` ends it from outside."""
 
     __slots__ = (
-        "_bulk", "_consumer_watched", "_done", "_drained", "_error", "_finished", "_held", "_later", "_loop", "_origin",
-        "_origin_armed", "_origin_watched", "_outlet", "_pipe", "_pipes", "_progress", "_readiness", "_source",
-        "_woken", "spliced_bytes",
+        "_bulk",
+        "_consumer_watched",
+        "_done",
+        "_drained",
+        "_error",
+        "_finished",
+        "_held",
+        "_later",
+        "_loop",
+        "_origin",
+        "_origin_armed",
+        "_origin_watched",
+        "_pipe",
+        "_pipes",
+        "_progress",
+        "_source",
+        "_watcher",
+        "_woken",
+        "_writer",
+        "spliced_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -60,16 +77,16 @@ class SplicePump:
     ) -> None:
         """`origin` is the source's `raw_socket()`."""
         self._source, self._origin = source, origin
-        self._outlet = Outlet(consumer, progress)
+        self._writer = SpliceWriter(consumer, progress)
         self._pipes, self._progress = pipes, progress
         self._loop = asyncio.get_running_loop()
-        self._readiness = readiness()
+        self._watcher = loop_watcher()
         self._pipe: Pipe | None = None
         # Body bytes that went through a pipe; and those in it now.
         self.spliced_bytes = self._held = 0
         # What comes next is worth a splice.
-        self._bulk = source.framing != "chunked" or source.run_bytes >= MIN_RUN_BYTES
-        # The descriptors that `readiness` knows, -1 for none. Their sockets may be closed under us at any time.
+        self._bulk = source.framing != "chunked" or source.contiguous_bytes >= MIN_RUN_BYTES
+        # The descriptors that `_watcher` watches, -1 for none. Their sockets may be closed under us at any time.
         self._origin_watched = self._consumer_watched = -1
         self._origin_armed = self._woken = self._drained = False
         self._later: asyncio.Handle | None = None
@@ -115,10 +132,10 @@ class SplicePump:
             raise
 
     def _turn(self) -> None:
-        progress, outlet = self._progress, self._outlet
+        progress, writer = self._progress, self._writer
         limit = progress.bytes_sent + TURN_BYTES
         while True:
-            if outlet.waiting and not outlet.flush(more=self._held > 0):
+            if writer.waiting and not writer.flush(more=self._held > 0):
                 return self._await_consumer()
             if self._held and self._pipe is not None:
                 if not self._drain(self._pipe):
@@ -131,7 +148,7 @@ class SplicePump:
 
     def _drain(self, pipe: Pipe) -> bool:
         """Splice from the pipe to the consumer; False when it takes nothing now."""
-        count = self._outlet.splice(pipe, self._held)
+        count = self._writer.splice(pipe, self._held)
         if count is None:
             return False
         self._held -= count
@@ -139,13 +156,13 @@ class SplicePump:
 
     def _fill(self) -> bool:
         """Get the next piece ready to be sent; False when a wait began or the transfer ended."""
-        run = self._source.run_bytes
+        run = self._source.contiguous_bytes
         if not run or not self._bulk:
             return self._fill_framed(_FRAMING_BYTES if self._bulk else _FRAMED_BYTES, hold=True)
         if self._drained:
             self._drained = False
             return self._await_origin()
-        want, room = min(run, self._pipes.pipe_bytes), self._outlet.room_bytes(self._pipes.pipe_bytes)
+        want, room = min(run, self._pipes.pipe_bytes), self._writer.room_bytes(self._pipes.pipe_bytes)
         if room < want:
             if room < _MIN_ROOM_BYTES and not self._woken:
                 self._await_consumer()
@@ -176,8 +193,8 @@ class SplicePump:
         # Less than asked for, and not because its pieces filled the pipe: the origin's socket is empty. Asking at once
         # again gives nothing or next to nothing.
         self._drained = count < min(want, DRAINED_BELOW)
-        if self._outlet.chunked or self._outlet.holds:
-            self._outlet.queue(count)
+        if self._writer.chunked or self._writer.holds:
+            self._writer.queue(count)
         return True
 
     def _fill_framed(self, size_bytes: int, *, hold: bool) -> bool:
@@ -185,27 +202,27 @@ class SplicePump:
         source = self._source
         count = source.read_now(_scratch[:size_bytes])
         if count == 0:
-            if self._outlet.settle():
+            if self._writer.settle():
                 return True
             self._end(None)
             return False
-        run = source.run_bytes
+        run = source.contiguous_bytes
         if run:
             self._bulk = source.framing != "chunked" or run >= MIN_RUN_BYTES
         bulk_follows = run > 0 and self._bulk
         if count is None:
             return bulk_follows or source.ready_bytes > 0 or self._await_origin()
-        self._outlet.hold(bytes(_scratch[:count]))
+        self._writer.hold(bytes(_scratch[:count]))
         if not (hold and bulk_follows):
-            self._outlet.queue(0)
+            self._writer.queue(0)
         return True
 
     def _fill_peeked(self, want: int) -> bool:
         """Without a pipe: send what the origin's socket holds, then take from it only what was sent."""
-        if self._outlet.chunked:
+        if self._writer.chunked:
             return self._fill_framed(_FRAMED_BYTES, hold=False)
-        if self._outlet.holds:
-            self._outlet.queue(0)
+        if self._writer.holds:
+            self._writer.queue(0)
             return True
         try:
             count = self._origin.recv_into(_scratch, min(want, _COPY_BYTES), socket.MSG_PEEK)
@@ -215,7 +232,7 @@ class SplicePump:
             raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
         if count == 0:
             return self._fill_framed(_FRAMING_BYTES, hold=False)
-        sent = self._outlet.send(_scratch[:count])
+        sent = self._writer.send(_scratch[:count])
         if sent:
             # The kernel drops them without copying (tcp(7), MSG_TRUNC).
             self._origin.recv_into(_scratch, sent, socket.MSG_TRUNC)
@@ -227,7 +244,7 @@ class SplicePump:
 
     def _await_origin(self) -> bool:
         """Wait until the origin has sent something; True when there is something to send first."""
-        if self._outlet.settle():
+        if self._writer.settle():
             return True
         self._release_pipe()
         if not self._origin_armed:
@@ -252,12 +269,12 @@ class SplicePump:
         self._origin_watched = self._origin.fileno()
         if self._origin_watched < 0:
             raise UpstreamTruncated(detail="origin: connection closed in the body")
-        self._readiness.watch(self._origin_watched, events, self._origin_ready)
+        self._watcher.watch(self._origin_watched, events, self._origin_ready)
 
     def _watch_consumer(self) -> None:
         # Edges only: nothing to take back while nobody waits. Each call makes the kernel look at the room of now.
-        self._consumer_watched = self._outlet.descriptor
-        self._readiness.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
+        self._consumer_watched = self._writer.descriptor
+        self._watcher.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
 
     def _origin_ready(self, _: int) -> None:
         if self._progress.awaits_origin:
@@ -285,8 +302,8 @@ class SplicePump:
         if self._done:
             return
         self._done, self._error = True, error
-        self._readiness.forget(self._origin_watched, self._origin_ready)
-        self._readiness.forget(self._consumer_watched, self._consumer_ready)
+        self._watcher.forget(self._origin_watched, self._origin_ready)
+        self._watcher.forget(self._consumer_watched, self._consumer_ready)
         if self._later is not None:
             self._later.cancel()
         self._release_pipe()

@@ -18,7 +18,7 @@ _MEMINFO_BYTES = 36
 _SEND_BUFFER_AND_QUEUED = struct.Struct("=12xI4xI12x")
 
 
-class Outlet:
+class SpliceWriter:
     """One reply's body on its way to the consumer's socket. Never waits; counts in `progress` what was taken."""
 
     __slots__ = ("_body_bytes", "_open_chunk", "_prefix", "_progress", "_socket", "chunked", "waiting")

@@ -57,8 +57,8 @@ class Body:
         return not self._connection.is_tls
 
     @property
-    def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
+    def contiguous_bytes(self) -> int:
+        """As `Source.contiguous_bytes`."""
         if self._ahead or self._ended:
             return 0
         if self._framing == "length":

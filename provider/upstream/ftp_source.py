@@ -147,7 +147,7 @@ class FtpSource(Source):
 
     @property
     @override
-    def run_bytes(self) -> int:
+    def contiguous_bytes(self) -> int:
         return 0 if self._finish.data_ended else self._left or 0
 
     @override

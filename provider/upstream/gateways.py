@@ -20,7 +20,7 @@ _ANSWERS = frozenset((200, 206, 416))
 _OF_CONDITIONS = frozenset((304, 412))
 _CONDITIONS = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
 # A gateway that did not answer at all is asked last for so long, so that not every request waits for it.
-_ASIDE_SECONDS = 30.0
+_EJECTION_SECONDS = 30.0
 
 
 class Gateways:
@@ -38,7 +38,7 @@ class Gateways:
         self._own = own
         self._guarded = guarded
         self._clock = clock
-        self._aside_until: dict[str, float] = {}
+        self._ejected_until: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._urls)
@@ -62,11 +62,11 @@ class Gateways:
                 source = await self._ask(request)
             except UpstreamError as error:
                 if isinstance(error, UpstreamUnreachable | UpstreamTimedOut):
-                    self._aside_until[url] = self._clock() + _ASIDE_SECONDS
+                    self._ejected_until[url] = self._clock() + _EJECTION_SECONDS
                 failure = error
                 continue
             if _is_answer(source.status, request):
-                self._aside_until.pop(url, None)
+                self._ejected_until.pop(url, None)
                 if accepts is None or accepts(source):
                     return source
             source.release()
@@ -83,7 +83,7 @@ class Gateways:
     def _in_order(self) -> list[str]:
         """As configured, but those put aside last."""
         now = self._clock()
-        return sorted(self._urls, key=lambda url: self._aside_until.get(url, 0.0) > now)
+        return sorted(self._urls, key=lambda url: self._ejected_until.get(url, 0.0) > now)
 
 
 def _is_answer(status: int, request: HttpRequest) -> bool:

@@ -116,8 +116,8 @@ class HttpSource(Source):
 
     @property
     @override
-    def run_bytes(self) -> int:
-        return self._body.run_bytes
+    def contiguous_bytes(self) -> int:
+        return self._body.contiguous_bytes
 
     @override
     def advance(self, count_bytes: int) -> None:

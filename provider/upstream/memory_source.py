@@ -23,7 +23,7 @@ class MemorySource(Source):
     framing: Framing = "length"
     final_url_path = ""
     idle_timeout_seconds = _NEVER_SECONDS
-    run_bytes = 0
+    contiguous_bytes = 0
 
     def __init__(self, body: bytes, *, content_type: str, wish: Wish = NO_WISH) -> None:
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

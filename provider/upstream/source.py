@@ -125,17 +125,17 @@ class Source(Protocol):
         """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as the two above."""
 
     def raw_socket(self) -> socket.socket | None:
-        """Seam for zero copy: the plain socket that `run_bytes` tells about. None with TLS."""
+        """Seam for zero copy: the plain socket that `contiguous_bytes` tells about. None with TLS."""
 
     @property
-    def run_bytes(self) -> int:
+    def contiguous_bytes(self) -> int:
         """How many of the next bytes on `raw_socket()` are body and nothing else.
 
         0 when bytes in memory or framing come first, and at the end: then `read_now` goes on.
         """
 
     def advance(self, count_bytes: int) -> None:
-        """Tell that `count_bytes`, at most `run_bytes`, were read straight from `raw_socket()`."""
+        """Tell that `count_bytes`, at most `contiguous_bytes`, were read straight from `raw_socket()`."""
 
     def release(self) -> None:
         """Done with it: a connection whose body was read to the end goes back to the pool, any other is closed."""

@@ -104,9 +104,9 @@ def test_no_more_than_expected_is_read_raw() -> None:
     of = body("chunked", b"a\r\n", b"x")
     of.expect(5)
     assert of.read_now(memoryview(bytearray(8))) is None
-    assert of.run_bytes == 5
+    assert of.contiguous_bytes == 5
     of.advance(5)
-    assert of.run_bytes == 0
+    assert of.contiguous_bytes == 0
     with pytest.raises(UpstreamTruncated):
         of.read_now(memoryview(bytearray(8)))
 
@@ -114,32 +114,32 @@ def test_no_more_than_expected_is_read_raw() -> None:
 def test_raw_reading_begins_after_what_is_ahead_and_counts_the_rest() -> None:
     of = body("length", b"", length=5, ahead=b"abc")
     assert of.is_raw
-    assert of.run_bytes == 0
+    assert of.contiguous_bytes == 0
     assert of.read_now(memoryview(bytearray(10))) == 3
-    assert of.run_bytes == 2
+    assert of.contiguous_bytes == 2
     of.advance(1)
-    assert (of.run_bytes, of.ended) == (1, False)
+    assert (of.contiguous_bytes, of.ended) == (1, False)
     of.advance(1)
-    assert (of.run_bytes, of.ended) == (0, True)
+    assert (of.contiguous_bytes, of.ended) == (0, True)
     assert of.leaves_clean_connection
 
 
 def test_raw_reading_never_takes_what_follows_the_body() -> None:
     of = body("length", length=3, ahead=b"abcEVIL")
     assert of.read_now(memoryview(bytearray(10))) == 3
-    assert (of.run_bytes, of.ended) == (0, True)
+    assert (of.contiguous_bytes, of.ended) == (0, True)
     assert not of.leaves_clean_connection
 
 
 def test_a_chunk_is_read_raw_between_its_head_and_its_end() -> None:
     of = body("chunked", b"5\r\n", b"\r\n2;x=y\r\nde\r\n0\r\n\r\n")
     buffer = memoryview(bytearray(8))
-    assert of.run_bytes == 0
+    assert of.contiguous_bytes == 0
     assert of.read_now(buffer) is None
-    assert of.run_bytes == 5
+    assert of.contiguous_bytes == 5
     of.advance(2)
     of.advance(3)
-    assert of.run_bytes == 0
+    assert of.contiguous_bytes == 0
     assert of.read_now(buffer) is None
     assert of.read_now(buffer) == 2
     assert of.read_now(buffer) == 0
@@ -148,6 +148,6 @@ def test_a_chunk_is_read_raw_between_its_head_and_its_end() -> None:
 
 def test_a_body_up_to_the_close_has_no_bound() -> None:
     of = body("close", b"abc")
-    assert of.run_bytes > 1 << 60
+    assert of.contiguous_bytes > 1 << 60
     of.advance(1 << 40)
-    assert of.run_bytes > 1 << 60
+    assert of.contiguous_bytes > 1 << 60
