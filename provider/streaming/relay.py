@@ -10,11 +10,10 @@ from typing import Literal
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTooShort
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
-from provider.streaming.progress import Progress
+from provider.streaming.progress import Progress, StallWatch
 from provider.streaming.resume import Resumer, Resuming
 from provider.streaming.sink import ConsumerGone, Fields, Sink
 from provider.streaming.splice_pump import SplicePump
-from provider.streaming.stall_watch import StallWatch
 from provider.upstream.source import Source
 
 Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled"]

@@ -7,7 +7,7 @@ numbers are what the relay has to deliver.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provider.upstream.content_range import ContentRange, parse_content_range
+from provider.upstream.ranges import ContentRange, parse_content_range
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish
 from provider.wire.text import ows

@@ -14,8 +14,8 @@ from email.utils import format_datetime
 from threading import Lock
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
-from provider.upstream.byte_range import Part, select_part
 from provider.upstream.ftp_url import FtpTarget
+from provider.upstream.ranges import Part, select_part
 from provider.upstream.tls_sessions import TlsSession
 from provider.wire.text import digits, ows
 

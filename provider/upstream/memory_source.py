@@ -5,7 +5,7 @@ import socket
 
 from provider.errors import UpstreamTruncated
 from provider.override import override
-from provider.upstream.byte_range import select_part
+from provider.upstream.ranges import select_part
 from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.wish import NO_WISH, Wish
 

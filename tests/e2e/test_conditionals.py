@@ -20,7 +20,7 @@ from provider.demo.http_client import Reply
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
-from provider.upstream.byte_range import select_part
+from provider.upstream.ranges import select_part
 from tests.e2e.conftest import Sell
 from tests.support.origin import pattern
 from tests.support.raw_http import get

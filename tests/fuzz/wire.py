@@ -12,11 +12,9 @@ from provider.admission.fast_reject import is_plain_download
 from provider.errors import UpstreamError, UpstreamTruncated
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END
-from provider.upstream.byte_range import select_part
-from provider.upstream.chunked import ChunkedDecoder
-from provider.upstream.content_range import parse_content_range
+from provider.upstream.body import ChunkedDecoder
 from provider.upstream.file_names import name_in_disposition, name_in_path, safe_name, with_extension
-from provider.upstream.ranges import MAX_RANGES, passable_range
+from provider.upstream.ranges import MAX_RANGES, parse_content_range, passable_range, select_part
 from provider.upstream.response_head import find_head_end, parse_head
 from tests.fuzz.model import Target, as_text, lines
 

@@ -15,8 +15,7 @@ from provider.upstream.answer import (
     Whole,
     judge,
 )
-from provider.upstream.byte_range import select_part
-from provider.upstream.ranges import passable_range
+from provider.upstream.ranges import passable_range, select_part
 from provider.upstream.source import Headers
 from provider.upstream.wish import NO_WISH, Wish, read_wish
 
