@@ -27,7 +27,7 @@ from provider.files.file_object import (
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
-from provider.files.s3_regions import MAX_ERROR_BYTES, in_region, region_told
+from provider.files.s3 import MAX_ERROR_BYTES, in_region, region_told, signed_get
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
@@ -38,7 +38,7 @@ from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
 from provider.upstream.request_head import PreparedRequest, Redirect
 from provider.upstream.resume import Rest, for_rest
-from provider.upstream.source import Source
+from provider.upstream.source import HttpRequest, Source
 from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
@@ -166,7 +166,9 @@ class FileOrigins:
         return await self._http.open(answer) if isinstance(answer, Redirect) else answer
 
     async def _ask_s3(self, file: S3File, wishes: _Wishes) -> HttpSource | Redirect:
-        return await self._http.open_hop(await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest))
+        # In a thread: the first call imports a library.
+        request = await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest)
+        return await self._http.open_hop(request)
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
@@ -213,9 +215,7 @@ class FileOrigins:
         raise FileObjectInvalid
 
 
-def _signed(file: S3File, asked: Wish, rest: Rest | None) -> Any:
-    from provider.files.s3 import signed_get  # noqa: PLC0415 - botocore only where it is used
-
+def _signed(file: S3File, asked: Wish, rest: Rest | None) -> HttpRequest:
     return signed_get(file, asked.fields if rest is None else rest.fields)
 
 
