@@ -5,7 +5,7 @@ import socket
 
 from provider.errors import UpstreamTruncated
 from provider.override import override
-from provider.upstream.ranges import select_part
+from provider.upstream.ranges import select_range
 from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.wish import NO_WISH, Wish
 
@@ -28,7 +28,7 @@ class MemorySource(Source):
     def __init__(self, body: bytes, *, content_type: str, wish: Wish = NO_WISH) -> None:
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         fields = [("Content-Type", content_type), ("ETag", tag), ("Accept-Ranges", "bytes")]
-        part = select_part(wish.ranges if wish.version_holds(Headers(fields)) else None, len(body))
+        part = select_range(wish.ranges if wish.version_holds(Headers(fields)) else None, len(body))
         if part.status != 200:
             fields.append(("Content-Range", part.content_range))
         self.status = part.status

@@ -43,7 +43,7 @@ def _is_valid(part: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Selection:
     """What is served: `status` 200 (all of it), 206 or 416; `count` bytes from `first` on, of `total` in the file."""
 
     status: int
@@ -59,19 +59,19 @@ class Part:
         return f"bytes {self.first}-{self.first + self.count - 1}/{self.total}"
 
 
-def select_part(range_header: str | None, total: int) -> Part:
+def select_range(range_header: str | None, total: int) -> Selection:
     """The part that a consumer's `Range` selects of `total` bytes."""
     wanted = passable_range(range_header)
     if wanted is None or "," in wanted:
-        return Part(200, 0, total, total)
+        return Selection(200, 0, total, total)
     first_text, _, last_text = wanted.removeprefix("bytes=").partition("-")
     if not first_text:
         first, last = max(0, total - int(last_text)), total - 1
     else:
         first, last = int(first_text), min(int(last_text), total - 1) if last_text else total - 1
     if first >= total:
-        return Part(416, 0, 0, total)
-    return Part(206, first, last - first + 1, total)
+        return Selection(416, 0, 0, total)
+    return Selection(206, first, last - first + 1, total)
 
 
 _BYTES = re.compile(r"bytes (?:([0-9]{1,19})-([0-9]{1,19})|\*)/([0-9]{1,19}|\*)", re.IGNORECASE)
