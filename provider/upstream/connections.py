@@ -15,19 +15,22 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from provider.cache import FactCache
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.connection import Connection
 from provider.upstream.names import Address
 from provider.upstream.request_head import Partition
-from provider.upstream.tls_connection import TlsConnection
-from provider.upstream.tls_sessions import SessionCache
+from provider.upstream.tls_connection import TlsConnection, TlsSession
 from provider.upstream.urls import Target
 
 # RFC 8305 section 5: recommended Connection Attempt Delay.
 _STAGGER_SECONDS = 0.25
 # Addresses tried of one name; the limit of time would stop longer lists anyway.
 _MAX_ADDRESSES = 8
+_MAX_SESSIONS = 256
+# A resumed handshake shows no certificate, so one that was seen longer ago has to be shown again.
+_SESSION_SECONDS = 600.0
 
 
 class _Idle(NamedTuple):
@@ -144,7 +147,10 @@ class Connections:
         self._allow_private = allow_private
         self._connect_timeout_seconds = connect_timeout_seconds
         self._tls_context = tls_context
-        self._sessions = SessionCache()
+        # By origin; several connections may resume one session at a time.
+        self._sessions: FactCache[tuple[str, str, int], TlsSession] = FactCache(
+            name="tls_sessions", max_entries=_MAX_SESSIONS, ttl_seconds=_SESSION_SECONDS
+        )
         self._resolver = resolver
 
     async def dial(self, target: Target) -> Connection:
@@ -175,10 +181,10 @@ class Connections:
         """To be called when an answer began on the connection: its TLS session is worth keeping now."""
         session = connection.take_session() if isinstance(connection, TlsConnection) else None
         if session is not None:
-            self._sessions.put(target.origin, session)
+            self._sessions.put(target.origin, session, session.checked_at + _SESSION_SECONDS - time.monotonic())
 
     async def _secured(self, sock: socket.socket, target: Target) -> Connection:
-        resume = self._sessions.get(target.origin)
+        resume = self._sessions.peek(target.origin)
         connection = TlsConnection(sock, self._tls_context, target.host, resume=resume)
         try:
             await connection.handshake()

@@ -15,8 +15,8 @@ from threading import Lock
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.ftp_url import FtpTarget
-from provider.upstream.ranges import Part, select_part
-from provider.upstream.tls_sessions import TlsSession
+from provider.upstream.ranges import Selection, select_range
+from provider.upstream.tls_connection import TlsSession
 from provider.wire.text import digits, ows
 
 # All replies of one session together; a greeting may be long, but nobody reads it.
@@ -46,7 +46,7 @@ class FtpSession:
         self._lock = Lock()
         self._closed = False
         self._busy = False
-        self.part: Part | None = None
+        self.part: Selection | None = None
         self.modified: str | None = None
         self.data: socket.socket | None = None
         self.tls: TlsSession | None = None
@@ -128,7 +128,7 @@ class FtpSession:
             if "UTF8" in offered:
                 self._ftp.voidcmd("OPTS UTF8 ON")
 
-    def _part(self, range_header: str | None) -> Part | None:
+    def _part(self, range_header: str | None) -> Selection | None:
         """What SIZE says (RFC 3659 section 4), None where that cannot be relied on.
 
         Servers that make their files say 0, and so many bytes come as come.
@@ -143,7 +143,7 @@ class FtpSession:
             return None
         # `213 10000 bytes` is said too.
         total = digits(ows(reply[4:]).partition(" ")[0], max_chars=18) if reply.startswith("213 ") else None
-        return select_part(range_header, total) if total else None
+        return select_range(range_header, total) if total else None
 
     def _modified(self) -> str | None:
         """By MDTM, in UTC (RFC 3659 section 3)."""
@@ -164,7 +164,7 @@ class FtpSession:
                 if self.part is None or _code(error) == "550":
                     raise
                 # No REST here: the whole file then (RFC 9110 section 14.2).
-                self.part = select_part(None, self.part.total)
+                self.part = select_range(None, self.part.total)
         return self._ftp.ntransfercmd(command)[0]
 
     @contextmanager

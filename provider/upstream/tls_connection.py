@@ -8,11 +8,11 @@ uvloop's TLS as much as this with few connections, .16 s/GB and 250 MB of memory
 import asyncio
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import cast
 
 from provider.override import override
 from provider.upstream.connection import Connection
-from provider.upstream.tls_sessions import TlsSession
 
 # The longest record on the wire: header, 2**14 bytes, and what protects them (RFC 8446 section 5.2).
 _RECORD_BYTES = 5 + (1 << 14) + 256
@@ -26,6 +26,17 @@ _OVERHEAD_BYTES = 1024
 
 # Shared by all connections of the process: filled and emptied within one call, on the loop's thread.
 _scratch = memoryview(bytearray(_RECEIVE_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSession:
+    """A session that later connections to the same origin may resume, which saves most of their handshake.
+
+    `checked_at`: monotonic seconds of the full handshake that showed the certificate; a resumed one shows none.
+    """
+
+    state: ssl.SSLSession
+    checked_at: float
 
 
 class TlsConnection(Connection):
