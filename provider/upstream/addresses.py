@@ -1,6 +1,6 @@
 """The address guard: a host name in, the addresses to connect to out, or the reason to refuse them.
 
-Only globally routable unicast addresses are allowed (`provider-api.md` section 12). Look-ups are `names.py`'s work.
+Only globally routable unicast addresses are allowed (`provider-api.md` section 12). `names.py` does the look-up.
 """
 
 import socket
@@ -18,7 +18,7 @@ _REFUSED_V4 = tuple(
         ("10.0.0.0/8", "private use (RFC 1918)"),
         ("100.64.0.0/10", "shared address space of carriers (RFC 6598)"),
         ("127.0.0.0/8", "loopback (RFC 1122 section 3.2.1.3)"),
-        # Not an RFC: the host of every Azure machine answers here with the machine's secrets.
+        # Not in an RFC: the host of every Azure machine answers here and reveals the machine's secrets.
         ("168.63.129.16/32", "Azure platform address (Microsoft, What is IP address 168.63.129.16)"),
         ("169.254.0.0/16", "link-local (RFC 3927)"),
         ("172.16.0.0/12", "private use (RFC 1918)"),
@@ -41,7 +41,7 @@ _REFUSED_V6 = tuple(
         ("::/128", "unspecified (RFC 4291 section 2.5.2)"),
         ("::1/128", "loopback (RFC 4291 section 2.5.3)"),
         ("::/96", "IPv4-compatible, deprecated (RFC 4291 section 2.5.5.1)"),
-        # The operator of a local NAT64 chooses where the IPv4 address sits, so it cannot be unwrapped and checked.
+        # The operator of a local NAT64 chooses the position of the IPv4 address, so it cannot be extracted and checked.
         ("64:ff9b:1::/48", "local-use NAT64 (RFC 8215)"),
         ("100::/64", "discard-only (RFC 6666)"),
         ("2001::/23", "IETF protocol assignments (RFC 2928)"),
@@ -56,7 +56,7 @@ _REFUSED_V6 = tuple(
     )
 )
 
-# RFC 4291 section 2.4 and the IANA registry: all global unicast assigned so far.
+# RFC 4291 section 2.4 and the IANA registry: all global unicast addresses assigned so far.
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
@@ -65,9 +65,9 @@ _TEREDO = IPv6Network("2001::/32")  # RFC 4380 section 4
 
 
 def check_address(text: str) -> str | None:
-    """Reason why this IPv4 or IPv6 address may not be connected to, or None when it may.
+    """Reason to refuse a connection to this IPv4 or IPv6 address; None if it is allowed.
 
-    Addresses that carry an IPv4 address inside are as good as that one: a translator would lead there.
+    An address that embeds an IPv4 address is judged by that address, since a translator would route there.
     """
     try:
         address = ip_address(text)
@@ -95,33 +95,33 @@ def _check_v6(address: IPv6Address) -> str | None:
 
 
 def _embedded_v4(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """IPv4 addresses that packets to this address end up at, none when it is a plain IPv6 address."""
+    """IPv4 addresses that receive packets sent to this address; empty for a plain IPv6 address."""
     bits = int(address)
     if address in _MAPPED or address in _NAT64:
         return (IPv4Address(bits & 0xFFFFFFFF),)
     if address in _SIX_TO_FOUR:
         return (IPv4Address(bits >> 80 & 0xFFFFFFFF),)
     if address in _TEREDO:
-        # Server in clear, client inverted bit by bit (RFC 4380 section 4).
+        # The server is in clear; the client is inverted bit by bit (RFC 4380 section 4).
         return (IPv4Address(bits >> 64 & 0xFFFFFFFF), IPv4Address(~bits & 0xFFFFFFFF))
     return ()
 
 
 Resolver = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Addresses of a host in order of preference. Raises socket.gaierror and OriginsBusy, as `names.Names`."""
+"""Addresses of a host in order of preference. Raises socket.gaierror and OriginsBusy, like `names.Names`."""
 
 _FOR_NOW = (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, socket.EAI_SYSTEM)
 
 
 async def resolve_checked(host: str, port: int, *, allow_private: bool, resolver: Resolver) -> list[Address]:
-    """Addresses of a host without duplicates, families taking turns (RFC 8305 section 4).
+    """Addresses of a host without duplicates, alternating between families (RFC 8305 section 4).
 
-    One address that may not be connected to refuses them all: a name that mixes both is an attack or a mistake.
+    One refused address refuses them all: a name that mixes both kinds is an attack or a mistake.
 
     Raises:
-        UnsafeAddress: a refused address, or no such name.
+        UnsafeAddress: an address is refused, or the name does not exist.
         NameUnanswered: no name server gave a usable answer.
-        OriginsBusy: too many look-ups are under way.
+        OriginsBusy: too many look-ups are in progress.
     """
     try:
         found = list(dict.fromkeys(await resolver(host, port)))

@@ -1,8 +1,7 @@
 """Cookies of one chain of redirects (pure; RFC 6265 section 5).
 
-Some origins (F5, SharePoint, log-in portals) set a cookie, redirect, and give the file only to a request that brings
-the cookie back. Each cookie goes back to the very host that set it: its `Domain` is ignored. Cookies end with their
-chain.
+Some origins (F5, SharePoint, login portals) set a cookie, redirect, and serve the file only to a request that sends the
+cookie back. A cookie is sent only to the very host that set it; its `Domain` is ignored. Cookies end with their chain.
 """
 
 import time
@@ -14,7 +13,7 @@ from provider.upstream.source import Headers
 from provider.upstream.urls import Target
 from provider.wire.text import digits, ows
 
-# RFC 6265 section 6.1 asks for 50 cookies of 4096 bytes; origins refuse heads of more than 8-16 KiB.
+# RFC 6265 section 6.1 asks for 50 cookies of 4096 bytes. Origins refuse heads of more than 8-16 KiB.
 _MAX_COOKIES = 50
 _MAX_COOKIE_CHARS = 4096
 _MAX_CHARS = 8192
@@ -22,7 +21,7 @@ _MAX_CHARS = 8192
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """One cookie, and the requests it belongs to."""
+    """One cookie, and which requests it belongs to."""
 
     name: str = field(repr=False)
     value: str = field(repr=False)
@@ -31,7 +30,7 @@ class Cookie:
     secure: bool
 
     def fits(self, target: Target) -> bool:
-        """Is it sent to `target` (RFC 6265 section 5.4)?"""
+        """True if the cookie is sent to `target` (RFC 6265 section 5.4)."""
         return (
             self.host == target.host
             and (target.scheme == "https" or not self.secure)
@@ -42,12 +41,12 @@ class Cookie:
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """Those of a chain so far."""
+    """The cookies that a chain has set so far."""
 
     kept: tuple[Cookie, ...] = field(default=(), repr=False)
 
     def after(self, target: Target, headers: Headers) -> "Cookies":
-        """With what the answer of `target` sets and without what it ends."""
+        """Apply the `Set-Cookie` lines of the answer from `target`: add, replace and remove cookies."""
         lines = headers.get_all("Set-Cookie")
         if not lines:
             return self
@@ -61,7 +60,7 @@ class Cookies:
         return Cookies(tuple(kept.values()))
 
     def text_for(self, target: Target) -> str:
-        """Value of `Cookie` for a request to `target`; empty for none. Longer paths come first."""
+        """Value of `Cookie` for a request to `target`, longer paths first. Empty if no cookie fits."""
         fitting = sorted((cookie for cookie in self.kept if cookie.fits(target)), key=lambda cookie: -len(cookie.path))
         text = "; ".join(f"{cookie.name}={cookie.value}" for cookie in fitting)
         return text if len(text) <= _MAX_CHARS else ""
@@ -71,7 +70,7 @@ NO_COOKIES = Cookies()
 
 
 def _set_by(lines: list[str], target: Target) -> Iterator[tuple[Cookie, bool]]:
-    """Each cookie, and whether it ends here (RFC 6265 section 5.2)."""
+    """Parse each cookie, and whether it is removed here (RFC 6265 section 5.2)."""
     for line in lines:
         pair, *others = line.split(";")
         name, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""A `Source` whose whole body is in memory: results of contract calls."""
+"""A `Source` with its whole body in memory, such as the result of a contract call. Its methods never wait."""
 
 import hashlib
 import socket
@@ -9,12 +9,12 @@ from provider.upstream.ranges import select_range
 from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.wish import NO_WISH, Wish
 
-# Nobody waits for what is here; limits of time are the consumer's alone.
+# The body is here, so only the consumer's time limits matter.
 _NEVER_SECONDS = 86_400.0
 
 
 class MemorySource(Source):
-    """The `Source` of `body`, or of the part of it that `wish` asks for. Its tag is a digest of all of it."""
+    """The `Source` of `body`, or of the part that `wish` asks for. Its entity tag is a digest of the whole body."""
 
     __slots__ = ("_body", "_closed", "_read", "headers", "status")
 

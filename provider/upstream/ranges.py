@@ -6,17 +6,17 @@ RFC 9110 section 14. A malformed or excessive `Range` is ignored, as section 14.
 import re
 from dataclasses import dataclass
 
-# A download resumes with one range; viewers of large formats ask for a few. Many small ones are an attack on the
+# A resumed download sends one range; viewers of large formats send a few. Many small ranges are an attack on the
 # origin (RFC 9110 section 17.15).
 MAX_RANGES = 8
-# A position of 19 digits passes any file; eight pairs of them fit.
+# 19 digits hold the position in any file; eight pairs of them fit.
 MAX_RANGE_CHARS = 512
 
 _RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})?|-([0-9]{1,19})")
 
 
 def passable_range(text: str | None) -> str | None:
-    """Normal form of a `bytes` range set, or None when absent, malformed, of another unit or excessive.
+    """Normal form of a set of `bytes` ranges. None if absent, malformed, in another unit or excessive.
 
     RFC 9110 section 14.1.2: `first-last` with first <= last, `first-`, or `-suffix_length` with a length above 0.
     """
@@ -44,7 +44,7 @@ def _is_valid(part: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is served: `status` 200 (all of it), 206 or 416; `count` bytes from `first` on, of `total` in the file."""
+    """The bytes to serve: `count` bytes from `first` on, of `total`. `status`: 200 (all of them), 206 or 416."""
 
     status: int
     first: int
@@ -60,7 +60,7 @@ class Selection:
 
 
 def select_range(range_header: str | None, total: int) -> Selection:
-    """The part that a consumer's `Range` selects of `total` bytes."""
+    """Select the bytes that a consumer's `Range` asks for, of a file of `total` bytes."""
     wanted = passable_range(range_header)
     if wanted is None or "," in wanted:
         return Selection(200, 0, total, total)
@@ -79,7 +79,7 @@ _BYTES = re.compile(r"bytes (?:([0-9]{1,19})-([0-9]{1,19})|\*)/([0-9]{1,19}|\*)"
 
 @dataclass(frozen=True, slots=True)
 class ContentRange:
-    """`first` and `last` byte positions, inclusive, None for `*` (a 416); `total_bytes` None when unknown."""
+    """`first` and `last` are byte positions, inclusive; None for `*` (a 416). `total_bytes`: None if unknown."""
 
     first: int | None
     last: int | None
@@ -87,7 +87,7 @@ class ContentRange:
 
 
 def parse_content_range(text: str | None) -> ContentRange | None:
-    """Parse a field value; None when absent or not valid, which RFC 9110 section 14.4 says to ignore."""
+    """Parse a field value. None if absent or invalid; RFC 9110 section 14.4 says to ignore an invalid one."""
     match = _BYTES.fullmatch(text.strip(" \t")) if text is not None else None
     if match is None:
         return None

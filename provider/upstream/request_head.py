@@ -1,4 +1,4 @@
-"""What is sent to an origin: the bytes of a request, and the request that follows a redirect (pure)."""
+"""Requests to origins: their bytes, and the request that follows a redirect (pure)."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ from provider.wire.text import ows
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
 
-# Ours to say: where it goes, how it is framed, hop by hop (RFC 9110 section 7.6.1), and that bytes are wanted as
-# they are stored. Anything else in a file object reaches the origin.
+# Fields that this proxy sets itself: target, framing, hop by hop (RFC 9110 section 7.6.1), and the wish for bytes as
+# they are stored. Any other field of a file object reaches the origin.
 _OURS = frozenset({
     "host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "expect", "content-length", "accept-encoding",
 })  # fmt: skip
 
-# What may follow a redirect to another origin. Everything else in a file object may be a credential of the first.
+# Fields that may follow a redirect to another origin. Any other may be a credential for the first one.
 _HARMLESS = frozenset([
     "accept", "accept-language", "user-agent", "content-type", "range", "if-range", "if-match", "if-none-match",
     "if-modified-since", "if-unmodified-since",
@@ -28,15 +28,15 @@ _HARMLESS = frozenset([
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 Fields = tuple[tuple[str, str], ...]
-# Scheme, host, port and party: who may have sent what is read from a connection.
+# Scheme, host, port and party: whoever may have sent the bytes that a connection delivers.
 Partition = tuple[str, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request, whom it goes to, whose connections it may use, and its bytes. None of them is in `repr`.
+    """A request with its target, its bytes, and the connections it may use. `repr` shows none of them.
 
-    `first_url` is what was asked for before any redirect, `cookies` what the redirects so far have set.
+    `first_url`: the URL before any redirect. `cookies`: those that the redirects so far have set.
     """
 
     request: HttpRequest = field(repr=False)
@@ -49,7 +49,7 @@ class PreparedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """An answer that leads on: the request that it asks for, and what the chain so far hands on to it."""
+    """A redirect: the next request, and the state of the chain so far."""
 
     request: HttpRequest = field(repr=False)
     first_url: str = field(repr=False)
@@ -59,7 +59,7 @@ class Redirect:
 
 
 def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequest:
-    """As it goes out. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
+    """Prepare a request for sending. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
     if isinstance(request, HttpRequest):
         asked, first_url, cookies = request, request.url, NO_COOKIES
     else:
@@ -70,10 +70,10 @@ def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequ
 
 
 def encode_request(request: HttpRequest, target: Target, *, user_agent: str, cookies: Cookies = NO_COOKIES) -> bytes:
-    """Request line, header fields and body as they go out (RFC 9112 section 2.1).
+    """Encode request line, header fields and body (RFC 9112 section 2.1).
 
     Raises:
-        FileObjectInvalid: method or a header cannot stand in a request.
+        FileObjectInvalid: the method or a header is not allowed in a request.
     """
     if not _TOKEN.fullmatch(request.method):
         raise FileObjectInvalid(detail="method is not a token")
@@ -96,21 +96,23 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str, coo
 
 
 def is_redirect(status: int) -> bool:
-    """True for the statuses that are followed when they carry `Location` (RFC 9110 section 15.4)."""
+    """True for a status that is followed if it carries `Location` (RFC 9110 section 15.4)."""
     return status in _REDIRECTS
 
 
 def redirected(request: HttpRequest, target: Target, *, status: int, location: str) -> HttpRequest:
-    """The request that follows a redirect, RFC 9110 section 15.4.
+    """The request that follows a redirect (RFC 9110 section 15.4).
 
-    303 becomes GET, and so does a POST at 301 and 302, as browsers and the original do; 307 and 308 repeat method
-    and body. Another origin (scheme, host or port) gets only harmless headers; the same host going from http to
-    https on the standard ports counts as the same origin. https to http is followed: many stores do it, the file's
-    hash or licence is not ours to judge, and no credential goes along.
+    - 303 becomes GET, and so does a POST at 301 and 302, as in browsers and Provider 2.1. 307 and 308 keep method and
+      body.
+    - Another origin (scheme, host or port) gets harmless headers only. A change from http to https on the standard
+      ports of the same host counts as the same origin.
+    - https to http is followed: many stores do it, no credential goes along, and the file's hash or licence is not for
+      this proxy to judge.
 
     Raises:
-        UnsafeAddress: `location` leads to no http or https URL.
-        UpstreamError: it is empty.
+        UnsafeAddress: `location` is not an http or https URL.
+        UpstreamError: `location` is empty.
     """
     if not ows(location):
         raise UpstreamError(detail="redirect without a location")
@@ -131,9 +133,9 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
 
 
 def follow(asked: PreparedRequest, status: int, headers: Headers) -> Redirect | None:
-    """What comes after an answer with this status and these fields; None when the answer is final.
+    """The redirect that an answer with this status and these fields asks for; None if the answer is final.
 
-    Raises as `redirected`.
+    Raises what `redirected` raises.
     """
     location = headers.get_all("Location") if is_redirect(status) else []
     if not location:
@@ -143,7 +145,7 @@ def follow(asked: PreparedRequest, status: int, headers: Headers) -> Redirect | 
 
 
 def _with_cookies(fields: Fields, text: str) -> Fields:
-    """The fields with `text` added to the publisher's own cookies."""
+    """Add `text` to the publisher's own cookies."""
     own = [value for name, value in fields if name.lower() == "cookie"]
     others = tuple((name, value) for name, value in fields if name.lower() != "cookie")
     joined = "; ".join([*own, text] if text else own)
