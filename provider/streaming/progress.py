@@ -10,9 +10,13 @@ from provider.streaming.sink import Sink
 
 @dataclass(slots=True)
 class Progress:
-    """`bytes_sent`: body bytes handed to the consumer's connection. `awaits_*`: which side it waits for, if any.
+    """Live figures of one stream. Only the stream's path writes them; anyone may read them at any time.
 
-    `awaits_origin` is set by paths whose source does not keep its idle limit itself. `path`: the one it is on now.
+    Attributes:
+        bytes_sent: body bytes passed to the consumer's connection.
+        awaits_consumer: the stream waits for the consumer.
+        awaits_origin: the stream waits for the origin. Set by paths whose source does not apply its idle limit.
+        path: the current path.
     """
 
     bytes_sent: int = 0
@@ -25,10 +29,11 @@ _LOOKS_PER_LIMIT = 4
 
 
 class StallWatch:
-    """Calls back when a side was waited for during its whole limit (seconds) and nothing moved; of the consumer once.
+    """Calls back if the stream waited for one side during that side's whole limit (seconds) and nothing moved.
 
-    Of the consumer, acknowledged bytes are looked at, not finished writes: a slow but living one may take minutes for
-    one buffer, and the kernel reports room only after a third of its own buffer has drained.
+    One coarse timer per stream and no work per chunk. The consumer's callback is called once. For the consumer,
+    acknowledged bytes count, not finished writes: a slow client may take minutes for one buffer, and the kernel reports
+    room only after a third of its own buffer has drained.
     """
 
     def __init__(
@@ -46,11 +51,11 @@ class StallWatch:
         self._on_consumer_stall, self._on_origin_stall = on_consumer_stall, on_origin_stall
         self._loop = asyncio.get_running_loop()
         self._interval_seconds = min(consumer_idle_seconds, origin_idle_seconds) / _LOOKS_PER_LIMIT
-        # A small body is over before the loop turns, and then nothing of this happens.
+        # A small body ends before the loop turns, and then no timer starts.
         self._timer: asyncio.Handle = self._loop.call_soon(self._begin)
 
     def stop(self) -> None:
-        """The stream is over."""
+        """Stop watching, since the stream is over."""
         self._timer.cancel()
 
     def _begin(self) -> None:
@@ -75,6 +80,6 @@ class StallWatch:
             return
         self._timer = self._again()
         if now - self._received_at >= self._origin_idle_seconds:
-            # Another origin may carry on, and then it has as long.
+            # Another origin may carry on; it gets the whole limit again.
             self._received_at = now
             self._on_origin_stall()

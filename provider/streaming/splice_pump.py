@@ -1,7 +1,7 @@
-"""The zero-copy path: bytes of a plain origin's socket through a pipe into a plain consumer's, never in user space.
+"""The zero-copy path: from a plain origin's socket through a pipe into a plain consumer's socket, not via user space.
 
-One state machine per transfer, driven by readiness: no task or future per piece. It waits on one side at a time. Bytes
-are copied where splicing does not pay (small chunks) and, by peeking, while there is no pipe to be had.
+One state machine per transfer, driven by epoll events: no task or future per piece. It waits for one side at a time.
+It copies bytes if splicing does not pay (small chunks) and, by peeking, while no pipe is available.
 """
 
 import asyncio
@@ -18,36 +18,36 @@ from provider.streaming.sink import ConsumerGone, RawConsumer
 from provider.streaming.splice_writer import SpliceWriter
 from provider.upstream.source import Source
 
-# A stream that never has to wait lets the others run after so much (about half a millisecond); 4 MiB cost no less CPU,
-# 1 MiB cost 3 % more.
+# A stream that never has to wait lets the others run after this many bytes (about half a millisecond). 4 MiB cost no
+# less CPU, 1 MiB cost 3 % more.
 TURN_BYTES = 2 << 20
-# Smaller chunks of an origin are decoded many at a time from one read. CPU per GB in chunks of 16 KiB 1.25 s against
-# 1.72 spliced, of 64 KiB .81 against .88, of 128 KiB .91 against .58.
+# Smaller chunks of an origin are decoded many at a time from one read. CPU per GB in chunks of 16 KiB: 1.25 s against
+# 1.72 s spliced; of 64 KiB: 0.81 against 0.88; of 128 KiB: 0.91 against 0.58.
 MIN_RUN_BYTES = 96 << 10
-# With less room than this in the consumer's socket, rather wait until a third of it is free.
+# If the consumer's socket has less room than this, wait until a third of it is free.
 _MIN_ROOM_BYTES = 128 << 10
-# What the consumer's socket takes at least once it was reported to have room.
+# The least that the consumer's socket accepts once it reports room.
 _LEAST_BYTES = 4096
 _COPY_BYTES = 256 << 10
-# The pieces of 1448 bytes of an ordinary network fill a pipe's 256 slots with 370 KB, so less than this was all.
+# In pieces of 1448 bytes, as on an ordinary network, 370 KB fill the 256 slots of a pipe. Less means: nothing was left.
 DRAINED_BELOW = 256 << 10
 _FRAMED_BYTES = 64 << 10
-# A chunk-size line and the end of the chunk before it; payload read along stays little.
+# A chunk-size line and the end of the chunk before it. Little payload is read along.
 _FRAMING_BYTES = 24
 
-# Refused by the kernel or by a sandbox, before any byte was moved.
+# Refusals by the kernel or a sandbox, before any byte moved.
 _NO_SPLICE = frozenset((errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP))
 
 if hasattr(select, "epoll"):
     _LOST = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
     _CONSUMER_EVENTS = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-# Shared by all streams: filled and emptied within one call, on the loop's thread.
+# Shared by all streams: filled and emptied within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(_COPY_BYTES))
 
 
 class SplicePump:
-    """Moves one body. `run` it once; `fail` ends it from outside."""
+    """Moves one body. Call `run` once; `fail` ends it from outside."""
 
     __slots__ = (
         "_bulk",
@@ -75,18 +75,18 @@ class SplicePump:
     def __init__(
         self, source: Source, origin: socket.socket, consumer: RawConsumer, *, pipes: PipePool, progress: Progress
     ) -> None:
-        """`origin` is the source's `raw_socket()`."""
+        """`origin`: the source's `raw_socket()`."""
         self._source, self._origin = source, origin
         self._writer = SpliceWriter(consumer, progress)
         self._pipes, self._progress = pipes, progress
         self._loop = asyncio.get_running_loop()
         self._watcher = loop_watcher()
         self._pipe: Pipe | None = None
-        # Body bytes that went through a pipe; and those in it now.
+        # Body bytes that passed through a pipe, and body bytes in the pipe now.
         self.spliced_bytes = self._held = 0
-        # What comes next is worth a splice.
+        # The next bytes are worth a splice.
         self._bulk = source.framing != "chunked" or source.contiguous_bytes >= MIN_RUN_BYTES
-        # The descriptors that `_watcher` watches, -1 for none. Their sockets may be closed under us at any time.
+        # The descriptors in `_watcher`, -1 for none. Their sockets may be closed from outside at any time.
         self._origin_watched = self._consumer_watched = -1
         self._origin_armed = self._woken = self._drained = False
         self._later: asyncio.Handle | None = None
@@ -95,11 +95,11 @@ class SplicePump:
         self._error: BaseException | None = None
 
     async def run(self) -> None:
-        """Move everything up to the body's clean end. Neither side is closed here.
+        """Move everything up to the clean end of the body. Closes neither side.
 
         Raises:
             UpstreamTruncated, ConsumerGone: that side failed.
-            The error given to `fail`.
+            The error passed to `fail`.
         """
         self._pump()
         if not self._done:
@@ -108,7 +108,7 @@ class SplicePump:
                 await self._finished
             finally:
                 self._end(None)
-        # Neither kept nor a name of this frame when it leaves: the error's traceback would hold its holder.
+        # Drop every reference to the error: its traceback holds this frame, and so whoever holds the error.
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -117,7 +117,7 @@ class SplicePump:
                 del error
 
     def fail(self, error: Exception) -> None:
-        """End it now; `run` raises `error`. To be called before either socket is closed."""
+        """End the transfer: `run` raises `error`. Call this before either socket is closed."""
         self._end(error)
 
     def _pump(self) -> None:
@@ -127,7 +127,7 @@ class SplicePump:
         except (UpstreamError, ConsumerGone) as error:
             self._end(error)
         except BaseException as error:
-            # Nobody else would end this transfer.
+            # Nothing else would end this transfer.
             self._end(error)
             raise
 
@@ -147,7 +147,7 @@ class SplicePump:
                 return None
 
     def _drain(self, pipe: Pipe) -> bool:
-        """Splice from the pipe to the consumer; False when it takes nothing now."""
+        """Splice from the pipe to the consumer. False if it accepts nothing now."""
         count = self._writer.splice(pipe, self._held)
         if count is None:
             return False
@@ -155,7 +155,7 @@ class SplicePump:
         return True
 
     def _fill(self) -> bool:
-        """Get the next piece ready to be sent; False when a wait began or the transfer ended."""
+        """Prepare the next piece. False if a wait began or the transfer ended."""
         run = self._source.contiguous_bytes
         if not run or not self._bulk:
             return self._fill_framed(_FRAMING_BYTES if self._bulk else _FRAMED_BYTES, hold=True)
@@ -190,15 +190,15 @@ class SplicePump:
         self._source.advance(count)
         self._held = count
         self.spliced_bytes += count
-        # Less than asked for, and not because its pieces filled the pipe: the origin's socket is empty. Asking at once
-        # again gives nothing or next to nothing.
+        # Fewer bytes than requested, and too few to have filled the pipe: the origin's socket is empty, and reading
+        # again at once would bring little or nothing.
         self._drained = count < min(want, DRAINED_BELOW)
         if self._writer.chunked or self._writer.holds:
             self._writer.queue(count)
         return True
 
     def _fill_framed(self, size_bytes: int, *, hold: bool) -> bool:
-        """Read framing and body bytes as the source decodes them; `hold` them when a splice follows."""
+        """Read framing and body bytes as the source decodes them. `hold` them if a splice follows."""
         source = self._source
         count = source.read_now(_scratch[:size_bytes])
         if count == 0:
@@ -218,7 +218,7 @@ class SplicePump:
         return True
 
     def _fill_peeked(self, want: int) -> bool:
-        """Without a pipe: send what the origin's socket holds, then take from it only what was sent."""
+        """Without a pipe: send the bytes in the origin's socket, then remove only what was sent."""
         if self._writer.chunked:
             return self._fill_framed(_FRAMED_BYTES, hold=False)
         if self._writer.holds:
@@ -234,7 +234,7 @@ class SplicePump:
             return self._fill_framed(_FRAMING_BYTES, hold=False)
         sent = self._writer.send(_scratch[:count])
         if sent:
-            # The kernel drops them without copying (tcp(7), MSG_TRUNC).
+            # The kernel discards them without a copy (tcp(7), MSG_TRUNC).
             self._origin.recv_into(_scratch, sent, socket.MSG_TRUNC)
             self._source.advance(sent)
         if sent < count:
@@ -243,7 +243,7 @@ class SplicePump:
         return True
 
     def _await_origin(self) -> bool:
-        """Wait until the origin has sent something; True when there is something to send first."""
+        """Wait until the origin has sent something. True if other bytes must be sent first."""
         if self._writer.settle():
             return True
         self._release_pipe()
@@ -259,7 +259,7 @@ class SplicePump:
         if not self._held:
             self._release_pipe()
         if self._origin_armed:
-            # It would report its bytes again and again; its end is reported once and then met by a read.
+            # Its bytes would be reported again and again. Its end is reported once, and a read then finds it.
             self._origin_armed = False
             self._watch_origin(select.EPOLLET)
         self._watch_consumer()
@@ -272,7 +272,7 @@ class SplicePump:
         self._watcher.watch(self._origin_watched, events, self._origin_ready)
 
     def _watch_consumer(self) -> None:
-        # Edges only: nothing to take back while nobody waits. Each call makes the kernel look at the room of now.
+        # Edge-triggered: nothing to undo after the wait. Each call makes the kernel check the room of this moment.
         self._consumer_watched = self._writer.descriptor
         self._watcher.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
 
@@ -290,7 +290,7 @@ class SplicePump:
             self._pump()
 
     def _release_pipe(self) -> None:
-        """Give the pipe back, or close it when bytes are left in it."""
+        """Return the pipe, or close it if bytes are left in it."""
         if self._pipe is not None:
             if self._held:
                 self._pipes.drop(self._pipe)
