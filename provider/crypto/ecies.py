@@ -1,7 +1,7 @@
-"""ECIES over secp256k1 with AES-256-GCM, byte for byte that of eciespy and eciesjs (pure).
+"""ECIES over secp256k1 with AES-256-GCM, byte for byte as in eciespy and eciesjs (pure).
 
 blob = ephemeral public key (65, uncompressed) || nonce (16) || tag (16) || ciphertext (`provider-api.md` section 6).
-What is inside a blob is the business of `file_list.py` and `document.py`.
+`files/file_list.py` and `files/document.py` define the contents of a blob.
 """
 
 import os
@@ -20,17 +20,17 @@ _NONCE_BYTES = 16
 _TAG_BYTES = 16
 OVERHEAD_BYTES = _POINT_BYTES + _NONCE_BYTES + _TAG_BYTES
 _UNCOMPRESSED = 4
-# `update_into` needs room for one block less one byte (15) beyond what it writes.
+# `update_into` needs room for one block less one byte (15) beyond its output.
 _SPARE_BYTES = 15
 
 
 def encrypt(
     public_key: bytes, plaintext: bytes | bytearray, *, ephemeral: bytes | None = None, nonce: bytes | None = None
 ) -> bytes:
-    """Encrypt to a public key (65 bytes uncompressed); the blob is 97 bytes longer than the plaintext.
+    """Encrypt to a public key (65 bytes uncompressed). The blob is 97 bytes longer than the plaintext.
 
-    `ephemeral` (32-byte secret) and `nonce` (16 bytes) are random unless a test vector fixes them. Raises
-    ValueError when `public_key` is not on the curve.
+    `ephemeral` (32-byte secret) and `nonce` (16 bytes) are random unless a test vector sets them. Raises ValueError if
+    `public_key` is not on the curve.
     """
     key_pair = PrivateKey(ephemeral)
     sender_key = key_pair.public_key.format(compressed=False)
@@ -42,12 +42,12 @@ def encrypt(
 
 
 def decrypt(account: Account, blob: bytes) -> bytes:
-    """Plaintext of a blob encrypted to `account`. Raises ValueError, without saying more, for anything else."""
+    """Decrypt a blob that was encrypted to `account`. Raises ValueError, without details, for anything else."""
     return bytes(decrypt_to_buffer(account, blob))
 
 
 def decrypt_to_buffer(account: Account, blob: bytes) -> bytearray:
-    """As `decrypt`, into a buffer that can be zeroed; no other copy of the plaintext is made."""
+    """Decrypt a blob into a buffer that can be zeroed, without any other copy of the plaintext. Raises ValueError."""
     if len(blob) < OVERHEAD_BYTES or blob[0] != _UNCOMPRESSED:
         raise ValueError("not an ECIES blob")
     sender_key = blob[:_POINT_BYTES]
@@ -60,7 +60,7 @@ def decrypt_to_buffer(account: Account, blob: bytes) -> bytearray:
 
 
 def _opened(key: bytes, nonce: bytes, tag: bytes, ciphertext: memoryview) -> bytearray:
-    """Decrypt into a buffer of its own. Raises ValueError when the tag does not fit."""
+    """Decrypt into a new buffer. Raises ValueError if the tag does not match."""
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - see `_gcm`
 
     plaintext = bytearray(len(ciphertext) + _SPARE_BYTES)
@@ -75,7 +75,7 @@ def _opened(key: bytes, nonce: bytes, tag: bytes, ciphertext: memoryview) -> byt
 
 
 def _gcm(key: bytes, nonce: bytes, tag: bytes | None = None) -> "Cipher[GCM]":
-    """AES-256-GCM by OpenSSL, with a nonce of 16 bytes (NIST SP 800-38D). Imported when first needed: it takes 7 MB."""
+    """AES-256-GCM by OpenSSL, with a nonce of 16 bytes (NIST SP 800-38D). Imported at first use: it takes 7 MB."""
     from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.algorithms import AES  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.modes import GCM  # noqa: PLC0415
