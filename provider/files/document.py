@@ -1,4 +1,4 @@
-"""Documents (DDOs) as they stand on chain: decrypted, decompressed, verified (pure).
+"""Documents (DDOs) from the chain: decrypts, decompresses and verifies them (pure).
 
 Bytes, flags and hash of a Metadata event in, the clear document out (`provider-api.md` section 5.3, steps 7-9).
 """
@@ -13,16 +13,23 @@ from provider.errors import DecryptError
 COMPRESSED = 1
 _ENCRYPTED = 2
 
-# The most that `xz -9` needs to decompress is 65 MiB; ocean.py's default preset needs 9. Larger dictionaries,
-# up to 4 GiB in the format, serve no document.
+# `xz -9` needs at most 65 MiB to decompress; ocean.py's default preset needs 9. The format allows dictionaries of up to
+# 4 GiB, which no document needs.
 _MAX_LZMA_MEMORY_BYTES = 96 * 1024 * 1024
 
 
 def open_document(account: Account, data: bytes, flags: int, expected_hash: bytes, *, max_bytes: int) -> bytes:
-    """The clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
+    """Return the clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
 
-    `expected_hash` is sha256 of the clear bytes; `max_bytes` bounds what decompression may give. Raises
-    DecryptError with the documented texts `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
+    Args:
+        account: key to decrypt with.
+        data: bytes of the Metadata event.
+        flags: flags of the Metadata event.
+        expected_hash: sha256 of the clear bytes.
+        max_bytes: limit for the decompressed document.
+
+    Raises:
+        DecryptError: with a documented text: `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
     """
     if flags & _ENCRYPTED:
         try:
@@ -37,10 +44,10 @@ def open_document(account: Account, data: bytes, flags: int, expected_hash: byte
 
 
 def _decompress(data: bytes, max_bytes: int) -> bytes:
-    """One whole `.xz` or legacy `.lzma` stream and nothing after it."""
+    """Decompress exactly one `.xz` or legacy `.lzma` stream."""
     decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_AUTO, memlimit=_MAX_LZMA_MEMORY_BYTES)
     try:
-        # One byte more than allowed tells a document of exactly the limit from a longer one.
+        # One byte more than allowed, to tell a document of exactly the limit from a longer one.
         document = decompressor.decompress(data, max_length=max_bytes + 1)
     except lzma.LZMAError as error:
         raise DecryptError("Failed to decompress", detail=f"not LZMA: {error}") from None
