@@ -1,6 +1,6 @@
-"""A `Sink` over one reply of Tornado's HTTP server.
+"""A `Sink` for one reply of Tornado's HTTP server.
 
-The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain work as for any other reply.
+The reply stays Tornado's: access log, `on_finish`, keep-alive and drain work as for any other reply.
 """
 
 import socket
@@ -16,43 +16,43 @@ from provider.override import override
 from provider.streaming.limits import Paced, pace_socket
 from provider.streaming.sink import ConsumerGone, Fields, RawConsumer, Sink
 
-# Chunk framing is added by Tornado with a copy of the chunk; pieces of this size keep that copy small.
+# Tornado copies a chunk when it adds the framing. Pieces of this size keep that copy small.
 _CHUNK_BYTES = 64 * 1024
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) stands at offset 120.
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) is at offset 120.
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
 
 
 class Asked(Protocol):
-    """What was asked."""
+    """The request that a reply belongs to."""
 
     @property
     def connection(self) -> object:
-        """Tornado's connection that it came on."""
+        """Tornado's connection for the request."""
 
 
 class Reply(Protocol):
-    """A reply as `tornado.web.RequestHandler` and our endpoints offer it."""
+    """A reply, as `tornado.web.RequestHandler` and our endpoints provide it."""
 
     @property
     def request(self) -> Asked:
-        """What this is the reply to."""
+        """The request that this answers."""
 
     def set_status(self, status: int, /) -> None:
-        """Status of the reply."""
+        """Set the status."""
 
     def set_header(self, name: str, value: str, /) -> None:
-        """A field of its head."""
+        """Set a header field."""
 
     def write(self, data: bytes, /) -> None:
-        """Body bytes, sent with the next `flush`."""
+        """Add body bytes to the next `flush`."""
 
     def flush(self) -> Awaitable[None]:
-        """Send what is there."""
+        """Send what was written."""
 
     def finish(self) -> Awaitable[None] | None:
-        """End it."""
+        """End the reply."""
 
 
 class TornadoSink(Sink, Paced):
@@ -60,7 +60,7 @@ class TornadoSink(Sink, Paced):
 
     def __init__(self, handler: Reply) -> None:
         self._handler = handler
-        # Our server made both.
+        # Both were created by our own server.
         self._connection = cast(HTTP1Connection, handler.request.connection)
         self._stream = cast(AnswersAtOnce, self._connection.stream)
         self._chunked = False
@@ -76,7 +76,7 @@ class TornadoSink(Sink, Paced):
             handler.set_header(name, value)
             self._chunked = self._chunked and name.lower() != "content-length"
         self._check()
-        # What an origin sends in small pieces should not wait for our own acknowledgements (RFC 896).
+        # Small pieces from an origin should not wait for acknowledgements of earlier ones (RFC 896).
         self._stream.set_nodelay(True)
         if first:
             handler.write(bytes(first))
@@ -117,10 +117,10 @@ class TornadoSink(Sink, Paced):
 
     @override
     def abort(self) -> None:
-        # Tornado's own ways would end a chunked body with its last chunk.
+        # Tornado's own methods would end a chunked body with a proper last chunk.
         if not self._stream.closed():
             self._stream.cut()
-            # Tornado tells the handler of it later, or never when that was detached meanwhile.
+            # Tornado tells the handler later, or never if it was detached meanwhile.
             self.consumer_gone()
 
     @override
@@ -130,7 +130,7 @@ class TornadoSink(Sink, Paced):
             self.consumer_gone()
 
     def consumer_gone(self) -> None:
-        """To be called from the handler's `on_connection_close`."""
+        """Record that the consumer left. Call it from the handler's `on_connection_close`."""
         self._gone = True
         callback, self._callback = self._callback, None
         if callback is not None:
@@ -158,18 +158,18 @@ class TornadoSink(Sink, Paced):
         data = self._send_now(data)
         if not data:
             return
-        # HTTP1Connection hands a body with Content-Length to IOStream.write as it is, and that takes memoryviews
-        # without copying them; `handler.write` would take bytes only and join them.
+        # HTTP1Connection passes a body with Content-Length unchanged to IOStream.write, which accepts memoryviews
+        # without a copy. `handler.write` would accept bytes only and join them.
         pending = self._connection.write(cast(bytes, data))
         if not pending.done():
             await pending
         elif (error := pending.exception()) is not None:
             raise ConsumerGone from error
-        # Tornado resolves a pending write also when the connection was lost.
+        # Tornado resolves a pending write even if the connection was lost.
         self._check()
 
     def _send_now(self, data: memoryview) -> memoryview:
-        """Send what the socket takes at once, past Tornado, whose write costs some 25 microseconds; the rest."""
+        """Send directly what the socket accepts: Tornado's write costs about 25 microseconds. Returns the rest."""
         if self._chunked or not bypassable(self._connection):
             return data
         try:
@@ -187,6 +187,6 @@ class TornadoSink(Sink, Paced):
 
 
 def _gone(error: StreamClosedError) -> ConsumerGone:
-    """Tornado's connection keeps its error, whose frames would keep that connection."""
+    """Drop the error's frames: Tornado's connection keeps the error, and they hold the connection."""
     error.__traceback__ = None
     return ConsumerGone()
