@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from provider.errors import FileObjectInvalid
+from provider.wire.text import TOKEN
 
 MALFORMED = "malformed file object."
 MISSING = "malformed service files, missing required keys."
@@ -19,7 +20,6 @@ _MAX_ID_PATH_CHARS = 4096
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 # Field values may contain tabs (RFC 9110 section 5.5). CR, LF and NUL would end the line in some parser.
 _HEADER_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # token, RFC 9110 section 5.6.2
 _ECHOED = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 # The alphabets of all multibase encodings of CIDs, and Arweave's base64url.
 _CONTENT_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_ID_CHARS}}}", re.ASCII)
@@ -76,7 +76,7 @@ def headers(value: object) -> Fields:
         raise FileObjectInvalid(MALFORMED)
     fields: dict[str, tuple[str, str]] = {}
     for name, text in value.items():
-        if not isinstance(text, str) or _HEADER_NAME.fullmatch(name) is None:
+        if not isinstance(text, str) or TOKEN.fullmatch(name) is None:
             raise FileObjectInvalid(MALFORMED)
         content = text.strip(" \t")
         if _HEADER_CONTROLS.search(content) or not _is_latin_1(content):

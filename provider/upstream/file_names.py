@@ -6,7 +6,7 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from provider.wire.text import ows
+from provider.wire.text import TOKEN, ows
 
 # Longest name on common file systems (NAME_MAX), in bytes of UTF-8.
 MAX_NAME_BYTES = 255
@@ -19,7 +19,6 @@ _LONGEST_EXTENSION = 16
 # Nearly all names look like this and need no change.
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # Allowed unescaped in the extended form (RFC 8187 section 3.2.1), besides letters and digits.
 _ATTR_CHARS = "!#$&+-.^_`|~"
 
@@ -122,7 +121,7 @@ def disposition(name: str) -> str:
 
     wire: no space, and a bare token at the end, because clients extract it with `attachment;filename=(.+)`.
     """
-    if _TOKEN.fullmatch(name):
+    if TOKEN.fullmatch(name):
         return f"attachment;filename={name}"
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "\\\\").replace('"', '\\"')
     if name.isascii():

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
-from provider.wire.text import digits, ows
+from provider.wire.text import TOKEN, digits, ows
 
 # RFC 6265 section 6.1 asks for 50 cookies of 4096 bytes. Origins refuse heads of more than 8-16 KiB.
 _MAX_COOKIES = 50
@@ -99,7 +99,6 @@ def _is_ended(attributes: dict[str, str]) -> bool:
         return False
 
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
 
 # Fields that this proxy sets itself: target, framing, hop by hop (RFC 9110 section 7.6.1), and the wish for bytes as
@@ -165,7 +164,7 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str, coo
     Raises:
         FileObjectInvalid: the method or a header is not allowed in a request.
     """
-    if not _TOKEN.fullmatch(request.method):
+    if not TOKEN.fullmatch(request.method):
         raise FileObjectInvalid(detail="method is not a token")
     wanted = _with_cookies(request.headers, cookies.text_for(target)) if cookies.kept else request.headers
     kept = [(name, value) for name, value in wanted if name.lower() not in _OURS]
@@ -250,7 +249,7 @@ def _same_party(one: Target, other: Target) -> bool:
 
 
 def _field_line(name: str, value: str) -> bytes:
-    if not _TOKEN.fullmatch(name) or _CONTROLS.search(value):
+    if not TOKEN.fullmatch(name) or _CONTROLS.search(value):
         raise FileObjectInvalid(detail="a header cannot stand in a request")
     try:
         return f"{name}: {value}".encode("latin-1")

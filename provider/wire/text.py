@@ -4,8 +4,13 @@
 space. HTTP, FTP and JSON-RPC mean ASCII characters only.
 """
 
+import re
+
 # Python's int() refuses longer decimal text (`sys.int_info.default_max_str_digits`).
 _MAX_DIGITS = 4300
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token: the name of a header field, a method, and more (RFC 9110 section 5.6.2)."""
 
 
 def digits(text: str, *, max_chars: int = _MAX_DIGITS) -> int | None:
