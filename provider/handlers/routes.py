@@ -21,6 +21,7 @@ from provider.handlers.fallbacks import (
 from provider.http1.dispatch import Dispatcher
 from provider.http1.heads import Request
 from provider.http1.streams import AnswersAtOnce
+from provider.override import override
 
 SLASHES = re.compile("/{2,}")
 # What a refused client is told to wait at least: the least that `Retry-After` can say.
@@ -106,8 +107,8 @@ class RouteTable(Dispatcher):
         """Of the server as a whole, which `OPTIONS *` asks about (RFC 9110 section 9.3.7)."""
         return ", ".join(sorted({"OPTIONS", *(route.method for route in self.routes)}))
 
+    @override
     def open(self, request: Request, *, has_body: bool) -> BaseEndpoint:
-        """As in the base class, once the request was let in."""
         route = self.find(request.method or "", request.path)
         name, ticket = route.endpoint.endpoint, None
         if self.admission is not None:
@@ -125,8 +126,8 @@ class RouteTable(Dispatcher):
                 ticket.await_body()
         return handler
 
+    @override
     def answer_unread(self, error: ProviderError) -> bytes:
-        """As in the base class."""
         return refusal_of_unread(self.frame, error)
 
     def _made(self, route: Route, request: Request, ticket: Ticket | None) -> BaseEndpoint:

@@ -20,13 +20,14 @@ from provider.errors import ProviderError
 from provider.http1.connection import RefusingDelegate
 from provider.http1.handler import HttpHandler
 from provider.http1.heads import Request
+from provider.override import override
 
 
 class Dispatcher(HTTPServerConnectionDelegate):
     """Gives each request of a connection to a handler, which a subclass picks."""
 
+    @override
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """As in the base class."""
         return _Reader(self, server_conn, request_conn)
 
     def open(self, request: Request, *, has_body: bool) -> HttpHandler:
@@ -54,10 +55,10 @@ class _Reader(RefusingDelegate):
         self._handler: HttpHandler | None = None
         self._body: Future[None] | None = None
 
+    @override
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        """As in the base class. Raises HTTPInputError for a request that Tornado answers with 400."""
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server receives nothing else
         request = Request(start_line, headers, self._connection, self._server_connection)
         has_body = "Content-Length" in headers or "Transfer-Encoding" in headers
@@ -73,26 +74,26 @@ class _Reader(RefusingDelegate):
             task.add_done_callback(lambda _: handler.drop_references())
         return prepared
 
+    @override
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """As in the base class."""
         if self._handler is not None:
             self._handler.data_received(chunk)
         # Others first: the pieces of a fast client are all there without a wait.
         return asyncio.sleep(0)
 
+    @override
     def finish(self) -> None:
-        """As in the base class."""
         if self._body is not None and not self._body.done():
             self._body.set_result(None)
 
+    @override
     def refuse(self, error: ProviderError) -> bytes:
-        """As in the base class."""
         if self._handler is None:
             return self._dispatcher.answer_unread(error)
         self._handler.give_up(error)
         return b""
 
+    @override
     def on_connection_close(self) -> None:
-        """As in the base class."""
         if self._handler is not None:
             self._handler.on_connection_close()

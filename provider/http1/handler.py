@@ -9,6 +9,7 @@ from tornado.web import RequestHandler
 
 from provider.errors import ProviderError
 from provider.http1.heads import Fields, http_date
+from provider.override import override
 
 
 class _NoBody:
@@ -42,8 +43,8 @@ class HttpHandler(RequestHandler):
         """Has the reply ended?"""
         return self._finished
 
+    @override
     def clear(self) -> None:
-        """As in the base class, with our own fields."""
         self._headers = Fields(
             {
                 "Content-Type": ["text/html; charset=UTF-8"],
@@ -56,8 +57,9 @@ class HttpHandler(RequestHandler):
         self._write_buffer = []
         self._status_code, self._reason = 200, "OK"
 
+    @override
     def set_header(self, name: str, value: Any) -> None:
-        """As in the base class, which checks each value twice."""
+        # The base class checks each value twice.
         if type(value) is str and value.isascii() and value.isprintable():
             self._headers[name] = value
         else:

@@ -1,7 +1,7 @@
-"""Who pays for requests to origins and for bytes read of them only to inspect a file.
+"""Charges requests to origins, and bytes read only to inspect a file, to whoever caused them.
 
-A handler of requests that anybody may send charges its ticket; every request to an origin that is made on its behalf
-is then charged where it is sent, redirects, retries and further gateways included. A paid download charges nothing.
+The handler of a request that anyone may send names its ticket. Every request sent to an origin on its behalf is then
+charged, including redirects, retries and further gateways. A paid download names none, so nothing is charged.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,9 +14,12 @@ from provider.admission.entry import Ticket
 
 @dataclass(frozen=True, slots=True)
 class _Payer:
-    """`request` is called for each request that is sent, `read` with the number of bytes that were read.
+    """Receives the charges.
 
-    `check_read` raises TooManyRequests while bytes are owed.
+    Args:
+        request: called for each request that is sent.
+        read: called with the number of bytes that were read.
+        check_read: raises TooManyRequests while earlier bytes are not paid off.
     """
 
     request: Callable[[], None]
@@ -28,7 +31,7 @@ _payer: ContextVar[_Payer | None] = ContextVar("payer", default=None)
 
 
 def charged_to(ticket: Ticket | None) -> AbstractContextManager[None]:
-    """Charge the ticket's client for work done within, and in tasks begun there; nobody where nothing is counted."""
+    """Charge the ticket's client for the work done inside this context, and in tasks started there."""
     if ticket is None:
         return nullcontext()
     return _paying(_Payer(lambda: ticket.charge_requests(1), ticket.charge, ticket.check_pace))
@@ -45,7 +48,7 @@ def _paying(payer: _Payer) -> Iterator[None]:
 
 @contextmanager
 def first_request_paid() -> Iterator[None]:
-    """The first request within is paid for already, as part of the file that it asks for."""
+    """Do not charge the first request inside: it was paid for as part of its file."""
     payer = _payer.get()
     if payer is None:
         yield
@@ -63,21 +66,21 @@ def first_request_paid() -> Iterator[None]:
 
 
 def charge_request() -> None:
-    """A request is about to be sent."""
+    """Charge a request that is about to be sent."""
     payer = _payer.get()
     if payer is not None:
         payer.request()
 
 
 def charge_bytes(count: int) -> None:
-    """So many bytes were read."""
+    """Charge `count` bytes that were read."""
     payer = _payer.get()
     if payer is not None:
         payer.read(count)
 
 
 def check_bytes() -> None:
-    """Bytes are about to be read for a checksum. Raises TooManyRequests."""
+    """Check that bytes may be read for a checksum. Raises TooManyRequests."""
     payer = _payer.get()
     if payer is not None:
         payer.check_read()
