@@ -6,6 +6,7 @@ index_store.py; this puts them together, keeps up with the chains and answers.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
+from provider.observability.metrics.groups import Index
 
 DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]
 """Account, data, flags and hash of a document on chain in, the clear document out; raises DecryptError."""
@@ -31,18 +33,6 @@ _LONGEST_RETRY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-def _unobserved(chain_id: int, block: int) -> None:
-    pass
-
-
-def _not_level(chain_id: int) -> None:
-    pass
-
-
-def _not_followed(changed: Sequence[tuple[int, str]] | None) -> None:
-    pass
-
-
 class ChainIndex:
     """The metadata of all data NFTs that the `networks`' factories made, kept in the SQLite file at `path`.
 
@@ -51,8 +41,7 @@ class ChainIndex:
     `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
     decrypts them. `keep_documents`: as in `parse_ddo`. Opened assets live in `cache` until a newer event of theirs
     is read. An unknown DID makes this process read the newest blocks, for which a caller waits `wait_seconds` at
-    most. `observe(chain_id, block)` is told how far each chain was read, `observe_level(chain_id)` whenever it was
-    read to its end.
+    most.
     """
 
     def __init__(
@@ -68,8 +57,7 @@ class ChainIndex:
         max_document_bytes: int = 5 << 20,
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
-        observe: Callable[[int, int], None] = _unobserved,
-        observe_level: Callable[[int], None] = _not_level,
+        metrics: Index | None = None,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
@@ -77,11 +65,11 @@ class ChainIndex:
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
-        self._observe_level = observe_level
+        self._metrics = metrics or Index(is_on=False)
         self._store = IndexStore(path)
         self._last_change: int | None = None
         self._generation = 0  # of cache keys
-        self._changed: Callable[[Sequence[tuple[int, str]] | None], None] = _not_followed
+        self._followers: list[Callable[[Sequence[tuple[int, str]] | None], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._scans = {
             network.chain_id: ChainScan(
@@ -90,7 +78,7 @@ class ChainIndex:
                 start_block=network.start_block if start_block is None else start_block,
                 batch_blocks=batch_blocks,
                 max_document_bytes=max_document_bytes,
-                observe=observe,
+                metrics=self._metrics,
             )
             for network in networks
             if network.factory is not None
@@ -104,7 +92,14 @@ class ChainIndex:
         """Open the file and begin to keep up. `poll`: this process asks the nodes. Raises StoreError."""
         await self._store.check()
         await self._take_changes()
+        if poll:
+            for chain_id, scan in self._scans.items():
+                self._expose(chain_id, scan)
         self._task = asyncio.create_task(self.run() if poll else self._listen())
+
+    def _expose(self, chain_id: int, scan: ChainScan) -> None:
+        self._metrics.last_poll.begin(chain_id)
+        self._metrics.blocks_behind.follow(lambda: scan.behind, chain_id)
 
     def step_back(self) -> None:
         """Leave keeping up to another process from here on, and hear from the file what changes.
@@ -156,7 +151,7 @@ class ChainIndex:
 
     def follow(self, changed: Callable[[Sequence[tuple[int, str]] | None], None]) -> None:
         """From here on tell which data NFTs (chain id, address) had events; None: too many to tell."""
-        self._changed = changed
+        self._followers.append(changed)
 
     async def check(self) -> None:
         """Is the file there and writable? Raises StoreError."""
@@ -236,12 +231,16 @@ class ChainIndex:
         if changed is None:
             # Too many to tell: what was opened so far is not asked for again and leaves the cache by its age.
             self._generation += 1
-            self._changed(None)
+            self._tell(None)
             return
         for key in changed:
             self._cache.discard(self._cache_key(key))
         if changed:
-            self._changed(await self._store.nfts_behind(changed))
+            self._tell(await self._store.nfts_behind(changed))
+
+    def _tell(self, changed: Sequence[tuple[int, str]] | None) -> None:
+        for follower in self._followers:
+            follower(changed)
 
     def _cache_key(self, key: str) -> str:
         return f"{self._generation}:{key}"
@@ -250,7 +249,7 @@ class ChainIndex:
         async def scan() -> None:
             while not await self._runs[chain_id].join(None):
                 pass
-            self._observe_level(chain_id)
+            self._metrics.last_poll.set(time.time(), chain_id)
 
         await self._repeat(scan, what="metadata index", chain=chain_id)
 

@@ -11,7 +11,6 @@ reads the last `finality_blocks` again, as a node that lags behind may have left
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from provider.assets.index_records import (
@@ -31,6 +30,7 @@ from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
 from provider.errors import ChainError, ChainUnavailable
+from provider.observability.metrics.groups import Index
 
 # Replaced documents are kept this much longer than finality, should a reorganisation go deeper.
 _SPARE_BLOCKS = 1000
@@ -49,8 +49,7 @@ _log = logging.getLogger(__name__)
 class ChainScan:
     """Reads one network, whose `factory` must be known, into `store`.
 
-    `start_block`: first block read. `batch_blocks`: most blocks asked for at once. `observe(chain_id, block)` is
-    told the last block read.
+    `start_block`: first block read. `batch_blocks`: most blocks asked for at once.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class ChainScan:
         start_block: int,
         batch_blocks: int,
         max_document_bytes: int,
-        observe: Callable[[int, int], None],
+        metrics: Index,
     ) -> None:
         if network.factory is None:
             raise ValueError(f"chain {network.chain_id} has no ERC721Factory")
@@ -71,7 +70,7 @@ class ChainScan:
         self._store = store
         self._start_block = start_block
         self._max_document_bytes = max_document_bytes
-        self._observe = observe
+        self._metrics = metrics
         self._stride = Stride(batch_blocks)
         self._known_head = -1
         self._base: tuple[int, str] | None = None
@@ -275,7 +274,7 @@ class ChainScan:
                 self._advanced_at = asyncio.get_running_loop().time()
             self._base = (page.to_block, page.block_hash)
             self.last_block = page.to_block
-            self._observe(self.network.chain_id, page.to_block)
+            self._metrics.block.set(page.to_block, self.network.chain_id)
 
 
 def _block_call(number: int) -> RpcCall:

@@ -24,6 +24,7 @@ from provider.errors import (
     TokenNotAccepted,
     TokenRefused,
 )
+from provider.observability.metrics.groups import Nonces
 
 # The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
 ENVIRONMENT_WINDOW_SECONDS = 600
@@ -68,10 +69,6 @@ class ContractAccounts(Protocol):
         ...
 
 
-def _unobserved(result: str, seconds: float) -> None:
-    pass
-
-
 def _unmarked(step: str) -> None:
     pass
 
@@ -84,8 +81,7 @@ class Identifier:
     """Proves who is asking.
 
     `contracts`: None refuses accounts that are contracts. `is_environment` tells of a checksummed address whether it
-    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted`,
-    `refused` or `failed` (the store did not work) for each nonce presented, and the seconds that the store took.
+    is the `consumerAddress` of a compute environment, at once and from memory.
     """
 
     def __init__(
@@ -95,13 +91,13 @@ class Identifier:
         *,
         contracts: ContractAccounts | None = None,
         is_environment: Callable[[str], bool] = _no_environment,
-        observe: Callable[[str, float], None] = _unobserved,
+        metrics: Nonces | None = None,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
         self._contracts = contracts
         self._is_environment = is_environment
-        self._observe = observe
+        self._metrics = metrics or Nonces(is_on=False)
         self._likeliest: dict[str, int] = {}
 
     async def identify(
@@ -157,7 +153,8 @@ class Identifier:
             raise
         finally:
             if result:
-                self._observe(result, perf_counter() - began)
+                self._metrics.presented.add(result)
+                self._metrics.commit_seconds.observe(perf_counter() - began)
 
     async def _check_token(self, address: str, token: PresentedToken) -> None:
         try:

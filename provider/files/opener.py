@@ -1,20 +1,18 @@
 """Opens the file list of a service, from the cache of plaintexts where that holds it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-
 from provider.assets.ddo import Asset, Service
 from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
+from provider.observability.metrics.groups import Files
 
 # Of one list; all of them together hold about as much as the list.
 _MAX_READ_FILES = 16
 
 
 class FileListOpener:
-    """`allow_unbound` serves 4.0.0 lists, which are not bound to their asset [K18]; `timed` wraps each decryption.
+    """`allow_unbound` serves 4.0.0 lists, which are not bound to their asset [K18].
 
     The plaintext is kept, and beside it the files that were read of it for exactly this asset and service; for any
     other it is checked again whether the list belongs to them.
@@ -25,11 +23,11 @@ class FileListOpener:
         *,
         allow_unbound: bool,
         plaintexts: PlaintextCache,
-        timed: Callable[[], AbstractContextManager[object]] = nullcontext,
+        metrics: Files,
     ) -> None:
         self._allow_unbound = allow_unbound
         self._plaintexts = plaintexts
-        self._timed = timed
+        self._metrics = metrics
 
     def open(self, account: Account, asset: Asset, service: Service) -> FileList:
         """The decrypted list. Raises FilesUndecryptable."""
@@ -56,7 +54,7 @@ class FileListOpener:
         return file
 
     def _decrypted(self, account: Account, asset: Asset, service: Service) -> FileList:
-        with self._timed():
+        with self._metrics.decrypting("files"):
             plaintext = decrypt_files(account, service.files)
         files = read_files(plaintext, service, asset)
         self._plaintexts.put(_key(account, asset, service), plaintext)
