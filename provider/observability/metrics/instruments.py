@@ -192,7 +192,8 @@ class Group:
     title: ClassVar[str]
 
     def __init__(self, *, is_on: bool = True) -> None:
-        self.is_on = is_on
+        self.instruments: list[Instrument] = []
+        """Those that count, in the order of their declarations."""
         for name, declared in self.declared().items():
             kind = type(declared) if is_on else _OFF[type(declared)]
             own = kind(
@@ -204,12 +205,10 @@ class Group:
                 begin=declared.started,
             )
             setattr(self, name, own)
+            if is_on:
+                self.instruments.append(own)
 
     @classmethod
     def declared(cls) -> Mapping[str, Instrument]:
         """The declarations by attribute, in their order."""
         return {name: value for name, value in vars(cls).items() if isinstance(value, Instrument)}
-
-    def instruments(self) -> list[Instrument]:
-        """The instruments that count, in the order of their declarations."""
-        return [getattr(self, name) for name in self.declared()] if self.is_on else []

@@ -54,22 +54,19 @@ class Metrics:
         self.index = Index(is_on=is_on)
         self.proofs = Proofs(is_on=is_on)
         self.processes = Processes(is_on=is_on)
-        self._has_stepped_back = False
+        groups = [group for group in vars(self).values() if isinstance(group, Group)]
+        self._instruments = [instrument for group in groups for instrument in group.instruments]
 
     def step_back(self) -> None:
         """Leave the present to a successor: from here on expose only what is summed over workers.
 
         A maximum or minimum that this process still saw could hide the successor's.
         """
-        self._has_stepped_back = True
+        self._instruments = [instrument for instrument in self._instruments if instrument.merge == "sum"]
 
     def snapshot(self) -> Snapshot:
         """The values of now. Use them before the event loop turns."""
-        groups = [group for group in vars(self).values() if isinstance(group, Group)]
-        instruments = [instrument for group in groups for instrument in group.instruments()]
-        if self._has_stepped_back:
-            instruments = [instrument for instrument in instruments if instrument.merge == "sum"]
-        for instrument in instruments:
+        for instrument in self._instruments:
             instrument.look()
         with self.files.lock:
-            return {instrument.name: instrument.cells() for instrument in instruments}
+            return {instrument.name: instrument.cells() for instrument in self._instruments}

@@ -59,8 +59,8 @@ class Processes(Group):
         self.workers.set(1)
         self.start_time.set(time.time())
         self.build_info.set(1, __version__, platform.python_version(), _uvloop_version())
-        self.cpu_seconds.follow(time.process_time)
-        self.resident_memory.follow(resident_bytes)
+        self.cpu_seconds.follow(_seldom(time.process_time))
+        self.resident_memory.follow(_seldom(resident_bytes))
         self.open_fds.follow(_seldom(_open_fds))
         self.max_fds.follow(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
@@ -96,11 +96,11 @@ def _disk_bytes(folder: str) -> tuple[int | None, int | None]:
     return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
 
-def _seldom(read: Callable[[], int | None]) -> Callable[[], int | None]:
+def _seldom(read: Callable[[], float | None]) -> Callable[[], float | None]:
     """`read`, called at most once in two seconds. None between calls."""
     read_at = float("-inf")
 
-    def read_seldom() -> int | None:
+    def read_seldom() -> float | None:
         nonlocal read_at
         now = time.monotonic()
         if now - read_at < _SELDOM_SECONDS:

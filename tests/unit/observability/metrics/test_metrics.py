@@ -174,7 +174,7 @@ def test_off_counts_nothing_and_knows_how_much_was_sent() -> None:
     assert metrics.snapshot() == {}
     assert metrics.streams.all_sent() == 7
     for group in (group for group in vars(metrics).values() if isinstance(group, GROUPS)):
-        assert group.instruments() == []
+        assert group.instruments == []
         assert not any(getattr(group, name).values for name in group.declared())
 
 
