@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from itertools import product
+from typing import Final, get_args
 
 from provider.errors import StoreError
 from provider.observability.metrics.groups import Redis
@@ -61,6 +62,8 @@ class RedisLink:
         self._wait_replicas = wait_replicas
         self._tells = tells
         self._metrics = metrics or Redis(is_on=False)
+        for labels in product(get_args(Operation), ("ok", "failed")):
+            self._metrics.seconds.begin(*labels)
         self._names = OperatorNames()
         self._routes = routes_of(target, timeout_seconds=timeout_seconds, names=self._names)
         self._lanes: dict[Address, Lane] = {}
