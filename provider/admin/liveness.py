@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from provider.observability.metrics import Metrics
+    from provider.observability.metrics.board import Board
     from provider.process.loop_lag import Pulse
 
 # A loop that is this late at every beat serves nobody; a long collection or a swapped page is no reason yet.
@@ -15,7 +15,7 @@ MAX_SILENCE_SECONDS = 15.0
 class Liveness:
     """Tells what is wrong, if anything."""
 
-    def __init__(self, pulse: "Pulse", others: "Metrics") -> None:
+    def __init__(self, pulse: "Pulse", others: "Board") -> None:
         self._pulse, self._others = pulse, others
 
     def faults(self) -> list[str]:

@@ -138,7 +138,7 @@ class DashboardEventsHandler(DashboardHandler):
         await self._dropped.wait()
 
     def send(self, event: bytes) -> bool:
-        """Send the event or skip it; False when too many were skipped and the page is to be dropped."""
+        """Send the event, or skip it. False after too many skips: the page is to be dropped."""
         if self._sending is not None and not self._sending.done():
             self._skipped += 1
             return self._skipped <= MAX_SKIPPED
@@ -148,7 +148,7 @@ class DashboardEventsHandler(DashboardHandler):
         return True
 
     def drop(self) -> None:
-        """The page gets nothing more."""
+        """Send nothing more, and end the stream."""
         self._dropped.set()
         if self._sending is not None and not self._sending.done():
             # It reads nothing: an orderly end would wait for it.
