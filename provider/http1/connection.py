@@ -34,7 +34,7 @@ class RefusingDelegate(HTTPMessageDelegate):
     """A delegate that is also told of a request that cannot be read to its end."""
 
     def refuse(self, error: ProviderError) -> bytes:
-        """Refuse the request. Returns the answer to send, empty if its handler answers. The connection ends next."""
+        """Refuse the request. Return a complete answer, or nothing if its handler answers. The connection ends."""
         raise NotImplementedError
 
 
