@@ -49,7 +49,7 @@ async def open_asset_source(
         cache=cache,
         poll_seconds=metadata.index_poll_seconds,
         batch_blocks=metadata.index_batch_blocks,
-        start_block=metadata.index_start_block,
+        start_block=metadata.index_start_block if metadata.index_start_block >= 0 else None,
         max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
         observe=metrics.index_read,

@@ -195,7 +195,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
         access_log=AccessLog(settings.log.level, settings.log.format),
-        tracing=Tracing() if settings.observing.tracing else None,
+        tracing=Tracing() if settings.observing.tracing == "otlp" else None,
         bodies=build_bodies(settings.admission),
     )
     metrics.watch_requests(lambda: len(frame.in_progress))

@@ -81,10 +81,10 @@ def build_environments(
 ) -> tuple[Operator | None, Environments]:
     """The operator service, None where there is none, and its environments; inside the running loop."""
     operator = None
-    if settings.operator_service_url is not None:
+    if settings.compute.operator_service_url is not None:
         account = Account.from_hex(settings.security.universal_key)
         operator = Operator(
-            settings.operator_service_url,
+            settings.compute.operator_service_url,
             account=account,
             address=account.address,
             timeout_seconds=settings.compute.timeout_seconds,

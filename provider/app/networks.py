@@ -5,6 +5,7 @@ import logging
 import time
 
 from provider import __version__
+from provider.chain.config import ChainConfig
 from provider.chain.networks import (
     ZERO_ADDRESS,
     ChainAddresses,
@@ -14,7 +15,7 @@ from provider.chain.networks import (
     load_address_book,
 )
 from provider.chain.rpc import Rpc
-from provider.config import ChainSettings, Settings
+from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.errors import ChainError
 from provider.errors.start import StartError
@@ -47,7 +48,7 @@ async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoin
 
 
 def _network(
-    chain: ChainSettings,
+    chain: ChainConfig,
     chain_id: int,
     addresses: ChainAddresses | None,
     settings: Settings,
@@ -75,11 +76,11 @@ def _network(
         fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
         account=Account.from_hex(chain.private_key),
         start_block=addresses.start_block,
-        finality_blocks=settings.rpc.finality_by_chain.get(chain_id, settings.rpc.finality_blocks),
+        finality_blocks=settings.rpc.finality_blocks.of(chain_id),
     )
 
 
-async def _ask_chain_id(chain: ChainSettings, settings: Settings, outgoing: Outgoing) -> int:
+async def _ask_chain_id(chain: ChainConfig, settings: Settings, outgoing: Outgoing) -> int:
     rpc = Rpc(
         chain.rpc_urls,
         chain_id=None,

@@ -47,7 +47,7 @@ def build_proofs(
             ChainSender(
                 network,
                 store=store,
-                max_fee_wei=proofs.max_fee_wei_by_chain.get(network.chain_id, proofs.max_fee_wei),
+                max_fee_wei=proofs.max_fee_wei.of(network.chain_id),
             )
             for network in networks
         ]

@@ -28,7 +28,7 @@ LONGEST_SECONDS = 60.0
 
 async def run_probes(settings: Settings) -> list[Finding]:
     """Everything that was found, in a fixed order. Raises nothing for whatever does not work."""
-    findings = [warned("settings", warning, "correct it, or leave it if it is meant") for warning in settings.warnings]
+    findings = [warned("settings", warning, "correct its name, or unset it") for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))
     async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:
@@ -90,7 +90,7 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
     )
     services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
     for what, variable, url in (
-        ("operator service", "OPERATOR_SERVICE_URL", settings.operator_service_url),
+        ("operator service", "OPERATOR_SERVICE_URL", settings.compute.operator_service_url),
         *(("IPFS gateway", "IPFS_GATEWAY", url) for url in upstream.ipfs_gateways),
         *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):
