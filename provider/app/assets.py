@@ -1,7 +1,6 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
 from provider.app.compute import MakeCache
-from provider.app.networks import USER_AGENT
 from provider.app.stores import ready
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
@@ -37,7 +36,6 @@ async def open_asset_source(
             timeout_seconds=metadata.timeout_seconds,
             cache=cache,
             max_bytes=metadata.max_document_bytes,
-            user_agent=USER_AGENT,
             keep_documents=settings.access.policy_url is not None,
             outgoing=outgoing,
             marks=DocumentMarks(shared_directory),

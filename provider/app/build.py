@@ -14,7 +14,7 @@ from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
 from provider.app.assets import document_opener, open_asset_source
 from provider.app.compute import Foundation, build_compute, build_environments
-from provider.app.networks import USER_AGENT, build_networks
+from provider.app.networks import build_networks
 from provider.app.origins import Origins, build_origins
 from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
@@ -273,7 +273,6 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Ou
             account=Account.from_hex(settings.security.universal_key),
             is_private=access.is_private,
             timeout_seconds=access.timeout_seconds,
-            user_agent=USER_AGENT,
             outgoing=outgoing,
         )
     if access.policy_url is not None:
@@ -281,7 +280,6 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Ou
             access.policy_url,
             api_key=access.policy_api_key,
             timeout_seconds=access.timeout_seconds,
-            user_agent=USER_AGENT,
             outgoing=outgoing,
         )
     return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from provider.app.networks import USER_AGENT
 from provider.assets.catalog import Catalog
 from provider.cache import FactCache
 from provider.chain.networks import Networks
@@ -88,7 +87,6 @@ def build_environments(
             account=account,
             address=account.address,
             timeout_seconds=settings.compute.timeout_seconds,
-            user_agent=USER_AGENT,
             outgoing=outgoing,
         )
     lists = cache("environments", max_entries=_FACT_ENTRIES, ttl_seconds=settings.compute.environments_seconds)
@@ -165,7 +163,6 @@ def result_origin(settings: Settings, outgoing: Outgoing) -> HttpOrigin:
         connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
         first_byte_timeout_seconds=settings.compute.timeout_seconds,
         idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
-        user_agent=USER_AGENT,
         resolver=outgoing.names,
     )
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 
-from provider import __version__
 from provider.chain.config import ChainConfig
 from provider.chain.networks import (
     ZERO_ADDRESS,
@@ -23,7 +22,6 @@ from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
 
 log = logging.getLogger("provider.server")
-USER_AGENT = f"OceanProvider/{__version__}"
 # How long a start waits for a node that is still starting itself, as in a compose file.
 FIRST_ANSWER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -67,7 +65,6 @@ def _network(
             chain_id=chain_id,
             timeout_seconds=settings.rpc.timeout_seconds,
             hedge_after_seconds=settings.rpc.hedge_after_seconds,
-            user_agent=USER_AGENT,
             observe=observer.exchange,
             events=observer,
             outgoing=outgoing,
@@ -85,7 +82,6 @@ async def _ask_chain_id(chain: ChainConfig, settings: Settings, outgoing: Outgoi
         chain.rpc_urls,
         chain_id=None,
         timeout_seconds=settings.rpc.timeout_seconds,
-        user_agent=USER_AGENT,
         outgoing=outgoing,
     )
     deadline = time.monotonic() + FIRST_ANSWER_SECONDS

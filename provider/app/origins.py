@@ -3,7 +3,6 @@
 import ssl
 from dataclasses import dataclass
 
-from provider.app.networks import USER_AGENT
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.files.origins import FileOrigins
@@ -76,7 +75,6 @@ def _http(
         patient=patient,
         max_idle_connections=upstream.max_idle_connections,
         pool_quiet_seconds=upstream.quiet_seconds,
-        user_agent=USER_AGENT,
         tls_context=tls_context,
         resolver=resolver,
     )

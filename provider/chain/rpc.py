@@ -35,7 +35,6 @@ class Rpc:
         chain_id: int | None,
         timeout_seconds: float = 10.0,
         hedge_after_seconds: float = 1.0,
-        user_agent: str,
         observe: RpcObserver = unobserved,
         events: RpcEvents | None = None,
         outgoing: Outgoing | None = None,
@@ -48,7 +47,6 @@ class Rpc:
                 url,
                 index=index,
                 timeout_seconds=timeout_seconds,
-                user_agent=user_agent,
                 proxy=outgoing.proxy_of(url),
             )
             for index, url in enumerate(urls)

@@ -31,7 +31,6 @@ class PolicyServer:
         *,
         api_key: str | None,
         timeout_seconds: float,
-        user_agent: str,
         outgoing: Outgoing | None = None,
     ) -> None:
         self._service = ServiceClient(
@@ -39,7 +38,6 @@ class PolicyServer:
             name="policy server",
             timeout_seconds=timeout_seconds,
             max_bytes=MAX_ANSWER_BYTES,
-            user_agent=user_agent,
             headers={"X-API-Key": api_key} if api_key else None,
             unavailable=PolicyServerUnavailable,
             outgoing=outgoing,

@@ -52,7 +52,6 @@ class RbacServer:
         account: Account,
         is_private: bool,
         timeout_seconds: float,
-        user_agent: str,
         outgoing: Outgoing | None = None,
     ) -> None:
         self._account = account
@@ -62,7 +61,6 @@ class RbacServer:
             name="RBAC server",
             timeout_seconds=timeout_seconds,
             max_bytes=MAX_ANSWER_BYTES,
-            user_agent=user_agent,
             unavailable=RbacUnavailable,
             outgoing=outgoing,
         )

@@ -166,7 +166,6 @@ class HttpOrigin:
         pool_age_seconds: float = 300.0,
         pool_quiet_seconds: float = 0.05,
         patient: bool = True,
-        user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
@@ -179,7 +178,6 @@ class HttpOrigin:
         self._attempts = max(1, attempts)
         self._max_redirects = max_redirects
         self._patient = patient
-        self._user_agent = user_agent
         self._pool = IdlePool(
             max_idle=max_idle_connections,
             max_idle_per_partition=max_idle_per_partition,
@@ -217,7 +215,7 @@ class HttpOrigin:
 
     def prepare(self, request: HttpRequest) -> PreparedRequest:
         """What `open` would begin with, for a request that is sent often. Raises UnsafeAddress, FileObjectInvalid."""
-        return prepare(request, user_agent=self._user_agent)
+        return prepare(request)
 
     async def open(self, request: HttpRequest | PreparedRequest | Redirect) -> HttpSource:
         """Send the request, follow redirects, return the first answer that is none.
@@ -242,7 +240,7 @@ class HttpOrigin:
         try:
             async with asyncio.timeout(self._redirects_timeout_seconds):
                 for _ in range(self._max_redirects):
-                    answer = await self._hop(prepare(redirect, user_agent=self._user_agent))
+                    answer = await self._hop(prepare(redirect))
                     if isinstance(answer, HttpSource):
                         return answer
                     redirect = answer

@@ -46,7 +46,7 @@ class Clock:
 
 @asynccontextmanager
 async def opened(proxy: RpcProxy, clock: Clock | None = None) -> AsyncIterator[AccessLists]:
-    rpc = Rpc([proxy.url], chain_id=8996, user_agent="test", timeout_seconds=5)
+    rpc = Rpc([proxy.url], chain_id=8996, timeout_seconds=5)
     account = Account.from_hex(PROVIDER_KEY)
     network = Network(chain_id=8996, name="Ganache", rpc=rpc, factory=None, fee_token=ZERO_ADDRESS, account=account)
     more = {"clock": clock} if clock is not None else {}

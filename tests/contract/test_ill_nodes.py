@@ -38,7 +38,7 @@ async def desk(chain: DemoChain, urls: list[str]) -> AsyncIterator[tuple[OrderLo
     network = Network(
         chain_id=chain.contracts.chain_id,
         name="Ganache",
-        rpc=Rpc(urls, chain_id=chain.contracts.chain_id, user_agent="test"),
+        rpc=Rpc(urls, chain_id=chain.contracts.chain_id),
         factory=chain.contracts.factory,
         fee_token=chain.contracts.ocean,
         account=Account.from_hex(PROVIDER_KEY),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from provider import USER_AGENT
 from provider.assets import metadata_store
 from provider.assets.ddo import Asset
 from provider.assets.did import did_for
@@ -78,9 +79,7 @@ async def running(
     port = listener.sockets[0].getsockname()[1]
     server.base_url = f"http://127.0.0.1:{port}"
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=ttl_seconds)
-    store = MetadataStore(
-        server.base_url + path, timeout_seconds=timeout_seconds, cache=cache, max_bytes=max_bytes, user_agent="Test/1"
-    )
+    store = MetadataStore(server.base_url + path, timeout_seconds=timeout_seconds, cache=cache, max_bytes=max_bytes)
     try:
         yield server, store
     finally:
@@ -101,7 +100,7 @@ async def test_asset_of_aquarius_is_fetched() -> None:
         asset = await store.fetch(DID)
     assert (asset.did, asset.data_nft, asset.nft_state) == (DID, NFT, 0)
     assert server.targets == [f"/api/aquarius/assets/ddo/{DID}"]
-    assert "User-Agent: Test/1\r\n" in server.heads[0]
+    assert f"User-Agent: {USER_AGENT}\r\n" in server.heads[0]
     assert "Accept-Encoding: identity\r\n" in server.heads[0]
 
 

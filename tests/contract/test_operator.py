@@ -49,7 +49,7 @@ def service() -> Iterator[OperatorService]:
 
 
 def connect(url: str, **more: Any) -> Operator:
-    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=3, user_agent="test", **more)
+    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=3, **more)
 
 
 async def start(operator: Operator, agreement: str = "0x01", **more: Any) -> Any:
@@ -201,7 +201,6 @@ async def test_operator_that_says_nothing_is_unavailable_in_time() -> None:
             account=ACCOUNT,
             address=ACCOUNT.address,
             timeout_seconds=0.2,
-            user_agent="test",
         )
         with pytest.raises(OperatorUnavailable):
             await start(operator)

@@ -32,9 +32,7 @@ class Desk:
         self.network = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc(
-                [chain.url], chain_id=8996, user_agent="test", observe=lambda *seen: self.exchanges.append(seen[1])
-            ),
+            rpc=Rpc([chain.url], chain_id=8996, observe=lambda *seen: self.exchanges.append(seen[1])),
             factory=chain.contracts.factory,
             fee_token=chain.contracts.ocean,
             account=ACCOUNT,

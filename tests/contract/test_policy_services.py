@@ -38,9 +38,7 @@ def service() -> Iterator[AnsweringService]:
 
 @asynccontextmanager
 async def rbac(service: AnsweringService, *, timeout_seconds: float = 5.0) -> AsyncIterator[RbacServer]:
-    server = RbacServer(
-        service.url, account=ACCOUNT, is_private=True, timeout_seconds=timeout_seconds, user_agent="Test/1"
-    )
+    server = RbacServer(service.url, account=ACCOUNT, is_private=True, timeout_seconds=timeout_seconds)
     try:
         yield server
     finally:
@@ -51,7 +49,7 @@ async def rbac(service: AnsweringService, *, timeout_seconds: float = 5.0) -> As
 async def policy(
     service: AnsweringService, *, timeout_seconds: float = 5.0, api_key: str | None = None
 ) -> AsyncIterator[PolicyServer]:
-    server = PolicyServer(service.url, api_key=api_key, timeout_seconds=timeout_seconds, user_agent="Test/1")
+    server = PolicyServer(service.url, api_key=api_key, timeout_seconds=timeout_seconds)
     try:
         yield server
     finally:

@@ -82,7 +82,7 @@ async def test_nothing_listening_is_a_failure() -> None:
     good = Node()
     await good.server.start_server()
     dead = f"http://127.0.0.1:{unused_port()}/"
-    rpc = Rpc([dead, good.url], chain_id=CHAIN_ID, user_agent="test")
+    rpc = Rpc([dead, good.url], chain_id=CHAIN_ID)
     assert await rpc.call("eth_blockNumber") == "0x64"
     await good.server.close()
     with pytest.raises(ChainUnavailable):

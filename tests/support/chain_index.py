@@ -87,7 +87,7 @@ def network_on(chain: DemoChain, *, url: str | None = None, finality_blocks: int
     return Network(
         chain_id=chain.contracts.chain_id,
         name="development",
-        rpc=Rpc([url or chain.url], chain_id=chain.contracts.chain_id, timeout_seconds=5.0, user_agent="test"),
+        rpc=Rpc([url or chain.url], chain_id=chain.contracts.chain_id, timeout_seconds=5.0),
         factory=chain.contracts.factory,
         fee_token=chain.contracts.ocean,
         account=Account.from_hex(chain.provider_key),

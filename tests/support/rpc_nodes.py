@@ -136,7 +136,7 @@ async def playing(*nodes: Node, **options: object) -> AsyncIterator[Rpc]:
         await node.server.start_server()
     rpc = Rpc(
         [node.url for node in nodes],
-        **{"chain_id": CHAIN_ID, "timeout_seconds": 5.0, "user_agent": "OceanProvider/test", **options},
+        **{"chain_id": CHAIN_ID, "timeout_seconds": 5.0, **options},
     )
     try:
         yield rpc

@@ -73,7 +73,6 @@ class ChainProbe:
     session: aiohttp.ClientSession
     proxies: Proxies
     timeout_seconds: float
-    user_agent: str
     index_blocks: int | None
     pays_proofs: bool
     now: float
@@ -85,7 +84,6 @@ class ChainProbe:
                 url,
                 index=index,
                 timeout_seconds=self.timeout_seconds,
-                user_agent=self.user_agent,
                 proxy=self.proxies.of(url),
             )
             for index, url in enumerate(self.chain.rpc_urls)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from provider import __version__
+from provider import USER_AGENT
 from provider.assets.index_store import IndexStore, index_path
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
@@ -21,7 +21,6 @@ from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing
 
-USER_AGENT = f"OceanProvider/{__version__}"
 # A chain is asked four times in a row at most, each within the RPC timeout; nothing takes longer than this.
 LONGEST_SECONDS = 60.0
 
@@ -69,7 +68,6 @@ def _chain_probe(
         session=session,
         proxies=settings.proxies,
         timeout_seconds=settings.rpc.timeout_seconds,
-        user_agent=USER_AGENT,
         index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
         pays_proofs=settings.proofs.on_chain,
         now=time.time(),

@@ -19,7 +19,7 @@ def network(chain_id: int) -> Network:
     return Network(
         chain_id=chain_id,
         name="x",
-        rpc=Rpc(["http://127.0.0.1:1"], chain_id=chain_id, user_agent="test"),
+        rpc=Rpc(["http://127.0.0.1:1"], chain_id=chain_id),
         factory=None,
         fee_token=OCEAN,
         account=Account.from_hex("01" * 32),
