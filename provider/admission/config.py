@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from provider.setting import BadSettingError, boolean, choice, integer, listed, seconds, special
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ForwardedHeader = Literal["X-Forwarded-For", "Forwarded"]
 _MAX_RATE = 1_000_000
 
 
@@ -52,7 +53,7 @@ class AdmissionConfig:
         "environment, write several with commas between them or as a JSON list.",
         examples=(["10.0.0.0/8", "2001:db8::/32"],),
     )
-    client_address_header: Literal["X-Forwarded-For", "Forwarded"] = choice(
+    client_address_header: ForwardedHeader = choice(
         "PROVIDER_CLIENT_ADDRESS_HEADER",
         "X-Forwarded-For",
         ("X-Forwarded-For", "Forwarded"),

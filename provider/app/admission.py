@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 
 from provider.admission.bodies import Bodies
 from provider.admission.buckets import Buckets, BytePace
-from provider.admission.clients import Clients
 from provider.admission.config import AdmissionConfig, Rate
 from provider.admission.connections import Connections, fitting_connections
 from provider.admission.entry import Admission, Rule
-from provider.admission.overload import Overload
 from provider.config import Settings
 
 # Everything else is cheap: it costs neither a signature nor a question to anybody.
@@ -34,19 +32,7 @@ Share = Callable[[str, Buckets], None]
 def build_admission(settings: Settings, share: Share | None) -> Admission:
     """What decides about requests. Buckets of clients are given to `share`, unless each worker counts for itself."""
     limits = settings.admission
-    clients = Clients(
-        trusted=limits.trusted_proxies,
-        header=limits.client_address_header,
-        limit_private=limits.limit_private_clients,
-    )
-    return Admission(
-        clients,
-        _rules(limits, share),
-        others=Rule(_buckets("cheap", limits.cheap, limits, share)),
-        overload=Overload(lag_seconds=limits.overload_lag_seconds),
-        max_streams=limits.max_streams,
-        max_inspections=limits.max_inspections,
-    )
+    return Admission(limits, _rules(limits, share), others=Rule(_buckets("cheap", limits.cheap, limits, share)))
 
 
 def _rules(limits: AdmissionConfig, share: Share | None) -> Mapping[str, Rule]:

@@ -33,22 +33,18 @@ async def open_asset_source(
     if metadata.aquarius_url is not None:
         return MetadataStore(
             metadata.aquarius_url,
-            timeout_seconds=metadata.timeout_seconds,
+            metadata,
             cache=cache,
-            max_bytes=metadata.max_document_bytes,
             keep_documents=settings.access.policy_url is not None,
             outgoing=outgoing,
             marks=DocumentMarks(shared_directory),
         )
     index = ChainIndex(
         networks,
+        metadata,
         path=index_path(settings.storage_path),
         open_document=document_opener(settings, metrics),
         cache=cache,
-        poll_seconds=metadata.index_poll_seconds,
-        batch_blocks=metadata.index_batch_blocks,
-        start_block=metadata.index_start_block if metadata.index_start_block >= 0 else None,
-        max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
         observe=metrics.index_read,
         observe_level=metrics.index_level,

@@ -269,17 +269,8 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Ou
     rbac, policy = None, None
     if access.rbac_url is not None:
         rbac = RbacServer(
-            access.rbac_url,
-            account=Account.from_hex(settings.security.universal_key),
-            is_private=access.is_private,
-            timeout_seconds=access.timeout_seconds,
-            outgoing=outgoing,
+            access.rbac_url, access, account=Account.from_hex(settings.security.universal_key), outgoing=outgoing
         )
     if access.policy_url is not None:
-        policy = PolicyServer(
-            access.policy_url,
-            api_key=access.policy_api_key,
-            timeout_seconds=access.timeout_seconds,
-            outgoing=outgoing,
-        )
+        policy = PolicyServer(access.policy_url, access, outgoing=outgoing)
     return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)

@@ -1,7 +1,7 @@
 """Builds the compute room from settings. Without an operator service only quotes are answered, all refused."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provider.assets.catalog import Catalog
@@ -153,18 +153,16 @@ def _starting(
 
 def result_origin(settings: Settings, outgoing: Outgoing) -> HttpOrigin:
     """What fetches results: the operator of this server named the one address; redirects could lead elsewhere."""
-    return HttpOrigin(
-        allow_private=True,
-        max_redirects=0,
+    config = replace(
+        settings.upstream,
+        allow_non_public_ip=True,
+        attempts=1,
+        first_byte_timeout_seconds=settings.compute.timeout_seconds,
         # A request that went to a kept connection is sent again when that turns out to be closed. These are signed with
         # a nonce that counts once, and the service may have read it: each has a connection of its own.
         max_idle_connections=0,
-        patient=False,
-        connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
-        first_byte_timeout_seconds=settings.compute.timeout_seconds,
-        idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
-        resolver=outgoing.names,
     )
+    return HttpOrigin(config, max_redirects=0, patient=False, resolver=outgoing.names)
 
 
 def _own_urls(settings: Settings) -> frozenset[str]:

@@ -36,11 +36,7 @@ async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoin
         networks[chain_id] = network = _network(
             chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
         )
-        network.rpc.watch(
-            every_seconds=settings.rpc.watch_seconds,
-            max_lag_blocks=settings.rpc.max_lag_blocks,
-            observe=metrics.chain(chain_id).endpoint_height,
-        )
+        network.rpc.watch(metrics.chain(chain_id).endpoint_height)
         metrics.watch_endpoints(chain_id, network.rpc.endpoints_up)
     return Networks(networks)
 
@@ -62,9 +58,8 @@ def _network(
         name=addresses.name,
         rpc=Rpc(
             chain.rpc_urls,
+            settings.rpc,
             chain_id=chain_id,
-            timeout_seconds=settings.rpc.timeout_seconds,
-            hedge_after_seconds=settings.rpc.hedge_after_seconds,
             observe=observer.exchange,
             events=observer,
             outgoing=outgoing,
@@ -78,12 +73,7 @@ def _network(
 
 
 async def _ask_chain_id(chain: ChainConfig, settings: Settings, outgoing: Outgoing) -> int:
-    rpc = Rpc(
-        chain.rpc_urls,
-        chain_id=None,
-        timeout_seconds=settings.rpc.timeout_seconds,
-        outgoing=outgoing,
-    )
+    rpc = Rpc(chain.rpc_urls, settings.rpc, chain_id=None, outgoing=outgoing)
     deadline = time.monotonic() + FIRST_ANSWER_SECONDS
     told = False
     try:

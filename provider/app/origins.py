@@ -1,13 +1,12 @@
 """The origins of files, built from settings: one door per kind, one TLS context for all."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.files.origins import FileOrigins
 from provider.outgoing.sessions import Outgoing
-from provider.upstream.addresses import Resolver
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
@@ -40,18 +39,11 @@ def build_origins(settings: Settings, networks: Networks, outgoing: Outgoing) ->
     )
     # Building one takes about 26 ms.
     tls_context = ssl.create_default_context()
-    http = _http(settings, tls_context, names, allow_private=upstream.allow_non_public_ip)
-    # The next gateway is asked at once instead.
-    gateways = _http(settings, tls_context, outgoing.names, allow_private=True, patient=False)
-    ftp = FtpOrigin(
-        allow_private=upstream.allow_non_public_ip,
-        tls_context=tls_context,
-        connect_timeout_seconds=upstream.connect_timeout_seconds,
-        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
-        idle_timeout_seconds=upstream.idle_timeout_seconds,
-        attempts=upstream.attempts,
-        resolver=names,
-    )
+    http = HttpOrigin(upstream, tls_context=tls_context, resolver=names)
+    # The operator named these hosts, so they may be private. The next one is asked at once instead of waiting.
+    trusting = replace(upstream, allow_non_public_ip=True)
+    gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
+    ftp = FtpOrigin(upstream, tls_context=tls_context, resolver=names)
     files = FileOrigins(
         http=http,
         ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
@@ -60,21 +52,3 @@ def build_origins(settings: Settings, networks: Networks, outgoing: Outgoing) ->
         networks=networks,
     )
     return Origins(http, gateways, ftp, files)
-
-
-def _http(
-    settings: Settings, tls_context: ssl.SSLContext, resolver: Resolver, *, allow_private: bool, patient: bool = True
-) -> HttpOrigin:
-    upstream = settings.upstream
-    return HttpOrigin(
-        allow_private=allow_private,
-        connect_timeout_seconds=upstream.connect_timeout_seconds,
-        first_byte_timeout_seconds=upstream.first_byte_timeout_seconds,
-        idle_timeout_seconds=upstream.idle_timeout_seconds,
-        attempts=upstream.attempts,
-        patient=patient,
-        max_idle_connections=upstream.max_idle_connections,
-        pool_quiet_seconds=upstream.quiet_seconds,
-        tls_context=tls_context,
-        resolver=resolver,
-    )

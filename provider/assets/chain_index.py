@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from provider.assets.chain_scan import ChainScan
+from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset
 from provider.assets.index_records import StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
@@ -47,25 +48,21 @@ class ChainIndex:
     """The metadata of all data NFTs that the `networks`' factories made, kept in the SQLite file at `path`.
 
     Several processes may share the file. One of them keeps up with the chains (`start(poll=True)`), every
-    `poll_seconds`; the others hear from the file what changed, as often. `batch_blocks`: most blocks per query.
-    `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
-    decrypts them. `keep_documents`: as in `parse_ddo`. Opened assets live in `cache` until a newer event of theirs
-    is read. An unknown DID makes this process read the newest blocks, for which a caller waits `wait_seconds` at
-    most. `observe(chain_id, block)` is told how far each chain was read, `observe_level(chain_id)` whenever it was
-    read to its end.
+    `config.index_poll_seconds`; the others hear from the file what changed, as often. Documents above
+    `config.max_document_bytes` are not kept; `open_document` decrypts them. `keep_documents`: as in `parse_ddo`.
+    Opened assets live in `cache` until a newer event of theirs is read. An unknown DID makes this process read the
+    newest blocks, for which a caller waits `wait_seconds` at most. `observe(chain_id, block)` is told how far each
+    chain was read, `observe_level(chain_id)` whenever it was read to its end.
     """
 
     def __init__(
         self,
         networks: Networks,
+        config: MetadataConfig,
         *,
         path: str | Path,
         open_document: DocumentOpener,
         cache: FactCache[str, Asset],
-        poll_seconds: float = 15.0,
-        batch_blocks: int = 1000,
-        start_block: int | None = None,
-        max_document_bytes: int = 5 << 20,
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
         observe: Callable[[int, int], None] = _unobserved,
@@ -75,7 +72,7 @@ class ChainIndex:
         self._open_document = open_document
         self._keep_documents = keep_documents
         self._cache = cache
-        self._poll_seconds = poll_seconds
+        self._poll_seconds = config.index_poll_seconds
         self._wait_seconds = wait_seconds
         self._observe_level = observe_level
         self._store = IndexStore(path)
@@ -87,9 +84,9 @@ class ChainIndex:
             network.chain_id: ChainScan(
                 network,
                 self._store,
-                start_block=network.start_block if start_block is None else start_block,
-                batch_blocks=batch_blocks,
-                max_document_bytes=max_document_bytes,
+                start_block=network.start_block if config.index_start_block < 0 else config.index_start_block,
+                batch_blocks=config.index_batch_blocks,
+                max_document_bytes=config.max_document_bytes,
                 observe=observe,
             )
             for network in networks

@@ -8,6 +8,7 @@ by every worker.
 
 import time
 
+from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
@@ -28,7 +29,7 @@ _MOMENT_SECONDS = 1.0
 class MetadataStore:
     """The store at `base_url` (`http` or `https`, with or without a path).
 
-    `timeout_seconds` bounds one whole lookup, `max_bytes` one document (decoded). Found assets live in `cache`;
+    Limits hold for one whole lookup, and for one document (decoded). Found assets live in `cache`;
     failures are not remembered. `keep_documents`: as in `parse_ddo`. `marks`: shared with other workers.
     The client is made inside the running event loop, at the first request.
     """
@@ -36,10 +37,9 @@ class MetadataStore:
     def __init__(
         self,
         base_url: str,
+        config: MetadataConfig,
         *,
-        timeout_seconds: float,
         cache: FactCache[str, Asset],
-        max_bytes: int = 5 * 1024 * 1024,
         keep_documents: bool = False,
         outgoing: Outgoing | None = None,
         marks: DocumentMarks | None = None,
@@ -52,8 +52,8 @@ class MetadataStore:
         self._service = ServiceClient(
             base_url,
             name="metadata store",
-            timeout_seconds=timeout_seconds,
-            max_bytes=max_bytes,
+            timeout_seconds=config.timeout_seconds,
+            max_bytes=config.max_document_bytes,
             headers={"Accept": "application/json"},
             max_redirects=3,
             unavailable=MetadataStoreUnavailable,

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from provider.chain.config import RpcConfig
 from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState
 from provider.chain.failover import Failover, parse_chain_id
 from provider.chain.health import EndpointHealth, tell
@@ -21,20 +22,18 @@ from provider.outgoing.sessions import Outgoing
 class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
-    `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `timeout_seconds` holds for one
+    `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `config.timeout_seconds` holds for one
     HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints
-    (twice that where a batch is refused late and its calls are sent singly);
-    `hedge_after_seconds` without an answer have the next one asked as well (0: never). The HTTP session is opened by
-    the first call, inside the running loop. Raises ValueError for an unusable URL.
+    (twice that where a batch is refused late and its calls are sent singly). The HTTP session is opened by the first
+    call, inside the running loop. Raises ValueError for an unusable URL.
     """
 
     def __init__(
         self,
         urls: Sequence[str],
+        config: RpcConfig,
         *,
         chain_id: int | None,
-        timeout_seconds: float = 10.0,
-        hedge_after_seconds: float = 1.0,
         observe: RpcObserver = unobserved,
         events: RpcEvents | None = None,
         outgoing: Outgoing | None = None,
@@ -42,11 +41,12 @@ class Rpc:
         if not urls:
             raise ValueError("at least one RPC endpoint is needed")
         outgoing = outgoing or Outgoing()
+        self._config = config
         self._endpoints = [
             Endpoint(
                 url,
                 index=index,
-                timeout_seconds=timeout_seconds,
+                timeout_seconds=config.timeout_seconds,
                 proxy=outgoing.proxy_of(url),
             )
             for index, url in enumerate(urls)
@@ -54,7 +54,7 @@ class Rpc:
         self._failover = Failover(
             self._endpoints,
             chain_id=chain_id,
-            hedge_after_seconds=hedge_after_seconds,
+            hedge_after_seconds=config.hedge_after_seconds,
             observe=observe,
             events=events or NoEvents(),
             outgoing=outgoing,
@@ -136,7 +136,7 @@ class Rpc:
         """End background work and close the connections; further calls raise ChainUnavailable."""
         await self._failover.close()
 
-    def watch(self, *, every_seconds: float, max_lag_blocks: int, observe: HeightObserver) -> None:
+    def watch(self, observe: HeightObserver) -> None:
         """From here on look at the height of every endpoint now and then; one too far behind is asked last.
 
         A single endpoint, which would be asked all the same, is looked at by `look` only.
@@ -145,11 +145,11 @@ class Rpc:
             self._endpoints,
             self._failover.ask,
             chain=str(self._failover.chain_id),
-            max_lag_blocks=max_lag_blocks,
+            max_lag_blocks=self._config.max_lag_blocks,
             observe=observe,
         )
-        if len(self._endpoints) > 1 and every_seconds:
-            self._failover.start(self._heights.run(every_seconds))
+        if len(self._endpoints) > 1 and self._config.watch_seconds:
+            self._failover.start(self._heights.run(self._config.watch_seconds))
 
     async def look(self) -> None:
         """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""

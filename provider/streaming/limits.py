@@ -8,6 +8,7 @@ import socket
 from typing import Protocol
 
 from provider.errors import TooManyStreams
+from provider.streaming.config import StreamConfig
 
 # asm-generic/socket.h; Python has no name for it. A 32-bit value in bytes per second; all ones mean no limit.
 SO_MAX_PACING_RATE = 47
@@ -65,17 +66,10 @@ class StreamSlot:
 class StreamLimits:
     """Admits streams and shares a consumer's rate among them. 0 stands for no limit, everywhere."""
 
-    def __init__(
-        self,
-        *,
-        max_streams_per_consumer: int = 0,
-        max_bytes_per_second_per_stream: int = 0,
-        max_bytes_per_second_per_consumer: int = 0,
-        leases: Leases | None = None,
-    ) -> None:
-        self._max_streams = max_streams_per_consumer
-        self._per_stream = max_bytes_per_second_per_stream
-        self._per_consumer = max_bytes_per_second_per_consumer
+    def __init__(self, config: StreamConfig, *, leases: Leases | None = None) -> None:
+        self._max_streams = config.max_streams_per_consumer
+        self._per_stream = config.max_bytes_per_second_per_stream
+        self._per_consumer = config.max_bytes_per_second_per_consumer
         self._slots: dict[str, list[StreamSlot]] = {}
         self.leases = leases
         """Counts over all hosts; None where each worker counts for itself."""

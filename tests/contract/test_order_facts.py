@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -32,7 +33,7 @@ class Desk:
         self.network = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc([chain.url], chain_id=8996, observe=lambda *seen: self.exchanges.append(seen[1])),
+            rpc=Rpc([chain.url], RpcConfig(), chain_id=8996, observe=lambda *seen: self.exchanges.append(seen[1])),
             factory=chain.contracts.factory,
             fee_token=chain.contracts.ocean,
             account=ACCOUNT,

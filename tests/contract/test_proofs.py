@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -123,7 +124,7 @@ async def network_at(url: str, *, key: str = PROVIDER_KEY, finality_blocks: int 
     network = Network(
         chain_id=CHAIN_ID,
         name="Ganache",
-        rpc=Rpc([url], chain_id=CHAIN_ID, timeout_seconds=5),
+        rpc=Rpc([url], RpcConfig(timeout_seconds=5), chain_id=CHAIN_ID),
         factory=None,
         fee_token="",
         account=Account.from_hex(key),
