@@ -119,7 +119,7 @@ def boolean(variable: str, default: bool, *, help: str, key: str = "") -> bool:
             return value
         if isinstance(value, str) and value.lower() in TRUE_TEXTS | FALSE_TEXTS:
             return value.lower() in TRUE_TEXTS
-        raise BadSettingError("must be true or false")
+        raise BadSettingError("must be true or false (or y, yes, t, on, 1; n, no, f, off, 0)")
 
     return declare(Setting(variable, parse, default, default, help, "true, false", key=key))
 

@@ -1,6 +1,7 @@
 """The one reader of settings: the environment, then the file, then the default; every fault is noted."""
 
 import difflib
+import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,8 @@ class Reader:
 
     def read_file(self, variable: str, path: str, *, of_secret: bool = False) -> str | None:
         """Text of a file that the setting names. `of_secret`: by mistake the secret itself may stand there."""
+        if of_secret:
+            self.warn_of_readers(variable, path)
         try:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as exc:
@@ -88,6 +91,17 @@ class Reader:
             shown = path if is_path else "the file (it has no folder: is that the secret itself, not its file?)"
             self.fault(variable, f"cannot read {shown}: {reason}")
             return None
+
+    def warn_of_readers(self, variable: str, path: str) -> None:
+        """Warn when every user of this host may read the secret in a file."""
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError):
+            return
+        if mode & stat.S_IROTH:
+            self.warnings.append(
+                f"{variable}: every user of this host may read the file (mode {stat.S_IMODE(mode):04o}): chmod o-r"
+            )
 
     def note_unknown(self) -> None:
         """Unknown keys of the file are faults, unknown variables in our name space warnings."""

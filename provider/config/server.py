@@ -204,6 +204,7 @@ def _tls(reader: Reader, public: PublicListener) -> TlsFiles | None:
         missing, given = names if certificate is None else names[::-1]
         reader.fault(missing, f"must be set together with {given}")
         return None
+    reader.warn_of_readers("PROVIDER_TLS_KEY_FILE", key)
     files = TlsFiles(certificate, key)
     try:
         server_context(files)

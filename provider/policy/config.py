@@ -56,14 +56,11 @@ class AccessConfig:
         help="This server is asked at initialize, download and compute whether the consumer has the role.",
         example="http://rbac:3000/",
     )
-    is_private: bool = special(
+    is_private: bool = boolean(
         "PRIVATE_PROVIDER",
-        # Any text in the variable, as `provider-api.md` section 13.1 has it.
-        bool,
         False,
         key="private_provider",
-        help="Tell the RBAC server that this is a private Provider. In the environment any text means yes.",
-        bounds="true, false",
+        help="Tell the RBAC server that this is a private Provider.",
     )
     policy_url: str | None = url(
         "POLICY_SERVER_URL",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provider.setting import FALSE_TEXTS, BadSettingError, PerChain, integer, per_chain, seconds, special, url
+from provider.setting import PerChain, boolean, integer, per_chain, seconds, special, url
 
 GWEI = 10**9
 _DEFAULT_MAX_FEE_GWEI = 100.0
@@ -26,15 +26,6 @@ _fees = per_chain(
 )
 
 
-def _on_chain(value: object) -> bool:
-    """Any text turned it on in Provider 2.1, even `false`: whoever wrote that has to say what is meant."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in FALSE_TEXTS:
-        raise BadSettingError("must be true, or unset for no proofs on chain")
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class ProofConfig:
     """Proofs to `http_url`, or as transactions, or none. 0 switches the last three bounds off."""
@@ -44,12 +35,8 @@ class ProofConfig:
     http_url: str | None = url(
         "USE_HTTP_PROOF", help="Send each proof as a form to this URL.", example="http://accounting:8000/proofs"
     )
-    on_chain: bool = special(
-        "USE_CHAIN_PROOF",
-        _on_chain,
-        False,
-        help='Send each proof as a transaction, paid by the Provider\'s key. Any text but "false" and the like.',
-        bounds="true, false",
+    on_chain: bool = boolean(
+        "USE_CHAIN_PROOF", False, help="Send each proof as a transaction, paid by the Provider's key."
     )
     max_fee_wei: PerChain[int] = special(
         "PROVIDER_PROOF_MAX_FEE_GWEI",
