@@ -17,6 +17,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Size and lifetime of one cache, as `FactCache` has them."""
+
+    max_entries: int
+    ttl_seconds: float
+
+
 def _lifetime(name: str, default: float, *, help: str) -> float:
     variable = f"PROVIDER_CACHE_{name}_SECONDS"
     return seconds(variable, default, minimum=0, maximum=86_400, help=help)
@@ -49,6 +57,21 @@ class CacheConfig:
         "0 decrypts at every request, which takes about 50 µs.",
     )
     files_entries: int = _size("FILES", 1_000, help="Decrypted file lists kept.")
+
+    @property
+    def ddo(self) -> CacheLimits:
+        """Of the cache of assets."""
+        return CacheLimits(self.ddo_entries, self.ddo_seconds)
+
+    @property
+    def state(self) -> CacheLimits:
+        """Of each cache of what a transaction may change."""
+        return CacheLimits(self.state_entries, self.state_seconds)
+
+    @property
+    def receipt(self) -> CacheLimits:
+        """Of the cache of receipts."""
+        return CacheLimits(self.receipt_entries, self.receipt_seconds)
 
 
 @dataclass(slots=True)

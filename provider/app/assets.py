@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from provider.app.compute import MakeCache
+from provider.app.redis import Caches
 from provider.app.stores import ready
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
@@ -24,15 +24,15 @@ async def open_asset_source(
     settings: Settings,
     metrics: Metrics,
     networks: Networks,
-    make_cache: MakeCache,
+    caches: Caches,
     outgoing: Outgoing,
     *,
     index_here: bool,
     shared_directory: str | None,
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
-    metadata, limits = settings.metadata, settings.cache
-    cache: FactCache[str, Asset] = make_cache("ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds)
+    metadata = settings.metadata
+    cache: FactCache[str, Asset] = caches.make("ddo", settings.cache.ddo)
     if metadata.aquarius_url is not None:
         return MetadataStore(
             metadata.aquarius_url,

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tornado.web import Application
 
@@ -18,7 +17,7 @@ from provider.app.networks import build_networks
 from provider.app.origins import Origins, build_origins
 from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
-from provider.app.redis import Shared, build_shared
+from provider.app.redis import Caches, Shared, build_shared
 from provider.app.routes import Rooms, routes
 from provider.app.stores import open_nonce_store, ready
 from provider.assets.catalog import AssetSource, Catalog
@@ -27,7 +26,7 @@ from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
-from provider.cache import FactCache
+from provider.cache import CacheLimits
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
 from provider.config import Settings
@@ -50,7 +49,7 @@ from provider.streaming.relay import pipes_of_process
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
-_FILE_ANSWERS, _FILE_ANSWER_SECONDS = 256, 5.0
+_FILE_ANSWERS = CacheLimits(256, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,12 @@ async def build(
     networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
     nonces = await open_nonce_store(settings) if shared is None else shared.nonces
+    caches = Caches(metrics, shared)
     source = await open_asset_source(
         settings,
         metrics,
         networks,
-        partial(_cache, metrics),
+        caches,
         outgoing,
         index_here=index_here,
         shared_directory=shared_directory,
@@ -109,6 +109,7 @@ async def build(
     rooms = _rooms(
         settings,
         metrics,
+        caches,
         networks,
         shared=shared,
         nonces=nonces,
@@ -150,6 +151,7 @@ async def build(
 def _rooms(
     settings: Settings,
     metrics: Metrics,
+    caches: Caches,
     networks: Networks,
     *,
     shared: Shared | None,
@@ -166,25 +168,24 @@ def _rooms(
         max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
     )
     files = _files(settings, metrics)
-    gate = _gate(settings, metrics, networks, outgoing)
-    make_cache = partial(_cache, metrics)
-    operator, environments = build_environments(settings, networks, make_cache, outgoing)
-    catalog, lookup = Catalog(source, networks), _lookup(settings, metrics, shared)
+    gate = _gate(settings, caches, networks, outgoing)
+    operator, environments = build_environments(settings, networks, caches, outgoing)
+    catalog, lookup = Catalog(source, networks), _lookup(settings, caches)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
     return Rooms(
         networks=networks,
         nonces=nonces,
         tokens=tokens,
-        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens),
+        identifier=_identifier(settings, metrics, caches, networks, nonces=nonces, tokens=tokens),
         catalog=catalog,
         lookup=lookup,
         gate=gate,
         files=files,
         origins=origins.files,
-        file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
+        file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),
         proofs=proofs,
-        compute=build_compute(settings, foundation, operator, environments, make_cache, outgoing=outgoing),
+        compute=build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing),
         leases=None if shared is None else shared.leases,
     )
 
@@ -204,6 +205,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
 def _identifier(
     settings: Settings,
     metrics: Metrics,
+    caches: Caches,
     networks: Networks,
     *,
     nonces: NonceStore,
@@ -211,10 +213,7 @@ def _identifier(
 ) -> Identifier:
     contracts = None
     if settings.identity.contract_accounts:
-        limits = settings.cache
-        holding_code = _cache(
-            metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
-        )
+        holding_code = caches.make("contract_account", settings.cache.state)
         contracts = ContractAccounts(networks, holding_code=holding_code)
     return Identifier(nonces, tokens, contracts=contracts, observe=metrics.nonce)
 
@@ -232,38 +231,20 @@ def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
     )
 
 
-def _cache(metrics: Metrics, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-    cache: FactCache[Any, Any] = FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-    metrics.watch_cache(name, cache)
-    return cache
-
-
-def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> OrderLookup:
+def _lookup(settings: Settings, caches: Caches) -> OrderLookup:
     limits = settings.cache
-
-    def states(name: str) -> FactCache[Any, Any]:
-        return cache(name, max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
-
-    def cache(name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-        if shared is None:
-            return _cache(metrics, name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        made = shared.cache(name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        metrics.watch_cache(name, made)
-        return made
-
     return OrderLookup(
-        states=states("nft_state"),
-        datatokens=states("datatoken"),
-        factory_nfts=states("factory_nft"),
-        owners=states("nft_owner"),
-        receipts=cache("receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
+        states=caches.make("nft_state", limits.state),
+        datatokens=caches.make("datatoken", limits.state),
+        factory_nfts=caches.make("factory_nft", limits.state),
+        owners=caches.make("nft_owner", limits.state),
+        receipts=caches.make("receipt", limits.receipt),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )
 
 
-def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Outgoing) -> Gate:
-    access, limits = settings.access, settings.cache
-    cache = _cache(metrics, "access_list", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
+def _gate(settings: Settings, caches: Caches, networks: Networks, outgoing: Outgoing) -> Gate:
+    access, lists = settings.access, caches.make("access_list", settings.cache.state)
     rbac, policy = None, None
     if access.rbac_url is not None:
         rbac = RbacServer(
@@ -271,4 +252,4 @@ def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Ou
         )
     if access.policy_url is not None:
         policy = PolicyServer(access.policy_url, access, outgoing=outgoing)
-    return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)
+    return Gate(AccessLists(networks, cache=lists), rbac=rbac, policy=policy)

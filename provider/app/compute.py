@@ -1,11 +1,10 @@
 """Builds the compute room from settings. Without an operator service only quotes are answered, all refused."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
+from provider.app.redis import Caches
 from provider.assets.catalog import Catalog
-from provider.cache import FactCache
+from provider.cache import CacheLimits
 from provider.chain.networks import Networks
 from provider.compute.checksums import AlgorithmChecksums
 from provider.compute.choices import Choices
@@ -25,16 +24,13 @@ from provider.policy.gate import Gate
 from provider.upstream.http_source import HttpOrigin
 
 # Tokens do not change their decimals, nor Providers their keys, but an operator may correct a mistake.
-_FACT_SECONDS = 600.0
-_FACT_ENTRIES = 1000
+_FACTS = CacheLimits(1000, 600.0)
 # How long a host that gave no usable answer is not asked again for a quote.
-_SILENT_SECONDS = 30.0
+_SILENT = CacheLimits(1000, 30.0)
 # A published file may change at its origin, and then its checksum has to fail soon.
-_CHECKSUM_SECONDS = 10.0
+_CHECKSUMS = CacheLimits(1000, 10.0)
 # An environment's address changes about never; this is how late a pod of a new one is known.
 _FOLLOW_SECONDS = 60.0
-
-MakeCache = Callable[..., FactCache[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Foundation:
 
 
 def build_environments(
-    settings: Settings, networks: Networks, cache: MakeCache, outgoing: Outgoing
+    settings: Settings, networks: Networks, caches: Caches, outgoing: Outgoing
 ) -> tuple[Operator | None, Environments]:
     """The operator service, None where there is none, and its environments; inside the running loop."""
     operator = None
@@ -89,7 +85,7 @@ def build_environments(
             timeout_seconds=settings.compute.timeout_seconds,
             outgoing=outgoing,
         )
-    lists = cache("environments", max_entries=_FACT_ENTRIES, ttl_seconds=settings.compute.environments_seconds)
+    lists = caches.make("environments", CacheLimits(_FACTS.max_entries, settings.compute.environments_seconds))
     environments = Environments(operator, networks, cache=lists)
     environments.follow(_FOLLOW_SECONDS)
     return operator, environments
@@ -100,7 +96,7 @@ def build_compute(
     rooms: Foundation,
     operator: Operator | None,
     environments: Environments,
-    cache: MakeCache,
+    caches: Caches,
     *,
     outgoing: Outgoing,
 ) -> Compute:
@@ -114,12 +110,10 @@ def build_compute(
             files=rooms.files,
             origins=rooms.origins,
             max_file_bytes=settings.upstream.max_checksum_bytes,
-            cache=cache("algorithm_checksum", max_entries=_FACT_ENTRIES, ttl_seconds=_CHECKSUM_SECONDS),
+            cache=caches.make("algorithm_checksum", _CHECKSUMS),
         ),
     )
-    desk = OrderDesk(
-        lookup=rooms.lookup, decimals=cache("decimals", max_entries=_FACT_ENTRIES, ttl_seconds=_FACT_SECONDS)
-    )
+    desk = OrderDesk(lookup=rooms.lookup, decimals=caches.make("decimals", _FACTS))
     quoting = Quoting(
         choices=choices,
         desk=desk,
@@ -127,8 +121,8 @@ def build_compute(
         others=OtherProviders(
             origin=rooms.origin,
             own_urls=_own_urls(settings),
-            roots=cache("provider_roots", max_entries=_FACT_ENTRIES, ttl_seconds=_FACT_SECONDS),
-            silent=cache("provider_silent", max_entries=_FACT_ENTRIES, ttl_seconds=_SILENT_SECONDS),
+            roots=caches.make("provider_roots", _FACTS),
+            silent=caches.make("provider_silent", _SILENT),
             timeout_seconds=settings.upstream.first_byte_timeout_seconds,
         ),
     )
