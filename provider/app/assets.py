@@ -1,9 +1,8 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from provider.app.redis import Caches
-from provider.app.stores import ready
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
@@ -14,6 +13,8 @@ from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
+from provider.errors import StoreError
+from provider.errors.start import StartError
 from provider.files.document import open_document
 from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
@@ -80,3 +81,11 @@ def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocument
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)
 
     return opener
+
+
+async def ready(opening: Awaitable[object]) -> None:
+    """A store that cannot be opened ends the start. Raises StartError."""
+    try:
+        await opening
+    except StoreError as error:
+        raise StartError(f"STORAGE_PATH: {error.detail or error.public_text}") from error

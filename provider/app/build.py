@@ -1,8 +1,9 @@
 """The composition root: every part is built here from Settings and handed to the endpoints that need it."""
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,19 +12,18 @@ from tornado.web import Application
 from provider.admin.readiness import Readiness
 from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
-from provider.app.assets import bound_document_opener, open_asset_source
+from provider.app.assets import bound_document_opener, open_asset_source, ready
 from provider.app.compute import Foundation, build_compute, build_environments
 from provider.app.networks import build_networks
-from provider.app.origins import Origins, build_origins
 from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
 from provider.app.redis import Caches, Shared, build_shared
 from provider.app.routes import Rooms, routes
-from provider.app.stores import open_nonce_store, ready
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
+from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
 from provider.cache import CacheLimits
@@ -32,6 +32,7 @@ from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.routes import RouteTable
@@ -46,10 +47,32 @@ from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
 from provider.streaming.relay import pipes_of_process
+from provider.upstream.ftp_source import FtpOrigin
+from provider.upstream.gateways import Gateways
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.names import Names
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
 _FILE_ANSWERS = CacheLimits(256, 5.0)
+
+# The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
+_NAMES_PART_OF_CONNECTING = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """`http` opens any URL behind the address guard; `gateways` only what the operator configured; `files` is all."""
+
+    http: HttpOrigin
+    gateways: HttpOrigin
+    ftp: FtpOrigin
+    files: FileOrigins
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self.http.close()
+        self.gateways.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +114,7 @@ async def build(
     outgoing = Outgoing(settings.proxies)
     networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
-    nonces = await open_nonce_store(settings) if shared is None else shared.nonces
+    nonces = await _open_nonce_store(settings) if shared is None else shared.nonces
     caches = Caches(metrics, shared)
     source = await open_asset_source(
         settings,
@@ -105,7 +128,7 @@ async def build(
     proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())
-    origins = build_origins(settings, networks, outgoing)
+    origins = _origins(settings, networks, outgoing)
     rooms = _rooms(
         settings,
         metrics,
@@ -148,6 +171,13 @@ async def build(
     )
 
 
+async def _open_nonce_store(settings: Settings) -> NonceStore:
+    """That of this host alone. Raises StartError."""
+    nonces = SqliteNonceStore(settings.storage_path)
+    await ready(nonces.check())
+    return nonces
+
+
 def _rooms(
     settings: Settings,
     metrics: Metrics,
@@ -188,6 +218,29 @@ def _rooms(
         compute=build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing),
         leases=None if shared is None else shared.leases,
     )
+
+
+def _origins(settings: Settings, networks: Networks, outgoing: Outgoing) -> Origins:
+    """Nothing is connected to here."""
+    upstream = settings.upstream
+    names = Names(
+        servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
+    )
+    # Building one takes about 26 ms.
+    tls_context = ssl.create_default_context()
+    http = HttpOrigin(upstream, tls_context=tls_context, resolver=names)
+    # The operator named these hosts, so they may be private. The next one is asked at once instead of waiting.
+    trusting = replace(upstream, allow_non_public_ip=True)
+    gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
+    ftp = FtpOrigin(upstream, tls_context=tls_context, resolver=names)
+    files = FileOrigins(
+        http=http,
+        ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
+        arweave=Gateways(upstream.arweave_gateways, own=gateways, guarded=http),
+        ftp=ftp,
+        networks=networks,
+    )
+    return Origins(http, gateways, ftp, files)
 
 
 def _frame(settings: Settings, metrics: Metrics) -> Frame:
