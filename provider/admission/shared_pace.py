@@ -29,7 +29,7 @@ class Charge:
 
 
 class SharedPace:
-    """The charges of some buckets until they are told, and what is heard of others.
+    """The charges of some buckets until they are told, and what others took.
 
     `wake` is called when there is something to tell, with True when it should be told at once. Of more clients than
     the buckets remember the first charged is forgotten: nobody but this worker counts that.
@@ -42,20 +42,20 @@ class SharedPace:
         self._early_seconds = max(buckets.burst_seconds / EARLY_SHARE, LEAST_EARLY_SECONDS)
         self._buckets = buckets
         self._wake = wake
-        self._untold: dict[bytes, Charge] = {}
+        self._pending: dict[bytes, Charge] = {}
         buckets.charged = self._charged
 
     @property
-    def has_untold(self) -> bool:
+    def has_pending(self) -> bool:
         """Is there anything to tell?"""
-        return bool(self._untold)
+        return bool(self._pending)
 
     def _charged(self, client: Hashable, now: float, cost_seconds: float) -> None:
-        charge = self._untold.get(cast(bytes, client))
+        charge = self._pending.get(cast(bytes, client))
         if charge is None:
-            if len(self._untold) >= self._buckets.max_clients:
-                del self._untold[next(iter(self._untold))]
-            charge = self._untold[cast(bytes, client)] = Charge(cast(bytes, client), now, 0.0)
+            if len(self._pending) >= self._buckets.max_clients:
+                del self._pending[next(iter(self._pending))]
+            charge = self._pending[cast(bytes, client)] = Charge(cast(bytes, client), now, 0.0)
             self._wake(False)
         charge.cost_seconds += cost_seconds
         if charge.cost_seconds >= self._early_seconds:
@@ -63,17 +63,17 @@ class SharedPace:
 
     def take(self, at_most: int) -> Sequence[Charge]:
         """What is to be told now; of more clients than `at_most` those who took most."""
-        if len(self._untold) <= at_most:
-            charges, self._untold = list(self._untold.values()), {}
+        if len(self._pending) <= at_most:
+            charges, self._pending = list(self._pending.values()), {}
             return charges
-        charges = nlargest(at_most, self._untold.values(), key=lambda charge: charge.cost_seconds)
+        charges = nlargest(at_most, self._pending.values(), key=lambda charge: charge.cost_seconds)
         for charge in charges:
-            del self._untold[charge.client]
+            del self._pending[charge.client]
         return charges
 
-    def heard(self, client: bytes, full_at: float) -> None:
+    def apply(self, client: bytes, full_at: float) -> None:
         """With all that was told, the client's bucket is full at this time, and not before."""
-        untold = self._untold.get(client)
-        if untold is not None:
-            full_at = max(full_at, untold.since) + untold.cost_seconds
+        pending = self._pending.get(client)
+        if pending is not None:
+            full_at = max(full_at, pending.since) + pending.cost_seconds
         self._buckets.raise_to(client, full_at)

@@ -22,8 +22,8 @@ from provider.orders.shared_facts import (
     unpack_receipt,
     unpack_state,
 )
-from provider.redis.client import RedisLink
-from provider.redis.fact_cache import Codec, FactShelf, SharedFactCache
+from provider.redis.client import RedisClient
+from provider.redis.fact_cache import Codec, FactStore, SharedFactCache
 from provider.redis.leases import StreamLeases
 from provider.redis.pipeline import Operation
 from provider.redis.rate_limits import SharedLimits
@@ -48,30 +48,30 @@ CODECS: dict[str, Codec[Any, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The parts over one Redis; `shelf` and `leases` are None where the settings ask for none."""
+    """The parts over one Redis; `store` and `leases` are None where the settings ask for none."""
 
     nonces: RedisNonceStore
-    shelf: FactShelf | None
+    store: FactStore | None
     leases: StreamLeases | None
     limits: SharedLimits
-    link: RedisLink
+    client: RedisClient
 
     async def close(self) -> None:
         """Close all of it."""
         await self.limits.close()
         if self.leases is not None:
             await self.leases.close()
-        if self.shelf is not None:
-            await self.shelf.close()
+        if self.store is not None:
+            await self.store.close()
         else:
-            await self.link.close()
+            await self.client.close()
         await self.nonces.close()
 
     def cache(self, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
         """The cache of this name, shared where that is worth it."""
-        if self.shelf is None or name not in CODECS:
+        if self.store is None or name not in CODECS:
             return FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        return SharedFactCache(self.shelf, CODECS[name], name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        return SharedFactCache(self.store, CODECS[name], name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
 
     def share(self, name: str, buckets: Buckets) -> None:
         """Let clients have these buckets once over all workers and hosts; `name` alike on all."""
@@ -87,23 +87,23 @@ async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
         return None
     redis, streams = settings.redis, settings.limits.max_streams_per_consumer
     observe = metrics.redis if metrics.is_on else None
-    nonce_link = RedisLink(
-        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, observe=observe
+    nonce_client = RedisClient(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, record=observe
     )
     # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
-    link = RedisLink(
+    client = RedisClient(
         redis.target,
         timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
-        tells=False,
-        observe=observe,
+        logs_outages=False,
+        record=observe,
     )
-    metrics.watch_redis(get_args(Operation), lambda: nonce_link.is_up and link.is_up)
+    metrics.watch_redis(get_args(Operation), lambda: nonce_client.is_up and client.is_up)
     shared = Shared(
-        nonces=RedisNonceStore(nonce_link, prefix=redis.prefix),
-        shelf=FactShelf(link, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
-        leases=StreamLeases(link, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
-        limits=SharedLimits(link, prefix=redis.prefix, secret=_secret(settings, "clients")),
-        link=link,
+        nonces=RedisNonceStore(nonce_client, prefix=redis.prefix),
+        store=FactStore(client, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
+        leases=StreamLeases(client, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
+        limits=SharedLimits(client, prefix=redis.prefix, secret=_secret(settings, "clients")),
+        client=client,
     )
     try:
         await shared.nonces.check()

@@ -14,8 +14,8 @@ from provider.auth.nonce_window import oldest_accepted
 from provider.auth.redis_scripts import USE
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
-from provider.redis.health import survey
+from provider.redis.client import RedisClient
+from provider.redis.health import check_health
 from provider.redis.pipeline import Question
 
 # Hosts' clocks differ; a revocation is kept this much longer than the token lives.
@@ -25,17 +25,17 @@ _LATEST_EXPIRY = 2**52
 
 
 class RedisNonceStore:
-    """A NonceStore over `link`, which it closes. `prefix` begins all of its keys.
+    """A NonceStore over `client`, which it closes. `prefix` begins all of its keys.
 
-    While Redis is away every call raises StoreError, at once or after the link's time limit. A use that ends so may
+    While Redis is away every call raises StoreError, at once or after the client's time limit. A use that ends so may
     have taken effect: the nonce is refused then when it is sent again. `clock` gives unix seconds.
     """
 
-    def __init__(self, link: RedisLink, *, prefix: str, clock: Callable[[], float] = time.time) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, *, prefix: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
         self._prefix = prefix
         self._clock = clock
-        self._is_surveyed = False
+        self._is_checked = False
         self.unfit = ""
         """Why this Redis must not hold nonces, once `check` has found that out."""
 
@@ -49,7 +49,7 @@ class RedisNonceStore:
             oldest = sortable_value(value)
         keys = (f"{self._prefix}:{{{key}}}:nonce", f"{self._prefix}:{{{key}}}:window")
         arguments = (sortable(nonce), nonce, 1 if window_seconds else 0, oldest)
-        reply = await self._link.ask(USE.call(keys, arguments))
+        reply = await self._client.ask(USE.call(keys, arguments))
         if reply == b"+":
             return
         if not isinstance(reply, bytes) or not reply.startswith(b"-"):
@@ -61,7 +61,7 @@ class RedisNonceStore:
         if not is_address(address):
             return None
         key = f"{self._prefix}:{{{to_checksum_address(address)}}}:nonce"
-        reply = await self._link.ask(Question(key, ("HGET", key, "text"), "nonce", writes=False))
+        reply = await self._client.ask(Question(key, ("HGET", key, "text"), "nonce", writes=False))
         return reply.decode("ascii", "replace") if isinstance(reply, bytes) else None
 
     async def revoke(self, token_id: str, expires_at: int) -> None:
@@ -75,33 +75,33 @@ class RedisNonceStore:
         seconds = forgotten_at - int(self._clock())
         if seconds > 0:
             key = self._revocation(row_key)
-            await self._link.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
+            await self._client.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
 
     async def restore(self, token_id: str) -> None:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        await self._link.ask(Question(key, ("DEL", key), "revocation"))
+        await self._client.ask(Question(key, ("DEL", key), "revocation"))
 
     async def is_revoked(self, token_id: str) -> bool:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        return bool(await self._link.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
+        return bool(await self._client.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
 
     async def check(self) -> None:
         """See NonceStore; refuses as well a Redis that would forget nonces when its memory is full."""
         key = f"{self._prefix}:check"
-        await self._link.ask(Question(key, ("SET", key, "1"), "check"))
-        if not self._is_surveyed:
-            found = await survey(self._link)
+        await self._client.ask(Question(key, ("SET", key, "1"), "check"))
+        if not self._is_checked:
+            found = await check_health(self._client)
             self.unfit = found.fatal
             if self.unfit:
                 raise StoreError(detail=f"Redis: {self.unfit}")
             found.log_warnings()
-            self._is_surveyed = True
+            self._is_checked = True
 
     async def close(self) -> None:
         """See NonceStore."""
-        await self._link.close()
+        await self._client.close()
 
     def _revocation(self, row_key: str) -> str:
         return f"{self._prefix}:{{{row_key}}}:revoked"

@@ -20,7 +20,7 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.config import RedisSettings, Settings
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -118,10 +118,10 @@ async def _import(found: Found, target: str | None, settings: Settings | None, d
 
 
 def _redis_store(redis: RedisSettings) -> RedisNonceStore:
-    link = RedisLink(
-        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, tells=False
+    client = RedisClient(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, logs_outages=False
     )
-    return RedisNonceStore(link, prefix=redis.prefix)
+    return RedisNonceStore(client, prefix=redis.prefix)
 
 
 async def _import_nonces(store: Store, nonces: dict[str, str], dry_run: bool) -> int:

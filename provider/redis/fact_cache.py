@@ -15,7 +15,7 @@ import orjson
 
 from provider.cache import FactCache
 from provider.errors import StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.pipeline import Question
 
 K = TypeVar("K", bound=Hashable)
@@ -41,11 +41,13 @@ class Codec(Generic[K, V]):
     unpack: Callable[[object], V]
 
 
-class FactShelf:
+class FactStore:
     """Facts in Redis. `secret`: 32 bytes that only our hosts know. `clock`: unix seconds, alike on all hosts."""
 
-    def __init__(self, link: RedisLink, *, prefix: str, secret: bytes, clock: Callable[[], float] = time.time) -> None:
-        self._link = link
+    def __init__(
+        self, client: RedisClient, *, prefix: str, secret: bytes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
         self._prefix = prefix
         self._secret = secret
         self.clock = clock
@@ -55,7 +57,7 @@ class FactShelf:
         """The JSON value and the unix second when its life ends; None for nothing that can be believed."""
         key = self._key(name)
         try:
-            stored = await self._link.ask(Question(key, ("GET", key), "facts"))
+            stored = await self._client.ask(Question(key, ("GET", key), "facts"))
         except StoreError:
             return None
         if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= MAX_FACT_BYTES:
@@ -93,14 +95,14 @@ class FactShelf:
             self._start(Question(key, ("DEL", key), "facts"))
 
     async def close(self) -> None:
-        """Finish writing, then close the link."""
+        """Finish writing, then close the client."""
         if self._writing:
             await asyncio.wait(self._writing)
-        await self._link.close()
+        await self._client.close()
 
     async def _write(self, question: Question) -> None:
         try:
-            await self._link.ask(question)
+            await self._client.ask(question)
         except StoreError:
             return
 
@@ -119,7 +121,7 @@ class SharedFactCache(FactCache[K, V]):
 
     def __init__(
         self,
-        shelf: FactShelf,
+        facts: FactStore,
         codec: Codec[K, V],
         *,
         name: str,
@@ -127,13 +129,13 @@ class SharedFactCache(FactCache[K, V]):
         ttl_seconds: float,
     ) -> None:
         super().__init__(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        self._shelf = shelf
+        self._facts = facts
         self._codec = codec
 
     def discard(self, key: K) -> None:
         """See FactCache; on the shelf too."""
         super().discard(key)
-        self._shelf.erase(f"{self.name}:{self._codec.name_of(key)}")
+        self._facts.erase(f"{self.name}:{self._codec.name_of(key)}")
 
     async def get(
         self,
@@ -155,19 +157,19 @@ class SharedFactCache(FactCache[K, V]):
         async def fetch_through() -> V:
             nonlocal left_seconds
             name = f"{self.name}:{self._codec.name_of(key)}"
-            found = await self._shelf.read(name)
+            found = await self._facts.read(name)
             if found is not None:
                 try:
                     shared = self._codec.unpack(found[0])
                 except ValueError:
                     pass
                 else:
-                    left_seconds = max(0.0, found[1] - self._shelf.clock())
+                    left_seconds = max(0.0, found[1] - self._facts.clock())
                     return shared
             fresh = await fetch()
             packed = self._codec.pack(fresh)
             if packed is not None:
-                self._shelf.write(name, packed, lifetime(fresh))
+                self._facts.write(name, packed, lifetime(fresh))
             return fresh
 
         return await super().get(key, fetch_through, ttl_seconds=lifetime)

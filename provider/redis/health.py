@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provider.errors import StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.connection import Reply
 from provider.redis.errors import error_code, reason_of
 from provider.wire.text import digits
@@ -18,7 +18,7 @@ _SAFE_POLICY = "noeviction"
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class HealthReport:
     """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty."""
 
     version: str
@@ -33,19 +33,19 @@ class Survey:
             log.warning("Redis: %s", warning)
 
 
-async def survey(link: RedisLink) -> Survey:
+async def check_health(client: RedisClient) -> HealthReport:
     """Look at every server that takes writes. Raises StoreError when one does not answer or may not be asked."""
-    found = await link.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
+    found = await client.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
     facts = [_facts(info) for info, _ in found]
     syncs = [_value(fsync) for _, fsync in found]
     return judge(facts, syncs)
 
 
-def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> Survey:
+def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> HealthReport:
     """The survey of servers from their INFO and, where it may be asked, their appendfsync (pure)."""
     fatal = [text for server in facts if (text := _fatal(server))]
     warnings = [text for server, fsync in zip(facts, syncs, strict=True) for text in _warnings(server, fsync)]
-    return Survey(
+    return HealthReport(
         version=facts[0].get("redis_version", "?") if facts else "?",
         servers=len(facts),
         replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 
 from provider.errors import StoreError, TooManyStreams
-from provider.redis.client import RedisLink, Script
+from provider.redis.client import RedisClient, Script
 
 LEASE_SECONDS = 30
 
@@ -39,9 +39,9 @@ class StreamLeases:
     """Leases of this worker. While Redis is away streams are admitted without: each worker's own limit holds."""
 
     def __init__(
-        self, link: RedisLink, *, prefix: str, max_streams_per_consumer: int, lease_seconds: int = LEASE_SECONDS
+        self, client: RedisClient, *, prefix: str, max_streams_per_consumer: int, lease_seconds: int = LEASE_SECONDS
     ) -> None:
-        self._link = link
+        self._client = client
         self._prefix = prefix
         self._max_streams = max_streams_per_consumer
         self._lease_seconds = lease_seconds
@@ -54,7 +54,7 @@ class StreamLeases:
         lease = secrets.token_hex(8)
         arguments = (self._lease_seconds, self._max_streams, lease)
         try:
-            granted = await self._link.ask(_ACQUIRE.call([self._key(consumer)], arguments))
+            granted = await self._client.ask(_ACQUIRE.call([self._key(consumer)], arguments))
         except StoreError:
             return None
         if not granted:
@@ -86,7 +86,7 @@ class StreamLeases:
 
     async def _release(self, consumer: str, lease: str) -> None:
         try:
-            await self._link.ask(_RELEASE.call([self._key(consumer)], [lease]))
+            await self._client.ask(_RELEASE.call([self._key(consumer)], [lease]))
         except StoreError:
             return
 
@@ -99,7 +99,7 @@ class StreamLeases:
 
     async def _renew(self, consumer: str, leases: Sequence[str]) -> None:
         try:
-            await self._link.ask(_RENEW.call([self._key(consumer)], [self._lease_seconds, *leases]))
+            await self._client.ask(_RENEW.call([self._key(consumer)], [self._lease_seconds, *leases]))
         except StoreError:
             return
 

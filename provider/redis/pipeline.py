@@ -50,7 +50,7 @@ class Job:
             self.reply.set_exception(StoreError(detail=detail))
 
 
-class Lane:
+class Pipeline:
     """One batch is under way at a time; its time limit runs from connecting to the last reply.
 
     `answered` takes each job with its reply; `changed` is told why the server is given up, and None after each batch

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from provider.errors import StoreError
-from provider.redis.client import RedisLink, Script
+from provider.redis.client import RedisClient, Script
 from provider.redis.connection import Reply
 
 log = logging.getLogger("provider.shared")
@@ -72,18 +72,18 @@ class Pace(Protocol):
     most_seconds: float
 
     @property
-    def has_untold(self) -> bool:
+    def has_pending(self) -> bool:
         """Is there anything to tell?"""
 
     def take(self, at_most: int) -> Sequence[Charge]:
         """What is to be told now."""
 
-    def heard(self, client: bytes, full_at: float) -> None:
+    def apply(self, client: bytes, full_at: float) -> None:
         """With all that was told, the client's bucket is full at this time."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _PendingCharge:
     """One charge on its way. `key`: of its bucket in Redis."""
 
     pace: Pace
@@ -99,14 +99,14 @@ class SharedLimits:
     clock of the buckets is `time.monotonic`.
     """
 
-    def __init__(self, link: RedisLink, *, prefix: str, secret: bytes) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, *, prefix: str, secret: bytes) -> None:
+        self._redis = redis
         self._prefix = prefix
         self._secret = secret
         self._paces: list[Pace] = []
         self._is_urgent = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
-        self._is_away = False
+        self._reporter: asyncio.Task[None] | None = None
+        self._is_down = False
 
     def add(self, pace: Pace) -> None:
         """Share one more kind of buckets."""
@@ -116,23 +116,23 @@ class SharedLimits:
         """There is something to tell, soon or at once."""
         if urgent:
             self._is_urgent.set()
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().create_task(self._tell_while_charged())
+        if self._reporter is None:
+            self._reporter = asyncio.get_running_loop().create_task(self._report_while_charged())
 
     async def close(self) -> None:
         """Stop telling; the link stays open."""
-        telling = self._telling
-        if telling is not None:
-            telling.cancel()
-            await asyncio.wait([telling])
+        reporter = self._reporter
+        if reporter is not None:
+            reporter.cancel()
+            await asyncio.wait([reporter])
 
-    async def _tell_while_charged(self) -> None:
+    async def _report_while_charged(self) -> None:
         try:
-            while any(pace.has_untold for pace in self._paces):
+            while any(pace.has_pending for pace in self._paces):
                 await self._pause()
-                await self._tell()
+                await self._report()
         finally:
-            self._telling = None
+            self._reporter = None
 
     async def _pause(self) -> None:
         await asyncio.sleep(EARLY_SECONDS)
@@ -142,13 +142,13 @@ class SharedLimits:
         except TimeoutError:
             return
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         self._is_urgent.clear()
-        groups: defaultdict[str, list[_Told]] = defaultdict(list)
+        groups: defaultdict[str, list[_PendingCharge]] = defaultdict(list)
         for pace in self._paces:
             for charge in pace.take(MAX_CLIENTS):
                 tag, key = self._key(pace.name, charge.client)
-                groups[tag].append(_Told(pace, charge, key))
+                groups[tag].append(_PendingCharge(pace, charge, key))
         asked_at = time.monotonic()
         replies = await asyncio.gather(
             *(self._ask(group, asked_at) for group in groups.values()), return_exceptions=True
@@ -160,19 +160,19 @@ class SharedLimits:
             elif isinstance(reply, BaseException):
                 raise reply
             else:
-                _hear(group, reply, asked_at)
+                _apply(group, reply, asked_at)
         self._note(failure)
 
-    async def _ask(self, group: Sequence[_Told], asked_at: float) -> Reply:
+    async def _ask(self, group: Sequence[_PendingCharge], asked_at: float) -> Reply:
         arguments = [_micros(SLACK_SECONDS)]
-        for told in group:
-            charge = told.charge
+        for pending in group:
+            charge = pending.charge
             arguments += (
                 _micros(asked_at - charge.since),
                 _micros(charge.cost_seconds),
-                _micros(told.pace.most_seconds),
+                _micros(pending.pace.most_seconds),
             )
-        return await self._link.ask(TAKE.call([told.key for told in group], arguments))
+        return await self._redis.ask(TAKE.call([pending.key for pending in group], arguments))
 
     def _key(self, name: str, client: bytes) -> tuple[str, str]:
         """The hash tag of a cluster, and the key."""
@@ -182,17 +182,17 @@ class SharedLimits:
 
     def _note(self, failure: StoreError | None) -> None:
         """Once for each outage."""
-        if failure is not None and not self._is_away:
+        if failure is not None and not self._is_down:
             log.warning("limits are not shared, each worker counts for itself: %s", failure.detail)
-        elif failure is None and self._is_away:
+        elif failure is None and self._is_down:
             log.info("limits are shared again")
-        self._is_away = failure is not None
+        self._is_down = failure is not None
 
 
-def _hear(group: Sequence[_Told], reply: Reply, asked_at: float) -> None:
+def _apply(group: Sequence[_PendingCharge], reply: Reply, asked_at: float) -> None:
     """The reply counts from the moment of asking, which is before Redis looked at its clock: never too much."""
-    for told, left in zip(group, reply, strict=True):
-        told.pace.heard(told.charge.client, asked_at + left / 1e6)
+    for pending, left in zip(group, reply, strict=True):
+        pending.pace.apply(pending.charge.client, asked_at + left / 1e6)
 
 
 def _micros(seconds: float) -> int:

@@ -9,7 +9,7 @@ from provider.redis.errors import NoRoute
 from provider.redis.url import Address, RedisTarget
 
 
-class Routes(Protocol):
+class Topology(Protocol):
     """What a kind of deployment knows about itself. Methods raise NoRoute, or what connections raise."""
 
     def known(self, key: str) -> Address | None:
@@ -29,8 +29,8 @@ class Routes(Protocol):
         ...
 
 
-def routes_of(target: RedisTarget, *, timeout_seconds: float, names: OperatorNames) -> Routes:
-    """Routes of any target; one node is given up after `timeout_seconds` when there is another to ask."""
+def topology_of(target: RedisTarget, *, timeout_seconds: float, names: OperatorNames) -> Topology:
+    """Topology of any target; one node is given up after `timeout_seconds` when there is another to ask."""
     if target.kind == "sentinel":
         return _Sentinels(target, timeout_seconds, names)
     return _Cluster(target, timeout_seconds, names) if target.kind == "cluster" else _Single(target)

@@ -12,7 +12,7 @@ import pytest
 from provider.__main__ import main
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
 
@@ -112,8 +112,8 @@ def test_one_host_moves_to_redis_with_its_revocations(
     assert "2 nonces taken over, 0 were there already or greater ones, 1 revocations" in out
 
     async def look() -> tuple[list[str | None], bool]:
-        link = RedisLink(parse_target(server.url), timeout_seconds=20.0)
-        store = RedisNonceStore(link, prefix="ocean-provider")
+        client = RedisClient(parse_target(server.url), timeout_seconds=20.0)
+        store = RedisNonceStore(client, prefix="ocean-provider")
         revoked = await store.is_revoked("token")
         return await _last(store), revoked
 

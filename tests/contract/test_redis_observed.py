@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import provider.redis.client as link_module
+import provider.redis.client as client_module
 from provider.auth.redis_store import RedisNonceStore
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.leases import StreamLeases
 from provider.redis.pipeline import Operation
 from provider.redis.url import parse_target
@@ -37,21 +37,21 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answered(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "PROBE_SECONDS", 0.05)
     seen: list[tuple[Operation, bool]] = []
 
     def observe(operation: Operation, seconds: float, is_answered: bool) -> None:
         assert 0 <= seconds < 20
         seen.append((operation, is_answered))
 
-    link = RedisLink(parse_target(server.url), timeout_seconds=15.0, tells=False, observe=observe)
+    client = RedisClient(parse_target(server.url), timeout_seconds=15.0, logs_outages=False, record=observe)
     try:
-        store = RedisNonceStore(link, prefix="test")
+        store = RedisNonceStore(client, prefix="test")
         await store.use(CONSUMER, "1")
         with pytest.raises(NonceRefused):
             await store.use(CONSUMER, "1")
         await store.revoke("token", int(time.time()) + 60)
-        await StreamLeases(link, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
+        await StreamLeases(client, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
         assert seen == [("nonce", True), ("nonce", True), ("revocation", True), ("leases", True)]
         # An error reply is no answer, but Redis is up all the same.
         server.ask("SET", f"test:{{{CONSUMER}}}:nonce", "no hash")
@@ -59,16 +59,16 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
         with pytest.raises(StoreError):
             await store.last(CONSUMER)
         assert seen == [("nonce", False)]
-        assert link.is_up
+        assert client.is_up
         server.ask("FLUSHALL")
         server.kill()
         with pytest.raises(StoreError):
             await store.use(CONSUMER, "2")
         assert ("nonce", False) in seen
-        assert not link.is_up
+        assert not client.is_up
         server.start()
         # Nobody asks anything.
         await until(lambda: seen[-1] == ("check", True))
-        assert link.is_up
+        assert client.is_up
     finally:
-        await link.close()
+        await client.close()

@@ -4,8 +4,8 @@ from provider.auth.redis_store import RedisNonceStore
 from provider.commands.check.table import Finding, failed, passed, warned
 from provider.config import RedisSettings
 from provider.errors import StoreError
-from provider.redis.client import RedisLink
-from provider.redis.health import survey
+from provider.redis.client import RedisClient
+from provider.redis.health import check_health
 from provider.redis.url import RedisTarget
 
 _VARIABLE = "REDIS_CONNECTION"
@@ -14,12 +14,12 @@ _VARIABLE = "REDIS_CONNECTION"
 async def probe_redis(redis: RedisSettings) -> list[Finding]:
     """One finding for the connection, one for each reason why nonces could be forgotten. Writes one key of its own."""
     what = f"Redis ({_hosts(redis.target)})"
-    link = RedisLink(
-        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, tells=False
+    client = RedisClient(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, logs_outages=False
     )
-    store = RedisNonceStore(link, prefix=redis.prefix)
+    store = RedisNonceStore(client, prefix=redis.prefix)
     try:
-        found = await survey(link)
+        found = await check_health(client)
         await store.check()
     except StoreError as error:
         detail = (error.detail or "").removeprefix("Redis: ")
