@@ -9,7 +9,7 @@ MAX_LAG_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 15.0
 
 
-class Pulse(Protocol):
+class LoopLag(Protocol):
     """Of this worker."""
 
     @property
@@ -27,13 +27,13 @@ class Others(Protocol):
 class Liveness:
     """Tells what is wrong, if anything."""
 
-    def __init__(self, pulse: Pulse, others: Others) -> None:
-        self._pulse, self._others = pulse, others
+    def __init__(self, loop_lag: LoopLag, others: Others) -> None:
+        self._loop_lag, self._others = loop_lag, others
 
     def faults(self) -> list[str]:
         """Empty when all is well."""
         faults: list[str] = []
-        lag = self._pulse.recent_lag_seconds
+        lag = self._loop_lag.recent_lag_seconds
         if lag > MAX_LAG_SECONDS:
             faults.append(f"the event loop is {lag:.1f} s late")
         for process_id, seconds in sorted(self._others.silent_seconds().items()):

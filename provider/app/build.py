@@ -68,7 +68,7 @@ class Parts:
     closers: tuple[Callable[[], Awaitable[object]], ...]
     leavers: tuple[Callable[[], None], ...] = ()
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Leave to a successor what one process does for all: reading the chains' logs, sending proofs."""
         for leave in self.leavers:
             leave()
@@ -142,8 +142,8 @@ async def build(
             *(() if proofs is None else (proofs.close,)),
         ),
         leavers=(
-            *((source.step_back,) if isinstance(source, ChainIndex) else ()),
-            *(() if proofs is None else (proofs.step_back,)),
+            *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
+            *(() if proofs is None else (proofs.hand_over,)),
         ),
     )
 

@@ -22,7 +22,7 @@ from provider.observability.metrics.catalog.streams import SENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Onlookers:
+class DashboardParts:
     """`answer` leaves this worker's figures for the one that shows them, if somebody looks."""
 
     dashboard: Dashboard
@@ -35,7 +35,7 @@ class Onlookers:
             self.shared.answer(self.own.take)
 
 
-def build_onlookers(settings: Settings, metrics: Metrics, parts: Parts, shared_directory: str | None) -> Onlookers:
+def build_dashboard(settings: Settings, metrics: Metrics, parts: Parts, shared_directory: str | None) -> DashboardParts:
     """Nothing runs before somebody looks."""
     shared = None if shared_directory is None else SharedFigures(shared_directory)
     own = OwnFigures(lambda: _streams(parts), lambda: _sent_bytes(metrics, parts))
@@ -63,7 +63,7 @@ def build_onlookers(settings: Settings, metrics: Metrics, parts: Parts, shared_d
         hello=hello,
         close_sampler=sampler.close,
     )
-    return Onlookers(dashboard, own, shared)
+    return DashboardParts(dashboard, own, shared)
 
 
 def _streams(parts: Parts) -> Iterator[StreamNow]:

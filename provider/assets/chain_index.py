@@ -106,13 +106,13 @@ class ChainIndex:
         await self._take_changes()
         self._task = asyncio.create_task(self.run() if poll else self._listen())
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Leave keeping up to another process from here on, and hear from the file what changes.
 
         A page under way is read to its end. Whoever asks for an unknown DID still has the newest blocks read.
         """
         for scan in self._scans.values():
-            scan.step_back()
+            scan.hand_over()
         if self._task is not None:
             self._task.cancel()
             self._task = asyncio.create_task(self._listen())

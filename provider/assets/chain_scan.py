@@ -92,7 +92,7 @@ class ChainScan:
         """How long nothing new was read although the chain showed that there is more; 0 at its end."""
         return 0.0 if self._advanced_at is None else max(0.0, self._seen_at - self._advanced_at)
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """From here on only what somebody waits for is read: a run without limit ends with its page."""
         self._stepped_back = True
 

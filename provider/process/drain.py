@@ -10,7 +10,7 @@ from collections.abc import Callable
 from provider.app.build import Parts
 from provider.config import ServerSettings
 from provider.http1.listener import PublicServer
-from provider.process.worker_context import Place
+from provider.process.worker_context import WorkerContext
 
 log = logging.getLogger("provider.server")
 DRAIN_POLL_SECONDS = 0.05
@@ -26,19 +26,19 @@ HANDSHAKE_SECONDS = 0.1
 class Stop:
     """How this worker is told to end: at once after a drain, or as one whose successor serves already."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, place: Place) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: WorkerContext) -> None:
         self.asked = asyncio.Event()
         self.at_once = asyncio.Event()
         self.alone = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._now)
         loop.add_signal_handler(signal.SIGQUIT, self.asked.set)
-        if place.life_line is not None:
-            loop.add_reader(place.life_line, self._ended, loop, place.life_line, self._now)
-        if place.alone is None:
+        if context.life_line is not None:
+            loop.add_reader(context.life_line, self._ended, loop, context.life_line, self._now)
+        if context.alone is None:
             self.alone.set()
         else:
-            loop.add_reader(place.alone, self._ended, loop, place.alone, self.alone.set)
+            loop.add_reader(context.alone, self._ended, loop, context.alone, self.alone.set)
 
     def _now(self) -> None:
         self.asked.set()

@@ -10,7 +10,7 @@ BEAT_SECONDS = 0.5
 RECENT_BEATS = 10
 
 
-class Pulse:
+class LoopLag:
     """Calls `beat` now and then, and `observe_lag` with how late it was (seconds)."""
 
     def __init__(self, beat: Callable[[], None], *, observe_lag: Callable[[float], None]) -> None:

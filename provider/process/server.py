@@ -11,7 +11,7 @@ from provider.crypto.certificate import ServerTls, TlsFault
 from provider.errors.start import StartError
 from provider.observability.logs import set_up_logging
 from provider.process.supervisor import Supervisor
-from provider.process.worker_context import EXIT_FAILED, Place, run_worker
+from provider.process.worker_context import EXIT_FAILED, WorkerContext, run_worker
 
 log = logging.getLogger("provider.server")
 BACKLOG = 4096
@@ -38,10 +38,10 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     except StartError as error:
         log.error(str(error))
         return EXIT_FAILED
-    places = [Place(listener, admin_sockets if index == 0 else []) for index, listener in enumerate(sockets)]
-    if len(places) == 1:
-        return run_worker(settings, places[0], tls)
-    return Supervisor(settings, places, tls, reread).run()
+    contexts = [WorkerContext(listener, admin_sockets if index == 0 else []) for index, listener in enumerate(sockets)]
+    if len(contexts) == 1:
+        return run_worker(settings, contexts[0], tls)
+    return Supervisor(settings, contexts, tls, reread).run()
 
 
 def _tls(settings: Settings) -> ServerTls | None:

@@ -19,7 +19,7 @@ from provider.crypto.certificate import ServerTls
 from provider.observability.logs import DebugSwitch, set_up_logging
 from provider.process.forked_worker import STOP_SIGNALS, ForkedWorker, ended_child, has_written, status_as_ours
 from provider.process.sockets import refuse_new_connections
-from provider.process.worker_context import EXIT_CRASHED, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
+from provider.process.worker_context import EXIT_CRASHED, EXIT_DRAINED, EXIT_FAILED, WorkerContext, run_worker
 
 log = logging.getLogger("provider.server")
 
@@ -45,14 +45,14 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        places: Sequence[Place],
+        contexts: Sequence[WorkerContext],
         tls: ServerTls | None,
         reread: Callable[[], Settings],
     ) -> None:
-        """`places` name the sockets of each worker; `reread` gives the settings of workers started by a reload."""
+        """`contexts` name the sockets of each worker; `reread` gives the settings of workers started by a reload."""
         self._settings = self._proven = settings
         """What workers are started with, and what every place was seen to serve with; a reload sets them apart."""
-        self._places = places
+        self._contexts = contexts
         self._tls = tls
         self._reread = reread
         self._directory = tempfile.mkdtemp(prefix="provider-metrics-")
@@ -72,7 +72,7 @@ class Supervisor:
         # Blocked and fetched one by one: no handler can come between two steps of ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:
-            for index in range(len(self._places)):
+            for index in range(len(self._contexts)):
                 self._start(index)
             while self._workers or self._due:
                 self._step()
@@ -93,7 +93,7 @@ class Supervisor:
             _set_up_logging(self._proven, self._debug)
             self._pass_on(number)
         while (ended := ended_child()) is not None:
-            self._bury(*ended)
+            self._reap(*ended)
         self._look_for_ready()
         self._start_due()
 
@@ -101,14 +101,14 @@ class Supervisor:
         self._stopping = True
         self._due.clear()
         self._to_replace.clear()
-        for place in self._places:
+        for context in self._contexts:
             # Now, not by each worker: one that is told to end by itself leaves the socket to the next.
-            refuse_new_connections(place.listener)
+            refuse_new_connections(context.listener)
         self._pass_on(number)
         self._leave_first_alone()
         # While one copy of a listening socket is open, the kernel takes connections that nobody will answer.
-        for place in self._places:
-            for listener in (place.listener, *place.admin_sockets):
+        for context in self._contexts:
+            for listener in (context.listener, *context.admin_sockets):
                 listener.close()
 
     def _pass_on(self, number: int) -> None:
@@ -143,12 +143,12 @@ class Supervisor:
             _set_up_logging(self._settings, self._debug)
             for descriptor in (self._life_write, self._alone_write):
                 os.close(descriptor)
-            mine = self._places[index]
-            for place in self._places:
-                for listener in (place.listener, *place.admin_sockets):
-                    if place is not mine:
+            mine = self._contexts[index]
+            for context in self._contexts:
+                for listener in (context.listener, *context.admin_sockets):
+                    if context is not mine:
                         listener.close()
-            place = replace(
+            context = replace(
                 mine,
                 shared_directory=self._directory,
                 first=index == 0,
@@ -157,7 +157,7 @@ class Supervisor:
                 alone=self._alone_read if index == 0 else None,
                 debug=self._debug,
             )
-            status = run_worker(self._settings, place, self._tls)
+            status = run_worker(self._settings, context, self._tls)
         finally:
             if status == EXIT_CRASHED:
                 # Nothing that is raised here gets beyond the exit below.
@@ -165,7 +165,7 @@ class Supervisor:
             sys.stderr.flush()
             os._exit(status)
 
-    def _bury(self, pid: int, status: int) -> None:
+    def _reap(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
         os.close(worker.ready)
         _keep_metrics(pid, self._directory)
@@ -178,7 +178,7 @@ class Supervisor:
             if not worker.is_ready and worker.settings is not self._proven:
                 self._give_up(worker)
             if worker.replaces is None:
-                self._fill_place_of(worker, status)
+                self._fill_slot_of(worker, status)
 
     def _give_up(self, worker: ForkedWorker) -> None:
         """Back to the proven settings, unless a later reload is under way and has others than this worker had."""
@@ -189,7 +189,7 @@ class Supervisor:
         else:
             log.error("new worker did not start, its settings are given up", extra={"facts": {"worker": worker.index}})
 
-    def _fill_place_of(self, worker: ForkedWorker, status: int) -> None:
+    def _fill_slot_of(self, worker: ForkedWorker, status: int) -> None:
         if (successor := self._successor_of(worker)) is not None:
             # Its place is taken by the one that starts already, which from here on is restarted like any other.
             successor.replaces = None
@@ -232,8 +232,8 @@ class Supervisor:
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
             log.warning("listeners and the number of workers stay as they were until a restart")
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
-        log.info("reloading", extra={"facts": {"workers": len(self._places)}})
-        self._to_replace = list(range(len(self._places)))
+        log.info("reloading", extra={"facts": {"workers": len(self._contexts)}})
+        self._to_replace = list(range(len(self._contexts)))
         self._replace_next()
 
     def _replace_next(self) -> None:

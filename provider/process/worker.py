@@ -12,7 +12,7 @@ from provider.admin.listener import admin_application
 from provider.admin.liveness import Liveness
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
-from provider.app.dashboard import Onlookers, build_onlookers
+from provider.app.dashboard import DashboardParts, build_dashboard
 from provider.config import Settings
 from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
@@ -20,9 +20,9 @@ from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
 from provider.observability.metrics import Metrics, NoMetrics
 from provider.process.drain import Stop, drain
-from provider.process.loop_lag import Pulse
+from provider.process.loop_lag import LoopLag
 from provider.process.sockets import refuse_new_connections
-from provider.process.worker_context import Place
+from provider.process.worker_context import WorkerContext
 
 log = logging.getLogger("provider.server")
 # Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
@@ -37,61 +37,61 @@ NO_BODY_LIMIT = 1 << 40
 COLLECT_AFTER = (10_000, 20, 20)
 
 
-async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
+async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> bool:
     """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
     loop = asyncio.get_running_loop()
-    stop = Stop(loop, place)
-    metrics = (Metrics if settings.observing.metrics else NoMetrics)(place.shared_directory)
-    parts = await _build_unless_stopped(settings, metrics, stop.asked, place)
+    stop = Stop(loop, context)
+    metrics = (Metrics if settings.observing.metrics else NoMetrics)(context.shared_directory)
+    parts = await _build_unless_stopped(settings, metrics, stop.asked, context)
     if parts is None:
         return True
     server = _public_server(settings, parts, metrics, tls)
-    onlookers = build_onlookers(settings, metrics, parts, place.shared_directory)
-    pulse = Pulse(lambda: _beat(metrics, onlookers), observe_lag=metrics.loop_lag)
+    dashboard_parts = build_dashboard(settings, metrics, parts, context.shared_directory)
+    loop_lag = LoopLag(lambda: _beat(metrics, dashboard_parts), observe_lag=metrics.loop_lag)
     admin = HTTPServer(
         admin_application(
             metrics,
             parts.readiness,
-            Liveness(pulse, metrics),
-            onlookers.dashboard,
+            Liveness(loop_lag, metrics),
+            dashboard_parts.dashboard,
             hosts=settings.server.accepted_admin_hosts,
         )
     )
     watch = CertificateWatch(tls) if tls else None
     if tls is not None:
         metrics.watch_certificate(lambda: tls.expires_at)
-    if watch is not None and place.life_line is None:
+    if watch is not None and context.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
     # What was built stays, and requests leave no cycles (`tests/e2e/test_garbage.py`).
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-    _follow_level_signal(loop, parts.frame.access_log, place.debug)
-    pulse.start()
+    _follow_level_signal(loop, parts.frame.access_log, context.debug)
+    loop_lag.start()
     try:
-        server.add_sockets([place.listener])
-        admin.add_sockets(place.admin_sockets)
-        host, port = place.listener.getsockname()[:2]
+        server.add_sockets([context.listener])
+        admin.add_sockets(context.admin_sockets)
+        host, port = context.listener.getsockname()[:2]
         log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
-        if place.ready is not None:
-            os.write(place.ready, b"1")
+        if context.ready is not None:
+            os.write(context.ready, b"1")
         await stop.asked.wait()
         if not stop.at_once.is_set():
             # The successor answers for this place now, and does what one worker does for all.
             admin.stop()
-            onlookers.dashboard.feed.close()
-            parts.step_back()
-            metrics.step_back()
-        elif place.life_line is None:
+            dashboard_parts.dashboard.feed.close()
+            parts.hand_over()
+            metrics.hand_over()
+        elif context.life_line is None:
             # Where there is a supervisor, it has done this.
-            refuse_new_connections(place.listener)
+            refuse_new_connections(context.listener)
         finished = await drain(server, parts, settings.server, stop)
         admin.stop()
         return finished
     finally:
-        pulse.stop()
+        loop_lag.stop()
         if watch is not None:
             watch.stop()
-        await onlookers.dashboard.close()
+        await dashboard_parts.dashboard.close()
         await parts.close()
         # The sums outlive this process.
         metrics.publish()
@@ -123,10 +123,10 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
         access_log.follow(debug)
 
 
-def _beat(metrics: Metrics, onlookers: Onlookers) -> None:
+def _beat(metrics: Metrics, dashboard_parts: DashboardParts) -> None:
     """The worker that tells the metrics of all reads our sums from a shared file."""
     metrics.publish()
-    onlookers.answer()
+    dashboard_parts.answer()
 
 
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
@@ -137,10 +137,10 @@ def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> No
 
 
 async def _build_unless_stopped(
-    settings: Settings, metrics: Metrics, stop: asyncio.Event, place: Place
+    settings: Settings, metrics: Metrics, stop: asyncio.Event, context: WorkerContext
 ) -> Parts | None:
     building = asyncio.ensure_future(
-        build(settings, metrics, index_here=place.first, shared_directory=place.shared_directory)
+        build(settings, metrics, index_here=context.first, shared_directory=context.shared_directory)
     )
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait((building, stopped), return_when=asyncio.FIRST_COMPLETED)

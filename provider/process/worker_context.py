@@ -22,7 +22,7 @@ EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h; between a worker and its supervi
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerContext:
     """Where a worker stands: its sockets, and how it and its supervisor hear of each other (descriptors, or None).
 
     `first`: it does what one of all workers does. `ready` is written to once it listens, `life_line` ends with the
@@ -39,7 +39,7 @@ class Place:
     debug: DebugSwitch | None = None
 
 
-def run_worker(settings: Settings, place: Place, tls: ServerTls | None) -> int:
+def run_worker(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> int:
     """Serve until told to stop; the exit status."""
     # Imported here, after a supervisor has forked and chosen how metrics are shared.
     import uvloop  # noqa: PLC0415
@@ -49,7 +49,7 @@ def run_worker(settings: Settings, place: Place, tls: ServerTls | None) -> int:
     # What is imported by now stays for good: the collector need not walk it again and again.
     gc.freeze()
     try:
-        return EXIT_DRAINED if uvloop.run(run(settings, place, tls)) else EXIT_CUT
+        return EXIT_DRAINED if uvloop.run(run(settings, context, tls)) else EXIT_CUT
     except StartError as error:
         log.error(str(error))
         return EXIT_FAILED

@@ -75,7 +75,7 @@ class ProofQueue:
         """Prove with a durable write that the queue's file works. Raises StoreError."""
         await self._store.check()
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Let another process send from here on: what is on its way is followed to its end, nothing new begins.
 
         Proofs can still be submitted; whoever sends finds them in the file.

@@ -244,7 +244,7 @@ class Metrics:
 
     # Reading.
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Another worker has our place: how we see the present must not stand above how it does.
 
         Told from here on are what is counted and what is summed, not what is the most or least of all workers.

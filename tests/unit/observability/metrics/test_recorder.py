@@ -146,7 +146,7 @@ def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are(tmp_path:
         metrics.watch_index(lambda behind=behind: {1: behind})
         metrics.watch_requests(lambda: 2)
         metrics.request("download", 200, 0.1)
-    old.step_back()
+    old.hand_over()
     old.request("download", 200, 0.1)
     told = merge([old.snapshot(), new.snapshot()])
     assert told["provider_rpc_endpoint_up"] == {("1", "1"): True}
@@ -163,7 +163,7 @@ def test_who_steps_back_tells_the_others_at_once(tmp_path: Path) -> None:
     old.publish()
     path = next(tmp_path.glob("*.json"))
     assert "provider_rpc_endpoint_up" in orjson.loads(path.read_bytes())[1]
-    old.step_back()
+    old.hand_over()
     assert "provider_rpc_endpoint_up" not in orjson.loads(path.read_bytes())[1]
 
 
