@@ -2,7 +2,7 @@
 
 from provider.cache import FactCache
 from provider.compute.container import container_checksum
-from provider.compute.items import ALGORITHM, Chosen
+from provider.compute.items import ALGORITHM, ResolvedItem
 from provider.errors import ComputeRefused, FileError, GatewayUnset, RequestError
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.opener import FileListOpener
@@ -37,7 +37,7 @@ class AlgorithmChecksums:
         self._origins = origins
         self._max_file_bytes = max_file_bytes
 
-    async def files(self, algorithm: Chosen) -> str:
+    async def files(self, algorithm: ResolvedItem) -> str:
         """`filesChecksum`: hex sha256 of each file, joined without separator.
 
         Raises ComputeRefused, TooManyRequests.
@@ -45,7 +45,7 @@ class AlgorithmChecksums:
         key = (algorithm.asset.did, algorithm.service.id, algorithm.service.files)
         return await self._cache.get(key, lambda: self._read(algorithm))
 
-    async def _read(self, algorithm: Chosen) -> str:
+    async def _read(self, algorithm: ResolvedItem) -> str:
         check_bytes()
         try:
             opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
@@ -57,7 +57,7 @@ class AlgorithmChecksums:
             raise _unavailable(error.detail or str(error)) from error
         return "".join(digests)
 
-    async def _digest(self, file: FileObject, algorithm: Chosen) -> str:
+    async def _digest(self, file: FileObject, algorithm: ResolvedItem) -> str:
         info = await self._origins.inspect(
             file,
             NO_USERDATA,
@@ -69,7 +69,7 @@ class AlgorithmChecksums:
             raise _unavailable("a file cannot be read, or is longer than MAX_CHECKSUM_LENGTH")
         return info.checksum
 
-    def container(self, algorithm: Chosen) -> str | None:
+    def container(self, algorithm: ResolvedItem) -> str | None:
         """`containerSectionChecksum`, None without a container."""
         return container_checksum(algorithm.asset.container)
 

@@ -7,16 +7,18 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-AT_ONCE = 8
+DEFAULT_LIMIT = 8
 
 
-async def in_turns(work: Callable[[T], Awaitable[R]], items: Sequence[T], *, at_once: int = AT_ONCE) -> list[R]:
-    """Results of `work` in the order of the items, at most `at_once` under way.
+async def gather_limited(
+    work: Callable[[T], Awaitable[R]], items: Sequence[T], *, limit: int = DEFAULT_LIMIT
+) -> list[R]:
+    """Results of `work` in the order of the items, at most `limit` under way.
 
     When one fails, those behind it are cancelled or never begun, and the failure of the first item that failed is
     raised once those before it have ended. Nothing is under way any longer when this returns, raises or is cancelled.
     """
-    turn = asyncio.Semaphore(at_once)
+    turn = asyncio.Semaphore(limit)
 
     async def one(item: T) -> R:
         async with turn:

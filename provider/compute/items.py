@@ -34,7 +34,7 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedItem:
     """An item and what it names."""
 
     item: Item
@@ -49,7 +49,7 @@ def dataset_resource(index: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteWish:
+class QuoteRequest:
     """initializeCompute: what the items cost in `environment` until `end` (unix seconds)."""
 
     datasets: tuple[Item, ...]
@@ -65,7 +65,7 @@ class QuoteWish:
 
 
 @dataclass(frozen=True, slots=True)
-class StartWish:
+class JobRequest:
     """A job to start. `consumer` is checksummed; `owner` is the same as sent, which is how the operator knows it."""
 
     datasets: tuple[Item, ...]

@@ -11,9 +11,9 @@ from provider.cache import FactCache
 from provider.chain import contracts
 from provider.chain.networks import ZERO_ADDRESS, Network
 from provider.compute.environment import Environment
-from provider.compute.gather_limited import in_turns
-from provider.compute.items import ALGORITHM, Chosen
-from provider.compute.payment import Grant, Standing, Tariff, granted
+from provider.compute.gather_limited import gather_limited
+from provider.compute.items import ALGORITHM, ResolvedItem
+from provider.compute.payment import Grant, OrderStatus, Tariff, granted
 from provider.errors import (
     ChainError,
     ComputeRefused,
@@ -36,7 +36,7 @@ class OrderedItem:
     A publisher's own contract could emit a fee that nobody paid, hence nothing of another NFT counts.
     """
 
-    chosen: Chosen
+    resolved: ResolvedItem
     tx_id: str
     genuine: bool
     facts: OrderFacts
@@ -46,7 +46,7 @@ class OrderedItem:
         """The valid order of `sender` for exactly this environment. Raises OrderError."""
         if not self.genuine:
             raise OrderDatatokenUnknown
-        service = self.chosen.service
+        service = self.resolved.service
         return check_order(
             self.facts,
             tx_id=self.tx_id,
@@ -55,20 +55,20 @@ class OrderedItem:
             service_index=service.index,
             timeout_seconds=service.timeout_seconds,
             sender=sender,
-            provider=self.chosen.network.account.address,
+            provider=self.resolved.network.account.address,
             now=now,
             environment=environment,
             tolerate_expired_fee=tolerate_expired_fee,
         )
 
-    def standing(self, *, sender: str, environment: str, now: float) -> Standing:
+    def status(self, *, sender: str, environment: str, now: float) -> OrderStatus:
         """How the order stands before a quote; a bad one counts as none."""
         try:
             order = self.order(sender=sender, environment=environment, now=now, tolerate_expired_fee=True)
         except OrderError:
-            return Standing(self.tariff)
+            return OrderStatus(self.tariff)
         # The grace after the end is for starting a job; whoever asks for a quote is told to renew.
-        return Standing(self.tariff, order, is_live=now < order.fee.valid_until)
+        return OrderStatus(self.tariff, order, is_live=now < order.fee.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def authorize(items: Sequence[OrderedItem], *, sender: str, environment: str, no
             item.order(sender=sender, environment=environment, now=now)
             live.append(index)
         except OrderFeeExpired as error:
-            expired = expired or order_refused(item.chosen, error)
+            expired = expired or order_refused(item.resolved, error)
         except OrderError as error:
-            raise order_refused(item.chosen, error) from error
+            raise order_refused(item.resolved, error) from error
     try:
         grant = granted([(orders[index], items[index].tariff) for index in live], now)
     except ComputeRefused as error:
@@ -105,15 +105,15 @@ def authorize(items: Sequence[OrderedItem], *, sender: str, environment: str, no
     return Authorization(tuple(orders), replace(grant, payer=live[grant.payer]))
 
 
-def order_refused(chosen: Chosen, error: OrderError) -> ComputeRefused:
+def order_refused(resolved: ResolvedItem, error: OrderError) -> ComputeRefused:
     """The refusal of an item's order; the reason goes to the log, as the wire has one code for all."""
     detail = f"{error.code}: {error}"
-    if chosen.item.resource == ALGORITHM:
+    if resolved.item.resource == ALGORITHM:
         return ComputeRefused(ALGORITHM, "in_use_or_not_on_chain", detail=detail)
-    return ComputeRefused(f"{chosen.item.resource}.serviceId", "order_invalid", detail=detail)
+    return ComputeRefused(f"{resolved.item.resource}.serviceId", "order_invalid", detail=detail)
 
 
-class OrderDesk:
+class OrderLoader:
     """Asks the chains about orders and fee tokens."""
 
     def __init__(self, *, lookup: OrderLookup, decimals: FactCache[TokenKey, int]) -> None:
@@ -121,48 +121,48 @@ class OrderDesk:
         self._decimals = decimals
 
     async def ordered(
-        self, items: Sequence[Chosen], environment: Environment, *, wait: bool
+        self, items: Sequence[ResolvedItem], environment: Environment, *, wait: bool
     ) -> tuple[OrderedItem, ...]:
         """Facts of all items at once. `wait`: for transactions that a node does not know yet.
 
         Raises ComputeRefused for text that is no transaction id, ChainError.
         """
 
-        async def ordered(chosen: Chosen) -> OrderedItem:
-            return await self._ordered(chosen, environment, wait=wait)
+        async def ordered(resolved: ResolvedItem) -> OrderedItem:
+            return await self._ordered(resolved, environment, wait=wait)
 
         # All in one turn of the loop, since their questions then share an exchange with the node.
-        return tuple(await in_turns(ordered, items, at_once=len(items)))
+        return tuple(await gather_limited(ordered, items, limit=len(items)))
 
-    async def _ordered(self, chosen: Chosen, environment: Environment, *, wait: bool) -> OrderedItem:
+    async def _ordered(self, resolved: ResolvedItem, environment: Environment, *, wait: bool) -> OrderedItem:
         try:
-            tx_id = parse_tx_id(chosen.item.tx_id)
+            tx_id = parse_tx_id(resolved.item.tx_id)
         except OrderNotFound as error:
-            raise order_refused(chosen, error) from error
+            raise order_refused(resolved, error) from error
         genuine, (_, facts), tariff = await asyncio.gather(
-            self._lookup.is_factory_nft(chosen.network, chosen.asset.data_nft),
+            self._lookup.is_factory_nft(resolved.network, resolved.asset.data_nft),
             self._lookup.facts(
-                chosen.network,
-                data_nft=chosen.asset.data_nft,
-                datatoken=chosen.service.datatoken,
+                resolved.network,
+                data_nft=resolved.asset.data_nft,
+                datatoken=resolved.service.datatoken,
                 tx_id=tx_id,
                 wait=wait,
             ),
-            self.tariff(chosen.network, environment),
+            self.tariff(resolved.network, environment),
         )
-        return OrderedItem(chosen, tx_id, genuine, facts, tariff)
+        return OrderedItem(resolved, tx_id, genuine, facts, tariff)
 
-    async def standing(self, chosen: Chosen, environment: Environment, *, sender: str, now: float) -> Standing:
+    async def status(self, resolved: ResolvedItem, environment: Environment, *, sender: str, now: float) -> OrderStatus:
         """How an item stands before it is quoted. Raises ChainError."""
-        if chosen.item.tx_id:
+        if resolved.item.tx_id:
             try:
                 # Nobody has signed this request: it may not make us wait for a transaction of its choice.
-                item = await self._ordered(chosen, environment, wait=False)
+                item = await self._ordered(resolved, environment, wait=False)
             except ComputeRefused:
                 pass
             else:
-                return item.standing(sender=sender, environment=environment.id, now=now)
-        return Standing(await self.tariff(chosen.network, environment))
+                return item.status(sender=sender, environment=environment.id, now=now)
+        return OrderStatus(await self.tariff(resolved.network, environment))
 
     async def tariff(self, network: Network, environment: Environment) -> Tariff:
         """Price of the environment in the chain's fee token. Raises ChainError."""

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import orjson
 
 from provider.cache import FactCache
-from provider.compute.items import Chosen
+from provider.compute.items import ResolvedItem
 from provider.crypto.keccak import is_address
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
 from provider.orders.fees import ProviderFeeQuote
@@ -139,38 +139,38 @@ class Enquiry:
         self._bases: set[str] = set()
         self._offers = 0
 
-    async def is_ours(self, chosen: Chosen) -> bool:
+    async def is_ours(self, resolved: ResolvedItem) -> bool:
         """Does the service's endpoint lead to this Provider? Raises ComputeRefused when it does not tell."""
-        base = base_url(chosen.service.endpoint)
+        base = base_url(resolved.service.endpoint)
         if base in self._others.own_urls:
             return True
         if not base or "?" in base or "#" in base:
-            raise _failed(chosen, "its endpoint is no base URL")
+            raise _failed(resolved, "its endpoint is no base URL")
         self._bases.add(base)
         if len(self._bases) > MAX_ENDPOINTS:
-            raise _failed(chosen, f"more than {MAX_ENDPOINTS} endpoints in one request")
+            raise _failed(resolved, f"more than {MAX_ENDPOINTS} endpoints in one request")
         try:
             # An answer that others wait for as well may take longer than this request has.
             async with asyncio.timeout_at(self._deadline):
-                found = await self._others.address(base, chosen.network.chain_id, self._deadline)
+                found = await self._others.address(base, resolved.network.chain_id, self._deadline)
         except (_NoAnswer, TimeoutError) as failure:
-            raise _failed(chosen, str(failure) or "it did not answer in time") from None
-        return found == chosen.network.account.address.lower()
+            raise _failed(resolved, str(failure) or "it did not answer in time") from None
+        return found == resolved.network.account.address.lower()
 
-    async def offer(self, chosen: Chosen, *, consumer: str) -> dict[str, object]:
+    async def offer(self, resolved: ResolvedItem, *, consumer: str) -> dict[str, object]:
         """What the other Provider's `initialize` says about the item. Raises ComputeRefused."""
         self._offers += 1
         if self._offers > MAX_OFFERS:
-            raise _failed(chosen, f"more than {MAX_OFFERS} items of other Providers in one request")
+            raise _failed(resolved, f"more than {MAX_OFFERS} items of other Providers in one request")
         try:
             answer = await self._others.initialize(
-                base_url(chosen.service.endpoint), _query(chosen, consumer), self._deadline
+                base_url(resolved.service.endpoint), _query(resolved, consumer), self._deadline
             )
         except _NoAnswer as failure:
-            raise _failed(chosen, str(failure)) from None
-        offer = read_offer(answer, datatoken=chosen.service.datatoken)
+            raise _failed(resolved, str(failure)) from None
+        offer = read_offer(answer, datatoken=resolved.service.datatoken)
         if offer is None:
-            raise _failed(chosen, "its offer has not the documented shape")
+            raise _failed(resolved, "its offer has not the documented shape")
         return offer
 
 
@@ -191,9 +191,9 @@ async def _whole(source: HttpSource) -> bytes:
     return bytes(body)
 
 
-def _query(chosen: Chosen, consumer: str) -> str:
+def _query(resolved: ResolvedItem, consumer: str) -> str:
     """What is asked about an item. Raises ComputeRefused for user data that cannot be written."""
-    item = chosen.item
+    item = resolved.item
     fields = {"documentId": item.did, "serviceId": item.service_id, "consumerAddress": consumer}
     if item.tx_id:
         fields["transferTxId"] = item.tx_id
@@ -201,7 +201,7 @@ def _query(chosen: Chosen, consumer: str) -> str:
         try:
             text = item.userdata if isinstance(item.userdata, str) else orjson.dumps(item.userdata).decode()
         except TypeError:
-            raise _failed(chosen, "user data cannot be written as JSON") from None
+            raise _failed(resolved, "user data cannot be written as JSON") from None
         fields["userdata"] = text
     return urlencode(fields, errors="replace")
 
@@ -256,5 +256,5 @@ def _fee(raw: object) -> ProviderFeeQuote | None:
     return cast(ProviderFeeQuote, fee | {"providerFeeAmount": str(raw["providerFeeAmount"])})
 
 
-def _failed(chosen: Chosen, why: str) -> ComputeRefused:
-    return ComputeRefused(chosen.item.resource, "other_provider_failed", detail=f"other provider: {why}")
+def _failed(resolved: ResolvedItem, why: str) -> ComputeRefused:
+    return ComputeRefused(resolved.item.resource, "other_provider_failed", detail=f"other provider: {why}")

@@ -61,7 +61,7 @@ def check_end(end: int, now: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrderStatus:
     """How an item stands before it is quoted. `order` is valid, its fee perhaps expired; None: there is none.
 
     `is_live`: the fee is not expired and the order is for the environment asked for.
@@ -88,37 +88,37 @@ class Offer:
     amount: int | None
 
 
-def offers(standings: Sequence[Standing], *, end: int, now: float) -> tuple[Offer, ...]:
+def offers(statuses: Sequence[OrderStatus], *, end: int, now: float) -> tuple[Offer, ...]:
     """One offer per item (datasets, then the algorithm), so that what they lead to starts until `end`.
 
     Exactly one item pays: the first whose order already does, else the first with a live order [K23], else the first
     of all. An order that lasts is kept as it is: its own transaction carries the fee [K24]. Renewals name the
     transaction of OrderStarted, because only one hop is followed. Raises ComputeEndInvalid for a price beyond uint256.
     """
-    paid = [standing.lasts(end) and _pays(standing, now) for standing in standings]
-    live = [standing.is_live and standing.tariff.accepted for standing in standings]
+    paid = [status.lasts(end) and _pays(status, now) for status in statuses]
+    live = [status.is_live and status.tariff.accepted for status in statuses]
     payer = paid.index(True) if True in paid else live.index(True) if True in live else 0
     return tuple(
         _offer(
-            standing,
+            status,
             end=end,
             now=now,
-            keeps=standing.lasts(end) and (index != payer or paid[index]),
+            keeps=status.lasts(end) and (index != payer or paid[index]),
             pays=index == payer,
         )
-        for index, standing in enumerate(standings)
+        for index, status in enumerate(statuses)
     )
 
 
-def _pays(standing: Standing, now: float) -> bool:
-    return standing.order is not None and standing.tariff.is_paid(standing.order, now)
+def _pays(status: OrderStatus, now: float) -> bool:
+    return status.order is not None and status.tariff.is_paid(status.order, now)
 
 
-def _offer(standing: Standing, *, end: int, now: float, keeps: bool, pays: bool) -> Offer:
-    order = standing.order
+def _offer(status: OrderStatus, *, end: int, now: float, keeps: bool, pays: bool) -> Offer:
+    order = status.order
     if order is not None and keeps:
         return Offer(order.tx_id, None)
-    amount = standing.tariff.amount(seconds_until(end, now)) if pays else 0
+    amount = status.tariff.amount(seconds_until(end, now)) if pays else 0
     if amount >> 256:
         raise ComputeEndInvalid(detail="the fee is larger than a token amount can be")
     return Offer(order.started_tx_id if order is not None else None, amount)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from provider.assets.container import check_container
-from provider.compute.choices import Choices, Visit
 from provider.compute.environments import Environments
-from provider.compute.items import ALGORITHM, Algorithm, Chosen, StartWish
+from provider.compute.items import ALGORITHM, Algorithm, JobRequest, ResolvedItem
 from provider.compute.operator import Operator
-from provider.compute.orders import Authorization, OrderDesk, authorize
+from provider.compute.orders import Authorization, OrderLoader, authorize
 from provider.compute.parameters import check_job_parameters
+from provider.compute.resolver import ItemResolver, Requester
 from provider.compute.workflow import published_algorithm, raw_algorithm, workflow
 from provider.errors import ComputeRefused, ContainerInvalid, RequestError
 from provider.outgoing.client import ServiceReply
@@ -23,35 +23,35 @@ class Starting:
     def __init__(
         self,
         *,
-        choices: Choices,
-        desk: OrderDesk,
+        resolver: ItemResolver,
+        order_loader: OrderLoader,
         environments: Environments,
         operator: Operator,
         metadata_url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._choices = choices
-        self._desk = desk
+        self._resolver = resolver
+        self._order_loader = order_loader
         self._environments = environments
         self._operator = operator
         self._metadata_url = metadata_url
         self._clock = clock
 
-    async def start(self, wish: StartWish) -> ServiceReply:
+    async def start(self, request: JobRequest) -> ServiceReply:
         """Raises ComputeError, ValidationFailed, and what chains and services raise when they do not answer."""
-        visit = Visit(wish.consumer, starts=True, policy_data=wish.policy_data)
-        algorithm = await self._algorithm(wish.algorithm, visit)
-        datasets = await self._choices.datasets(wish.datasets, algorithm, visit)
-        check_code(algorithm, wish.algorithm)
-        check_job_parameters(datasets, algorithm, wish.algorithm)
-        environment = await self._environments.find(wish.environment, chain_id=datasets[0].network.chain_id)
+        requester = Requester(request.consumer, starts=True, policy_data=request.policy_data)
+        algorithm = await self._algorithm(request.algorithm, requester)
+        datasets = await self._resolver.datasets(request.datasets, algorithm, requester)
+        check_code(algorithm, request.algorithm)
+        check_job_parameters(datasets, algorithm, request.algorithm)
+        environment = await self._environments.find(request.environment, chain_id=datasets[0].network.chain_id)
         items = (*datasets, algorithm) if algorithm is not None else datasets
-        ordered = await self._desk.ordered(items, environment, wait=True)
-        allowed = authorize(ordered, sender=wish.consumer, environment=environment.id, now=self._clock())
-        check_output(wish.output)
+        ordered = await self._order_loader.ordered(items, environment, wait=True)
+        allowed = authorize(ordered, sender=request.consumer, environment=environment.id, now=self._clock())
+        check_output(request.output)
         return await self._operator.start(
-            self._job(datasets, algorithm, allowed, wish.algorithm),
-            owner=wish.owner,
+            self._job(datasets, algorithm, allowed, request.algorithm),
+            owner=request.owner,
             agreement_id=allowed.orders[allowed.grant.payer].tx_id,
             environment=environment.id,
             end=allowed.grant.end,
@@ -59,12 +59,12 @@ class Starting:
         )
 
     def _job(
-        self, datasets: Sequence[Chosen], algorithm: Chosen | None, allowed: Authorization, wanted: Algorithm
+        self, datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, allowed: Authorization, named: Algorithm
     ) -> Mapping[str, object]:
         tx_ids = [order.tx_id for order in allowed.orders]
-        code = raw_algorithm(wanted.meta or {})
+        code = raw_algorithm(named.meta or {})
         if algorithm is not None:
-            code = published_algorithm(algorithm, tx_ids[-1], wanted)
+            code = published_algorithm(algorithm, tx_ids[-1], named)
         job = workflow(list(zip(datasets, tx_ids, strict=False)), code, metadata_url=self._metadata_url)
         try:
             orjson.dumps(job)
@@ -74,18 +74,18 @@ class Starting:
             ) from None
         return job
 
-    async def _algorithm(self, wanted: Algorithm, visit: Visit) -> Chosen | None:
+    async def _algorithm(self, named: Algorithm, requester: Requester) -> ResolvedItem | None:
         """The published algorithm, None for a raw one."""
-        if wanted.item is not None:
-            return await self._choices.algorithm_to_run(wanted.item, visit)
-        if not wanted.meta:
+        if named.item is not None:
+            return await self._resolver.algorithm_to_run(named.item, requester)
+        if not named.meta:
             raise ComputeRefused(ALGORITHM, "missing_meta_documentId")
         return None
 
 
-def check_code(algorithm: Chosen | None, wanted: Algorithm) -> None:
+def check_code(algorithm: ResolvedItem | None, named: Algorithm) -> None:
     """Raw code must be somewhere, and any code must run in some container. Raises ComputeRefused."""
-    meta: Mapping[str, object] = wanted.meta or {}
+    meta: Mapping[str, object] = named.meta or {}
     if algorithm is None and not any(meta.get(key) for key in ("url", "rawcode", "remote")):
         raise ComputeRefused(ALGORITHM, "meta_oneof_url_rawcode_remote")
     try:

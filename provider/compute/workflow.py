@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from provider.compute.items import Algorithm as Wanted
-from provider.compute.items import Chosen
+from provider.compute.items import Algorithm as NamedAlgorithm
+from provider.compute.items import ResolvedItem
 
 Json = dict[str, object]
 
@@ -11,11 +11,13 @@ Json = dict[str, object]
 _COMPUTE: Mapping[str, object] = {"Instances": 1, "namespace": "ocean-compute", "maxtime": 3600}
 
 
-def workflow(datasets: Sequence[tuple[Chosen, str]], algorithm: Mapping[str, object], *, metadata_url: str) -> Json:
+def workflow(
+    datasets: Sequence[tuple[ResolvedItem, str]], algorithm: Mapping[str, object], *, metadata_url: str
+) -> Json:
     """The one-stage workflow; each dataset comes with the transaction that its files are downloaded with."""
     stage: Json = {
         "index": 0,
-        "input": [_input(index, chosen, tx_id) for index, (chosen, tx_id) in enumerate(datasets)],
+        "input": [_input(index, resolved, tx_id) for index, (resolved, tx_id) in enumerate(datasets)],
         "compute": dict(_COMPUTE),
         "algorithm": dict(algorithm),
         "output": {"metadataUri": metadata_url},
@@ -23,32 +25,32 @@ def workflow(datasets: Sequence[tuple[Chosen, str]], algorithm: Mapping[str, obj
     return {"stages": [stage]}
 
 
-def _input(index: int, chosen: Chosen, tx_id: str) -> Json:
-    remote: Json = {"txId": tx_id, "serviceId": chosen.service.id}
-    if chosen.item.userdata:
-        remote["userdata"] = chosen.item.userdata
-    return {"index": index, "id": chosen.asset.did, "remote": remote}
+def _input(index: int, resolved: ResolvedItem, tx_id: str) -> Json:
+    remote: Json = {"txId": tx_id, "serviceId": resolved.service.id}
+    if resolved.item.userdata:
+        remote["userdata"] = resolved.item.userdata
+    return {"index": index, "id": resolved.asset.did, "remote": remote}
 
 
-def published_algorithm(chosen: Chosen, tx_id: str, wanted: Wanted) -> Json:
+def published_algorithm(resolved: ResolvedItem, tx_id: str, named: NamedAlgorithm) -> Json:
     """Algorithm by DID. There is no `url` key: a pod that finds one downloads it instead of the files."""
     remote: Json = {
-        "serviceEndpoint": chosen.service.endpoint,
+        "serviceEndpoint": resolved.service.endpoint,
         "txId": tx_id,
-        "serviceId": chosen.service.id,
-        "userData": wanted.user_data or None,
+        "serviceId": resolved.service.id,
+        "userData": named.user_data or None,
     }
     # Pods read `userdata`, which the old Provider never wrote [K35].
-    user_data = chosen.item.userdata or wanted.user_data
+    user_data = resolved.item.userdata or named.user_data
     if user_data:
         remote["userdata"] = user_data
     return {
-        "id": chosen.asset.did,
+        "id": resolved.asset.did,
         "rawcode": "",
-        "container": dict(chosen.asset.container or {}),
+        "container": dict(resolved.asset.container or {}),
         "algouserdata": None,
         "remote": remote,
-        "algocustomdata": wanted.custom_data or None,
+        "algocustomdata": named.custom_data or None,
     }
 
 

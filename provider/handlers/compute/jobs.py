@@ -77,16 +77,16 @@ class ComputeStartEndpoint(OperatorEndpoint):
             nonce=signed.nonce,
             token=signed.token,
         )
-        wish = request.wish()
-        named = tuple(Subject(item.did, item.service_id) for item in wish.datasets)
-        algorithm = wish.algorithm.item
+        job = request.job()
+        named = tuple(Subject(item.did, item.service_id) for item in job.datasets)
+        algorithm = job.algorithm.item
         await self._gate.ask_role_for_compute(
-            wish.consumer,
+            job.consumer,
             datasets=named[:1],
             algorithms=(Subject(algorithm.did, algorithm.service_id),) if algorithm is not None else (),
             additional_datasets=named[1:],
         )
-        reply = await self._starting.start(wish)
+        reply = await self._starting.start(job)
         self.pass_on(reply.status, reply.body)
 
 
