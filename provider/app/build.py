@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.web import Application
 
-from provider.admin.readiness import Readiness
+from provider.admin.health import Readiness
 from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
 from provider.app.assets import document_opener, open_asset_source

@@ -1,7 +1,9 @@
 """Checksums of an algorithm, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
 
+import hashlib
+from collections.abc import Mapping
+
 from provider.cache import FactCache
-from provider.compute.container import container_checksum
 from provider.compute.items import ALGORITHM, ResolvedItem
 from provider.errors import ComputeRefused, FileError, GatewayUnset, RequestError
 from provider.files.file_object import FileObject, parse_file_object
@@ -76,3 +78,11 @@ class AlgorithmChecksums:
 
 def _unavailable(why: str) -> ComputeRefused:
     return ComputeRefused(ALGORITHM, "file_unavailable", detail=f"checksum: {why}")
+
+
+def container_checksum(container: Mapping[str, object] | None) -> str | None:
+    """`containerSectionChecksum`: hex sha256 of `entrypoint + checksum`; None when one of them is no text."""
+    entrypoint, checksum = (container or {}).get("entrypoint"), (container or {}).get("checksum")
+    if not isinstance(entrypoint, str) or not isinstance(checksum, str):
+        return None
+    return hashlib.sha256((entrypoint + checksum).encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,11 +8,11 @@ import orjson
 from provider.assets.container import check_container
 from provider.compute.environments import Environments
 from provider.compute.items import ALGORITHM, Algorithm, JobRequest, ResolvedItem
+from provider.compute.items import Algorithm as NamedAlgorithm
 from provider.compute.operator import Operator
 from provider.compute.orders import Authorization, OrderLoader, authorize
 from provider.compute.parameters import check_job_parameters
 from provider.compute.resolver import ItemResolver, Requester
-from provider.compute.workflow import published_algorithm, raw_algorithm, workflow
 from provider.errors import ComputeRefused, ContainerInvalid, RequestError
 from provider.outgoing.client import ServiceReply
 
@@ -102,3 +102,62 @@ def check_output(output: object) -> None:
         orjson.loads(output)
     except ValueError:
         raise ComputeRefused("output", "invalid") from None
+
+
+Json = dict[str, object]
+
+# The operator's engine overwrites these from its own settings; it only wants the keys.
+_COMPUTE: Mapping[str, object] = {"Instances": 1, "namespace": "ocean-compute", "maxtime": 3600}
+
+
+def workflow(
+    datasets: Sequence[tuple[ResolvedItem, str]], algorithm: Mapping[str, object], *, metadata_url: str
+) -> Json:
+    """The one-stage workflow; each dataset comes with the transaction that its files are downloaded with."""
+    stage: Json = {
+        "index": 0,
+        "input": [_input(index, resolved, tx_id) for index, (resolved, tx_id) in enumerate(datasets)],
+        "compute": dict(_COMPUTE),
+        "algorithm": dict(algorithm),
+        "output": {"metadataUri": metadata_url},
+    }
+    return {"stages": [stage]}
+
+
+def _input(index: int, resolved: ResolvedItem, tx_id: str) -> Json:
+    remote: Json = {"txId": tx_id, "serviceId": resolved.service.id}
+    if resolved.item.userdata:
+        remote["userdata"] = resolved.item.userdata
+    return {"index": index, "id": resolved.asset.did, "remote": remote}
+
+
+def published_algorithm(resolved: ResolvedItem, tx_id: str, named: NamedAlgorithm) -> Json:
+    """Algorithm by DID. There is no `url` key: a pod that finds one downloads it instead of the files."""
+    remote: Json = {
+        "serviceEndpoint": resolved.service.endpoint,
+        "txId": tx_id,
+        "serviceId": resolved.service.id,
+        "userData": named.user_data or None,
+    }
+    # Pods read `userdata`, which the old Provider never wrote [K35].
+    user_data = resolved.item.userdata or named.user_data
+    if user_data:
+        remote["userdata"] = user_data
+    return {
+        "id": resolved.asset.did,
+        "rawcode": "",
+        "container": dict(resolved.asset.container or {}),
+        "algouserdata": None,
+        "remote": remote,
+        "algocustomdata": named.custom_data or None,
+    }
+
+
+def raw_algorithm(meta: Mapping[str, object]) -> Json:
+    """Raw algorithm. Its `remote` stays out: a pod would fetch with it whatever somebody else has ordered."""
+    return {
+        "id": "",
+        "url": meta.get("url") or None,
+        "rawcode": meta.get("rawcode") or None,
+        "container": meta.get("container"),
+    }

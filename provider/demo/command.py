@@ -33,7 +33,7 @@ def run(*, size: str, keep: bool, compute: bool = False) -> int:
         print("provider demo: install with: pip install 'ocean-stream-provider[demo]'", file=sys.stderr)
         return EXIT_USAGE
     if compute:
-        from provider.demo.scenes.compute_run import run_compute_demo  # noqa: PLC0415  (needs the extra)
+        from provider.demo.scenes.compute import run_compute_demo  # noqa: PLC0415  (needs the extra)
 
         return run_compute_demo(keep=keep, out=sys.stdout)
     from provider.demo.scenes.run import run_demo  # noqa: PLC0415  (needs the extra)

@@ -5,15 +5,20 @@ from collections.abc import Mapping
 from provider.errors import (
     AssetError,
     ChainError,
+    ComputeError,
+    ContainerInvalid,
     DecryptError,
     EncryptError,
     FileError,
     FileListTooLong,
+    NonceRefused,
+    OperatorUnavailable,
     OrderError,
     PreconditionRefused,
     RbacRefused,
     RequestError,
     ServiceUnavailable,
+    SignatureInvalid,
     StoreError,
     TokenRefused,
     TooManyStreams,
@@ -21,6 +26,14 @@ from provider.errors import (
     UpstreamError,
 )
 from provider.handlers import rules
+from provider.handlers.compute.params import (
+    ChangeComputeRequest,
+    ComputeResultRequest,
+    ComputeStatusRequest,
+    InitializeComputeRequest,
+    StartComputeRequest,
+)
+from provider.handlers.identity.token_params import EndTokenRequest
 from provider.handlers.params import (
     DecryptRequest,
     DownloadRequest,
@@ -28,11 +41,186 @@ from provider.handlers.params import (
     InitializeRequest,
     NonceRequest,
 )
-from provider.openapi.compute_operations import COMPUTE_OPERATIONS
-from provider.openapi.fields import CONSUMER, TX
+from provider.handlers.rules import Field
+from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
 from provider.openapi.model import Operation, Reply, Word
-from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, ref
-from provider.openapi.token_operations import SIGNED, TOKEN_OPERATIONS
+from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, closed, ref
+
+SIGNED = (SignatureInvalid, NonceRefused, UnsupportedChain, ChainError, StoreError)
+
+# The request value makes these at each request: what is in the future depends on the time.
+_CREATE = (
+    Field("address", (rules.required(),), bail=True),
+    Field("expiration", (rules.required(), rules.integer()), bail=True),
+    Field("nonce", (rules.required(), rules.numeric()), bail=True),
+    Field("signature", (rules.signature(),)),
+)
+_CREATE_NODE = tuple(field for field in _CREATE if field.name != "expiration")
+_TOKEN = Reply("The token.", ref("Token"), example={"token": "eyJhbGciOiJIUzI1NiJ9.eyJhZGRyZXNzIjoiMHgifQ.c2ln"})
+
+TOKEN_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/services/createAuthToken"): Operation(
+        id="createAuthToken",
+        summary="A token instead of signatures",
+        tag="identity",
+        text="Signed message: `address`, `nonce`.",
+        fields=_CREATE,
+        also=("chainId",),
+        via="query",
+        replies=(_TOKEN,),
+        errors=SIGNED,
+    ),
+    ("DELETE", "/api/services/deleteAuthToken"): Operation(
+        id="deleteAuthToken",
+        summary="End a token",
+        tag="identity",
+        text="Signed message: `address`, `nonce`.",
+        fields=EndTokenRequest.FIELDS,
+        also=("chainId",),
+        via="body",
+        replies=(Reply("It has ended.", closed({"success": {"const": "Token has been deactivated."}})),),
+        errors=(*SIGNED, TokenRefused),
+    ),
+    ("POST", "/api/services/auth/token"): Operation(
+        id="generateAuthToken",
+        summary="A token, in the words of ocean-node",
+        tag="identity",
+        fields=_CREATE_NODE,
+        also=("validUntil", "chainId"),
+        via="body",
+        replies=(_TOKEN,),
+        errors=SIGNED,
+    ),
+    ("POST", "/api/services/auth/token/invalidate"): Operation(
+        id="invalidateAuthToken",
+        summary="End a token, in the words of ocean-node",
+        tag="identity",
+        fields=EndTokenRequest.FIELDS,
+        also=("chainId",),
+        via="body",
+        replies=(Reply("It has ended.", closed({"success": {"const": True}})),),
+        errors=(*SIGNED, TokenRefused),
+    ),
+}
+
+
+_OPERATOR = "the operator service"
+_CHECKSUM = f"sha256:{'6f' * 32}"
+_ITEM = {"documentId": DID, "serviceId": "1", "transferTxId": TX}
+_JOBS = Reply("The jobs, as the operator service tells them.", {})
+_COMPUTE = "/api/services/compute"
+
+
+def _change(operation_id: str, summary: str) -> Operation:
+    return Operation(
+        id=operation_id,
+        summary=summary,
+        tag="compute",
+        text="`jobId` or `documentId` is needed. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
+        fields=ChangeComputeRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    )
+
+
+COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/services/computeEnvironments"): Operation(
+        id="computeEnvironments",
+        summary="Where jobs can run",
+        tag="compute",
+        replies=(
+            Reply(
+                "Environments by chain id.",
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
+            ),
+        ),
+        errors=(OperatorUnavailable,),
+    ),
+    ("POST", "/api/services/initializeCompute"): Operation(
+        id="initializeCompute",
+        summary="What has to be ordered for a job",
+        tag="compute",
+        fields=InitializeComputeRequest.FIELDS,
+        via="body_only",
+        example={
+            "datasets": [{"documentId": DID, "serviceId": "1"}],
+            "algorithm": {"documentId": DID, "serviceId": "1"},
+            "compute": {"env": "ocean-compute", "validUntil": 1924992000},
+            "consumerAddress": CONSUMER,
+        },
+        replies=(Reply("For each part what to order, what to renew, or that nothing is due.", ref("ComputeTerms")),),
+        errors=(ComputeError, AssetError, UnsupportedChain, RbacRefused, ServiceUnavailable, ChainError, StoreError),
+    ),
+    ("POST", _COMPUTE): Operation(
+        id="computeStart",
+        summary="Start a job",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `dataset.documentId`, `nonce`.",
+        fields=StartComputeRequest.FIELDS,
+        also=("additionalDatasets", "environment", "output"),
+        via="body",
+        example={
+            "dataset": _ITEM,
+            "algorithm": _ITEM,
+            "environment": "ocean-compute",
+            "consumerAddress": CONSUMER,
+            "nonce": "1767225600000",
+            "signature": SIGNATURE,
+        },
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, AssetError, RbacRefused, ServiceUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("GET", _COMPUTE): Operation(
+        id="computeStatus",
+        summary="How jobs are doing",
+        tag="compute",
+        fields=ComputeStatusRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(OperatorUnavailable,),
+        passes_on=_OPERATOR,
+    ),
+    ("PUT", _COMPUTE): _change("computeStop", "Stop a job"),
+    ("DELETE", _COMPUTE): _change("computeDelete", "Delete a job"),
+    ("GET", "/api/services/computeResult"): Operation(
+        id="computeResult",
+        summary="Download a result",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `jobId`, `index`, `nonce`.",
+        fields=ComputeResultRequest.FIELDS,
+        via="query",
+        headers=CONDITIONS,
+        replies=(
+            Reply("The result.", media="*/*", headers=STREAM_HEADERS),
+            Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("The copy that the request names is still good.", media=None, headers=VALIDATORS, status=304),
+            Reply("No such range.", media=None, headers=("Content-Range",), status=416),
+        ),
+        errors=(*SIGNED, TooManyStreams, PreconditionRefused, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("POST", "/api/services/validateContainer"): Operation(
+        id="validateContainer",
+        summary="Is this container fit for compute?",
+        tag="compute",
+        fields=(
+            Field("entrypoint", (rules.required(),)),
+            Field("image", (rules.required(),)),
+            Field("checksum", (rules.required(), rules.starts_with("sha256:"))),
+        ),
+        via="body_only",
+        words={"checksum": Word("Of the image.", TEXT, _CHECKSUM)},
+        example={"entrypoint": "node $ALGO", "image": "node", "tag": "latest", "checksum": _CHECKSUM},
+        replies=(Reply("The container, as it came.", {"type": "object"}),),
+        errors=(ContainerInvalid,),
+    ),
+}
+
 
 TAGS = {
     "about": "Who this Provider is, and this description.",

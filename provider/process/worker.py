@@ -8,8 +8,8 @@ import signal
 
 from tornado.httpserver import HTTPServer
 
+from provider.admin.health import Liveness
 from provider.admin.listener import admin_application
-from provider.admin.liveness import Liveness
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
 from provider.app.dashboard import DashboardParts, build_dashboard

@@ -1,5 +1,6 @@
 """Signed transactions: fields and an account in, raw bytes and their id out (pure)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from provider.crypto.accounts import Account
@@ -33,3 +34,55 @@ def sign_call(
         {"chainId": chain_id, "nonce": account_nonce, "gas": gas, "to": to, "value": 0, "data": data, **price}
     )
     return SignedTransaction(tx_id, raw, fee)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the chain asks at the moment, wei per gas. `base_fee_wei` None: it knows nothing of EIP-1559."""
+
+    base_fee_wei: int | None
+    tip_wei: int | None
+    gas_price_wei: int | None
+
+
+def affordable_fee(market: Market, *, max_fee_wei: int) -> Fee | None:
+    """A fee that gets a transaction into one of the next blocks; None when that is above `max_fee_wei`.
+
+    Room for the base fee to double, which takes six full blocks (EIP-1559), but never above the bound.
+    """
+    if market.base_fee_wei is None:
+        price = market.gas_price_wei
+        return Fee(price, None) if price is not None and price <= max_fee_wei else None
+    tip = market.tip_wei
+    if tip is None:
+        tip = max((market.gas_price_wei or 0) - market.base_fee_wei, 0)
+    if market.base_fee_wei + tip > max_fee_wei:
+        return None
+    return Fee(min(2 * market.base_fee_wei + tip, max_fee_wei), tip)
+
+
+def replacement_fee(old: Fee, market: Market, *, max_fee_wei: int) -> Fee | None:
+    """A fee with which a node lets a transaction replace one that pays `old`; None when the bound forbids it.
+
+    Nodes ask for 10 % more of both values (geth's txpool.pricebump); one eighth leaves room for rounding.
+    """
+    wanted = affordable_fee(market, max_fee_wei=max_fee_wei)
+    if wanted is None or (wanted.tip_wei is None) != (old.tip_wei is None):
+        return None
+    fee_wei = max(wanted.max_fee_wei, _raised(old.max_fee_wei))
+    if fee_wei > max_fee_wei:
+        return None
+    if old.tip_wei is None or wanted.tip_wei is None:
+        return Fee(fee_wei, None)
+    return Fee(fee_wei, min(max(wanted.tip_wei, _raised(old.tip_wei)), fee_wei))
+
+
+def next_account_nonce(first_free: int, held: Collection[int]) -> int:
+    """The lowest number from `first_free` on (the node's count) that none of ours holds, so that gaps get filled."""
+    while first_free in held:
+        first_free += 1
+    return first_free
+
+
+def _raised(wei: int) -> int:
+    return wei + wei // 8 + 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.commands.check.redis_probe import probe_redis
+from provider.commands.check.service_probes import probe_redis
 from provider.commands.check.table import Finding, State
 from provider.config import RedisSettings
 from provider.redis.url import parse_target

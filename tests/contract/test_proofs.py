@@ -26,7 +26,7 @@ from provider.demo.market.publisher import Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable, StoreError
 from provider.outgoing.client import ServiceClient
-from provider.proofs import chain_sender, chain_view, http_sender
+from provider.proofs import chain_sender, http_sender
 from provider.proofs import queue as proof_queue
 from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
@@ -211,7 +211,7 @@ async def test_dynamic_fee_stays_within_the_bound(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chain_view, "GANACHE_CHAIN_ID", 0)
+    monkeypatch.setattr(chain_sender, "GANACHE_CHAIN_ID", 0)
     between.answers["eth_maxPriorityFeePerGas"] = lambda _: tip
     between.answers["eth_gasPrice"] = lambda _: hex(3 * GWEI)
     await desk.add(proof_of(consumer, datatoken))

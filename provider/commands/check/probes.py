@@ -12,11 +12,9 @@ from provider.assets.index_store import IndexStore, index_path
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
 from provider.commands.check.chain_probes import ChainProbe
-from provider.commands.check.host_probes import probe_disk, probe_listener, probe_store
-from provider.commands.check.redis_probe import probe_redis
-from provider.commands.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional
+from provider.commands.check.host_probes import probe_certificate, probe_disk, probe_listener, probe_store
+from provider.commands.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional, probe_redis
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.commands.check.tls_probe import probe_certificate
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing

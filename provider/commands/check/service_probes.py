@@ -2,8 +2,14 @@
 
 import aiohttp
 
+from provider.auth.redis_store import RedisNonceStore
 from provider.commands.check.reach import Unreachable, get, host_of
 from provider.commands.check.table import Finding, failed, passed, warned
+from provider.config import RedisSettings
+from provider.errors import StoreError
+from provider.redis.client import RedisClient
+from provider.redis.health import check_health
+from provider.redis.url import RedisTarget
 
 # The hash of no data NFT: a store that works answers "not found".
 _MADE_UP_DID = "did:op:" + "0" * 64
@@ -64,3 +70,34 @@ async def probe_gatekeeper(
     if status >= 500:
         return failed(what, f"HTTP {status}", f"{variable}: consumers are refused with 503 until it works")
     return passed(what, f"answers (HTTP {status})")
+
+
+_VARIABLE = "REDIS_CONNECTION"
+
+
+async def probe_redis(redis: RedisSettings) -> list[Finding]:
+    """One finding for the connection, one for each reason why nonces could be forgotten. Writes one key of its own."""
+    what = f"Redis ({_hosts(redis.target)})"
+    client = RedisClient(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, logs_outages=False
+    )
+    store = RedisNonceStore(client, prefix=redis.prefix)
+    try:
+        found = await check_health(client)
+        await store.check()
+    except StoreError as error:
+        detail = (error.detail or "").removeprefix("Redis: ")
+        return [failed(what, detail, f"{_VARIABLE}: requests with a nonce are refused with 503 until it works")]
+    finally:
+        await store.close()
+    servers = f"{found.servers} servers" if found.servers > 1 else f"version {found.version}"
+    detail = (
+        f"answers and can be written, {servers}, {found.replicas} {'replica' if found.replicas == 1 else 'replicas'}"
+    )
+    advice = "docs/scaling.md tells what may happen"
+    return [passed(what, detail), *(warned("Redis", warning, advice) for warning in found.warnings)]
+
+
+def _hosts(target: RedisTarget) -> str:
+    """Hosts and ports; the rest of the URL may hold passwords."""
+    return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in target.nodes)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from provider.admin.liveness import MAX_LAG_SECONDS, MAX_SILENCE_SECONDS, Liveness
-from provider.admin.readiness import NotReady, Readiness
+from provider.admin.health import MAX_LAG_SECONDS, MAX_SILENCE_SECONDS, Liveness, NotReady, Readiness
 from provider.errors import StoreError
 from provider.process.loop_lag import RECENT_BEATS, LoopLag
 

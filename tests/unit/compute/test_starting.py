@@ -3,8 +3,7 @@
 import pytest
 
 from provider.compute.items import Algorithm, dataset_resource
-from provider.compute.starting import check_output
-from provider.compute.workflow import published_algorithm, raw_algorithm, workflow
+from provider.compute.starting import check_output, published_algorithm, raw_algorithm, workflow
 from provider.errors import ComputeRefused
 from tests.unit.compute.facts import resolved, tx_id
 
