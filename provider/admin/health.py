@@ -4,10 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provider.errors import ProviderError
 from provider.observability.redaction import redact_own
+
+if TYPE_CHECKING:
+    from provider.process.loop_lag import LoopLag
 
 # Probes come every few seconds from each of several systems; the nodes need not hear all of them.
 REMEMBER_SECONDS = 3.0
@@ -82,14 +85,6 @@ MAX_LAG_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 15.0
 
 
-class LoopLag(Protocol):
-    """Of this worker."""
-
-    @property
-    def recent_lag_seconds(self) -> float:
-        """What the loop has been late by at least, for some seconds."""
-
-
 class Others(Protocol):
     """The workers beside this one."""
 
@@ -100,7 +95,7 @@ class Others(Protocol):
 class Liveness:
     """Tells what is wrong, if anything."""
 
-    def __init__(self, loop_lag: LoopLag, others: Others) -> None:
+    def __init__(self, loop_lag: "LoopLag", others: Others) -> None:
         self._loop_lag, self._others = loop_lag, others
 
     def faults(self) -> list[str]:

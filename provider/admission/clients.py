@@ -23,7 +23,7 @@ _REMEMBERED = 8192
 _IPV6_PREFIX_BYTES = 8
 
 
-class _Standing(NamedTuple):
+class _AddressStatus(NamedTuple):
     """What is known of one address. `client` is None when limits are not counted for it."""
 
     trusted: bool
@@ -50,39 +50,39 @@ class Clients:
         self._hops = _forwarded_hops if header == "Forwarded" else _plain_hops
         self._limit_private = limit_private
         # Most requests come from few addresses; parsing one costs as much as all the rest.
-        self._standing = lru_cache(maxsize=_REMEMBERED)(self._judge)
+        self._status = lru_cache(maxsize=_REMEMBERED)(self._judge)
 
     def of_peer(self, peer: str) -> Client | None:
         """The client of a connection from `peer`, whatever its requests say."""
-        standing = self._standing(peer)
-        return None if standing is None or standing.trusted else standing.client
+        status = self._status(peer)
+        return None if status is None or status.trusted else status.client
 
     def of_request(self, peer: str, headers: Mapping[str, str]) -> Client | None:
         """The client of a request on a connection from `peer`."""
-        standing = self._standing(peer)
-        if standing is None or not standing.trusted:
-            return None if standing is None else standing.client
+        status = self._status(peer)
+        if status is None or not status.trusted:
+            return None if status is None else status.client
         return self._behind(headers.get(self._header) or "")
 
     def _behind(self, value: str) -> Client | None:
         """Walk from the right: each trusted proxy vouches for the one hop before it."""
         for text in self._hops(value):
-            standing = self._standing(text) if len(text) <= _MAX_ADDRESS_CHARS else None
-            if standing is None:
+            status = self._status(text) if len(text) <= _MAX_ADDRESS_CHARS else None
+            if status is None:
                 return None
-            if not standing.trusted:
-                return standing.client
+            if not status.trusted:
+                return status.client
         return None
 
-    def _judge(self, text: str) -> _Standing | None:
+    def _judge(self, text: str) -> _AddressStatus | None:
         address = parse_address(text)
         if address is None:
             return None
         if any(address.version == network.version and address in network for network in self._trusted):
-            return _Standing(True, None)
+            return _AddressStatus(True, None)
         if not self._limit_private and not address.is_global:
-            return _Standing(False, None)
-        return _Standing(False, address.packed if address.version == 4 else address.packed[:_IPV6_PREFIX_BYTES])
+            return _AddressStatus(False, None)
+        return _AddressStatus(False, address.packed if address.version == 4 else address.packed[:_IPV6_PREFIX_BYTES])
 
 
 def parse_address(text: str) -> Address | None:

@@ -16,7 +16,7 @@ from provider.chain.events import Receipt, parse_receipt
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import GANACHE_CHAIN_ID, Network
 from provider.errors import ChainError
-from provider.proofs.pace import MAX_ATTEMPTS, look_seconds, retry_seconds
+from provider.proofs.pace import MAX_ATTEMPTS, poll_seconds, retry_seconds
 from provider.proofs.proof import Unprovable, order_executed_data
 from provider.proofs.sql import Entry
 from provider.proofs.store import ProofStore
@@ -42,7 +42,7 @@ class ChainView:
     receipts: Mapping[str, Receipt]
 
 
-async def look(network: Network, tx_ids: Sequence[str]) -> ChainView:
+async def fetch_view(network: Network, tx_ids: Sequence[str]) -> ChainView:
     """Ask the chain. Raises ChainError."""
     address = network.account.address
     calls = [
@@ -107,7 +107,7 @@ _log = logging.getLogger(__name__)
 
 class ChainSender:
     """Proofs of one chain. `resend_seconds`, `replace_seconds`: age at which a transaction that is in no block is
-    sent again, and replaced by one with a higher fee. `look_first_seconds`: first look at one that was sent.
+    sent again, and replaced by one with a higher fee. `first_poll_seconds`: first look at one that was sent.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class ChainSender:
         max_fee_wei: int,
         resend_seconds: float = 30.0,
         replace_seconds: float = 180.0,
-        look_first_seconds: float = 2.0,
+        first_poll_seconds: float = 2.0,
         fee_wait_seconds: float = 15.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -127,7 +127,7 @@ class ChainSender:
         self._max_fee_wei = max_fee_wei
         self._resend_seconds = resend_seconds
         self._replace_seconds = replace_seconds
-        self._look_first_seconds = look_first_seconds
+        self._first_poll_seconds = first_poll_seconds
         self._fee_wait_seconds = fee_wait_seconds
         self._clock = clock
         self._sent_here: set[int] = set()
@@ -140,7 +140,7 @@ class ChainSender:
         queued = await self._store.due("queued", chain_id=chain_id, limit=MAX_IN_FLIGHT)
         if not sent and not queued:
             return False
-        view = await look(self._network, [one.signed.tx_id for entry in sent for one in entry.sent])
+        view = await fetch_view(self._network, [one.signed.tx_id for entry in sent for one in entry.sent])
         for entry in sorted(sent, key=lambda entry: entry.account_nonce or 0):
             await self._follow(entry, view)
         held = await self._store.held_nonces(chain_id)
@@ -164,9 +164,9 @@ class ChainSender:
         elif view.height - receipt.block_number >= self._network.finality_blocks:
             self._sent_here.discard(entry.id)
             await self._store.confirm(entry)
-            self._tell("proof confirmed", entry, receipt.tx_id)
+            self._log_event("proof confirmed", entry, receipt.tx_id)
         else:
-            pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+            pause = poll_seconds(self._age(entry), first_seconds=self._first_poll_seconds)
             await self._store.seen(entry, mined_block=receipt.block_number, due_in_seconds=pause)
 
     async def _follow_unmined(self, entry: Entry, view: ChainView) -> None:
@@ -177,7 +177,7 @@ class ChainSender:
         fee = None
         if self._clock() - newest.signed_at >= self._replace_seconds and view.mined_nonce == nonce:
             fee = replacement_fee(newest.signed.fee, view.market, max_fee_wei=self._max_fee_wei)
-        pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+        pause = poll_seconds(self._age(entry), first_seconds=self._first_poll_seconds)
         if fee is not None:
             gas, data = await self._estimate(entry)
             if gas is not None:
@@ -194,11 +194,11 @@ class ChainSender:
     async def _follow_displaced(self, entry: Entry) -> None:
         """Another transaction took the nonce: a node that lags would look the same, so it is asked some times."""
         if entry.misses + 1 < MISSES:
-            pause = self._look_first_seconds * 2**entry.misses
+            pause = self._first_poll_seconds * 2**entry.misses
             await self._store.seen(entry, misses=entry.misses + 1, due_in_seconds=pause)
             return
         self._sent_here.discard(entry.id)
-        self._tell("proof needs another account nonce", entry, entry.sent[-1].signed.tx_id)
+        self._log_event("proof needs another account nonce", entry, entry.sent[-1].signed.tx_id)
         await self._store.release(entry, due_in_seconds=0.0)
 
     async def _send_all(self, queued: list[Entry], view: ChainView, held: set[int]) -> None:
@@ -216,11 +216,11 @@ class ChainSender:
                 continue
             nonce = next_account_nonce(view.free_nonce, held)
             signed = self._sign(entry, nonce, fee, gas, data)
-            await self._store.record_signed(entry, nonce, signed, due_in_seconds=self._look_first_seconds)
+            await self._store.record_signed(entry, nonce, signed, due_in_seconds=self._first_poll_seconds)
             held.add(nonce)
             self._sent_here.add(entry.id)
             if await self._send(signed):
-                self._tell("proof sent", entry, signed.tx_id)
+                self._log_event("proof sent", entry, signed.tx_id)
             else:
                 # It is in no pool, so its nonce is free for the next one, and nothing of it can appear later.
                 held.discard(nonce)
@@ -284,7 +284,7 @@ class ChainSender:
     def _age(self, entry: Entry) -> float:
         return self._clock() - entry.sent[0].signed_at
 
-    def _tell(self, what: str, entry: Entry, tx_id: str) -> None:
+    def _log_event(self, what: str, entry: Entry, tx_id: str) -> None:
         facts = {"chain_id": self._network.chain_id, "proof": entry.id, "tx_id": tx_id}
         _log.info(what, extra={"facts": facts})
 

@@ -11,6 +11,6 @@ def retry_seconds(attempts: int) -> float:
     return min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 16), LONGEST_RETRY_SECONDS)
 
 
-def look_seconds(age_seconds: float, *, first_seconds: float) -> float:
+def poll_seconds(age_seconds: float, *, first_seconds: float) -> float:
     """Pause until the next look at a transaction of that age: a quarter of it, a minute at most."""
     return min(max(first_seconds, age_seconds / 4), 60.0)

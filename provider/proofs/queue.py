@@ -7,7 +7,7 @@ from typing import Protocol
 
 from provider.errors import ProviderError
 from provider.proofs.proof import Proof
-from provider.proofs.store import ProofStore, SendingRight
+from provider.proofs.store import ProofStore, SendingLock
 
 POLL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -31,7 +31,7 @@ class Sender(Protocol):
 
 
 class ProofQueue:
-    """The durable queue and its senders. `right` None: another process sends what is queued here.
+    """The durable queue and its senders. `lock` None: another process sends what is queued here.
 
     `max_age_seconds`: a proof that could not be sent until then is lost. `observe_queued` gets the number of proofs
     that have not ended, in the process that sends.
@@ -42,13 +42,13 @@ class ProofQueue:
         store: ProofStore,
         senders: Sequence[Sender],
         *,
-        right: SendingRight | None,
+        lock: SendingLock | None,
         max_age_seconds: float,
         observe_queued: Callable[[int], None],
     ) -> None:
         self._store = store
         self._senders = senders
-        self._right = right
+        self._sending_lock = lock
         self._max_age_seconds = max_age_seconds
         self._observe_queued = observe_queued
         self._wakes = [asyncio.Event() for _ in senders]
@@ -58,8 +58,8 @@ class ProofQueue:
     async def start(self) -> None:
         """Open the file and begin to send. Raises StoreError."""
         await self._store.open()
-        if self._right is not None:
-            self._task = asyncio.create_task(self._work(self._right))
+        if self._sending_lock is not None:
+            self._task = asyncio.create_task(self._work(self._sending_lock))
 
     def submit(self, proof: Proof) -> None:
         """Queue a proof of a download that ended; never waits, never raises."""
@@ -91,15 +91,15 @@ class ProofQueue:
         await self._store.close()
         for sender in self._senders:
             await sender.close()
-        if self._right is not None:
-            self._right.give_back()
+        if self._sending_lock is not None:
+            self._sending_lock.release()
 
     def _wake(self) -> None:
         for wake in self._wakes:
             wake.set()
 
-    async def _work(self, right: SendingRight) -> None:
-        while not right.take():
+    async def _work(self, lock: SendingLock) -> None:
+        while not lock.acquire():
             # Another process tells nobody that it ended.
             await _wait(self._leaving, POLL_SECONDS)
             if self._leaving.is_set():
@@ -108,7 +108,7 @@ class ProofQueue:
             group.create_task(self._tidy())
             for sender, wake in zip(self._senders, self._wakes, strict=True):
                 group.create_task(self._send(sender, wake))
-        right.give_back()
+        lock.release()
 
     async def _send(self, sender: Sender, wake: asyncio.Event) -> None:
         failures = 0

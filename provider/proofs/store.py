@@ -1,6 +1,6 @@
 """The durable queue of proofs: one thread owns the file, so that no stream and no event loop waits for the disk.
 
-Any number of processes may add; one of them sends (`SendingRight`).
+Any number of processes may add; one of them sends (`SendingLock`).
 """
 
 import asyncio
@@ -217,7 +217,7 @@ class ProofStore:
         return Written(done.queued, done.beyond_budget, len(proofs) - done.queued - done.beyond_budget)
 
 
-class SendingRight:
+class SendingLock:
     """Held by one process at a time, so that two servers over one file, as in a rolling restart, send nothing twice.
 
     The kernel takes it back when the process ends, however that happens (flock(2)).
@@ -227,7 +227,7 @@ class SendingRight:
         self._path = Path(f"{path}.lock")
         self._descriptor: int | None = None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Try to take it; True when it is ours."""
         if self._descriptor is not None:
             return True
@@ -243,7 +243,7 @@ class SendingRight:
         self._descriptor = descriptor
         return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let another process have it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:

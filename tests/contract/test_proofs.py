@@ -32,7 +32,7 @@ from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
-from provider.proofs.store import ProofStore, SendingRight
+from provider.proofs.store import ProofStore, SendingLock
 from tests.support.proof_events import executed
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
@@ -444,13 +444,13 @@ def desk_rows(desk: Desk) -> list[tuple[str, str, str]]:
 
 @pytest.mark.gen_test(timeout=30)
 async def test_one_process_sends_and_the_next_takes_over_when_it_ends(tmp_path: Path) -> None:
-    first, second = SendingRight(tmp_path / "x"), SendingRight(tmp_path / "x")
-    assert first.take()
-    assert first.take()
-    assert not second.take()
-    first.give_back()
-    assert second.take()
-    second.give_back()
+    first, second = SendingLock(tmp_path / "x"), SendingLock(tmp_path / "x")
+    assert first.acquire()
+    assert first.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
 
 
 class Counting:
@@ -472,8 +472,8 @@ class Counting:
 
 def queue_of(desk: Desk, sender: Counting) -> ProofQueue:
     store = ProofStore(desk.path, kind="chain", max_queued=9, observe=lambda *_: None)
-    right = SendingRight(desk.path)
-    return ProofQueue(store, [sender], right=right, max_age_seconds=1e9, observe_queued=lambda _: None)
+    lock = SendingLock(desk.path)
+    return ProofQueue(store, [sender], lock=lock, max_age_seconds=1e9, observe_queued=lambda _: None)
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -534,7 +534,7 @@ async def test_who_steps_back_ends_what_it_sends_and_the_next_takes_over_at_once
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_who_steps_back_waits_neither_for_the_right_nor_after_a_failure(
+async def test_who_hands_over_waits_neither_for_the_lock_nor_after_a_failure(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pause in ("POLL_SECONDS", "LONGEST_PAUSE_SECONDS", "TIDY_SECONDS"):
@@ -575,7 +575,7 @@ async def test_closing_waits_for_no_answer_and_leaves_the_queue_on_disk(consumer
     queue = ProofQueue(
         desk.store,
         [sender],
-        right=SendingRight(desk.path),
+        lock=SendingLock(desk.path),
         max_age_seconds=1e9,
         observe_queued=counts.append,
     )
