@@ -233,7 +233,7 @@ async def test_while_redis_is_away_workers_go_on_and_afterwards_nobody_pays_for_
     assert [line.partition(":")[0] for line in lines] == ["limits are not shared, each worker counts for itself"] * 2
     redis.start()
     for worker in (one, other):
-        await until(lambda worker=worker: worker.ask() and not worker.limits._is_away)  # type: ignore[misc]
+        await until(lambda worker=worker: worker.ask() and not worker.limits._is_down)  # type: ignore[misc]
         assert worker.buckets.wait_seconds(CLIENT, time.monotonic()) < 1.0
     assert sum(record.getMessage() == "limits are shared again" for record in caplog.records) == 2
 
