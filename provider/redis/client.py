@@ -1,4 +1,4 @@
-"""The way to Redis of one worker, whatever its deployment: a question goes to the server that has its key."""
+"""One worker's client for Redis, of any deployment. It sends each question to the server that holds its key."""
 
 import asyncio
 import hashlib
@@ -18,32 +18,33 @@ from provider.redis.url import Address, RedisTarget
 
 log = logging.getLogger("provider.shared")
 
-# While Redis is away and nobody asks it anything, we do, so that its return is noticed.
+# While Redis is unreachable and nobody asks, the client probes it this often, to notice its return.
 PROBE_SECONDS = 2.0
 
 
 class Script:
-    """A Lua script: `text` is sent only where the server does not know it yet."""
+    """A Lua script. Its `text` is sent only to a server that does not know the script yet."""
 
     def __init__(self, text: str, operation: Operation) -> None:
         self.text: Final = text
         self.operation: Final = operation
-        # The name that Redis itself gives to scripts.
+        # Redis identifies scripts by their SHA-1.
         self.sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def call(self, keys: Sequence[str], arguments: Iterable[str | int]) -> Question:
-        """The question to run it; `keys` live in one slot."""
+        """Make a question that runs the script. All `keys` must live in one slot."""
         tail = (len(keys), *keys, *arguments)
         return Question(keys[0], ("EVALSHA", self.sha, *tail), self.operation, ("EVAL", self.text, *tail))
 
 
 class RedisClient:
-    """Asks Redis. Everything that goes wrong is a StoreError, whose `detail` holds no secret and names no host.
+    """Sends questions to Redis. Every failure is a StoreError whose `detail` holds no secret and names no host.
 
-    `timeout_seconds` bounds one exchange with a server, connecting included; a question waits for one before its own
-    at most. One whose time is up may still take effect. `wait_replicas`: replicas that must have got what was written
-    before it counts as done (WAIT). `tells`: say in the log when a server goes away and comes back. `observe` is told
-    of each question its operation, the seconds it took, and whether it was answered.
+    `timeout_seconds`: limit for one exchange with a server, connecting included. A question waits for at most one other
+        exchange before its own. One that times out may still take effect.
+    `wait_replicas`: number of replicas that must acknowledge a write before it counts as done (WAIT).
+    `logs_outages`: log when a server becomes unreachable and when it is back.
+    `record`: called after each question with its operation, its seconds, and whether it was answered.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class RedisClient:
         self._pipelines: dict[Address, Pipeline] = {}
         self._unrouted: list[Job] = []
         self._finder: asyncio.Task[None] | None = None
-        # Servers that were given up; None: nobody could say which server it is.
+        # Unreachable servers. None stands for "no server could say which one it is".
         self._down: set[Address | None] = set()
         self._lost_key = ""
         self._prober: asyncio.Task[None] | None = None
@@ -74,13 +75,13 @@ class RedisClient:
 
     @property
     def is_up(self) -> bool:
-        """Is no server given up?"""
+        """Tell whether every server is reachable."""
         return not self._down
 
     def ask(self, question: Question) -> Awaitable[Reply]:
-        """The reply; what is asked in one turn of the loop goes out together. Raises StoreError.
+        """Return the reply. Questions asked in one turn of the event loop are sent together.
 
-        An error reply of the server is a StoreError too.
+        Raises StoreError, also for an error reply of the server.
         """
         if self._closed:
             raise StoreError(detail="Redis: the connection was closed")
@@ -96,7 +97,10 @@ class RedisClient:
         return self._awaited(job, time.perf_counter())
 
     async def ask_everywhere(self, *commands: Command) -> list[list[Reply]]:
-        """Of each server that takes writes the reply to each command, error replies included. Raises StoreError."""
+        """Send the commands to every server that takes writes; return the replies of each, error replies included.
+
+        Raises StoreError.
+        """
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._topology.every_address()
@@ -106,14 +110,14 @@ class RedisClient:
             raise StoreError(detail=f"Redis: {reason_of(error, self._timeout_seconds)}") from None
 
     async def close(self) -> None:
-        """Finish what was asked before, then close the connections."""
+        """Finish the questions asked so far, then close the connections."""
         self._closed = True
         if self._prober is not None:
             self._prober.cancel()
             await asyncio.wait([self._prober])
         if self._finder is not None:
             await asyncio.wait([self._finder])
-        # What is redirected goes from one pipeline to another.
+        # A redirected question moves from one pipeline to another.
         while any([await pipeline.finish() for pipeline in list(self._pipelines.values())]):
             pass
         for pipeline in self._pipelines.values():
@@ -134,7 +138,7 @@ class RedisClient:
             self._record(job.question.operation, time.perf_counter() - began, is_answered)
 
     async def _ask_on_own_connection(self, address: Address, commands: Sequence[Command]) -> list[Reply]:
-        """On a connection of its own, so that no batch has to wait for it."""
+        """Use a separate connection, so that no batch has to wait."""
         node = NodeConnection(self._target, address, names=self._names)
         try:
             return await node.exchange(commands)
@@ -142,11 +146,11 @@ class RedisClient:
             await node.close()
 
     async def _find_servers(self) -> None:
-        """Ask where things are, once for all that wait for it."""
-        reason = "the connection was given up"
+        """Look up the server of each waiting question, one lookup for all that arrive meanwhile."""
+        reason = "the connection was abandoned"
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                # Others may join them while one is looked up.
+                # More questions may arrive during a lookup.
                 while self._unrouted:
                     address = await self._topology.address_of(self._unrouted[0].question.key)
                     self._pipeline(address).put(self._unrouted.pop(0))
@@ -185,25 +189,25 @@ class RedisClient:
             job.reply.set_result(reply)
 
     def _changed(self, address: Address | None, reason: str | None) -> None:
-        """A server was given up, or has answered. Told once each, however often it is tried meanwhile."""
+        """Note that a server failed (`reason`) or answered (None). Log an outage once, however often it is retried."""
         if reason is not None:
             self._topology.forget()
             if self._logs_outages and not self._down:
-                log.error("Redis is away: %s", reason)
+                log.error("Redis unreachable: %s", reason)
             self._down.add(address)
             if self._prober is None and not self._closed:
                 self._prober = asyncio.get_running_loop().create_task(self._probe())
         elif self._down:
-            # Servers of a cluster are away each by itself; elsewhere there is one, wherever it is by now.
+            # In a cluster each server fails separately. Otherwise there is one server, whatever its address is now.
             self._came_back({address, None} if self._target.kind == "cluster" else set(self._down))
 
     def _came_back(self, servers: set[Address | None]) -> None:
         self._down -= servers
         if self._logs_outages and not self._down:
-            log.info("Redis is back")
+            log.info("Redis reachable again")
 
     async def _probe(self) -> None:
-        """Ask for what was asked in vain, until there is an answer."""
+        """Repeat the last unanswered question's key lookup until a server answers."""
         while self._down and not self._closed:
             await asyncio.sleep(PROBE_SECONDS)
             try:
@@ -211,6 +215,6 @@ class RedisClient:
             except StoreError:
                 continue
             if self._down:
-                # The server that was given up does not come back where another one has its slots.
+                # The failed server does not come back if another one took over its slots.
                 self._came_back(set(self._down))
         self._prober = None

@@ -1,4 +1,4 @@
-"""What kind of Redis this is, as far as nonces depend on it: does it forget when full, does it survive a restart?"""
+"""Checks whether Redis is fit to hold nonces: does it evict keys when full, and does it survive a restart?"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from provider.wire.text import digits
 log = logging.getLogger("provider.shared")
 
 OLDEST_VERSION = (5, 0)
-# Effects of scripts are replicated, and with them TIME may be used (leases), from 5.0 on.
+# From 5.0 on, the effects of scripts are replicated, which allows TIME in a script (leases).
 _SAFE_POLICY = "noeviction"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty."""
+    """The state of all servers that take writes. `fatal`: why they must not hold nonces; empty if they may."""
 
     version: str
     servers: int
@@ -28,13 +28,13 @@ class HealthReport:
     warnings: tuple[str, ...]
 
     def log_warnings(self) -> None:
-        """Each once, as warnings."""
+        """Log each warning once."""
         for warning in self.warnings:
             log.warning("Redis: %s", warning)
 
 
 async def check_health(client: RedisClient) -> HealthReport:
-    """Look at every server that takes writes. Raises StoreError when one does not answer or may not be asked."""
+    """Examine every server that takes writes. Raises StoreError when one does not answer or refuses the question."""
     found = await client.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
     facts = [_facts(info) for info, _ in found]
     syncs = [_value(fsync) for _, fsync in found]
@@ -42,7 +42,7 @@ async def check_health(client: RedisClient) -> HealthReport:
 
 
 def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> HealthReport:
-    """The survey of servers from their INFO and, where it may be asked, their appendfsync (pure)."""
+    """Make the report from each server's INFO and, where it may be read, its appendfsync (pure)."""
     fatal = [text for server in facts if (text := _fatal(server))]
     warnings = [text for server, fsync in zip(facts, syncs, strict=True) for text in _warnings(server, fsync)]
     return HealthReport(
@@ -60,7 +60,7 @@ def _fatal(server: Mapping[str, str]) -> str:
     policy = server.get("maxmemory_policy", "")
     if policy.startswith("allkeys-") and server.get("maxmemory", "0") != "0":
         return (
-            f"maxmemory-policy {policy} drops nonces when memory is full, and what is dropped can be used again: "
+            f"maxmemory-policy {policy} evicts nonces when memory is full, and an evicted nonce can be used again: "
             f"set it to {_SAFE_POLICY}"
         )
     return ""
@@ -70,17 +70,15 @@ def _warnings(server: Mapping[str, str], fsync: str | None) -> list[str]:
     found = []
     policy = server.get("maxmemory_policy", "")
     if policy.startswith("allkeys-"):
-        found.append(f"maxmemory-policy {policy} would drop nonces once maxmemory is set: {_SAFE_POLICY} is safe")
+        found.append(f"maxmemory-policy {policy} would evict nonces once maxmemory is set: {_SAFE_POLICY} is safe")
     if policy.startswith("volatile-"):
         found.append(
-            f"maxmemory-policy {policy} may drop revocations of tokens when memory is full: {_SAFE_POLICY} is safe"
+            f"maxmemory-policy {policy} may evict token revocations when memory is full: {_SAFE_POLICY} is safe"
         )
     if server.get("aof_enabled") == "0":
         found.append("appendonly is off: nonces since the last snapshot can be used again after a restart")
     elif fsync is not None and fsync != "always":
-        found.append(
-            f"appendfsync {fsync}: nonces of the last moments can be used again after a power cut; always is safe"
-        )
+        found.append(f"appendfsync {fsync}: the most recent nonces can be used again after a power cut; always is safe")
     return found
 
 
@@ -92,7 +90,7 @@ def _facts(info: Reply) -> dict[str, str]:
 
 
 def _value(reply: Reply) -> str | None:
-    """The value of CONFIG GET, which services and ACLs often do not allow."""
+    """Return the value of CONFIG GET, which hosted services and ACLs often forbid."""
     if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes):
         return reply[1].decode("utf-8", "replace")
     return None

@@ -1,7 +1,7 @@
-"""What clients took of their limits, told to all workers and hosts through Redis, beside the requests.
+"""Shares the usage of client limits with all workers and hosts through Redis, in the background of requests.
 
-Redis holds when each client's bucket will be full, by its own clock. Workers tell how long ago they charged what, so
-that no two clocks are compared.
+Redis holds the time when each client's bucket will be full, by its own clock. Workers report how long ago they charged
+a client, so no two clocks are compared.
 """
 
 import asyncio
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("provider.shared")
 
 INTERVAL_SECONDS = 0.2
-# Also what is urgent waits so long, so that one exchange serves many.
+# Even urgent charges wait this long, so that one exchange carries many.
 EARLY_SECONDS = 0.02
-# Charges of one interval may reach Redis in another order than they were made, and late. Buckets there hold so much
-# more than those here: whoever keeps to the rate is never refused for what the way to Redis does.
+# Charges may reach Redis late, and in another order than they were made. Buckets in Redis hold this much more than
+# local ones, so a client within its rate is never refused because of that.
 SLACK_SECONDS = 0.5
-# One flush: some milliseconds for the worker, one for Redis.
+# For one report: it costs some milliseconds in the worker and one in Redis.
 MAX_CLIENTS = 1000
-# Clients are spread over so many slots of a cluster; those of one slot go in one call.
+# Clients are spread over this many slots of a cluster. Those of one slot share a call.
 GROUPS = 16
 _DIGEST_BYTES = 12
 
-# KEYS: of each client, when its bucket is full (µs of the server's clock). ARGV: slack, then for each key how long ago
-# the first charge was, the charges, and the most that may be owed (µs).
-# Replies how long each bucket takes to be full, less than 0 when it has been for a while. What is no number was not
-# written by us, or by nobody.
+# KEYS: for each client, when its bucket is full (µs of the server's clock). ARGV: the slack, then for each key the age
+# of its first charge, the sum of its charges, and the maximum debt (all µs). Replies how long each bucket needs to be
+# full; negative if it has been full for a while. A value that is not a number was not written by us and counts as
+# absent.
 TAKE = Script(
     """
 local time = redis.call('TIME')
@@ -62,7 +62,7 @@ return left
 
 @dataclass(frozen=True, slots=True)
 class _PendingCharge:
-    """One charge on its way. `key`: of its bucket in Redis."""
+    """A charge on its way. `key`: its bucket in Redis."""
 
     pace: "SharedPace"
     charge: "Charge"
@@ -70,11 +70,12 @@ class _PendingCharge:
 
 
 class SharedLimits:
-    """Tells the charges of `paces`, and them of others'. Nothing runs while nobody is charged.
+    """Reports the charges of `paces` and applies those of others. Nothing runs while no client is charged.
 
-    What could not be told is dropped: while Redis is away each worker counts for itself, and nobody pays for that time
-    afterwards. `secret`: 32 bytes that only our hosts know, since addresses of clients are not to be read in Redis. The
-    clock of the buckets is `time.monotonic`.
+    Charges that cannot be reported are dropped: while Redis is unreachable each worker counts for itself, and no client
+    pays for that time later. The clock of the buckets is `time.monotonic`.
+
+    `secret`: 32 bytes that only our hosts know, so that Redis never holds readable client addresses.
     """
 
     def __init__(self, redis: RedisClient, *, prefix: str, secret: bytes) -> None:
@@ -87,18 +88,18 @@ class SharedLimits:
         self._is_down = False
 
     def add(self, pace: "SharedPace") -> None:
-        """Share one more kind of buckets."""
+        """Share one more kind of bucket."""
         self._paces.append(pace)
 
     def wake(self, urgent: bool) -> None:
-        """There is something to tell, soon or at once."""
+        """Schedule a report, at once if `urgent`."""
         if urgent:
             self._is_urgent.set()
         if self._reporter is None:
             self._reporter = asyncio.get_running_loop().create_task(self._report_while_charged())
 
     async def close(self) -> None:
-        """Stop telling; the link stays open."""
+        """Stop reporting. The client stays open."""
         reporter = self._reporter
         if reporter is not None:
             reporter.cancel()
@@ -153,22 +154,22 @@ class SharedLimits:
         return await self._redis.ask(TAKE.call([pending.key for pending in group], arguments))
 
     def _key(self, name: str, client: bytes) -> tuple[str, str]:
-        """The hash tag of a cluster, and the key."""
+        """Return the hash tag for a cluster, and the key."""
         digest = hashlib.blake2b(client, digest_size=_DIGEST_BYTES, key=self._secret).digest()
         tag = f"limits{digest[0] % GROUPS}"
         return tag, f"{self._prefix}:{{{tag}}}:{name}:{digest.hex()}"
 
     def _note(self, failure: StoreError | None) -> None:
-        """Once for each outage."""
+        """Log an outage once, and its end."""
         if failure is not None and not self._is_down:
-            log.warning("limits are not shared, each worker counts for itself: %s", failure.detail)
+            log.warning("limits are not shared; each worker counts for itself: %s", failure.detail)
         elif failure is None and self._is_down:
             log.info("limits are shared again")
         self._is_down = failure is not None
 
 
 def _apply(group: Sequence[_PendingCharge], reply: Reply, asked_at: float) -> None:
-    """The reply counts from the moment of asking, which is before Redis looked at its clock: never too much."""
+    """Count the reply from the moment of asking, which is before Redis read its clock, so never charge too much."""
     for pending, left in zip(group, reply, strict=True):
         pending.pace.apply(pending.charge.client, asked_at + left / 1e6)
 

@@ -48,7 +48,7 @@ async def test_what_may_be_forgotten_is_a_warning_each(server: RedisServer) -> N
     server.ask("CONFIG", "SET", "appendfsync", "always")
     server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert [item.state for item in found] == [State.OK, State.WARN, State.WARN]
-    assert "volatile-lru may drop revocations" in found[1].detail
+    assert "volatile-lru may evict token revocations" in found[1].detail
     assert "appendfsync everysec" in found[2].detail
 
 

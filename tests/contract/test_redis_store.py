@@ -225,7 +225,7 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
     await accepted_in_time(store, "10")
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["Redis is away: no connection (Connection refused)", "Redis is back"]
+    assert told == ["Redis unreachable: no connection (Connection refused)", "Redis reachable again"]
     await store.close()
 
 
@@ -301,7 +301,7 @@ async def test_redis_that_forgets_when_full_may_hold_no_nonces(start: Start, opt
     store = store_at(server.url)
     with pytest.raises(StoreError) as caught:
         await store.check()
-    assert "allkeys-lru drops nonces" in store.unfit
+    assert "allkeys-lru evicts nonces" in store.unfit
     assert store.unfit in (caught.value.detail or "")
     await store.close()
 

@@ -230,7 +230,7 @@ async def test_while_redis_is_away_workers_go_on_and_afterwards_nobody_pays_for_
             await until(worker.ask)
             await worker.told()
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [line.partition(":")[0] for line in lines] == ["limits are not shared, each worker counts for itself"] * 2
+    assert [line.partition(":")[0] for line in lines] == ["limits are not shared; each worker counts for itself"] * 2
     redis.start()
     for worker in (one, other):
         await until(lambda worker=worker: worker.ask() and not worker.limits._is_down)  # type: ignore[misc]
