@@ -1,6 +1,6 @@
-"""From a connection and its request to the client whom limits are counted for (pure).
+"""Finds the client that a connection or request counts for (pure).
 
-A forwarded address is believed only when a trusted proxy tells it, and only as far as trusted proxies go.
+A forwarded address is believed only if a trusted proxy reports it, and only back to the first hop that is not trusted.
 """
 
 import ipaddress
@@ -13,10 +13,10 @@ from provider.wire.text import ows
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Client = bytes
-"""An IPv4 address (4 bytes), or the /64 of an IPv6 address (8 bytes): what one customer gets (RFC 6177)."""
+"""An IPv4 address (4 bytes), or the /64 of an IPv6 address (8 bytes), which is what one customer gets (RFC 6177)."""
 ForwardedHeader = Literal["X-Forwarded-For", "Forwarded"]
 
-# Chains of proxies are short; whoever sends more hops made them up.
+# Chains of proxies are short; more hops than this are made up.
 MAX_HOPS = 16
 _MAX_ADDRESS_CHARS = 64
 _REMEMBERED = 8192
@@ -24,17 +24,17 @@ _IPV6_PREFIX_BYTES = 8
 
 
 class _AddressStatus(NamedTuple):
-    """What is known of one address. `client` is None when limits are not counted for it."""
+    """What is known about one address. `client` is None if limits do not count for it."""
 
     trusted: bool
     client: Client | None
 
 
 class Clients:
-    """Tells the client of a request; None for one that no limit is counted for.
+    """Identifies the client of a request; None if no limit counts for it.
 
-    Not counted are trusted proxies themselves and, unless `limit_private`, addresses that are not public: behind one
-    of those may stand a proxy that nobody listed, with everybody behind it.
+    Not counted: trusted proxies themselves and, unless `limit_private`, addresses that are not public. Behind a private
+    address may stand an unlisted proxy, with everybody behind it.
     """
 
     def __init__(
@@ -44,21 +44,21 @@ class Clients:
         header: ForwardedHeader = "X-Forwarded-For",
         limit_private: bool = False,
     ) -> None:
-        """Only `header` is read: the other one is whatever the client wrote, as its proxy leaves it alone."""
+        """Read only `header`: the other one is whatever the client wrote, because its proxy does not touch it."""
         self._trusted = tuple(trusted)
         self._header = header
         self._hops = _forwarded_hops if header == "Forwarded" else _plain_hops
         self._limit_private = limit_private
-        # Most requests come from few addresses; parsing one costs as much as all the rest.
+        # Most requests come from few addresses, and parsing one costs as much as everything else here.
         self._status = lru_cache(maxsize=_REMEMBERED)(self._judge)
 
     def of_peer(self, peer: str) -> Client | None:
-        """The client of a connection from `peer`, whatever its requests say."""
+        """Return the client of a connection from `peer`, whatever its requests say."""
         status = self._status(peer)
         return None if status is None or status.trusted else status.client
 
     def of_request(self, peer: str, headers: Mapping[str, str]) -> Client | None:
-        """The client of a request on a connection from `peer`."""
+        """Return the client of a request on a connection from `peer`."""
         status = self._status(peer)
         if status is None or not status.trusted:
             return None if status is None else status.client
@@ -86,9 +86,9 @@ class Clients:
 
 
 def parse_address(text: str) -> Address | None:
-    """An address as proxies write it: bare, with a port, in brackets, in quotes; None for anything else.
+    """Parse an address as proxies write it: bare, with a port, in brackets or in quotes. None for anything else.
 
-    IPv4 in IPv6 (`::ffff:192.0.2.1`, as a listener for both sees it) is IPv4.
+    IPv4 in IPv6 (`::ffff:192.0.2.1`, as a dual-stack listener sees it) counts as IPv4.
     """
     text = ows(text).strip('"')
     if text.startswith("["):
@@ -104,18 +104,18 @@ def parse_address(text: str) -> Address | None:
 
 
 def _from_the_right(value: str) -> Iterator[str]:
-    """The last elements of a list. Commas in quotes are none to proxies' own elements, and others do not matter."""
+    """Yield the last elements of a list. Proxies do not put quoted commas into their own elements."""
     if value:
         yield from reversed(value.rsplit(",", MAX_HOPS)[-MAX_HOPS:])
 
 
 def _plain_hops(value: str) -> Iterator[str]:
-    """X-Forwarded-For."""
+    """Read X-Forwarded-For."""
     return (ows(element) for element in _from_the_right(value))
 
 
 def _forwarded_hops(value: str) -> Iterator[str]:
-    """The `for` of each element (RFC 7239 section 4); empty where there is none."""
+    """Read the `for` of each element (RFC 7239 section 4); empty where it is missing."""
     for element in _from_the_right(value):
         pairs = (pair.partition("=") for pair in element.split(";"))
         yield next((ows(node) for name, _, node in pairs if ows(name).lower() == "for"), "")

@@ -1,4 +1,4 @@
-"""Checksums of an algorithm, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
+"""Checksums of algorithms, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from provider.files.origins import FileOrigins
 from provider.files.userdata import NO_USERDATA
 from provider.upstream.charges import check_bytes
 
-# An algorithm is a script or two; each of its files is read whole.
+# An algorithm is a script or two. Each of its files is read as a whole.
 MAX_FILES = 20
 
 
@@ -21,9 +21,10 @@ ChecksumKey = tuple[str, str, str]
 
 
 class AlgorithmChecksums:
-    """`max_file_bytes` bounds each file; 0 means that no checksum can be had.
+    """Computes checksums of algorithms.
 
-    `cache` keeps them for seconds: anybody may ask for a quote, which must not make us read files over and over.
+    `max_file_bytes`: limit for each file; 0 disables checksums.
+    `cache`: keeps them for seconds. Anybody may ask for a quote, which must not make us read files again and again.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class AlgorithmChecksums:
         self._max_file_bytes = max_file_bytes
 
     async def files(self, algorithm: ResolvedItem) -> str:
-        """`filesChecksum`: hex sha256 of each file, joined without separator.
+        """Return `filesChecksum`: the hex sha256 of each file, joined without separator.
 
         Raises ComputeRefused, TooManyRequests.
         """
@@ -72,7 +73,7 @@ class AlgorithmChecksums:
         return info.checksum
 
     def container(self, algorithm: ResolvedItem) -> str | None:
-        """`containerSectionChecksum`, None without a container."""
+        """Return `containerSectionChecksum`, or None without a container."""
         return container_checksum(algorithm.asset.container)
 
 
@@ -81,7 +82,7 @@ def _unavailable(why: str) -> ComputeRefused:
 
 
 def container_checksum(container: Mapping[str, object] | None) -> str | None:
-    """`containerSectionChecksum`: hex sha256 of `entrypoint + checksum`; None when one of them is no text."""
+    """Return `containerSectionChecksum`: hex sha256 of `entrypoint + checksum`; None if one is not a string. Pure."""
     entrypoint, checksum = (container or {}).get("entrypoint"), (container or {}).get("checksum")
     if not isinstance(entrypoint, str) or not isinstance(checksum, str):
         return None

@@ -1,4 +1,4 @@
-"""User data of a job against what the publishers declare for their consumers (pure)."""
+"""Checks a job's user data against the parameters that publishers declare for consumers (pure)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,15 +10,17 @@ Values = Mapping[str, object] | None
 
 
 def check_job_parameters(datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm) -> None:
-    """A service's parameters come as `userdata` (an algorithm's also as `algouserdata`), those of an algorithm's
-    metadata as `algocustomdata`. Raises ValidationFailed.
+    """Check all parameters of a job. Raises ValidationFailed.
+
+    A service's parameters come as `userdata` (an algorithm's also as `algouserdata`), those of an algorithm's metadata
+    as `algocustomdata`.
     """
     for declared, values, field in _parameters(datasets, algorithm, named):
         check_parameters(declared, values, field=field)
 
 
 def check_quoted_parameters(datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm) -> None:
-    """The same for a quote, which clients also ask for without user data. Raises ValidationFailed."""
+    """Check the parameters of a quote, which may also be asked for without user data. Raises ValidationFailed."""
     for declared, values, field in _parameters(datasets, algorithm, named):
         if values:
             check_parameters(declared, values, field=field)
@@ -27,7 +29,7 @@ def check_quoted_parameters(datasets: Sequence[ResolvedItem], algorithm: Resolve
 def _parameters(
     datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm
 ) -> Iterator[tuple[Declared, Values, str]]:
-    """What is declared, what is given, and how refusals call it."""
+    """Yield what is declared, what is given, and its name in refusals."""
     for resolved in datasets:
         yield (
             resolved.service.consumer_parameters,
@@ -41,7 +43,7 @@ def _parameters(
 
 
 def _values(raw: object) -> Values:
-    """An object, or JSON text of one."""
+    """Return an object, also if it came as JSON text."""
     if isinstance(raw, str):
         try:
             raw = read_json(raw)

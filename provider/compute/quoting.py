@@ -1,4 +1,4 @@
-"""initializeCompute: what has to be ordered, and paid, before the job can start (`provider-api.md` section 9.3)."""
+"""initializeCompute: what has to be ordered and paid before a job can start (`provider-api.md` section 9.3)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Json = dict[str, object]
 
 
 class Quoting:
-    """`clock` gives unix seconds."""
+    """Answers quotes. `clock` gives unix seconds."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Quoting:
         self._clock = clock
 
     async def answer(self, request: QuoteRequest) -> Json:
-        """The reply.
+        """Return the reply.
 
-        Raises ComputeError, ValidationFailed, and what chains and services raise when they do not answer.
+        Raises ComputeError, ValidationFailed, and the errors of chains and services that do not answer.
         """
         check_end(request.end, self._clock())
         await self._environments.find(request.environment)
@@ -47,7 +47,7 @@ class Quoting:
         datasets = await self._resolver.datasets(request.datasets, algorithm, Requester(request.consumer, starts=False))
         check_quoted_parameters(datasets, algorithm, request.algorithm)
         items = (*datasets, algorithm) if algorithm is not None else datasets
-        # As at the start: it is paid on the chain of the main dataset, at the price that it has there.
+        # As when the job starts: it is paid on the chain of the main dataset, at the price there.
         environment = await self._environments.find(request.environment, chain_id=datasets[0].network.chain_id)
         told = await self._offers(items, environment, request)
         reply: Json = {"datasets": told[: len(datasets)]}

@@ -1,6 +1,6 @@
-"""From the items of a compute request to services that this consumer may use in this job (10.2 and 10.3).
+"""Resolves the items of a compute request to services that the consumer may use in this job (sections 10.2, 10.3).
 
-Everything but orders is decided here. Every refusal names the item that it is about.
+Decides everything but orders. Each refusal names the item that it is about.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ from provider.policy.gate import START_COMPUTE, Gate
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks (checksummed address), and whether to start a job, with orders, or for a quote."""
+    """Who asks (checksummed address), and whether to start a job, with orders, or only for a quote."""
 
     consumer: str
     starts: bool
@@ -43,7 +43,7 @@ class Requester:
 
 
 class ItemResolver:
-    """Finds and checks what the items name."""
+    """Finds and checks the services that items name."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ItemResolver:
     async def datasets(
         self, items: tuple[Item, ...], algorithm: ResolvedItem | None, requester: Requester
     ) -> tuple[ResolvedItem, ...]:
-        """The datasets; the first refusal in their order counts. `algorithm` None is a raw one."""
+        """Resolve all datasets. The first refusal, in their order, counts. `algorithm` is None for a raw one."""
 
         async def look_at(index: int) -> ResolvedItem:
             return await self._dataset(items[index], algorithm, requester, is_main=index == 0)
@@ -89,7 +89,7 @@ class ItemResolver:
         return resolved
 
     async def algorithm_to_quote(self, item: Item) -> ResolvedItem:
-        """The published algorithm of initializeCompute. Raises NotAnAlgorithm, ComputeRefused."""
+        """Resolve the published algorithm of initializeCompute. Raises NotAnAlgorithm, ComputeRefused."""
         require_texts(item, ordered=False)
         resolved = await self._find(item)
         if resolved.asset.metadata_type != ALGORITHM:
@@ -97,7 +97,7 @@ class ItemResolver:
         return resolved
 
     async def algorithm_to_run(self, item: Item, requester: Requester) -> ResolvedItem:
-        """The published algorithm of a job. Raises ComputeRefused."""
+        """Resolve the published algorithm of a job. Raises ComputeRefused."""
         require_texts(item, ordered=False)
         try:
             resolved = await self._find(item)
@@ -112,7 +112,9 @@ class ItemResolver:
         return resolved
 
     async def _admit(self, resolved: ResolvedItem, requester: Requester, resource: str) -> None:
-        """The consumable check (section 8.2), on behalf of `resource`. A policy server's refusal stays its own."""
+        """Check that the item can be consumed (section 8.2), for `resource`. A policy server's refusal stays as it
+        is.
+        """
         network, asset = resolved.network, resolved.asset
         try:
             check_state(await self._lookup.nft_state(network, asset.data_nft))
@@ -130,7 +132,7 @@ class ItemResolver:
             raise ComputeRefused(resource, str(error), detail=error.detail) from error
 
     def is_opened_here(self, resolved: ResolvedItem) -> bool:
-        """Can this Provider open the service's files?"""
+        """Tell whether this Provider can open the service's files."""
         try:
             self._files.open(resolved.network.account, resolved.asset, resolved.service)
         except FilesUndecryptable:
@@ -165,7 +167,7 @@ class ItemResolver:
 
 
 def require_texts(item: Item, *, ordered: bool) -> None:
-    """What every item must name. Raises ComputeRefused."""
+    """Check that an item names what every item must name. Raises ComputeRefused."""
     if not item.did:
         raise ComputeRefused(_field(item, "documentId"), "missing")
     if ordered and not item.tx_id:
@@ -175,5 +177,5 @@ def require_texts(item: Item, *, ordered: bool) -> None:
 
 
 def _field(item: Item, name: str) -> str:
-    """wire: a missing algorithm is called just that (`provider-api.md` section 10.2)."""
+    """wire: a missing algorithm is reported as `algorithm` (`provider-api.md` section 10.2)."""
     return item.resource if item.resource == ALGORITHM else f"{item.resource}.{name}"

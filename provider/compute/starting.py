@@ -1,4 +1,4 @@
-"""Starting a job: every check of `provider-api.md` section 10, then the operator's answer as it is."""
+"""Starts a job: every check of `provider-api.md` section 10, the job's description, the operator's reply."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,11 @@ from provider.outgoing.client import ServiceReply
 
 
 class Starting:
-    """`metadata_url`: the metadata store of the pods, empty without one; `clock` gives unix seconds."""
+    """Starts jobs.
+
+    `metadata_url`: the metadata store for the pods; empty if there is none.
+    `clock`: unix seconds.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,10 @@ class Starting:
         self._clock = clock
 
     async def start(self, request: JobRequest) -> ServiceReply:
-        """Raises ComputeError, ValidationFailed, and what chains and services raise when they do not answer."""
+        """Start a job and return the operator's reply.
+
+        Raises ComputeError, ValidationFailed, and the errors of chains and services that do not answer.
+        """
         requester = Requester(request.consumer, starts=True, policy_data=request.policy_data)
         algorithm = await self._algorithm(request.algorithm, requester)
         datasets = await self._resolver.datasets(request.datasets, algorithm, requester)
@@ -75,7 +82,7 @@ class Starting:
         return job
 
     async def _algorithm(self, named: Algorithm, requester: Requester) -> ResolvedItem | None:
-        """The published algorithm, None for a raw one."""
+        """Resolve the published algorithm; None for a raw one."""
         if named.item is not None:
             return await self._resolver.algorithm_to_run(named.item, requester)
         if not named.meta:
@@ -84,7 +91,7 @@ class Starting:
 
 
 def check_code(algorithm: ResolvedItem | None, named: Algorithm) -> None:
-    """Raw code must be somewhere, and any code must run in some container. Raises ComputeRefused."""
+    """Check that a raw algorithm has code, and that any algorithm has a valid container. Raises ComputeRefused."""
     meta: Mapping[str, object] = named.meta or {}
     if algorithm is None and not any(meta.get(key) for key in ("url", "rawcode", "remote")):
         raise ComputeRefused(ALGORITHM, "meta_oneof_url_rawcode_remote")
@@ -95,7 +102,7 @@ def check_code(algorithm: ResolvedItem | None, named: Algorithm) -> None:
 
 
 def check_output(output: object) -> None:
-    """Text must be JSON; nothing of it is used. Raises ComputeRefused."""
+    """Check that text is JSON; its content is not used. Raises ComputeRefused."""
     if not isinstance(output, str) or not output:
         return
     try:
@@ -106,14 +113,14 @@ def check_output(output: object) -> None:
 
 Json = dict[str, object]
 
-# The operator's engine overwrites these from its own settings; it only wants the keys.
+# The operator's engine replaces these values by its own settings, but requires the keys.
 _COMPUTE: Mapping[str, object] = {"Instances": 1, "namespace": "ocean-compute", "maxtime": 3600}
 
 
 def workflow(
     datasets: Sequence[tuple[ResolvedItem, str]], algorithm: Mapping[str, object], *, metadata_url: str
 ) -> Json:
-    """The one-stage workflow; each dataset comes with the transaction that its files are downloaded with."""
+    """Make the one-stage workflow. Each dataset comes with the transaction that its files are downloaded with. Pure."""
     stage: Json = {
         "index": 0,
         "input": [_input(index, resolved, tx_id) for index, (resolved, tx_id) in enumerate(datasets)],
@@ -132,14 +139,14 @@ def _input(index: int, resolved: ResolvedItem, tx_id: str) -> Json:
 
 
 def published_algorithm(resolved: ResolvedItem, tx_id: str, named: NamedAlgorithm) -> Json:
-    """Algorithm by DID. There is no `url` key: a pod that finds one downloads it instead of the files."""
+    """Describe an algorithm by DID, without `url`: a pod would download that instead of the files. Pure."""
     remote: Json = {
         "serviceEndpoint": resolved.service.endpoint,
         "txId": tx_id,
         "serviceId": resolved.service.id,
         "userData": named.user_data or None,
     }
-    # Pods read `userdata`, which the old Provider never wrote [K35].
+    # Pods read `userdata`, which Provider 2.1 never wrote [K35].
     user_data = resolved.item.userdata or named.user_data
     if user_data:
         remote["userdata"] = user_data
@@ -154,7 +161,7 @@ def published_algorithm(resolved: ResolvedItem, tx_id: str, named: NamedAlgorith
 
 
 def raw_algorithm(meta: Mapping[str, object]) -> Json:
-    """Raw algorithm. Its `remote` stays out: a pod would fetch with it whatever somebody else has ordered."""
+    """Describe a raw algorithm. Its `remote` is left out: a pod would fetch somebody else's order with it. Pure."""
     return {
         "id": "",
         "url": meta.get("url") or None,

@@ -25,20 +25,24 @@ from provider.process.sockets import refuse_new_connections
 from provider.process.worker_context import WorkerContext
 
 log = logging.getLogger("provider.server")
-# Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
+# Longest request head (nginx: 4 × 8 KiB, Tornado: 64 KiB). A signed download needs about 1 KiB.
 MAX_HEAD_BYTES = 64 << 10
-# What a connection may hold unread in user space. Bodies are taken in pieces, so this bounds heads and pipelining.
+# Most unread bytes of a connection in user space. Bodies are read in pieces, so this limits heads and pipelining.
 MAX_READ_BUFFER_BYTES = 256 << 10
-# Tornado's own body limit must not act before ours, which answers in JSON.
+# Tornado's own limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
-# Objects, young collections, middle ones; Python's own are 700, 10 and 10. No request leaves a cycle, so the collector
-# finds nothing but looks at all streams that are new: of 400 at once, three times, for 135 ms, 16 at most, against 404
-# and 79 with 5 000, 5 and 2 (on a busy machine; memory was the same).
+# Thresholds of the garbage collector: objects, young collections, middle collections. Python's own are 700, 10 and 10.
+# No request leaves a reference cycle, so the collector finds nothing, but it walks all streams that are new. With 400
+# at once (busy machine): three runs in 135 ms, 16 ms at most; with 5 000, 5 and 2 it was 404 and 79 ms. Memory was the
+# same.
 COLLECT_AFTER = (10_000, 20, 20)
 
 
 async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> bool:
-    """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
+    """Serve until told to stop. Returns False if requests had to be cut.
+
+    Raises StartError when a part cannot be built.
+    """
     loop = asyncio.get_running_loop()
     stop = Stop(loop, context)
     metrics = (Metrics if settings.observing.metrics else NoMetrics)(context.shared_directory)
@@ -62,7 +66,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
         metrics.watch_certificate(lambda: tls.expires_at)
     if watch is not None and context.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
-    # What was built stays, and requests leave no cycles (`tests/e2e/test_garbage.py`).
+    # What was built stays alive, and requests leave no cycles (`tests/e2e/test_garbage.py`).
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     _follow_level_signal(loop, parts.frame.access_log, context.debug)
@@ -76,13 +80,13 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
             os.write(context.ready, b"1")
         await stop.asked.wait()
         if not stop.at_once.is_set():
-            # The successor answers for this place now, and does what one worker does for all.
+            # The successor serves now, and does what one worker does for all.
             admin.stop()
             dashboard_parts.dashboard.feed.close()
             parts.hand_over()
             metrics.hand_over()
         elif context.life_line is None:
-            # Where there is a supervisor, it has done this.
+            # A supervisor has already done this.
             refuse_new_connections(context.listener)
         finished = await drain(server, parts, settings.server, stop)
         admin.stop()
@@ -93,7 +97,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
             watch.stop()
         await dashboard_parts.dashboard.close()
         await parts.close()
-        # The sums outlive this process.
+        # These sums outlive the process.
         metrics.publish()
 
 
@@ -119,18 +123,18 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
         loop.add_signal_handler(signal.SIGUSR1, access_log.toggle_debug)
     else:
         loop.add_signal_handler(signal.SIGUSR1, access_log.follow, debug)
-        # A signal that came while this worker was starting was ignored.
+        # A signal that arrived while this worker was starting was ignored.
         access_log.follow(debug)
 
 
 def _beat(metrics: Metrics, dashboard_parts: DashboardParts) -> None:
-    """The worker that tells the metrics of all reads our sums from a shared file."""
+    """Publish this worker's sums in a shared file, where the worker that serves the metrics reads them."""
     metrics.publish()
     dashboard_parts.answer()
 
 
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
-    """No handler saw the request, so that nobody else counts it."""
+    """Count a refusal that no handler saw."""
     metrics.error(error.code)
     metrics.request("at_once", error.http_status, 0.0)
     parts.admission.shed += 1

@@ -1,7 +1,7 @@
-"""Sends proofs as transactions of one chain: signs, stores, sends, and follows each until the chain has decided.
+"""Sends proofs as transactions of one chain: signs, stores and sends each, and follows it until the chain has decided.
 
-A transaction is stored before it leaves, so that after a crash the same bytes go out again and one proof cannot take
-two account nonces. It is signed only when the fee bound lets it into the next blocks.
+A transaction is stored before it is sent. After a crash the same bytes go out again, so one proof cannot take two
+account nonces. It is signed only if the fee limit lets it into the next blocks.
 """
 
 import logging
@@ -33,7 +33,11 @@ from provider.proofs.transaction import (
 
 @dataclass(frozen=True, slots=True)
 class ChainView:
-    """`mined_nonce`: transactions of the account in blocks; `free_nonce`: those and the ones the node holds."""
+    """A chain at one moment.
+
+    `mined_nonce`: number of the account's transactions in blocks.
+    `free_nonce`: the same, plus those that the node holds.
+    """
 
     height: int
     mined_nonce: int
@@ -43,7 +47,7 @@ class ChainView:
 
 
 async def fetch_view(network: Network, tx_ids: Sequence[str]) -> ChainView:
-    """Ask the chain. Raises ChainError."""
+    """Fetch the account's nonces, the fees, and the receipts of transactions, in one round trip. Raises ChainError."""
     address = network.account.address
     calls = [
         RpcCall("eth_getTransactionCount", (address, "latest")),
@@ -59,7 +63,7 @@ async def fetch_view(network: Network, tx_ids: Sequence[str]) -> ChainView:
     mined_nonce = decode_quantity(mined)
     base_fee = _optional(block.get("baseFeePerGas"))
     if network.chain_id == GANACHE_CHAIN_ID:
-        # wire: a legacy gas price there (`provider-api.md` section 13.2); old Ganache takes nothing else.
+        # wire: a legacy gas price there (`provider-api.md` section 13.2); old Ganache accepts nothing else.
         base_fee = None
     return ChainView(
         height=decode_quantity(block.get("number")),
@@ -81,21 +85,21 @@ def _receipt(raw: object) -> Receipt | None:
 
 
 def _optional(value: object) -> int | None:
-    """A quantity that not every node can tell."""
+    """Parse a quantity that not every node reports."""
     try:
         return int_of_hex(value)
     except AbiError:
         return None
 
 
-# geth keeps 16 transactions of one account for sure (txpool.accountslots).
+# geth is sure to keep 16 transactions of one account (txpool.accountslots).
 MAX_IN_FLIGHT = 16
 # An ordinary proof takes about 55 000. Publisher and consumer choose texts in it, which cost up to 20 gas a byte.
 MAX_GAS = 300_000
-# The nonce was used, but no node knows our transaction: asked this often before somebody else's is believed.
+# The nonce was used, but no node knows our transaction: ask this often before believing that another one took it.
 MISSES = 5
 
-# Answers of nodes to a transaction that they did not take into their pool, for a reason that is in it.
+# Replies of nodes that rejected a transaction because of what is in it.
 _NOT_TAKEN = re.compile(
     r"insufficient funds|cannot afford|underpriced|fee (?:cap )?(?:too low|less than)|below .*(?:base fee|minimum)"
     r"|exceeds block gas limit|intrinsic gas",
@@ -106,8 +110,11 @@ _log = logging.getLogger(__name__)
 
 
 class ChainSender:
-    """Proofs of one chain. `resend_seconds`, `replace_seconds`: age at which a transaction that is in no block is
-    sent again, and replaced by one with a higher fee. `first_poll_seconds`: first look at one that was sent.
+    """Sends the proofs of one chain.
+
+    `resend_seconds`: age at which a transaction that is in no block is sent again.
+    `replace_seconds`: age at which it is replaced by one with a higher fee.
+    `first_poll_seconds`: delay before the first look at a transaction that was sent.
     """
 
     def __init__(
@@ -134,7 +141,7 @@ class ChainSender:
         self._waits_for_fee = False
 
     async def turn(self) -> bool:
-        """Follow what was sent and send what is queued; True when there may be more. Raises ChainError, StoreError."""
+        """Follow what was sent and send what is queued; True if there may be more. Raises ChainError, StoreError."""
         chain_id = self._network.chain_id
         sent = await self._store.due("sent", chain_id=chain_id, limit=MAX_IN_FLIGHT)
         queued = await self._store.due("queued", chain_id=chain_id, limit=MAX_IN_FLIGHT)
@@ -150,7 +157,7 @@ class ChainSender:
         return bool(sending) and not self._waits_for_fee
 
     async def close(self) -> None:
-        """Nothing is held here: the connections are the network's."""
+        """Hold nothing to close: the connections belong to the network."""
 
     async def _follow(self, entry: Entry, view: ChainView) -> None:
         receipt = next(
@@ -192,7 +199,7 @@ class ChainSender:
                 await self._send(one.signed)
 
     async def _follow_displaced(self, entry: Entry) -> None:
-        """Another transaction took the nonce: a node that lags would look the same, so it is asked some times."""
+        """Handle a nonce that another transaction took. A lagging node looks the same, so ask several times."""
         if entry.misses + 1 < MISSES:
             pause = self._first_poll_seconds * 2**entry.misses
             await self._store.seen(entry, misses=entry.misses + 1, due_in_seconds=pause)
@@ -205,7 +212,7 @@ class ChainSender:
         fee = affordable_fee(view.market, max_fee_wei=self._max_fee_wei)
         if self._waits_for_fee != (fee is None):
             self._waits_for_fee = fee is None
-            what = "proofs wait: the chain asks more than the fee bound" if fee is None else "proofs go on"
+            what = "proofs wait: the chain's fee exceeds the limit" if fee is None else "proofs are sent again"
             _log.warning(what, extra={"facts": {"chain_id": self._network.chain_id}})
         if fee is None:
             await self._store.defer(queued, due_in_seconds=self._fee_wait_seconds)
@@ -222,13 +229,13 @@ class ChainSender:
             if await self._send(signed):
                 self._log_event("proof sent", entry, signed.tx_id)
             else:
-                # It is in no pool, so its nonce is free for the next one, and nothing of it can appear later.
+                # It is in no pool, so its nonce is free for the next one, and it cannot appear later.
                 held.discard(nonce)
                 self._sent_here.discard(entry.id)
                 await self._store.release(entry, due_in_seconds=retry_seconds(entry.attempts))
 
     async def _estimate(self, entry: Entry) -> tuple[int | None, bytes]:
-        """Gas and calldata; None when it is not to be sent at this time, which is then recorded."""
+        """Return gas and calldata; None if it is not to be sent now, which is then recorded."""
         is_queued = entry.account_nonce is None
         account = self._network.account
         try:
@@ -269,15 +276,15 @@ class ChainSender:
         )
 
     async def _send(self, signed: SignedTransaction) -> bool:
-        """Hand it to the chain. False only when it surely entered no pool; doubt is settled by following it."""
+        """Send it to the chain. Returns False only if it surely entered no pool; in doubt, following it will tell."""
         try:
             (answer,) = await self._network.rpc.batch([RpcCall("eth_sendRawTransaction", ("0x" + signed.raw.hex(),))])
         except ChainError as error:
-            _log.warning("sending a proof: %s", error.detail)
+            _log.warning("sending a proof failed: %s", error.detail)
             return True
         if not isinstance(answer, RpcFault):
             return True
-        # What nodes say to a transaction they have already, or whose nonce was used, is no news.
+        # Expected: a node already has the transaction, or its nonce was used.
         _log.info("a node answered a proof: code %d: %s", answer.code, answer.message)
         return _NOT_TAKEN.search(answer.message) is None
 
@@ -290,7 +297,7 @@ class ChainSender:
 
 
 def _gas(answer: object) -> int | None:
-    """A fifth above the estimate: the block's own values may change what is stored."""
+    """Add a fifth to the estimate, because the block's own values may change what is stored."""
     if not isinstance(answer, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Takes proofs from the downloads and lets the senders send them in the background, over restarts."""
+"""Accepts proofs from downloads and sends them in the background, across restarts."""
 
 import asyncio
 import logging
@@ -12,29 +12,30 @@ from provider.proofs.store import ProofStore, SendingLock
 POLL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 TIDY_SECONDS = 2.0
-# The publisher chooses the id of a service, and every proof keeps it on disk; usual ones have 64 characters.
+# The publisher chooses the id of a service, and every proof stores it on disk. Usual ids have 64 characters.
 MAX_SERVICE_ID = 1024
 
 _log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
-    """Sends what is due of one kind."""
+    """Sends the due proofs of one kind."""
 
     async def turn(self) -> bool:
-        """One round; True when there may be more at once. Raises ProviderError, and is called again later."""
+        """Run one round; True if there may be more at once. Raises ProviderError, and is called again later."""
         ...
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Close connections."""
         ...
 
 
 class ProofQueue:
-    """The durable queue and its senders. `lock` None: another process sends what is queued here.
+    """The durable queue and its senders.
 
-    `max_age_seconds`: a proof that could not be sent until then is lost. `observe_queued` gets the number of proofs
-    that have not ended, in the process that sends.
+    `lock`: held by the process that sends; None if another process sends what is queued here.
+    `max_age_seconds`: a proof not sent by then is lost.
+    `observe_queued`: gets the number of proofs in progress, in the process that sends.
     """
 
     def __init__(
@@ -56,35 +57,35 @@ class ProofQueue:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the file and begin to send. Raises StoreError."""
+        """Open the file and start sending. Raises StoreError."""
         await self._store.open()
         if self._sending_lock is not None:
             self._task = asyncio.create_task(self._work(self._sending_lock))
 
     def submit(self, proof: Proof) -> None:
-        """Queue a proof of a download that ended; never waits, never raises."""
+        """Queue a proof of a download that ended. Never waits and never raises."""
         if not proof.consumer_signature:
-            # A token says who asks, not that this download was asked for: there is nothing to attest with [K37].
-            self._store.skip(proof, "the consumer came with a token")
+            # A token identifies the consumer, but does not prove that this download was requested [K37].
+            self._store.skip(proof, "the consumer used a token")
         elif len(proof.service_id) > MAX_SERVICE_ID:
-            self._store.skip(proof, "the id of its service is too long")
+            self._store.skip(proof, "the service id is too long")
         else:
             self._store.add(proof, self._wake)
 
     async def check(self) -> None:
-        """Prove with a durable write that the queue's file works. Raises StoreError."""
+        """Check with a durable write that the queue's file works. Raises StoreError."""
         await self._store.check()
 
     def hand_over(self) -> None:
-        """Let another process send from here on: what is on its way is followed to its end, nothing new begins.
+        """Let another process send from here on: finish what is in progress, and start nothing new.
 
-        Proofs can still be submitted; whoever sends finds them in the file.
+        Proofs can still be submitted; the process that sends finds them in the file.
         """
         self._leaving.set()
         self._wake()
 
     async def close(self) -> None:
-        """Stop sending at once; what is queued stays on disk."""
+        """Stop sending at once. What is queued stays on disk."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -100,7 +101,7 @@ class ProofQueue:
 
     async def _work(self, lock: SendingLock) -> None:
         while not lock.acquire():
-            # Another process tells nobody that it ended.
+            # Another process does not announce its end.
             await _wait(self._leaving, POLL_SECONDS)
             if self._leaving.is_set():
                 return
@@ -144,7 +145,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _report(what: str, error: Exception, *, is_news: bool) -> None:
-    """What is known to happen is told once and shortly, anything else with its traceback."""
+    """Log an expected failure once and briefly, any other with its traceback."""
     if not isinstance(error, ProviderError):
         _log.error("%s failed", what, exc_info=error)
     elif is_news:

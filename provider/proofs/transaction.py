@@ -1,4 +1,4 @@
-"""Signed transactions: fields and an account in, raw bytes and their id out (pure)."""
+"""Signed transactions: their fee, their account nonce, raw bytes and id (pure)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from provider.crypto.accounts import Account
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """Wei per gas. `tip_wei` None: a transaction of the old kind, whose gas price is `max_fee_wei`."""
+    """Wei per gas. `tip_wei` None: a legacy transaction, whose gas price is `max_fee_wei`."""
 
     max_fee_wei: int
     tip_wei: int | None
@@ -16,7 +16,7 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class SignedTransaction:
-    """Ready to be sent: its id (`0x` hex), its bytes and what it pays."""
+    """A transaction ready to send: its id (`0x` hex), its bytes and its fee."""
 
     tx_id: str
     raw: bytes = field(repr=False)
@@ -38,7 +38,7 @@ def sign_call(
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the chain asks at the moment, wei per gas. `base_fee_wei` None: it knows nothing of EIP-1559."""
+    """The chain's current prices, in wei per gas. `base_fee_wei` None: it does not know EIP-1559."""
 
     base_fee_wei: int | None
     tip_wei: int | None
@@ -46,9 +46,9 @@ class Market:
 
 
 def affordable_fee(market: Market, *, max_fee_wei: int) -> Fee | None:
-    """A fee that gets a transaction into one of the next blocks; None when that is above `max_fee_wei`.
+    """Return a fee that gets a transaction into one of the next blocks; None if it exceeds `max_fee_wei`.
 
-    Room for the base fee to double, which takes six full blocks (EIP-1559), but never above the bound.
+    It leaves room for the base fee to double, which takes six full blocks (EIP-1559), but never exceeds the limit.
     """
     if market.base_fee_wei is None:
         price = market.gas_price_wei
@@ -62,9 +62,9 @@ def affordable_fee(market: Market, *, max_fee_wei: int) -> Fee | None:
 
 
 def replacement_fee(old: Fee, market: Market, *, max_fee_wei: int) -> Fee | None:
-    """A fee with which a node lets a transaction replace one that pays `old`; None when the bound forbids it.
+    """Return a fee with which nodes let a transaction replace one that pays `old`; None if the limit forbids it.
 
-    Nodes ask for 10 % more of both values (geth's txpool.pricebump); one eighth leaves room for rounding.
+    Nodes require 10 % more of both values (geth's txpool.pricebump); one eighth leaves room for rounding.
     """
     wanted = affordable_fee(market, max_fee_wei=max_fee_wei)
     if wanted is None or (wanted.tip_wei is None) != (old.tip_wei is None):
@@ -78,7 +78,7 @@ def replacement_fee(old: Fee, market: Market, *, max_fee_wei: int) -> Fee | None
 
 
 def next_account_nonce(first_free: int, held: Collection[int]) -> int:
-    """The lowest number from `first_free` on (the node's count) that none of ours holds, so that gaps get filled."""
+    """Return the lowest number from `first_free` (the node's count) that no proof holds, so that gaps are filled."""
     while first_free in held:
         first_free += 1
     return first_free

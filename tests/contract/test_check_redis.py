@@ -64,7 +64,7 @@ async def test_redis_that_cannot_be_used_fails_without_its_password(server: Redi
     away = RedisServer(tmp_path)
     for url, words in (
         (f"redis://:planted@127.0.0.1:{away.port}", "Connection refused"),
-        (f"redis://:planted@127.0.0.1:{server.port}", "refuses the user or the password"),
+        (f"redis://:planted@127.0.0.1:{server.port}", "wrong user or password"),
         # It takes the client's greeting for a command that has not ended yet.
         (f"rediss://:planted@127.0.0.1:{server.port}", "no answer within 1 s"),
         (f"redis+sentinel://127.0.0.1:{server.port}/main", "no Sentinel names a master"),

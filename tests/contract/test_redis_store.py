@@ -16,7 +16,7 @@ from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_file import open_store
 from provider.crypto.keccak import to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
-from provider.redis import lane
+from provider.redis import pipeline
 from provider.redis.client import RedisClient, Script
 from provider.redis.connection import NodeConnection
 from provider.redis.pipeline import Question
@@ -203,7 +203,7 @@ async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer
 
 @pytest.mark.gen_test(timeout=30)
 async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "provider.redis")
+    caplog.set_level("INFO", "provider.shared")
     server = start(*AOF)
     store = store_at(server.url)
     await store.use(ADDRESS, "1")
@@ -257,7 +257,7 @@ async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed
 
 @pytest.mark.gen_test
 async def test_queue_is_bounded(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "MAX_WAITING", 50)
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 50)
     store = store_at(server.url)
     results = await asyncio.gather(*(outcome(store.use(f"0x{next(numbers):040x}", "1")) for _ in range(80)))
     assert results.count(None) == 50
