@@ -1,4 +1,7 @@
-"""Is this server fit to serve? Each check is run for real, all at once, and its answer kept for a few seconds."""
+"""Readiness for /readyz: every check is run for real, all at once, and its answer kept for a few seconds.
+
+Liveness for /healthz: this worker's event-loop lag and the age of every other worker's heartbeat.
+"""
 
 import asyncio
 import time
@@ -12,18 +15,18 @@ from provider.observability.redaction import redact_own
 if TYPE_CHECKING:
     from provider.process.loop_lag import LoopLag
 
-# Probes come every few seconds from each of several systems; the nodes need not hear all of them.
+# Several systems probe every few seconds; the nodes need not notice each probe.
 REMEMBER_SECONDS = 3.0
-# Of a server that is not ready: whoever waits for it, at its start above all, is to hear of it soon.
+# While the server is not ready: whoever waits for it, above all at its start, should learn of it soon.
 REMEMBER_FAILURE_SECONDS = 0.25
-# Whoever probes has a limit of its own, seldom longer.
+# Probes have a time limit of their own, seldom longer.
 PATIENCE_SECONDS = 3.0
 
 Check = Callable[[], Awaitable[object]]
 
 
 class NotReady(Exception):
-    """What is wrong, in words for operators."""
+    """A part does not work. The text is for operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Verdict:
 
 
 class Readiness:
-    """Runs the named checks. A check raises ProviderError or NotReady when its part does not work."""
+    """Runs the named checks. A check raises ProviderError or NotReady if its part does not work."""
 
     def __init__(self, checks: Mapping[str, Check], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._checks = checks
@@ -46,7 +49,7 @@ class Readiness:
         self.draining = False
 
     async def judge(self) -> Verdict:
-        """The verdict at this time; probes that come together share one. A draining server is never ready."""
+        """Return the current verdict; simultaneous probes share one. A draining server is never ready."""
         if self.draining:
             return Verdict(False, {"server": "draining"})
         if self._verdict is not None:
@@ -55,7 +58,7 @@ class Readiness:
                 return self._verdict
         if self._judging is None or self._judging.done():
             self._judging = asyncio.create_task(self._judge())
-        # A probe that leaves must not end the checks of the others.
+        # A cancelled probe must not end the checks of the others.
         return await asyncio.shield(self._judging)
 
     async def _judge(self) -> Verdict:
@@ -74,32 +77,32 @@ class Readiness:
         except NotReady as error:
             return str(error)
         except ProviderError as error:
-            # For operators, who see the log as well.
+            # For operators, who may read the log as well.
             return redact_own(f"{error.public_text} ({error.detail})" if error.detail else error.public_text)
         return "ok"
 
 
-# A loop that is this late at every beat serves nobody; a long collection or a swapped page is no reason yet.
+# A loop that is this late at every beat serves nobody. A long garbage collection or a swapped page is no reason yet.
 MAX_LAG_SECONDS = 5.0
 # Workers beat twice a second.
 MAX_SILENCE_SECONDS = 15.0
 
 
 class Others(Protocol):
-    """The workers beside this one."""
+    """The other workers."""
 
     def silent_seconds(self) -> Mapping[int, float]:
-        """By process id, how long ago each was last heard of."""
+        """Return the seconds since each worker's last sign of life, by process id."""
 
 
 class Liveness:
-    """Tells what is wrong, if anything."""
+    """Reports what is wrong with the workers."""
 
     def __init__(self, loop_lag: "LoopLag", others: Others) -> None:
         self._loop_lag, self._others = loop_lag, others
 
     def faults(self) -> list[str]:
-        """Empty when all is well."""
+        """Return the faults; an empty list means alive."""
         faults: list[str] = []
         lag = self._loop_lag.recent_lag_seconds
         if lag > MAX_LAG_SECONDS:

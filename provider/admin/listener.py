@@ -1,4 +1,9 @@
-"""`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators, `/dashboard/` for people."""
+"""The admin listener: `/metrics`, `/healthz`, `/readyz` for programs, `/dashboard/` for people.
+
+One check covers all of it: which `Host` a request may name. A foreign web page can make its own name resolve to this
+listener and then read the answers (DNS rebinding). It cannot do so with an address, or with a name that no stranger can
+register.
+"""
 
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
@@ -12,15 +17,16 @@ from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.health import Liveness, Readiness
 from provider.observability.metrics import Metrics
 from provider.observability.metrics.exposition import CONTENT_TYPE, expose
+from provider.override import override
 from provider.wire.text import ows
 
-# Names that are not in the public DNS (RFC 6761, RFC 6762, RFC 9476 and ICANN's `.internal`).
+# Names outside the public DNS (RFC 6761, RFC 6762, RFC 9476 and ICANN's `.internal`).
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".alt", ".home.arpa", ".svc", ".test")
 REFUSED = "This host is not accepted here: use an address, or add the name to PROVIDER_ADMIN_HOSTS.\n"
 
 
 def is_accepted(host: str, named: Collection[str]) -> bool:
-    """Is this `Host` an address, a private name, or one of `named` (lower case, without port)?"""
+    """Tell whether this `Host` is an address, a private name, or one of `named` (lower case, without port)."""
     name = split_host_and_port(ows(host).lower())[0].removeprefix("[").removesuffix("]").removesuffix(".")
     try:
         ip_address(name)
@@ -30,86 +36,86 @@ def is_accepted(host: str, named: Collection[str]) -> bool:
 
 
 class AdminApplication(Application):
-    """Routes requests whose `Host` is accepted; `hosts` are names beside addresses and private ones."""
+    """Routes requests whose `Host` is accepted: addresses, private names, and `hosts`."""
 
     def __init__(self, routes: Sequence[Any], *, hosts: Collection[str] = ()) -> None:
         super().__init__(list(routes), log_function=lambda _: None)
         self._hosts = frozenset(hosts)
 
+    @override
     def find_handler(self, request: HTTPServerRequest, **more: Any) -> Any:
-        """As in the base class."""
         if is_accepted(request.host, self._hosts):
             return super().find_handler(request, **more)
         return self.get_handler_delegate(request, MisdirectedHandler)
 
 
 class MisdirectedHandler(RequestHandler):
-    """421 (RFC 9110 section 15.5.20), whatever was asked."""
+    """Answers 421 to everything (RFC 9110 section 15.5.20)."""
 
+    @override
     def set_default_headers(self) -> None:
-        """As every answer of this listener."""
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
 
+    @override
     def prepare(self) -> None:
-        """Refuse."""
         self.set_status(421)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(REFUSED)
 
 
 class AdminHandler(RequestHandler):
-    """Base: no cache, no framework name, no guessing of types."""
+    """Base class: no caching, no framework name, no guessing of content types."""
 
+    @override
     def set_default_headers(self) -> None:
-        """Headers of every answer."""
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
 
+    @override
     def write_error(self, status_code: int, **_: Any) -> None:
-        """Errors as JSON."""
         self.set_header("Content-Type", "application/json")
         self.finish(orjson.dumps({"error": self._reason, "status": status_code}))
 
 
 class MetricsHandler(AdminHandler):
-    """Prometheus text format; with several workers the sum over all of them."""
+    """Prometheus text format; with several workers, the sum over all of them."""
 
     def initialize(self, metrics: Metrics) -> None:
-        """`metrics` has the values of all workers."""
+        """Take the metrics of all workers."""
         self._metrics = metrics
 
+    @override
     def get(self) -> None:
-        """Render."""
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(expose(self._metrics.read()) if self._metrics.is_on else b"# PROVIDER_METRICS is off\n")
 
 
 class HealthHandler(AdminHandler):
-    """200 while the workers' event loops turn, else 503 with what is wrong: then a restart may help."""
+    """Answers 200 while the workers' event loops turn, otherwise 503 with the faults: a restart may help."""
 
     def initialize(self, liveness: Liveness) -> None:
-        """`liveness` tells."""
+        """Take the liveness to report."""
         self._liveness = liveness
 
+    @override
     def get(self) -> None:
-        """Reply."""
         faults = self._liveness.faults()
         self.set_status(503 if faults else 200)
         self.finish({"status": "stuck", "faults": faults} if faults else {"status": "alive"})
 
 
 class ReadyHandler(AdminHandler):
-    """200 when every check passes, else 503 with what is wrong."""
+    """Answers 200 when every check passes, otherwise 503 with what is wrong."""
 
     def initialize(self, readiness: Readiness) -> None:
-        """`readiness` judges."""
+        """Take the readiness to report."""
         self._readiness = readiness
 
+    @override
     async def get(self) -> None:
-        """Reply."""
         verdict = await self._readiness.judge()
         self.set_status(200 if verdict.ready else 503)
         self.finish({"ready": verdict.ready, "checks": dict(verdict.checks)})
@@ -118,7 +124,7 @@ class ReadyHandler(AdminHandler):
 def admin_application(
     metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
 ) -> AdminApplication:
-    """The application behind the admin listener; `hosts` as in `AdminApplication`."""
+    """Make the application of the admin listener; `hosts` as in `AdminApplication`."""
     return AdminApplication(
         [
             (r"/metrics", MetricsHandler, {"metrics": metrics}),

@@ -112,9 +112,7 @@ class ItemResolver:
         return resolved
 
     async def _admit(self, resolved: ResolvedItem, requester: Requester, resource: str) -> None:
-        """Check that the item can be consumed (section 8.2), for `resource`. A policy server's refusal stays as it
-        is.
-        """
+        """Check that the item can be consumed (section 8.2), for `resource`. Keep a policy server's refusal."""
         network, asset = resolved.network, resolved.asset
         try:
             check_state(await self._lookup.nft_state(network, asset.data_nft))

@@ -16,9 +16,7 @@ DOWNLOAD, START_COMPUTE = "download", "startCompute"
 
 
 class Gate:
-    """Decides who may consume. `rbac` and `policy` are None if the operator has none; a policy server replaces
-    credentials.
-    """
+    """Decides who may consume. `rbac` and `policy` may be None; a policy server replaces all credentials."""
 
     def __init__(
         self, access_lists: AccessLists, *, rbac: RbacServer | None = None, policy: PolicyServer | None = None

@@ -70,8 +70,9 @@ def provider_data(proof: Proof) -> str:
 
 
 def http_form(proof: Proof, account: Account) -> Mapping[str, str]:
-    """Make the form of an HTTP proof. For a contract account, whose signature does not reveal its message, use the
-    likeliest.
+    """Make the form of an HTTP proof.
+
+    A contract account's signature does not reveal the message it signed, so the likeliest message is used.
     """
     statement = provider_data(proof)
     signature = parse_signature(proof.consumer_signature) or b""

@@ -1,4 +1,4 @@
-"""Settings in, findings out: which probes there are, run all at once, each within its time."""
+"""Takes settings and returns findings: chooses the probes and runs them all at once, each with a time limit."""
 
 import asyncio
 import time
@@ -20,13 +20,13 @@ from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing
 
 USER_AGENT = f"OceanProvider/{__version__}"
-# A chain is asked four times in a row at most, each within the RPC timeout; nothing takes longer than this.
+# A chain is asked at most four times in a row, each within the RPC timeout; nothing takes longer than this.
 LONGEST_SECONDS = 60.0
 
 
 async def run_probes(settings: Settings) -> list[Finding]:
-    """Everything that was found, in a fixed order. Raises nothing for whatever does not work."""
-    findings = [warned("settings", warning, "correct it, or leave it if it is meant") for warning in settings.warnings]
+    """Return everything that was found, in a fixed order. Whatever does not work is a finding, not an error."""
+    findings = [warned("settings", warning, "correct it, or ignore it if intended") for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))
     async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:
@@ -46,7 +46,7 @@ async def _in_time(what: str, group: Awaitable[list[Finding]]) -> list[Finding]:
         async with asyncio.timeout(LONGEST_SECONDS):
             return await group
     except TimeoutError:
-        return [failed(what, f"no answer within {LONGEST_SECONDS:g} s", "try again, or look at the part itself")]
+        return [failed(what, f"no answer within {LONGEST_SECONDS:g} s", "try again, or check that part itself")]
 
 
 def _chains(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
@@ -93,7 +93,7 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
         *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):
         if url:
-            # Gateways are origins of files, which never take a proxy.
+            # Gateways are origins of files, which never use a proxy.
             proxy = proxies.of(url) if variable == "OPERATOR_SERVICE_URL" else None
             probe = probe_optional(
                 session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds, proxy=proxy
