@@ -240,7 +240,7 @@ class ChainProbe:
 def _batches(most: int | None) -> str:
     if most is None:
         return "takes batches"
-    return "takes no batches, so calls go one by one" if most == 1 else f"takes {most} calls at a time"
+    return "takes no batches, so asked one by one" if most == 1 else f"takes {most} calls at a time"
 
 
 def _factory_finding(name: str, factory: str, listed: object) -> Finding:

@@ -1,4 +1,7 @@
-"""The scenes of `provider demo --compute`: publish, buy, run, fetch, and the six who get nothing."""
+"""`provider demo --compute`: publish, buy, run, fetch, and six attempts that must be refused, through a real server.
+
+The operator service is the demo's own (`operator/`). The exit status is the verdict, as for the plain demo.
+"""
 
 import asyncio
 import csv
@@ -46,7 +49,7 @@ RESULT = "stations.csv"
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """What is published: a dataset, the algorithm that it trusts, and one that it does not."""
+    """The published assets: a dataset, the algorithm that it trusts, and one that it does not."""
 
     dataset: Published
     algorithm: Published
@@ -63,7 +66,7 @@ class Bought:
 
 
 def publish(cast: Cast, report: Report) -> Goods:
-    """The publisher's side."""
+    """Act as the publisher."""
     publisher = cast.publisher
     algorithm = publish_algorithm(publisher, f"{cast.origin_url}/algorithm.py?token=demo-secret", name="Station means")
     copier = publish_algorithm(publisher, f"{cast.origin_url}/copier.py?token=demo-secret", name="Copier")
@@ -77,7 +80,7 @@ def publish(cast: Cast, report: Report) -> Goods:
 
 
 def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bought:
-    """Quote and two orders, the fee paid with one of them."""
+    """Get a quote and place two orders, one of which pays the fee."""
     environment = client.environment
     price = f"{environment['priceMin']} OCEAN a minute"
     report.line("environment", f"{environment['id']}: {price}; its jobs download as {environment['consumerAddress']}")
@@ -85,7 +88,7 @@ def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bo
     told = [*offers["datasets"], offers["algorithm"]]
     amounts = [int(offer["providerFee"]["providerFeeAmount"]) for offer in told]
     text = f"{token_text(amounts[0])} OCEAN for {SECONDS_BOUGHT // 60} minutes, with the dataset; 0 with the algorithm"
-    # The server's clock may have gone on by some seconds since the end was named.
+    # The server's clock may have advanced some seconds since the end was chosen.
     full = int(float(environment["priceMin"]) * 10**18) * SECONDS_BOUGHT // 60
     holds = full * 97 // 100 <= amounts[0] <= full and amounts[1] == 0
     report.check(holds, "fee", text, otherwise=f"at most {token_text(full)}, and 0")
@@ -98,7 +101,7 @@ def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bo
 
 
 def first_quote(client: ComputeConsumer, goods: Goods) -> Json:
-    """initializeCompute, asked again while the server has not yet seen the assets on chain. Raises ReplyRefused."""
+    """Call initializeCompute until the server has seen the assets on chain. Raises ReplyRefused."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         reply = client.quote(goods.dataset, item(goods.algorithm), seconds=SECONDS_BOUGHT)
@@ -111,7 +114,7 @@ def first_quote(client: ComputeConsumer, goods: Goods) -> Json:
 
 
 def run_job(report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> Json:
-    """Start, and watch the status texts until the job has ended. Raises ReplyRefused when it does not start."""
+    """Start a job and report its status until it has ended. Raises ReplyRefused if it does not start."""
     began = time.monotonic()
     reply = client.start(item(goods.dataset, bought.dataset_tx), item(goods.algorithm, bought.algorithm_tx))
     if reply.status != 200:
@@ -132,7 +135,7 @@ def run_job(report: Report, client: ComputeConsumer, goods: Goods, bought: Bough
 
 
 def fetch(report: Report, client: ComputeConsumer, job: Json, expected: str) -> None:
-    """Every result: the table checked and shown, the logs shown."""
+    """Fetch every result: check and show the table, show the logs."""
     for index, listed in enumerate(job["results"] or []):
         got = client.result(job["jobId"], index)
         report.line(f"result {index}", f"{listed['filename']} ({listed['type']}), {size(listed['filesize'])}")
@@ -151,7 +154,7 @@ def _columns(line: str) -> str:
 
 
 def refusals(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> None:
-    """Each a clear refusal in one line that tells nothing about the origin; `bought` with its job."""
+    """Check that each attempt gets a clear refusal in one line that reveals nothing about the origin."""
     data, unpaid = item(goods.dataset, bought.dataset_tx), item(goods.dataset, goods.dataset.publish_tx)
     algorithm = item(goods.algorithm, bought.algorithm_tx)
     raw = {"meta": {"rawcode": "print(open('/data/inputs'))", "container": CONTAINER}}
@@ -174,7 +177,7 @@ def refusals(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods, 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs."""
+    """The running parts."""
 
     cast: Cast
     server: DemoServer
@@ -184,7 +187,7 @@ class Stage:
 def run_compute_demo(
     *, keep: bool, out: TextIO, terminal: bool | None = None, environ: Mapping[str, str] | None = None
 ) -> int:
-    """Run the demo and return its exit status; arguments as of `run_demo`."""
+    """Run the demo and return its exit status; arguments as for `run_demo`."""
     return perform(
         lambda report, children, folder: _play(report, children, folder, keep=keep),
         out=out,
@@ -222,7 +225,7 @@ def _play(report: Report, children: Children, folder: Path, *, keep: bool) -> No
 
 
 def _check_sandbox(folder: Path) -> None:
-    """Refuse before anything is started: without its sandbox the demo runs no algorithm."""
+    """Refuse before anything starts: without its sandbox, the demo runs no algorithm."""
     try:
         asyncio.run(probe(folder / "probe"))
     except SandboxUnavailable as error:
@@ -233,7 +236,7 @@ def _check_sandbox(folder: Path) -> None:
 
 
 def _set_up(report: Report, children: Children, folder: Path, began: float) -> Stage:
-    """Everything up. The server's port comes first, since the pods of the operator have to know it."""
+    """Start everything. The server's port is chosen first, because the operator's pods have to know it."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     chain_child, origin_child = launch_chain(children), launch_origin(children)
