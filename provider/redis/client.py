@@ -74,6 +74,11 @@ class RedisClient:
         self._closed = False
 
     @property
+    def is_cluster(self) -> bool:
+        """Tell whether keys of different slots live on different servers."""
+        return self._target.kind == "cluster"
+
+    @property
     def is_up(self) -> bool:
         """Tell whether every server is reachable."""
         return not self._down

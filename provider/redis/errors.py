@@ -46,6 +46,9 @@ def error_code(reply: object) -> str:
     if not isinstance(reply, Exception) or not (isinstance(known, str) or type(reply).__name__ == "ResponseError"):
         return ""
     text = str(reply)
+    if "unauthenticated" in text:
+        # Since 6.2.7, Redis refuses commands of more than ten parts as malformed before it checks the user.
+        return "NOAUTH"
     # Before Redis 7, a script reports the error of its command at the end: `ERR Error running script …: -OOM …`.
     _, found, inner = text.rpartition(": -")
     code = inner.split(" ")[0] if found else known if isinstance(known, str) else text.split(" ", maxsplit=1)[0]

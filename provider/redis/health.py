@@ -1,6 +1,5 @@
 """Checks whether Redis is fit to hold nonces: does it evict keys when full, and does it survive a restart?"""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from provider.redis.connection import Reply
 from provider.redis.errors import error_code, reason_of
 from provider.wire.text import digits
 
-log = logging.getLogger("provider.shared")
-
 OLDEST_VERSION = (5, 0)
 # From 5.0 on, the effects of scripts are replicated, which allows TIME in a script (leases).
 _SAFE_POLICY = "noeviction"
@@ -19,25 +16,31 @@ _SAFE_POLICY = "noeviction"
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of all servers that take writes. `fatal`: why they must not hold nonces; empty if they may."""
+    """The state of all servers that take writes.
+
+    `fatal`: why they must not hold nonces; empty if they may.
+    `flushes`: number of FLUSHALL and FLUSHDB since the servers started or their statistics were reset.
+    `evictions`: keys evicted for lack of memory, since then; not counted if the policy evicts only keys that expire.
+    """
 
     version: str
     servers: int
     replicas: int
     fatal: str
     warnings: tuple[str, ...]
+    flushes: int = 0
+    evictions: int = 0
 
-    def log_warnings(self) -> None:
-        """Log each warning once."""
-        for warning in self.warnings:
-            log.warning("Redis: %s", warning)
+    def has_lost_keys_since(self, before: "HealthReport") -> bool:
+        """Tell whether a server was emptied, or evicted keys, between the two reports."""
+        return self.flushes > before.flushes or self.evictions > before.evictions
 
 
 async def check_health(client: RedisClient) -> HealthReport:
     """Examine every server that takes writes. Raises StoreError when one does not answer or refuses the question."""
-    found = await client.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
-    facts = [_facts(info) for info, _ in found]
-    syncs = [_value(fsync) for _, fsync in found]
+    found = await client.ask_everywhere(("INFO",), ("INFO", "commandstats"), ("CONFIG", "GET", "appendfsync"))
+    facts = [_facts(info) | _facts(commands) for info, commands, _ in found]
+    syncs = [_value(fsync) for _, _, fsync in found]
     return judge(facts, syncs)
 
 
@@ -51,14 +54,33 @@ def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> He
         replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),
         fatal=fatal[0] if fatal else "",
         warnings=tuple(dict.fromkeys(warnings)),
+        flushes=sum(_calls(server, command) for server in facts for command in ("flushall", "flushdb")),
+        evictions=sum(_number(server.get("evicted_keys", "")) for server in facts if not _drops_expiring(server)),
     )
+
+
+def _drops_anything(server: Mapping[str, str]) -> bool:
+    return server.get("maxmemory_policy", "").startswith("allkeys-")
+
+
+def _drops_expiring(server: Mapping[str, str]) -> bool:
+    return server.get("maxmemory_policy", "").startswith("volatile-")
+
+
+def _calls(server: Mapping[str, str], command: str) -> int:
+    """How often a command ran: `calls=3,usec=…`."""
+    return _number(server.get(f"cmdstat_{command}", "").partition(",")[0].removeprefix("calls="))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _fatal(server: Mapping[str, str]) -> str:
     if _version(server) < OLDEST_VERSION:
         return f"version {server.get('redis_version', '?')} is too old: 5.0 or later is needed"
     policy = server.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-") and server.get("maxmemory", "0") != "0":
+    if _drops_anything(server) and server.get("maxmemory", "0") != "0":
         return (
             f"maxmemory-policy {policy} evicts nonces when memory is full, and an evicted nonce can be used again: "
             f"set it to {_SAFE_POLICY}"
@@ -69,9 +91,9 @@ def _fatal(server: Mapping[str, str]) -> str:
 def _warnings(server: Mapping[str, str], fsync: str | None) -> list[str]:
     found = []
     policy = server.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-"):
+    if _drops_anything(server):
         found.append(f"maxmemory-policy {policy} would evict nonces once maxmemory is set: {_SAFE_POLICY} is safe")
-    if policy.startswith("volatile-"):
+    if _drops_expiring(server):
         found.append(
             f"maxmemory-policy {policy} may evict token revocations when memory is full: {_SAFE_POLICY} is safe"
         )
