@@ -1,4 +1,4 @@
-"""Who may come in, and how many: connections, requests of a client, work under way, and a loop that is late.
+"""Limits of clients, connections, memory and work, and protection of a late event loop.
 
-Everything here is decided before a body is read and before any signature, chain or origin is looked at.
+Every decision comes before the body is read and before any signature, chain or origin is looked at.
 """

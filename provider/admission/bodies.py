@@ -1,16 +1,16 @@
-"""What the bodies of requests under way hold in memory, what they become included (pure)."""
+"""Limits the memory that request bodies in progress hold, including what they are parsed into (pure)."""
 
 from provider.admission.clients import Client
 
-# What of one body counts as small. Long ones may fill their part of the memory without keeping short ones out.
+# The small part of a body. Long bodies may fill only a part of the memory, so that short ones still get in.
 SMALL_BYTES = 256 << 10
 LARGE_PART = 3, 4
-# One client's part: others get theirs whatever it sends.
+# The part that one client may hold, so that others always get theirs.
 CLIENT_PART = 1, 2
 
 
 class Bodies:
-    """Counts bytes of bodies that are held. `max_bytes` 0 for no limit."""
+    """Counts the bytes of bodies in memory. `max_bytes` 0 means no limit."""
 
     def __init__(self, *, max_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
@@ -21,7 +21,7 @@ class Bodies:
         self._by_client: dict[Client, int] = {}
 
     def has_room(self, growth: int, large_growth: int, client: Client | None) -> bool:
-        """May a body grow by so much, of which `large_growth` is beyond SMALL_BYTES?"""
+        """Tell whether a body may grow by `growth` bytes, `large_growth` of which are beyond SMALL_BYTES."""
         if not self._max_bytes:
             return True
         of_client = 0 if client is None else self._by_client.get(client, 0) + growth
@@ -32,7 +32,7 @@ class Bodies:
         )
 
     def count(self, growth: int, large_growth: int, client: Client | None) -> None:
-        """It has grown, or shrunk."""
+        """Record that a body has grown, or shrunk."""
         self.held_bytes += growth
         self._large_bytes += large_growth
         if client is not None:
@@ -44,7 +44,7 @@ class Bodies:
 
 
 class HeldBody:
-    """What one request holds, of `client` (None: of nobody in particular)."""
+    """The memory that one request holds, for `client`; None if it counts for no client."""
 
     __slots__ = ("_bodies", "client", "size_bytes")
 
@@ -54,7 +54,7 @@ class HeldBody:
         self.size_bytes = 0
 
     def resize(self, size_bytes: int) -> bool:
-        """Hold so much from here on; False, and nothing has changed, when that is too much."""
+        """Hold `size_bytes` from here on. Returns False, and changes nothing, if that is too much."""
         growth = size_bytes - self.size_bytes
         large_growth = max(0, size_bytes - SMALL_BYTES) - max(0, self.size_bytes - SMALL_BYTES)
         if growth > 0 and not self._bodies.has_room(growth, large_growth, self.client):

@@ -1,18 +1,18 @@
-"""How many connections may be open: in all, and of one client (pure)."""
+"""Limits the open connections: in total, and per client (pure)."""
 
 from provider.admission.clients import Client
 
-# Files, the store, the admin listener, connections to nodes and services.
+# Reserved for files, the store, the admin listener, and connections to nodes and services.
 RESERVED_DESCRIPTORS = 200
 
 
 def fitting_connections(descriptors: int) -> int:
-    """How many connections fit into a process's limit of descriptors: a download holds a second one, to its origin."""
+    """Return how many connections fit the descriptor limit. A download holds a second descriptor, to its origin."""
     return max(16, (descriptors - RESERVED_DESCRIPTORS) // 2)
 
 
 class Connections:
-    """Counts open connections. 0 stands for no limit; a client None is not limited by itself."""
+    """Counts open connections. 0 means no limit; client None has no limit of its own."""
 
     def __init__(self, *, max_all: int = 0, max_per_client: int = 0) -> None:
         self._max_all, self._max_per_client = max_all, max_per_client
@@ -20,7 +20,7 @@ class Connections:
         self._of_clients: dict[Client, int] = {}
 
     def take(self, client: Client | None) -> bool:
-        """Count one more, to be given back; False when there are enough."""
+        """Count one more connection; False if the limit is reached. Call `give_back` when it ends."""
         if self._max_all and self.open >= self._max_all:
             return False
         if client is not None and self._max_per_client:
@@ -32,7 +32,7 @@ class Connections:
         return True
 
     def give_back(self, client: Client | None) -> None:
-        """One has ended."""
+        """Count one connection less."""
         self.open -= 1
         if client is not None and self._max_per_client:
             own = self._of_clients[client] - 1

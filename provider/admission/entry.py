@@ -1,4 +1,4 @@
-"""The decision about each request: in with a ticket, or refused with an error that says for how long."""
+"""Decides about each request: let it in with a ticket, or refuse it with an error that says when to come back."""
 
 import asyncio
 import logging
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
 
 log = logging.getLogger("provider.server")
-# Calm, the loop is asked only while requests are at work; late, it is asked often, as refusals have to be quick.
+# How often the loop is measured: rarely, and only while requests are at work; often when it is late, because refusals
+# must be quick.
 CALM_TICK_SECONDS, SHEDDING_TICK_SECONDS = 0.02, 0.005
-# One client's part of what all may have in inspections: others get theirs whatever it does.
+# One client gets this part of all inspections, so that others always get theirs.
 INSPECTIONS_SHARE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for the requests of an endpoint.
+    """The limits for requests of one endpoint.
 
-    `buckets`: of requests; `pace`: of bytes, charged once they are known; `pays_first`: not let in while bytes are
-    owed, else only `Ticket.check_pace` refuses; `works`: refused while the loop is late; `streams`: counts among
-    streams; `inspects`: makes this server ask an origin.
+    `buckets`: limit of requests.
+    `pace`: limit of bytes, charged once their number is known.
+    `pays_first`: refuse at once while bytes are owed; otherwise only `Ticket.check_pace` refuses.
+    `works`: refuse while the loop is late.
+    `streams`: counts as a stream.
+    `inspects`: makes this server contact an origin.
     """
 
     buckets: Buckets | None = None
@@ -41,7 +45,7 @@ class Rule:
 
 
 class Inspection:
-    """One place among the inspections of a client. `end` gives it back; a second call does nothing."""
+    """One place among the inspections of a client. `end` releases it and may be called again."""
 
     __slots__ = ("_admission", "_client", "_held")
 
@@ -49,16 +53,16 @@ class Inspection:
         self._admission, self._client, self._held = admission, client, True
 
     def end(self) -> None:
-        """The work has ended."""
+        """Release the place."""
         if self._held:
             self._held = False
             self._admission.end_inspection(self._client)
 
 
 class Ticket:
-    """A request that was let in. `worked` when its answer begins, `leave` at its end; both may be called again.
+    """An admitted request. Call `worked` when its reply begins and `leave` when it ends; both may be called again.
 
-    While its body is still to come (`awaits_body`) it holds nothing that is scarce: a slow one would keep others out.
+    While it waits for its body (`awaits_body`) it holds nothing scarce, so that a slow body keeps nobody out.
     """
 
     __slots__ = ("_admission", "_at_work", "_inside", "_inspects", "_rule", "awaits_body", "client")
@@ -70,12 +74,12 @@ class Ticket:
         self.awaits_body = False
 
     def await_body(self) -> None:
-        """From here until `begin` nothing is done for it."""
+        """Hold nothing until `begin`, because the body is still to come."""
         self.leave()
         self.awaits_body = True
 
     def begin(self) -> None:
-        """Its body is there. Raises ServerBusy, ServerFull and InspectionsBusy when there is no room left by now."""
+        """Hold its places again, now that the body is there. Raises ServerBusy, ServerFull, InspectionsBusy."""
         self.awaits_body = False
         refused = self._admission.crowded(self._rule, self.client)
         if refused is not None:
@@ -85,13 +89,13 @@ class Ticket:
         self._inspects = self._rule.inspects
 
     def worked(self) -> None:
-        """What is left costs the loop next to nothing: bytes pass through."""
+        """Stop counting as work: the bytes that follow cost the loop next to nothing."""
         if self._at_work:
             self._at_work = False
             self._admission.at_work -= 1
 
     def leave(self) -> None:
-        """It has ended."""
+        """Release everything, at the end of the request."""
         self.worked()
         if self._inside:
             self._inside = False
@@ -101,9 +105,9 @@ class Ticket:
             self._admission.end_inspection(self.client)
 
     def inspections(self, wanted: int) -> list[Inspection]:
-        """Places for `wanted` inspections at a time, as many as are free but at least the request's own.
+        """Acquire places for up to `wanted` parallel inspections: as many as are free, at least the request's own.
 
-        They belong to the work from here on: it gives them back when it has ended, even after the request has.
+        From here on they belong to the inspections, which release them when they end, even after the request has ended.
         """
         own = self._inspects
         self._inspects = False
@@ -114,28 +118,28 @@ class Ticket:
         return held
 
     def check_rate(self) -> None:
-        """Does the client owe requests, beside this one? Raises TooManyRequests."""
+        """Raise TooManyRequests if the client owes requests besides this one."""
         owing_seconds = self._admission.owing_requests_seconds(self._rule, self.client)
         if owing_seconds > 0:
             raise TooManyRequests(after_seconds=owing_seconds)
 
     def charge_requests(self, count: int) -> None:
-        """The request stands for `count` more: files of a list, requests to others. They may become a debt."""
+        """Charge `count` more requests, for files of a list or requests to others. This may become a debt."""
         self._admission.charge_requests(self._rule, self.client, count)
 
     def check_pace(self) -> None:
-        """May bytes be worked on? Raises TooManyRequests."""
+        """Raise TooManyRequests while the client, or all clients together, owe bytes."""
         owing_seconds = self._admission.owing_seconds(self._rule, self.client)
         if owing_seconds > 0:
             raise TooManyRequests(after_seconds=owing_seconds)
 
     def charge(self, size_bytes: int) -> None:
-        """So many bytes were worked on."""
+        """Charge `size_bytes` of finished work."""
         self._admission.charge(self._rule, self.client, size_bytes)
 
 
 class Admission:
-    """Lets requests in by the rule of their endpoint. Of one worker; 0 stands for no limit, everywhere."""
+    """Lets requests of one worker in, by the rule of their endpoint. 0 means no limit everywhere."""
 
     def __init__(
         self,
@@ -173,7 +177,7 @@ class Admission:
         return Ticket(self, rule, client)
 
     def take(self, rule: Rule, client: Client | None) -> None:
-        """Count one more at work."""
+        """Count one more request at work."""
         if rule.streams:
             self.streams += 1
         if rule.inspects:
@@ -183,9 +187,9 @@ class Admission:
             self._watch()
 
     def turns_away(self) -> bool:
-        """Must the head that was just read be refused? One that need not is counted until its request is looked at.
+        """Tell whether the head just read must be refused. Otherwise count it until its request is looked at.
 
-        A turn of the loop reads what all connections sent before it lets any request begin.
+        One turn of the loop reads the heads of all connections before any request begins.
         """
         if self._overload.limit is None:
             return False
@@ -206,7 +210,7 @@ class Admission:
         return self.crowded(rule, client) if rule.works else None
 
     def crowded(self, rule: Rule, client: Client | None) -> ProviderError | None:
-        """What refuses one more at work, or None."""
+        """Return the error that refuses one more request at work, or None."""
         if self._overload.limit is not None and self._overload.is_full(self.at_work):
             self.shed += 1
             return ServerBusy()
@@ -226,7 +230,7 @@ class Admission:
         return rule.buckets.take(client, self._clock())
 
     def may_inspect(self, client: Client | None) -> bool:
-        """Is there room for one more inspection of this client?"""
+        """Tell whether this client may start one more inspection."""
         if not self._max_inspections:
             return True
         if self._all_inspections >= self._max_inspections:
@@ -235,16 +239,16 @@ class Admission:
         return client is None or self._inspections.get(client, 0) < share
 
     def owing_seconds(self, rule: Rule, client: Client | None) -> float:
-        """Seconds until more bytes may be worked on."""
+        """Return the seconds until more bytes may be worked on."""
         return rule.pace.wait_seconds(client, self._clock()) if rule.pace is not None else 0.0
 
     def charge(self, rule: Rule, client: Client | None, size_bytes: int) -> None:
-        """So many bytes were worked on."""
+        """Charge `size_bytes` of finished work."""
         if rule.pace is not None:
             rule.pace.charge(client, self._clock(), size_bytes)
 
     def owing_requests_seconds(self, rule: Rule, client: Client | None) -> float:
-        """Seconds until the client has paid for all its requests but one."""
+        """Return the seconds until the client has paid for all its requests but one."""
         if client is None or rule.buckets is None:
             return 0.0
         return max(0.0, rule.buckets.wait_seconds(client, self._clock()) - 1.001 * rule.buckets.token_seconds)
@@ -260,7 +264,7 @@ class Admission:
         self._inspections[client] = self._inspections.get(client, 0) + 1
 
     def end_inspection(self, client: Client | None) -> None:
-        """Count one less."""
+        """Count one inspection less."""
         self._all_inspections -= 1
         left = self._inspections[client] - 1
         if left:
@@ -269,7 +273,7 @@ class Admission:
             del self._inspections[client]
 
     def left(self, rule: Rule) -> None:
-        """A request with a ticket has ended."""
+        """Count one admitted request less."""
         if rule.streams:
             self.streams -= 1
 
@@ -294,7 +298,7 @@ class Admission:
             self._timer = None
 
     def close(self) -> None:
-        """No more timers."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

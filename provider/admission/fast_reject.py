@@ -1,7 +1,7 @@
-"""The shortest way to say no: an answer to the head of a request that nobody parsed (pure but for request ids).
+"""Refuses without parsing: a prepared reply to the head of a request (pure but for request ids).
 
-While the loop is late each refusal takes time from those who are served. One through a handler costs a tenth of a
-download and more; one that is written where the head is read, some microseconds.
+While the loop is late, each refusal takes time from admitted requests. A refusal through a handler costs at least a
+tenth of a download; one written where the head is read costs some microseconds.
 """
 
 from functools import lru_cache
@@ -24,18 +24,18 @@ def is_plain_download(data: bytes) -> bool:
     """Is this one whole download request that a prepared answer fits? Others go the ordinary way."""
     if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, PLAIN_BYTES):
         return False
-    # A line may end in LF alone: what comes after the first LF would else be another request's.
+    # A line may end in LF alone. What follows the first LF would otherwise belong to another request.
     line_end = data.find(b"\n") - 1
     if not data.endswith(b" HTTP/1.1\r", 0, line_end + 1) or data.find(b"\r") != line_end:
         return False
     fields = data[line_end:]
-    # What says who asks is not kept.
+    # Do not remember fields that identify the client.
     kept = len(fields) <= _REMEMBERED_BYTES and b"auth" not in fields.lower()
     return _are_plain(fields) if kept else _have_no_meaning(fields)
 
 
 def _have_no_meaning(fields: bytes) -> bool:
-    """Do the header fields, with the line end before them, leave the answer as it is?"""
+    """Tell whether the header fields, including the line end before them, leave the refusal unchanged."""
     fields = fields.lower().replace(_KEPT, b"\n", 1)
     if fields.find(_END) != len(fields) - len(_END):
         return False
@@ -44,12 +44,12 @@ def _have_no_meaning(fields: bytes) -> bool:
     return b"\nhost:" in fields and not any(word in fields for word in _DEPENDS)
 
 
-# A client sends the same fields with each request, and so do all that use the same library.
+# A client sends the same fields with each request, and so do all clients that use the same library.
 _are_plain = lru_cache(maxsize=_REMEMBERED)(_have_no_meaning)
 
 
 class Answer:
-    """A prepared refusal; each one sent has a request id of its own."""
+    """A prepared refusal. Each copy sent has a request id of its own."""
 
     def __init__(self, *, status: int, reason: str, retry_after_seconds: int, body: bytes) -> None:
         head = (

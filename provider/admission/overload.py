@@ -1,34 +1,34 @@
-"""When to refuse work because the event loop is late, and how much to let in meanwhile (pure).
+"""Decides when to refuse work because the event loop is late, and how much to admit meanwhile (pure).
 
-Overload is a standing queue, as CoDel tells one (RFC 8289 section 3): not a late moment and not a burst, but requests
-at work that never became few for a whole interval, on a loop that was late in the mean. From then on the number of
-requests at work is limited, and the limit found by increase and multiplicative decrease (Chiu and Jain 1989), as TCP
-finds its window: down while the loop is late, up while it is not.
+Overload is a standing queue, as in CoDel (RFC 8289 section 3): not a late moment and not a burst, but requests at work
+whose number never became small for a whole interval, on a loop that was late on average. From then on the number of
+requests at work is limited. The limit is found by additive increase and multiplicative decrease (Chiu and Jain 1989),
+as TCP finds its window: down while the loop is late, up while it is not.
 """
 
-# Long enough for a burst to pass: some hundred downloads that come at once are done in it.
+# Long enough for a burst: some hundred downloads that arrive at once are finished in it.
 INTERVAL_SECONDS = 1.0
-# Fewer are no queue worth a refusal: all of them together need less than a tenth of a second.
+# Fewer requests are not worth a refusal: together they need less than a tenth of a second.
 QUEUE_AT_WORK = 64
-# How late the loop may be while work is refused: refusals wait for it, and they are to take 10 ms at most.
+# Accepted lag while work is refused. Refusals wait for the loop, and should take 10 ms at most.
 SHEDDING_LAG_SECONDS = 0.004
 STEP_SECONDS = 0.05
-# As many as it takes to reach the peak, while some wait for the disk and some for an origin. On a host whose cores are
-# busy with others the loop is late whatever is refused, and the limit falls to this.
+# Enough to reach the peak throughput while some requests wait for the disk and some for an origin. On a host whose
+# cores are busy with other programs, the loop is late whatever is refused, and the limit falls to this.
 LEAST_AT_WORK = 8
 FIRST_AT_WORK = 16
 MOST_AT_WORK = 4096
 DECREASE = 0.8
-# Slow origins keep requests at work without any work: then the limit has to get out of the way soon.
+# Slow origins keep requests at work although they cause none, so the limit has to rise fast.
 INCREASE = 0.1
-# Overload is over when nothing had to be refused for so long.
+# Overload is over when nothing had to be refused for this long.
 QUIET_SECONDS = 1.0
 
 
 class Overload:
-    """Decides about requests by how many are at work.
+    """Decides by the number of requests at work.
 
-    `lag_seconds`: the mean delay of the loop, with a queue standing, that begins a limit; 0 for never.
+    `lag_seconds`: average delay of the loop, with a standing queue, that starts a limit; 0 disables it.
     """
 
     def __init__(self, *, lag_seconds: float) -> None:
@@ -39,17 +39,17 @@ class Overload:
         self._last_refusal = 0.0
         self._refused_in_step = False
         self.limit: float | None = None
-        """How many requests may be at work; None while there is no overload."""
+        """Most requests at work; None while there is no overload."""
 
     def is_full(self, at_work: int) -> bool:
-        """Must a request be refused, with so many at work?"""
+        """Tell whether a request must be refused while `at_work` others are at work."""
         if self.limit is None or at_work < self.limit:
             return False
         self._refused_in_step = True
         return True
 
     def tick(self, now: float, lag_seconds: float, at_work: int) -> None:
-        """The loop ran its timer so late, with so many requests at work. Called some times an interval."""
+        """Record the lag of the loop's timer, with `at_work` requests at work. Called several times per interval."""
         if not self._lag_seconds:
             return
         if self.limit is None:
@@ -59,14 +59,14 @@ class Overload:
 
     def _look_for_standing_queue(self, now: float, lag_seconds: float, at_work: int) -> None:
         if at_work < QUEUE_AT_WORK:
-            # Nobody may call before the next burst.
+            # The next call may come only with the next burst.
             self._interval_began = None
             return
         began = self._interval_began
         if began is None:
             self._begin_interval(now)
             began = now
-        # A timer is due at any moment of a turn of the loop, and late by what is left of it: single ones say little.
+        # A timer is due at some point of a loop turn and late by the rest of it, so single values say little.
         self._lags.append(lag_seconds)
         if now - began < INTERVAL_SECONDS:
             return
@@ -85,7 +85,7 @@ class Overload:
         self._lags.append(lag_seconds)
         if now - self._step_began < STEP_SECONDS:
             return
-        # The middle one: a single late moment, as of a collector's run, says nothing.
+        # The median: a single late moment, such as a garbage collection, says nothing.
         late = sorted(self._lags)[len(self._lags) // 2] > SHEDDING_LAG_SECONDS
         if late:
             self.limit = max(LEAST_AT_WORK, self.limit * DECREASE)

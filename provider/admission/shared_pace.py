@@ -1,7 +1,7 @@
-"""One worker's part in buckets that all workers and hosts take from (pure).
+"""One worker's part in buckets that all workers and hosts share (pure).
 
-Every worker decides at once, by buckets of its own. What it charged goes to all now and then, and when the answer says
-that others have taken as well, its own bucket follows. `redis/rate_limits.py` does the telling.
+Every worker decides at once, with buckets of its own. It reports its charges now and then. When the reply shows that
+others took as well, its own bucket follows. `redis/rate_limits.py` does the reporting.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -11,17 +11,18 @@ from typing import cast
 
 from provider.admission.buckets import Buckets
 
-# Whoever takes more than this part of a burst, and more than comes in between two exchanges anyway, is told of at once.
+# A client that takes more than this part of a burst, and more than comes back between two reports anyway, is reported
+# at once.
 EARLY_SHARE = 10
 LEAST_EARLY_SECONDS = 0.2
-# What workers let in before they hear of each other is owed beyond the burst. More than this nobody ever waits for,
-# whatever somebody else wrote to Redis and wherever its clock jumped.
+# What workers admit before they hear of each other becomes debt beyond the burst. No client ever waits for more than
+# this, whatever was written to Redis and however its clock jumped.
 MAX_DEBT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class Charge:
-    """What one client took since a time (the clock of the buckets); in seconds that its bucket needs to fill up."""
+    """What one client took since a time (clock of the buckets), as the seconds that its bucket needs to refill."""
 
     client: bytes
     since: float
@@ -29,51 +30,51 @@ class Charge:
 
 
 class SharedPace:
-    """The charges of some buckets until they are told, and what is heard of others.
+    """The charges of some buckets until they are reported, and the charges of others.
 
-    `wake` is called when there is something to tell, with True when it should be told at once. Of more clients than
-    the buckets remember the first charged is forgotten: nobody but this worker counts that.
+    `wake` is called when there is something to report; with True if it should be reported at once. If more clients are
+    charged than the buckets remember, the first charged is dropped: only this worker then counts that charge.
     """
 
     def __init__(self, name: str, buckets: Buckets, *, wake: Callable[[bool], None]) -> None:
-        """`name` is the same on all hosts. Hooks itself into `buckets`, whose clients are bytes."""
+        """Hook into `buckets`, whose clients are bytes. `name` is the same on all hosts."""
         self.name = name
         self.most_seconds = buckets.burst_seconds + MAX_DEBT_SECONDS
         self._early_seconds = max(buckets.burst_seconds / EARLY_SHARE, LEAST_EARLY_SECONDS)
         self._buckets = buckets
         self._wake = wake
-        self._untold: dict[bytes, Charge] = {}
+        self._pending: dict[bytes, Charge] = {}
         buckets.charged = self._charged
 
     @property
-    def has_untold(self) -> bool:
-        """Is there anything to tell?"""
-        return bool(self._untold)
+    def has_pending(self) -> bool:
+        """Tell whether there is anything to report."""
+        return bool(self._pending)
 
     def _charged(self, client: Hashable, now: float, cost_seconds: float) -> None:
-        charge = self._untold.get(cast(bytes, client))
+        charge = self._pending.get(cast(bytes, client))
         if charge is None:
-            if len(self._untold) >= self._buckets.max_clients:
-                del self._untold[next(iter(self._untold))]
-            charge = self._untold[cast(bytes, client)] = Charge(cast(bytes, client), now, 0.0)
+            if len(self._pending) >= self._buckets.max_clients:
+                del self._pending[next(iter(self._pending))]
+            charge = self._pending[cast(bytes, client)] = Charge(cast(bytes, client), now, 0.0)
             self._wake(False)
         charge.cost_seconds += cost_seconds
         if charge.cost_seconds >= self._early_seconds:
             self._wake(True)
 
     def take(self, at_most: int) -> Sequence[Charge]:
-        """What is to be told now; of more clients than `at_most` those who took most."""
-        if len(self._untold) <= at_most:
-            charges, self._untold = list(self._untold.values()), {}
+        """Take the charges to report. If there are more than `at_most` clients, take those who used most."""
+        if len(self._pending) <= at_most:
+            charges, self._pending = list(self._pending.values()), {}
             return charges
-        charges = nlargest(at_most, self._untold.values(), key=lambda charge: charge.cost_seconds)
+        charges = nlargest(at_most, self._pending.values(), key=lambda charge: charge.cost_seconds)
         for charge in charges:
-            del self._untold[charge.client]
+            del self._pending[charge.client]
         return charges
 
-    def heard(self, client: bytes, full_at: float) -> None:
-        """With all that was told, the client's bucket is full at this time, and not before."""
-        untold = self._untold.get(client)
-        if untold is not None:
-            full_at = max(full_at, untold.since) + untold.cost_seconds
+    def apply(self, client: bytes, full_at: float) -> None:
+        """Apply a reply: with all reported charges, the client's bucket is full at `full_at` and not before."""
+        pending = self._pending.get(client)
+        if pending is not None:
+            full_at = max(full_at, pending.since) + pending.cost_seconds
         self._buckets.raise_to(client, full_at)

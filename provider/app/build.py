@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tornado.web import Application
 
-from provider.admin.readiness import Readiness
+from provider.admin.health import Readiness
 from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
 from provider.app.assets import bound_document_opener, open_asset_source, ready
@@ -88,7 +88,7 @@ class Parts:
     closers: tuple[Callable[[], Awaitable[object]], ...]
     leavers: tuple[Callable[[], None], ...] = ()
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Leave to a successor what one process does for all: reading the chains' logs, sending proofs."""
         for leave in self.leavers:
             leave()
@@ -164,8 +164,8 @@ async def build(
             *(() if proofs is None else (proofs.close,)),
         ),
         leavers=(
-            *((source.step_back,) if isinstance(source, ChainIndex) else ()),
-            *(() if proofs is None else (proofs.step_back,)),
+            *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
+            *(() if proofs is None else (proofs.hand_over,)),
         ),
     )
 

@@ -7,12 +7,12 @@ from provider.assets.catalog import Catalog
 from provider.cache import CacheLimits
 from provider.chain.networks import Networks
 from provider.compute.checksums import AlgorithmChecksums
-from provider.compute.choices import Choices
 from provider.compute.environments import Environments
 from provider.compute.operator import Operator
-from provider.compute.orders import OrderDesk
+from provider.compute.orders import OrderLoader
 from provider.compute.other_providers import OtherProviders
 from provider.compute.quoting import Quoting
+from provider.compute.resolver import ItemResolver
 from provider.compute.starting import Starting
 from provider.config import Settings
 from provider.crypto.accounts import Account
@@ -101,7 +101,7 @@ def build_compute(
     outgoing: Outgoing,
 ) -> Compute:
     """The room."""
-    choices = Choices(
+    resolver = ItemResolver(
         catalog=rooms.catalog,
         lookup=rooms.lookup,
         gate=rooms.gate,
@@ -113,10 +113,10 @@ def build_compute(
             cache=caches.make("algorithm_checksum", _CHECKSUMS),
         ),
     )
-    desk = OrderDesk(lookup=rooms.lookup, decimals=caches.make("decimals", _FACTS))
+    order_loader = OrderLoader(lookup=rooms.lookup, decimals=caches.make("decimals", _FACTS))
     quoting = Quoting(
-        choices=choices,
-        desk=desk,
+        resolver=resolver,
+        order_loader=order_loader,
         environments=environments,
         others=OtherProviders(
             origin=rooms.origin,
@@ -128,17 +128,21 @@ def build_compute(
     )
     jobs = None
     if operator is not None:
-        starting = _starting(settings, choices, desk, environments, operator)
+        starting = _starting(settings, resolver, order_loader, environments, operator)
         jobs = Jobs(operator, starting, result_origin(settings, outgoing))
     return Compute(environments, quoting, jobs)
 
 
 def _starting(
-    settings: Settings, choices: Choices, desk: OrderDesk, environments: Environments, operator: Operator
+    settings: Settings,
+    resolver: ItemResolver,
+    order_loader: OrderLoader,
+    environments: Environments,
+    operator: Operator,
 ) -> Starting:
     return Starting(
-        choices=choices,
-        desk=desk,
+        resolver=resolver,
+        order_loader=order_loader,
         environments=environments,
         operator=operator,
         metadata_url=settings.compute.metadata_url or settings.metadata.aquarius_url or "",

@@ -12,7 +12,7 @@ from provider.proofs.budget import Budget
 from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
 from provider.proofs.queue import ProofQueue, Sender
-from provider.proofs.store import ProofStore, SendingRight, proofs_path
+from provider.proofs.store import ProofStore, SendingLock, proofs_path
 
 HTTP_TIMEOUT_SECONDS = 10.0
 # Nobody reads the answer.
@@ -53,7 +53,7 @@ def build_proofs(
     return ProofQueue(
         store,
         senders,
-        right=SendingRight(path) if send_here else None,
+        lock=SendingLock(path) if send_here else None,
         max_age_seconds=proofs.max_age_seconds,
         metrics=metrics.proofs,
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from provider.admin.readiness import Check, NotReady, Readiness
+from provider.admin.health import Check, NotReady, Readiness
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex
 from provider.auth.nonce_store import NonceStore

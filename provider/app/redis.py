@@ -22,8 +22,8 @@ from provider.orders.shared_facts import (
     unpack_receipt,
     unpack_state,
 )
-from provider.redis.client import RedisLink
-from provider.redis.fact_cache import Codec, FactShelf, SharedFactCache
+from provider.redis.client import RedisClient
+from provider.redis.fact_cache import Codec, FactStore, SharedFactCache
 from provider.redis.leases import StreamLeases
 from provider.redis.rate_limits import SharedLimits
 
@@ -47,23 +47,23 @@ CODECS: dict[str, Codec[Any, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The parts over one Redis; `shelf` and `leases` are None where the settings ask for none."""
+    """The parts over one Redis; `store` and `leases` are None where the settings ask for none."""
 
     nonces: RedisNonceStore
-    shelf: FactShelf | None
+    store: FactStore | None
     leases: StreamLeases | None
     limits: SharedLimits
-    link: RedisLink
+    client: RedisClient
 
     async def close(self) -> None:
         """Close all of it."""
         await self.limits.close()
         if self.leases is not None:
             await self.leases.close()
-        if self.shelf is not None:
-            await self.shelf.close()
+        if self.store is not None:
+            await self.store.close()
         else:
-            await self.link.close()
+            await self.client.close()
         await self.nonces.close()
 
     def share(self, name: str, buckets: Buckets) -> None:
@@ -76,15 +76,15 @@ class Caches:
 
     def __init__(self, metrics: Metrics, shared: Shared | None) -> None:
         self._metrics = metrics
-        self._shelf = None if shared is None else shared.shelf
+        self._store = None if shared is None else shared.store
 
     def make(self, name: str, limits: CacheLimits) -> FactCache[Any, Any]:
         """The cache of this name."""
         size, seconds = limits.max_entries, limits.ttl_seconds
-        if self._shelf is None or name not in CODECS:
+        if self._store is None or name not in CODECS:
             cache: FactCache[Any, Any] = FactCache(name=name, max_entries=size, ttl_seconds=seconds)
         else:
-            cache = SharedFactCache(self._shelf, CODECS[name], name=name, max_entries=size, ttl_seconds=seconds)
+            cache = SharedFactCache(self._store, CODECS[name], name=name, max_entries=size, ttl_seconds=seconds)
         self._metrics.caches.follow(name, cache)
         return cache
 
@@ -97,23 +97,23 @@ async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
     if settings.redis is None:
         return None
     redis, streams = settings.redis, settings.limits.max_streams_per_consumer
-    nonce_link = RedisLink(
+    nonce_client = RedisClient(
         redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, metrics=metrics.redis
     )
     # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
-    link = RedisLink(
+    client = RedisClient(
         redis.target,
         timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
-        tells=False,
+        logs_outages=False,
         metrics=metrics.redis,
     )
-    metrics.redis.up.follow(lambda: nonce_link.is_up and link.is_up)
+    metrics.redis.up.follow(lambda: nonce_client.is_up and client.is_up)
     shared = Shared(
-        nonces=RedisNonceStore(nonce_link, prefix=redis.prefix),
-        shelf=FactShelf(link, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
-        leases=StreamLeases(link, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
-        limits=SharedLimits(link, prefix=redis.prefix, secret=_secret(settings, "clients")),
-        link=link,
+        nonces=RedisNonceStore(nonce_client, prefix=redis.prefix),
+        store=FactStore(client, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
+        leases=StreamLeases(client, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
+        limits=SharedLimits(client, prefix=redis.prefix, secret=_secret(settings, "clients")),
+        client=client,
     )
     try:
         await shared.nonces.check()

@@ -106,13 +106,13 @@ class ChainIndex(AssetSource):
         self._metrics.last_poll.begin(chain_id)
         self._metrics.blocks_behind.follow(lambda: scan.behind, chain_id)
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Leave the following of chains to another process, and read changes from the file from now on.
 
         A page in progress is finished. An unknown DID still makes this process read the newest blocks.
         """
         for scan in self._scans.values():
-            scan.step_back()
+            scan.hand_over()
         if self._task is not None:
             self._task.cancel()
             self._task = asyncio.create_task(self._listen())

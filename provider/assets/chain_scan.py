@@ -93,7 +93,7 @@ class ChainScan:
         """Seconds without progress although the chain has more blocks; 0 at its end."""
         return 0.0 if self._advanced_at is None else max(0.0, self._seen_at - self._advanced_at)
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Read only what someone waits for from now on: a run without a limit ends after its page."""
         self._stepped_back = True
 

@@ -18,8 +18,8 @@ from provider.auth.redis_scripts import USE
 from provider.auth.signed_text import OpenText
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
-from provider.redis.health import Survey, survey
+from provider.redis.client import RedisClient
+from provider.redis.health import HealthReport, check_health
 from provider.redis.pipeline import Question
 
 log = logging.getLogger("provider.auth")
@@ -33,19 +33,19 @@ SURVEY_SECONDS = 5.0
 
 
 class RedisNonceStore:
-    """A NonceStore over `link`, which it closes. `prefix` begins all of its keys.
+    """A NonceStore over `client`, which it closes. `prefix` begins all of its keys.
 
-    While Redis is away every call raises StoreError, at once or after the link's time limit. A use that ends so may
+    While Redis is away every call raises StoreError, at once or after the client's time limit. A use that ends so may
     have taken effect: the nonce is refused then when it is sent again. While Redis is unfit to hold nonces, and once
     when it was emptied, a use raises StoreError too. `clock` gives unix seconds.
     """
 
-    def __init__(self, link: RedisLink, *, prefix: str, clock: Callable[[], float] = time.time) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, *, prefix: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
         self._prefix = prefix
         self._clock = clock
         self._epoch: Epoch | None = None
-        self._found: Survey | None = None
+        self._found: HealthReport | None = None
         self._surveyed_at = float("-inf")
         self._surveyor: asyncio.Task[None] | None = None
         self._finding = asyncio.Lock()
@@ -74,9 +74,9 @@ class RedisNonceStore:
             int(self._clock() * 1000),
         )
         keys = [f"{self._prefix}:{{{key}}}:nonce", f"{self._prefix}:{{{key}}}:window"]
-        if not self._link.is_cluster:
+        if not self._client.is_cluster:
             keys.append(self._epoch_key)
-        reply = await self._link.ask(USE.call(keys, arguments))
+        reply = await self._client.ask(USE.call(keys, arguments))
         if reply == b"+":
             return
         if reply == b"!":
@@ -92,7 +92,7 @@ class RedisNonceStore:
             return None
         key = f"{self._prefix}:{{{to_checksum_address(address)}}}:nonce"
         command = ("HMGET", key, "text", "large_text", "order", "known")
-        reply = await self._link.ask(Question(key, command, "nonce", writes=False))
+        reply = await self._client.ask(Question(key, command, "nonce", writes=False))
         text, large, order, known = (part.decode("ascii", "replace") if part else "" for part in reply)
         if not text and not large:
             epoch = self._epoch or Epoch.parse(await self._ask_epoch("GET", self._epoch_key))
@@ -113,22 +113,22 @@ class RedisNonceStore:
         seconds = forgotten_at - int(self._clock())
         if seconds > 0:
             key = self._revocation(row_key)
-            await self._link.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
+            await self._client.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
 
     async def restore(self, token_id: str) -> None:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        await self._link.ask(Question(key, ("DEL", key), "revocation"))
+        await self._client.ask(Question(key, ("DEL", key), "revocation"))
 
     async def is_revoked(self, token_id: str) -> bool:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
-        return bool(await self._link.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
+        return bool(await self._client.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
 
     async def check(self) -> None:
         """See NonceStore; refuses as well a Redis that would forget nonces when its memory is full."""
         key = f"{self._prefix}:check"
-        await self._link.ask(Question(key, ("SET", key, "1"), "check"))
+        await self._client.ask(Question(key, ("SET", key, "1"), "check"))
         if self.unfit or self._is_survey_due():
             await self._survey()
         if self.unfit:
@@ -139,7 +139,7 @@ class RedisNonceStore:
         """See NonceStore."""
         if self._surveyor is not None:
             await asyncio.wait([self._surveyor])
-        await self._link.close()
+        await self._client.close()
 
     def _revocation(self, row_key: str) -> str:
         return f"{self._prefix}:{{{row_key}}}:revoked"
@@ -149,7 +149,7 @@ class RedisNonceStore:
         return f"{self._prefix}:epoch"
 
     def _look_again(self) -> None:
-        """Survey the servers beside the uses when that was long ago."""
+        """HealthReport the servers beside the uses when that was long ago."""
         if self._surveyor is None and self._is_survey_due():
             self._surveyor = asyncio.get_running_loop().create_task(self._survey_beside())
 
@@ -170,7 +170,7 @@ class RedisNonceStore:
 
     async def _survey(self) -> None:
         """What the servers say about themselves, and whether they forgot something since the last time."""
-        before, self._found = self._found, await survey(self._link)
+        before, self._found = self._found, await check_health(self._client)
         self._surveyed_at = time.monotonic()
         found = self._found
         if found.fatal and found.fatal != self.unfit:
@@ -207,4 +207,4 @@ class RedisNonceStore:
 
     async def _ask_epoch(self, *command: str) -> object:
         question = Question(self._epoch_key, command, "check", writes=command[0] == "SET")
-        return await self._link.ask(question)
+        return await self._client.ask(question)

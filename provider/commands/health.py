@@ -1,4 +1,4 @@
-"""`provider health`: ask the running server whether it is alive. The health check of the container image."""
+"""`provider health`: asks the running server whether it is alive. The image's health check uses it."""
 
 import http.client
 import sys
@@ -7,12 +7,12 @@ from provider.config import Listener
 
 EXIT_ALIVE, EXIT_NOT_ALIVE = 0, 1
 TIMEOUT_SECONDS = 2.0
-# A listener bound to every address also answers on loopback.
+# A listener bound to all addresses also answers on loopback.
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def health(admin: Listener | None) -> int:
-    """Print the answer of `/healthz` on the admin listener; 0 when the server is alive, otherwise 1."""
+    """Print the admin listener's answer to `/healthz`. Returns 0 if the server is alive, otherwise 1."""
     if admin is None:
         print("provider: PROVIDER_ADMIN_URL is off, so nothing answers health checks", file=sys.stderr)
         return EXIT_NOT_ALIVE

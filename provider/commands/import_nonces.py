@@ -1,7 +1,7 @@
-"""`provider import-nonces`: take over the nonces of an SQLite file, of Provider 2.1 or of this one, into a store.
+"""`provider import-nonces`: imports the nonces of an SQLite file, of Provider 2.1 or of this one, into a store.
 
-A nonce is used up in the store as if a request had brought it, so nothing is ever lowered and running it twice changes
-nothing. Values of the old Provider's Redis are not read: they expire within minutes, and some are pickles.
+Each nonce is used up in the store as if a request had brought it. So existing nonces are never lowered, and a second
+run changes nothing. Values in Provider 2.1's Redis are not read: they expire within minutes, and some are pickles.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.config import Settings
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.config import RedisConfig
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
-# So many are asked for at once; each group is one exchange with the store.
+# This many are imported at once; each group is one exchange with the store.
 GROUP = 500
 PROGRESS_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ Row = TypeVar("Row")
 
 @dataclass(slots=True)
 class Found:
-    """What a file holds: what is known of each checksummed address, revocations by their key, and rows of neither."""
+    """The content of a file: what it knows of each checksummed address, revocations by key, number of other rows."""
 
     nonces: dict[str, Held] = field(default_factory=dict)
     revocations: dict[str, int] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class Found:
 
 
 class NotReadable(Exception):
-    """The file holds no nonces; the text says why."""
+    """The file holds no nonces. The text says why."""
 
 
 def import_nonces(source: str, *, target: str | None, settings: Settings | None, dry_run: bool) -> int:
-    """Run the command: into the SQLite file `target`, else into the store of `settings`. Returns the exit status."""
+    """Run the command and return the exit status. Imports into the SQLite file `target`, or the store of `settings`."""
     try:
         found = read_nonces(Path(source))
     except NotReadable as error:
@@ -57,16 +57,16 @@ def import_nonces(source: str, *, target: str | None, settings: Settings | None,
         return EXIT_FAILED
     print(
         f"{source}: {len(found.nonces)} addresses with a nonce, {len(found.revocations)} revoked tokens, "
-        f"{found.skipped} rows that are neither"
+        f"{found.skipped} other rows"
     )
     return asyncio.run(_import(found, target, settings, dry_run))
 
 
 def read_nonces(path: Path) -> Found:
-    """Everything worth keeping of a file, which is not changed. Raises NotReadable.
+    """Read everything worth keeping from a file, without changing it. Raises NotReadable.
 
-    Tables: `user_nonce` of Provider 2.1 (`provider-api.md` section 4.3), whose rows are keyed on address text as sent,
-    so that one address may have several: the greatest counts. `spent_nonces` and `token_revocations` are ours.
+    Tables: `user_nonce` of Provider 2.1 (`provider-api.md` section 4.3), keyed by address text as sent, so one address
+    may have several rows; the greatest nonce counts. `spent_nonces` and `token_revocations` are ours.
     """
     if not path.is_file():
         raise NotReadable(f"{path}: no such file")
@@ -75,7 +75,7 @@ def read_nonces(path: Path) -> Found:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables & {"user_nonce", "spent_nonces"}:
-                raise NotReadable(f"{path}: neither a table user_nonce nor a table spent_nonces is in it")
+                raise NotReadable(f"{path}: it has neither a table user_nonce nor a table spent_nonces")
             if "user_nonce" in tables:
                 for address, nonce in connection.execute("SELECT address, nonce FROM user_nonce"):
                     _take(found, address, str(nonce), "")
@@ -119,8 +119,8 @@ async def _import(found: Found, target: str | None, settings: Settings | None, d
     redis = settings.redis if settings is not None and target is None else None
     path = target if target is not None else settings.storage_path if settings is not None else ""
     if dry_run and redis is None and not await asyncio.to_thread(Path(path).exists):
-        # Opening it would make it.
-        print(f"dry run: {len(found.nonces)} nonces would be taken over into {path}, which is not there yet")
+        # Opening the file would create it.
+        print(f"dry run: {len(found.nonces)} nonces would be imported into {path}, which does not exist yet")
         return EXIT_DONE
     store: Store = SqliteNonceStore(path) if redis is None else _redis_store(redis)
     try:
@@ -134,21 +134,21 @@ async def _import(found: Found, target: str | None, settings: Settings | None, d
         await store.close()
     kept = len(found.nonces) - new
     if dry_run:
-        print(f"dry run: {new} nonces would be taken over, {kept} are there already or greater ones")
+        print(f"dry run: {new} nonces would be imported; {kept} are already there, or greater ones")
     else:
-        print(f"done: {new} nonces taken over, {kept} were there already or greater ones, {revoked} revocations")
+        print(f"done: {new} nonces imported; {kept} were already there, or greater ones; {revoked} revocations")
     return EXIT_DONE
 
 
 def _redis_store(redis: RedisConfig) -> RedisNonceStore:
-    link = RedisLink(
-        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, tells=False
+    client = RedisClient(
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, logs_outages=False
     )
-    return RedisNonceStore(link, prefix=redis.prefix)
+    return RedisNonceStore(client, prefix=redis.prefix)
 
 
 async def _import_nonces(store: Store, nonces: dict[str, Held], dry_run: bool) -> int:
-    """How many were new."""
+    """Import all nonces and return how many were new."""
     new, done, told_at = 0, 0, time.monotonic()
     for group in _groups(list(nonces.items())):
         answers = await asyncio.gather(*(_take_over(store, address, held, dry_run) for address, held in group))

@@ -1,1 +1,1 @@
-"""Compute-to-data: what a job may use, what it costs, and the operator service that runs it."""
+"""Compute-to-data: which algorithm may run on which dataset, its price, its orders, and the operator service."""

@@ -1,8 +1,10 @@
-"""Checksums of an algorithm, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
+"""Checksums of algorithms, computed only where a publisher demands them [K34] (`provider-api.md` section 10.3)."""
+
+import hashlib
+from collections.abc import Mapping
 
 from provider.cache import FactCache
-from provider.compute.container import container_checksum
-from provider.compute.items import ALGORITHM, Chosen
+from provider.compute.items import ALGORITHM, ResolvedItem
 from provider.errors import ComputeRefused, FileError, GatewayUnset, RequestError
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.opener import FileListOpener
@@ -10,7 +12,7 @@ from provider.files.origins import FileOrigins
 from provider.files.userdata import NO_USERDATA
 from provider.upstream.charges import check_bytes
 
-# An algorithm is a script or two; each of its files is read whole.
+# An algorithm is a script or two. Each of its files is read as a whole.
 MAX_FILES = 20
 
 
@@ -19,9 +21,10 @@ ChecksumKey = tuple[str, str, str]
 
 
 class AlgorithmChecksums:
-    """`max_file_bytes` bounds each file; 0 means that no checksum can be had.
+    """Computes checksums of algorithms.
 
-    `cache` keeps them for seconds: anybody may ask for a quote, which must not make us read files over and over.
+    `max_file_bytes`: limit for each file; 0 disables checksums.
+    `cache`: keeps them for seconds. Anybody may ask for a quote, which must not make us read files again and again.
     """
 
     def __init__(
@@ -37,15 +40,15 @@ class AlgorithmChecksums:
         self._origins = origins
         self._max_file_bytes = max_file_bytes
 
-    async def files(self, algorithm: Chosen) -> str:
-        """`filesChecksum`: hex sha256 of each file, joined without separator.
+    async def files(self, algorithm: ResolvedItem) -> str:
+        """Return `filesChecksum`: the hex sha256 of each file, joined without separator.
 
         Raises ComputeRefused, TooManyRequests.
         """
         key = (algorithm.asset.did, algorithm.service.id, algorithm.service.files)
         return await self._cache.get(key, lambda: self._read(algorithm))
 
-    async def _read(self, algorithm: Chosen) -> str:
+    async def _read(self, algorithm: ResolvedItem) -> str:
         check_bytes()
         try:
             opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
@@ -57,7 +60,7 @@ class AlgorithmChecksums:
             raise _unavailable(error.detail or str(error)) from error
         return "".join(digests)
 
-    async def _digest(self, file: FileObject, algorithm: Chosen) -> str:
+    async def _digest(self, file: FileObject, algorithm: ResolvedItem) -> str:
         info = await self._origins.inspect(
             file,
             NO_USERDATA,
@@ -69,10 +72,18 @@ class AlgorithmChecksums:
             raise _unavailable("a file cannot be read, or is longer than MAX_CHECKSUM_LENGTH")
         return info.checksum
 
-    def container(self, algorithm: Chosen) -> str | None:
-        """`containerSectionChecksum`, None without a container."""
+    def container(self, algorithm: ResolvedItem) -> str | None:
+        """Return `containerSectionChecksum`, or None without a container."""
         return container_checksum(algorithm.asset.container)
 
 
 def _unavailable(why: str) -> ComputeRefused:
     return ComputeRefused(ALGORITHM, "file_unavailable", detail=f"checksum: {why}")
+
+
+def container_checksum(container: Mapping[str, object] | None) -> str | None:
+    """Return `containerSectionChecksum`: hex sha256 of `entrypoint + checksum`; None if one is not a string. Pure."""
+    entrypoint, checksum = (container or {}).get("entrypoint"), (container or {}).get("checksum")
+    if not isinstance(entrypoint, str) or not isinstance(checksum, str):
+        return None
+    return hashlib.sha256((entrypoint + checksum).encode("utf-8", "surrogatepass")).hexdigest()

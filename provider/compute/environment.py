@@ -1,4 +1,4 @@
-"""A compute environment as the operator service tells it (pure; `provider-api.md` section 5.11)."""
+"""A compute environment as the operator service describes it (pure; `provider-api.md` section 5.11)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,18 @@ from decimal import Decimal, InvalidOperation
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import OperatorUnavailable
 
-# Prices of this size or precision exist nowhere, and arithmetic on them would cost time.
+# No real price has this size or precision, and arithmetic on one would cost time.
 _MAX_PRICE_CHARS = 60
 _MAX_EXPONENT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`price_per_minute` in tokens, None when it cannot be read: then nothing can be ordered there.
+    """An environment where jobs run.
 
-    `consumer_address` (checksummed) is who downloads for its jobs. `listed` is what clients are shown.
+    `price_per_minute`: in tokens; None if unreadable, in which case nothing can be ordered there.
+    `consumer_address`: checksummed; the address that downloads for its jobs.
+    `listed`: the fields shown to clients.
     """
 
     id: str
@@ -27,7 +29,7 @@ class Environment:
 
 
 def parse_environments(raw: object, *, chain_id: int, fee_token: str) -> tuple[Environment, ...]:
-    """Environments of the operator's answer for one chain. Raises OperatorUnavailable when it is no list of objects."""
+    """Parse the operator's answer for one chain. Raises OperatorUnavailable if it is not a list of objects."""
     if not isinstance(raw, list) or not all(isinstance(item, Mapping) for item in raw):
         raise OperatorUnavailable(detail=f"operator: environments of chain {chain_id} are not a list of objects")
     return tuple(_environment(item, chain_id, fee_token) for item in raw)
@@ -45,7 +47,7 @@ def _environment(raw: Mapping[str, object], chain_id: int, fee_token: str) -> En
 
 
 def parse_price(value: object) -> Decimal | None:
-    """A price from a JSON number or text; None for what is none: negative, not finite, or absurdly long."""
+    """Parse a price from a JSON number or text. None if it is negative, not finite, absurdly long or no number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = str(value).strip()

@@ -1,4 +1,4 @@
-"""The environments of all chains, from the operator service, each chain's list kept for a short while."""
+"""The environments of all chains, from the operator service. Each chain's list is cached for a short time."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ Listed = tuple[Environment, ...]
 
 
 class Environments:
-    """A chain whose list cannot be had does not spoil the others [K39]. Without an operator there are none."""
+    """Lists environments. If one chain's list cannot be fetched, the others remain [K39]. Without an operator: none."""
 
     def __init__(self, operator: Operator | None, networks: Networks, *, cache: FactCache[int, Listed]) -> None:
         self._operator = operator
@@ -25,7 +25,7 @@ class Environments:
         self._following: asyncio.Task[None] | None = None
 
     def follow(self, every_seconds: float) -> None:
-        """Look at the lists now and every so often, so that `knows` has an answer; `close` ends it."""
+        """Fetch the lists now and every `every_seconds`, so that `knows` has an answer. `close` ends it."""
         if self._operator is not None:
             self._following = asyncio.create_task(self._follow(every_seconds))
 
@@ -35,17 +35,17 @@ class Environments:
             await asyncio.sleep(every_seconds)
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop fetching the lists."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
 
     def knows(self, address: str) -> bool:
-        """Is the checksummed address that of an environment's jobs, as far as is known? Asks nobody."""
+        """Tell whether the checksummed address is known as that of an environment's jobs. Does no I/O."""
         return address in self._known
 
     async def listing(self) -> dict[str, list[object]]:
-        """What clients see: the environments by chain id. Raises EnvironmentsUnavailable when no chain has a list."""
+        """Return the environments for clients, by chain id. Raises EnvironmentsUnavailable if no chain has any list."""
         told = await self._all()
         if self._operator is not None and not any(isinstance(answer, tuple) for answer in told.values()):
             chain_id = next(iter(told))
@@ -58,7 +58,7 @@ class Environments:
         }
 
     async def find(self, environment_id: str, *, chain_id: int | None = None) -> Environment:
-        """The environment with this id that can be paid for: on the chain given, else on any.
+        """Find the payable environment with this id, on the given chain or else on any.
 
         Raises EnvironmentUnknown, or ServiceUnavailable when a chain that might have it cannot be asked.
         """
@@ -74,7 +74,7 @@ class Environments:
         raise EnvironmentUnknown
 
     async def is_consumer(self, address: str) -> bool:
-        """As `knows`, after asking if need be. Raises ServiceUnavailable when a chain cannot be asked."""
+        """Tell the same as `knows`, asking the operator if necessary. Raises ServiceUnavailable."""
         if self.knows(address):
             return True
         told = await self._all()
@@ -84,7 +84,7 @@ class Environments:
         return self.knows(address)
 
     async def _all(self) -> dict[int, Listed | ServiceUnavailable]:
-        """Per chain its environments, or why they are not known."""
+        """Return each chain's environments, or the error that made them unavailable."""
         operator = self._operator
         if operator is None:
             return {}
@@ -102,7 +102,7 @@ class Environments:
         try:
             return await self._cache.get(network.chain_id, fetch)
         except ServiceUnavailable as error:
-            log.warning("no environments of chain %d: %s", network.chain_id, error.detail or error.code)
+            log.warning("no environments for chain %d: %s", network.chain_id, error.detail or error.code)
             return error
 
     def _remember(self, chain_id: int, listed: Listed) -> None:

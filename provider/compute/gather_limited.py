@@ -1,4 +1,4 @@
-"""Several look-ups of one request at a time, but not all: anybody may ask for a quote of many items."""
+"""Runs the lookups of one request in parallel, but only some at a time: anybody may ask for a quote of many items."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,16 +7,18 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-AT_ONCE = 8
+DEFAULT_LIMIT = 8
 
 
-async def in_turns(work: Callable[[T], Awaitable[R]], items: Sequence[T], *, at_once: int = AT_ONCE) -> list[R]:
-    """Results of `work` in the order of the items, at most `at_once` under way.
+async def gather_limited(
+    work: Callable[[T], Awaitable[R]], items: Sequence[T], *, limit: int = DEFAULT_LIMIT
+) -> list[R]:
+    """Return the results of `work` in the order of the items, with at most `limit` calls in progress.
 
-    When one fails, those behind it are cancelled or never begun, and the failure of the first item that failed is
-    raised once those before it have ended. Nothing is under way any longer when this returns, raises or is cancelled.
+    When one fails, those behind it are cancelled or never started. Once those before it have ended, the failure of the
+    first item that failed is raised. When this returns, raises or is cancelled, nothing is left in progress.
     """
-    turn = asyncio.Semaphore(at_once)
+    turn = asyncio.Semaphore(limit)
 
     async def one(item: T) -> R:
         async with turn:
@@ -31,7 +33,7 @@ async def in_turns(work: Callable[[T], Awaitable[R]], items: Sequence[T], *, at_
 
 
 async def _until_decided(tasks: Sequence["asyncio.Future[R]"]) -> None:
-    """Wait until all have ended, or one failed and all before it have ended."""
+    """Wait until all have ended, or one has failed and all before it have ended."""
     deciding = list(tasks)
     while pending := [task for task in deciding if not task.done()]:
         await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
@@ -43,7 +45,7 @@ async def _until_decided(tasks: Sequence["asyncio.Future[R]"]) -> None:
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[R]"]) -> None:
-    """End what is still under way, and take note of every failure, as only one of them is raised."""
+    """Cancel what is still running, and retrieve every failure, as only one of them is raised."""
     under_way = [task for task in tasks if not task.done()]
     for task in under_way:
         task.cancel()

@@ -1,4 +1,4 @@
-"""What a compute request names (pure): datasets, an algorithm, and the services behind them once they are found."""
+"""The contents of a compute request (pure): datasets, an algorithm, and the services behind them once resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ ALGORITHM = "algorithm"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A service of an asset, with the order for it where there is one.
+    """A service of an asset, with its order if there is one.
 
-    `resource` names it in refusals; texts are as sent, empty when absent. `userdata` is the consumer's, as sent.
+    `resource`: its name in refusals.
+    Texts are as sent, empty when absent; `userdata` is the consumer's, as sent.
     """
 
     resource: str
@@ -25,7 +26,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A published algorithm (`item`), or a raw one (`meta`); with an item, `meta` counts for nothing [K21]."""
+    """A published algorithm (`item`) or a raw one (`meta`). If there is an item, `meta` is ignored [K21]."""
 
     item: Item | None
     meta: Mapping[str, object] | None = field(default=None, repr=False)
@@ -34,8 +35,8 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """An item and what it names."""
+class ResolvedItem:
+    """An item with the asset, network and service that it names."""
 
     item: Item
     asset: Asset
@@ -44,13 +45,13 @@ class Chosen:
 
 
 def dataset_resource(index: int) -> str:
-    """How refusals call the dataset at `index` (`provider-api.md` section 10.2)."""
+    """Return the name of the dataset at `index` in refusals (`provider-api.md` section 10.2)."""
     return "dataset" if index == 0 else f"datasets[{index}]"
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteWish:
-    """initializeCompute: what the items cost in `environment` until `end` (unix seconds)."""
+class QuoteRequest:
+    """The request of initializeCompute: what the items cost in `environment` until `end` (unix seconds)."""
 
     datasets: tuple[Item, ...]
     algorithm: Algorithm
@@ -60,13 +61,13 @@ class QuoteWish:
 
     @property
     def item_count(self) -> int:
-        """Number of services that are named."""
+        """Number of services that the request names."""
         return len(self.datasets) + (self.algorithm.item is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class StartWish:
-    """A job to start. `consumer` is checksummed; `owner` is the same as sent, which is how the operator knows it."""
+class JobRequest:
+    """A request to start a job. `consumer` is checksummed; `owner` is the same as sent, as the operator knows it."""
 
     datasets: tuple[Item, ...]
     algorithm: Algorithm

@@ -1,6 +1,6 @@
-"""The operator service, which runs the jobs: its wire (`provider-api.md` sections 10.4 to 10.6) and our signatures.
+"""Client for the operator service, which runs the jobs (`provider-api.md` sections 10.4 to 10.6), with our signatures.
 
-The operator of this server named its address, so no address guard stands here.
+Its address comes from the settings, so it needs no address guard.
 """
 
 import time
@@ -21,8 +21,10 @@ Fields = Sequence[tuple[str, str]]
 class Operator:
     """Speaks for this Provider (`account`, checksummed `address`) with the operator service at `base_url`.
 
-    `timeout_seconds` bounds one whole call but that of a result, `max_bytes` one answer. A connection of its own for
-    each call: then only what was never sent is sent again [K38].
+    Each call has a connection of its own, so only a call that was never sent is sent again [K38].
+
+    `timeout_seconds`: limit for one whole call, except the download of a result.
+    `max_bytes`: limit for one answer.
     """
 
     def __init__(
@@ -77,9 +79,9 @@ class Operator:
         return await self._client.call("POST", f"{_BASE}/compute", json=body)
 
     async def jobs(self, method: str, *, owner: str, job_id: str, document_id: str) -> ServiceReply:
-        """Status (GET), stop (PUT) or delete (DELETE); empty texts are left out. Raises OperatorUnavailable.
+        """Get the status (GET), stop (PUT) or delete (DELETE). Empty texts are left out. Raises OperatorUnavailable.
 
-        Without a job the operator means all jobs of the owner.
+        Without a job id, the operator takes it as all jobs of the owner.
         """
         nonce = self._nonce()
         fields = [("providerAddress", self._address), ("owner", owner)]
@@ -88,7 +90,7 @@ class Operator:
         return await self._client.call(method, f"{_BASE}/compute", params=fields)
 
     async def environments(self, chain_id: int) -> object:
-        """The JSON answer about a chain's environments. Raises OperatorUnavailable, also for any other answer."""
+        """Fetch the JSON answer about a chain's environments. Raises OperatorUnavailable for any status but 2xx."""
         reply = await self._client.call("GET", f"{_BASE}/environments", params=[("chainId", str(chain_id))])
         if reply.status // 100 != 2:
             raise OperatorUnavailable(detail=f"operator: status {reply.status} for the environments of {chain_id}")
@@ -97,7 +99,7 @@ class Operator:
     def result(
         self, *, owner: str, job_id: str, index: str, consumer_signature: str, asked: Fields = ()
     ) -> HttpRequest:
-        """The request for one result of a job, to be opened as a stream; `asked` are a range and conditions."""
+        """Make the request for one result of a job, to be opened as a stream. `asked`: range and conditions."""
         nonce = self._nonce()
         fields: Fields = (
             ("index", index),
@@ -111,11 +113,11 @@ class Operator:
         return HttpRequest(method="GET", url=url, headers=(("Accept-Encoding", "identity"), *asked))
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close open connections."""
         await self._client.close()
 
     def _nonce(self) -> int:
-        """Nanoseconds, and greater than any before in this process."""
+        """Return nanoseconds, always greater than the last nonce of this process."""
         self._last_nonce = max(self._clock_ns(), self._last_nonce + 1)
         return self._last_nonce
 

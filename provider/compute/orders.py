@@ -1,6 +1,7 @@
-"""Orders of a compute request: what the chain says of each item, and whether the job may start with them.
+"""Orders of a compute request: what the chain says about each item, and whether the job may start with them.
 
-`OrderedItem` and `authorize` are pure: facts and the time in, the grant or a refusal out (sections 8.3 and 10.1).
+`OrderedItem` and `authorize` are pure: they take facts and the time, and return the grant or raise a refusal (sections
+8.3 and 10.1).
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from provider.cache import FactCache
 from provider.chain import contracts
 from provider.chain.networks import ZERO_ADDRESS, Network
 from provider.compute.environment import Environment
-from provider.compute.gather_limited import in_turns
-from provider.compute.items import ALGORITHM, Chosen
-from provider.compute.payment import Grant, Standing, Tariff, granted
+from provider.compute.gather_limited import gather_limited
+from provider.compute.items import ALGORITHM, ResolvedItem
+from provider.compute.payment import Grant, OrderStatus, Tariff, granted
 from provider.errors import (
     ChainError,
     ComputeRefused,
@@ -31,55 +32,55 @@ TokenKey = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class OrderedItem:
-    """An item with what the chain says of its order. `genuine`: its data NFT is one of the factory's.
+    """An item with the facts of its order. `genuine`: its data NFT was created by the factory.
 
-    A publisher's own contract could emit a fee that nobody paid, hence nothing of another NFT counts.
+    A publisher's own contract could emit a fee that nobody paid, so orders of other NFTs do not count.
     """
 
-    chosen: Chosen
+    resolved: ResolvedItem
     tx_id: str
     genuine: bool
     facts: OrderFacts
     tariff: Tariff
 
     def order(self, *, sender: str, environment: str, now: float, tolerate_expired_fee: bool = False) -> Order:
-        """The valid order of `sender` for exactly this environment. Raises OrderError."""
+        """Return the valid order of `sender` for exactly this environment. Raises OrderError."""
         if not self.genuine:
             raise OrderDatatokenUnknown
         return check_order(
             self.facts,
-            self.chosen.service,
+            self.resolved.service,
             tx_id=self.tx_id,
             sender=sender,
-            provider=self.chosen.network.account.address,
+            provider=self.resolved.network.account.address,
             now=now,
             environment=environment,
             tolerate_expired_fee=tolerate_expired_fee,
         )
 
-    def standing(self, *, sender: str, environment: str, now: float) -> Standing:
-        """How the order stands before a quote; a bad one counts as none."""
+    def status(self, *, sender: str, environment: str, now: float) -> OrderStatus:
+        """Return the status of the order before a quote. An invalid order counts as none."""
         try:
             order = self.order(sender=sender, environment=environment, now=now, tolerate_expired_fee=True)
         except OrderError:
-            return Standing(self.tariff)
-        # The grace after the end is for starting a job; whoever asks for a quote is told to renew.
-        return Standing(self.tariff, order, is_live=now < order.fee.valid_until)
+            return OrderStatus(self.tariff)
+        # The grace period after the end is for starting a job. A quote asks the consumer to renew instead.
+        return OrderStatus(self.tariff, order, is_live=now < order.fee.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """All orders are valid, in the order of the items, and the fee of one is alive and pays for the job."""
+    """Valid orders, in the order of the items, and the grant by the one whose fee is alive and pays for the job."""
 
     orders: tuple[Order, ...]
     grant: Grant
 
 
 def authorize(items: Sequence[OrderedItem], *, sender: str, environment: str, now: float) -> Authorization:
-    """May `sender` start a job with these items in `environment`? Raises ComputeRefused.
+    """Decide whether `sender` may start a job with these items in `environment`. Raises ComputeRefused.
 
-    Every order must be valid for this environment, but only the fee that pays for the job must not have expired, as in
-    Provider 2.1: what the other fees say about time was never paid for.
+    Every order must be valid for this environment. Only the fee that pays for the job must not have expired, as in
+    Provider 2.1: the times in the other fees were never paid for.
     """
     orders: list[Order] = []
     live: list[int] = []
@@ -90,81 +91,81 @@ def authorize(items: Sequence[OrderedItem], *, sender: str, environment: str, no
             item.order(sender=sender, environment=environment, now=now)
             live.append(index)
         except OrderFeeExpired as error:
-            expired = expired or order_refused(item.chosen, error)
+            expired = expired or order_refused(item.resolved, error)
         except OrderError as error:
-            raise order_refused(item.chosen, error) from error
+            raise order_refused(item.resolved, error) from error
     try:
         grant = granted([(orders[index], items[index].tariff) for index in live], now)
     except ComputeRefused as error:
-        # A fee that has expired may have been the one that paid: then its item is named.
+        # If the expired fee may have been the one that paid, its item is named.
         raise expired or error from None
     return Authorization(tuple(orders), replace(grant, payer=live[grant.payer]))
 
 
-def order_refused(chosen: Chosen, error: OrderError) -> ComputeRefused:
-    """The refusal of an item's order; the reason goes to the log, as the wire has one code for all."""
+def order_refused(resolved: ResolvedItem, error: OrderError) -> ComputeRefused:
+    """Make the refusal of an item's order. The reason goes to the log only, since the wire has one code for all."""
     detail = f"{error.code}: {error}"
-    if chosen.item.resource == ALGORITHM:
+    if resolved.item.resource == ALGORITHM:
         return ComputeRefused(ALGORITHM, "in_use_or_not_on_chain", detail=detail)
-    return ComputeRefused(f"{chosen.item.resource}.serviceId", "order_invalid", detail=detail)
+    return ComputeRefused(f"{resolved.item.resource}.serviceId", "order_invalid", detail=detail)
 
 
-class OrderDesk:
-    """Asks the chains about orders and fee tokens."""
+class OrderLoader:
+    """Loads the facts about orders and fee tokens from the chains."""
 
     def __init__(self, *, lookup: OrderLookup, decimals: FactCache[TokenKey, int]) -> None:
         self._lookup = lookup
         self._decimals = decimals
 
     async def ordered(
-        self, items: Sequence[Chosen], environment: Environment, *, wait: bool
+        self, items: Sequence[ResolvedItem], environment: Environment, *, wait: bool
     ) -> tuple[OrderedItem, ...]:
-        """Facts of all items at once. `wait`: for transactions that a node does not know yet.
+        """Load the facts of all items at once. `wait`: wait for transactions that a node does not know yet.
 
-        Raises ComputeRefused for text that is no transaction id, ChainError.
+        Raises ComputeRefused for a malformed transaction id, ChainError.
         """
 
-        async def ordered(chosen: Chosen) -> OrderedItem:
-            return await self._ordered(chosen, environment, wait=wait)
+        async def ordered(resolved: ResolvedItem) -> OrderedItem:
+            return await self._ordered(resolved, environment, wait=wait)
 
-        # All in one turn of the loop, since their questions then share an exchange with the node.
-        return tuple(await in_turns(ordered, items, at_once=len(items)))
+        # All in one turn of the loop, so that their questions share a request to the node.
+        return tuple(await gather_limited(ordered, items, limit=len(items)))
 
-    async def _ordered(self, chosen: Chosen, environment: Environment, *, wait: bool) -> OrderedItem:
+    async def _ordered(self, resolved: ResolvedItem, environment: Environment, *, wait: bool) -> OrderedItem:
         try:
-            tx_id = parse_tx_id(chosen.item.tx_id)
+            tx_id = parse_tx_id(resolved.item.tx_id)
         except OrderNotFound as error:
-            raise order_refused(chosen, error) from error
+            raise order_refused(resolved, error) from error
         genuine, (_, facts), tariff = await asyncio.gather(
-            self._lookup.is_factory_nft(chosen.network, chosen.asset.data_nft),
+            self._lookup.is_factory_nft(resolved.network, resolved.asset.data_nft),
             self._lookup.facts(
-                chosen.network,
-                data_nft=chosen.asset.data_nft,
-                datatoken=chosen.service.datatoken,
+                resolved.network,
+                data_nft=resolved.asset.data_nft,
+                datatoken=resolved.service.datatoken,
                 tx_id=tx_id,
                 wait=wait,
             ),
-            self.tariff(chosen.network, environment),
+            self.tariff(resolved.network, environment),
         )
-        return OrderedItem(chosen, tx_id, genuine, facts, tariff)
+        return OrderedItem(resolved, tx_id, genuine, facts, tariff)
 
-    async def standing(self, chosen: Chosen, environment: Environment, *, sender: str, now: float) -> Standing:
-        """How an item stands before it is quoted. Raises ChainError."""
-        if chosen.item.tx_id:
+    async def status(self, resolved: ResolvedItem, environment: Environment, *, sender: str, now: float) -> OrderStatus:
+        """Return the status of an item's order before it is quoted. Raises ChainError."""
+        if resolved.item.tx_id:
             try:
-                # Nobody has signed this request: it may not make us wait for a transaction of its choice.
-                item = await self._ordered(chosen, environment, wait=False)
+                # This request is unsigned, so it must not make us wait for a transaction of its choice.
+                item = await self._ordered(resolved, environment, wait=False)
             except ComputeRefused:
                 pass
             else:
-                return item.standing(sender=sender, environment=environment.id, now=now)
-        return Standing(await self.tariff(chosen.network, environment))
+                return item.status(sender=sender, environment=environment.id, now=now)
+        return OrderStatus(await self.tariff(resolved.network, environment))
 
     async def tariff(self, network: Network, environment: Environment) -> Tariff:
-        """Price of the environment in the chain's fee token. Raises ChainError."""
+        """Return the price of the environment in the chain's fee token. Raises ChainError."""
         price = environment.price_per_minute
         if price is None:
-            raise ValueError("an environment without price is never found")
+            raise ValueError("the environment has no price")
         if network.chain_id != environment.chain_id:
             return Tariff(price, network.fee_token, 0, accepted=False)
         decimals = 0
@@ -178,7 +179,7 @@ class OrderDesk:
         async def fetch() -> int:
             decimals = contracts.decode_uint(await network.rpc.submit(contracts.decimals_call(token)))
             if decimals is None or decimals > 255:
-                raise ChainError(detail=f"chain {network.chain_id}: the fee token tells no decimals")
+                raise ChainError(detail=f"chain {network.chain_id}: the fee token reports no decimals")
             return decimals
 
         return await self._decimals.get((network.chain_id, token), fetch)

@@ -1,7 +1,7 @@
-"""Services that another Provider serves: whose a service is, and what the other asks for it [K12, K25].
+"""Services of other Providers: finds out whose a service is, and what the other Provider asks for it [K12, K25].
 
-`serviceEndpoint` is a publisher's text, so everything goes through the address guard, in time and size bounded, and
-of the answers only what has the documented shape is passed on.
+`serviceEndpoint` is a publisher's text. So every request passes the address guard, with limits on time and size, and
+only answers of the documented shape are passed on.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import orjson
 
 from provider.cache import FactCache
-from provider.compute.items import Chosen
+from provider.compute.items import ResolvedItem
 from provider.crypto.keccak import is_address
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
 from provider.orders.fees import ProviderFeeQuote
@@ -24,13 +24,13 @@ from provider.upstream.source import HttpRequest
 from provider.wire.json import read_json
 
 RootKey = tuple[str, int]
-# No asset speaks for these connections: they carry nothing that a consumer receives.
+# These connections belong to no asset: they carry nothing that a consumer receives.
 _PARTY = "other Providers"
 """Base URL, chain id."""
 
 MAX_ENDPOINTS = 3
 MAX_OFFERS = 12
-"""Of one request, which nobody has signed: other Providers that it makes us ask, and the items of theirs."""
+"""Per request, which is unsigned: other Providers that it may make us ask, and items of theirs."""
 _MAX_ANSWER_BYTES = 64 * 1024
 _TX_ID = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
@@ -39,7 +39,7 @@ _AMOUNT = re.compile(r"[0-9]{1,78}", re.ASCII)
 
 
 class _NoAnswer(Exception):
-    """Why a Provider gave no usable answer. `reached`: it did answer."""
+    """A Provider gave no usable answer. `reached`: it did answer."""
 
     def __init__(self, why: str, *, reached: bool = True) -> None:
         super().__init__(why)
@@ -47,10 +47,12 @@ class _NoAnswer(Exception):
 
 
 class OtherProviders:
-    """`own_urls`: base URLs known to be ours, which are never asked; `timeout_seconds` bounds all questions of one
-    request together.
+    """Asks other Providers.
 
-    `roots` keeps the addresses that Providers named, `silent` why a host or a base URL gave no usable answer lately.
+    `own_urls`: base URLs known to be ours, which are never asked.
+    `timeout_seconds`: limit for all questions of one request together.
+    `roots`: cache of the addresses that Providers named.
+    `silent`: cache of the reasons why a host or base URL recently gave no usable answer.
     """
 
     def __init__(
@@ -69,14 +71,14 @@ class OtherProviders:
         self._timeout_seconds = timeout_seconds
 
     def enquire(self) -> "Enquiry":
-        """The questions of one request. The time for them begins."""
+        """Begin the questions of one request, and their time limit."""
         return Enquiry(self, asyncio.get_running_loop().time() + self._timeout_seconds)
 
     async def address(self, base: str, chain_id: int, deadline: float) -> str:
-        """The address, lower-case, that the Provider at `base` has on a chain. Raises _NoAnswer.
+        """Return the lower-case address of the Provider at `base` on a chain. Raises _NoAnswer.
 
-        A host that did not answer as a Provider is not asked again for a while, whatever path a publisher writes
-        behind it. A base URL that did stays known.
+        A host that did not answer as a Provider is not asked again for a while, whatever path a publisher appends. A
+        base URL that did answer stays known.
         """
         host = _host(base)
 
@@ -94,12 +96,12 @@ class OtherProviders:
         return await self._roots.get((base, chain_id), fetch)
 
     async def initialize(self, base: str, query: str, deadline: float) -> object:
-        """What the known Provider at `base` offers. Raises _NoAnswer."""
+        """Return what the known Provider at `base` offers. Raises _NoAnswer."""
         self._check_silent(base)
         try:
             return await self._json(f"{base}/api/services/initialize?{query}", deadline)
         except _NoAnswer as failure:
-            # A refusal is about one item only.
+            # A refusal concerns one item only.
             if not failure.reached:
                 self._silent.put(base, str(failure))
             raise
@@ -115,7 +117,7 @@ class OtherProviders:
         )
         try:
             async with asyncio.timeout_at(deadline):
-                # One hop: a Provider that sends its clients elsewhere could send us to anybody.
+                # No redirects: they could send us to anybody.
                 source = await self._origin.open_hop(request)
                 if isinstance(source, Redirect):
                     raise _NoAnswer("it answered with a redirect")
@@ -127,11 +129,11 @@ class OtherProviders:
         try:
             return read_json(body)
         except ValueError:
-            raise _NoAnswer("its answer is no JSON") from None
+            raise _NoAnswer("its answer is not JSON") from None
 
 
 class Enquiry:
-    """What one request asks of other Providers: of few of them, few questions. Raises ComputeRefused otherwise."""
+    """The questions that one request causes: a few questions to a few Providers. Raises ComputeRefused beyond that."""
 
     def __init__(self, others: OtherProviders, deadline: float) -> None:
         self._others = others
@@ -139,43 +141,43 @@ class Enquiry:
         self._bases: set[str] = set()
         self._offers = 0
 
-    async def is_ours(self, chosen: Chosen) -> bool:
-        """Does the service's endpoint lead to this Provider? Raises ComputeRefused when it does not tell."""
-        base = base_url(chosen.service.endpoint)
+    async def is_ours(self, resolved: ResolvedItem) -> bool:
+        """Tell whether the service's endpoint leads to this Provider. Raises ComputeRefused if that stays unknown."""
+        base = base_url(resolved.service.endpoint)
         if base in self._others.own_urls:
             return True
         if not base or "?" in base or "#" in base:
-            raise _failed(chosen, "its endpoint is no base URL")
+            raise _failed(resolved, "its endpoint is not a base URL")
         self._bases.add(base)
         if len(self._bases) > MAX_ENDPOINTS:
-            raise _failed(chosen, f"more than {MAX_ENDPOINTS} endpoints in one request")
+            raise _failed(resolved, f"more than {MAX_ENDPOINTS} endpoints in one request")
         try:
-            # An answer that others wait for as well may take longer than this request has.
+            # An answer that other requests wait for too may take longer than this request has.
             async with asyncio.timeout_at(self._deadline):
-                found = await self._others.address(base, chosen.network.chain_id, self._deadline)
+                found = await self._others.address(base, resolved.network.chain_id, self._deadline)
         except (_NoAnswer, TimeoutError) as failure:
-            raise _failed(chosen, str(failure) or "it did not answer in time") from None
-        return found == chosen.network.account.address.lower()
+            raise _failed(resolved, str(failure) or "it did not answer in time") from None
+        return found == resolved.network.account.address.lower()
 
-    async def offer(self, chosen: Chosen, *, consumer: str) -> dict[str, object]:
-        """What the other Provider's `initialize` says about the item. Raises ComputeRefused."""
+    async def offer(self, resolved: ResolvedItem, *, consumer: str) -> dict[str, object]:
+        """Return what the other Provider's `initialize` says about the item. Raises ComputeRefused."""
         self._offers += 1
         if self._offers > MAX_OFFERS:
-            raise _failed(chosen, f"more than {MAX_OFFERS} items of other Providers in one request")
+            raise _failed(resolved, f"more than {MAX_OFFERS} items of other Providers in one request")
         try:
             answer = await self._others.initialize(
-                base_url(chosen.service.endpoint), _query(chosen, consumer), self._deadline
+                base_url(resolved.service.endpoint), _query(resolved, consumer), self._deadline
             )
         except _NoAnswer as failure:
-            raise _failed(chosen, str(failure)) from None
-        offer = read_offer(answer, datatoken=chosen.service.datatoken)
+            raise _failed(resolved, str(failure)) from None
+        offer = read_offer(answer, datatoken=resolved.service.datatoken)
         if offer is None:
-            raise _failed(chosen, "its offer has not the documented shape")
+            raise _failed(resolved, "its offer does not have the documented shape")
         return offer
 
 
 async def _whole(source: HttpSource) -> bytes:
-    """The body of a good answer. Raises _NoAnswer, UpstreamError."""
+    """Read the body of a good answer. Raises _NoAnswer, UpstreamError."""
     content, body, buffer = Content(source), bytearray(), memoryview(bytearray(_MAX_ANSWER_BYTES))
     try:
         if source.status != 200:
@@ -191,9 +193,9 @@ async def _whole(source: HttpSource) -> bytes:
     return bytes(body)
 
 
-def _query(chosen: Chosen, consumer: str) -> str:
-    """What is asked about an item. Raises ComputeRefused for user data that cannot be written."""
-    item = chosen.item
+def _query(resolved: ResolvedItem, consumer: str) -> str:
+    """Make the query about an item. Raises ComputeRefused for user data that cannot be written as JSON."""
+    item = resolved.item
     fields = {"documentId": item.did, "serviceId": item.service_id, "consumerAddress": consumer}
     if item.tx_id:
         fields["transferTxId"] = item.tx_id
@@ -201,24 +203,24 @@ def _query(chosen: Chosen, consumer: str) -> str:
         try:
             text = item.userdata if isinstance(item.userdata, str) else orjson.dumps(item.userdata).decode()
         except TypeError:
-            raise _failed(chosen, "user data cannot be written as JSON") from None
+            raise _failed(resolved, "user data cannot be written as JSON") from None
         fields["userdata"] = text
     return urlencode(fields, errors="replace")
 
 
 def base_url(endpoint: str) -> str:
-    """Where a Provider's routes begin: publishers write the endpoint with a slash or a path of ours behind it."""
+    """Return the URL where a Provider's routes begin. Publishers write a slash, or one of our paths, after it."""
     return endpoint.strip().partition("/api/")[0].rstrip("/")
 
 
 def _host(base: str) -> str:
-    """Scheme, host and port of a base URL, as a key only: whether it can be asked at all is seen elsewhere."""
+    """Return scheme, host and port of a base URL, as a cache key only. Other code checks the URL."""
     scheme, _, rest = base.lower().partition("://")
     return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
 
 
 def root_address(answer: object, chain_id: int) -> str:
-    """The address, lower-case, that a Provider's root names for a chain; empty when it names none."""
+    """Return the lower-case address that a Provider's root names for a chain; empty if it names none."""
     addresses = answer.get("providerAddresses") if isinstance(answer, Mapping) else None
     address = addresses.get(str(chain_id)) if isinstance(addresses, Mapping) else None
     if address is None and isinstance(answer, Mapping):
@@ -227,7 +229,7 @@ def root_address(answer: object, chain_id: int) -> str:
 
 
 def read_offer(answer: object, *, datatoken: str) -> dict[str, object] | None:
-    """The known keys of an `initialize` answer about `datatoken`; None when it is not of the documented shape."""
+    """Return the known keys of an `initialize` answer about `datatoken`; None unless it has the documented shape."""
     if not isinstance(answer, Mapping):
         return None
     order = answer.get("validOrder")
@@ -256,5 +258,5 @@ def _fee(raw: object) -> ProviderFeeQuote | None:
     return cast(ProviderFeeQuote, fee | {"providerFeeAmount": str(raw["providerFeeAmount"])})
 
 
-def _failed(chosen: Chosen, why: str) -> ComputeRefused:
-    return ComputeRefused(chosen.item.resource, "other_provider_failed", detail=f"other provider: {why}")
+def _failed(resolved: ResolvedItem, why: str) -> ComputeRefused:
+    return ComputeRefused(resolved.item.resource, "other_provider_failed", detail=f"other provider: {why}")

@@ -1,43 +1,49 @@
-"""User data of a job against what the publishers declare for their consumers (pure)."""
+"""Checks a job's user data against the parameters that publishers declare for consumers (pure)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from provider.assets.consumer_parameters import Declared, check_parameters
-from provider.compute.items import ALGORITHM, Algorithm, Chosen
+from provider.compute.items import ALGORITHM, Algorithm, ResolvedItem
 from provider.wire.json import read_json
 
 Values = Mapping[str, object] | None
 
 
-def check_job_parameters(datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm) -> None:
-    """A service's parameters come as `userdata` (an algorithm's also as `algouserdata`), those of an algorithm's
-    metadata as `algocustomdata`. Raises ValidationFailed.
+def check_job_parameters(datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm) -> None:
+    """Check all parameters of a job. Raises ValidationFailed.
+
+    A service's parameters come as `userdata` (an algorithm's also as `algouserdata`), those of an algorithm's metadata
+    as `algocustomdata`.
     """
-    for declared, values, field in _parameters(datasets, algorithm, wanted):
+    for declared, values, field in _parameters(datasets, algorithm, named):
         check_parameters(declared, values, field=field)
 
 
-def check_quoted_parameters(datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm) -> None:
-    """The same for a quote, which clients also ask for without user data. Raises ValidationFailed."""
-    for declared, values, field in _parameters(datasets, algorithm, wanted):
+def check_quoted_parameters(datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm) -> None:
+    """Check the parameters of a quote, which may also be asked for without user data. Raises ValidationFailed."""
+    for declared, values, field in _parameters(datasets, algorithm, named):
         if values:
             check_parameters(declared, values, field=field)
 
 
 def _parameters(
-    datasets: Sequence[Chosen], algorithm: Chosen | None, wanted: Algorithm
+    datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm
 ) -> Iterator[tuple[Declared, Values, str]]:
-    """What is declared, what is given, and how refusals call it."""
-    for chosen in datasets:
-        yield chosen.service.consumer_parameters, _values(chosen.item.userdata), f"{chosen.item.resource}.userdata"
+    """Yield what is declared, what is given, and its name in refusals."""
+    for resolved in datasets:
+        yield (
+            resolved.service.consumer_parameters,
+            _values(resolved.item.userdata),
+            f"{resolved.item.resource}.userdata",
+        )
     if algorithm is not None:
-        given = _values(algorithm.item.userdata or wanted.user_data)
+        given = _values(algorithm.item.userdata or named.user_data)
         yield algorithm.service.consumer_parameters, given, f"{ALGORITHM}.userdata"
-        yield algorithm.asset.algorithm_parameters, _values(wanted.custom_data), f"{ALGORITHM}.algocustomdata"
+        yield algorithm.asset.algorithm_parameters, _values(named.custom_data), f"{ALGORITHM}.algocustomdata"
 
 
 def _values(raw: object) -> Values:
-    """An object, or JSON text of one."""
+    """Return an object, also if it came as JSON text."""
     if isinstance(raw, str):
         try:
             raw = read_json(raw)

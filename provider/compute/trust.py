@@ -1,7 +1,7 @@
-"""May this algorithm run on this dataset? (pure; `provider-api.md` section 10.3)
+"""Decides whether an algorithm may run on a dataset (pure; `provider-api.md` section 10.3).
 
-The publisher's options and what is known about the algorithm in, nothing or a refusal out. Checksums cost a download,
-so the rules come in two steps: whether the algorithm is trusted at all, then its checksums where some are demanded.
+Takes the publisher's options and the known facts about the algorithm, and returns nothing or raises a refusal.
+Checksums cost a download, so there are two steps: is the algorithm trusted at all, then its checksums if demanded.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmIdentity:
-    """A published algorithm and its data NFT. `owner` of that: None where nobody told, see `demands_owner`."""
+    """A published algorithm and its data NFT. `owner`: the NFT's owner; None if unknown, see `demands_owner`."""
 
     did: str
     service_id: str
@@ -23,13 +23,13 @@ class AlgorithmIdentity:
 
 
 def check_raw(options: ComputeOptions, resource: str) -> None:
-    """A raw algorithm needs a literal `allowRawAlgorithm: true`. Raises ComputeRefused."""
+    """Refuse a raw algorithm unless there is a literal `allowRawAlgorithm: true`. Raises ComputeRefused."""
     if not options.allow_raw_algorithm:
         raise ComputeRefused(resource, "no_raw_algo_allowed")
 
 
 def demands_owner(options: ComputeOptions) -> bool:
-    """Must the owner of the algorithm's data NFT be known to decide? Not to refuse, nor where `*` stands for all."""
+    """Tell whether the decision needs the owner of the algorithm's NFT: not to refuse, nor if `*` trusts all."""
     publishers = options.trusted_publishers
     return not (options.strict or options.malformed) and bool(publishers) and _ANY not in publishers
 
@@ -37,10 +37,10 @@ def demands_owner(options: ComputeOptions) -> bool:
 def trusted_entries(
     options: ComputeOptions, algorithm: AlgorithmIdentity, resource: str
 ) -> tuple[TrustedAlgorithm, ...]:
-    """The publisher's entries for this algorithm, whose checksums are still to be compared; none: nothing to compare.
+    """Return the publisher's entries for this algorithm, whose checksums must still match; empty if there are none.
 
-    Both lists empty trust every published algorithm, else each list that is not empty must hold it; in a DDO 5 they
-    trust none, and either list may hold it. `*` stands for all. Raises ComputeRefused.
+    If both lists are empty, every published algorithm is trusted; otherwise each list that is not empty must name it.
+    In a DDO 5, two empty lists trust none, and one list naming it is enough. `*` stands for all. Raises ComputeRefused.
     """
     if not options.present:
         raise ComputeRefused(resource, "not_trusted_algo", detail="the service has no compute section")
@@ -54,14 +54,14 @@ def trusted_entries(
 
 
 def demands_files_checksum(entries: tuple[TrustedAlgorithm, ...]) -> bool:
-    """Must the algorithm's files be read to compare them?"""
+    """Tell whether the algorithm's files must be read to compare them."""
     return any(entry.files_checksum not in ("", _ANY) for entry in entries)
 
 
 def check_checksums(
     entries: tuple[TrustedAlgorithm, ...], *, files: str | None, container: str | None, resource: str
 ) -> None:
-    """One entry's checksums must be those of the algorithm (lower-case hex; None: not computed).
+    """Check that one entry's checksums are those of the algorithm (lower-case hex; None: not computed).
 
     Raises ComputeRefused for what is wrong with the first entry that comes closest.
     """
@@ -77,7 +77,7 @@ def check_checksums(
 def _strictly_trusted(
     options: ComputeOptions, algorithm: AlgorithmIdentity, resource: str
 ) -> tuple[TrustedAlgorithm, ...]:
-    """ocean-node's rule for a DDO 5 (section 10.3): its publishers are data NFTs; one that is listed needs no entry."""
+    """Apply ocean-node's rule for DDO 5 (section 10.3): publishers are data NFTs, and one listed needs no entry."""
     if _holds(options.trusted_publishers, algorithm.data_nft):
         return ()
     if options.trusted_publishers and not options.trusted_algorithms:
@@ -102,5 +102,5 @@ def _holds(publishers: tuple[str, ...], address: str | None) -> bool:
 
 
 def _names(entry: TrustedAlgorithm, algorithm: AlgorithmIdentity) -> bool:
-    """An entry that names a service means that service only."""
+    """Tell whether an entry means this algorithm. If it names a service, it means only that service."""
     return entry.did in (algorithm.did, _ANY) and entry.service_id in (None, _ANY, algorithm.service_id)

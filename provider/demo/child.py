@@ -1,4 +1,4 @@
-"""Child processes of the demo: starting, readiness, orderly end; and the child's own half of that bargain."""
+"""Child processes of the demo: start, readiness and orderly end, for the parent and for the child itself."""
 
 import argparse
 import asyncio
@@ -17,11 +17,11 @@ STOP_SECONDS = 10.0  # from SIGTERM to SIGKILL
 
 
 class ChildFailed(Exception):
-    """A child process ended early or was not ready in time; the message holds the end of its stderr."""
+    """A child process ended early or was not ready in time. The message holds the end of its stderr."""
 
 
 class Child:
-    """One process in a session of its own, so that a terminal's Ctrl-C reaches only the parent."""
+    """One process in its own session, so that a terminal's Ctrl-C reaches only the parent."""
 
     def __init__(self, name: str, arguments: Sequence[str], *, environ: Mapping[str, str], stderr: IO[bytes]) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Child:
             raise ChildFailed(f"the {self.name} ended with status {self._process.returncode}{self.stderr_tail()}")
 
     def read_ready_line(self, timeout_seconds: float) -> dict[str, Any]:
-        """First line of stdout as JSON. Raises ChildFailed when it does not come in time."""
+        """Return the first line of stdout as JSON. Raises ChildFailed if it does not come in time."""
         assert self._process.stdout is not None  # noqa: S101
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -60,8 +60,8 @@ class Child:
         return value
 
     def stderr_tail(self, limit_bytes: int = 4000) -> str:
-        """End of what the process wrote to stderr, on lines of its own; empty if nothing."""
-        # Without moving the place in the file, which the process has in common with us: it would write there.
+        """Return the end of what the process wrote to stderr, on lines of its own; empty if nothing."""
+        # Read without moving the file position, which the process shares with us: it would write there.
         descriptor = self._stderr.fileno()
         written = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         text = written[-limit_bytes:].decode("utf-8", "replace").strip()
@@ -73,7 +73,7 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """End the process: SIGTERM, then after a while SIGKILL for its whole session."""
+        """End the process: SIGTERM, and after a while SIGKILL for its whole session."""
         self.ask_to_stop()
         try:
             self._process.wait(STOP_SECONDS)
@@ -87,9 +87,10 @@ class Child:
 
 
 class Children:
-    """Every child of one run; leaving the `with` block ends them all, last started first.
+    """All children of one run. Leaving the `with` block ends them, the last one started first.
 
-    `folder` takes their stderr; `environ` is added to the bare environment of each.
+    `folder`: holds their stderr.
+    `environ`: added to the bare environment of each.
     """
 
     def __init__(self, folder: str, environ: Mapping[str, str] | None = None) -> None:
@@ -117,7 +118,7 @@ class Children:
 
 
 def bare_environ(home: str) -> dict[str, str]:
-    """Environment of a child: nothing of the caller's, so that an operator's own settings cannot leak in."""
+    """Return a child's environment: nothing of the caller's, so that an operator's own settings cannot leak in."""
     return {
         "PATH": os.defpath,
         "HOME": home,
@@ -129,7 +130,7 @@ def bare_environ(home: str) -> dict[str, str]:
 
 
 def wait_until(is_ready: Any, child: Child, *, timeout_seconds: float) -> None:
-    """Poll until `is_ready()` is true. Raises ChildFailed if the child ends or the time is over."""
+    """Poll until `is_ready()` is true. Raises ChildFailed if the child ends or time runs out."""
     deadline = time.monotonic() + timeout_seconds
     while not is_ready():
         child.check()
@@ -140,7 +141,7 @@ def wait_until(is_ready: Any, child: Child, *, timeout_seconds: float) -> None:
 
 @contextlib.contextmanager
 def first_stop_signal_interrupts() -> Iterator[None]:
-    """Inside the block the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones cannot disturb the clean-up."""
+    """Make the first SIGINT or SIGTERM raise KeyboardInterrupt; later ones cannot disturb the clean-up."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(*_: object) -> None:
@@ -157,7 +158,7 @@ def first_stop_signal_interrupts() -> Iterator[None]:
 
 
 def child_parser(description: str) -> argparse.ArgumentParser:
-    """Child's half: the options that every child has."""
+    """In the child: parse the options that every child has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
@@ -165,13 +166,13 @@ def child_parser(description: str) -> argparse.ArgumentParser:
 
 
 def announce(ready: Mapping[str, object]) -> None:
-    """Child's half: print the ready line."""
+    """In the child: print the ready line."""
     sys.stdout.write(json.dumps(dict(ready)) + "\n")
     sys.stdout.flush()
 
 
 async def until_stopped(*, watch_stdin: bool) -> None:
-    """Child's half: return on SIGTERM or SIGINT, or when a watched stdin closes because the parent is gone."""
+    """In the child: return on SIGTERM or SIGINT, or when a watched stdin closes because the parent is gone."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,7 +11,7 @@ MAX_SIZE_BYTES = 1 << 40  # the generated file repeats itself after one TiB
 
 
 def parse_size(text: str) -> int:
-    """Bytes of `1GiB`, `500 MB` or `4096`. ValueError when it is none of these, zero, or over 1 TiB."""
+    """Return the bytes of `1GiB`, `500 MB` or `4096`. Raises ValueError for anything else, zero, or over 1 TiB."""
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)", text.strip())
     unit = UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
@@ -23,7 +23,7 @@ def parse_size(text: str) -> int:
 
 
 def run(*, size: str, keep: bool, compute: bool = False) -> int:
-    """Run one of the demos on standard output; 2 when the size is wrong or the extra is missing."""
+    """Run one of the demos on standard output. Returns 2 if the size is wrong or the extra is missing."""
     try:
         size_bytes = parse_size(size)
     except ValueError as error:
@@ -33,7 +33,7 @@ def run(*, size: str, keep: bool, compute: bool = False) -> int:
         print("provider demo: install with: pip install 'ocean-stream-provider[demo]'", file=sys.stderr)
         return EXIT_USAGE
     if compute:
-        from provider.demo.scenes.compute_run import run_compute_demo  # noqa: PLC0415  (needs the extra)
+        from provider.demo.scenes.compute import run_compute_demo  # noqa: PLC0415  (needs the extra)
 
         return run_compute_demo(keep=keep, out=sys.stdout)
     from provider.demo.scenes.run import run_demo  # noqa: PLC0415  (needs the extra)

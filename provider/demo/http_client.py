@@ -1,6 +1,7 @@
-"""A consumer's HTTP: small calls as whole replies, downloads as a stream that is hashed and timed.
+"""A consumer's HTTP client: small calls as whole replies, downloads as a stream that is hashed and timed.
 
-Standard library only; no redirects, no proxies, no retries, so that a test sees exactly what the server said.
+It uses the standard library only, without redirects, proxies or retries, so that a test sees exactly what the server
+sent.
 """
 
 import hashlib
@@ -19,10 +20,10 @@ Progress = Callable[[int], None]
 
 
 class Digest(Protocol):
-    """What hashlib objects and the null digest have in common."""
+    """The common methods of hashlib objects and the null digest."""
 
     def update(self, data: memoryview, /) -> None:
-        """Take more data."""
+        """Add data."""
 
     def hexdigest(self) -> str:
         """Hex of the digest so far."""
@@ -47,7 +48,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A download that was read to its end. `complete` is False when the transfer was cut."""
+    """A download that was read to its end. `complete` is False if the transfer was cut."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,13 +61,13 @@ class Downloaded:
 
     @property
     def filename(self) -> str | None:
-        """Name from Content-Disposition, parsed as ocean.js does it."""
+        """Return the name from Content-Disposition, parsed as ocean.js does it."""
         _, found, name = self.headers.get("content-disposition", "").partition("attachment;filename=")
         return name if found else None
 
 
 def error_text(body: bytes) -> str:
-    """The error in a Provider reply's body, in one line, whatever its shape (`provider-api.md` section 1)."""
+    """Return the error in a Provider reply's body as one line, whatever its shape (`provider-api.md` section 1)."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -89,13 +90,13 @@ def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:
 
 
 def with_query(url: str, parameters: Mapping[str, object]) -> str:
-    """URL with a query string; parameters that are None are left out."""
+    """Return the URL with a query string. Parameters that are None are left out."""
     given = {name: str(value) for name, value in parameters.items() if value is not None}
     return f"{url}?{urlencode(given)}" if given else url
 
 
 def request(method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """One exchange on a connection of its own. Raises OSError or http.client.HTTPException."""
+    """Run one exchange on a new connection. Raises OSError or http.client.HTTPException."""
     connection, target = _connect(url)
     try:
         connection.request(method, target, body=body, headers=dict(headers or {}))
@@ -106,7 +107,7 @@ def request(method: str, url: str, *, body: bytes | None = None, headers: Mappin
 
 
 def get_json(url: str, parameters: Mapping[str, object] | None = None) -> Any:
-    """JSON of a 2xx GET. Raises ReplyRefused otherwise."""
+    """Return the JSON of a GET answered with 2xx. Raises ReplyRefused otherwise."""
     reply = request("GET", with_query(url, parameters or {}))
     if reply.status // 100 != 2:
         raise ReplyRefused(reply)
@@ -114,7 +115,7 @@ def get_json(url: str, parameters: Mapping[str, object] | None = None) -> Any:
 
 
 class ReplyRefused(Exception):
-    """The server answered with an error; `reply` is the whole of it."""
+    """The server answered with an error; `reply` is the whole reply."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"{reply.status}: {reply.error_text()}")
@@ -129,7 +130,7 @@ def download(
     progress: Progress = lambda _: None,
     checksum: bool = True,
 ) -> Downloaded:
-    """Stream a GET into `sink` (or nowhere). `progress` gets the bytes of each piece.
+    """Stream a GET into `sink` (or nowhere). `progress` is called with the bytes of each piece.
 
     A body shorter than announced is reported as `complete=False`, not raised.
     """

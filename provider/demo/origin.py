@@ -1,7 +1,7 @@
-"""Origin server of the demo: `/data.csv`, `/pattern/<bytes>.bin` and the programs of the compute demo, over HTTP/1.1.
+"""The demo's origin server: `/data.csv`, `/pattern/<bytes>.bin` and the programs of the compute demo, over HTTP/1.1.
 
-Cheap on purpose (sendfile from memory, no copy in this process), so that it is never what limits a measurement.
-GET and HEAD, single byte ranges, ETag, If-Range, keep-alive; `/stats` tells how many requests it saw.
+Deliberately cheap (sendfile from memory, no copy in this process), so that it never limits a measurement. GET and HEAD,
+single byte ranges, ETag, If-Range, keep-alive. `/stats` reports how many requests it saw.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Content(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Length of the whole."""
+        """Total length."""
 
     @property
     def media_type(self) -> str:
@@ -41,7 +41,7 @@ class Content(Protocol):
         """Strong validator, quoted."""
 
     def send(self, sock: socket.socket, position: int, end: int) -> int:
-        """Send some bytes from `position`, at most to `end`, without blocking; how many went."""
+        """Send bytes from `position`, at most up to `end`, without blocking. Returns how many were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def small_csv() -> bytes:
 
 
 def programs() -> dict[str, Text]:
-    """By path: the algorithm of the compute demo, and one that no publisher would trust, as it copies its input."""
+    """Return, by path, the compute demo's algorithm, and one that copies its input, so no publisher would trust it."""
     algorithm = Path(__file__).with_name("operator").joinpath("algorithm.py").read_bytes()
     copier = b"import shutil\n\nshutil.copytree('/data/inputs', '/data/outputs', dirs_exist_ok=True)\n"
     return {
@@ -110,9 +110,9 @@ def programs() -> dict[str, Text]:
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """Start and end (exclusive) of a single byte range (RFC 9110 section 14.1.2); None if it is to be ignored.
+    """Parse a single byte range (RFC 9110 section 14.1.2) into start and end (exclusive); None if it is to be ignored.
 
-    An unsatisfiable range comes back empty: start equal to end.
+    An unsatisfiable range is empty: start equals end.
     """
     match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", (header or "").strip())
     if match is None or match.groups() == ("", ""):
@@ -127,7 +127,7 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
 
 
 class Origin:
-    """The listening socket and what it saw."""
+    """The listening socket and the request count."""
 
     def __init__(self, port: int) -> None:
         self.requests = 0
@@ -156,7 +156,7 @@ class Origin:
             Connection(self, sock, loop)
 
     def find(self, path: str) -> Content | None:
-        """Content behind a path."""
+        """Return the content at a path."""
         if path in self._texts:
             return self._texts[path]
         if path == "/stats":
@@ -167,7 +167,7 @@ class Origin:
 
 
 class Connection:
-    """One consumer: reads a request head, sends the answer, and again."""
+    """One consumer's connection: reads a request head, sends the answer, and repeats."""
 
     def __init__(self, origin: Origin, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._origin = origin

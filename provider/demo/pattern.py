@@ -1,7 +1,7 @@
-"""A large file that exists only as a rule: block i of 1 MiB is a window into one 2 MiB base, at its own offset.
+"""A large file that exists only as a rule: each block of 1 MiB is a window into one 2 MiB base, at its own offset.
 
-Each of the first 2**20 blocks differs from all others in nearly every byte, so a lost, doubled or misplaced piece
-changes the sha256; yet every block can be sent straight from the base.
+Each of the first 2**20 blocks differs from all others in nearly every byte. So a lost, doubled or misplaced piece
+changes the sha256, and yet every block can be sent directly from the base.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ _STRIDE = 0x9E3779B1  # odd, hence no offset repeats within 2**20 blocks (multip
 
 @cache
 def base() -> bytes:
-    """The 2 MiB that every window looks into; the same on every machine."""
+    """Return the 2 MiB behind every window; the same on every machine."""
     return hashlib.shake_256(b"provider demo pattern").digest(2 * BLOCK_BYTES)
 
 
 def locate(position: int, end: int) -> tuple[int, int]:
-    """Where in the base the byte at `position` stands, and how many bytes follow it there, at most to `end`."""
+    """Return where in the base the byte at `position` is, and how many bytes follow it there, up to `end`."""
     block, within = divmod(position, BLOCK_BYTES)
     return (block * _STRIDE) % BLOCK_BYTES + within, min(BLOCK_BYTES - within, end - position)
 
 
 def pieces(start: int, end: int) -> Iterator[memoryview]:
-    """Bytes `start` to `end` (exclusive) of the file, in views of at most one block."""
+    """Yield bytes `start` to `end` (exclusive) of the file, in views of at most one block."""
     view = memoryview(base())
     while start < end:
         offset, count = locate(start, end)
@@ -34,7 +34,7 @@ def pieces(start: int, end: int) -> Iterator[memoryview]:
 
 
 def sha256(size_bytes: int) -> str:
-    """Hex sha256 of the first `size_bytes` bytes; releases the interpreter lock while hashing."""
+    """Return the hex sha256 of the first `size_bytes` bytes. Releases the interpreter lock while hashing."""
     digest = hashlib.sha256()
     for piece in pieces(0, size_bytes):
         digest.update(piece)

@@ -1,4 +1,4 @@
-"""Ports for servers that are told theirs before they start."""
+"""Free ports for servers that must know theirs before they start."""
 
 import secrets
 import socket
@@ -11,10 +11,10 @@ _TRIES = 100
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on at this moment.
+    """Return ports on 127.0.0.1 that nobody listens on right now.
 
-    If possible not of those that the system gives to outgoing connections (ip(7), `ip_local_port_range`): one of them
-    might be there first.
+    If possible they are outside the range that the system gives to outgoing connections (ip(7), `ip_local_port_range`):
+    one of those might take the port first.
     """
     with ExitStack() as held:
         return [held.enter_context(_held()).getsockname()[1] for _ in range(count)]

@@ -1,6 +1,6 @@
-"""The stage that the demo and the tests play on: chain with contracts, origin, and a server process.
+"""The stage for the demo and the tests: a chain with contracts, an origin, and a server process.
 
-In: a `Children` that owns the processes. Out: the addresses of everything. Nothing is published here.
+Takes a `Children` that owns the processes and returns the addresses of everything. Nothing is published here.
 """
 
 import http.client
@@ -25,7 +25,7 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DemoChain:
-    """A running chain: its JSON-RPC URL, a web3 on it, the contracts, and the key that Provider is to use."""
+    """A running chain: its JSON-RPC URL, a web3 on it, the contracts, and the Provider's key."""
 
     url: str
     w3: Web3 = field(repr=False)
@@ -33,11 +33,11 @@ class DemoChain:
     provider_key: str = field(repr=False, default=PROVIDER_KEY)
 
     def wallet(self, key: str) -> Wallet:
-        """Wallet on this chain; the keys of `keys.FUNDED_KEYS` have ether."""
+        """Return a wallet on this chain. The keys of `keys.FUNDED_KEYS` have ether."""
         return Wallet(self.w3, key)
 
     def rpc(self, method: str, *params: object) -> Any:
-        """Result of a raw JSON-RPC call. Raises RuntimeError on an error object."""
+        """Return the result of a raw JSON-RPC call. Raises RuntimeError for an error object."""
         response = self.w3.provider.make_request(RPCEndpoint(method), list(params))
         if "error" in response:
             raise RuntimeError(str(response["error"]))
@@ -45,7 +45,7 @@ class DemoChain:
 
     @contextmanager
     def clock_shifted(self, seconds: int) -> Iterator[None]:
-        """Blocks mined inside carry the present time plus `seconds`: negative makes orders that are old."""
+        """Shift the clock of blocks mined inside by `seconds`; a negative value makes old orders."""
         self.rpc("evm_increaseTime", seconds)
         try:
             yield
@@ -62,7 +62,7 @@ class DemoServer:
     child: Child = field(repr=False)
 
     def wait_ready(self) -> None:
-        """Wait until the server says that it is ready. Raises ChildFailed with its stderr when it is not."""
+        """Wait until the server reports that it is ready. Raises ChildFailed with its stderr otherwise."""
         wait_until(lambda: _answers(f"{self.admin_url}/readyz"), self.child, timeout_seconds=READY_SECONDS)
 
 
@@ -94,8 +94,8 @@ def launch_server(
 ) -> DemoServer:
     """Start `provider serve` on free ports against the chain, its files in `folder`, without waiting for it.
 
-    `command` are python's arguments; another one has to end in the server.
-    There is no AQUARIUS_URL: the chain itself is the metadata store. `environ` adds to or overrides the settings.
+    `command`: arguments of python; another command must end in the server.
+    `environ`: adds to or overrides the settings. There is no AQUARIUS_URL: the chain itself is the metadata store.
     """
     address_file = folder / f"{name}-address.json"
     address_file.write_text(chain.contracts.address_file(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the routes that are served."""
+"""Builds the OpenAPI 3.1 document of the routes that are served."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ BODIES = {
 }
 PROOF = ("nonce", "signature")
 _ABOUT = """\
-Sells nothing itself: it checks on chain that a consumer has ordered a dataset, then streams the bytes.
+Access gateway for Ocean Protocol datasets. It checks on chain that a consumer has ordered a dataset, then streams it.
 
 **Input.** If the URL has any query parameter, the query is the whole input; else a JSON object in the body is. The
 first of repeated query keys counts. Numbers may be given as numbers or as text.
@@ -44,7 +44,7 @@ end. A nonce is used up once the signature holds, whatever comes after.
 
 
 def build_document(routes: Iterable[Route]) -> dict[str, object]:
-    """The document for these routes; one that is not described in OPERATIONS is left out (a test finds it)."""
+    """Build the document for these routes. A route not described in OPERATIONS is left out (a test finds it)."""
     paths: dict[str, dict[str, object]] = {}
     inputs: dict[str, object] = {}
     seen: set[str] = set()
@@ -67,7 +67,7 @@ def build_document(routes: Iterable[Route]) -> dict[str, object]:
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        # Relative to where the document was found, so that it holds behind a path prefix.
+        # Relative to the document's own URL, so that it holds behind a path prefix.
         "servers": [{"url": "."}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
@@ -81,12 +81,12 @@ def build_document(routes: Iterable[Route]) -> dict[str, object]:
 
 
 def input_name(operation: Operation) -> str:
-    """Name of the schema of the operation's input."""
+    """Return the name of the schema of the operation's input."""
     return f"{operation.id[0].upper()}{operation.id[1:]}Input"
 
 
 def input_fields(operation: Operation) -> list[Field]:
-    """The fields; those that a token may stand in for are optional."""
+    """Return the fields; those that a token may replace are optional."""
     return [
         replace(field, optional=True) if operation.token and field.name in PROOF else field
         for field in operation.fields
@@ -94,7 +94,7 @@ def input_fields(operation: Operation) -> list[Field]:
 
 
 def describe(operation: Operation, identity: str, method: str) -> dict[str, object]:
-    """The Operation Object."""
+    """Return the Operation Object."""
     described: dict[str, object] = {
         "operationId": identity,
         "summary": operation.summary,
@@ -116,8 +116,8 @@ def describe(operation: Operation, identity: str, method: str) -> dict[str, obje
 def _other_form(operation: Operation) -> str:
     name = input_name(operation)
     if operation.via == "query":
-        return f"Instead of a query, a JSON object with the same fields may be sent as body (schema `{name}`)."
-    return "Instead of a body, the same fields may be sent as query, whole." if operation.via == "body" else ""
+        return f"Instead of a query, the same fields may be sent as a JSON object in the body (schema `{name}`)."
+    return "Instead of a body, all the same fields may be sent in the query." if operation.via == "body" else ""
 
 
 def _parameters(operation: Operation) -> list[object]:
@@ -158,7 +158,7 @@ def _responses(operation: Operation, method: str) -> dict[str, object]:
     for status, errors in _by_status(operation).items():
         responses[str(status)] = _refusal(errors, without_body=method == "HEAD")
     if operation.passes_on:
-        answer = Reply(f"Whatever {operation.passes_on} answers, status and body unchanged.", {})
+        answer = Reply(f"The answer of {operation.passes_on}, status and body unchanged.", {})
         responses["default"] = _success([answer])
     return responses
 
@@ -189,14 +189,14 @@ def _headers(names: Iterable[str]) -> Mapping[str, object]:
 
 
 def _by_status(operation: Operation) -> dict[int, list[type[ProviderError]]]:
-    """All errors of an operation by status; those that any request can meet are added."""
+    """Return all errors of an operation by status, including those that any request can meet."""
     named = list(operation.errors)
     if operation.via in ("query", "body", "query_only"):
         named.append(ValidationFailed)
     if operation.via in ("query", "body", "body_only"):
         named.append(BodyNotObject)
     named += (BodyTooLarge, BodyTooComplex, BodyTooSlow, NotHttp, LoadRefused)
-    # What lies below RequestError is of different operations.
+    # Subclasses of RequestError belong to different operations.
     every = [error for base in named for error in ([base] if base is RequestError else error_classes(base))]
     every.append(ProviderError)
     found: dict[int, list[type[ProviderError]]] = {}

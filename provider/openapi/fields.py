@@ -1,10 +1,10 @@
-"""The words of the wire: each request field once, with its meaning, JSON Schema and an example."""
+"""The request fields of the API: each one once, with its meaning, JSON Schema and an example."""
 
 from collections.abc import Mapping
 
 from provider.openapi.model import Schema, Word
 
-# Numbers come as JSON numbers or as text everywhere (`provider-api.md` section 1).
+# Every number may be a JSON number or text (`provider-api.md` section 1).
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": ["string", "number"]}
 INTEGER: Schema = {"type": ["string", "integer"]}
@@ -19,14 +19,16 @@ SIGNATURE = f"0x{'1f' * 64}1b"
 
 WORDS: Mapping[str, Word] = {
     "abi": Word("The view function to call, as in the contract's ABI.", ANYTHING, {"type": "function", "inputs": []}),
-    "additionalDatasets": Word("More datasets for the job, as `dataset`.", ANYTHING, []),
-    "address": Word("Who the token is for; the signer.", ADDRESS, CONSUMER),
+    "additionalDatasets": Word("More datasets for the job, each like `dataset`.", ANYTHING, []),
+    "address": Word("The address that the token is for; it must sign.", ADDRESS, CONSUMER),
     "chainId": Word("Chain id, one of those that `GET /` lists.", INTEGER, "1"),
-    "checksum": Word("Anything but false, 0, null or nothing asks for a SHA-256 of each file.", ANYTHING, True),
+    "checksum": Word(
+        "Compute the SHA-256 of each file. Any value but false, 0, null or an empty one counts as true.", ANYTHING, True
+    ),
     "command": Word("The command.", ANYTHING, "status"),
-    "consumerAddress": Word("Who consumes; for signed requests the signer.", ADDRESS, CONSUMER),
+    "consumerAddress": Word("Address of the consumer. It must sign signed requests.", ADDRESS, CONSUMER),
     "dataNftAddress": Word("The data NFT that the document belongs to.", ADDRESS, f"0x{'3d' * 20}"),
-    "decrypterAddress": Word("Who wants to read; the signer.", ADDRESS, CONSUMER),
+    "decrypterAddress": Word("Address that wants to read the document; it must sign.", ADDRESS, CONSUMER),
     "datasets": Word(
         "Up to 50 datasets, the first with a compute service.",
         {"type": "array"},
@@ -35,11 +37,11 @@ WORDS: Mapping[str, Word] = {
     "did": Word("DID of an asset.", TEXT, DID),
     "documentHash": Word("SHA-256 of the document, hex.", TEXT, f"0x{'5e' * 32}"),
     "documentId": Word("DID of the asset.", NUMBER, DID),
-    "encryptedDocument": Word("The document as it is on chain, hex.", NUMBER, "0x04a1b2"),
+    "encryptedDocument": Word("The document as published on chain, hex.", NUMBER, "0x04a1b2"),
     "entrypoint": Word("Command that starts the algorithm.", ANYTHING, "node $ALGO"),
     "env": Word("Id of a compute environment.", NUMBER, "ocean-compute"),
     "environment": Word("Id of a compute environment.", ANYTHING, "ocean-compute"),
-    "expiration": Word("When the token ends, UTC seconds.", INTEGER, "1924992000"),
+    "expiration": Word("When the token expires, in unix seconds.", INTEGER, "1924992000"),
     "fileIndex": Word("Which file of the service, from 0.", INTEGER, "0"),
     "flags": Word("First byte of the document's flags: 1 compressed, 2 encrypted.", INTEGER, 2),
     "hash": Word("CID of a file on IPFS.", ANYTHING, "QmSk4KVDFYwtWkEFUZaqtFMnPTBfsNTnmqwm8bgGUEVLPj"),
@@ -48,27 +50,27 @@ WORDS: Mapping[str, Word] = {
     "index": Word("Which result of the job, from 0.", NUMBER, "0"),
     "jobId": Word("Id of a job.", NUMBER, "0x7d6c"),
     "meta": Word("A raw algorithm: its metadata.", ANYTHING, {"rawcode": "print(1)"}),
-    "method": Word("Method to ask the file's host with: GET, the default, or POST.", ANYTHING, "GET"),
+    "method": Word("HTTP method for the file's host: GET (default) or POST.", ANYTHING, "GET"),
     "nonce": Word(
-        "Greater than every nonce this address has used here, up to 100 digits; milliseconds since 1970 will do.",
+        "Must be greater than every nonce this address has used here. Up to 100 digits; unix milliseconds will do.",
         NUMBER,
         "1767225600000",
     ),
-    "output": Word("Where results go, as the operator service understands it.", ANYTHING, {}),
+    "output": Word("Where to put results, in the operator service's format.", ANYTHING, {}),
     "query": Word("A GraphQL query.", ANYTHING, "{ indexingStatuses { subgraph } }"),
     "s3Access": Word(
-        "Where an object on S3 is, and the keys to it.",
+        "Location of an S3 object, and the keys to read it.",
         ANYTHING,
         {"endpoint": "https://s3.example", "bucket": "data", "objectKey": "data.csv"},
     ),
     "serviceId": Word("`id` of a service in the DDO.", NUMBER, "1"),
-    "signature": Word("Signature of the message named above, by EIP-191, hex.", TEXT, SIGNATURE),
+    "signature": Word("EIP-191 signature of the message named above, hex.", TEXT, SIGNATURE),
     "token": Word("An auth token.", TEXT, "eyJhbGciOiJIUzI1NiJ9.eyJhZGRyZXNzIjoiMHgifQ.c2ln"),
     "transactionId": Word("Transaction in which the document was published.", NUMBER, TX),
     "transferTxId": Word("Transaction in which the service was ordered.", NUMBER, TX),
     "type": Word("Type of a file object.", ANYTHING, "url"),
-    "url": Word("Where a file of type `url` is.", ANYTHING, "https://files.example/data.csv"),
-    "userAddress": Word("Whose nonce.", ADDRESS, CONSUMER),
-    "validUntil": Word("When the job, or the token, ends, UTC seconds.", INTEGER, 1924992000),
-    "userdata": Word("Consumer parameters: a JSON object, in a query as text.", ANYTHING, '{"city":"Oslo"}'),
+    "url": Word("Location of a file of type `url`.", ANYTHING, "https://files.example/data.csv"),
+    "userAddress": Word("Address whose nonce to return.", ADDRESS, CONSUMER),
+    "validUntil": Word("When the job or token ends, in unix seconds.", INTEGER, 1924992000),
+    "userdata": Word("Consumer parameters: a JSON object; in a query, its text.", ANYTHING, '{"city":"Oslo"}'),
 }

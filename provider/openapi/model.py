@@ -1,4 +1,4 @@
-"""What is said about one operation; everything else is taken from the code that serves it."""
+"""The types that describe one operation. Everything else comes from the code that serves it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a field means, which values it takes beyond its rules, and one it could have."""
+    """The meaning of a field, the values it takes beyond its rules, and an example."""
 
     text: str
     schema: Schema = field(default_factory=dict)
@@ -21,7 +21,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that is no refusal. `media` None: no body. `headers` are names of `schemas.HEADERS`."""
+    """An answer that is not a refusal.
+
+    `media`: None for an answer without body.
+    `headers`: names of `schemas.HEADERS`.
+    """
 
     text: str
     schema: Schema | None = None
@@ -33,13 +37,20 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: `id` unique, `summary` a few words, `replies` and `errors` what may come back.
+    """One operation.
 
-    `fields` are the FIELDS of the request value; `also` names fields that have no rule; `words` are those that mean
-    something else here than in `fields.py`. `via` is where clients put them: with "query" a JSON body may stand in for
-    the query, with "body" a query for the body; the others have one form. `body` is a media type for bodies that are
-    no JSON. An error class stands for all below it. `tag` groups operations; `token` tells that an auth token may
-    take the place of nonce and signature. `passes_on` names a service whose answers of any status are passed on.
+    `id`: unique.
+    `summary`: a few words.
+    `replies`, `errors`: what may come back. An error class stands for all its subclasses.
+    `fields`: the FIELDS of the request value.
+    `also`: names of fields that have no rule.
+    `words`: fields that mean something else here than in `fields.py`.
+    `via`: where clients put the fields. With "query", a JSON body may replace the query, and with "body" a query the
+        body. The others have one form.
+    `body`: media type of a body that is not JSON.
+    `tag`: groups operations.
+    `token`: an auth token may replace nonce and signature.
+    `passes_on`: a service whose answers of any status are passed on.
     """
 
     id: str

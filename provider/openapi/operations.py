@@ -1,19 +1,24 @@
-"""Every operation that is served, by method and path. To describe a new one, add it here; fields go to `fields.py`."""
+"""Every operation that is served, by method and path. Describe a new one here, and its fields in `fields.py`."""
 
 from collections.abc import Mapping
 
 from provider.errors import (
     AssetError,
     ChainError,
+    ComputeError,
+    ContainerInvalid,
     DecryptError,
     EncryptError,
     FileError,
     FileListTooLong,
+    NonceRefused,
+    OperatorUnavailable,
     OrderError,
     PreconditionRefused,
     RbacRefused,
     RequestError,
     ServiceUnavailable,
+    SignatureInvalid,
     StoreError,
     TokenRefused,
     TooManyStreams,
@@ -21,6 +26,14 @@ from provider.errors import (
     UpstreamError,
 )
 from provider.handlers import rules
+from provider.handlers.compute.params import (
+    ChangeComputeRequest,
+    ComputeResultRequest,
+    ComputeStatusRequest,
+    InitializeComputeRequest,
+    StartComputeRequest,
+)
+from provider.handlers.identity.token_params import EndTokenRequest
 from provider.handlers.params import (
     DecryptRequest,
     DownloadRequest,
@@ -28,20 +41,195 @@ from provider.handlers.params import (
     InitializeRequest,
     NonceRequest,
 )
-from provider.openapi.compute_operations import COMPUTE_OPERATIONS
-from provider.openapi.fields import CONSUMER, TX
+from provider.handlers.rules import Field
+from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
 from provider.openapi.model import Operation, Reply, Word
-from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, ref
-from provider.openapi.token_operations import SIGNED, TOKEN_OPERATIONS
+from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, closed, ref
+
+SIGNED = (SignatureInvalid, NonceRefused, UnsupportedChain, ChainError, StoreError)
+
+# The request value builds these at each request, because "in the future" depends on the time.
+_CREATE = (
+    Field("address", (rules.required(),), bail=True),
+    Field("expiration", (rules.required(), rules.integer()), bail=True),
+    Field("nonce", (rules.required(), rules.numeric()), bail=True),
+    Field("signature", (rules.signature(),)),
+)
+_CREATE_NODE = tuple(field for field in _CREATE if field.name != "expiration")
+_TOKEN = Reply("The token.", ref("Token"), example={"token": "eyJhbGciOiJIUzI1NiJ9.eyJhZGRyZXNzIjoiMHgifQ.c2ln"})
+
+TOKEN_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/services/createAuthToken"): Operation(
+        id="createAuthToken",
+        summary="Create an auth token",
+        tag="identity",
+        text="Signed message: `address`, `nonce`.",
+        fields=_CREATE,
+        also=("chainId",),
+        via="query",
+        replies=(_TOKEN,),
+        errors=SIGNED,
+    ),
+    ("DELETE", "/api/services/deleteAuthToken"): Operation(
+        id="deleteAuthToken",
+        summary="Revoke an auth token",
+        tag="identity",
+        text="Signed message: `address`, `nonce`.",
+        fields=EndTokenRequest.FIELDS,
+        also=("chainId",),
+        via="body",
+        replies=(Reply("The token has been revoked.", closed({"success": {"const": "Token has been deactivated."}})),),
+        errors=(*SIGNED, TokenRefused),
+    ),
+    ("POST", "/api/services/auth/token"): Operation(
+        id="generateAuthToken",
+        summary="Create an auth token (ocean-node's form)",
+        tag="identity",
+        fields=_CREATE_NODE,
+        also=("validUntil", "chainId"),
+        via="body",
+        replies=(_TOKEN,),
+        errors=SIGNED,
+    ),
+    ("POST", "/api/services/auth/token/invalidate"): Operation(
+        id="invalidateAuthToken",
+        summary="Revoke an auth token (ocean-node's form)",
+        tag="identity",
+        fields=EndTokenRequest.FIELDS,
+        also=("chainId",),
+        via="body",
+        replies=(Reply("The token has been revoked.", closed({"success": {"const": True}})),),
+        errors=(*SIGNED, TokenRefused),
+    ),
+}
+
+
+_OPERATOR = "the operator service"
+_CHECKSUM = f"sha256:{'6f' * 32}"
+_ITEM = {"documentId": DID, "serviceId": "1", "transferTxId": TX}
+_JOBS = Reply("The jobs, as reported by the operator service.", {})
+_COMPUTE = "/api/services/compute"
+
+
+def _change(operation_id: str, summary: str) -> Operation:
+    return Operation(
+        id=operation_id,
+        summary=summary,
+        tag="compute",
+        text="Requires `jobId` or `documentId`. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
+        fields=ChangeComputeRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    )
+
+
+COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/services/computeEnvironments"): Operation(
+        id="computeEnvironments",
+        summary="List compute environments",
+        tag="compute",
+        replies=(
+            Reply(
+                "Environments by chain id.",
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
+            ),
+        ),
+        errors=(OperatorUnavailable,),
+    ),
+    ("POST", "/api/services/initializeCompute"): Operation(
+        id="initializeCompute",
+        summary="Get the orders that a job needs",
+        tag="compute",
+        fields=InitializeComputeRequest.FIELDS,
+        via="body_only",
+        example={
+            "datasets": [{"documentId": DID, "serviceId": "1"}],
+            "algorithm": {"documentId": DID, "serviceId": "1"},
+            "compute": {"env": "ocean-compute", "validUntil": 1924992000},
+            "consumerAddress": CONSUMER,
+        },
+        replies=(Reply("For each part: what to order, what to renew, or that nothing is due.", ref("ComputeTerms")),),
+        errors=(ComputeError, AssetError, UnsupportedChain, RbacRefused, ServiceUnavailable, ChainError, StoreError),
+    ),
+    ("POST", _COMPUTE): Operation(
+        id="computeStart",
+        summary="Start a job",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `dataset.documentId`, `nonce`.",
+        fields=StartComputeRequest.FIELDS,
+        also=("additionalDatasets", "environment", "output"),
+        via="body",
+        example={
+            "dataset": _ITEM,
+            "algorithm": _ITEM,
+            "environment": "ocean-compute",
+            "consumerAddress": CONSUMER,
+            "nonce": "1767225600000",
+            "signature": SIGNATURE,
+        },
+        replies=(_JOBS,),
+        errors=(*SIGNED, ComputeError, AssetError, RbacRefused, ServiceUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("GET", _COMPUTE): Operation(
+        id="computeStatus",
+        summary="Get the status of jobs",
+        tag="compute",
+        fields=ComputeStatusRequest.FIELDS,
+        also=("jobId", "documentId"),
+        via="query",
+        replies=(_JOBS,),
+        errors=(OperatorUnavailable,),
+        passes_on=_OPERATOR,
+    ),
+    ("PUT", _COMPUTE): _change("computeStop", "Stop a job"),
+    ("DELETE", _COMPUTE): _change("computeDelete", "Delete a job"),
+    ("GET", "/api/services/computeResult"): Operation(
+        id="computeResult",
+        summary="Download a job's result",
+        tag="compute",
+        text="Signed message: `consumerAddress`, `jobId`, `index`, `nonce`.",
+        fields=ComputeResultRequest.FIELDS,
+        via="query",
+        headers=CONDITIONS,
+        replies=(
+            Reply("The result.", media="*/*", headers=STREAM_HEADERS),
+            Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
+            Reply("The client's copy is still valid.", media=None, headers=VALIDATORS, status=304),
+            Reply("The range does not exist.", media=None, headers=("Content-Range",), status=416),
+        ),
+        errors=(*SIGNED, TooManyStreams, PreconditionRefused, OperatorUnavailable),
+        passes_on=_OPERATOR,
+    ),
+    ("POST", "/api/services/validateContainer"): Operation(
+        id="validateContainer",
+        summary="Check a container for compute",
+        tag="compute",
+        fields=(
+            Field("entrypoint", (rules.required(),)),
+            Field("image", (rules.required(),)),
+            Field("checksum", (rules.required(), rules.starts_with("sha256:"))),
+        ),
+        via="body_only",
+        words={"checksum": Word("Checksum of the image.", TEXT, _CHECKSUM)},
+        example={"entrypoint": "node $ALGO", "image": "node", "tag": "latest", "checksum": _CHECKSUM},
+        replies=(Reply("The container, unchanged.", {"type": "object"}),),
+        errors=(ContainerInvalid,),
+    ),
+}
+
 
 TAGS = {
-    "about": "Who this Provider is, and this description.",
-    "data": "Ordering and downloading.",
-    "publishing": "Encryption for publishers, decryption for those who may read.",
+    "about": "This Provider: addresses, paths and API description.",
+    "data": "Order and download datasets.",
+    "publishing": "Encrypt for publishers; decrypt for authorized readers.",
     "identity": "Nonces and tokens.",
     "compute": "Compute-to-data.",
 }
-# What the operator's own rules add to any of them.
+# Errors that the operator's own rules add to any operation.
 GATE = (RbacRefused, ServiceUnavailable)
 FEE = {
     "providerFeeAddress": CONSUMER,
@@ -56,16 +244,16 @@ FEE = {
 
 ROOT = Operation(
     id="root",
-    summary="Addresses, chains and paths",
+    summary="Get addresses, chains and paths",
     tag="about",
     replies=(
-        Reply("Who this Provider is; clients find all paths here.", ref("Root")),
-        Reply("The same as a page, when `Accept` rates `text/html` above JSON.", {"type": "string"}, media="text/html"),
+        Reply("This Provider's addresses and chains; clients find all paths here.", ref("Root")),
+        Reply("The same as a page, if `Accept` rates `text/html` above JSON.", {"type": "string"}, media="text/html"),
     ),
 )
 FILE_INFO = Operation(
     id="fileinfo",
-    summary="Do the files answer?",
+    summary="Check that files are reachable",
     tag="data",
     text=(
         "Takes either an asset's `did` and `serviceId`, or a file object: `url` (with `url`, `method`, `headers`), "
@@ -75,9 +263,9 @@ FILE_INFO = Operation(
     fields=FileInfoRequest.FIELDS,
     also=("checksum", "userdata", "method", "headers", "query", "address", "chainId", "abi", "s3Access"),
     words={
-        "url": Word("Where a file of type `url`, `graphql` or `ftp` is.", example="https://files.example/data.csv"),
-        "address": Word("The contract of a file of type `smartcontract`.", example=f"0x{'3d' * 20}"),
-        "chainId": Word("The chain of a file of type `smartcontract`.", example=1),
+        "url": Word("Location of a file of type `url`, `graphql` or `ftp`.", example="https://files.example/data.csv"),
+        "address": Word("Contract of a file of type `smartcontract`.", example=f"0x{'3d' * 20}"),
+        "chainId": Word("Chain of a file of type `smartcontract`.", example=1),
         "transactionId": Word(
             "Transaction of a file's data on Arweave.", example="a4qJoQZa1poIv5guEzkfgZYSAD0uYm7Vw4zm_tCswVQ"
         ),
@@ -86,7 +274,7 @@ FILE_INFO = Operation(
     example={"type": "url", "url": "https://files.example/data.csv", "method": "GET"},
     replies=(
         Reply(
-            "One item per file. A file that cannot be reached is no error.",
+            "One item per file. An unreachable file is not an error.",
             ref("FileInfo"),
             example=[
                 {
@@ -109,45 +297,50 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     **COMPUTE_OPERATIONS,
     ("GET", "/"): ROOT,
     ("HEAD", "/"): Operation(
-        id="rootHead", summary="Is it there?", tag="about", replies=(Reply("As for GET, without body.", media=None),)
+        id="rootHead", summary="Liveness check", tag="about", replies=(Reply("Like GET, without body.", media=None),)
     ),
     ("GET", "/api/services/nonce"): Operation(
         id="nonce",
-        summary="Last nonce of an address",
+        summary="Get the last nonce of an address",
         tag="identity",
         fields=NonceRequest.FIELDS,
         via="query",
         replies=(
-            Reply("As text, so that no digit is lost. `1` if there is none.", ref("Nonce"), example={"nonce": "1"}),
+            Reply("As text, so that no digit is lost; `1` if there is none.", ref("Nonce"), example={"nonce": "1"}),
         ),
         errors=(StoreError,),
     ),
     ("POST", "/directCommand"): Operation(
         id="directCommand",
-        summary="Commands of ocean-node: status, nonce",
+        summary="Run a command of ocean-node: status, nonce",
         tag="about",
-        text="`nonce` takes an `address`.",
+        text="The command `nonce` takes an `address`.",
         fields=(rules.Field("command", (rules.one_of("status", "nonce"),)),),
         also=("address",),
-        words={"address": Word("Whose nonce.", example=CONSUMER)},
+        words={"address": Word("Address whose nonce to return.", example=CONSUMER)},
         via="body",
         example={"command": "status"},
         replies=(
-            Reply("To `status`.", {"type": "object", "required": ["id", "address", "version"]}),
-            Reply("To `nonce`.", ref("Nonce"), example={"nonce": "1"}),
+            Reply("For `status`.", {"type": "object", "required": ["id", "address", "version"]}),
+            Reply("For `nonce`.", ref("Nonce"), example={"nonce": "1"}),
         ),
         errors=(RequestError, StoreError),
     ),
     ("POST", "/api/services/encrypt"): Operation(
         id="encrypt",
-        summary="Encrypt to this Provider",
+        summary="Encrypt for this Provider",
         tag="publishing",
-        text="The body is encrypted as it is, with the key of this chain (ECIES on secp256k1).",
+        text="Encrypts the body as sent, with the key of this chain (ECIES on secp256k1).",
         fields=(rules.Field("chainId", (rules.required(),)),),
         via="query_only",
         body="application/octet-stream",
         replies=(
-            Reply("`0x` and hex.", {"type": "string", "pattern": "^0x([0-9a-f]{2})+$"}, media="text/plain", status=201),
+            Reply(
+                "The encrypted body: `0x` and hex.",
+                {"type": "string", "pattern": "^0x([0-9a-f]{2})+$"},
+                media="text/plain",
+                status=201,
+            ),
         ),
         errors=(RequestError, EncryptError, FileListTooLong, *GATE),
     ),
@@ -156,7 +349,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Decrypt a document",
         tag="publishing",
         text=(
-            "By `transactionId`, or by `encryptedDocument`, `flags` and `documentHash`. Signed message: "
+            "Give `transactionId`, or `encryptedDocument`, `flags` and `documentHash`. Signed message: "
             "`transactionId` or else `dataNftAddress`, then `decrypterAddress`, `chainId`, `nonce`."
         ),
         fields=DecryptRequest.FIELDS,
@@ -177,14 +370,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/services/fileInfo"): FILE_INFO,
     ("GET", "/api/services/initialize"): Operation(
         id="initialize",
-        summary="What an order needs",
+        summary="Get the terms of an order",
         tag="data",
         fields=InitializeRequest.FIELDS,
         also=("userdata",),
         via="query",
         replies=(
             Reply(
-                "What to order with.",
+                "The datatoken and the provider fee to order with.",
                 ref("OrderTerms"),
                 example={"datatoken": CONSUMER, "nonce": None, "providerFee": FEE},
             ),
@@ -197,7 +390,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Download a file",
         tag="data",
         text=(
-            "Signed message: `documentId`, `nonce`. The bytes come as the file's host sends them. A body that ends "
+            "Signed message: `documentId`, `nonce`. The bytes are those of the file's host. A body that ends "
             "before `Content-Length`, or a chunked body without its end, is incomplete."
         ),
         fields=DownloadRequest.FIELDS,
@@ -208,8 +401,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         replies=(
             Reply("The file.", media="*/*", headers=STREAM_HEADERS),
             Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
-            Reply("The copy that the request names is still good.", media=None, headers=VALIDATORS, status=304),
-            Reply("No such range.", media=None, headers=("Content-Range",), status=416),
+            Reply("The client's copy is still valid.", media=None, headers=VALIDATORS, status=304),
+            Reply("The range does not exist.", media=None, headers=("Content-Range",), status=416),
         ),
         errors=(
             *SIGNED,
@@ -228,22 +421,22 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/spec"): Operation(
         id="spec",
-        summary="This description",
+        summary="Get this API description",
         tag="about",
         replies=(
             Reply("OpenAPI 3.1.", {"type": "object", "required": ["openapi", "info", "paths"]}, headers=("ETag",)),
-            Reply("The description that the client has is the present one.", media=None, headers=("ETag",), status=304),
+            Reply("The client's copy is current.", media=None, headers=("ETag",), status=304),
         ),
     ),
     ("GET", "/api/docs"): Operation(
         id="docsRedirect",
-        summary="To the page below",
+        summary="Redirect to the page below",
         tag="about",
-        replies=(Reply("The same with a slash.", media=None, headers=("Location",), status=308),),
+        replies=(Reply("The same path with a slash.", media=None, headers=("Location",), status=308),),
     ),
     ("GET", "/api/docs/"): Operation(
         id="docs",
-        summary="This description to read and try",
+        summary="Read and try this API in a browser",
         tag="about",
         replies=(Reply("Swagger UI.", {"type": "string"}, media="text/html"),),
     ),

@@ -1,4 +1,4 @@
-"""Components of the document: bodies of answers, headers, ways to authenticate; and schemas of inputs from rules."""
+"""The document's components (answers, headers, authentication), and schemas of inputs made from their rules."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,12 +15,12 @@ NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 def ref(name: str) -> Schema:
-    """Reference to a body of SCHEMAS."""
+    """Return a reference to a body of SCHEMAS."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def closed(properties: Mapping[str, object], optional: Iterable[str] = ()) -> dict[str, object]:
-    """An object with these properties and no others, all required but the `optional`."""
+    """Describe an object with exactly these properties, all required but the `optional` ones."""
     left_out = set(optional)
     return {
         "type": "object",
@@ -35,10 +35,10 @@ _HASH: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
 _FILE_NAMES = ("contentLength", "contentType", "filename", "checksum", "checksumType")
 
 SCHEMAS: dict[str, Schema] = {
-    "Error": {**closed({"error": _TEXT}), "description": "A refusal in words."},
+    "Error": {**closed({"error": _TEXT}), "description": "A refusal, as text."},
     "ComputeRefusal": {
         **closed({"error": {"type": "object", "additionalProperties": _TEXT, "minProperties": 1}}),
-        "description": "A refusal of a part of a compute request: the part and a code.",
+        "description": "A refusal of one part of a compute request: the part and a code.",
         "examples": [{"error": {"algorithm": "not_trusted_algo"}}],
     },
     "ValidationErrors": {
@@ -53,7 +53,7 @@ SCHEMAS: dict[str, Schema] = {
                 "success": {"const": False},
             }
         ),
-        "description": "Fields that break their rules, dotted when nested, each with its messages.",
+        "description": "Invalid fields, dotted if nested, each with its messages.",
         "examples": [
             {
                 "errors": {"documentId": ["The documentId field is required."]},
@@ -70,7 +70,7 @@ SCHEMAS: dict[str, Schema] = {
                 "success": {"const": False},
             }
         ),
-        "description": "A signature or nonce was given and refused: a text, not a list.",
+        "description": "The signature or nonce was refused: a text, not a list.",
     },
     "Root": closed(
         {
@@ -108,7 +108,7 @@ SCHEMAS: dict[str, Schema] = {
             {"datatoken": ADDRESS, "providerFee": ref("ProviderFee"), "validOrder": _HASH},
             ("datatoken", "providerFee", "validOrder"),
         ),
-        "description": "With `validOrder` alone nothing is due; with a fee too, reuse that order.",
+        "description": "With `validOrder` alone nothing is due; with a fee as well, reuse that order.",
         "minProperties": 1,
     },
     "ComputeTerms": closed(
@@ -134,31 +134,31 @@ SCHEMAS: dict[str, Schema] = {
 
 HEADERS: Mapping[str, Schema] = {
     "X-Request-ID": {
-        "description": "Names this request in the server's log.",
+        "description": "Identifies this request in the server's log.",
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "Allow": {"description": "The methods of this path.", "required": True, "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}},
-    "Location": {"description": "Where it is.", "required": True, "schema": _TEXT},
+    "Location": {"description": "Where to go.", "required": True, "schema": _TEXT},
     "ETag": {"description": "Validator of the body.", "schema": _TEXT},
-    "Last-Modified": {"description": "As the file's host says.", "schema": _TEXT},
-    "Accept-Ranges": {"description": "`bytes` when the file's host serves ranges.", "schema": _TEXT},
-    "Content-Length": {"description": "When the length is known.", "schema": {"type": "integer", "minimum": 0}},
-    "Content-Range": {"description": "Which bytes these are, or how many there are.", "schema": _TEXT},
+    "Last-Modified": {"description": "As sent by the file's host.", "schema": _TEXT},
+    "Accept-Ranges": {"description": "`bytes` if the file's host serves ranges.", "schema": _TEXT},
+    "Content-Length": {"description": "Present if the length is known.", "schema": {"type": "integer", "minimum": 0}},
+    "Content-Range": {"description": "Which bytes these are, or how many the file has.", "schema": _TEXT},
     "Content-Disposition": {
         "description": "`attachment;filename=<name>`; quoted where RFC 6266 demands it.",
         "required": True,
         "schema": {"type": "string", "pattern": "^attachment;filename=."},
     },
-    "Access-Control-Expose-Headers": {"description": "What scripts in browsers may read.", "schema": _TEXT},
+    "Access-Control-Expose-Headers": {"description": "Headers that scripts in browsers may read.", "schema": _TEXT},
 }
 
-# Request headers. The id is not bound to a pattern: one of another form is replaced, not refused.
+# Request headers. The id has no pattern: one of another form is replaced, not refused.
 PARAMETERS: Mapping[str, Schema] = {
     "X-Request-ID": {
         "in": "header",
-        "description": "Up to 64 letters, digits, `.`, `_`, `-`: taken as the request's id, else one is made up.",
+        "description": "The request's id: up to 64 letters, digits, `.`, `_`, `-`. Otherwise the server makes one up.",
         "schema": _TEXT,
         "example": "front-proxy-4711",
     },
@@ -170,31 +170,31 @@ PARAMETERS: Mapping[str, Schema] = {
     },
     "If-Range": {
         "in": "header",
-        "description": "The range only of this version, else the whole file (RFC 9110 section 13.1.5).",
+        "description": "Send the range only of this version, otherwise the whole file (RFC 9110 section 13.1.5).",
         "schema": _TEXT,
         "example": '"v1"',
     },
     "If-Match": {
         "in": "header",
-        "description": "412 unless the file has one of these tags.",
+        "description": "Answer 412 unless the file has one of these tags.",
         "schema": _TEXT,
         "example": '"v1"',
     },
     "If-None-Match": {
         "in": "header",
-        "description": "304 when the file has one of these tags.",
+        "description": "Answer 304 if the file has one of these tags.",
         "schema": _TEXT,
         "example": '"v0"',
     },
     "If-Modified-Since": {
         "in": "header",
-        "description": "304 when the file was not changed later. Ignored beside If-None-Match.",
+        "description": "Answer 304 if the file was not changed since. Ignored if there is an If-None-Match.",
         "schema": _TEXT,
         "example": "Sat, 29 Oct 1994 19:43:31 GMT",
     },
     "If-Unmodified-Since": {
         "in": "header",
-        "description": "412 when the file was changed later. Ignored beside If-Match.",
+        "description": "Answer 412 if the file was changed since. Ignored if there is an If-Match.",
         "schema": _TEXT,
         "example": "Fri, 01 Jan 2100 00:00:00 GMT",
     },
@@ -205,45 +205,45 @@ SECURITY: Mapping[str, Schema] = {
         "type": "apiKey",
         "in": "header",
         "name": "AuthToken",
-        "description": "A token of createAuthToken instead of `nonce` and `signature`.",
+        "description": "A token from createAuthToken replaces `nonce` and `signature`.",
     },
     "authorization": {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The same token as newer clients send it, bare or after `Bearer`.",
+        "description": "The same token as newer clients send it, alone or after `Bearer`.",
     },
 }
 
 
 def word_of(name: str, words: Mapping[str, Word]) -> Word:
-    """The word of a field, dotted or not: the operation's own, else everybody's."""
+    """Return the meaning of a field, dotted or not: the operation's own, otherwise the common one."""
     last = name.rpartition(".")[2]
     return words.get(last) or WORDS[last]
 
 
 def field_schema(field: Field, words: Mapping[str, Word], *, as_query: bool) -> dict[str, object]:
-    """JSON Schema of one field's value: its word, then its rules. Query values are text always."""
+    """Return the JSON Schema of one field's value, from its meaning and its rules. Query values are always text."""
     schema: dict[str, object] = dict(word_of(field.name, words).schema)
     for rule in field.rules:
         schema |= rule.schema or {}
     if as_query:
-        # `minimum` is about numbers and would say nothing of text.
+        # `minimum` concerns numbers and says nothing about text.
         schema.pop("minimum", None)
         return {**schema, "type": "string", "minLength": 1} if is_required(field) else {**schema, "type": "string"}
     if is_required(field):
-        # `required` of the validation layer also means: not empty.
+        # In the validation layer, `required` also means: not empty.
         return {**schema, "minLength": 1} if schema else {"not": {"enum": list(NOTHING)}}
     return {"anyOf": [schema, {"type": "null"}]} if schema else {}
 
 
 def is_required(field: Field) -> bool:
-    """The field must be there whatever else is."""
+    """Tell whether the field is required whatever else is given."""
     return not field.optional and any(rule.demand is not None and rule.demand.when == "always" for rule in field.rules)
 
 
 def object_schema(fields: Sequence[Field], also: Sequence[str], words: Mapping[str, Word]) -> dict[str, object]:
-    """JSON Schema of an input as a JSON object; dotted fields nest."""
+    """Return the JSON Schema of an input as a JSON object. Dotted fields nest."""
     schema: dict[str, object] = {"type": "object", "properties": {}}
     conditions: list[Schema] = []
     for field in fields:

@@ -1,1 +1,1 @@
-"""Who may do what, beyond signature and order: access lists on chain, an RBAC server, a policy server."""
+"""Access rules beyond signature and order: access lists on chain, an RBAC server, a policy server."""

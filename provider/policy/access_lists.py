@@ -1,6 +1,6 @@
-"""Who is on which access list: from the cache when known, else from the chains the lists live on.
+"""Finds out who is on which access list: from the cache, otherwise from the chains where the lists live.
 
-What a membership means is decided in `assets/credentials.py`.
+`assets/credentials.py` decides what a membership means.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from provider.chain.networks import Networks
 
 
 class Listed(Enum):
-    """What a chain says; NO_LIST: there is no contract that could answer."""
+    """A chain's answer. NO_LIST: no contract there could answer."""
 
     YES = 1
     NO = 2
@@ -26,10 +26,10 @@ MembershipKey = tuple[AccessList, str]
 
 
 class AccessLists:
-    """Memberships by `balanceOf`, of all that is unknown one JSON-RPC batch per chain.
+    """Looks up memberships by `balanceOf`, with one JSON-RPC batch per chain for all unknown ones.
 
-    A yes lives as long as `cache` says, anything else `negative_ttl_seconds` at most: who has just been listed need
-    not wait long.
+    A yes is cached as long as `cache` says; anything else at most `negative_ttl_seconds`, so that a consumer who was
+    just listed need not wait long.
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class AccessLists:
         self._negative_ttl_seconds = negative_ttl_seconds
 
     async def memberships(self, lists: Sequence[AccessList], consumer: str) -> Memberships:
-        """Is the consumer (checksummed) on these lists? Absent: the chain is not configured or has no such list.
+        """Tell for each list whether the consumer (checksummed) is on it. Lists that no configured chain has are left
+        out.
 
-        Raises ChainError when a chain cannot be asked; never takes that for an answer.
+        Raises ChainError when a chain cannot be asked; that never counts as an answer.
         """
         keys = [(item, consumer) for item in dict.fromkeys(lists) if item.chain_id in self._networks]
         listed = await self._cache.get_many(keys, self._ask, ttl_seconds=self._ttl_seconds)

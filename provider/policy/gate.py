@@ -1,6 +1,6 @@
-"""The one gate that everybody who consumes passes: roles, the asset's credentials, the operator's policy.
+"""The gate that every consumer passes: roles, the asset's credentials, the operator's policy.
 
-With nothing configured and no access list in the asset nothing is awaited that takes time.
+If nothing is configured and the asset has no access list, nothing here takes time.
 """
 
 from provider.assets.access import access_lists_of, check_credentials, check_enabled, check_timeout
@@ -12,11 +12,11 @@ from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject
 
 DOWNLOAD, START_COMPUTE = "download", "startCompute"
-"""Actions that a policy server decides about. For a quote it is not asked, as in ocean-node."""
+"""Actions that a policy server decides about. It is not asked about a quote, as in ocean-node."""
 
 
 class Gate:
-    """`rbac` and `policy` are None where the operator has none; a policy server stands in for all credentials."""
+    """Decides who may consume. `rbac` and `policy` may be None; a policy server replaces all credentials."""
 
     def __init__(
         self, access_lists: AccessLists, *, rbac: RbacServer | None = None, policy: PolicyServer | None = None
@@ -26,7 +26,7 @@ class Gate:
         self._policy = policy
 
     async def ask_role(self, event: str, consumer: str, did: str, service_id: str) -> None:
-        """Has the consumer the role for an `initialize` or `access` event? Before any look at the chain.
+        """Check the consumer's role for an `initialize` or `access` event, before the chain is looked at.
 
         Raises RbacRefused, RbacUnavailable.
         """
@@ -41,7 +41,10 @@ class Gate:
         algorithms: tuple[Subject, ...] = (),
         additional_datasets: tuple[Subject, ...] = (),
     ) -> None:
-        """As `ask_role`, for start, stop and delete of a job; what the request does not name is left out [K36]."""
+        """Check the role for start, stop or delete of a job. What the request does not name is left out [K36].
+
+        Raises RbacRefused, RbacUnavailable.
+        """
         if self._rbac is not None:
             await self._rbac.check(RbacQuestion("compute", consumer, datasets, algorithms, additional_datasets))
 
@@ -55,9 +58,12 @@ class Gate:
         action: str | None,
         policy_data: object = None,
     ) -> None:
-        """May `consumer` (checksummed) have this service? The state on chain and the order are not looked at here.
+        """Check that `consumer` (checksummed) may have this service. The state on chain and the order are checked
+        elsewhere.
 
-        `action`: DOWNLOAD, START_COMPUTE, or None for a quote. `policy_data`: the request's `policyServer` value.
+        `action`: DOWNLOAD, START_COMPUTE, or None for a quote.
+        `policy_data`: the request's `policyServer` value.
+
         Raises AssetMalformed, ServiceMalformed, AccessDenied, ChainError, PolicyRefused, PolicyServerUnavailable.
         """
         check_enabled(asset)
@@ -73,7 +79,7 @@ class Gate:
         check_credentials(asset, service, consumer, memberships)
 
     async def admit_encryption(self, network: Network, consumer: str, *, policy_data: object = None) -> None:
-        """May something be encrypted for the named address? Raises PolicyRefused, PolicyServerUnavailable."""
+        """Check that something may be encrypted for the address. Raises PolicyRefused, PolicyServerUnavailable."""
         if self._policy is not None:
             await self._policy.check_encrypt(consumer, provider=network.account.address, data=policy_data)
 

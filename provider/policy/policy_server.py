@@ -1,7 +1,7 @@
 """Asks a policy server instead of reading credentials (`ocean-node-compat.md` section 2, ocean-node's PolicyServer.md).
 
-Status 200 allows, unless its body says otherwise (`is_page`, `says_no`). Every other answer refuses, and none at all
-is a 503, never a yes.
+Status 200 allows, unless its body says otherwise (`is_page`, `says_no`). Every other answer refuses. No answer is a
+503, never a yes.
 """
 
 import re
@@ -45,14 +45,15 @@ class PolicyServer:
     async def check_service(
         self, action: str, asset: Asset, service: Service, consumer: str, *, provider: str, data: object
     ) -> None:
-        """May `consumer` do `action` (`download`, `startCompute`) with the service? `data` as in `check_encrypt`.
+        """Check that `consumer` may do `action` (`download`, `startCompute`) with the service. `data` as in
+        `check_encrypt`.
 
-        Raises PolicyRefused, ValidationFailed for `data` that is no JSON, or PolicyServerUnavailable when there is
-        no usable answer.
+        Raises PolicyRefused, ValidationFailed for `data` that is not JSON, PolicyServerUnavailable without a usable
+        answer.
         """
         document = asset.document
         if document is None:
-            raise PolicyServerUnavailable(detail="the DDO was not kept")
+            raise PolicyServerUnavailable(detail="the asset's DDO text was not kept")
         await self._check(
             {
                 "action": action,
@@ -66,9 +67,9 @@ class PolicyServer:
         )
 
     async def check_encrypt(self, consumer: str, *, provider: str, data: object) -> None:
-        """May `consumer` (empty when the request names nobody) have something encrypted?
+        """Check that `consumer` (empty if the request names nobody) may have something encrypted.
 
-        `data`: the `policyServer` value of the request, passed on. Raises as `check_service`.
+        `data`: the request's `policyServer` value, passed on. Raises the same errors as `check_service`.
         """
         await self._check(
             {
@@ -90,7 +91,7 @@ class PolicyServer:
             raise PolicyServerUnavailable(detail=error.detail) from None
         if reply.status == 200:
             if is_page(reply):
-                raise PolicyServerUnavailable(detail="the policy server answered with a page, of a log-in perhaps")
+                raise PolicyServerUnavailable(detail="the policy server answered with a web page, perhaps a log-in")
             if says_no(reply):
                 raise PolicyRefused(refusal_text(reply), detail="the policy server answered 200 with a refusal")
             return
@@ -100,9 +101,9 @@ class PolicyServer:
 
 
 def passed_on(value: object) -> orjson.Fragment:
-    """The request's `policyServer` as JSON: text that holds JSON, as in query strings, is opened. Pure.
+    """Return the request's `policyServer` value as JSON. Text that holds JSON, as in query strings, is parsed. Pure.
 
-    Raises ValidationFailed for what cannot be written as JSON: nested too deeply, integers above 64 bits.
+    Raises ValidationFailed for values that cannot be written as JSON: nested too deeply, integers above 64 bits.
     """
     if isinstance(value, str):
         try:
@@ -116,14 +117,14 @@ def passed_on(value: object) -> orjson.Fragment:
 
 
 def is_page(reply: ServiceReply) -> bool:
-    """Is this markup? What stands before a policy server answers so, the server itself does not. Pure."""
+    """Tell whether the reply is markup. A front proxy answers with a page, the policy server itself does not. Pure."""
     return "html" in reply.content_type or "xml" in reply.content_type or reply.body.lstrip()[:1] == b"<"
 
 
 def says_no(reply: ServiceReply) -> bool:
-    """Does the body of a status 200 refuse: `false`, an `error`, or `false` under a name for consent? Pure.
+    """Tell whether the body of a status 200 refuses: `false`, an `error`, or `false` under a name for consent. Pure.
 
-    The protocol leaves the body open, so an empty one, a text and any other JSON agree with the status.
+    The protocol leaves the body open, so an empty body, a text or any other JSON agrees with the status.
     """
     value: object = reply.json()
     if not isinstance(value, Mapping):
@@ -132,9 +133,9 @@ def says_no(reply: ServiceReply) -> bool:
 
 
 def refusal_text(reply: ServiceReply) -> str | None:
-    """What a refused consumer may read: a short text of printable characters, without URLs; None for no such text.
+    """Return the text for a refused consumer: short, printable, without URLs; None if there is none. Pure.
 
-    Pure. JSON shows its `message` or `error`; markup is not shown.
+    JSON shows its `message` or `error`; markup is not shown.
     """
     value: object = reply.json()
     if isinstance(value, Mapping):

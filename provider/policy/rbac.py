@@ -1,7 +1,7 @@
 """Asks an RBAC server whether a consumer has the role for a call (`provider-api.md` section 13.1).
 
 Fails closed. Yes is status 200 with the JSON value `true`. No is 401, 403, or a JSON value that is empty, zero, null or
-false. Everything else is a fault of the server: nobody can tell what it means.
+false. Any other answer is a fault of the server, because its meaning is unknown.
 """
 
 import json
@@ -23,7 +23,7 @@ _REFUSALS = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An asset's service as the request names it."""
+    """A service of an asset, as the request names it."""
 
     did: str
     service_id: str
@@ -31,7 +31,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class RbacQuestion:
-    """`event` is `initialize`, `access` or `compute`; `consumer` a checksummed address.
+    """A question to the server.
+
+    `event`: `initialize`, `access` or `compute`.
+    `consumer`: a checksummed address.
 
     Algorithms and additional datasets belong to `compute` only, where `dids` may be empty as well (stop, delete).
     """
@@ -66,7 +69,7 @@ class RbacServer:
         )
 
     async def check(self, question: RbacQuestion) -> None:
-        """Raises RbacRefused, or RbacUnavailable when there is no usable answer."""
+        """Raise RbacRefused, or RbacUnavailable when there is no usable answer."""
         try:
             reply = await self._service.call("POST", json=build_payload(question, self._account, access=self._access))
         except AnswerTooLong as error:
@@ -90,7 +93,7 @@ class RbacServer:
 
 
 def build_payload(question: RbacQuestion, account: Account, *, access: str) -> dict[str, object]:
-    """The wire's question, its keys in their order. Pure."""
+    """Build the question, with its keys in the order of the wire. Pure."""
     signature = sign_message(account, signed_text(question))
     payload: dict[str, object] = {
         "eventType": question.event,
@@ -109,7 +112,7 @@ def build_payload(question: RbacQuestion, account: Account, *, access: str) -> d
 
 
 def signed_text(question: RbacQuestion) -> str:
-    """What the Provider signs: the event, the credentials and, for compute, what is computed. Pure."""
+    """Return the text that the Provider signs: the event, the credentials and, for compute, the services. Pure."""
     # json writes the separators `", "` and `": "` that RBAC servers rebuild the text with.
     text = question.event + json.dumps(_credentials(question))
     if question.event != "compute":

@@ -1,1 +1,1 @@
-"""The server as operating-system processes: start, workers, reload, drain."""
+"""The server as operating-system processes: start, workers and their supervisor, reload, drain."""

@@ -1,4 +1,4 @@
-"""The pulse of a worker: one timer twice a second, how late it comes, and what is to be done that often."""
+"""Measures the lag of a worker's event loop with one timer, twice a second, and runs what has to run that often."""
 
 import asyncio
 from collections import deque
@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 # Far below the 15 s at which Prometheus usually scrapes.
 BEAT_SECONDS = 0.5
-# What `recent_lag_seconds` looks back on: a lag that is over soon is no reason to restart anything.
+# `recent_lag_seconds` covers this many beats: a short lag is no reason to restart anything.
 RECENT_BEATS = 10
 
 
-class Pulse:
-    """Calls `beat` now and then, and `observe_lag` with how late it was (seconds)."""
+class LoopLag:
+    """Calls `beat` at each tick, and `observe_lag` with how late the tick was (seconds)."""
 
     def __init__(self, beat: Callable[[], None], *, observe_lag: Callable[[float], None]) -> None:
         self._beat = beat
@@ -20,17 +20,17 @@ class Pulse:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Inside the running loop."""
+        """Start inside the running loop."""
         self._begin(asyncio.get_running_loop())
 
     def stop(self) -> None:
-        """No more beats."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
     @property
     def recent_lag_seconds(self) -> float:
-        """The least lag of the last beats: what a loop that is stuck never falls below; 0 at first."""
+        """Return the smallest recent lag, which a stuck loop never falls below; 0 until there are enough beats."""
         return min(self._recent) if len(self._recent) == RECENT_BEATS else 0.0
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:

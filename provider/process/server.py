@@ -1,4 +1,4 @@
-"""Start: bind the sockets, then become the one worker, or the supervisor of several on one port (SO_REUSEPORT)."""
+"""Starts the server: bind the sockets, then become the only worker, or the supervisor of several (SO_REUSEPORT)."""
 
 import logging
 import resource
@@ -11,25 +11,27 @@ from provider.crypto.certificate import ServerTls, TlsFault
 from provider.errors.start import StartError
 from provider.observability.logs import set_up_logging
 from provider.process.supervisor import Supervisor
-from provider.process.worker_context import EXIT_FAILED, Place, run_worker
+from provider.process.worker_context import EXIT_FAILED, WorkerContext, run_worker
 
 log = logging.getLogger("provider.server")
 BACKLOG = 4096
 
 
 def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
-    """Serve until SIGTERM or SIGINT. `reread` gives the settings anew when several workers are reloaded (SIGHUP).
+    """Serve until SIGTERM or SIGINT. Returns the exit status.
 
-    The exit status is 0 after a drain, 3 when its deadline passed and requests were cut, 1 when the start failed or a
-    worker died while it stopped.
+    0: drained. 3: the drain deadline passed and requests were cut. 1: the start failed, or a worker died while it
+    stopped.
+
+    `reread`: reads the settings again when several workers are reloaded (SIGHUP).
     """
     set_up_logging(settings.log.level, settings.log.format)
     for warning in settings.warnings:
         log.warning(warning)
     _raise_descriptor_limit()
-    # It asks for a look at new settings or certificates; until somebody can look it must not end the process.
+    # SIGHUP asks for new settings or certificates. Until something can handle it, it must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # Likewise the one that changes the level of the log.
+    # The same for the signal that changes the log level.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         tls = _tls(settings)
@@ -38,10 +40,10 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     except StartError as error:
         log.error(str(error))
         return EXIT_FAILED
-    places = [Place(listener, admin_sockets if index == 0 else []) for index, listener in enumerate(sockets)]
-    if len(places) == 1:
-        return run_worker(settings, places[0], tls)
-    return Supervisor(settings, places, tls, reread).run()
+    contexts = [WorkerContext(listener, admin_sockets if index == 0 else []) for index, listener in enumerate(sockets)]
+    if len(contexts) == 1:
+        return run_worker(settings, contexts[0], tls)
+    return Supervisor(settings, contexts, tls, reread).run()
 
 
 def _tls(settings: Settings) -> ServerTls | None:
@@ -54,7 +56,10 @@ def _tls(settings: Settings) -> ServerTls | None:
 
 
 def _bind(settings: Settings) -> list[socket.socket]:
-    """One listening socket a worker. The port must be free: SO_REUSEPORT alone would share it with a stranger."""
+    """Bind one listening socket per worker. Raises StartError if the port is taken.
+
+    The first bind is exclusive, because SO_REUSEPORT alone would share the port with a stranger.
+    """
     listener, workers = settings.server.listener, settings.server.workers
     try:
         if workers > 1 and listener.port:
@@ -95,7 +100,7 @@ def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def _raise_descriptor_limit() -> None:
-    """Each download holds two descriptors; the usual soft limit of 1024 would be the first thing to run out."""
+    """Raise the soft limit of open files. Each download holds two; the usual 1024 would run out first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

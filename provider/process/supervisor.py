@@ -1,4 +1,4 @@
-"""Several workers on one port: forked, restarted when they die, replaced one after the other on SIGHUP.
+"""Supervises several workers on one port: fork, restart after death, replace one after another on SIGHUP.
 
 A worker and its successor share one listening socket, so that no connection waits where nobody accepts.
 """
@@ -11,48 +11,97 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from provider.config import ServerConfig, Settings, SettingsError
 from provider.crypto.certificate import ServerTls
 from provider.observability.logs import DebugSwitch, set_up_logging
-from provider.process.forked_worker import STOP_SIGNALS, ForkedWorker, ended_child, has_written, status_as_ours
 from provider.process.sockets import refuse_new_connections
-from provider.process.worker_context import EXIT_CRASHED, EXIT_DRAINED, EXIT_FAILED, Place, run_worker
+from provider.process.worker_context import EXIT_CRASHED, EXIT_CUT, EXIT_DRAINED, EXIT_FAILED, WorkerContext, run_worker
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(slots=True)
+class ForkedWorker:
+    """A running worker.
+
+    `ready`: read end of a pipe; the worker writes to it once it listens.
+    `replaces`: process id of the worker that serves until then, if there is one.
+    """
+
+    pid: int
+    index: int
+    ready: int
+    settings: Settings
+    started_at: float = field(default_factory=time.monotonic)
+    is_ready: bool = False
+    replaces: int | None = None
+    retiring: bool = False
+
+
+def status_as_ours(status: int, *, served: bool) -> int:
+    """Map a worker's exit status to the supervisor's own. `served`: it had finished starting."""
+    # A worker that was still starting has nothing to drain and dies of the signal itself.
+    if not served and -status in STOP_SIGNALS:
+        return EXIT_DRAINED
+    return status if status in (EXIT_DRAINED, EXIT_CUT) else EXIT_FAILED
+
+
+def has_written(descriptor: int) -> bool:
+    """Tell whether the worker has written to its end of this pipe."""
+    try:
+        return os.read(descriptor, 1) == b"1"
+    except BlockingIOError:
+        return False
+
+
+def ended_child() -> tuple[int, int] | None:
+    """Return process id and exit status (negative: signal) of one child that has ended."""
+    try:
+        pid, wait_status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, os.waitstatus_to_exitcode(wait_status)) if pid else None
+
 
 log = logging.getLogger("provider.server")
 
 RELOAD_SIGNAL = signal.SIGHUP
 RETIRE_SIGNAL = signal.SIGQUIT
-"""To a worker whose successor serves: finish what is under way, however long the reload limit lets it."""
+"""Tells a worker that its successor serves: finish the requests in progress within the reload limit."""
 LEVEL_SIGNAL = signal.SIGUSR1
 WATCHED = frozenset({*STOP_SIGNALS, RELOAD_SIGNAL, LEVEL_SIGNAL, signal.SIGCHLD})
-# A worker that dies within this time of its start is restarted only after a pause, so that a fault at start does not
-# become a busy loop.
+# A worker that dies this soon after its start is restarted after a pause, so that a faulty start does not loop.
 RESTART_PAUSE_SECONDS = 1.0
-# A successor that does not listen by then (its node is silent, say) is given up.
+# A successor that does not listen by then (its node is silent, for example) is killed.
 SUCCESSOR_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 
 
 class Supervisor:
-    """Forks the workers, restarts the dead, passes signals on. The first worker also holds the admin listener.
+    """Forks the workers, restarts them when they die, forwards signals. The first worker also holds the admin listener.
 
-    Workers hold the read end of a pipe whose write end is ours alone: when we die, however, they see its end and stop.
+    Workers hold the read end of a pipe whose write end belongs to the supervisor. When the supervisor dies, in whatever
+    way, they see the end of the pipe and stop.
     """
 
     def __init__(
         self,
         settings: Settings,
-        places: Sequence[Place],
+        contexts: Sequence[WorkerContext],
         tls: ServerTls | None,
         reread: Callable[[], Settings],
     ) -> None:
-        """`places` name the sockets of each worker; `reread` gives the settings of workers started by a reload."""
+        """Prepare without forking.
+
+        `contexts`: the sockets of each worker.
+        `reread`: returns the settings for workers started by a reload.
+        """
         self._settings = self._proven = settings
-        """What workers are started with, and what every place was seen to serve with; a reload sets them apart."""
-        self._places = places
+        """The settings for new workers, and those with which every worker has served; they differ during a reload."""
+        self._contexts = contexts
         self._tls = tls
         self._reread = reread
         self._directory = tempfile.mkdtemp(prefix="provider-metrics-")
@@ -68,11 +117,11 @@ class Supervisor:
         self._status = EXIT_DRAINED
 
     def run(self) -> int:
-        """Supervise until every worker has ended; the worst of their exit statuses."""
-        # Blocked and fetched one by one: no handler can come between two steps of ours.
+        """Supervise until every worker has ended. Returns the worst of their exit statuses."""
+        # Block signals and fetch them one by one, so that no handler runs between two steps.
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:
-            for index in range(len(self._places)):
+            for index in range(len(self._contexts)):
                 self._start(index)
             while self._workers or self._due:
                 self._step()
@@ -93,7 +142,7 @@ class Supervisor:
             _set_up_logging(self._proven, self._debug)
             self._pass_on(number)
         while (ended := ended_child()) is not None:
-            self._bury(*ended)
+            self._reap(*ended)
         self._look_for_ready()
         self._start_due()
 
@@ -101,14 +150,14 @@ class Supervisor:
         self._stopping = True
         self._due.clear()
         self._to_replace.clear()
-        for place in self._places:
-            # Now, not by each worker: one that is told to end by itself leaves the socket to the next.
-            refuse_new_connections(place.listener)
+        for context in self._contexts:
+            # Do it here rather than in each worker: a worker told to end by itself leaves its socket to its successor.
+            refuse_new_connections(context.listener)
         self._pass_on(number)
         self._leave_first_alone()
-        # While one copy of a listening socket is open, the kernel takes connections that nobody will answer.
-        for place in self._places:
-            for listener in (place.listener, *place.admin_sockets):
+        # While any copy of a listening socket is open, the kernel accepts connections that nobody will answer.
+        for context in self._contexts:
+            for listener in (context.listener, *context.admin_sockets):
                 listener.close()
 
     def _pass_on(self, number: int) -> None:
@@ -116,7 +165,7 @@ class Supervisor:
             os.kill(pid, number)
 
     def _leave_first_alone(self) -> None:
-        """The first worker holds the admin listener, so it stays until the others have finished."""
+        """Tell the first worker, which holds the admin listener and stays until now, that the others have ended."""
         if self._stopping and self._alone_write >= 0 and all(worker.index == 0 for worker in self._workers.values()):
             os.close(self._alone_write)
             self._alone_write = -1
@@ -134,7 +183,7 @@ class Supervisor:
     def _become_worker(self, index: int, ready: int) -> NoReturn:
         status = EXIT_CRASHED
         try:
-            # It may be stopped before it can say what to do then.
+            # It may be told to stop before it has its own handlers.
             for number in (*STOP_SIGNALS, RETIRE_SIGNAL):
                 signal.signal(number, signal.SIG_DFL)
             for number in (RELOAD_SIGNAL, LEVEL_SIGNAL):
@@ -143,12 +192,12 @@ class Supervisor:
             _set_up_logging(self._settings, self._debug)
             for descriptor in (self._life_write, self._alone_write):
                 os.close(descriptor)
-            mine = self._places[index]
-            for place in self._places:
-                for listener in (place.listener, *place.admin_sockets):
-                    if place is not mine:
+            mine = self._contexts[index]
+            for context in self._contexts:
+                for listener in (context.listener, *context.admin_sockets):
+                    if context is not mine:
                         listener.close()
-            place = replace(
+            context = replace(
                 mine,
                 shared_directory=self._directory,
                 first=index == 0,
@@ -157,15 +206,15 @@ class Supervisor:
                 alone=self._alone_read if index == 0 else None,
                 debug=self._debug,
             )
-            status = run_worker(self._settings, place, self._tls)
+            status = run_worker(self._settings, context, self._tls)
         finally:
             if status == EXIT_CRASHED:
-                # Nothing that is raised here gets beyond the exit below.
+                # No exception from here gets past the exit below.
                 log.error("worker failed", exc_info=True)
             sys.stderr.flush()
             os._exit(status)
 
-    def _bury(self, pid: int, status: int) -> None:
+    def _reap(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
         os.close(worker.ready)
         _keep_metrics(pid, self._directory)
@@ -178,20 +227,25 @@ class Supervisor:
             if not worker.is_ready and worker.settings is not self._proven:
                 self._give_up(worker)
             if worker.replaces is None:
-                self._fill_place_of(worker, status)
+                self._fill_slot_of(worker, status)
 
     def _give_up(self, worker: ForkedWorker) -> None:
-        """Back to the proven settings, unless a later reload is under way and has others than this worker had."""
+        """Return to the proven settings, unless a later reload already replaced the settings of this worker."""
         if worker.settings is self._settings:
-            log.error("reload given up: the new worker did not start", extra={"facts": {"worker": worker.index}})
+            log.error(
+                "reload given up: the new worker failed to start, keeping the previous settings",
+                extra={"facts": {"worker": worker.index}},
+            )
             self._to_replace.clear()
             self._settings = self._proven
         else:
-            log.error("new worker did not start, its settings are given up", extra={"facts": {"worker": worker.index}})
+            log.error(
+                "new worker failed to start, keeping the previous settings", extra={"facts": {"worker": worker.index}}
+            )
 
-    def _fill_place_of(self, worker: ForkedWorker, status: int) -> None:
+    def _fill_slot_of(self, worker: ForkedWorker, status: int) -> None:
         if (successor := self._successor_of(worker)) is not None:
-            # Its place is taken by the one that starts already, which from here on is restarted like any other.
+            # Its successor takes its place, and is restarted like any other from here on.
             successor.replaces = None
             self._restarted.add(worker.index)
             self._count_restart("died")
@@ -203,13 +257,13 @@ class Supervisor:
 
     def _restart(self, worker: ForkedWorker, status: int) -> None:
         if status == EXIT_FAILED and not worker.is_ready and worker.index not in self._restarted:
-            # It has said why it cannot start, and that is as true of the others and of the next try.
+            # It has logged why it cannot start. The same holds for the other workers and for the next try.
             self._status = EXIT_FAILED
             self._stop(signal.SIGTERM)
             return
         self._restarted.add(worker.index)
         self._count_restart("died")
-        log.error("worker ended, starting it again", extra={"facts": {"worker": worker.index, "status": status}})
+        log.error("worker ended, restarting it", extra={"facts": {"worker": worker.index, "status": status}})
         early = worker.started_at + RESTART_PAUSE_SECONDS - time.monotonic()
         self._due.append((time.monotonic() + RESTART_PAUSE_SECONDS if early > 0 else 0.0, worker.index))
 
@@ -221,7 +275,7 @@ class Supervisor:
                 self._start(index)
 
     def _reload(self) -> None:
-        """Replace every worker, the first first; the next follows when its successor listens."""
+        """Replace every worker, starting with the first. The next one follows when the successor listens."""
         if self._stopping:
             return
         try:
@@ -230,10 +284,10 @@ class Supervisor:
             log.error("reload refused, nothing changed", extra={"facts": {"faults": error.faults}})
             return
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
-            log.warning("listeners and the number of workers stay as they were until a restart")
+            log.warning("changes to listeners, TLS files or the number of workers need a restart")
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
-        log.info("reloading", extra={"facts": {"workers": len(self._places)}})
-        self._to_replace = list(range(len(self._places)))
+        log.info("reloading", extra={"facts": {"workers": len(self._contexts)}})
+        self._to_replace = list(range(len(self._contexts)))
         self._replace_next()
 
     def _replace_next(self) -> None:
@@ -259,7 +313,7 @@ class Supervisor:
         self._replace_next()
 
     def _conclude(self) -> None:
-        """A reload has succeeded when every place serves with its settings."""
+        """Accept the new settings once every worker serves with them."""
         if self._stopping or self._settings is self._proven:
             return
         serving = [worker for worker in self._workers.values() if not worker.retiring]

@@ -8,8 +8,8 @@ import signal
 
 from tornado.httpserver import HTTPServer
 
+from provider.admin.health import Liveness
 from provider.admin.listener import admin_application
-from provider.admin.liveness import Liveness
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
 from provider.app.dashboard import build_board, build_dashboard
@@ -20,40 +20,44 @@ from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
 from provider.observability.metrics import Metrics
 from provider.process.drain import Stop, drain
-from provider.process.loop_lag import Pulse
+from provider.process.loop_lag import LoopLag
 from provider.process.sockets import refuse_new_connections
-from provider.process.worker_context import Place
+from provider.process.worker_context import WorkerContext
 
 log = logging.getLogger("provider.server")
-# Heads up to this long are read (nginx: 4 × 8 KiB, Tornado: 64 KiB); a signed download needs about 1 KiB.
+# Longest request head (nginx: 4 × 8 KiB, Tornado: 64 KiB). A signed download needs about 1 KiB.
 MAX_HEAD_BYTES = 64 << 10
-# What a connection may hold unread in user space. Bodies are taken in pieces, so this bounds heads and pipelining.
+# Most unread bytes of a connection in user space. Bodies are read in pieces, so this limits heads and pipelining.
 MAX_READ_BUFFER_BYTES = 256 << 10
-# Tornado's own body limit must not act before ours, which answers in JSON.
+# Tornado's own limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
-# Objects, young collections, middle ones; Python's own are 700, 10 and 10. No request leaves a cycle, so the collector
-# finds nothing but looks at all streams that are new: of 400 at once, three times, for 135 ms, 16 at most, against 404
-# and 79 with 5 000, 5 and 2 (on a busy machine; memory was the same).
+# Thresholds of the garbage collector: objects, young collections, middle collections. Python's own are 700, 10 and 10.
+# No request leaves a reference cycle, so the collector finds nothing, but it walks all streams that are new. With 400
+# at once (busy machine): three runs in 135 ms, 16 ms at most; with 5 000, 5 and 2 it was 404 and 79 ms. Memory was the
+# same.
 COLLECT_AFTER = (10_000, 20, 20)
 
 
-async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
-    """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
+async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> bool:
+    """Serve until told to stop. Returns False if requests had to be cut.
+
+    Raises StartError when a part cannot be built.
+    """
     loop = asyncio.get_running_loop()
-    stop = Stop(loop, place)
+    stop = Stop(loop, context)
     metrics = Metrics(is_on=settings.observing.metrics)
-    parts = await _build_unless_stopped(settings, metrics, stop.asked, place)
+    parts = await _build_unless_stopped(settings, metrics, stop.asked, context)
     if parts is None:
         return True
     server = _public_server(settings, parts, metrics, tls)
-    board = build_board(metrics, parts, place.shared_directory)
+    board = build_board(metrics, parts, context.shared_directory)
     dashboard = build_dashboard(settings, board, parts)
-    pulse = Pulse(board.write, observe_lag=metrics.processes.loop_lag.observe)
+    loop_lag = LoopLag(board.write, observe_lag=metrics.processes.loop_lag.observe)
     admin = HTTPServer(
         admin_application(
             board,
             parts.readiness,
-            Liveness(pulse, board),
+            Liveness(loop_lag, board),
             dashboard,
             hosts=settings.server.accepted_admin_hosts,
         )
@@ -61,36 +65,36 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     watch = CertificateWatch(tls) if tls else None
     if tls is not None:
         metrics.processes.certificate_expiry.follow(lambda: tls.expires_at)
-    if watch is not None and place.life_line is None:
+    if watch is not None and context.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
-    # What was built stays, and requests leave no cycles (`tests/e2e/test_garbage.py`).
+    # What was built stays alive, and requests leave no cycles (`tests/e2e/test_garbage.py`).
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-    _follow_level_signal(loop, parts.frame.access_log, place.debug)
-    pulse.start()
+    _follow_level_signal(loop, parts.frame.access_log, context.debug)
+    loop_lag.start()
     try:
-        server.add_sockets([place.listener])
-        admin.add_sockets(place.admin_sockets)
-        host, port = place.listener.getsockname()[:2]
+        server.add_sockets([context.listener])
+        admin.add_sockets(context.admin_sockets)
+        host, port = context.listener.getsockname()[:2]
         log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
-        if place.ready is not None:
-            os.write(place.ready, b"1")
+        if context.ready is not None:
+            os.write(context.ready, b"1")
         await stop.asked.wait()
         if not stop.at_once.is_set():
-            # The successor answers for this place now, and does what one worker does for all.
+            # The successor serves now, and does what one worker does for all.
             admin.stop()
             dashboard.feed.close()
-            parts.step_back()
-            metrics.step_back()
+            parts.hand_over()
+            metrics.hand_over()
             board.write()
-        elif place.life_line is None:
+        elif context.life_line is None:
             # Where there is a supervisor, it has done this.
-            refuse_new_connections(place.listener)
+            refuse_new_connections(context.listener)
         finished = await drain(server, parts, settings.server, stop)
         admin.stop()
         return finished
     finally:
-        pulse.stop()
+        loop_lag.stop()
         if watch is not None:
             watch.stop()
         await dashboard.close()
@@ -121,7 +125,7 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
         loop.add_signal_handler(signal.SIGUSR1, access_log.toggle_debug)
     else:
         loop.add_signal_handler(signal.SIGUSR1, access_log.follow, debug)
-        # A signal that came while this worker was starting was ignored.
+        # A signal that arrived while this worker was starting was ignored.
         access_log.follow(debug)
 
 
@@ -133,10 +137,10 @@ def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> No
 
 
 async def _build_unless_stopped(
-    settings: Settings, metrics: Metrics, stop: asyncio.Event, place: Place
+    settings: Settings, metrics: Metrics, stop: asyncio.Event, context: WorkerContext
 ) -> Parts | None:
     building = asyncio.ensure_future(
-        build(settings, metrics, index_here=place.first, shared_directory=place.shared_directory)
+        build(settings, metrics, index_here=context.first, shared_directory=context.shared_directory)
     )
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait((building, stopped), return_when=asyncio.FIRST_COMPLETED)

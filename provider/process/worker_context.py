@@ -1,4 +1,4 @@
-"""One worker as a process: what it is given, and its life from the event loop's start to an exit status."""
+"""What a worker process is given, and its life from the start of the event loop to an exit status."""
 
 import gc
 import logging
@@ -17,16 +17,19 @@ EXIT_DRAINED = 0
 EXIT_FAILED = 1
 """The start failed; the log names the setting."""
 EXIT_CUT = 3
-"""Stopped as asked, but the drain deadline passed and requests under way were cut."""
-EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h; between a worker and its supervisor only
+"""Stopped as asked, but the drain deadline passed and requests in progress were cut."""
+EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h; only between a worker and its supervisor
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker stands: its sockets, and how it and its supervisor hear of each other (descriptors, or None).
+class WorkerContext:
+    """A worker's sockets, and the descriptors that connect it with its supervisor (None without one).
 
-    `first`: it does what one of all workers does. `ready` is written to once it listens, `life_line` ends with the
-    supervisor, `alone` ends when the other workers have. `debug`: what SIGUSR1 asks to look at.
+    `first`: it also does what one worker does for all.
+    `ready`: the worker writes to it once it listens.
+    `life_line`: ends when the supervisor dies.
+    `alone`: ends when all other workers have ended.
+    `debug`: the log level that SIGUSR1 switches.
     """
 
     listener: socket.socket
@@ -39,17 +42,17 @@ class Place:
     debug: DebugSwitch | None = None
 
 
-def run_worker(settings: Settings, place: Place, tls: ServerTls | None) -> int:
-    """Serve until told to stop; the exit status."""
-    # Imported here, after a supervisor has forked and chosen how metrics are shared.
+def run_worker(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> int:
+    """Serve until told to stop. Returns the exit status."""
+    # Imported after a supervisor has forked and chosen how metrics are shared.
     import uvloop  # noqa: PLC0415
 
     from provider.process.worker import run  # noqa: PLC0415
 
-    # What is imported by now stays for good: the collector need not walk it again and again.
+    # Imported modules stay for good, so the collector need not walk them again and again.
     gc.freeze()
     try:
-        return EXIT_DRAINED if uvloop.run(run(settings, place, tls)) else EXIT_CUT
+        return EXIT_DRAINED if uvloop.run(run(settings, context, tls)) else EXIT_CUT
     except StartError as error:
         log.error(str(error))
         return EXIT_FAILED

@@ -1,7 +1,7 @@
-"""How many proofs may be queued that the Provider pays for: statements over the queue's own file.
+"""Limits how many proofs are queued that the Provider pays for: statements over the queue's own file.
 
-A consumer may download as often as it likes, so without a bound it would decide what the Provider spends. Rows stay for
-long: an order that never expires would else get a new budget by waiting.
+A consumer may download any number of times, so without a limit it would decide what the Provider spends. Rows are kept
+for long: otherwise an order that never expires would get a new budget by waiting.
 """
 
 import sqlite3
@@ -23,9 +23,9 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One proof per order and consumer in `period_seconds`, `per_order` of one order, `per_day` of one chain.
+    """Limits proofs: one per order and consumer in `period_seconds`, `per_order` per order, `per_day` per chain.
 
-    Days are those of UTC; 0 is no bound.
+    Days are UTC; 0 means no limit.
     """
 
     period_seconds: float
@@ -33,7 +33,7 @@ class Budget:
     per_day: int
 
     def take(self, connection: sqlite3.Connection, proof: Proof, now: float) -> bool:
-        """Count one proof, unless that would exceed a bound; inside a transaction. Was it counted?"""
+        """Count one proof, inside a transaction; False if it would exceed a limit."""
         day = (proof.chain_id, int(now // DAY_SECONDS))
         order = (proof.chain_id, proof.datatoken.lower(), proof.order_tx_id[-64:].lower())
         consumer = proof.consumer.lower()
@@ -67,11 +67,11 @@ class Budget:
         ).fetchall()
         if self.per_order and sum(count for _, _, count in rows) >= self.per_order:
             return True
-        # A time that is still to come was written by a clock that was wrong.
+        # A time in the future was written by a wrong clock.
         return any(name == consumer and 0 <= now - last_at < self.period_seconds for name, last_at, _ in rows)
 
 
 def forget(connection: sqlite3.Connection, now: float) -> None:
-    """Drop what was counted long ago."""
+    """Delete rows from long ago."""
     connection.execute("DELETE FROM proven_orders WHERE last_at < ?", (now - KEPT_SECONDS,))
     connection.execute("DELETE FROM proven_days WHERE day < ?", (int(now // DAY_SECONDS) - 7,))

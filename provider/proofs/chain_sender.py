@@ -1,33 +1,105 @@
-"""Sends proofs as transactions of one chain: signs, stores, sends, and follows each until the chain has decided.
+"""Sends proofs as transactions of one chain: signs, stores and sends each, and follows it until the chain has decided.
 
-A transaction is stored before it leaves, so that after a crash the same bytes go out again and one proof cannot take
-two account nonces. It is signed only when the fee bound lets it into the next blocks.
+A transaction is stored before it is sent. After a crash the same bytes go out again, so one proof cannot take two
+account nonces. It is signed only if the fee limit lets it into the next blocks.
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from provider.chain.abi import AbiError, int_of_hex
+from provider.chain.contracts import decode_quantity, receipt_call
+from provider.chain.events import Receipt, parse_receipt
 from provider.chain.jsonrpc import RpcCall, RpcFault
-from provider.chain.networks import Network
+from provider.chain.networks import GANACHE_CHAIN_ID, Network
 from provider.errors import ChainError
-from provider.proofs.chain_view import ChainView, look
-from provider.proofs.fees import affordable_fee, next_account_nonce, replacement_fee
-from provider.proofs.pace import MAX_ATTEMPTS, look_seconds, retry_seconds
+from provider.proofs.pace import MAX_ATTEMPTS, poll_seconds, retry_seconds
 from provider.proofs.proof import Unprovable, order_executed_data
 from provider.proofs.sql import Entry
 from provider.proofs.store import ProofStore
-from provider.proofs.transaction import Fee, SignedTransaction, sign_call
+from provider.proofs.transaction import (
+    Fee,
+    Market,
+    SignedTransaction,
+    affordable_fee,
+    next_account_nonce,
+    replacement_fee,
+    sign_call,
+)
 
-# geth keeps 16 transactions of one account for sure (txpool.accountslots).
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """A chain at one moment.
+
+    `mined_nonce`: number of the account's transactions in blocks.
+    `free_nonce`: the same, plus those that the node holds.
+    """
+
+    height: int
+    mined_nonce: int
+    free_nonce: int
+    market: Market
+    receipts: Mapping[str, Receipt]
+
+
+async def fetch_view(network: Network, tx_ids: Sequence[str]) -> ChainView:
+    """Fetch the account's nonces, the fees, and the receipts of transactions, in one round trip. Raises ChainError."""
+    address = network.account.address
+    calls = [
+        RpcCall("eth_getTransactionCount", (address, "latest")),
+        RpcCall("eth_getTransactionCount", (address, "pending")),
+        RpcCall("eth_getBlockByNumber", ("latest", False)),
+        RpcCall("eth_maxPriorityFeePerGas"),
+        RpcCall("eth_gasPrice"),
+        *map(receipt_call, tx_ids),
+    ]
+    mined, pending, block, tip, gas_price, *receipts = await network.rpc.batch(calls)
+    if not isinstance(block, Mapping):
+        raise ChainError(detail="no newest block")
+    mined_nonce = decode_quantity(mined)
+    base_fee = _optional(block.get("baseFeePerGas"))
+    if network.chain_id == GANACHE_CHAIN_ID:
+        # wire: a legacy gas price there (`provider-api.md` section 13.2); old Ganache accepts nothing else.
+        base_fee = None
+    return ChainView(
+        height=decode_quantity(block.get("number")),
+        mined_nonce=mined_nonce,
+        free_nonce=max(_optional(pending) or 0, mined_nonce),
+        market=Market(base_fee, _optional(tip), _optional(gas_price)),
+        receipts={
+            tx_id: receipt
+            for tx_id, raw in zip(tx_ids, receipts, strict=True)
+            if (receipt := _receipt(raw)) is not None
+        },
+    )
+
+
+def _receipt(raw: object) -> Receipt | None:
+    if isinstance(raw, RpcFault):
+        raise ChainError(detail=f"receipt: code {raw.code}")
+    return parse_receipt(raw)
+
+
+def _optional(value: object) -> int | None:
+    """Parse a quantity that not every node reports."""
+    try:
+        return int_of_hex(value)
+    except AbiError:
+        return None
+
+
+# geth is sure to keep 16 transactions of one account (txpool.accountslots).
 MAX_IN_FLIGHT = 16
 # An ordinary proof takes about 55 000. Publisher and consumer choose texts in it, which cost up to 20 gas a byte.
 MAX_GAS = 300_000
-# The nonce was used, but no node knows our transaction: asked this often before somebody else's is believed.
+# The nonce was used, but no node knows our transaction: ask this often before believing that another one took it.
 MISSES = 5
 
-# Answers of nodes to a transaction that they did not take into their pool, for a reason that is in it.
+# Replies of nodes that rejected a transaction because of what is in it.
 _NOT_TAKEN = re.compile(
     r"insufficient funds|cannot afford|underpriced|fee (?:cap )?(?:too low|less than)|below .*(?:base fee|minimum)"
     r"|exceeds block gas limit|intrinsic gas",
@@ -38,8 +110,11 @@ _log = logging.getLogger(__name__)
 
 
 class ChainSender:
-    """Proofs of one chain. `resend_seconds`, `replace_seconds`: age at which a transaction that is in no block is
-    sent again, and replaced by one with a higher fee. `look_first_seconds`: first look at one that was sent.
+    """Sends the proofs of one chain.
+
+    `resend_seconds`: age at which a transaction that is in no block is sent again.
+    `replace_seconds`: age at which it is replaced by one with a higher fee.
+    `first_poll_seconds`: delay before the first look at a transaction that was sent.
     """
 
     def __init__(
@@ -50,7 +125,7 @@ class ChainSender:
         max_fee_wei: int,
         resend_seconds: float = 30.0,
         replace_seconds: float = 180.0,
-        look_first_seconds: float = 2.0,
+        first_poll_seconds: float = 2.0,
         fee_wait_seconds: float = 15.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,20 +134,20 @@ class ChainSender:
         self._max_fee_wei = max_fee_wei
         self._resend_seconds = resend_seconds
         self._replace_seconds = replace_seconds
-        self._look_first_seconds = look_first_seconds
+        self._first_poll_seconds = first_poll_seconds
         self._fee_wait_seconds = fee_wait_seconds
         self._clock = clock
         self._sent_here: set[int] = set()
         self._waits_for_fee = False
 
     async def turn(self) -> bool:
-        """Follow what was sent and send what is queued; True when there may be more. Raises ChainError, StoreError."""
+        """Follow what was sent and send what is queued; True if there may be more. Raises ChainError, StoreError."""
         chain_id = self._network.chain_id
         sent = await self._store.due("sent", chain_id=chain_id, limit=MAX_IN_FLIGHT)
         queued = await self._store.due("queued", chain_id=chain_id, limit=MAX_IN_FLIGHT)
         if not sent and not queued:
             return False
-        view = await look(self._network, [one.signed.tx_id for entry in sent for one in entry.sent])
+        view = await fetch_view(self._network, [one.signed.tx_id for entry in sent for one in entry.sent])
         for entry in sorted(sent, key=lambda entry: entry.account_nonce or 0):
             await self._follow(entry, view)
         held = await self._store.held_nonces(chain_id)
@@ -82,7 +157,7 @@ class ChainSender:
         return bool(sending) and not self._waits_for_fee
 
     async def close(self) -> None:
-        """Nothing is held here: the connections are the network's."""
+        """Hold nothing to close: the connections belong to the network."""
 
     async def _follow(self, entry: Entry, view: ChainView) -> None:
         receipt = next(
@@ -96,9 +171,9 @@ class ChainSender:
         elif view.height - receipt.block_number >= self._network.finality_blocks:
             self._sent_here.discard(entry.id)
             await self._store.confirm(entry)
-            self._tell("proof confirmed", entry, receipt.tx_id)
+            self._log_event("proof confirmed", entry, receipt.tx_id)
         else:
-            pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+            pause = poll_seconds(self._age(entry), first_seconds=self._first_poll_seconds)
             await self._store.seen(entry, mined_block=receipt.block_number, due_in_seconds=pause)
 
     async def _follow_unmined(self, entry: Entry, view: ChainView) -> None:
@@ -109,7 +184,7 @@ class ChainSender:
         fee = None
         if self._clock() - newest.signed_at >= self._replace_seconds and view.mined_nonce == nonce:
             fee = replacement_fee(newest.signed.fee, view.market, max_fee_wei=self._max_fee_wei)
-        pause = look_seconds(self._age(entry), first_seconds=self._look_first_seconds)
+        pause = poll_seconds(self._age(entry), first_seconds=self._first_poll_seconds)
         if fee is not None:
             gas, data = await self._estimate(entry)
             if gas is not None:
@@ -124,20 +199,20 @@ class ChainSender:
                 await self._send(one.signed)
 
     async def _follow_displaced(self, entry: Entry) -> None:
-        """Another transaction took the nonce: a node that lags would look the same, so it is asked some times."""
+        """Handle a nonce that another transaction took. A lagging node looks the same, so ask several times."""
         if entry.misses + 1 < MISSES:
-            pause = self._look_first_seconds * 2**entry.misses
+            pause = self._first_poll_seconds * 2**entry.misses
             await self._store.seen(entry, misses=entry.misses + 1, due_in_seconds=pause)
             return
         self._sent_here.discard(entry.id)
-        self._tell("proof needs another account nonce", entry, entry.sent[-1].signed.tx_id)
+        self._log_event("proof needs another account nonce", entry, entry.sent[-1].signed.tx_id)
         await self._store.release(entry, due_in_seconds=0.0)
 
     async def _send_all(self, queued: list[Entry], view: ChainView, held: set[int]) -> None:
         fee = affordable_fee(view.market, max_fee_wei=self._max_fee_wei)
         if self._waits_for_fee != (fee is None):
             self._waits_for_fee = fee is None
-            what = "proofs wait: the chain asks more than the fee bound" if fee is None else "proofs go on"
+            what = "proofs wait: the chain's fee exceeds the limit" if fee is None else "proofs are sent again"
             _log.warning(what, extra={"facts": {"chain_id": self._network.chain_id}})
         if fee is None:
             await self._store.defer(queued, due_in_seconds=self._fee_wait_seconds)
@@ -148,19 +223,19 @@ class ChainSender:
                 continue
             nonce = next_account_nonce(view.free_nonce, held)
             signed = self._sign(entry, nonce, fee, gas, data)
-            await self._store.record_signed(entry, nonce, signed, due_in_seconds=self._look_first_seconds)
+            await self._store.record_signed(entry, nonce, signed, due_in_seconds=self._first_poll_seconds)
             held.add(nonce)
             self._sent_here.add(entry.id)
             if await self._send(signed):
-                self._tell("proof sent", entry, signed.tx_id)
+                self._log_event("proof sent", entry, signed.tx_id)
             else:
-                # It is in no pool, so its nonce is free for the next one, and nothing of it can appear later.
+                # It is in no pool, so its nonce is free for the next one, and it cannot appear later.
                 held.discard(nonce)
                 self._sent_here.discard(entry.id)
                 await self._store.release(entry, due_in_seconds=retry_seconds(entry.attempts))
 
     async def _estimate(self, entry: Entry) -> tuple[int | None, bytes]:
-        """Gas and calldata; None when it is not to be sent at this time, which is then recorded."""
+        """Return gas and calldata; None if it is not to be sent now, which is then recorded."""
         is_queued = entry.account_nonce is None
         account = self._network.account
         try:
@@ -201,28 +276,28 @@ class ChainSender:
         )
 
     async def _send(self, signed: SignedTransaction) -> bool:
-        """Hand it to the chain. False only when it surely entered no pool; doubt is settled by following it."""
+        """Send it to the chain. Returns False only if it surely entered no pool; in doubt, following it will tell."""
         try:
             (answer,) = await self._network.rpc.batch([RpcCall("eth_sendRawTransaction", ("0x" + signed.raw.hex(),))])
         except ChainError as error:
-            _log.warning("sending a proof: %s", error.detail)
+            _log.warning("sending a proof failed: %s", error.detail)
             return True
         if not isinstance(answer, RpcFault):
             return True
-        # What nodes say to a transaction they have already, or whose nonce was used, is no news.
+        # Expected: a node already has the transaction, or its nonce was used.
         _log.info("a node answered a proof: code %d: %s", answer.code, answer.message)
         return _NOT_TAKEN.search(answer.message) is None
 
     def _age(self, entry: Entry) -> float:
         return self._clock() - entry.sent[0].signed_at
 
-    def _tell(self, what: str, entry: Entry, tx_id: str) -> None:
+    def _log_event(self, what: str, entry: Entry, tx_id: str) -> None:
         facts = {"chain_id": self._network.chain_id, "proof": entry.id, "tx_id": tx_id}
         _log.info(what, extra={"facts": facts})
 
 
 def _gas(answer: object) -> int | None:
-    """A fifth above the estimate: the block's own values may change what is stored."""
+    """Add a fifth to the estimate, because the block's own values may change what is stored."""
     if not isinstance(answer, str):
         return None
     try:

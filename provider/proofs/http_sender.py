@@ -1,6 +1,6 @@
-"""Sends proofs as forms to the operator's service. Any answer but 2xx counts as a failure and is tried again.
+"""Sends proofs as forms to the operator's service. Any answer but 2xx is a failure and is tried again.
 
-At least once: an answer that was lost brings the same proof a second time.
+A proof arrives at least once: if an answer is lost, the same proof is sent again.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpSender:
-    """Posts to `path` of the service behind `client`."""
+    """Posts proofs to `path` of the service behind `client`."""
 
     def __init__(self, client: ServiceClient, path: str, *, networks: Networks, store: ProofStore) -> None:
         self._client = client
@@ -30,7 +30,7 @@ class HttpSender:
         self._store = store
 
     async def turn(self) -> bool:
-        """Send what is due; True when there may be more. Raises StoreError."""
+        """Send what is due; True if there may be more. Raises StoreError."""
         entries = await self._store.due("queued", chain_id=None, limit=PARALLEL)
         await asyncio.gather(*(self._send(entry) for entry in entries))
         return len(entries) == PARALLEL
@@ -54,7 +54,7 @@ class HttpSender:
         elif entry.attempts + 1 >= MAX_ATTEMPTS:
             await self._store.give_up(entry, failure)
         else:
-            _log.info("proof not taken: %s", failure, extra={"facts": {"kind": "http", "proof": entry.id}})
+            _log.info("proof not accepted: %s", failure, extra={"facts": {"kind": "http", "proof": entry.id}})
             await self._store.retry(entry, due_in_seconds=retry_seconds(entry.attempts))
 
     def _account(self, entry: Entry) -> Account | None:

@@ -1,4 +1,4 @@
-"""What a proof attests, and the texts, form and calldata that are made of it (pure).
+"""What a proof attests, and the texts, form and calldata made from it (pure).
 
 `provider-api.md` section 13.2; the contract's side is `orderExecuted` of the datatoken templates.
 """
@@ -24,15 +24,16 @@ ORDER_EXECUTED_SELECTOR = bytes.fromhex("89208f0f")
 
 
 class Unprovable(Exception):
-    """The chain would refuse this proof whatever is tried; the text says why."""
+    """The chain would refuse this proof on every attempt. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """One download that happened.
 
-    `order_tx_id` is 32 bytes of hex, as the consumer gave it. `messages`: what the consumer may have signed,
-    likeliest first; `consumer_signature` is empty when a token stood in its place.
+    `order_tx_id`: 32 bytes of hex, as the consumer gave it.
+    `messages`: what the consumer may have signed, the likeliest first.
+    `consumer_signature`: empty if a token replaced it.
     """
 
     chain_id: int
@@ -47,18 +48,18 @@ class Proof:
     consumer_signature: str = field(repr=False)
 
     def to_json(self) -> str:
-        """Text from which `from_json` makes an equal proof."""
+        """Return text from which `from_json` makes an equal proof."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Proof":
-        """The proof that `to_json` wrote."""
+        """Return the proof that `to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "messages": tuple(fields["messages"])})
 
 
 def provider_data(proof: Proof) -> str:
-    """The Provider's statement: compact JSON in this order of keys."""
+    """Return the Provider's statement: compact JSON with its keys in this order."""
     statement = {
         "documentId": proof.document_id,
         "serviceId": proof.service_id,
@@ -69,7 +70,10 @@ def provider_data(proof: Proof) -> str:
 
 
 def http_form(proof: Proof, account: Account) -> Mapping[str, str]:
-    """The form of an HTTP proof. A contract account's signature does not tell its message: the likeliest is taken."""
+    """Make the form of an HTTP proof.
+
+    A contract account's signature does not reveal the message it signed, so the likeliest message is used.
+    """
     statement = provider_data(proof)
     signature = parse_signature(proof.consumer_signature) or b""
     signed = signed_candidate(proof.messages, signature, to_checksum_address(proof.consumer)) or 0
@@ -84,7 +88,7 @@ def http_form(proof: Proof, account: Account) -> Mapping[str, str]:
 
 
 def order_executed_data(proof: Proof, account: Account) -> bytes:
-    """Calldata of `orderExecuted`. Raises Unprovable for what the contract is known to refuse."""
+    """Make the calldata of `orderExecuted`. Raises Unprovable for what the contract is known to refuse."""
     signature = parse_signature(proof.consumer_signature)
     message = None if signature is None else _message_for_contract(proof, signature)
     if signature is None or message is None:
@@ -101,14 +105,14 @@ def order_executed_data(proof: Proof, account: Account) -> bytes:
 
 
 def _message_for_contract(proof: Proof, signature: bytes) -> str | None:
-    """The message whose keccak256 the key of the consumer's address signed, as the contract recovers it."""
+    """Return the message whose keccak256 the consumer's key signed, as the contract recovers it."""
     consumer = to_checksum_address(proof.consumer)
     recovered = ((message, recover_address(message_digest(message), signature)) for message in proof.messages)
     return next((message for message, address in recovered if address == consumer), None)
 
 
 def _encode(order: bytes, texts: tuple[bytes, ...], address: str) -> bytes:
-    """A bytes32, then dynamic bytes, then an address (the contract ABI's head and tail)."""
+    """Encode a bytes32, then dynamic bytes, then an address (head and tail of the contract ABI)."""
     head, tail = [order], b""
     head_bytes = (len(texts) + 2) * WORD_BYTES
     for text in texts:

@@ -1,4 +1,4 @@
-"""Takes proofs from the downloads and lets the senders send them in the background, over restarts."""
+"""Accepts proofs from downloads and sends them in the background, across restarts."""
 
 import asyncio
 import logging
@@ -8,31 +8,31 @@ from typing import Protocol
 from provider.errors import ProviderError
 from provider.observability.metrics.groups import Proofs
 from provider.proofs.proof import Proof
-from provider.proofs.store import ProofStore, SendingRight
+from provider.proofs.store import ProofStore, SendingLock
 
 POLL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 TIDY_SECONDS = 2.0
-# The publisher chooses the id of a service, and every proof keeps it on disk; usual ones have 64 characters.
+# The publisher chooses the id of a service, and every proof stores it on disk. Usual ids have 64 characters.
 MAX_SERVICE_ID = 1024
 
 _log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
-    """Sends what is due of one kind."""
+    """Sends the due proofs of one kind."""
 
     async def turn(self) -> bool:
-        """One round; True when there may be more at once. Raises ProviderError, and is called again later."""
+        """Run one round; True if there may be more at once. Raises ProviderError, and is called again later."""
         ...
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Close connections."""
         ...
 
 
 class ProofQueue:
-    """The durable queue and its senders. `right` None: another process sends what is queued here.
+    """The durable queue and its senders.
 
     `max_age_seconds`: a proof that could not be sent until then is lost.
     """
@@ -42,13 +42,13 @@ class ProofQueue:
         store: ProofStore,
         senders: Sequence[Sender],
         *,
-        right: SendingRight | None,
+        lock: SendingLock | None,
         max_age_seconds: float,
         metrics: Proofs,
     ) -> None:
         self._store = store
         self._senders = senders
-        self._right = right
+        self._sending_lock = lock
         self._max_age_seconds = max_age_seconds
         self._metrics = metrics
         self._wakes = [asyncio.Event() for _ in senders]
@@ -56,51 +56,51 @@ class ProofQueue:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the file and begin to send. Raises StoreError."""
+        """Open the file and start sending. Raises StoreError."""
         await self._store.open()
-        if self._right is not None:
-            self._task = asyncio.create_task(self._work(self._right))
+        if self._sending_lock is not None:
+            self._task = asyncio.create_task(self._work(self._sending_lock))
 
     def submit(self, proof: Proof) -> None:
-        """Queue a proof of a download that ended; never waits, never raises."""
+        """Queue a proof of a download that ended. Never waits and never raises."""
         if not proof.consumer_signature:
-            # A token says who asks, not that this download was asked for: there is nothing to attest with [K37].
-            self._store.skip(proof, "the consumer came with a token")
+            # A token identifies the consumer, but does not prove that this download was requested [K37].
+            self._store.skip(proof, "the consumer used a token")
         elif len(proof.service_id) > MAX_SERVICE_ID:
-            self._store.skip(proof, "the id of its service is too long")
+            self._store.skip(proof, "the service id is too long")
         else:
             self._store.add(proof, self._wake)
 
     async def check(self) -> None:
-        """Prove with a durable write that the queue's file works. Raises StoreError."""
+        """Check with a durable write that the queue's file works. Raises StoreError."""
         await self._store.check()
 
-    def step_back(self) -> None:
-        """Let another process send from here on: what is on its way is followed to its end, nothing new begins.
+    def hand_over(self) -> None:
+        """Let another process send from here on: finish what is in progress, and start nothing new.
 
-        Proofs can still be submitted; whoever sends finds them in the file.
+        Proofs can still be submitted; the process that sends finds them in the file.
         """
         self._leaving.set()
         self._wake()
 
     async def close(self) -> None:
-        """Stop sending at once; what is queued stays on disk."""
+        """Stop sending at once. What is queued stays on disk."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
         await self._store.close()
         for sender in self._senders:
             await sender.close()
-        if self._right is not None:
-            self._right.give_back()
+        if self._sending_lock is not None:
+            self._sending_lock.release()
 
     def _wake(self) -> None:
         for wake in self._wakes:
             wake.set()
 
-    async def _work(self, right: SendingRight) -> None:
-        while not right.take():
-            # Another process tells nobody that it ended.
+    async def _work(self, lock: SendingLock) -> None:
+        while not lock.acquire():
+            # Another process does not announce its end.
             await _wait(self._leaving, POLL_SECONDS)
             if self._leaving.is_set():
                 return
@@ -108,7 +108,7 @@ class ProofQueue:
             group.create_task(self._tidy())
             for sender, wake in zip(self._senders, self._wakes, strict=True):
                 group.create_task(self._send(sender, wake))
-        right.give_back()
+        lock.release()
 
     async def _send(self, sender: Sender, wake: asyncio.Event) -> None:
         failures = 0
@@ -144,7 +144,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _report(what: str, error: Exception, *, is_news: bool) -> None:
-    """What is known to happen is told once and shortly, anything else with its traceback."""
+    """Log an expected failure once and briefly, any other with its traceback."""
     if not isinstance(error, ProviderError):
         _log.error("%s failed", what, exc_info=error)
     elif is_news:

@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A proof in the queue. `sent`: its transactions, all of one `account_nonce`, the newest last."""
+    """A proof in the queue. `sent`: its transactions, the newest last, all with the same `account_nonce`."""
 
     id: int
     proof: Proof
@@ -56,16 +56,16 @@ class Entry:
 
 
 def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """Open or create the file, WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
+    """Open or create the file, with WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
     with suppress(OSError):
-        # It holds consumers' signatures: made for this user alone. SQLite says what is wrong, if anything is.
+        # It holds consumers' signatures, so only this user may read it. SQLite reports whatever is wrong.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
     try:
         with suppress(sqlite3.OperationalError):
-            # Busy while another process does the same; the mode stays in the file.
+            # Busy if another process does the same. The mode stays in the file.
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        # FULL: a transaction must not be on the way before its row is safe.
+        # FULL: a transaction must not be sent before its row is durable.
         connection.execute("PRAGMA synchronous = FULL")
         _ensure_schema(connection, path)
     except (sqlite3.Error, StoreError):
@@ -78,7 +78,7 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         version = schema_version(connection)
         if version == _SCHEMA_VERSION:
-            # Tables of their own, which a file of an earlier version may lack and an earlier version ignores.
+            # Separate tables: a file of an earlier version may lack them, and an earlier version ignores them.
             for statement in budget.SCHEMA:
                 connection.execute(statement)
             return
@@ -91,7 +91,7 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """What became of proofs that were to be queued. `beyond_budget`: they would have cost too much."""
+    """The number of proofs that were queued, and of those that would have cost too much."""
 
     queued: int
     beyond_budget: int
@@ -106,7 +106,7 @@ def insert(
     max_queued: int,
     allowed: Budget | None,
 ) -> Inserted:
-    """Queue what `allowed` bears (None: all of them), as long as there is room."""
+    """Queue the proofs that the budget `allowed` covers (None: all), as long as there is room."""
     rows: list[tuple[object, ...]] = []
     beyond_budget = 0
     with transaction(connection):
@@ -126,7 +126,7 @@ def insert(
 
 
 def count_open(connection: sqlite3.Connection) -> int:
-    """Proofs that have not ended."""
+    """Count proofs that have not ended."""
     (count,) = connection.execute("SELECT count(*) FROM proofs WHERE ended_at IS NULL").fetchone()
     return int(count)
 
@@ -134,7 +134,7 @@ def count_open(connection: sqlite3.Connection) -> int:
 def due(
     connection: sqlite3.Connection, kind: str, state: str, *, chain_id: int | None, now: float, limit: int
 ) -> list[Entry]:
-    """Open proofs of one state whose time has come, the longest due first. `chain_id` None: of every chain."""
+    """Return the open proofs of one state that are due, the longest due first. `chain_id` None: of every chain."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM proofs WHERE ended_at IS NULL AND due_at <= :now AND kind = :kind"  # noqa: S608
         " AND state = :state AND (:chain IS NULL OR chain_id = :chain) ORDER BY due_at, id LIMIT :count",
@@ -164,7 +164,7 @@ def _sent_for(connection: sqlite3.Connection, proof_id: int) -> tuple[Sent, ...]
 
 
 def held_nonces(connection: sqlite3.Connection, chain_id: int) -> frozenset[int]:
-    """Account nonces of our transactions that are in no block as far as we know."""
+    """Return the account nonces of our transactions that are in no block as far as we know."""
     rows = connection.execute(
         "SELECT account_nonce FROM proofs WHERE ended_at IS NULL AND state = 'sent' AND chain_id = ?"
         " AND mined_block IS NULL",
@@ -182,7 +182,7 @@ def record_signed(
     now: float,
     due_at: float,
 ) -> None:
-    """The proof's transaction, before it is sent for the first time; or a further one with the same nonce."""
+    """Store a proof's transaction before it is first sent, or a further transaction with the same nonce."""
     with transaction(connection):
         connection.execute(
             "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)",
@@ -195,7 +195,7 @@ def record_signed(
 
 
 def release(connection: sqlite3.Connection, entry: Entry, due_at: float) -> None:
-    """Back into the queue: its transactions can no longer enter the chain."""
+    """Return it to the queue, because its transactions can no longer enter the chain."""
     with transaction(connection):
         connection.execute("DELETE FROM transactions WHERE proof_id = ?", (entry.id,))
         connection.execute(
@@ -206,19 +206,19 @@ def release(connection: sqlite3.Connection, entry: Entry, due_at: float) -> None
 
 
 def retry(connection: sqlite3.Connection, entry: Entry, due_at: float) -> None:
-    """An attempt failed."""
+    """Record a failed attempt."""
     with transaction(connection):
         connection.execute("UPDATE proofs SET attempts = attempts + 1, due_at = ? WHERE id = ?", (due_at, entry.id))
 
 
 def defer(connection: sqlite3.Connection, entries: Iterable[Entry], due_at: float) -> None:
-    """Not now, and nobody's fault."""
+    """Postpone proofs without counting an attempt."""
     with transaction(connection):
         connection.executemany("UPDATE proofs SET due_at = ? WHERE id = ?", [(due_at, entry.id) for entry in entries])
 
 
 def seen(connection: sqlite3.Connection, entry: Entry, mined_block: int | None, misses: int, due_at: float) -> None:
-    """What a look at the chain told of a sent proof."""
+    """Record what the chain says about a sent proof."""
     with transaction(connection):
         connection.execute(
             "UPDATE proofs SET mined_block = ?, misses = ?, due_at = ? WHERE id = ?",
@@ -227,7 +227,7 @@ def seen(connection: sqlite3.Connection, entry: Entry, mined_block: int | None, 
 
 
 def end(connection: sqlite3.Connection, entry: Entry, state: str, reason: str, now: float) -> None:
-    """`confirmed` or `given_up`; what was signed is forgotten, ids of transactions are kept."""
+    """Mark as `confirmed` or `given_up`. What was signed is deleted; ids of transactions are kept."""
     with transaction(connection):
         connection.execute(
             "UPDATE proofs SET state = ?, reason = ?, ended_at = ?, record = '' WHERE id = ?",
@@ -237,10 +237,10 @@ def end(connection: sqlite3.Connection, entry: Entry, state: str, reason: str, n
 
 
 def expire(connection: sqlite3.Connection, *, created_before: float, due_before: float, now: float) -> list[str]:
-    """Give up queued proofs that are too old, of any kind and chain; the kind of each.
+    """Give up queued proofs that are too old, of any kind and chain. Returns the kind of each.
 
-    One whose transaction is out cannot be recalled: the chain decides about it, unless nobody has looked since
-    `due_before`, because its chain is no longer configured.
+    A transaction that was sent cannot be recalled, so the chain decides about it, unless nobody has looked since
+    `due_before` because its chain is no longer configured.
     """
     with transaction(connection):
         rows = connection.execute(
@@ -252,7 +252,7 @@ def expire(connection: sqlite3.Connection, *, created_before: float, due_before:
 
 
 def forget(connection: sqlite3.Connection, *, ended_before: float, now: float) -> None:
-    """Drop what ended long ago."""
+    """Delete proofs that ended long ago."""
     with transaction(connection):
         connection.execute(
             "DELETE FROM transactions WHERE proof_id IN (SELECT id FROM proofs WHERE ended_at < ?)", (ended_before,)

@@ -1,6 +1,6 @@
-"""The durable queue of proofs: one thread owns the file, so that no stream and no event loop waits for the disk.
+"""The durable queue of proofs. One thread owns the file, so no stream and no event loop waits for the disk.
 
-Any number of processes may add; one of them sends (`SendingRight`).
+Any number of processes may add proofs; one of them sends (`SendingLock`).
 """
 
 import asyncio
@@ -34,13 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 def proofs_path(storage_path: str | Path) -> Path:
-    """Where the queue stands: beside the nonce store's file."""
+    """Return the path of the queue's file, beside the nonce store's."""
     return Path(f"{storage_path}.proofs")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of proofs that were added; `refused`: there was no room, or the file failed."""
+    """The outcome of adding proofs. `refused`: there was no room, or the file failed."""
 
     queued: int
     beyond_budget: int
@@ -50,9 +50,8 @@ class Written:
 class ProofStore:
     """The queue's file at `path`, created when absent; its directory must exist. It holds proofs of one `kind`.
 
-    Opened at the first use and again after a failure. At most `max_queued` proofs are kept that have not ended, and
-    proofs beyond `budget` are skipped.
-    Coroutines raise StoreError.
+    The file is opened at first use and again after a failure. At most `max_queued` open proofs are kept. Proofs beyond
+    `budget` are skipped. Coroutines raise StoreError.
     """
 
     def __init__(
@@ -77,9 +76,10 @@ class ProofStore:
         self._lock = threading.Lock()
 
     def add(self, proof: Proof, written: Callable[[], None]) -> None:
-        """Queue a proof; returns at once. `written` is called in this loop's turn after it is durable.
+        """Queue a proof; returns at once. `written` is called in this loop after the proof is durable.
 
-        What cannot be queued is logged and counted `lost`. Proofs that come while the disk is busy share one sync.
+        A proof that cannot be queued is logged and counted as `lost`. Proofs that arrive while the disk is busy share
+        one sync.
         """
         if self._file.is_closed or len(self._unwritten) >= MAX_UNWRITTEN:
             self._lose(self._kind, 1, "the queue is closed" if self._file.is_closed else "the disk is too slow")
@@ -99,13 +99,13 @@ class ProofStore:
         if outcome.queued:
             self._metrics.outcomes.add(self._kind, "queued", by=outcome.queued)
         if outcome.beyond_budget:
-            reason = "the order, its consumer in this period, or the day has its proofs"
+            reason = "the budget of the order, of its consumer or of the day is used up"
             _log.info(
                 "no proof", extra={"facts": {"kind": self._kind, "count": outcome.beyond_budget, "reason": reason}}
             )
             self._metrics.outcomes.add(self._kind, "skipped", by=outcome.beyond_budget)
         if outcome.refused:
-            self._lose(self._kind, outcome.refused, "the queue is full or its file fails")
+            self._lose(self._kind, outcome.refused, "the queue is full, or its file cannot be written")
         if outcome.queued:
             written()
 
@@ -123,56 +123,56 @@ class ProofStore:
         await self._file.ask(sql.count_open)
 
     async def check(self) -> None:
-        """Prove with a durable write that the file works."""
+        """Check with a durable write that the file works."""
         await self._file.ask(prove_writable)
 
     async def due(self, state: str, *, chain_id: int | None, limit: int) -> list[Entry]:
-        """See `sql.due`, for now."""
+        """Return the open proofs of one state that are due by now."""
         now = self._clock()
         return await self._file.ask(lambda c: sql.due(c, self._kind, state, chain_id=chain_id, now=now, limit=limit))
 
     async def held_nonces(self, chain_id: int) -> frozenset[int]:
-        """See `sql.held_nonces`."""
+        """Return the account nonces of our transactions that are in no block as far as we know."""
         return await self._file.ask(lambda c: sql.held_nonces(c, chain_id))
 
     async def record_signed(
         self, entry: Entry, account_nonce: int, signed: SignedTransaction, *, due_in_seconds: float
     ) -> None:
-        """See `sql.record_signed`."""
+        """Store a transaction before it is sent."""
         now = self._clock()
         due_at = now + due_in_seconds
         await self._file.ask(lambda c: sql.record_signed(c, entry, account_nonce, signed, now=now, due_at=due_at))
 
     async def release(self, entry: Entry, *, due_in_seconds: float) -> None:
-        """See `sql.release`."""
+        """Return a proof to the queue, because its transactions can no longer enter the chain."""
         due_at = self._clock() + due_in_seconds
         await self._file.ask(lambda c: sql.release(c, entry, due_at))
 
     async def retry(self, entry: Entry, *, due_in_seconds: float) -> None:
-        """See `sql.retry`."""
+        """Record a failed attempt."""
         due_at = self._clock() + due_in_seconds
         await self._file.ask(lambda c: sql.retry(c, entry, due_at))
 
     async def defer(self, entries: list[Entry], *, due_in_seconds: float) -> None:
-        """See `sql.defer`."""
+        """Postpone proofs without counting an attempt."""
         due_at = self._clock() + due_in_seconds
         await self._file.ask(lambda c: sql.defer(c, entries, due_at))
 
     async def seen(
         self, entry: Entry, *, mined_block: int | None = None, misses: int = 0, due_in_seconds: float
     ) -> None:
-        """See `sql.seen`."""
+        """Record what the chain says about a sent proof."""
         due_at = self._clock() + due_in_seconds
         await self._file.ask(lambda c: sql.seen(c, entry, mined_block, misses, due_at))
 
     async def confirm(self, entry: Entry) -> None:
-        """The proof arrived."""
+        """Record that the proof has arrived."""
         now = self._clock()
         await self._file.ask(lambda c: sql.end(c, entry, "confirmed", "", now))
         self._metrics.outcomes.add(self._kind, "confirmed")
 
     async def give_up(self, entry: Entry, reason: str, *, outcome: str = "lost") -> None:
-        """It never will; `outcome` is `lost`, or `skipped` for what cannot be proven this way."""
+        """Record that it never will arrive. `outcome`: `lost`, or `skipped` for what cannot be proven this way."""
         now = self._clock()
         await self._file.ask(lambda c: sql.end(c, entry, "given_up", reason, now))
         facts = {"kind": self._kind, "chain_id": entry.proof.chain_id, "proof": entry.id, "reason": reason}
@@ -180,7 +180,7 @@ class ProofStore:
         self._metrics.outcomes.add(self._kind, outcome)
 
     async def tidy(self, *, max_age_seconds: float) -> int:
-        """Give up what is too old, forget what ended long ago; how many proofs have not ended."""
+        """Give up proofs that are too old, delete those that ended long ago, and return the number of open ones."""
         now = self._clock()
 
         def work(connection: sqlite3.Connection) -> tuple[list[str], int]:
@@ -195,11 +195,11 @@ class ProofStore:
         return still_open
 
     async def close(self) -> None:
-        """Write what was added and close the file; what is queued stays there."""
+        """Write what was added and close the file. What is queued stays there."""
         await self._file.close()
 
     def _write(self) -> Written:
-        """Of the thread. Queue what is waiting, in one transaction."""
+        """Queue what is waiting, in one transaction. Runs in the file's thread."""
         with self._lock:
             proofs, self._unwritten = self._unwritten, []
         now = self._clock()
@@ -213,18 +213,18 @@ class ProofStore:
         return Written(done.queued, done.beyond_budget, len(proofs) - done.queued - done.beyond_budget)
 
 
-class SendingRight:
-    """Held by one process at a time, so that two servers over one file, as in a rolling restart, send nothing twice.
+class SendingLock:
+    """A lock held by one process at a time, so that two servers over one file (rolling restart) send nothing twice.
 
-    The kernel takes it back when the process ends, however that happens (flock(2)).
+    The kernel releases it when the process ends, in whatever way (flock(2)).
     """
 
     def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.lock")
         self._descriptor: int | None = None
 
-    def take(self) -> bool:
-        """Try to take it; True when it is ours."""
+    def acquire(self) -> bool:
+        """Try to acquire it; True if this process holds it."""
         if self._descriptor is not None:
             return True
         try:
@@ -239,7 +239,7 @@ class SendingRight:
         self._descriptor = descriptor
         return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let another process have it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:

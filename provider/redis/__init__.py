@@ -1,1 +1,1 @@
-"""What hosts share through Redis: the way there, facts, and leases of streams. Nonces are `auth/redis_store.py`."""
+"""Redis, shared by several hosts: the client, facts, stream leases, client limits. Nonces are in `auth/`."""

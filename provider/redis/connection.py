@@ -1,4 +1,4 @@
-"""One connection to one Redis server: commands go out together, their replies come back in order."""
+"""One connection to one Redis server. Commands are sent together, and replies come back in order."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 Command = tuple[str | bytes | int, ...]
 Reply = Any
-"""What the server said, in RESP 2: bytes, int, None, a list of such, or the ResponseError of this one command."""
+"""A server's reply in RESP 2: bytes, int, None, a list of these, or the ResponseError of this one command."""
 
 
 class NodeConnection:
-    """Connects when first used and again after every failure. One exchange at a time.
+    """Connects at first use, and again after every failure. Runs one exchange at a time.
 
-    `exchange` raises redis.RedisError or OSError when the connection fails, and bounds nothing: its caller does.
-    A connection whose exchange was left early is closed, so that no later one reads its replies.
+    `exchange` raises redis.RedisError or OSError when the connection fails. It sets no time limit: its caller does. An
+    exchange that was left early closes the connection, so that no later exchange reads its replies.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class NodeConnection:
         self._connection: Connection | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
-        """The reply of each command; an error reply is a value, since the others took effect all the same."""
+        """Return the reply of each command. Error replies are values, because the other commands took effect."""
         from redis.exceptions import ResponseError  # noqa: PLC0415 - `load_library` explains
 
         connection = self._connection
         try:
-            # What the server closed while nobody used it is found out before something is lost in it.
+            # Notice a connection that the server closed while idle, before a command is lost in it.
             if connection is not None and await _is_stale(connection):
                 await self.close()
                 connection = None
@@ -56,12 +56,12 @@ class NodeConnection:
         return replies
 
     async def _connected(self) -> "Connection":
-        """To the first address that accepts, as one name may have several. Raises the last one's failure."""
+        """Connect to the first address that accepts, since a name may have several. Raises the last failure."""
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         failure: Exception = OSError("the name has no address")
         for _, (host, port, *_) in await self._names(*self._address):
-            # Kept before it is open, so that a caller who is cancelled closes it.
+            # Stored before it is open, so that a cancelled caller closes it.
             connection = self._connection = connections(
                 self._target, (host, port), self._address[0], self._for_sentinel
             )
@@ -75,24 +75,24 @@ class NodeConnection:
         raise failure
 
     async def close(self) -> None:
-        """Close the connection; a later exchange opens another."""
+        """Close the connection. A later exchange opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
 
 
 def load_library() -> None:
-    """Load what connections need, so that no exchange spends its time on that and holds up the loop.
+    """Import the library's connection modules now, so that no exchange blocks the event loop.
 
-    A server without Redis does without: the library takes a quarter of a second.
+    A server without Redis skips this: the import takes a quarter of a second.
     """
     import redis.asyncio.connection  # noqa: F401, PLC0415
 
 
 def connections(target: RedisTarget, address: Address, name: str, for_sentinel: bool) -> "Connection":
-    """A connection to a resolved address, not opened. With TLS the certificate must be that of `name`.
+    """Make an unopened connection to a resolved address. With TLS, the certificate must be valid for `name`.
 
-    Our callers bound the time, so the library's own limits and retries are off.
+    Our callers limit the time, so the library's own limits and retries are off.
     """
     from redis.asyncio.connection import Connection, SSLConnection  # noqa: PLC0415
     from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -105,7 +105,7 @@ def connections(target: RedisTarget, address: Address, name: str, for_sentinel: 
         "driver_info": None,
         "socket_timeout": None,
         "socket_connect_timeout": None,
-        # A command that may have taken effect is never sent again by itself.
+        # Never repeat a command that may have taken effect.
         "retry": Retry(NoBackoff(), 0),
     }
     if for_sentinel:
@@ -119,7 +119,7 @@ def connections(target: RedisTarget, address: Address, name: str, for_sentinel: 
 
 
 def _named(kind: type[Any], name: str) -> type[Any]:
-    """The library checks certificates against the host that it connects to, which is an address here."""
+    """The library checks certificates against the host it connects to, which is an address here."""
 
     class Named(kind):  # type: ignore[misc]
         def _connection_arguments(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Words for why Redis gives no answer, without anything of its URL."""
+"""Reasons why Redis does not answer, in words that reveal nothing of its URL."""
 
 import os
 import socket
@@ -6,39 +6,39 @@ import ssl
 
 
 class NoRoute(Exception):
-    """No server takes the question; the text says why and names no host."""
+    """No server can take the question. The text says why and names no host."""
 
 
 _CODES = {
-    "WRONGPASS": "it refuses the user or the password",
-    "NOAUTH": "it asks for a password",
-    "NOPERM": "the user may not do this there (ACL)",
+    "WRONGPASS": "wrong user or password",
+    "NOAUTH": "it requires a password",
+    "NOPERM": "the user lacks the permission (ACL)",
     "OOM": "its memory is full (OOM)",
-    "MISCONF": "it cannot write to its disk and takes no writes (MISCONF)",
+    "MISCONF": "it cannot write to its disk and rejects writes (MISCONF)",
     "READONLY": "it is a replica (READONLY)",
     "LOADING": "it is still loading its data (LOADING)",
     "CLUSTERDOWN": "the cluster is down (CLUSTERDOWN)",
     "MASTERDOWN": "its master is down (MASTERDOWN)",
-    "NOREPLICAS": "it has too few replicas to take writes (NOREPLICAS)",
-    "WRONGTYPE": "one of our keys holds something else (WRONGTYPE): is the prefix shared with another program?",
-    "TRYAGAIN": "the cluster moves the key at this moment (TRYAGAIN)",
+    "NOREPLICAS": "it has too few replicas to accept writes (NOREPLICAS)",
+    "WRONGTYPE": "one of our keys has another type (WRONGTYPE): does another program use the same prefix?",
+    "TRYAGAIN": "the cluster is moving the key right now (TRYAGAIN)",
 }
 
 
 def reason_of(error: BaseException, timeout_seconds: float) -> str:
-    """One clause. Texts of libraries and servers name hosts and keys, so only their kind is told."""
+    """Describe an error in one clause. Texts of libraries and servers name hosts and keys, so only the kind is used."""
     if isinstance(error, NoRoute):
         return str(error)
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_seconds:g} s"
     code = error_code(error)
     if code:
-        return _CODES.get(code, f"it answers with an error ({code})")
+        return _CODES.get(code, f"it replied with an error ({code})")
     return _reason_of_transport(error)
 
 
 def error_code(reply: object) -> str:
-    """The first word of a server's error reply, empty for any other reply and for what no server said."""
+    """Return the first word of a server's error reply; empty for other replies, and for errors that no server sent."""
     if type(reply).__name__ == "AuthenticationError":
         code = str(getattr(reply, "status_code", None))
         return code if code in _CODES else "WRONGPASS"
@@ -47,9 +47,9 @@ def error_code(reply: object) -> str:
         return ""
     text = str(reply)
     if "unauthenticated" in text:
-        # Redis 6.2.7 and later refuse commands of more than ten parts as malformed before they look at the user.
+        # Since 6.2.7, Redis refuses commands of more than ten parts as malformed before it checks the user.
         return "NOAUTH"
-    # Before Redis 7 the error of a command within a script stands at the end: `ERR Error running script …: -OOM …`.
+    # Before Redis 7, a script reports the error of its command at the end: `ERR Error running script …: -OOM …`.
     _, found, inner = text.rpartition(": -")
     code = inner.split(" ")[0] if found else known if isinstance(known, str) else text.split(" ", maxsplit=1)[0]
     return code if code.isalpha() and code.isupper() else "ERR"

@@ -1,6 +1,6 @@
-"""Facts that hosts share through Redis, behind the cache of each worker: public data, signed and with its end of life.
+"""Facts that hosts share through Redis, behind each worker's own cache: public data, signed, each with its end of life.
 
-A failure of Redis is a miss. What lies there is believed only when it carries the signature of a host with our key.
+If Redis fails, that is a cache miss. A value is believed only if a host with our key signed it.
 """
 
 import asyncio
@@ -15,25 +15,28 @@ import orjson
 
 from provider.cache import FactCache
 from provider.errors import StoreError
-from provider.redis.client import RedisLink
+from provider.override import override
+from provider.redis.client import RedisClient
 from provider.redis.pipeline import Question
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# In every key: hosts of different versions must not read each other's values when their shape has changed.
+# Part of every key: hosts of different versions must not read each other's values after a change of format.
 FORMAT = "1"
 MAX_FACT_BYTES = 64 * 1024
 _MAC_BYTES = 16
-# Of those that could not be written yet; more are not worth their memory.
+# Pending writes; more are not worth the memory.
 _MAX_WRITING = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[K, V]):
-    """How a kind of fact is written. `pack` gives JSON values, None for what is not shared; `unpack` raises ValueError.
+    """How one kind of fact is written.
 
-    `name_of` gives the text of a key, different for different keys.
+    `name_of`: the text of a key, different for different keys.
+    `pack`: makes JSON values, or None for a fact that is not shared.
+    `unpack`: the reverse; raises ValueError.
     """
 
     name_of: Callable[[K], str]
@@ -41,21 +44,27 @@ class Codec(Generic[K, V]):
     unpack: Callable[[object], V]
 
 
-class FactShelf:
-    """Facts in Redis. `secret`: 32 bytes that only our hosts know. `clock`: unix seconds, alike on all hosts."""
+class FactStore:
+    """Stores facts in Redis.
 
-    def __init__(self, link: RedisLink, *, prefix: str, secret: bytes, clock: Callable[[], float] = time.time) -> None:
-        self._link = link
+    `secret`: 32 bytes that only our hosts know.
+    `clock`: unix seconds, the same on all hosts.
+    """
+
+    def __init__(
+        self, client: RedisClient, *, prefix: str, secret: bytes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
         self._prefix = prefix
         self._secret = secret
         self.clock = clock
         self._writing: set[asyncio.Task[None]] = set()
 
     async def read(self, name: str) -> tuple[object, float] | None:
-        """The JSON value and the unix second when its life ends; None for nothing that can be believed."""
+        """Return the JSON value and the unix second when it ends; None if there is none that can be believed."""
         key = self._key(name)
         try:
-            stored = await self._link.ask(Question(key, ("GET", key), "facts"))
+            stored = await self._client.ask(Question(key, ("GET", key), "facts"))
         except StoreError:
             return None
         if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= MAX_FACT_BYTES:
@@ -70,7 +79,7 @@ class FactShelf:
         return (value, ends_at) if isinstance(ends_at, int | float) and ends_at > self.clock() else None
 
     def write(self, name: str, value: object, ttl_seconds: float) -> None:
-        """Keep a JSON value, soon; a failure is nobody's business."""
+        """Store a JSON value in the background. Failures are ignored."""
         if ttl_seconds < 1 or len(self._writing) >= _MAX_WRITING:
             return
         key = self._key(name)
@@ -87,20 +96,20 @@ class FactShelf:
         task.add_done_callback(self._writing.discard)
 
     def erase(self, name: str) -> None:
-        """Forget it, soon; a failure leaves it to its end of life."""
+        """Delete a value in the background. If that fails, it lasts until its end of life."""
         if len(self._writing) < _MAX_WRITING:
             key = self._key(name)
             self._start(Question(key, ("DEL", key), "facts"))
 
     async def close(self) -> None:
-        """Finish writing, then close the link."""
+        """Finish writing, then close the client."""
         if self._writing:
             await asyncio.wait(self._writing)
-        await self._link.close()
+        await self._client.close()
 
     async def _write(self, question: Question) -> None:
         try:
-            await self._link.ask(question)
+            await self._client.ask(question)
         except StoreError:
             return
 
@@ -112,14 +121,14 @@ class FactShelf:
 
 
 class SharedFactCache(FactCache[K, V]):
-    """A FactCache that asks the shelf before it fetches, and puts there what it fetched.
+    """A FactCache that looks in Redis before it fetches, and stores there what it fetched.
 
-    A fact from the shelf keeps the end of life that its first reader gave it, so that sharing makes nothing older.
+    A fact from Redis keeps the end of life that its first reader gave it, so sharing makes no fact older.
     """
 
     def __init__(
         self,
-        shelf: FactShelf,
+        facts: FactStore,
         codec: Codec[K, V],
         *,
         name: str,
@@ -127,14 +136,15 @@ class SharedFactCache(FactCache[K, V]):
         ttl_seconds: float,
     ) -> None:
         super().__init__(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        self._shelf = shelf
+        self._facts = facts
         self._codec = codec
 
+    @override
     def discard(self, key: K) -> None:
-        """See FactCache; on the shelf too."""
         super().discard(key)
-        self._shelf.erase(f"{self.name}:{self._codec.name_of(key)}")
+        self._facts.erase(f"{self.name}:{self._codec.name_of(key)}")
 
+    @override
     async def get(
         self,
         key: K,
@@ -142,7 +152,6 @@ class SharedFactCache(FactCache[K, V]):
         *,
         ttl_seconds: Callable[[V], float] | None = None,
     ) -> V:
-        """See FactCache; `fetch` runs only when the shelf has nothing either."""
         value = self.peek(key)
         if value is not None:
             return value
@@ -155,19 +164,19 @@ class SharedFactCache(FactCache[K, V]):
         async def fetch_through() -> V:
             nonlocal left_seconds
             name = f"{self.name}:{self._codec.name_of(key)}"
-            found = await self._shelf.read(name)
+            found = await self._facts.read(name)
             if found is not None:
                 try:
                     shared = self._codec.unpack(found[0])
                 except ValueError:
                     pass
                 else:
-                    left_seconds = max(0.0, found[1] - self._shelf.clock())
+                    left_seconds = max(0.0, found[1] - self._facts.clock())
                     return shared
             fresh = await fetch()
             packed = self._codec.pack(fresh)
             if packed is not None:
-                self._shelf.write(name, packed, lifetime(fresh))
+                self._facts.write(name, packed, lifetime(fresh))
             return fresh
 
         return await super().get(key, fetch_through, ttl_seconds=lifetime)

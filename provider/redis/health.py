@@ -1,25 +1,26 @@
-"""What kind of Redis this is, as far as nonces depend on it: does it forget when full, does it survive a restart?"""
+"""Checks whether Redis is fit to hold nonces: does it evict keys when full, and does it survive a restart?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provider.errors import StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.connection import Reply
 from provider.redis.errors import error_code, reason_of
 from provider.wire.text import digits
 
 OLDEST_VERSION = (5, 0)
-# Effects of scripts are replicated, and with them TIME may be used (leases), from 5.0 on.
+# From 5.0 on, the effects of scripts are replicated, which allows TIME in a script (leases).
 _SAFE_POLICY = "noeviction"
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty.
+class HealthReport:
+    """The state of all servers that take writes.
 
-    `flushes`: FLUSHALL and FLUSHDB, `evictions`: keys dropped for want of memory, unless the policy drops only keys
-    that expire; both since the servers started, or since their statistics were reset.
+    `fatal`: why they must not hold nonces; empty if they may.
+    `flushes`: number of FLUSHALL and FLUSHDB since the servers started or their statistics were reset.
+    `evictions`: keys evicted for lack of memory, since then; not counted if the policy evicts only keys that expire.
     """
 
     version: str
@@ -30,24 +31,24 @@ class Survey:
     flushes: int = 0
     evictions: int = 0
 
-    def has_lost_keys_since(self, before: "Survey") -> bool:
-        """Was a server emptied, or did it drop keys, between the two surveys?"""
+    def has_lost_keys_since(self, before: "HealthReport") -> bool:
+        """Tell whether a server was emptied, or evicted keys, between the two reports."""
         return self.flushes > before.flushes or self.evictions > before.evictions
 
 
-async def survey(link: RedisLink) -> Survey:
-    """Look at every server that takes writes. Raises StoreError when one does not answer or may not be asked."""
-    found = await link.ask_everywhere(("INFO",), ("INFO", "commandstats"), ("CONFIG", "GET", "appendfsync"))
+async def check_health(client: RedisClient) -> HealthReport:
+    """Examine every server that takes writes. Raises StoreError when one does not answer or refuses the question."""
+    found = await client.ask_everywhere(("INFO",), ("INFO", "commandstats"), ("CONFIG", "GET", "appendfsync"))
     facts = [_facts(info) | _facts(commands) for info, commands, _ in found]
     syncs = [_value(fsync) for _, _, fsync in found]
     return judge(facts, syncs)
 
 
-def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> Survey:
-    """The survey of servers from their INFO and, where it may be asked, their appendfsync (pure)."""
+def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> HealthReport:
+    """Make the report from each server's INFO and, where it may be read, its appendfsync (pure)."""
     fatal = [text for server in facts if (text := _fatal(server))]
     warnings = [text for server, fsync in zip(facts, syncs, strict=True) for text in _warnings(server, fsync)]
-    return Survey(
+    return HealthReport(
         version=facts[0].get("redis_version", "?") if facts else "?",
         servers=len(facts),
         replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),
@@ -81,7 +82,7 @@ def _fatal(server: Mapping[str, str]) -> str:
     policy = server.get("maxmemory_policy", "")
     if _drops_anything(server) and server.get("maxmemory", "0") != "0":
         return (
-            f"maxmemory-policy {policy} drops nonces when memory is full, and what is dropped can be used again: "
+            f"maxmemory-policy {policy} evicts nonces when memory is full, and an evicted nonce can be used again: "
             f"set it to {_SAFE_POLICY}"
         )
     return ""
@@ -91,17 +92,15 @@ def _warnings(server: Mapping[str, str], fsync: str | None) -> list[str]:
     found = []
     policy = server.get("maxmemory_policy", "")
     if _drops_anything(server):
-        found.append(f"maxmemory-policy {policy} would drop nonces once maxmemory is set: {_SAFE_POLICY} is safe")
+        found.append(f"maxmemory-policy {policy} would evict nonces once maxmemory is set: {_SAFE_POLICY} is safe")
     if _drops_expiring(server):
         found.append(
-            f"maxmemory-policy {policy} may drop revocations of tokens when memory is full: {_SAFE_POLICY} is safe"
+            f"maxmemory-policy {policy} may evict token revocations when memory is full: {_SAFE_POLICY} is safe"
         )
     if server.get("aof_enabled") == "0":
         found.append("appendonly is off: nonces since the last snapshot can be used again after a restart")
     elif fsync is not None and fsync != "always":
-        found.append(
-            f"appendfsync {fsync}: nonces of the last moments can be used again after a power cut; always is safe"
-        )
+        found.append(f"appendfsync {fsync}: the most recent nonces can be used again after a power cut; always is safe")
     return found
 
 
@@ -113,7 +112,7 @@ def _facts(info: Reply) -> dict[str, str]:
 
 
 def _value(reply: Reply) -> str | None:
-    """The value of CONFIG GET, which services and ACLs often do not allow."""
+    """Return the value of CONFIG GET, which hosted services and ACLs often forbid."""
     if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes):
         return reply[1].decode("utf-8", "replace")
     return None

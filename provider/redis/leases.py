@@ -1,16 +1,16 @@
-"""How many streams a consumer has over all hosts: each holds a lease in Redis, which ends by itself with its host."""
+"""Limits a consumer's streams across all hosts: each holds a lease in Redis, which ends by itself with its host."""
 
 import asyncio
 import secrets
 from collections.abc import Sequence
 
 from provider.errors import StoreError, TooManyStreams
-from provider.redis.client import RedisLink, Script
+from provider.redis.client import RedisClient, Script
 
 LEASE_SECONDS = 30
 
-# KEYS: sorted set of a consumer's leases, by the time of the server when they end. ARGV: seconds of a lease, greatest
-# number, lease.
+# KEYS: a consumer's leases, as a sorted set by the end of each (server time). ARGV: seconds of a lease, maximum number
+# of leases, the new lease.
 _ACQUIRE = Script(
     """
 local now = tonumber(redis.call('TIME')[1])
@@ -22,7 +22,7 @@ return 1
 """,
     "leases",
 )
-# ARGV: seconds of a lease, then the leases. One that ran out while Redis was away comes back.
+# ARGV: seconds of a lease, then the leases. A lease that ran out while Redis was unreachable comes back.
 _RENEW = Script(
     """
 local ends = tonumber(redis.call('TIME')[1]) + tonumber(ARGV[1])
@@ -36,12 +36,14 @@ _RELEASE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])", "leases")
 
 
 class StreamLeases:
-    """Leases of this worker. While Redis is away streams are admitted without: each worker's own limit holds."""
+    """The leases of this worker. While Redis is unreachable, streams are admitted without one; each worker's own limit
+    holds.
+    """
 
     def __init__(
-        self, link: RedisLink, *, prefix: str, max_streams_per_consumer: int, lease_seconds: int = LEASE_SECONDS
+        self, client: RedisClient, *, prefix: str, max_streams_per_consumer: int, lease_seconds: int = LEASE_SECONDS
     ) -> None:
-        self._link = link
+        self._client = client
         self._prefix = prefix
         self._max_streams = max_streams_per_consumer
         self._lease_seconds = lease_seconds
@@ -50,11 +52,13 @@ class StreamLeases:
         self._renewing: asyncio.Task[None] | None = None
 
     async def acquire(self, consumer: str) -> str | None:
-        """A lease for one more stream of a checksummed address, None when Redis is away. Raises TooManyStreams."""
+        """Acquire a lease for one more stream of a checksummed address; None if Redis is unreachable. Raises
+        TooManyStreams.
+        """
         lease = secrets.token_hex(8)
         arguments = (self._lease_seconds, self._max_streams, lease)
         try:
-            granted = await self._link.ask(_ACQUIRE.call([self._key(consumer)], arguments))
+            granted = await self._client.ask(_ACQUIRE.call([self._key(consumer)], arguments))
         except StoreError:
             return None
         if not granted:
@@ -65,7 +69,7 @@ class StreamLeases:
         return lease
 
     def release(self, consumer: str, lease: str) -> None:
-        """The stream ended; Redis hears of it soon, or forgets the lease by itself."""
+        """Release the lease of a stream that ended, in the background. If that fails, the lease expires by itself."""
         leases = self._held.get(consumer, set())
         leases.discard(lease)
         if not leases:
@@ -75,7 +79,7 @@ class StreamLeases:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Let go of the leases of streams that were cut; the link stays open."""
+        """Release the leases of streams that were cut. The client stays open."""
         if self._renewing is not None:
             self._renewing.cancel()
         for consumer, leases in list(self._held.items()):
@@ -86,20 +90,20 @@ class StreamLeases:
 
     async def _release(self, consumer: str, lease: str) -> None:
         try:
-            await self._link.ask(_RELEASE.call([self._key(consumer)], [lease]))
+            await self._client.ask(_RELEASE.call([self._key(consumer)], [lease]))
         except StoreError:
             return
 
     async def _renew_for_ever(self) -> None:
         while True:
-            # A third, so that a lease lives through a renewal that failed.
+            # A third of the lease, so that it survives one failed renewal.
             await asyncio.sleep(self._lease_seconds / 3)
             held = [(consumer, sorted(leases)) for consumer, leases in self._held.items()]
             await asyncio.gather(*(self._renew(consumer, leases) for consumer, leases in held))
 
     async def _renew(self, consumer: str, leases: Sequence[str]) -> None:
         try:
-            await self._link.ask(_RENEW.call([self._key(consumer)], [self._lease_seconds, *leases]))
+            await self._client.ask(_RENEW.call([self._key(consumer)], [self._lease_seconds, *leases]))
         except StoreError:
             return
 

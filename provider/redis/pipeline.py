@@ -1,4 +1,4 @@
-"""The way to one Redis server: what waits when the server becomes free goes out together, and nothing waits long."""
+"""The pipeline to one Redis server: questions that wait for it are sent together, and none waits long."""
 
 import asyncio
 import time
@@ -11,21 +11,23 @@ from provider.redis.connection import Command, NodeConnection, Reply
 from provider.redis.errors import NoRoute, error_code, reason_of
 
 MAX_GROUP = 512
-# Beyond that Redis is too slow for what is asked of it, and waiting would only make everybody late.
+# Beyond this, Redis is too slow for the load, and waiting would only delay everybody.
 MAX_WAITING = 10_000
-# After a failure nothing is sent for so long: those who ask are refused at once instead of one timeout later.
+# After a failure, nothing is sent for this long: questions fail at once instead of one timeout later.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 1.0
-# A server that was made a replica, is loading or lost its cluster: the answer may be elsewhere by now.
+# The server became a replica, is loading, or lost its cluster: another server may have the answer by now.
 LOST = frozenset({"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH"})
 Operation = Literal["nonce", "revocation", "facts", "leases", "limits", "check"]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One command for the server that has `key`. `in_full`: what to send where a script is not known.
+    """One command for the server that holds `key`.
 
-    `operation`: what it is for, as metrics name it. `writes` False: replicas need not be waited for.
+    `operation`: the purpose, as a metric label.
+    `in_full`: the command to send if the server does not know the script.
+    `writes`: False if no replica has to acknowledge it.
     """
 
     key: str
@@ -37,7 +39,7 @@ class Question:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A question under way. `asking`: it goes to a server that is only just receiving the key."""
+    """A question in progress. `asking`: it goes to a server that is still importing the key's slot."""
 
     question: Question
     reply: "asyncio.Future[Reply]"
@@ -45,16 +47,16 @@ class Job:
     asking: bool = False
 
     def fail(self, detail: str) -> None:
-        """End it with a StoreError, unless nobody waits for it any longer."""
+        """End it with a StoreError, unless nobody waits for it any more."""
         if not self.reply.done():
             self.reply.set_exception(StoreError(detail=detail))
 
 
-class Lane:
-    """One batch is under way at a time; its time limit runs from connecting to the last reply.
+class Pipeline:
+    """Sends one batch at a time. The time limit of a batch covers everything from connecting to the last reply.
 
-    `answered` takes each job with its reply; `changed` is told why the server is given up, and None after each batch
-    that it has answered.
+    `answered`: called with each job and its reply.
+    `changed`: called with the reason when the server fails, and with None after each batch that it answered.
     """
 
     def __init__(
@@ -78,25 +80,25 @@ class Lane:
         self._reason = ""
 
     def put(self, job: Job) -> None:
-        """Take a job; it fails at once while the server is given up or far behind."""
+        """Accept a job. It fails at once while the server is unreachable or too far behind."""
         if time.monotonic() < self._down_until:
             job.fail(self._reason)
         elif len(self._waiting) >= MAX_WAITING:
-            job.fail(f"{MAX_WAITING} questions wait already")
+            job.fail(f"{MAX_WAITING} questions are waiting already")
         else:
             self._waiting.append(job)
             if self._sender is None:
                 self._sender = asyncio.get_running_loop().create_task(self._send())
 
     async def finish(self) -> bool:
-        """Wait for what was asked before; False when there was nothing."""
+        """Wait for the questions asked so far; return False if there were none."""
         if self._sender is None:
             return False
         await asyncio.wait([self._sender])
         return True
 
     async def close(self) -> None:
-        """Close the connection; `finish` comes before."""
+        """Close the connection. Call `finish` first."""
         await self._node.close()
 
     async def _send(self) -> None:
@@ -106,7 +108,7 @@ class Lane:
                 await self._answer(jobs)
         finally:
             self._sender = None
-            _fail(self._waiting, "the connection was given up")
+            _fail(self._waiting, "the connection was abandoned")
             self._waiting.clear()
 
     async def _answer(self, jobs: Sequence[Job]) -> None:
@@ -121,8 +123,8 @@ class Lane:
             _fail(jobs, self._reason)
             return
         except BaseException:
-            # Also for a defect: nobody may wait for ever.
-            _fail(jobs, "the connection was given up")
+            # Also after a defect of ours: nobody may wait for ever.
+            _fail(jobs, "the connection was abandoned")
             raise
         self._pause_seconds = 0.0
         self._changed(None)
@@ -137,7 +139,7 @@ class Lane:
             if job.question.in_full is not None and error_code(reply) == "NOSCRIPT"
         ]
         if unknown:
-            # None of these ran, so that their order among each other is kept.
+            # None of these ran yet, so their order is kept.
             commands = [jobs[number].question.in_full or () for number in unknown]
             in_full = await self._converse([jobs[number] for number in unknown], commands)
             for number, reply in zip(unknown, in_full, strict=True):
@@ -154,7 +156,7 @@ class Lane:
             sent.append(command)
         waits = bool(self._wait_replicas) and any(job.question.writes for job in jobs)
         if waits:
-            # A little less than our own limit, so that too few replicas are not taken for a silent server.
+            # A little less than our own limit, so that missing replicas are not mistaken for a silent server.
             sent.append(("WAIT", self._wait_replicas, int(self._timeout_seconds * 800)))
         replies = await self._node.exchange(sent)
         answers = [replies[place] for place in places]
@@ -163,7 +165,7 @@ class Lane:
                 await self._node.close()
                 raise NoRoute(reason_of(answer, self._timeout_seconds))
         if waits and not (isinstance(replies[-1], int) and replies[-1] >= self._wait_replicas):
-            raise NoRoute("too few replicas have got what was written")
+            raise NoRoute("too few replicas acknowledged the write")
         return answers
 
     def _failed(self, reason: str) -> None:
@@ -174,7 +176,7 @@ class Lane:
 
 
 def foreseen_errors() -> tuple[type[BaseException], ...]:
-    """What a server and the way to it can do to us. TimeoutError is an OSError."""
+    """Return the errors that a server, or the way to it, can cause. TimeoutError is an OSError."""
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     return NoRoute, RedisError, OSError

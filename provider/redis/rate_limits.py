@@ -1,7 +1,7 @@
-"""What clients took of their limits, told to all workers and hosts through Redis, beside the requests.
+"""Shares the usage of client limits with all workers and hosts through Redis, in the background of requests.
 
-Redis holds when each client's bucket will be full, by its own clock. Workers tell how long ago they charged what, so
-that no two clocks are compared.
+Redis holds the time when each client's bucket will be full, by its own clock. Workers report how long ago they charged
+a client, so no two clocks are compared.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provider.errors import StoreError
-from provider.redis.client import RedisLink, Script
+from provider.redis.client import RedisClient, Script
 from provider.redis.connection import Reply
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("provider.shared")
 
 INTERVAL_SECONDS = 0.2
-# Also what is urgent waits so long, so that one exchange serves many.
+# Even urgent charges wait this long, so that one exchange carries many.
 EARLY_SECONDS = 0.02
-# Charges of one interval may reach Redis in another order than they were made, and late. Buckets there hold so much
-# more than those here: whoever keeps to the rate is never refused for what the way to Redis does.
+# Charges may reach Redis late, and in another order than they were made. Buckets in Redis hold this much more than
+# local ones, so a client within its rate is never refused because of that.
 SLACK_SECONDS = 0.5
-# One flush: some milliseconds for the worker, one for Redis.
+# For one report: it costs some milliseconds in the worker and one in Redis.
 MAX_CLIENTS = 1000
-# Clients are spread over so many slots of a cluster; those of one slot go in one call.
+# Clients are spread over this many slots of a cluster. Those of one slot share a call.
 GROUPS = 16
 _DIGEST_BYTES = 12
 
-# KEYS: of each client, when its bucket is full (µs of the server's clock). ARGV: slack, then for each key how long ago
-# the first charge was, the charges, and the most that may be owed (µs).
-# Replies how long each bucket takes to be full, less than 0 when it has been for a while. What is no number was not
-# written by us, or by nobody.
+# KEYS: for each client, when its bucket is full (µs of the server's clock). ARGV: the slack, then for each key the age
+# of its first charge, the sum of its charges, and the maximum debt (all µs). Replies how long each bucket needs to be
+# full; negative if it has been full for a while. A value that is not a number was not written by us and counts as
+# absent.
 TAKE = Script(
     """
 local time = redis.call('TIME')
@@ -61,8 +61,8 @@ return left
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """One charge on its way. `key`: of its bucket in Redis."""
+class _PendingCharge:
+    """A charge on its way. `key`: its bucket in Redis."""
 
     pace: "SharedPace"
     charge: "Charge"
@@ -70,47 +70,48 @@ class _Told:
 
 
 class SharedLimits:
-    """Tells the charges of `paces`, and them of others'. Nothing runs while nobody is charged.
+    """Reports the charges of `paces` and applies those of others. Nothing runs while no client is charged.
 
-    What could not be told is dropped: while Redis is away each worker counts for itself, and nobody pays for that time
-    afterwards. `secret`: 32 bytes that only our hosts know, since addresses of clients are not to be read in Redis. The
-    clock of the buckets is `time.monotonic`.
+    Charges that cannot be reported are dropped: while Redis is unreachable each worker counts for itself, and no client
+    pays for that time later. The clock of the buckets is `time.monotonic`.
+
+    `secret`: 32 bytes that only our hosts know, so that Redis never holds readable client addresses.
     """
 
-    def __init__(self, link: RedisLink, *, prefix: str, secret: bytes) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, *, prefix: str, secret: bytes) -> None:
+        self._redis = redis
         self._prefix = prefix
         self._secret = secret
         self._paces: list[SharedPace] = []
         self._is_urgent = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
-        self._is_away = False
+        self._reporter: asyncio.Task[None] | None = None
+        self._is_down = False
 
     def add(self, pace: "SharedPace") -> None:
         """Share one more kind of buckets."""
         self._paces.append(pace)
 
     def wake(self, urgent: bool) -> None:
-        """There is something to tell, soon or at once."""
+        """Schedule a report, at once if `urgent`."""
         if urgent:
             self._is_urgent.set()
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().create_task(self._tell_while_charged())
+        if self._reporter is None:
+            self._reporter = asyncio.get_running_loop().create_task(self._report_while_charged())
 
     async def close(self) -> None:
-        """Stop telling; the link stays open."""
-        telling = self._telling
-        if telling is not None:
-            telling.cancel()
-            await asyncio.wait([telling])
+        """Stop reporting. The client stays open."""
+        reporter = self._reporter
+        if reporter is not None:
+            reporter.cancel()
+            await asyncio.wait([reporter])
 
-    async def _tell_while_charged(self) -> None:
+    async def _report_while_charged(self) -> None:
         try:
-            while any(pace.has_untold for pace in self._paces):
+            while any(pace.has_pending for pace in self._paces):
                 await self._pause()
-                await self._tell()
+                await self._report()
         finally:
-            self._telling = None
+            self._reporter = None
 
     async def _pause(self) -> None:
         await asyncio.sleep(EARLY_SECONDS)
@@ -120,13 +121,13 @@ class SharedLimits:
         except TimeoutError:
             return
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         self._is_urgent.clear()
-        groups: defaultdict[str, list[_Told]] = defaultdict(list)
+        groups: defaultdict[str, list[_PendingCharge]] = defaultdict(list)
         for pace in self._paces:
             for charge in pace.take(MAX_CLIENTS):
                 tag, key = self._key(pace.name, charge.client)
-                groups[tag].append(_Told(pace, charge, key))
+                groups[tag].append(_PendingCharge(pace, charge, key))
         asked_at = time.monotonic()
         replies = await asyncio.gather(
             *(self._ask(group, asked_at) for group in groups.values()), return_exceptions=True
@@ -138,39 +139,39 @@ class SharedLimits:
             elif isinstance(reply, BaseException):
                 raise reply
             else:
-                _hear(group, reply, asked_at)
+                _apply(group, reply, asked_at)
         self._note(failure)
 
-    async def _ask(self, group: Sequence[_Told], asked_at: float) -> Reply:
+    async def _ask(self, group: Sequence[_PendingCharge], asked_at: float) -> Reply:
         arguments = [_micros(SLACK_SECONDS)]
-        for told in group:
-            charge = told.charge
+        for pending in group:
+            charge = pending.charge
             arguments += (
                 _micros(asked_at - charge.since),
                 _micros(charge.cost_seconds),
-                _micros(told.pace.most_seconds),
+                _micros(pending.pace.most_seconds),
             )
-        return await self._link.ask(TAKE.call([told.key for told in group], arguments))
+        return await self._redis.ask(TAKE.call([pending.key for pending in group], arguments))
 
     def _key(self, name: str, client: bytes) -> tuple[str, str]:
-        """The hash tag of a cluster, and the key."""
+        """Return the hash tag for a cluster, and the key."""
         digest = hashlib.blake2b(client, digest_size=_DIGEST_BYTES, key=self._secret).digest()
         tag = f"limits{digest[0] % GROUPS}"
         return tag, f"{self._prefix}:{{{tag}}}:{name}:{digest.hex()}"
 
     def _note(self, failure: StoreError | None) -> None:
-        """Once for each outage."""
-        if failure is not None and not self._is_away:
-            log.warning("limits are not shared, each worker counts for itself: %s", failure.detail)
-        elif failure is None and self._is_away:
+        """Log an outage once, and its end."""
+        if failure is not None and not self._is_down:
+            log.warning("limits are not shared; each worker counts for itself: %s", failure.detail)
+        elif failure is None and self._is_down:
             log.info("limits are shared again")
-        self._is_away = failure is not None
+        self._is_down = failure is not None
 
 
-def _hear(group: Sequence[_Told], reply: Reply, asked_at: float) -> None:
-    """The reply counts from the moment of asking, which is before Redis looked at its clock: never too much."""
-    for told, left in zip(group, reply, strict=True):
-        told.pace.heard(told.charge.client, asked_at + left / 1e6)
+def _apply(group: Sequence[_PendingCharge], reply: Reply, asked_at: float) -> None:
+    """Count the reply from the moment of asking, which is before Redis read its clock, so never charge too much."""
+    for pending, left in zip(group, reply, strict=True):
+        pending.pace.apply(pending.charge.client, asked_at + left / 1e6)
 
 
 def _micros(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""Which Redis server answers for a key: the one there is, the master that Sentinels name, or the owner of the slot."""
+"""Finds the Redis server for a key: the single server, the master that Sentinels name, or the owner of the slot."""
 
 import asyncio
 from typing import Protocol
@@ -9,28 +9,28 @@ from provider.redis.errors import NoRoute
 from provider.redis.url import Address, RedisTarget
 
 
-class Routes(Protocol):
-    """What a kind of deployment knows about itself. Methods raise NoRoute, or what connections raise."""
+class Topology(Protocol):
+    """Knows the servers of one kind of deployment. Methods raise NoRoute, or the errors of connections."""
 
     def known(self, key: str) -> Address | None:
-        """The server that takes writes for `key`, where that is known without asking."""
+        """Return the server that takes writes for `key`, if it is known without asking."""
         ...
 
     async def address_of(self, key: str) -> Address:
-        """The server that takes writes for `key`."""
+        """Return the server that takes writes for `key`."""
         ...
 
     async def every_address(self) -> list[Address]:
-        """All servers that take writes."""
+        """Return all servers that take writes."""
         ...
 
     def forget(self) -> None:
-        """Something failed: ask anew where things are."""
+        """Drop what is known after a failure, so that the next question looks it up again."""
         ...
 
 
-def routes_of(target: RedisTarget, *, timeout_seconds: float, names: OperatorNames) -> Routes:
-    """Routes of any target; one node is given up after `timeout_seconds` when there is another to ask."""
+def topology_of(target: RedisTarget, *, timeout_seconds: float, names: OperatorNames) -> Topology:
+    """Make the topology of a target. If there are several nodes, each gets only a part of `timeout_seconds`."""
     if target.kind == "sentinel":
         return _Sentinels(target, timeout_seconds, names)
     return _Cluster(target, timeout_seconds, names) if target.kind == "cluster" else _Single(target)
@@ -54,12 +54,12 @@ class _Single:
 
 
 class _Asking:
-    """Asks the nodes of the target in turn, beginning with the one that answered last."""
+    """Asks the nodes of the target in turn, starting with the one that answered last."""
 
     def __init__(self, target: RedisTarget, timeout_seconds: float, names: OperatorNames) -> None:
         self._target = target
         self._names = names
-        # So that the next node is still asked within the time of the whole.
+        # Leaves time to ask the next node within the whole limit.
         self._each_seconds = timeout_seconds / (2 * len(target.nodes)) + 0.1
         self._nodes = list(target.nodes)
 
@@ -84,7 +84,7 @@ class _Asking:
 
 
 class _Sentinels(_Asking):
-    """The master of the service (redis.io, "Guidelines for Redis clients with support for Redis Sentinel")."""
+    """Asks Sentinels for the master (redis.io, "Guidelines for Redis clients with support for Redis Sentinel")."""
 
     _master: Address | None = None
 
@@ -107,7 +107,7 @@ class _Sentinels(_Asking):
 
 
 class _Cluster(_Asking):
-    """The owner of the key's slot, as CLUSTER SLOTS lists them."""
+    """Finds the owner of the key's slot, as listed by CLUSTER SLOTS."""
 
     _owners: list[tuple[int, int, Address]] | None = None
 
@@ -127,7 +127,7 @@ class _Cluster(_Asking):
         if self._owners is None:
             reply = await self._ask("CLUSTER", "SLOTS")
             if not isinstance(reply, list):
-                raise NoRoute("no node of the cluster tells the slots")
+                raise NoRoute("no node of the cluster lists its slots")
             # A node that does not know its own name is the one that was asked.
             own = self._nodes[0][0]
             self._owners = [(row[0], row[1], (row[2][0].decode() or own, row[2][1])) for row in reply]
@@ -135,7 +135,7 @@ class _Cluster(_Asking):
         return self._owners
 
     def _learn(self, addresses: set[Address]) -> None:
-        """Nodes that joined can be asked too, when those of the settings are gone."""
+        """Remember nodes that joined, so that they can be asked when those of the settings are gone."""
         known = [*self._target.nodes, *sorted(addresses - set(self._target.nodes))]
         self._nodes = [node for node in self._nodes if node in known] + [
             node for node in known if node not in self._nodes

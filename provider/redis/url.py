@@ -1,4 +1,4 @@
-"""Where Redis is, from the text of REDIS_CONNECTION (pure)."""
+"""Parses REDIS_CONNECTION: which Redis to use and how to reach it (pure)."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,10 +24,12 @@ _DATABASE = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RedisTarget:
-    """One Redis, its Sentinels, or nodes of a cluster. `service`: the name that the Sentinels know the master by.
+    """A Redis server, its Sentinels, or nodes of a cluster.
 
-    `uses_tls`: towards every node and Sentinel. `ca_file`: whom to trust, None for the system's authorities.
-    `sentinel_password` is for the Sentinels alone, which have users of their own.
+    `service`: the name under which the Sentinels know the master.
+    `uses_tls`: TLS to every node and Sentinel.
+    `ca_file`: trusted authorities; None for those of the system.
+    `sentinel_password`: for the Sentinels only, which have users of their own.
     """
 
     kind: Kind
@@ -42,7 +44,7 @@ class RedisTarget:
 
 
 def parse_target(text: str) -> RedisTarget:
-    """The target of a URL. Raises ValueError whose text says what is wrong and repeats nothing of the URL.
+    """Parse a URL. Raises ValueError; its text says what is wrong and repeats nothing of the URL.
 
     `redis://[user[:password]@]host[:port][/database]`, `redis+sentinel://host:port,host:port/service[/database]`,
     `redis+cluster://host:port,host:port`; `rediss…` is the same over TLS. Users and passwords are percent-encoded.
@@ -94,7 +96,7 @@ def _nodes(kind: Kind, authority: str) -> tuple[Address, ...]:
 
 
 def _path(kind: Kind, path: str, query: str) -> tuple[str, int]:
-    """Service and database."""
+    """Return the service and the database."""
     parts = [unquote(part) for part in path.split("/") if part]
     service = parts.pop(0) if kind == "sentinel" and parts else ""
     if kind == "sentinel" and not service:

@@ -15,7 +15,7 @@ from provider.auth.nonce_store import NonceStore
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused, StoreError
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.url import parse_target
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
@@ -25,7 +25,7 @@ WAITERS = 32
 def open_store(kind: str, place: str) -> NonceStore:
     """The kind of store that the test's fixture made at this place."""
     if kind == "redis":
-        return RedisNonceStore(RedisLink(parse_target(place), timeout_seconds=30), prefix="test")
+        return RedisNonceStore(RedisClient(parse_target(place), timeout_seconds=30), prefix="test")
     assert kind == "sqlite"
     return SqliteNonceStore(place, busy_timeout_seconds=30)
 

@@ -396,7 +396,7 @@ async def test_an_index_that_steps_back_asks_no_node_and_hears_what_its_successo
             index_on(new, tmp_path / "index", poll=True),
         ):
             assert await state_of(leaving, asset.did) == 0
-            leaving.step_back()
+            leaving.hand_over()
 
             async def polled(times: int) -> None:
                 until = len(other_gateway.ranges()) + 2 * times
@@ -437,7 +437,7 @@ async def test_a_scan_that_steps_back_reads_only_for_those_who_wait(chain, offli
             max_document_bytes=1000,
             metrics=Index(),
         )
-        scan.step_back()
+        scan.hand_over()
         assert not await scan.run()
         assert gateway.ranges() == []
         assert await scan.run(budget_seconds=60)

@@ -241,7 +241,8 @@ def test_lagging_endpoint_is_a_warning(run, chain: DemoChain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("above", "told"), [(1, "takes no batches, is asked singly"), (3, "takes 3 calls at a time"), (9, "takes batches")]
+    ("above", "told"),
+    [(1, "takes no batches, so asked one by one"), (3, "takes 3 calls at a time"), (9, "takes batches")],
 )
 def test_how_many_calls_a_node_takes_at_a_time_is_told(run, chain: DemoChain, above: int, told: str) -> None:
     with running_rpc_proxy(chain.url) as proxy:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.commands.check.redis_probe import probe_redis
+from provider.commands.check.service_probes import probe_redis
 from provider.commands.check.table import Finding, State
 from provider.redis.config import RedisConfig
 from provider.redis.url import parse_target
@@ -48,7 +48,7 @@ async def test_what_may_be_forgotten_is_a_warning_each(server: RedisServer) -> N
     server.ask("CONFIG", "SET", "appendfsync", "always")
     server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert [item.state for item in found] == [State.OK, State.WARN, State.WARN]
-    assert "volatile-lru may drop revocations" in found[1].detail
+    assert "volatile-lru may evict token revocations" in found[1].detail
     assert "appendfsync everysec" in found[2].detail
 
 
@@ -64,7 +64,7 @@ async def test_redis_that_cannot_be_used_fails_without_its_password(server: Redi
     away = RedisServer(tmp_path)
     for url, words in (
         (f"redis://:planted@127.0.0.1:{away.port}", "Connection refused"),
-        (f"redis://:planted@127.0.0.1:{server.port}", "refuses the user or the password"),
+        (f"redis://:planted@127.0.0.1:{server.port}", "wrong user or password"),
         # It takes the client's greeting for a command that has not ended yet.
         (f"rediss://:planted@127.0.0.1:{server.port}", "no answer within 1 s"),
         (f"redis+sentinel://127.0.0.1:{server.port}/main", "no Sentinel names a master"),

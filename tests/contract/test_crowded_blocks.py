@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.admin.readiness import NotReady
+from provider.admin.health import NotReady
 from provider.app import readiness as readiness_setup
 from provider.app.readiness import index_is_near
 from provider.assets import chain_scan

@@ -13,7 +13,7 @@ from tornado.testing import bind_unused_port
 
 from provider.admin.dashboard.feed import Feed
 from provider.admin.dashboard.page import Dashboard, dashboard_routes
-from provider.admin.hosts import AdminApplication
+from provider.admin.listener import AdminApplication
 
 FAST_SECONDS = 0.005
 # More than the kernel keeps of a connection on both sides.

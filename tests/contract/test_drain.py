@@ -11,7 +11,7 @@ import pytest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from provider.admin.readiness import Readiness
+from provider.admin.health import Readiness
 from provider.http1.listener import PublicServer
 from provider.process import drain
 

@@ -15,7 +15,7 @@ from provider.auth.redis_store import RedisNonceStore
 from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.url import parse_target
 from tests.support.nonce_stores import outcome
 from tests.support.redis_server import RedisServer
@@ -66,11 +66,11 @@ def test_greatest_of_all_ways_to_write_an_address_counts_and_a_second_run_change
     arguments = ("--from", str(old_file), "--to", str(target))
     status, out, _ = run(capsys, *arguments, "--dry-run")
     assert (status, target.exists()) == (0, False)
-    assert "2 addresses with a nonce, 0 revoked tokens, 3 rows that are neither" in out
-    assert "2 nonces would be taken over" in out
+    assert "2 addresses with a nonce, 0 revoked tokens, 3 other rows" in out
+    assert "2 nonces would be imported" in out
     status, out, _ = run(capsys, *arguments)
     assert status == 0
-    assert "2 nonces taken over, 0 were there" in out
+    assert "2 nonces imported; 0 were already there" in out
     assert asyncio.run(_last(SqliteNonceStore(target))) == ["10", "1644.5"]
     for dry in ((), ("--dry-run",)):
         status, out, _ = run(capsys, *arguments, *dry)
@@ -89,7 +89,7 @@ def test_greater_nonces_stay(old_file: Path, tmp_path: Path, capsys: pytest.Capt
 
     asyncio.run(use())
     _, out, _ = run(capsys, "--from", str(old_file), "--to", str(target))
-    assert "1 nonces taken over, 1 were there" in out
+    assert "1 nonces imported; 1 were already there" in out
     assert asyncio.run(_last(SqliteNonceStore(target))) == ["11", "1644.5"]
 
 
@@ -113,11 +113,11 @@ def test_one_host_moves_to_redis_with_its_revocations(
     assert server.ask("DBSIZE") == b":0\r\n"
     status, out, err = run(capsys, "--from", str(own))
     assert (status, err) == (0, "")
-    assert "2 nonces taken over, 0 were there already or greater ones, 1 revocations" in out
+    assert "2 nonces imported; 0 were already there, or greater ones; 1 revocations" in out
 
     async def look() -> tuple[list[str | None], bool]:
-        link = RedisLink(parse_target(server.url), timeout_seconds=20.0)
-        store = RedisNonceStore(link, prefix="ocean-provider")
+        client = RedisClient(parse_target(server.url), timeout_seconds=20.0)
+        store = RedisNonceStore(client, prefix="ocean-provider")
         revoked = await store.is_revoked("token")
         return await _last(store), revoked
 

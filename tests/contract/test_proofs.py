@@ -28,13 +28,13 @@ from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable, StoreError
 from provider.observability.metrics.groups import Proofs
 from provider.outgoing.client import ServiceClient
-from provider.proofs import chain_sender, chain_view, http_sender
+from provider.proofs import chain_sender, http_sender
 from provider.proofs import queue as proof_queue
 from provider.proofs.chain_sender import ChainSender
 from provider.proofs.http_sender import HttpSender
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
-from provider.proofs.store import ProofStore, SendingRight
+from provider.proofs.store import ProofStore, SendingLock
 from tests.support.proof_events import executed
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
@@ -228,7 +228,7 @@ async def test_dynamic_fee_stays_within_the_bound(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chain_view, "GANACHE_CHAIN_ID", 0)
+    monkeypatch.setattr(chain_sender, "GANACHE_CHAIN_ID", 0)
     between.answers["eth_maxPriorityFeePerGas"] = lambda _: tip
     between.answers["eth_gasPrice"] = lambda _: hex(3 * GWEI)
     await desk.add(proof_of(consumer, datatoken))
@@ -457,13 +457,13 @@ def desk_rows(desk: Desk) -> list[tuple[str, str, str]]:
 
 @pytest.mark.gen_test(timeout=30)
 async def test_one_process_sends_and_the_next_takes_over_when_it_ends(tmp_path: Path) -> None:
-    first, second = SendingRight(tmp_path / "x"), SendingRight(tmp_path / "x")
-    assert first.take()
-    assert first.take()
-    assert not second.take()
-    first.give_back()
-    assert second.take()
-    second.give_back()
+    first, second = SendingLock(tmp_path / "x"), SendingLock(tmp_path / "x")
+    assert first.acquire()
+    assert first.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
 
 
 class Counting:
@@ -485,8 +485,8 @@ class Counting:
 
 def queue_of(desk: Desk, sender: Counting) -> ProofQueue:
     store = ProofStore(desk.path, kind="chain", max_queued=9, metrics=Proofs())
-    right = SendingRight(desk.path)
-    return ProofQueue(store, [sender], right=right, max_age_seconds=1e9, metrics=Proofs())
+    lock = SendingLock(desk.path)
+    return ProofQueue(store, [sender], lock=lock, max_age_seconds=1e9, metrics=Proofs())
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -533,7 +533,7 @@ async def test_who_steps_back_ends_what_it_sends_and_the_next_takes_over_at_once
     await first.start()
     await second.start()
     await sender.turns.get()
-    first.step_back()
+    first.hand_over()
     await asyncio.sleep(0.05)
     # It still sends, and two must not.
     assert heir.turns.empty()
@@ -547,7 +547,7 @@ async def test_who_steps_back_ends_what_it_sends_and_the_next_takes_over_at_once
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_who_steps_back_waits_neither_for_the_right_nor_after_a_failure(
+async def test_who_hands_over_waits_neither_for_the_lock_nor_after_a_failure(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pause in ("POLL_SECONDS", "LONGEST_PAUSE_SECONDS", "TIDY_SECONDS"):
@@ -557,8 +557,8 @@ async def test_who_steps_back_waits_neither_for_the_right_nor_after_a_failure(
     await first.start()
     await failing.turns.get()
     await second.start()
-    second.step_back()
-    first.step_back()
+    second.hand_over()
+    first.hand_over()
     monkeypatch.setattr(proof_queue, "POLL_SECONDS", 0.01)
     await third.start()
     await heir.turns.get()
@@ -588,7 +588,7 @@ async def test_closing_waits_for_no_answer_and_leaves_the_queue_on_disk(consumer
     queue = ProofQueue(
         desk.store,
         [sender],
-        right=SendingRight(desk.path),
+        lock=SendingLock(desk.path),
         max_age_seconds=1e9,
         metrics=Proofs(),
     )

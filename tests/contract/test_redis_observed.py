@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import provider.redis.client as link_module
+import provider.redis.client as client_module
 from provider.auth.redis_store import RedisNonceStore
 from provider.errors import NonceRefused, StoreError
 from provider.observability.metrics.groups import Redis
 from provider.observability.metrics.instruments import LabelValues
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.leases import StreamLeases
 from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answered(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "PROBE_SECONDS", 0.05)
     metrics = Redis()
 
     def seen() -> dict[LabelValues, float]:
@@ -46,9 +46,9 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
         counts = {labels: sum(cell[1:]) for labels, cell in metrics.seconds.values.items()}
         return {labels: count for labels, count in counts.items() if count}
 
-    link = RedisLink(parse_target(server.url), timeout_seconds=15.0, tells=False, metrics=metrics)
+    client = RedisClient(parse_target(server.url), timeout_seconds=15.0, logs_outages=False, metrics=metrics)
     try:
-        store = RedisNonceStore(link, prefix="test")
+        store = RedisNonceStore(client, prefix="test")
         await store.check()
         assert {operation for operation, _ in seen()} == {"check"}
         metrics.seconds.values.clear()
@@ -56,23 +56,23 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
         with pytest.raises(NonceRefused):
             await store.use(CONSUMER, "1")
         await store.revoke("token", int(time.time()) + 60)
-        await StreamLeases(link, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
+        await StreamLeases(client, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
         assert seen() == {("nonce", "ok"): 2, ("revocation", "ok"): 1, ("leases", "ok"): 1}
         # An error reply is no answer, but Redis is up all the same.
         server.ask("SET", f"test:{{{CONSUMER}}}:nonce", "no hash")
         with pytest.raises(StoreError):
             await store.last(CONSUMER)
         assert seen()["nonce", "failed"] == 1
-        assert link.is_up
+        assert client.is_up
         server.ask("FLUSHALL")
         server.kill()
         with pytest.raises(StoreError):
             await store.use(CONSUMER, "2")
         assert seen()["nonce", "failed"] >= 2
-        assert not link.is_up
+        assert not client.is_up
         server.start()
         # Nobody asks anything.
         await until(lambda: ("check", "ok") in seen())
-        assert link.is_up
+        assert client.is_up
     finally:
-        await link.close()
+        await client.close()

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from provider.errors import TooManyStreams
-from provider.redis.client import RedisLink
-from provider.redis.fact_cache import Codec, FactShelf, SharedFactCache
+from provider.redis.client import RedisClient
+from provider.redis.fact_cache import Codec, FactStore, SharedFactCache
 from provider.redis.leases import StreamLeases
 from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
@@ -33,8 +33,8 @@ def server(running: RedisServer) -> RedisServer:
     return running
 
 
-def link_to(server: RedisServer) -> RedisLink:
-    return RedisLink(parse_target(server.url), timeout_seconds=20.0, tells=False)
+def client_of(server: RedisServer) -> RedisClient:
+    return RedisClient(parse_target(server.url), timeout_seconds=20.0, logs_outages=False)
 
 
 def _state(value: object) -> int:
@@ -47,10 +47,10 @@ class Host:
     """The cache of one host, and how often it had to ask the chain."""
 
     def __init__(self, server: RedisServer, *, secret: bytes = SECRET, clock: Callable[[], float] = time.time) -> None:
-        self.shelf = FactShelf(link_to(server), prefix="test", secret=secret, clock=clock)
+        self.store = FactStore(client_of(server), prefix="test", secret=secret, clock=clock)
         codec: Codec[int, int] = Codec(str, lambda value: value or None, _state)
         self.cache: SharedFactCache[int, int] = SharedFactCache(
-            self.shelf, codec, name="state", max_entries=10, ttl_seconds=60.0
+            self.store, codec, name="state", max_entries=10, ttl_seconds=60.0
         )
         self.asked = 0
 
@@ -63,7 +63,7 @@ class Host:
 
     async def put_away(self) -> None:
         """Wait until the server has what was fetched."""
-        await self.shelf.close()
+        await self.store.close()
 
 
 @pytest.mark.gen_test
@@ -108,7 +108,7 @@ async def test_sharing_makes_no_fact_older_than_its_lifetime(server: RedisServer
 @pytest.mark.gen_test
 async def test_made_up_values_are_not_believed(server: RedisServer) -> None:
     payload = orjson.dumps([4_000_000_000.0, 9])
-    honest = FactShelf(link_to(server), prefix="test", secret=SECRET)
+    honest = FactStore(client_of(server), prefix="test", secret=SECRET)
     honest.write("state:2", 9, 1000.0)
     honest.write("state:3", "poison", 1000.0)
     await honest.close()
@@ -133,14 +133,14 @@ async def test_redis_that_is_away_is_a_miss_and_never_an_error(tmp_path: Path) -
     await host.put_away()
 
 
-def leases_of(server: RedisServer, *, seconds: int = 30) -> tuple[RedisLink, StreamLeases]:
-    link = link_to(server)
-    return link, StreamLeases(link, prefix="test", max_streams_per_consumer=2, lease_seconds=seconds)
+def leases_of(server: RedisServer, *, seconds: int = 30) -> tuple[RedisClient, StreamLeases]:
+    client = client_of(server)
+    return client, StreamLeases(client, prefix="test", max_streams_per_consumer=2, lease_seconds=seconds)
 
 
 @pytest.mark.gen_test
 async def test_streams_are_counted_over_hosts(server: RedisServer) -> None:
-    (link, one), (other_link, other) = leases_of(server), leases_of(server)
+    (client, one), (other_client, other) = leases_of(server), leases_of(server)
     first, second = await one.acquire(CONSUMER), await other.acquire(CONSUMER)
     assert first
     assert second
@@ -152,13 +152,13 @@ async def test_streams_are_counted_over_hosts(server: RedisServer) -> None:
     assert await other.acquire(CONSUMER)
     await other.close()
     assert server.ask("EXISTS", f"test:{{{CONSUMER}}}:streams") == b":0\r\n"
-    await link.close()
-    await other_link.close()
+    await client.close()
+    await other_client.close()
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_leases_of_a_host_that_died_end_and_those_of_others_are_renewed(server: RedisServer) -> None:
-    (dead_link, dead), (link, alive) = leases_of(server, seconds=2), leases_of(server, seconds=2)
+    (dead_client, dead), (client, alive) = leases_of(server, seconds=2), leases_of(server, seconds=2)
     await dead.acquire(CONSUMER)
     assert dead._renewing
     dead._renewing.cancel()
@@ -173,14 +173,14 @@ async def test_leases_of_a_host_that_died_end_and_those_of_others_are_renewed(se
             await asyncio.sleep(0.1)
     with pytest.raises(TooManyStreams):
         await alive.acquire(CONSUMER)
-    for leases, its_link in ((dead, dead_link), (alive, link)):
+    for leases, its_client in ((dead, dead_client), (alive, client)):
         await leases.close()
-        await its_link.close()
+        await its_client.close()
 
 
 @pytest.mark.gen_test
 async def test_without_redis_streams_are_admitted(tmp_path: Path) -> None:
-    link, leases = leases_of(RedisServer(tmp_path))
+    client, leases = leases_of(RedisServer(tmp_path))
     assert [await leases.acquire(CONSUMER) for _ in range(5)] == [None] * 5
     await leases.close()
-    await link.close()
+    await client.close()

@@ -20,7 +20,7 @@ from provider.auth.sqlite_file import open_store
 from provider.crypto.keccak import to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
 from provider.redis import pipeline
-from provider.redis.client import RedisLink, Script
+from provider.redis.client import RedisClient, Script
 from provider.redis.connection import NodeConnection
 from provider.redis.pipeline import Question
 from provider.redis.url import RedisTarget, parse_target
@@ -36,7 +36,7 @@ CLOCK = 1_700_000_000_000
 def store_at(url: str | RedisTarget, *, timeout_seconds: float = 20.0, wait_replicas: int = 0) -> RedisNonceStore:
     target = parse_target(url) if isinstance(url, str) else url
     return RedisNonceStore(
-        RedisLink(target, timeout_seconds=timeout_seconds, wait_replicas=wait_replicas), prefix="test"
+        RedisClient(target, timeout_seconds=timeout_seconds, wait_replicas=wait_replicas), prefix="test"
     )
 
 
@@ -189,7 +189,7 @@ async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer
 async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token(server: RedisServer) -> None:
     server.ask("FLUSHALL")
     store = RedisNonceStore(
-        RedisLink(parse_target(server.url), timeout_seconds=20.0), prefix="test", clock=lambda: 1_000_000.0
+        RedisClient(parse_target(server.url), timeout_seconds=20.0), prefix="test", clock=lambda: 1_000_000.0
     )
     await store.use(ADDRESS, str(CLOCK))
     assert server.ask("TTL", f"test:{{{ADDRESS}}}:nonce") == b":-1\r\n"
@@ -259,7 +259,7 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
     await accepted_in_time(store, "10")
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
     told = [record.getMessage() for record in caplog.records if record.name == "provider.shared"]
-    assert told == ["Redis is away: no connection (Connection refused)", "Redis is back"]
+    assert told == ["Redis unreachable: no connection (Connection refused)", "Redis reachable again"]
     await store.close()
 
 
@@ -336,7 +336,7 @@ async def test_redis_that_forgets_when_full_may_hold_no_nonces(start: Start, opt
     store = store_at(server.url)
     with pytest.raises(StoreError) as caught:
         await store.check()
-    assert "allkeys-lru drops nonces" in store.unfit
+    assert "allkeys-lru evicts nonces" in store.unfit
     assert store.unfit in (caught.value.detail or "")
     await store.close()
 
@@ -459,18 +459,18 @@ async def _move_slot(cluster: Cluster, key: str) -> None:
 
 @pytest.mark.gen_test
 async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer) -> None:
-    link = RedisLink(parse_target(server.url), timeout_seconds=20.0)
+    client = RedisClient(parse_target(server.url), timeout_seconds=20.0)
     bad = Script("return redis.error_reply('MINE of planted')", "check").call(["test:x"], [])
     calls = [
-        link.ask(Question("test:x", ("SET", "test:x", "1"), "check")),
-        link.ask(bad),
-        link.ask(Question("k", ("GET", "test:x"), "check")),
+        client.ask(Question("test:x", ("SET", "test:x", "1"), "check")),
+        client.ask(bad),
+        client.ask(Question("k", ("GET", "test:x"), "check")),
     ]
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert (done[0], done[2]) == (b"OK", b"1")
     assert isinstance(done[1], StoreError)
     assert "planted" not in (done[1].detail or "")
-    await link.close()
+    await client.close()
 
 
 @pytest.mark.gen_test

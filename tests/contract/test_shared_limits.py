@@ -12,7 +12,7 @@ from tornado.ioloop import IOLoop
 
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
-from provider.redis.client import RedisLink
+from provider.redis.client import RedisClient
 from provider.redis.rate_limits import TAKE, SharedLimits
 from provider.redis.url import parse_target
 from tests.support.pace_model import PaceModel
@@ -72,8 +72,8 @@ class Worker:
     """The buckets of one worker, shared through Redis."""
 
     def __init__(self, url: str, *, rate: float = RATE) -> None:
-        self.link = RedisLink(parse_target(url), timeout_seconds=20.0, tells=False)
-        self.limits = SharedLimits(self.link, prefix="test", secret=SECRET)
+        self.client = RedisClient(parse_target(url), timeout_seconds=20.0, logs_outages=False)
+        self.limits = SharedLimits(self.client, prefix="test", secret=SECRET)
         self.buckets = self._shared("paid", rate)
         self.others = self._shared("guarded", rate)
 
@@ -94,11 +94,11 @@ class Worker:
 
     async def told(self) -> None:
         """Wait until all charges were told, or dropped."""
-        await until(lambda: self.limits._telling is None)
+        await until(lambda: self.limits._reporter is None)
 
     async def close(self) -> None:
         await self.limits.close()
-        await self.link.close()
+        await self.client.close()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -118,20 +118,20 @@ def number_at(server: RedisServer, key: str) -> int:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_the_script_decides_as_the_model_does(server: RedisServer) -> None:
-    link = RedisLink(parse_target(server.url), timeout_seconds=1.0, tells=False)
+    client = RedisClient(parse_target(server.url), timeout_seconds=1.0, logs_outages=False)
     random, model = Random(7), PaceModel()
     for _ in range(300):
         key = random.choice(["test:{a}:1", "test:{a}:2"])
         age, cost = random.choice([0, 5_000, 400_000, 3_000_000]), random.choice([1, 10_000, 2_000_000, 90_000_000])
         most = random.choice([1_000_000, 40_000_000])
-        (left,) = await link.ask(TAKE.call([key], [500_000, age, cost, most]))
+        (left,) = await client.ask(TAKE.call([key], [500_000, age, cost, most]))
         full = number_at(server, key)
         # What Redis saw on its clock in that moment.
         now = (full - left) * MICRO
         expected = model.take(key, now, age=age * MICRO, cost=cost * MICRO, most=most * MICRO)
         assert left * MICRO == pytest.approx(expected, abs=3 * MICRO)
         model.full_at[key] = full * MICRO
-    await link.close()
+    await client.close()
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -230,10 +230,10 @@ async def test_while_redis_is_away_workers_go_on_and_afterwards_nobody_pays_for_
             await until(worker.ask)
             await worker.told()
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [line.partition(":")[0] for line in lines] == ["limits are not shared, each worker counts for itself"] * 2
+    assert [line.partition(":")[0] for line in lines] == ["limits are not shared; each worker counts for itself"] * 2
     redis.start()
     for worker in (one, other):
-        await until(lambda worker=worker: worker.ask() and not worker.limits._is_away)  # type: ignore[misc]
+        await until(lambda worker=worker: worker.ask() and not worker.limits._is_down)  # type: ignore[misc]
         assert worker.buckets.wait_seconds(CLIENT, time.monotonic()) < 1.0
     assert sum(record.getMessage() == "limits are shared again" for record in caplog.records) == 2
 

@@ -67,7 +67,7 @@ FINDS: dict[str, Callable[[str], bool]] = {
     '.code == "unsafe_address"': lambda line: code(line) == "unsafe_address",
     '.message | test("endpoint")': lambda line: "endpoint 1 put aside" in message(line),
     '.code == "store_unavailable"': lambda line: line.startswith("Redis: "),
-    '.message | test("proof")': lambda line: message(line).startswith("proof not taken"),
+    '.message | test("proof")': lambda line: message(line).startswith("proof not accepted"),
     '.message | test("Redis")': lambda line: "Redis" in message(line),
 }
 
@@ -129,7 +129,7 @@ def log(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathF
         formatted("unhandled", request_id="asked-once"),
         formatted("request", endpoint="decrypt", code="decrypt_failed"),
         formatted("request", endpoint="download", code="unsafe_address"),
-        formatted("proof not taken: status 500"),
+        formatted("proof not accepted: status 500"),
     ]
     mixed = [text for number, line in enumerate(lines) for text in (FOREIGN[number % len(FOREIGN)], line)]
     path = folder / "log"

@@ -381,7 +381,7 @@ def test_dead_worker_is_restarted_and_metrics_sum_over_all(launch: LaunchServer,
     assert not {process.pid for process in before} & {process.pid for process in now}
     ask_nonces(own, 40)
     wait_until(lambda: metric(own, NONCES) == 100)
-    assert own.child.stderr_tail(1 << 20).count("worker ended, starting it again") == 2
+    assert own.child.stderr_tail(1 << 20).count("worker ended, restarting it") == 2
     os.kill(own.child.pid, signal.SIGTERM)
     assert ended(own) == 0
 

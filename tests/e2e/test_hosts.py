@@ -214,7 +214,9 @@ def test_redis_that_is_away_does_not_end_the_start_and_one_that_forgets_does(
     redis.ask("CONFIG", "SET", "maxmemory", "50mb")
     redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     refused = launch(wait=False, REDIS_CONNECTION=redis.url)
-    with pytest.raises(ChildFailed, match=r"(?s)status 1.*REDIS_CONNECTION: maxmemory-policy allkeys-lru drops nonces"):
+    with pytest.raises(
+        ChildFailed, match=r"(?s)status 1.*REDIS_CONNECTION: maxmemory-policy allkeys-lru evicts nonces"
+    ):
         refused.wait_ready()
 
 

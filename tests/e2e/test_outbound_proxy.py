@@ -132,7 +132,7 @@ def test_check_goes_the_same_way(proxied: DemoServer, squid: Squid, secure_store
     found = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     said = found.stdout + found.stderr
     assert f"metadata store ({urlsplit(secure_store).netloc})" in said
-    assert "knows no made-up DID" in said
+    assert "rejects a made-up DID" in said
     assert PASSWORD not in said
     targets = [line[1] for line in squid.lines()[before:] if line[2] == "200"]
     assert urlsplit(secure_store).netloc in targets

@@ -202,7 +202,7 @@ def test_http_proof_arrives_with_every_field_once_the_service_is_there(
     nonce = buyer.next_nonce()
     parameters = buyer.download_parameters(asset, order, nonce=nonce)
     assert buyer.download(asset, order, nonce=nonce).complete
-    until(lambda: "proof not taken" in server.child.stderr_tail(1 << 20))
+    until(lambda: "proof not accepted" in server.child.stderr_tail(1 << 20))
     with taker_at(port) as forms:
         until(lambda: counted(server, "http", "confirmed") == 1)
     (form,) = forms

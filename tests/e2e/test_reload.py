@@ -160,9 +160,9 @@ def test_reload_over_a_faulty_one_falls_back_to_what_served(launch: LaunchServer
 
     def reload_faultily() -> None:
         """Until the first successor is starting; on a busy machine it may have failed already."""
-        failures = log_of(own).count("new worker did not start")
+        failures = log_of(own).count("new worker failed to start")
         os.kill(own.child.pid, signal.SIGHUP)
-        wait_until(lambda: len(pids_of(own)) == 3 or log_of(own).count("new worker did not start") > failures)
+        wait_until(lambda: len(pids_of(own)) == 3 or log_of(own).count("new worker failed to start") > failures)
 
     # The second signal finds the first successor still starting.
     reload_faultily()

@@ -1,1 +1,1 @@
-"""Real parts that several test suites stand on."""
+"""Real servers and other parts that several test suites use."""

@@ -30,7 +30,7 @@ class AccessListContract:
 
 
 def deploy_access_list(wallet: Wallet, *users: str) -> AccessListContract:
-    """A list of these users, made by the factory as publishers make theirs."""
+    """Deploy a list of these users with the factory, as publishers do."""
     template = deploy_contract(wallet, "AccessList")
     factory = contract_at(wallet.w3, "AccessListFactory", deploy_contract(wallet, "AccessListFactory", template))
     receipt = wallet.send(

@@ -11,7 +11,9 @@ from typing import Any
 
 @dataclass
 class AnsweringService:
-    """What it answers, and the questions it got. `hang`: it takes the question and answers once `released`."""
+    """The service's answer, and the questions it received. `hang`: accept a question but answer only once
+    `released`.
+    """
 
     url: str
     status: int = 200
@@ -23,7 +25,9 @@ class AnsweringService:
     released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, status: int, body: object, *, content_type: str = "application/json") -> None:
-        """From here on: this status and body (bytes as they are, anything else as JSON); nothing asked yet."""
+        """Set status and body for the next questions (bytes as they are, anything else as JSON), and forget past
+        questions.
+        """
         self.status, self.content_type, self.hang = status, content_type, False
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.questions.clear()

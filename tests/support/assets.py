@@ -1,4 +1,4 @@
-"""An asset of one access service, open to everybody: what tests of single rules change one thing of."""
+"""An asset with one access service, open to everybody. Tests of single rules change one thing of it."""
 
 from provider.assets.compute_options import ComputeOptions
 from provider.assets.credentials import EVERYBODY

@@ -1,7 +1,7 @@
-"""Clients that send one long body again and again, many at a time: a process of its own, so that it delays no test.
+"""Clients that send one long body again and again, many in parallel, in a separate process that delays no test.
 
-`python -m tests.support.body_attackers HOST PORT PATH CONTENT-TYPE AT-A-TIME ALL`, the body on standard input; prints
-the counts of statuses as JSON, 0 for a connection that was cut.
+`python -m tests.support.body_attackers HOST PORT PATH CONTENT-TYPE AT-A-TIME ALL` reads the body from standard input
+and prints the counts of statuses as JSON, 0 for a connection that was cut.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 
 async def send(host: str, port: int, head: bytes, body: bytes) -> int:
-    """Send all of it, whatever the server says meanwhile; the status."""
+    """Send everything, whatever the server replies meanwhile; return the status."""
     status = 0
     with suppress(OSError, asyncio.IncompleteReadError):
         reader, writer = await asyncio.open_connection(host, port)

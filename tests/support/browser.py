@@ -35,7 +35,7 @@ Event = Mapping[str, Any]
 
 
 class Tab:
-    """One page. `trouble` are errors of the console, `urls` all that was asked for."""
+    """One page. `trouble`: errors of its console. `urls`: everything it requested."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         self._loop = loop
@@ -100,7 +100,7 @@ class Tab:
         return done["result"].get("value")
 
     def wait(self, expression: str, *, seconds: float = WAIT_SECONDS) -> Any:
-        """The value of an expression once it is true. Raises AssertionError with what is on the page."""
+        """Wait until an expression is true and return its value. Raises AssertionError with the page's text."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if value := self.run(expression):
@@ -109,16 +109,16 @@ class Tab:
         raise AssertionError(f"{expression}: not within {seconds} s; {self.trouble}; {self.text()[:2000]}")
 
     def open(self, url: str) -> None:
-        """Load a page and wait until all of it is there."""
+        """Load a page completely."""
         self.send("Page.navigate", url=url)
         self.wait(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
 
     def text(self) -> str:
-        """What is to be read."""
+        """The visible text."""
         return str(self.run("document.body ? document.body.innerText : ''"))
 
     def press(self, key: str) -> None:
-        """One key of the keyboard, by its name in UI Events: `Tab`, `Enter`, `ArrowLeft`."""
+        """Press one key, by its name in UI Events: `Tab`, `Enter`, `ArrowLeft`."""
         codes = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
         event = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
         text = {"text": "\r"} if key == "Enter" else {}
@@ -128,7 +128,7 @@ class Tab:
     def emulate(
         self, *, width: int = 1280, height: int = 900, phone: bool = False, scale: float = 1, **media: str
     ) -> None:
-        """The size of the window, and media features: `prefers_color_scheme="dark"`."""
+        """Set the window size and media features: `prefers_color_scheme="dark"`."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone}
         self.send("Emulation.setDeviceMetricsOverride", **size)
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
@@ -142,7 +142,7 @@ class Tab:
 
 @contextmanager
 def running_browser(folder: Path) -> Iterator[Callable[[], Tab]]:
-    """Chromium with a profile of its own in `folder`; what is given opens a tab in a context of its own."""
+    """Run Chromium with its own profile in `folder`. The result opens a tab in a new context."""
     assert CHROMIUM is not None
     profile = folder / "profile"
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]

@@ -1,4 +1,4 @@
-"""A certificate authority for tests, the certificates it issues, and the files that servers and clients want."""
+"""A certificate authority for tests, its certificates, and the files for servers and clients."""
 
 import datetime
 import ipaddress
@@ -23,7 +23,7 @@ def pem_of_key(key: Key, password: bytes | None = None) -> bytes:
 
 @dataclass
 class Authority:
-    """Issues certificates into files of `folder`; `ca_path` is what clients trust."""
+    """Issues certificates into files of `folder`. Clients trust `ca_path`."""
 
     folder: Path
 
@@ -71,12 +71,12 @@ class Authority:
         return files
 
     def client_context(self) -> ssl.SSLContext:
-        """Trusts this authority only."""
+        """Return a context that trusts only this authority."""
         return ssl.create_default_context(cafile=str(self.ca_path))
 
 
 def replace(path: str, data: bytes) -> None:
-    """Write beside it and rename, so that nobody sees half a file."""
+    """Write a temporary file and rename it, so that nobody reads half a file."""
     fresh = Path(f"{path}.new")
     fresh.write_bytes(data)
     fresh.rename(path)

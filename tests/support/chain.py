@@ -1,7 +1,7 @@
-"""A real local EVM with the real Ocean contracts, once per session, and people to act on it.
+"""A real local EVM with the real Ocean contracts, once per session, and people who act on it.
 
-No Provider runs here: `offline_publisher` encrypts with eciespy and `signed_fee` signs with eth_account, so
-what the tests feed our code was never touched by our code.
+No Provider runs here: `offline_publisher` encrypts with eciespy and `signed_fee` signs with eth_account, so our own
+code never made the data that tests feed to it.
 """
 
 import json

@@ -28,7 +28,7 @@ _CONFIGURED = {field.name for field in fields(MetadataConfig)}
 
 
 class Gateway:
-    """A node in front of the real one: notes every call, may refuse long ranges, fail, or show a lower head."""
+    """A node in front of the real one: records every call, and may refuse long ranges, fail, or show a lower head."""
 
     def __init__(self, upstream_url: str) -> None:
         self._upstream_url = upstream_url
@@ -124,7 +124,7 @@ async def index_on(
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], *, within_seconds: float = 60.0) -> None:
-    """Wait until `holds`; fail when it does not in time."""
+    """Wait until `holds` is true; fail after the time limit."""
     deadline = time.monotonic() + within_seconds
     while not await holds():
         assert time.monotonic() < deadline, "did not come true in time"

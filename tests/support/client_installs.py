@@ -20,13 +20,13 @@ DRIVE_SECONDS = 90
 
 @dataclass(frozen=True)
 class Drive:
-    """What a driver reported: by the name of a step, what it returned or the message with which it failed."""
+    """A driver's report: for each step, its result or the message of its failure."""
 
     steps: Mapping[str, Mapping[str, Any]]
     stderr: str
 
     def value(self, step: str) -> Any:
-        """What a step returned; the test fails with the driver's stderr if it did not."""
+        """Return a step's result; fail the test with the driver's stderr if there is none."""
         report = self.steps.get(step)
         assert report is not None, f"{step} was not reached; last: {list(self.steps)[-1:]}\n{self.stderr[-3000:]}"
         assert "value" in report, f"{step} failed: {report['error']}\n{self.stderr[-3000:]}"
@@ -41,17 +41,17 @@ class Drive:
 
 
 def node_is_here() -> bool:
-    """Can the JavaScript clients run here?"""
+    """Tell whether the JavaScript clients can run here."""
     return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
 def python_for_ocean_py() -> str | None:
-    """Interpreter that ocean.py's own pins have wheels for, or None."""
+    """Return an interpreter for which ocean.py's pins have wheels, or None."""
     return sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
 
 
 def install_npm(client: str) -> Path:
-    """Folder whose `node_modules` holds what the lock file of a client names; kept between runs."""
+    """Return a folder whose `node_modules` matches a client's lock file; kept between runs."""
     source = CLIENTS / client
 
     def fill(folder: Path) -> None:
@@ -64,7 +64,7 @@ def install_npm(client: str) -> Path:
 
 
 def install_pip(client: str, python: str) -> Path:
-    """Folder of a virtual environment with what the requirements of a client name; kept between runs."""
+    """Return a virtual environment that matches a client's requirements; kept between runs."""
     requirements = CLIENTS / client / "requirements.txt"
 
     def fill(folder: Path) -> None:
@@ -88,7 +88,7 @@ def install_pip(client: str, python: str) -> Path:
 def drive_node(
     client: str, installed: Path, folder: Path, stage: Mapping[str, object], *, script: str = "drive.mjs"
 ) -> Drive:
-    """Run a driver of a client in `folder`, from where it imports the library by its plain name."""
+    """Run a client's driver in `folder`, where it imports the library by its plain name."""
     for source in (CLIENTS / "steps.mjs", CLIENTS / client / script):
         shutil.copy(source, folder)
     (folder / "package.json").write_text('{"type": "module"}')
@@ -118,7 +118,9 @@ def _drive(command: list[str], folder: Path, stage: Mapping[str, object]) -> Dri
 
 
 def _cached(client: str, lock: Path, fill: Callable[[Path], None]) -> Path:
-    """Folder of the user's cache that `fill` filled for exactly this lock file and Python, by one run at a time."""
+    """Return a folder of the user's cache, filled by `fill` for exactly this lock file and Python, by one run at a
+    time.
+    """
     key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provider-test-clients"
     root.mkdir(parents=True, exist_ok=True)

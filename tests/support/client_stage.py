@@ -1,4 +1,4 @@
-"""What a client library finds when it is driven against a server, and how that is told to its driver."""
+"""The environment in which a client library is driven against a server, and its description for the driver."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PUBLISHER_KEY, CONSUMER_KEY, DECRYPTER_KEY = SPARE_KEYS[:3]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a client finds: a Provider, its metadata store and the indexer behind that, a chain, an origin."""
+    """The client's environment: a Provider, its metadata store and the indexer behind that, a chain, an origin."""
 
     server: DemoServer
     store: MetadataStore
@@ -27,7 +27,7 @@ class Stage:
     folder: Path
 
     def described(self, **more: object) -> dict[str, Any]:
-        """What a driver reads from its standard input."""
+        """Return the description that a driver reads from standard input."""
         address_file = self.folder / "address.json"
         address_file.write_text(self.chain.contracts.address_file(), encoding="utf-8")
         return {
@@ -48,7 +48,7 @@ SetStage = Callable[[str, Family], Stage]
 
 @dataclass(frozen=True)
 class Driven:
-    """A client's one run: the stage as it left it, and what each step reported."""
+    """One run of a client: the stage afterwards, and the report of each step."""
 
     stage: Stage
     drive: Drive

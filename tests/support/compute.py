@@ -1,4 +1,4 @@
-"""What publishers and consumers of compute-to-data do, as ocean.js does it: publish, quote, order, start, fetch."""
+"""The steps of publishers and consumers of compute-to-data, as in ocean.js: publish, quote, order, start, fetch."""
 
 import json
 import time
@@ -60,14 +60,14 @@ class ComputeClient:
         return asset
 
     def document(self, asset: Published) -> Json:
-        """The DDO as the metadata store has it; to be changed before a server has asked for it."""
+        """Return the DDO as the metadata store has it. Change it before a server asks for it."""
         return self.publisher.store.documents[asset.did]
 
     # Requests
 
     @property
     def base(self) -> str:
-        """Where the endpoints are."""
+        """The URL where the endpoints are."""
         return f"{self.server.url}/api/services"
 
     def send(self, method: str, path: str, body: object) -> Reply:
@@ -100,7 +100,7 @@ class ComputeClient:
         return self.send("POST", "initializeCompute", body)
 
     def order(self, asset: Published, offer: Json) -> str:
-        """What an offer asks for: nothing, `reuseOrder`, or `startOrder` for the environment's address."""
+        """Do what an offer asks for: nothing, `reuseOrder`, or `startOrder` for the environment's address."""
         if "providerFee" not in offer:
             return str(offer["validOrder"])
         fee = offer["providerFee"]
@@ -112,7 +112,7 @@ class ComputeClient:
         return self.consumer.order(asset, fee=fee, consumer=ENVIRONMENT_ADDRESS)
 
     def _allow(self, fee: Json, datatoken: str) -> None:
-        """Have the fee in hand, and let the datatoken take it."""
+        """Mint the fee, and allow the datatoken to take it."""
         amount = int(fee["providerFeeAmount"])
         if amount:
             self.chain.wallet(DEPLOYER_KEY).send(self._token(fee).functions.transfer(self.consumer.address, amount))
@@ -124,7 +124,7 @@ class ComputeClient:
     def buy(
         self, datasets: Sequence[Published], algorithm: Published | None, *, environment: str, seconds: int = 3600
     ) -> list[str]:
-        """Quote and order everything; the transactions, the algorithm's last."""
+        """Quote and order everything. Returns the transactions, the algorithm's last."""
         named = self.item(algorithm) if algorithm is not None else {"meta": RAW}
         reply = self.quote([self.item(one) for one in datasets], named, environment=environment, seconds=seconds)
         assert reply.status == 200, reply.body

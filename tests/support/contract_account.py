@@ -21,7 +21,7 @@ SHORT_MAGIC = bytes.fromhex("631626ba7e60e01b60005260046000f3")
 
 
 def owned_by(owner: str) -> bytes:
-    """Code of a wallet that takes signatures `r || s || v` (27, 28) of `owner` for its own."""
+    """Return the code of a wallet that accepts signatures `r || s || v` (27, 28) of `owner` as its own."""
     return bytes.fromhex(
         "600435600052"  # memory 00: the hash, the first argument
         "60a43560001a602052"  # memory 20: v, the first byte after r and s
@@ -36,7 +36,7 @@ def owned_by(owner: str) -> bytes:
 
 
 def deploy(wallet: Wallet, code: bytes) -> str:
-    """Put `code` on chain; its address."""
+    """Put `code` on chain and return its address."""
     # PUSH2 length, DUP1, PUSH1 offset, PUSH1 0, CODECOPY, PUSH1 0, RETURN
     creation = b"\x61" + len(code).to_bytes(2, "big") + bytes.fromhex("80600c6000396000f3") + code
     receipt = wallet.send({"data": creation})

@@ -1,4 +1,4 @@
-"""What tests of the download endpoint share: one download as a whole reply, and the refusals."""
+"""Helpers for tests of the download endpoint: one download as a whole reply, and refusals."""
 
 import json
 
@@ -13,7 +13,7 @@ def order_refusal(tx: str, reason: str) -> str:
 
 
 def refused(got: Downloaded | Reply, text: str, status: int = 400) -> bool:
-    """Was it refused with exactly this text?"""
+    """Tell whether the reply is a refusal with exactly this text."""
     body = got.error_body if isinstance(got, Downloaded) else got.body
     assert (got.status, json.loads(body)) == (status, {"error": text})
     return True

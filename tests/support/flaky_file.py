@@ -1,4 +1,4 @@
-"""A script for `raw_origin`: one file with ranges and a validator, on connections that are lost as told."""
+"""A script for `raw_origin`: one file with ranges and a validator, on connections that are cut as configured."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Way = Literal["close", "reset", "stall", "in head", "no answer"]
 
 @dataclass
 class Cut:
-    """One connection: how many bytes of the body leave on it at most, and how it is lost then."""
+    """One connection: the most body bytes sent on it, and how it is cut then."""
 
     after: int
     way: Way = "close"
@@ -46,9 +46,10 @@ def content_sha256(size: int) -> str:
 
 
 class FlakyFile:
-    """Serves `size` bytes; each of `cuts` is for one request, those after them are served to the end.
+    """Serves `size` bytes. Each of `cuts` is for one request; later requests are served to the end.
 
-    `fields` are the header lines of a 200 and a 206; `asked` has Range and If-Range of every request.
+    `fields`: header lines of a 200 and a 206.
+    `asked`: Range and If-Range of every request.
     """
 
     def __init__(self, size: int, *cuts: Cut, fields: bytes = b'ETag: "v1"\r\n') -> None:

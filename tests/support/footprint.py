@@ -1,4 +1,4 @@
-"""What a server's workers hold, and whether they let go of what a fault and the requests in it made them take."""
+"""Measures what a server's workers hold, and whether they release it after a fault."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Footprint:
 
 
 def footprint(*pids: int) -> Footprint:
-    """Of these servers' workers; of a server itself where it has no workers beside it."""
+    """Measure these servers' workers, or the server itself if it has none."""
     workers = [worker for pid in pids for worker in (running_children(pid) or [psutil.Process(pid)])]
     return Footprint(max(worker.num_fds() for worker in workers), max(worker.memory_info().rss for worker in workers))
 
@@ -39,9 +39,9 @@ def held_too_long(
     more_descriptors: int = MORE_DESCRIPTORS,
     more_bytes: int | None = MORE_BYTES,
 ) -> str:
-    """Wait until the servers hold what they did before, but for the allowance; a sentence when they do not.
+    """Wait until the servers hold no more than before plus the allowance. Returns a sentence if they still do.
 
-    `more_bytes` None: memory is not looked at, because the processes are not those of before.
+    `more_bytes` None: ignore memory, because the processes are not the same as before.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -37,7 +37,7 @@ class Cutting(DTPHandler):
 
 
 class OddSize(FTPHandler):
-    """SIZE as servers say it that make their files or their replies themselves."""
+    """Reports SIZE like servers that generate their files or their replies."""
 
     mode = ""
 
@@ -57,7 +57,7 @@ class NoPasv(FTPHandler):
 
 
 class CodePage(FTPHandler):
-    """As IIS: UTF-8 is offered, and spoken once it was asked for."""
+    """Like IIS: offers UTF-8, and uses it once asked to."""
 
     speaks_utf8 = False
 
@@ -74,7 +74,7 @@ ODD = {"no-pasv": NoPasv, "code-page": CodePage, **{f"size-{what}": OddSize for 
 
 
 class ImplicitTls(TLS_FTPHandler):
-    """Greets once TLS stands."""
+    """Greets after the TLS handshake."""
 
     def handle(self) -> None:
         self.secure_connection(self.ssl_context)

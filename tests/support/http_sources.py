@@ -1,4 +1,4 @@
-"""An `HttpOrigin` as tests open it, and what its raw origin may answer."""
+"""Opens an `HttpOrigin` as tests need it, and lists what its raw origin may answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

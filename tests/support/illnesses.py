@@ -1,4 +1,4 @@
-"""What goes wrong with real nodes, as manners of an `RpcProxy` in front of a well one."""
+"""Faults of real nodes, as manners of an `RpcProxy` in front of a healthy node."""
 
 import json
 import urllib.request
@@ -12,14 +12,14 @@ RECEIPT, CALL = "eth_getTransactionReceipt", "eth_call"
 
 
 def ask(node_url: str, sent: object) -> Any:
-    """What the well node says."""
+    """Ask the healthy node."""
     asked = urllib.request.Request(node_url, json.dumps(sent).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(asked) as reply:
         return json.loads(reply.read())
 
 
 def changing(change: Callable[[Call, Call], Call]) -> Callable[[str], Manner]:
-    """Each reply of the node goes through `change`, with its call."""
+    """Pass each reply of the node through `change`, with its call."""
 
     def on(node_url: str) -> Manner:
         def manner(sent: Any) -> tuple[int, bytes]:
@@ -34,7 +34,7 @@ def changing(change: Callable[[Call, Call], Call]) -> Callable[[str], Manner]:
 
 
 def fault(code: int, message: str, *methods: str) -> Callable[[str], Manner]:
-    """Calls of these methods (none named: of all) are answered by an error."""
+    """Answer calls of these methods (of all, if none is named) with an error."""
 
     def change(call: Call, reply: Call) -> Call:
         if methods and call["method"] not in methods:
@@ -45,7 +45,7 @@ def fault(code: int, message: str, *methods: str) -> Callable[[str], Manner]:
 
 
 def result(value: object, method: str) -> Callable[[str], Manner]:
-    """Calls of this method are answered by `value`."""
+    """Answer calls of this method with `value`."""
 
     def change(call: Call, reply: Call) -> Call:
         return {"jsonrpc": "2.0", "id": call["id"], "result": value} if call["method"] == method else reply
@@ -54,7 +54,7 @@ def result(value: object, method: str) -> Callable[[str], Manner]:
 
 
 def always(status: int, body: str) -> Callable[[str], Manner]:
-    """Every request is answered by this."""
+    """Answer every request with this."""
     return lambda node_url: lambda sent: (status, body.encode())
 
 
@@ -121,6 +121,6 @@ BATCH_REFUSALS: dict[str, tuple[int, str]] = {
 
 
 def refusing_batches(refusal: str, *, above: int) -> Manner:
-    """More calls in one request than `above` are refused."""
+    """Refuse more than `above` calls in one request."""
     status, body = BATCH_REFUSALS[refusal]
     return lambda sent: (status, body.encode()) if isinstance(sent, list) and len(sent) > above else None

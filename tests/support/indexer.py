@@ -1,7 +1,7 @@
-"""An indexer for the metadata store: reads the NFTs' metadata events and has the Provider decrypt them.
+"""An indexer for the metadata store: reads the NFTs' metadata events and lets the Provider decrypt them.
 
-It speaks to the Provider as Aquarius does or as an ocean-node does (`provider-api.md` section 15.3,
-`ocean-node-compat.md` section 3.4), and shows the DDO in the shape of the one it plays.
+It talks to the Provider like Aquarius or like an ocean-node (`provider-api.md` section 15.3, `ocean-node-compat.md`
+section 3.4), and returns the DDO in the shape of that one.
 """
 
 import json
@@ -23,7 +23,7 @@ ANY_ADDRESS = "0x" + "00" * 20
 
 @dataclass
 class Indexer:
-    """Follows the chain from the block in which it was made; sees only assets whose decryptor URL begins so."""
+    """Follows the chain from the block of its creation. Sees only assets whose decryptor URL starts with this one."""
 
     chain: DemoChain
     store: MetadataStore
@@ -38,7 +38,7 @@ class Indexer:
         self._next_block = self.chain.w3.eth.block_number + 1
 
     def catch_up(self) -> None:
-        """Index every block up to the newest; what the Provider refuses to decrypt is not stored."""
+        """Index every block up to the newest. What the Provider refuses to decrypt is not stored."""
         with self._lock:
             newest = self.chain.w3.eth.block_number
             if newest >= self._next_block:
@@ -72,7 +72,7 @@ class Indexer:
         self.store.documents[ddo["id"]] = {**ddo, **shown}
 
     def decrypt(self, decryptor_url: str, data_nft: str, tx: str) -> Reply:
-        """Ask as the real one does; Aquarius puts a slash behind the URL, whatever that ends in."""
+        """Ask like the real one. Aquarius appends a slash to the URL, however it ends."""
         me, chain_id = self.wallet.address, self.chain.contracts.chain_id
         if self.family == "aquarius":
             nonce = str(time.time_ns())

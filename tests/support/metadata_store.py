@@ -22,9 +22,9 @@ VALIDATOR_KEY = "0x" + "a9" * 32
 
 @dataclass
 class MetadataStore:
-    """The running store: its base URL, what it holds by DID, and the paths (and traces) it was asked for.
+    """The running store: its base URL, its documents by DID, and the paths (and traces) of its requests.
 
-    `catch_up` runs before a DID that is not there is called missing: an indexer's work.
+    `catch_up` runs before an unknown DID is reported as missing: the work of an indexer.
     """
 
     url: str
@@ -34,7 +34,7 @@ class MetadataStore:
     catch_up: Callable[[], None] | None = None
 
     def find(self, did: str) -> dict[str, Any] | None:
-        """Document of a DID, if need be after catching up with the chain."""
+        """Return the document of a DID, catching up with the chain if necessary."""
         if did not in self.documents and self.catch_up is not None:
             self.catch_up()
         return self.documents.get(did)
@@ -51,9 +51,9 @@ class MetadataStore:
 
 
 class StoringPublisher(Publisher):
-    """A publisher whose assets the store knows at once, as if it had followed the chain.
+    """A publisher whose assets appear in the store at once, as if it had followed the chain.
 
-    `store_state` and `store_shape` are what the store says; everything else as `Publisher.publish`.
+    `store_state`, `store_shape`: what the store reports. Everything else as in `Publisher.publish`.
     """
 
     store: MetadataStore

@@ -1,4 +1,4 @@
-"""Where nonce stores under test keep their state, processes that open them, and what a call comes to."""
+"""Places where nonce stores under test keep their state, processes that open them, and the outcome of a call."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""A stand-in for the operator service over HTTP: it checks what the real one checks, keeps jobs and serves results.
+"""A stand-in for the operator service over HTTP: makes the real one's checks, keeps jobs and serves results.
 
-The real one is Flask, PostgreSQL and Kubernetes. Its wire: `provider-api.md` sections 10.4 to 10.6. What it would leave
-unchecked because of a defect of its own (the signer over the nonce) is checked here, with eth_account.
+The real one is Flask, PostgreSQL and Kubernetes. Its wire: `provider-api.md` sections 10.4 to 10.6. Where a defect of
+the real one skips a check (the signer over the nonce), this one makes it, with eth_account.
 """
 
 import json
@@ -75,9 +75,9 @@ def environment(name: str, *, price: object = 0, address: str = ENVIRONMENT_ADDR
 
 @dataclass
 class Result:
-    """A file a job left: its bytes, or `size_bytes` of the origin's pattern.
+    """A file that a job left: its bytes, or `size_bytes` of the origin's pattern.
 
-    With `lost_after` the bytes have a validator, and each connection is lost after so many of them.
+    `lost_after`: the bytes have a validator, and each connection is cut after that many of them.
     """
 
     filename: str
@@ -128,7 +128,7 @@ class Job:
 
 @dataclass
 class OperatorService:
-    """The running stand-in: environments by chain, jobs, and what was asked of it (`asked`: method and path)."""
+    """The running stand-in: environments by chain, jobs, and its requests (`asked`: method and path)."""
 
     url: str
     environments: dict[int, list[Json]] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class OperatorService:
         return sum((method, path) == ("POST", "compute") for method, path, _ in self.asked)
 
     def finish(self, job_id: str, *results: Result) -> None:
-        """The job completes and leaves these files."""
+        """Complete the job with these files."""
         with self.lock:
             self.jobs[job_id].results = list(results)
             self.jobs[job_id].status = 70
@@ -185,7 +185,7 @@ class OperatorService:
         return [job.shown() for job in self._selected(fields)]
 
     def stop(self, fields: Mapping[str, str]) -> list[Json]:
-        """PUT compute: without a job all jobs of the owner. Raises Refused."""
+        """PUT compute: without a job id, stop all jobs of the owner. Raises Refused."""
         jobs = self._selected(fields)
         for job in jobs:
             job.stopped = True
@@ -240,7 +240,7 @@ class OperatorService:
             ]
 
     def _check_signature(self, fields: Mapping[str, Any], message: str) -> None:
-        """The Provider signed `message` and the nonce, and that is greater than its last one."""
+        """Check that the Provider signed `message` and the nonce, and that the nonce is greater than its last one."""
         signature, nonce = fields.get("providerSignature"), fields.get("nonce")
         if not signature or not nonce:
             raise Refused(400, "`providerSignature` and `nonce` are required")

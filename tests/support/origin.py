@@ -43,7 +43,7 @@ class Seen:
 
 @dataclass
 class Origin:
-    """The running origin: what it saw, and how many of its transfers are under way."""
+    """The running origin: the requests it saw, and the number of transfers in progress."""
 
     url: str
     seen: list[Seen] = field(default_factory=list)
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.origin.sent_bytes += sent
 
     def _do_gateway(self, request: Seen, argument: str) -> None:
-        """An IPFS or Arweave gateway: `/gateway/[ipfs/]<id>`; the id says what becomes of it."""
+        """Act as an IPFS or Arweave gateway: `/gateway/[ipfs/]<id>`; the id selects the behaviour."""
         content_id = argument.removeprefix("ipfs/").partition("/")[0]
         if "redirect" in content_id:
             # As gateways that give each content an origin of its own.
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(429, b"too many", Retry_After="60")
 
     def _do_graphql(self, request: Seen, _: str) -> None:
-        """Answers with what it was asked, as `data`."""
+        """Return the question as `data`."""
         if request.method != "POST" or request.headers.get("content-type") != "application/json":
             self._send(405, b"")
             return
@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _do_flaky(self, request: Seen, argument: str) -> None:
-        """`/flaky/<size>/<most>`: as `/bytes/<size>` with a validator, but only `most` bytes per connection."""
+        """`/flaky/<size>/<most>`: like `/bytes/<size>` with a validator, but at most `most` bytes per connection."""
         size, most = map(int, argument.split("/"))
         first, _, last = request.headers.get("range", f"bytes=0-{size - 1}").removeprefix("bytes=").partition("-")
         start, end = int(first), int(last) if last else size - 1
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._drop()
 
     def _do_mute(self, request: Seen, argument: str) -> None:
-        """As `/flaky/<size>/<most>`, but no answer to whoever asks for the rest."""
+        """Like `/flaky/<size>/<most>`, but never answer a request for the rest."""
         if "range" in request.headers:
             self._wait_for_close()
         else:
@@ -213,12 +213,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!")
 
     def _send_raw(self, answer: bytes) -> None:
-        """In one piece, so that the body comes with the head."""
+        """Send head and body in one piece."""
         self.wfile.write(answer)
         self._drop()
 
     def _do_stalls(self, *_: Any) -> None:
-        """Some bytes, then silence until the test or the other side ends it."""
+        """Send some bytes, then nothing until the test or the other side ends it."""
         self.send_response(200)
         self.send_header("Content-Length", "1000000")
         self.end_headers()
@@ -235,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _do_cut(self, _: Seen, argument: str) -> None:
-        """`/cut/<framing>/<size>/<sent>`: a body of `size` bytes, whole when `sent` is as much; chunked or length."""
+        """`/cut/<framing>/<size>/<sent>`: send `sent` of `size` bytes, with chunked or length framing."""
         framing, size, sent = argument.split("/")
         if framing == "chunked":
             self._start_chunks()
@@ -300,7 +300,7 @@ def running_origin(context: ssl.SSLContext | None = None) -> Iterator[Origin]:
 
 
 def wait_until(condition: Any, *, seconds: float = 60.0, every_seconds: float = 0.01) -> None:
-    """Poll until `condition()` is true; fail when it is not in time."""
+    """Poll until `condition()` is true; fail after the time limit."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true in time"

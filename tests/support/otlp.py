@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry traces: takes OTLP over HTTP, keeps what was sent."""
+"""A collector of OpenTelemetry traces: accepts OTLP over HTTP and keeps what it received."""
 
 import gzip
 import threading
@@ -26,13 +26,13 @@ class Span:
 
 @dataclass
 class Collector:
-    """The running collector and the bodies that it was sent."""
+    """The running collector and the bodies that it received."""
 
     url: str
     bodies: list[bytes] = field(default_factory=list)
 
     def spans(self) -> list[Span]:
-        """All that came so far."""
+        """Return all spans received so far."""
         return [span for body in list(self.bodies) for span in _spans(body)]
 
 
@@ -81,7 +81,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def running_collector() -> Iterator[Collector]:
-    """A collector on a free port of 127.0.0.1; `url` is what OTEL_EXPORTER_OTLP_ENDPOINT takes."""
+    """Run a collector on a free port of 127.0.0.1. `url` is a value for OTEL_EXPORTER_OTLP_ENDPOINT."""
     handler = type("Handler", (_Handler,), {})
     server = _Server(("127.0.0.1", 0), handler)
     collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")

@@ -1,4 +1,4 @@
-"""A network of the tests' own (network_namespaces(7)), whose packets can be dropped without touching the machine's."""
+"""A separate network for tests (network_namespaces(7)), whose packets can be dropped without affecting the machine."""
 
 import ctypes
 import fcntl
@@ -18,7 +18,7 @@ _CHANCE = ("-m", "statistic", "--mode", "random", "--probability")
 
 
 class NotAllowed(Exception):
-    """No such network can be had here; the message says why."""
+    """This machine does not allow such a network. The message says why."""
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Firewall:
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """A new network with nothing but `lo`, for this thread and all threads and processes that it starts.
+    """Create a network that has only `lo`, for this thread and all threads and processes that it starts.
 
-    It ends with the last of them, so that a run that is killed leaves no rule behind. Raises NotAllowed.
+    It ends with the last of them, so a killed run leaves no rule behind. Raises NotAllowed.
     """
     if not shutil.which("iptables"):
         raise NotAllowed("iptables is not installed")

@@ -1,4 +1,4 @@
-"""Every TCP segment this machine sends to one port, on all interfaces, seen where the kernel hands it over."""
+"""Records every TCP segment that this machine sends to one port, on all interfaces."""
 
 import ctypes
 import socket
@@ -39,7 +39,7 @@ _ONLY_SYN = (
 
 @dataclass
 class Dialled:
-    """Addresses to which a connection was tried, in order."""
+    """Addresses of attempted connections, in order."""
 
     addresses: list[str] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ def _destination(frame: bytes, protocol: int) -> tuple[str, int, int] | None:
 
 @contextmanager
 def dials_to(port: int) -> Iterator[Dialled]:
-    """Watch while the block runs. Raises PermissionError without the right to look."""
+    """Watch while the block runs. Raises PermissionError without the permission to capture."""
     dialled = Dialled()
     # SOCK_DGRAM: the network layer's packet without the link's own header, whatever that is.
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, _ALL) as sock:

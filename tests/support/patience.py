@@ -1,11 +1,11 @@
-"""How long something takes, on a machine that does other things as well."""
+"""Measures how long something takes on a machine that is also busy with other things."""
 
 import time
 from collections.abc import Callable
 
 
 def ends_within(seconds: float, act: Callable[[], None], *, tries: int = 4) -> bool:
-    """Does `act` take less than this? One try that does shows it; a longer one may be the machine's."""
+    """Tell whether `act` takes less than this. One fast try proves it; a slow one may be the machine's fault."""
     for _ in range(tries):
         began = time.monotonic()
         act()

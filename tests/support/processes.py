@@ -1,4 +1,4 @@
-"""Servers of tests that run as processes of their own and print one JSON line when they are ready."""
+"""Test servers that run as separate processes and print one JSON line when they are ready."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
-    """`tests/support/<script>` with its ready line; ended with the context."""
+    """Run `tests/support/<script>`, return its ready line, and end it with the context."""
     # -P: modules beside the script must not hide those of the standard library.
     command = [sys.executable, "-P", str(HERE / script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -31,7 +31,7 @@ def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
 
 
 def running_children(pid: int) -> list[psutil.Process]:
-    """Children that have not ended, whether or not somebody has asked how those that have did."""
+    """Return the children that have not ended, whether or not the ended ones were waited for."""
     return [child for child in psutil.Process(pid).children() if _runs(child)]
 
 

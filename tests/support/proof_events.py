@@ -14,7 +14,7 @@ from provider.demo.stage import DemoChain
 
 @dataclass(frozen=True)
 class Executed:
-    """One event. `provider` and `consumer` are those that signed, and equal those that the event names."""
+    """One event. `provider` and `consumer` are the recovered signers, and equal those that the event names."""
 
     provider: str
     consumer: str

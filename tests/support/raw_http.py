@@ -1,4 +1,4 @@
-"""HTTP by hand: bytes on a socket, replies read with the standard library's parser, nothing done behind our back."""
+"""HTTP by hand: bytes on a socket, replies read with the standard library's parser, nothing automatic."""
 
 import http.client
 import socket
@@ -21,7 +21,7 @@ def connected(url: str) -> Iterator[socket.socket]:
 
 
 def read_reply(sock: socket.socket, method: str = "GET") -> Reply:
-    """The next reply on a connection that carries one at a time (bytes after it may be lost)."""
+    """Read the next reply of a connection that carries one at a time (bytes after it may be lost)."""
     response = http.client.HTTPResponse(sock, method=method)
     response.begin()
     headers = {name.lower(): value for name, value in response.getheaders()}
@@ -36,7 +36,7 @@ def exchange(url: str, data: bytes, method: str = "GET") -> Reply:
 
 
 def get(url: str, target: bytes | str, *headers: str, version: str = "HTTP/1.1", method: str = "GET") -> Reply:
-    """A request for exactly this target, with no headers but `Host` and those given (`Name: value`)."""
+    """Make a request for exactly this target, with no headers but `Host` and those given (`Name: value`)."""
     path = target.encode("latin-1") if isinstance(target, str) else target
     head = b"%s %s %s\r\n" % (method.encode(), path, version.encode())
     lines = "".join(f"{line}\r\n" for line in ("Host: provider.example", *headers))
@@ -59,7 +59,7 @@ def read_to_end(sock: socket.socket) -> bytes:
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Has the server closed this connection (waits up to the socket's timeout for it)?"""
+    """Tell whether the server has closed this connection; waits up to the socket's timeout."""
     try:
         return sock.recv(1) == b""
     except ConnectionResetError:

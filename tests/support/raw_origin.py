@@ -1,4 +1,4 @@
-"""An origin on a real socket that answers exactly the bytes a test gives it, however wrong they are."""
+"""An origin on a real socket that sends exactly the bytes a test gives it, however wrong they are."""
 
 import asyncio
 import datetime
@@ -38,7 +38,7 @@ class Exchange:
         return None
 
     async def send(self, data: bytes, *, step: int | None = None) -> None:
-        """Send, in pieces of `step` bytes that each leave by themselves."""
+        """Send in pieces of `step` bytes that leave separately."""
         for start in range(0, len(data), step or len(data) or 1):
             piece = data[start : start + (step or len(data))]
             self.writer.write(piece)
@@ -54,7 +54,7 @@ class Exchange:
         self.writer.transport.abort()
 
     async def gone(self) -> None:
-        """Return when the other side has closed the connection."""
+        """Return once the other side has closed the connection."""
         try:
             while await self.reader.read(4096):
                 pass
@@ -77,7 +77,7 @@ class RawOrigin:
 
     @property
     def open(self) -> int:
-        """Connections that are open."""
+        """Number of open connections."""
         return sum(not task.done() for task in self.tasks)
 
 
@@ -126,7 +126,7 @@ async def raw_origin(
 
 
 def answering(*pieces: bytes, keep: bool = False, step: int | None = None) -> Script:
-    """A script that sends the same bytes to every request and then closes or keeps the connection."""
+    """Make a script that sends the same bytes to every request and then closes or keeps the connection."""
 
     async def script(exchange: Exchange) -> bool:
         await exchange.send(b"".join(pieces), step=step)

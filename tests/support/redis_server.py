@@ -1,4 +1,4 @@
-"""Real Redis servers on loopback ports: alone, with TLS and users, behind Sentinels, as a cluster."""
+"""Real Redis servers on loopback ports: single, with TLS and users, behind Sentinels, as a cluster."""
 
 import contextlib
 import shutil
@@ -24,7 +24,7 @@ def needs_redis() -> None:
 
 
 def free_port() -> int:
-    """A port that is free now, as is the one 10 000 above it, which the bus of a cluster takes."""
+    """Return a free port whose number plus 10 000, which a cluster's bus takes, is free as well."""
     while True:
         (port,) = free_ports(1)
         if port < 22_000:
@@ -80,7 +80,7 @@ class RedisServer:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def kill(self) -> None:
-        """As a power cut, as far as a process can have one."""
+        """Kill it, which is as close to a power cut as a process gets."""
         self._end(lambda process: process.kill())
 
     def stop(self) -> None:

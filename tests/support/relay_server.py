@@ -98,7 +98,7 @@ async def proxied(
     max_resumes: int = 0,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Proxy]:
-    """`contexts`: the origin's and ours, for TLS between them."""
+    """Run the proxy. `contexts`: TLS contexts for the origin and for the relay."""
     serving, trusting = contexts or (None, None)
     async with raw_origin(script, context=serving) as origin:
         proxy = Proxy(origin, pipes=PipePool() if pipes is None else pipes, max_resumes=max_resumes)
@@ -133,7 +133,7 @@ async def consumer(proxy: Proxy) -> AsyncIterator[tuple[asyncio.StreamReader, as
 
 
 def in_thread(proxy: Proxy, call: Callable[[http.client.HTTPConnection], object]) -> asyncio.Future:
-    """Use the standard library's client, an independent reading of what we send."""
+    """Use the standard library's client as an independent reader of what we send."""
 
     def run() -> object:
         client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)

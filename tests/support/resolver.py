@@ -1,4 +1,4 @@
-"""A name server on loopback whose answers a test chooses, and a server process that asks nobody else."""
+"""A name server on loopback whose answers a test chooses, and a server process that asks only this one."""
 
 import sys
 from collections.abc import Iterator
@@ -18,10 +18,13 @@ _IN_NAMESPACE = f"import os, sys; os.execvp('unshare', ['unshare', '-m', 'sh', '
 
 @dataclass
 class Names(BaseResolver):
-    """`records` maps a name to its answers, one list of addresses per look-up; the last one stays.
+    """The names and their answers.
 
-    Names below a domain of `below` have its addresses; `rcodes` are answers that hold none; names below `silent` get no
-    answer at all. `server` is where it listens, as settings name it.
+    `records`: a name's answers, one list of addresses per lookup; the last one stays.
+    `below`: domains whose subdomains all have these addresses.
+    `rcodes`: answers without addresses.
+    `silent`: domains whose subdomains get no answer at all.
+    `server`: where it listens, as settings name it.
     """
 
     records: dict[str, list[list[str]]] = field(default_factory=dict)
@@ -59,7 +62,7 @@ class Names(BaseResolver):
 
 @contextmanager
 def running_resolver(address: str = ADDRESS, port: int = 53) -> Iterator[Names]:
-    """Port 0: any. Raises OSError where the port may not be bound."""
+    """Run a resolver; port 0 takes a free one. Raises OSError where the port may not be bound."""
     names = Names()
     server = DNSServer(names, address=address, port=port, logger=DNSLogger(logf=lambda _: None))
     names.server = f"{address}:{server.server.server_address[1]}"

@@ -18,7 +18,7 @@ _CONFIGURED = {field.name for field in fields(RpcConfig)}
 
 
 class Node:
-    """A JSON-RPC server whose manners are set by `mode`."""
+    """A JSON-RPC server whose behaviour `mode` selects."""
 
     def __init__(self, mode: str = "good", chain_id: int = CHAIN_ID) -> None:
         self.mode = mode
@@ -135,7 +135,7 @@ class Node:
 
 @asynccontextmanager
 async def playing(*nodes: Node, **options: object) -> AsyncIterator[Rpc]:
-    """The nodes as servers and a client that knows them in this order."""
+    """Run the nodes as servers, with a client that knows them in this order."""
     for node in nodes:
         await node.server.start_server()
     rpc = Rpc(

@@ -1,4 +1,4 @@
-"""A reverse proxy in front of a JSON-RPC node: it counts, can be switched off, holds answers back, and can lie."""
+"""A reverse proxy in front of a JSON-RPC node: it counts, can be switched off, delays answers, and can lie."""
 
 import json
 import threading
@@ -17,12 +17,16 @@ Manner = Callable[[Any], tuple[int, bytes] | None]
 
 @dataclass
 class RpcProxy:
-    """The running proxy. `trips`: the methods of each round trip that it took. Nothing is taken unless `up`.
+    """The running proxy. It accepts nothing unless `up`.
 
-    `answers`: by method, what is answered in the node's place. `raw_sent`: transactions that were handed in; `drops`
-    swallows them, so that they seem to be taken, `mutes` forwards them and loses the answer, `cuts` loses the question.
-    While `open` is not set, round trips wait after they are counted. `manner` may answer a request body, an object or
-    an array, by status and body; it leaves to the node what it gives None for.
+    `trips`: the methods of each round trip it accepted.
+    `answers`: by method, an answer in place of the node's.
+    `raw_sent`: transactions that were handed in.
+    `drops`: swallow transactions, which then seem to be accepted.
+    `mutes`: forward transactions and lose the answer.
+    `cuts`: lose transactions.
+    `open`: while it is not set, round trips wait after they are counted.
+    `manner`: may answer a request body (an object or an array) with status and body; None leaves it to the node.
     """
 
     url: str
@@ -45,7 +49,7 @@ class RpcProxy:
         return sum(trip.count(method) for trip in self.trips)
 
     def handle(self, calls: list[Call]) -> list[Call] | None:
-        """The replies to the calls of one round trip; None to close the connection without any."""
+        """Return the replies to the calls of one round trip; None to close the connection without a reply."""
         if not self.up:
             return None
         self.trips.append([call["method"] for call in calls])

@@ -1,4 +1,4 @@
-"""An S3 server that checks signatures (moto, as a process): prints one JSON line once the bucket is there."""
+"""An S3 server that checks signatures (moto, as a process). Prints one JSON line once the bucket exists."""
 
 import json
 import os

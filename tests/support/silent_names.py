@@ -1,4 +1,4 @@
-"""Anonymous requests for names whose servers are silent, and downloads meanwhile that need new connections."""
+"""Anonymous requests for names whose servers never answer, and downloads meanwhile that need new connections."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Attack:
-    """`clients` threads that each name one silent host after the other, until `left` requests are sent or it ends."""
+    """Runs `clients` threads, each naming one silent host after another, until `left` requests are sent or it ends."""
 
     url: str
     clients: int
@@ -39,7 +39,7 @@ class Attack:
 
     @property
     def is_over(self) -> bool:
-        """Have all requests been answered?"""
+        """Tell whether all requests have been answered."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
@@ -50,12 +50,12 @@ class Attack:
 
 
 def ask_silent(url: str) -> int:
-    """Status of one anonymous `fileinfo` of a name that nobody answers for."""
+    """Return the status of one anonymous `fileinfo` about a name that nobody answers for."""
     return file_info(url, f"http://n{next(_numbers)}.slow.test/").status
 
 
 def file_info(url: str, file_url: str, *, client: str | None = None) -> Reply:
-    """The answer about one file, asked by `client` as a trusted proxy tells it."""
+    """Return the answer about one file, asked by `client` as reported by a trusted proxy."""
     body = json.dumps({"type": "url", "url": file_url, "method": "GET"}).encode()
     headers = {"Content-Type": "application/json"} | ({"X-Forwarded-For": client} if client else {})
     return request("POST", f"{url}/api/services/fileinfo", body=body, headers=headers)
@@ -64,7 +64,7 @@ def file_info(url: str, file_url: str, *, client: str | None = None) -> Reply:
 def timed_downloads(
     consumer: Consumer, bought: tuple[Published, str], files: int, goes_on: Callable[[], bool]
 ) -> list[float]:
-    """Seconds of each download of one file after the other, all answered 200."""
+    """Return the seconds of each download in a series, all answered 200."""
     seconds: list[float] = []
     while goes_on():
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A real outbound proxy: squid with a password, which alone knows the names that it is asked for."""
+"""A real outbound proxy: squid with a password. Only squid can resolve the names that it is asked for."""
 
 import shutil
 import subprocess
@@ -32,7 +32,9 @@ shutdown_lifetime 0 seconds
 
 @dataclass
 class Squid:
-    """`url` with user and password; `lines()` are method, target, status and user of each request so far."""
+    """The running proxy. `url` holds user and password; `lines()` are method, target, status and user of each request
+    so far.
+    """
 
     url: str
     folder: Path
@@ -43,7 +45,7 @@ class Squid:
 
 
 def is_installed() -> bool:
-    """With the helper that takes any password."""
+    """Tell whether squid is here, with the helper that accepts any password."""
     return _PROGRAM is not None and _AUTH.exists()
 
 

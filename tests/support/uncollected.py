@@ -1,6 +1,6 @@
-"""A server whose garbage collector is off: `python -m tests.support.uncollected FILE serve`.
+"""A server with its garbage collector off: `python -m tests.support.uncollected FILE serve`.
 
-At SIGUSR2 it collects once and adds a line to FILE: how many objects nothing but a cycle had kept.
+At SIGUSR2 it collects once and appends a line to FILE: how many objects were kept alive only by a cycle.
 """
 
 import gc
@@ -14,7 +14,7 @@ from provider.demo.child import Child, wait_until
 
 
 class Uncollected:
-    """The parent's half: what a server that was started so would have left to the collector."""
+    """The parent's half: counts what such a server would have left to the collector."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,7 +26,7 @@ class Uncollected:
         return ("-m", "tests.support.uncollected", str(self._path), "serve")
 
     def count(self, child: Child) -> int:
-        """Objects in cycles that came since the last count."""
+        """Return the number of objects in cycles since the last count."""
         seen = len(self._lines())
         os.kill(child.pid, signal.SIGUSR2)
         wait_until(lambda: len(self._lines()) > seen, child, timeout_seconds=60)

@@ -1,4 +1,4 @@
-"""nginx and Apache on a folder of files: the real origins, and the judges, of what HTTP says about files."""
+"""nginx and Apache on a folder of files: real origins, and judges of what HTTP says about files."""
 
 import os
 import pwd
@@ -55,7 +55,7 @@ DocumentRoot {files}
 
 @contextmanager
 def nginx(files: Path, work: Path) -> Iterator[str]:
-    """The URL of nginx on `files`, with its own settings but for `/by-the-book/`."""
+    """Run nginx on `files`, with default settings except in `/by-the-book/`, and return its URL."""
     assert NGINX is not None
     (port,) = free_ports(1)
     (work / "nginx.conf").write_text(_NGINX_CONF.format(user=_user("user {};"), work=work, files=files, port=port))
@@ -65,7 +65,7 @@ def nginx(files: Path, work: Path) -> Iterator[str]:
 
 @contextmanager
 def apache(files: Path, work: Path) -> Iterator[str]:
-    """The URL of Apache on `files`, which labels `.gz` as many of its installations do (`AddEncoding x-gzip .gz`)."""
+    """Run Apache on `files`; it labels `.gz` as many installations do (`AddEncoding x-gzip .gz`). Returns its URL."""
     assert APACHE is not None
     (port,) = free_ports(1)
     modules = "\n".join(
@@ -80,7 +80,7 @@ def apache(files: Path, work: Path) -> Iterator[str]:
 
 
 def _user(line: str) -> str:
-    """Workers that root starts would change to a user that cannot read the files. Apache refuses to be root."""
+    """Started by root, workers would change to a user that cannot read the files. Apache refuses to be root."""
     if os.geteuid() != 0:
         return ""
     return line.format(pwd.getpwuid(0).pw_name if line.startswith("user") else "www-data")

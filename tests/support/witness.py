@@ -1,8 +1,8 @@
-"""Reads every reply and every log line of the whole session and fails it when a secret is among them.
+"""Reads every reply and every log line of the whole session, and fails it if one contains a secret.
 
-Planted are the keys of the server, of all files that tests publish the URLs, headers and S3 access data, all
-signatures that their consumers make, and all tokens that the server hands out. Read are the replies that come through
-`http.client` or `raw_http`; what a test takes from a socket itself is not. Nothing has to be done in a test.
+Planted secrets: the server's keys, the URLs, headers and S3 access data of all files that tests publish, all signatures
+of their consumers, and all tokens that the server issues. It reads the replies that come through `http.client` or
+`raw_http`, but not what a test takes from a socket itself. Tests need do nothing.
 """
 
 import http.client
@@ -37,7 +37,7 @@ STATUS_LINE = re.compile(rb"(?=HTTP/1\.[01] [1-5][0-9]{2} )")
 
 @dataclass
 class Witness:
-    """What must never be seen, and where it was."""
+    """The secrets that must never be seen, and where one was."""
 
     hexes: set[bytes] = field(default_factory=set)
     links: set[str] = field(default_factory=set)
@@ -50,7 +50,7 @@ class Witness:
     elsewhere: int = 0
 
     def plant_hex(self, text: str) -> None:
-        """A key or a signature, `0x` or not; a signature without its last byte is as good."""
+        """Plant a key or a signature, with or without `0x`. A signature without its last byte is as good."""
         self.hexes.add(text.removeprefix("0x").lower()[:128].encode())
 
     def plant_files(self, files: Sequence[Mapping[str, Any]]) -> None:
@@ -65,7 +65,7 @@ class Witness:
                     self.values.add(text.encode("utf-8", "replace"))
 
     def secrets_in(self, data: bytes, *, marks: bool = True) -> Iterator[str]:
-        """Names of the secrets in these bytes; `marks`: planted marks count."""
+        """Return the names of the secrets in these bytes. `marks`: planted marks count."""
         for match in HEX.finditer(data):
             run = match[0].lower()
             if run[:64] in self.hexes or run[:128] in self.hexes:
@@ -88,7 +88,7 @@ class Witness:
         self.found.extend(f"{name} in {where} ({self.test})" for name in self.secrets_in(data, marks=marks))
 
     def look_at_connection(self, data: bytes) -> None:
-        """Everything that a connection carried: the server's replies among it, one after the other."""
+        """Check everything that a connection carried, including the server's replies in order."""
         for piece in STATUS_LINE.split(data):
             head, _, body = piece.partition(b"\r\n\r\n")
             if b"\r\nx-request-id:" not in head.lower():
@@ -112,7 +112,7 @@ def _texts_in(value: object) -> Iterator[str]:
 
 
 def _path(url: str) -> str:
-    """Path of a URL, empty when it is none."""
+    """Return the path of a URL; empty if it is not one."""
     try:
         return urlsplit(url).path
     except ValueError:
@@ -147,7 +147,7 @@ def _look_at_body(response: http.client.HTTPResponse, data: bytes) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Stand at the places through which every reply, signature and published file of this process passes."""
+    """Hook the places through which every reply, signature and published file of this process passes."""
     for name in ("PROVIDER_KEY", "CONSUMER_KEY"):
         witness.plant_hex(getattr(keys, name))
     begin, read = http.client.HTTPResponse.begin, http.client.HTTPResponse.read
@@ -210,7 +210,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 class Gatherer:
-    """In the process that shares the tests out: adds up what the others saw."""
+    """In the process that distributes the tests: adds up what the others saw."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -224,7 +224,7 @@ class Gatherer:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tell what was read, and what was found."""
+    """Report what was read, and what was found."""
     if witness.replies:
         planted = len(witness.hexes) + witness.elsewhere
         read = f"{witness.replies} replies, {witness.lines} log lines, {planted} keys and signatures planted"

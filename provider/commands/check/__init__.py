@@ -1,4 +1,4 @@
-"""`provider check`: try everything that the settings name, print what works and what does not."""
+"""`provider check`: tries everything that the settings name, and prints what works and what does not."""
 
 import asyncio
 import shutil
@@ -14,7 +14,7 @@ EXIT_FAILED = 1
 
 
 def check(settings: Settings) -> int:
-    """Probe everything at once, print the table, and return 1 when something required does not work, else 0."""
+    """Run all probes at once and print the table. Returns 1 if something required does not work, otherwise 0."""
     findings = asyncio.run(run_probes(settings))
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else 0

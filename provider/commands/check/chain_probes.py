@@ -1,4 +1,4 @@
-"""Tries what a chain needs: each endpoint, the contracts, the Provider's key, and reading logs."""
+"""Probes a chain: each endpoint, the contracts, the Provider's key, and reading logs."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from provider.crypto.accounts import Account
 from provider.errors import ChainError
 from provider.outgoing.proxies import Proxies
 
-# More than a few blocks behind the others, an endpoint does not know fresh orders (12 s a block: a minute).
+# An endpoint further behind does not know fresh orders (12 s a block: a minute).
 MAX_LAG_BLOCKS = 5
 MAX_CLOCK_SKEW_SECONDS = 300
-# Calls of a cold download with a chain id to verify; free nodes take three at a time.
+# Calls of a cold download whose chain id must be verified; free nodes accept three at a time.
 BATCH_CALLS = 5
 BATCH_ATTEMPTS = 4
 # About twenty proofs at 1 gwei.
@@ -47,10 +47,11 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class EndpointAnswer:
-    """What one endpoint says of itself. `block_at`: unix seconds of its newest block.
+    """What one endpoint reports about itself.
 
-    `batch`: most calls that it takes in one request; None: as many as were tried. `refused`: methods that every order
-    needs and that it does not answer.
+    `block_at`: unix seconds of its newest block.
+    `batch`: most calls that it accepts in one request; None: as many as were tried.
+    `refused`: methods that every order needs and that it does not answer.
     """
 
     chain_id: int
@@ -63,8 +64,9 @@ class EndpointAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChainProbe:
-    """Probes one configured chain over `session`. `index_blocks`: None when a metadata store is configured.
+    """Probes one configured chain over `session`.
 
+    `index_blocks`: blocks per request of the chain index; None with a metadata store.
     `pays_proofs`: the Provider's account pays for proofs of download on this chain.
     """
 
@@ -78,7 +80,7 @@ class ChainProbe:
     now: float
 
     async def run(self) -> list[Finding]:
-        """Findings about the chain, endpoints first."""
+        """Return the findings about the chain, endpoints first."""
         endpoints = [
             Endpoint(
                 url,
@@ -130,10 +132,10 @@ class ChainProbe:
         except EndpointFailed as failure:
             return failure
         except AbiError:
-            return EndpointFailed("malformed", "the answer is not that of a node")
+            return EndpointFailed("malformed", "the answer is not a node's")
 
     async def _batch_of(self, endpoint: Endpoint) -> int | None:
-        """The most calls that it takes together, up to those of a cold download."""
+        """Return the most calls that it accepts together, up to those of a cold download."""
         for _ in range(BATCH_ATTEMPTS):
             await endpoint.exchange(self.session, [block_number_call()] * BATCH_CALLS)
             if endpoint.batch_size.is_settled:
@@ -154,7 +156,7 @@ class ChainProbe:
     ) -> Finding:
         if isinstance(answer, EndpointFailed):
             advice = f"NETWORK_URL: {_ADVICE.get(answer.outcome, 'name another endpoint')}"
-            # One that answers is enough to serve; the others are there for when it does not.
+            # One working endpoint is enough to serve; the others are there for when it fails.
             return (warned if right else failed)(what, reason_of(str(answer)), advice)
         if answer.chain_id != chain_id:
             detail = f"answers for chain {answer.chain_id}, not {chain_id}"
@@ -178,7 +180,7 @@ class ChainProbe:
             return passed(f"{name} clock", f"newest block is {max(0.0, skew):.0f} s old")
         detail = f"newest block is {abs(skew) / 60:.0f} min {'old' if skew > 0 else 'ahead of the local clock'}"
         return warned(
-            f"{name} clock", detail, "set the local clock (NTP); else the node lags or the chain stands still"
+            f"{name} clock", detail, "set the local clock (NTP); if it is right, the node lags or the chain has stopped"
         )
 
     def _book_findings(self, name: str, chain_id: int) -> list[Finding]:
@@ -207,20 +209,20 @@ class ChainProbe:
         return findings
 
     async def _balance_finding(self, name: str, endpoint: Endpoint) -> Finding:
-        """An empty account sends no proofs; they wait until it has something, or are too old."""
+        """Check the account's balance. An empty account sends no proofs; they wait for money, or become too old."""
         what = f"{name} proofs"
         try:
             (answer,) = await endpoint.exchange(self.session, [RpcCall("eth_getBalance", (self._address(), "latest"))])
             balance_wei = decode_quantity(answer)
         except (EndpointFailed, ChainError):
-            return warned(what, "the node does not tell the account's balance", "NETWORK_URL: check the node")
+            return warned(what, "the node does not report the account's balance", "NETWORK_URL: check the node")
         detail = f"the Provider's account holds {balance_wei / 10**18:.6g} of the chain's coin"
         if balance_wei < LOW_BALANCE_WEI:
             return warned(what, detail, "fund the account, or unset USE_CHAIN_PROOF")
         return passed(what, detail)
 
     async def _logs_finding(self, name: str, factory: str, endpoint: Endpoint, blocks: int) -> Finding:
-        """Can the chain index be built from this node? It halves ranges that are too long."""
+        """Check that the chain index can be built from this node. The index halves ranges that are too long."""
         what = f"{name} logs"
         (answer,) = await endpoint.exchange(self.session, [block_number_call()])
         head = decode_quantity(answer)
@@ -236,7 +238,7 @@ class ChainProbe:
 def _batches(most: int | None) -> str:
     if most is None:
         return "takes batches"
-    return "takes no batches, is asked singly" if most == 1 else f"takes {most} calls at a time"
+    return "takes no batches, so asked one by one" if most == 1 else f"takes {most} calls at a time"
 
 
 def _factory_finding(name: str, factory: str, listed: object) -> Finding:
@@ -254,5 +256,5 @@ def _token_finding(name: str, fee_token: str, code: object, decimals: object) ->
         return failed(what, f"no contract at {fee_token}", "PROVIDER_FEE_TOKEN: name a token of this chain")
     digits = decode_uint(decimals)
     if digits is None:
-        return failed(what, f"{fee_token} is no ERC-20 token", "PROVIDER_FEE_TOKEN: name a token of this chain")
+        return failed(what, f"{fee_token} is not an ERC-20 token", "PROVIDER_FEE_TOKEN: name a token of this chain")
     return passed(what, f"{fee_token}, {digits} decimals")

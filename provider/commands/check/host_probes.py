@@ -1,4 +1,4 @@
-"""Tries what this host must give: writable stores, free disk space, free ports. Nothing is left behind."""
+"""Probes this host: writable stores, free disk space, free ports, the certificate. Leaves nothing behind."""
 
 import asyncio
 import errno
@@ -6,21 +6,25 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from provider.commands.check.table import Finding, failed, passed, warned
 from provider.config import Listener
+from provider.crypto.certificate import TlsFiles
 from provider.errors import StoreError
 
-# SQLite's log alone may grow to some megabytes before it is folded back.
+# SQLite's log alone may grow to some megabytes before it is merged back.
 MIN_FREE_BYTES = 64 << 20
 FEW_FREE_BYTES = 1 << 30
 
 
 async def probe_store(what: str, path: Path, check: Callable[[], Awaitable[None]]) -> Finding:
-    """A store's file opens and can be written; where there is none yet, its directory can be.
+    """Check that a store's file opens and can be written, or, if it does not exist, that its directory can.
 
-    The file itself is not created: it would belong to whoever runs this, not to whoever runs the server.
+    The file is not created: it would belong to whoever runs this command, not to the server.
     """
     if not await asyncio.to_thread(path.exists):
         return await asyncio.to_thread(_probe_directory, what, path)
@@ -41,7 +45,7 @@ def _probe_directory(what: str, path: Path) -> Finding:
 
 
 def probe_disk(path: Path) -> Finding:
-    """Free space where the stores are."""
+    """Check the free space where the stores are."""
     what = "disk space"
     try:
         free = shutil.disk_usage(path.parent).free
@@ -56,7 +60,7 @@ def probe_disk(path: Path) -> Finding:
 
 
 def probe_listener(what: str, variable: str, listener: Listener | None) -> Finding:
-    """Can the server listen there? In use is a warning only: it may be the server itself."""
+    """Check that the server can listen there. "In use" is only a warning, because it may be the server itself."""
     if listener is None:
         return passed(what, "off")
     place = f"{listener.host} port {listener.port}"
@@ -70,6 +74,44 @@ def probe_listener(what: str, variable: str, listener: Listener | None) -> Findi
             listening.listen(1)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return warned(what, f"{place} is in use", f"{variable}: fine if the server is already running there")
+            return warned(what, f"{place} is in use", f"{variable}: expected while the server runs there")
         return failed(what, f"{place}: {error.strerror}", f"{variable}: name an address of this host and a free port")
     return passed(what, f"{place} is free")
+
+
+_WHAT = "certificate"
+_DAY_SECONDS = 86_400
+# Renewal services start a month before the end, so two weeks later they have failed.
+_FEW_DAYS = 14
+
+
+def probe_certificate(files: TlsFiles | None, *, now: float) -> Finding:
+    """Check whom the certificate is for, and until when it is valid. `now`: unix seconds."""
+    if files is None:
+        return passed(_WHAT, "none: consumers are served plain HTTP")
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(files.certificate).read_bytes())
+        names = _names(certificate)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not understood"
+        return failed(_WHAT, f"{files.certificate}: {reason}", "PROVIDER_TLS_CERT_FILE: name a PEM certificate")
+    end = certificate.not_valid_after_utc
+    days = (end.timestamp() - now) / _DAY_SECONDS
+    detail = f"for {names}, until {end:%Y-%m-%d}"
+    if days < 0:
+        return failed(_WHAT, f"{detail}: expired", "PROVIDER_TLS_CERT_FILE: renew the certificate")
+    if certificate.not_valid_before_utc > datetime.fromtimestamp(now, UTC):
+        return failed(_WHAT, f"{detail}, but not valid yet", "PROVIDER_TLS_CERT_FILE: check it and the local clock")
+    if days < _FEW_DAYS:
+        advice = "PROVIDER_TLS_CERT_FILE: renew the certificate; new files are used without a restart"
+        return warned(_WHAT, f"{detail}: {days:.0f} days left", advice)
+    return passed(_WHAT, detail)
+
+
+def _names(certificate: x509.Certificate) -> str:
+    """Return the names that clients compare (RFC 6125), or the subject if there are none."""
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return certificate.subject.rfc4514_string()
+    return ", ".join(str(name.value) for name in alternatives) or certificate.subject.rfc4514_string()

@@ -1,4 +1,4 @@
-"""Settings in, findings out: which probes there are, run all at once, each within its time."""
+"""Takes settings and returns findings: chooses the probes and runs them all at once, each with a time limit."""
 
 import asyncio
 import time
@@ -12,11 +12,9 @@ from provider.assets.index_store import IndexStore, index_path
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
 from provider.commands.check.chain_probes import ChainProbe
-from provider.commands.check.host_probes import probe_disk, probe_listener, probe_store
-from provider.commands.check.redis_probe import probe_redis
-from provider.commands.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional
+from provider.commands.check.host_probes import probe_certificate, probe_disk, probe_listener, probe_store
+from provider.commands.check.service_probes import probe_gatekeeper, probe_metadata_store, probe_optional, probe_redis
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.commands.check.tls_probe import probe_certificate
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing
@@ -47,7 +45,7 @@ async def _in_time(what: str, group: Awaitable[list[Finding]]) -> list[Finding]:
         async with asyncio.timeout(LONGEST_SECONDS):
             return await group
     except TimeoutError:
-        return [failed(what, f"no answer within {LONGEST_SECONDS:g} s", "try again, or look at the part itself")]
+        return [failed(what, f"no answer within {LONGEST_SECONDS:g} s", "try again, or check that part itself")]
 
 
 def _chains(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
@@ -93,7 +91,7 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
         *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):
         if url:
-            # Gateways are origins of files, which never take a proxy.
+            # Gateways are origins of files, which never use a proxy.
             proxy = proxies.of(url) if variable == "OPERATOR_SERVICE_URL" else None
             probe = probe_optional(
                 session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds, proxy=proxy

@@ -1,4 +1,4 @@
-"""Words for where a service is and why it does not answer, without anything secret of its URL."""
+"""Describes where a service is and why it does not answer, without anything secret of its URL."""
 
 import ssl
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ _REASONS = {
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL. The rest may hold passwords and API keys."""
+    """Return host and port of a URL. The rest may hold passwords and API keys."""
     parts = urlsplit(url)
     host = parts.hostname or "?"
     host = f"[{host}]" if ":" in host else host
@@ -25,14 +25,14 @@ def host_of(url: str) -> str:
 
 
 def reason_of(name: str) -> str:
-    """Words for the name of an aiohttp exception; other text as it is."""
+    """Describe an aiohttp exception by its name; other text stays as it is."""
     return _REASONS.get(name, name)
 
 
 async def get(
     session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, proxy: str | None = None
 ) -> tuple[int, str]:
-    """Status and content type of a GET, redirects not followed. Raises Unreachable."""
+    """Return status and content type of a GET, without following redirects. Raises Unreachable."""
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     try:
         async with session.get(url, timeout=timeout, allow_redirects=False, proxy=proxy) as response:
@@ -40,9 +40,9 @@ async def get(
     except TimeoutError:
         raise Unreachable(f"no answer within {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
-        # Their texts name the URL.
+        # Their texts contain the URL.
         raise Unreachable(reason_of(type(error).__name__)) from None
 
 
 class Unreachable(Exception):
-    """The service gave no answer; the text says why and holds no secret."""
+    """The service gave no answer. The text says why and holds no secret."""

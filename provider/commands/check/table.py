@@ -1,4 +1,4 @@
-"""What the probes found, as an aligned table of plain ASCII text (pure)."""
+"""Formats the findings as an aligned table of plain ASCII text (pure)."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _MAX_WHAT_WIDTH = 44
 
 
 class State(StrEnum):
-    """`FAIL` makes the exit status 1; `warn` is worth a look."""
+    """The state of a finding. `FAIL` makes the exit status 1; `warn` is worth a look."""
 
     OK = "ok"
     FAIL = "FAIL"
@@ -25,7 +25,7 @@ _COLOURS = {State.OK: "32", State.FAIL: "31", State.WARN: "33"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the table. `what_to_do` is empty when nothing needs doing. Never holds a secret."""
+    """One line of the table. `what_to_do` is empty if nothing needs doing. Never holds a secret."""
 
     what: str
     state: State
@@ -34,27 +34,27 @@ class Finding:
 
 
 def passed(what: str, detail: str = "") -> Finding:
-    """It works."""
+    """Make a finding about something that works."""
     return Finding(what, State.OK, detail)
 
 
 def failed(what: str, detail: str, what_to_do: str) -> Finding:
-    """The server needs it and it does not work."""
+    """Make a finding about something that the server needs and that does not work."""
     return Finding(what, State.FAIL, detail, what_to_do)
 
 
 def warned(what: str, detail: str, what_to_do: str) -> Finding:
-    """The server runs without it, or it will bite later."""
+    """Make a finding about something that the server can run without, or that will cause trouble later."""
     return Finding(what, State.WARN, detail, what_to_do)
 
 
 def has_failed(findings: Sequence[Finding]) -> bool:
-    """Does anything required not work?"""
+    """Tell whether something required does not work."""
     return any(finding.state is State.FAIL for finding in findings)
 
 
 def render(findings: Sequence[Finding], *, width: int, colour: bool = False) -> str:
-    """The table and its summary line. Long texts wrap inside their column, so that lines fit `width` characters.
+    """Return the table and its summary line. Long texts wrap inside their column, so that lines fit `width` characters.
 
     `width` 0: one line per finding, however long, for pipes and logs.
     """
@@ -68,7 +68,7 @@ def render(findings: Sequence[Finding], *, width: int, colour: bool = False) -> 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """One line: how many work, fail and deserve a look."""
+    """Return one line: how many findings work, fail, and deserve a look."""
     counts = {state: sum(finding.state is state for finding in findings) for state in State}
     verdict = "not ready to serve" if has_failed(findings) else "ready to serve"
     failures, warnings = counts[State.FAIL], counts[State.WARN]
@@ -79,7 +79,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line of printable ASCII: terminals, logs and screen readers show it alike, and nothing can act on them."""
+    """Return one line of printable ASCII: all terminals, logs and screen readers show it alike, and it is inert."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.encode("ascii", "replace").decode().split())
 
@@ -90,7 +90,7 @@ def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
         return needed
     what = min(needed[0], _MAX_WHAT_WIDTH)
     left = width - what - needed[1] - len(_GAP) * (len(needed) - 1)
-    # Wide enough for the longest word, which is an address, so that it can be copied.
+    # Wide enough for the longest word, an address, so that it can be copied.
     longest_word = max(len(word) for row in rows for word in ("", *row[2].split()))
     detail = min(needed[2], max(_MIN_TEXT_WIDTH, left - min(needed[3], left // 2), longest_word))
     detail = min(detail, max(_MIN_TEXT_WIDTH, left - _MIN_TEXT_WIDTH))

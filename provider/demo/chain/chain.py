@@ -1,8 +1,8 @@
-"""The demo's EVM behind a JSON-RPC HTTP endpoint, as a process of its own.
+"""The demo's EVM behind a JSON-RPC HTTP endpoint, as a separate process.
 
-`python -m provider.demo.chain.chain --port 0` prints one JSON line `{"url": …, "chainId": …}` when it answers, and
-ends with SIGTERM, or with `--watch-stdin` when its standard input closes. Batches and keep-alive; no
-WebSocket, no subscriptions.
+`python -m provider.demo.chain.chain --port 0` prints one JSON line `{"url": …, "chainId": …}` once it answers. It ends
+on SIGTERM or, with `--watch-stdin`, when its standard input closes. It supports batches and keep-alive, but no
+WebSocket and no subscriptions.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ Params = Sequence[Any]
 
 
 class Node:
-    """JSON-RPC methods over one Evm."""
+    """The JSON-RPC methods of one Evm."""
 
     def __init__(self, evm: Evm, accounts: Sequence[str]) -> None:
         self._evm = evm
@@ -64,7 +64,7 @@ class Node:
         }
 
     def answer(self, request: object) -> JsonObject:
-        """One JSON-RPC 2.0 reply; every fault of the request becomes an error object."""
+        """Return one JSON-RPC 2.0 reply. Every fault of the request becomes an error object."""
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
             return _error(None, -32600, "invalid request")
         request_id, method, params = request.get("id"), request["method"], request.get("params") or []
@@ -128,7 +128,7 @@ def _address(params: Params) -> bytes:
 
 
 class RpcHandler(RequestHandler):
-    """POST of a JSON-RPC object or batch."""
+    """Handles the POST of a JSON-RPC object or batch."""
 
     def initialize(self, node: Node) -> None:
         """Tornado's hook for the arguments of the route."""
@@ -153,7 +153,7 @@ class RpcHandler(RequestHandler):
 
 
 async def serve(port: int, *, watch_stdin: bool) -> None:
-    """Serve on 127.0.0.1 until stopped; 0 takes a free port."""
+    """Serve on 127.0.0.1 until stopped; port 0 takes a free one."""
     addresses = [Account.from_key(key).address for key in FUNDED_KEYS]
     node = Node(Evm(Address(bytes.fromhex(address[2:])) for address in addresses), addresses)
     (listener,) = bind_sockets(port, "127.0.0.1")

@@ -22,7 +22,7 @@ TEMPLATE_STANDARD, TEMPLATE_ENTERPRISE = 1, 2  # position in the factory's list 
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """Checksum addresses of one deployment and the block it begins with."""
+    """Checksum addresses of one deployment, and its first block."""
 
     chain_id: int
     ocean: str
@@ -34,7 +34,7 @@ class Contracts:
     start_block: int
 
     def address_file(self) -> str:
-        """Text of an ADDRESS_FILE that holds this deployment under `development`, as Barge's does."""
+        """Return the text of an ADDRESS_FILE with this deployment under `development`, as Barge's has it."""
         return json.dumps(
             {
                 "development": {
@@ -54,13 +54,13 @@ class Contracts:
 
 @cache
 def artifact(name: str) -> dict[str, Any]:
-    """Compiled contract: `abi` and `bytecode`. ModuleNotFoundError without the extra `demo`."""
+    """Return a compiled contract: `abi` and `bytecode`. Raises ModuleNotFoundError without the extra `demo`."""
     value: dict[str, Any] = json.loads(files("artifacts").joinpath(f"{name}.json").read_bytes())
     return value
 
 
 def contract_at(w3: Web3, name: str, address: str) -> Contract:
-    """Web3 contract object of an Ocean contract at an address."""
+    """Return web3's contract object of an Ocean contract at an address."""
     return _bare_contract(w3, name)(address)  # type: ignore[arg-type]
 
 
@@ -70,13 +70,13 @@ def _bare_contract(w3: Web3, name: str) -> type[Contract]:
 
 
 def deploy_contract(wallet: Wallet, name: str, *arguments: object) -> str:
-    """Deploy one Ocean contract; its checksum address."""
+    """Deploy one Ocean contract and return its checksum address."""
     receipt = wallet.send(_bare_contract(wallet.w3, name).constructor(*arguments))
     return str(receipt["contractAddress"])
 
 
 def deploy_contracts(wallet: Wallet) -> Contracts:
-    """Deploy and wire everything that publishing and ordering touch. About a second on the demo chain."""
+    """Deploy and wire everything that publishing and ordering need. Takes about a second on the demo chain."""
     deploy = partial(deploy_contract, wallet)
 
     start_block = wallet.w3.eth.block_number

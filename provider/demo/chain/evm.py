@@ -1,7 +1,7 @@
 """One EVM (py-evm, Shanghai rules) with an index of its blocks, transactions and logs, in JSON-RPC shapes.
 
-Each transaction is mined into a block of its own at once. Chain data comes out as the plain dicts that
-JSON-RPC answers hold; no sockets here.
+Each transaction is mined into its own block at once. Chain data comes as the plain dicts of JSON-RPC answers. There are
+no sockets here.
 """
 
 import time
@@ -30,7 +30,7 @@ ZERO_ADDRESS = bytes(20)
 
 
 class CallReverted(Exception):
-    """A state query or gas estimate ended in an error; `data` holds the revert bytes, maybe none."""
+    """A state query or gas estimate failed. `data` holds the revert bytes, possibly none."""
 
     def __init__(self, message: str, data: bytes) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class TransactionRefused(Exception):
 class _Vm(ShanghaiVM):
     @classmethod
     def validate_header(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
-        """Accept: every block is of our own making, and its clock may stand still or go back (`shift_clock`)."""
+        """Accept: we make every block ourselves, and its clock may stand still or go back (`shift_clock`)."""
 
 
 class _Chain(MiningChain):
@@ -67,7 +67,7 @@ class _Mined:
 
 
 class Evm:
-    """A chain whose accounts `funded` (canonical 20-byte addresses) hold a million ether each."""
+    """A chain whose `funded` accounts (canonical 20-byte addresses) hold a million ether each."""
 
     def __init__(self, funded: Iterable[Address]) -> None:
         account: Any = {"balance": BALANCE_WEI, "nonce": 0, "code": b"", "storage": {}}
@@ -97,12 +97,12 @@ class Evm:
         return int(time.time()) + self._clock_offset_seconds
 
     def shift_clock(self, seconds: int) -> int:
-        """Move the chain's clock; a negative step makes the next blocks older than the world. Total offset."""
+        """Move the chain's clock and return the total offset. A negative step puts the next blocks into the past."""
         self._clock_offset_seconds += seconds
         return self._clock_offset_seconds
 
     def mine(self) -> JsonObject:
-        """Close the pending block, whatever it holds."""
+        """Close the pending block with whatever it holds."""
         block = self._chain.mine_block(coinbase=ZERO_ADDRESS)
         mined = _Mined(block.header, block_json(block.header, block.transactions, len(self._mined)))
         self._by_hash[mined.block["hash"]] = len(self._mined)
@@ -110,12 +110,12 @@ class Evm:
         return mined.block
 
     def mine_empty(self) -> JsonObject:
-        """Mine a block without transactions at the chain's present time."""
+        """Mine a block without transactions at the chain's current time."""
         self._chain.header = self._chain.header.copy(timestamp=self.now())
         return self.mine()
 
     def send_raw(self, raw: bytes) -> str:
-        """Execute one signed transaction in a block of its own; its hash. Raises TransactionRefused."""
+        """Execute one signed transaction in its own block and return its hash. Raises TransactionRefused."""
         self._chain.header = self._chain.header.copy(timestamp=self.now())
         try:
             transaction = self._chain.get_vm().get_transaction_builder().decode(raw)
@@ -137,13 +137,13 @@ class Evm:
         return str(tx_object["hash"])
 
     def call(self, request: Mapping[str, Any], block: str) -> bytes:
-        """Result of a state query at `block`. Raises CallReverted."""
+        """Return the result of a state query at `block`. Raises CallReverted."""
         return bytes(self._execute(request, block).output)
 
     def estimate(self, request: Mapping[str, Any]) -> int:
-        """Gas that lets the transaction succeed, with room to spare. Raises CallReverted."""
+        """Return enough gas for the transaction to succeed. Raises CallReverted."""
         computation = self._execute({**request, "gas": hex(GAS_LIMIT)}, "latest")
-        # A callee gets 63/64 of the gas that is left (EIP-150): a bare measurement would run dry in deep calls.
+        # A callee gets 63/64 of the remaining gas (EIP-150), so an exact measurement would run out in deep calls.
         return min(GAS_LIMIT, int(computation.get_gas_used()) * 3 // 2 + 30_000)
 
     def _execute(self, request: Mapping[str, Any], block: str) -> Any:
@@ -167,7 +167,7 @@ class Evm:
         return computation
 
     def state(self, block: str) -> Any:
-        """py-evm's state of accounts after `block`."""
+        """Return py-evm's state of accounts after `block`."""
         return self._chain.get_vm(self._header(block)).state
 
     def _header(self, block: str) -> BlockHeaderAPI:
@@ -175,7 +175,7 @@ class Evm:
         return self._mined[self.height if number is None else number].header
 
     def number(self, block: object) -> int | None:
-        """Height that a block tag, quantity or hash object names; None if there is no such block."""
+        """Return the height that a block tag, quantity or hash object names; None if there is no such block."""
         if isinstance(block, Mapping):
             return self._by_hash.get(str(block.get("blockHash")))
         if block in ("latest", "pending", "safe", "finalized", None):
@@ -205,7 +205,7 @@ class Evm:
         return None if number is None else self._mined[number].receipts[0]
 
     def logs(self, query: Mapping[str, Any]) -> list[JsonObject]:
-        """Logs that an eth_getLogs filter object selects, in chain order."""
+        """Return the logs that an eth_getLogs filter object selects, in chain order."""
         if "blockHash" in query:
             number = self._by_hash.get(str(query["blockHash"]).lower())
             span = [] if number is None else [self._mined[number]]
@@ -217,11 +217,11 @@ class Evm:
         return [log for mined in span for log in mined.logs if _selected(log, addresses, topics)]
 
     def snapshot(self) -> str:
-        """Name of the present state for `revert`: the height in hex."""
+        """Return a name of the current state for `revert`: the height in hex."""
         return hex(self.height)
 
     def revert(self, snapshot: str) -> bool:
-        """Forget every block after the snapshot, as a reorganisation would."""
+        """Forget every block after the snapshot, like a reorganisation."""
         height = int(snapshot, 16)
         if height > self.height:
             return False

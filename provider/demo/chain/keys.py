@@ -1,4 +1,4 @@
-"""Public, worthless keys that the demo and the tests use. Never put value on their accounts.
+"""Public keys-for-everyone of the demo and the tests. Never put value on their accounts.
 
 The first two are the well-known keys of Barge, Ocean's local test network; the others are made up here.
 """

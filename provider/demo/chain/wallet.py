@@ -1,6 +1,6 @@
-"""A key that signs transactions and Provider's messages; talks to a node through web3.
+"""A key that signs transactions and Provider's messages, and talks to a node through web3.
 
-Independent of the server's own code on purpose: web3 and eth_account do the signing.
+Deliberately independent of the server's code: web3 and eth_account do the signing.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ FEE_CAP_WEI = 10**10
 
 
 class TransactionReverted(Exception):
-    """The transaction is in a block with status 0; `tx_id` names it."""
+    """The transaction is in a block with status 0. `tx_id` names it."""
 
     def __init__(self, tx_id: str) -> None:
         super().__init__(f"transaction {tx_id} was reverted")
@@ -26,12 +26,12 @@ class TransactionReverted(Exception):
 
 
 def connect(rpc_url: str) -> Web3:
-    """Web3 on a JSON-RPC URL, with the chain id asked for only once."""
+    """Connect web3 to a JSON-RPC URL, asking for the chain id only once."""
     return Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": 60}, cache_allowed_requests=True))
 
 
 class Wallet:
-    """One account. Not for use from several threads: it counts its own transaction nonces."""
+    """One account. Use it from one thread only: it counts its own transaction nonces."""
 
     def __init__(self, w3: Web3, key: str) -> None:
         self.w3 = w3
@@ -48,7 +48,7 @@ class Wallet:
         return self._chain_id
 
     def send(self, call: ContractFunction | ContractConstructor | dict[str, Any], *, gas: int = GAS) -> TxReceipt:
-        """Sign, send and wait: a contract call, a deployment or a plain transaction (`to`, `data`, `value`).
+        """Sign, send and wait for a contract call, a deployment or a plain transaction (`to`, `data`, `value`).
 
         Raises TransactionReverted.
         """
@@ -73,7 +73,7 @@ class Wallet:
         return receipt
 
     def sign_text(self, text: str) -> str:
-        """Signature of a Provider message (`provider-api.md` section 4.1) as ethers makes it: v is 27 or 28."""
+        """Sign a Provider message (`provider-api.md` section 4.1) as ethers does: v is 27 or 28."""
         return self.sign_hash(keccak(text=text))
 
     def sign_hash(self, inner: bytes) -> str:

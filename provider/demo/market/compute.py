@@ -13,7 +13,7 @@ from provider.demo.http_client import Reply, ReplyRefused, request, with_query
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, Publisher, build_ddo, files_document, service_entry, url_file
 
-# What an operator service with containers would run; that of the demo runs the program in its sandbox instead.
+# What a real operator service would run in a container. The demo's runs the program in its sandbox instead.
 CONTAINER = {
     "entrypoint": "python $ALGO",
     "image": "python",
@@ -25,18 +25,18 @@ Json = dict[str, Any]
 
 
 def publish_algorithm(publisher: Publisher, url: str, *, name: str) -> Published:
-    """An algorithm asset with one program."""
+    """Publish an algorithm asset with one program."""
     details = {"language": "python", "version": "1", "container": CONTAINER}
     return _publish(publisher, url, name=name, kind="access", metadata={"type": "algorithm", "algorithm": details})
 
 
 def publish_dataset(publisher: Publisher, url: str, *, name: str, compute: Json) -> Published:
-    """A dataset that only jobs can read; `compute` says which (section 10.3)."""
+    """Publish a dataset that only jobs can read; `compute` says which (section 10.3)."""
     return _publish(publisher, url, name=name, kind="compute", compute=compute)
 
 
 def trusting_only(entry: Json) -> Json:
-    """`compute` of a service that accepts one algorithm, and no raw code."""
+    """Return the `compute` section of a service that accepts one algorithm and no raw code."""
     return {
         "allowRawAlgorithm": False,
         "allowNetworkAccess": False,
@@ -46,7 +46,7 @@ def trusting_only(entry: Json) -> Json:
 
 
 def trust(algorithm: Published, program: bytes) -> Json:
-    """Entry of publisherTrustedAlgorithms: this asset with exactly this program and container (section 10.3)."""
+    """Return a publisherTrustedAlgorithms entry: this asset with exactly this program and container (section 10.3)."""
     container = CONTAINER["entrypoint"] + CONTAINER["checksum"]
     return {
         "did": algorithm.did,
@@ -75,14 +75,18 @@ def _publish(
 
 
 def item(asset: Published, order_tx: str | None = None) -> Json:
-    """An asset's service as compute requests name it."""
+    """Return an asset's service as compute requests name it."""
     named = {"documentId": asset.did, "serviceId": asset.service()["id"]}
     return {**named, "transferTxId": order_tx} if order_tx else named
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeConsumer:
-    """A consumer of compute services. `environment` is the object of computeEnvironments, `fee_source` has tokens."""
+    """A consumer of compute services.
+
+    `environment`: an object of computeEnvironments.
+    `fee_source`: a wallet that holds tokens.
+    """
 
     consumer: Consumer
     environment: Json
@@ -90,7 +94,7 @@ class ComputeConsumer:
 
     @property
     def base(self) -> str:
-        """Where the endpoints are."""
+        """The URL where the endpoints are."""
         return f"{self.consumer.provider_url}/api/services"
 
     def _send(self, method: str, path: str, body: object) -> Reply:
@@ -98,7 +102,7 @@ class ComputeConsumer:
         return request(method, f"{self.base}/{path}", body=json.dumps(body).encode(), headers=headers)
 
     def quote(self, dataset: Published, algorithm: object, *, seconds: int) -> Reply:
-        """initializeCompute of one dataset; `algorithm` as requests name it."""
+        """Call initializeCompute for one dataset; `algorithm` as requests name it."""
         body = {
             "datasets": [item(dataset)],
             "algorithm": algorithm,
@@ -108,7 +112,7 @@ class ComputeConsumer:
         return self._send("POST", "initializeCompute", body)
 
     def order(self, asset: Published, offer: Json) -> str:
-        """Pay the offered fee and one datatoken (which the wallet must hold); who may download is the environment."""
+        """Pay the offered fee and one datatoken, which the wallet must hold. The environment may download."""
         fee, wallet = offer["providerFee"], self.consumer.wallet
         amount = int(fee["providerFeeAmount"])
         if amount:
@@ -132,11 +136,11 @@ class ComputeConsumer:
         return self._send("POST", "compute", body)
 
     def status_url(self, job_id: str) -> str:
-        """Where the job's status is; unsigned, good as often as one likes."""
+        """Return the URL of the job's status: unsigned, and good any number of times."""
         return with_query(f"{self.base}/compute", {"consumerAddress": self.consumer.address, "jobId": job_id})
 
     def job(self, job_id: str) -> Json:
-        """The job as it is now. Raises ReplyRefused."""
+        """Return the job's current state. Raises ReplyRefused."""
         reply = request("GET", self.status_url(job_id))
         if reply.status != 200 or not reply.json():
             raise ReplyRefused(reply)
@@ -144,7 +148,7 @@ class ComputeConsumer:
         return shown
 
     def result_url(self, job_id: str, index: int) -> str:
-        """Signed URL of a result, good for one request."""
+        """Return the signed URL of a result, good for one request."""
         nonce = self.consumer.next_nonce()
         address = self.consumer.address
         fields = {
@@ -157,12 +161,12 @@ class ComputeConsumer:
         return with_query(f"{self.base}/computeResult", fields)
 
     def result(self, job_id: str, index: int) -> Reply:
-        """computeResult, whole."""
+        """Fetch a whole result."""
         return request("GET", self.result_url(job_id, index))
 
 
 def environments(provider_url: str, chain_id: int) -> Sequence[Json]:
-    """computeEnvironments of a chain. Raises ReplyRefused."""
+    """Fetch the compute environments of a chain. Raises ReplyRefused."""
     reply = request("GET", f"{provider_url}/api/services/computeEnvironments")
     if reply.status != 200:
         raise ReplyRefused(reply)
@@ -171,6 +175,6 @@ def environments(provider_url: str, chain_id: int) -> Sequence[Json]:
 
 
 def token_text(amount_wei: int) -> str:
-    """An amount of a token with 18 decimals, to the last unit."""
+    """Format an amount of a token with 18 decimals, to the last unit."""
     whole, rest = divmod(amount_wei, 10**18)
     return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")

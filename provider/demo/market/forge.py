@@ -1,7 +1,7 @@
 """Forged chain events: a contract whose constructor emits any logs and makes any calls, in one transaction.
 
-Anybody can do this to any real chain; a Provider that does not look at who emitted an event gives the file
-away (`provider-api.md` K1). The byte code is straight-line: one block of it per step, no loops, no storage.
+Anybody can do this on any real chain. A Provider that does not check who emitted an event gives the file away
+(`provider-api.md` K1). The byte code is straight-line: one block of it per step, no loops, no storage.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _PUSH4, _PUSH20, _PUSH32 = 0x63, 0x73, 0x7F
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One event as it will stand in the receipt; the emitter is the forging contract."""
+    """One event as it will appear in the receipt. The emitter is the forging contract."""
 
     topics: tuple[bytes, ...]
     data: bytes
@@ -46,7 +46,7 @@ def _in_memory(data: bytes) -> bytes:
 
 
 def assemble(steps: Sequence[Log | Call]) -> bytes:
-    """Creation code that performs the steps in order and leaves an empty contract."""
+    """Return creation code that performs the steps in order and leaves an empty contract."""
     code = bytearray()
     for step in steps:
         code += _in_memory(step.data)
@@ -63,7 +63,7 @@ def assemble(steps: Sequence[Log | Call]) -> bytes:
 
 
 def emit(wallet: Wallet, steps: Sequence[Log | Call]) -> tuple[str, str]:
-    """Run the steps in one transaction: its id, and the address that emitted the logs."""
+    """Run the steps in one transaction; return its id, and the address that emitted the logs."""
     receipt = wallet.send({"data": assemble(steps)})
     return tx_id(receipt), str(receipt["contractAddress"])
 

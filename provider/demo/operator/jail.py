@@ -1,7 +1,7 @@
 """The inside of the sandbox: `python -I -S sandbox_jail.py <spec>` builds the jail, runs one program, and reports.
 
-Linux namespaces through unshare(2); nothing of the package is imported, and everything that is needed is imported
-before the root changes. Steps that the kernel refuses end it with status 3 and the step on stderr: then nothing ran.
+It uses Linux namespaces through unshare(2). It imports nothing of the package, and everything else before the root
+changes. If the kernel refuses a step, it exits with status 3 and names the step on stderr; then nothing ran.
 """
 
 import base64
@@ -44,7 +44,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str |
 
 
 def bind(source: str, target: str) -> None:
-    """Show a file or folder of the host, read only, at `target`, which is made."""
+    """Show a file or folder of the host read-only at `target`, which is created."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
@@ -57,7 +57,7 @@ def bind(source: str, target: str) -> None:
 
 
 def enter_namespaces() -> None:
-    """New namespaces in which this process may mount. Root needs no user namespace, as the program becomes nobody."""
+    """Enter new namespaces in which this process may mount. Root needs none for users: it becomes nobody."""
     uid, gid = os.geteuid(), os.getegid()
     call("unshare", libc.unshare(NAMESPACES | (NEW_USER if uid else 0)))
     if uid:
@@ -76,7 +76,7 @@ def write(path: str, text: str) -> None:
 
 
 def build(spec: Spec) -> None:
-    """A root that holds nothing but `jail/`: the interpreter and its libraries, and /data."""
+    """Build a root that holds only `jail/`: the interpreter and its libraries, and /data."""
     stage = spec["stage"]
     mount("none", "/", None, RECURSIVE | PRIVATE)
     mount("tmpfs", stage, "tmpfs", NO_SUID | NO_DEVICES, "size=1m,mode=755")
@@ -104,7 +104,7 @@ def build(spec: Spec) -> None:
 
 
 def become_the_algorithm(spec: Spec, log: int, nothing: int) -> None:
-    """In the child, which is process 1 in there: give up everything, then exec."""
+    """In the child, process 1 in there: drop all privileges, then exec."""
     for descriptor, number in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(descriptor, number)
     os.closerange(3, 1 << 16)
@@ -124,7 +124,7 @@ def become_the_algorithm(spec: Spec, log: int, nothing: int) -> None:
 
 
 def run(spec: Spec) -> Spec:
-    """Build, run to the end or to the deadline, and tell: status of wait(2), the log, the files."""
+    """Build, run to the end or the deadline, and report: status of wait(2), the log, the files."""
     enter_namespaces()
     nothing = os.open("/dev/null", os.O_RDONLY)
     build(spec)
@@ -154,7 +154,7 @@ def run(spec: Spec) -> Spec:
 
 
 def collect(log: int, most_bytes: int) -> Spec:
-    """The log and the plain files directly in /data/outputs, in order of their names, `most_bytes` in all."""
+    """Collect the log and the plain files directly in /data/outputs, by name, `most_bytes` in all."""
     outputs: dict[str, str] = {}
     whole = True
     with os.scandir("/jail/data/outputs") as entries:

@@ -65,11 +65,11 @@ class Job:
     results: list[Result] = field(default_factory=list)
 
     def finish(self, status: int, results: list[Result]) -> None:
-        """The job has ended and left these files."""
+        """Record that the job has ended and left these files."""
         self.results, self.status, self.finished = results, status, time.time()
 
     def shown(self) -> Json:
-        """The job as clients see it."""
+        """Return the job as clients see it."""
         files = [
             {"filename": result.filename, "filesize": len(result.body), "type": result.type, "index": index}
             for index, result in enumerate(self.results)
@@ -91,18 +91,18 @@ class Job:
 
 
 class Jobs:
-    """Every job since the service started. `environment`: the id of the only one there is."""
+    """Every job since the service started. `environment`: the id of the only environment."""
 
     def __init__(self, environment: str) -> None:
         self._environment = environment
         self._jobs: dict[str, Job] = {}
 
     def running(self) -> int:
-        """How many have not ended."""
+        """Number of jobs that have not ended."""
         return sum(job.status not in ENDED for job in self._jobs.values())
 
     def start(self, body: object) -> Job:
-        """A new job of a POST's body. Raises OperatorRefusal."""
+        """Start the job of a POST's body. Raises OperatorRefusal."""
         if not isinstance(body, dict):
             raise OperatorRefusal(400, "payload must be a JSON object")
         for key in REQUIRED:
@@ -119,7 +119,7 @@ class Jobs:
         return job
 
     def select(self, fields: Mapping[str, str]) -> list[Job]:
-        """Jobs of a query by owner, job and agreement. Raises OperatorRefusal."""
+        """Select jobs by owner, job and agreement. Raises OperatorRefusal."""
         owner, job_id, agreement = (fields.get(name, "") for name in ("owner", "jobId", "agreementId"))
         if not (owner or job_id or agreement):
             raise OperatorRefusal(400, "You have to specify one of agreementId, jobId or owner")
@@ -131,7 +131,7 @@ class Jobs:
         ]
 
     def result(self, fields: Mapping[str, str]) -> Result:
-        """The file that a query of getResult names. Raises OperatorRefusal."""
+        """Return the file that a getResult query names. Raises OperatorRefusal."""
         for key in ("index", "owner", "jobId", "providerSignature", "nonce"):
             if not fields.get(key):
                 raise OperatorRefusal(400, f'"{key}" is required in the call to GET:/getResult')
@@ -170,9 +170,9 @@ def _only_stage(workflow: object) -> Mapping[str, Any]:
 
 
 def check_signature(fields: Mapping[str, Any], message: str) -> None:
-    """The claimed Provider signed `message` and the nonce (section 10.5). Raises OperatorRefusal.
+    """Check that the claimed Provider signed `message` and the nonce (section 10.5). Raises OperatorRefusal.
 
-    Where nobody is claimed (getResult), any good signature will do, as for the real service.
+    If no Provider is claimed (getResult), any valid signature will do, as for the real service.
     """
     signature, nonce = fields.get("providerSignature"), fields.get("nonce")
     if not signature or not nonce:

@@ -1,7 +1,7 @@
-"""What a pod does for one job: fetch the inputs through the Provider, run the algorithm in the sandbox, leave results.
+"""A pod's work for one job: fetch inputs through the Provider, run the algorithm in the sandbox, leave results.
 
-As pod-configuration does it (`provider-api.md` section 15.3): signed by the environment's own key, nonces of the
-clock in milliseconds. Folders are those of pods: /data/inputs/<did>/<index>, /data/outputs.
+Works like pod-configuration (`provider-api.md` section 15.3): signed by the environment's own key, with the clock in
+milliseconds as nonce. Folders are those of pods: /data/inputs/<did>/<index>, /data/outputs.
 """
 
 import asyncio
@@ -23,21 +23,22 @@ from provider.demo.http_client import download, error_text, request, with_query
 from provider.demo.operator.jobs import ALGORITHM_FAILED, COMPLETED, DATA_FAILED, Job, Result
 from provider.demo.operator.sandbox import Limits, SandboxUnavailable, run_sandboxed
 
-# The key of the demo's compute environment: public and worthless, it only signs downloads.
+# The key of the demo's compute environment: public and worthless, it signs only downloads.
 ENVIRONMENT_KEY = "0x" + "c2" * 32
 PROVISIONED = 30
 MAX_INPUT_BYTES = 64 << 20
 
 
 class ProvisioningFailed(Exception):
-    """A file could not be had; the text goes into the job's configuration log."""
+    """A file could not be fetched. The text goes into the job's configuration log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Runs one job after another in `folder`. `provider_url`: where services without an endpoint are.
+    """Runs one job after another in `folder`.
 
-    `pause_seconds` keeps each status long enough for somebody to see it.
+    `provider_url`: base URL for services without an endpoint.
+    `pause_seconds`: keeps each status long enough for somebody to see it.
     """
 
     folder: Path
@@ -46,7 +47,7 @@ class Pod:
     turn: AbstractAsyncContextManager[object]
 
     async def run(self, job: Job) -> None:
-        """Take the job to its end; cancelled, it ends without the rest."""
+        """Run the job to its end. If cancelled, it ends early."""
         notes = ["demo pod: no container, a sandboxed Python process"]
         results: list[Result] = []
         status = COMPLETED
@@ -99,7 +100,7 @@ class Pod:
         return notes
 
     def _fetch(self, did: str, remote: Mapping[str, Any], place: Path) -> list[str]:
-        """All files of a service, by number. Raises ProvisioningFailed."""
+        """Fetch all files of a service, by number. Raises ProvisioningFailed."""
         if re.fullmatch(r"did:op:[0-9a-f]{64}", did) is None:
             raise ProvisioningFailed("not a DID")  # and it names a folder
         place.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,7 @@ class Pod:
         try:
             asked = {"did": did, "serviceId": remote["serviceId"]}
             headers = {"Content-Type": "application/json"}
-            # Pods join endpoint and path without looking: two slashes.
+            # Pods join endpoint and path blindly, which gives two slashes.
             listed = request(
                 "POST", f"{endpoint}/api/services/fileinfo", body=json.dumps(asked).encode(), headers=headers
             )

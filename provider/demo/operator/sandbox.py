@@ -1,8 +1,8 @@
-"""The demo's sandbox: one Python program, run once in namespaces of its own, with limits; its files and log come back.
+"""The demo's sandbox: runs one Python program once, in its own namespaces and with limits; returns its files and log.
 
-What it promises: no network, not even loopback; no file of this machine but the Python installation, the inputs and
-the program, all read only; no other process seen or signalled; none started; bounded time, memory and output. It is
-for trying things out: it trusts the kernel, has no seccomp filter, and is no place for programs of strangers.
+Guarantees: no network, not even loopback; no file of this machine except the Python installation, the inputs and the
+program, all read-only; no other process visible, signalled or started; bounded time, memory and output. It is for
+trying things out: it trusts the kernel and has no seccomp filter, so do not run programs of strangers in it.
 """
 
 import asyncio
@@ -24,12 +24,17 @@ PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
 class SandboxUnavailable(Exception):
-    """This machine does not let us build the sandbox; the text says which step failed. Nothing was run."""
+    """This machine does not allow the sandbox. The text says which step failed. Nothing was run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`output_bytes`: all files together; `file_bytes`: one of them; `log_bytes`: what the program prints."""
+    """Limits of one run.
+
+    `output_bytes`: all files together.
+    `file_bytes`: one file.
+    `log_bytes`: what the program prints.
+    """
 
     wall_seconds: float = 20.0
     cpu_seconds: int = 10
@@ -40,7 +45,7 @@ class Limits:
     open_files: int = 64
 
     def resources(self) -> dict[str, int]:
-        """For setrlimit(2), by name."""
+        """Return the limits for setrlimit(2), by name."""
         return {
             "RLIMIT_CPU": self.cpu_seconds,
             "RLIMIT_AS": self.memory_bytes,
@@ -53,7 +58,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`code`: exit status, negative for a signal; `late`: the wall clock ended it; `whole`: no output was left out."""
+    """The outcome of a run.
+
+    `code`: exit status, negative for a signal.
+    `late`: the time limit ended it.
+    `whole`: no output was left out.
+    """
 
     code: int
     late: bool
@@ -62,7 +72,7 @@ class Outcome:
     whole: bool = True
 
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Describe how it ended."""
         if self.late:
             return "ended by the sandbox: out of time"
         if self.code < 0:
@@ -71,7 +81,7 @@ class Outcome:
 
 
 async def run_sandboxed(folder: Path, *, environ: Mapping[str, str], limits: Limits | None = None) -> Outcome:
-    """Run `folder`/transformations/algorithm, which sees `folder`/inputs; as in a pod both are under /data.
+    """Run `folder`/transformations/algorithm, which sees `folder`/inputs. As in a pod, both are under /data.
 
     Results are the plain files directly in /data/outputs. `environ` is its whole environment. Cancelling ends the
     program. Raises SandboxUnavailable.
@@ -103,7 +113,7 @@ async def run_sandboxed(folder: Path, *, environ: Mapping[str, str], limits: Lim
 
 
 async def _run_jail(spec: str, seconds: float) -> tuple[bytes, str]:
-    """Its standard output, and its standard error as text."""
+    """Return the jail's standard output, and its standard error as text."""
     jail = await asyncio.create_subprocess_exec(
         PYTHON,
         "-I",
@@ -123,7 +133,7 @@ async def _run_jail(spec: str, seconds: float) -> tuple[bytes, str]:
         return b"", "the sandbox gave no report in time"
     finally:
         if jail.returncode is None:
-            # It kills the program, then ends by itself.
+            # It kills the program and then ends by itself.
             with contextlib.suppress(ProcessLookupError):
                 jail.terminate()
             await jail.wait()
@@ -131,10 +141,10 @@ async def _run_jail(spec: str, seconds: float) -> tuple[bytes, str]:
 
 
 def _shown() -> list[str]:
-    """What of this machine the program can see: the interpreter, its standard library, the system's libraries."""
+    """Return what the program can see of this machine: the interpreter and the libraries of Python and the system."""
     roots = {sys.base_prefix, sys.base_exec_prefix, "/usr", ""}
     libraries = sorted(f"{root}/{name}" for root in roots for name in ("lib", "lib64"))
-    # A folder within one that is shown already needs no mount of its own.
+    # A folder inside one that is shown needs no mount of its own.
     return [*libraries, "/etc/ld.so.cache", PYTHON]
 
 

@@ -1,9 +1,8 @@
-"""Operator service of the demo, as a process of its own: FOR TRYING THINGS OUT ONLY, never for other people's data.
+"""The demo's operator service, as a separate process: FOR TRYING THINGS OUT ONLY, never for other people's data.
 
-It speaks the wire of the real one (`provider-api.md` sections 10.4 to 10.6), so that a Provider cannot tell, keeps jobs
-in memory, and runs algorithms as Python processes in `sandbox.py`, one at a time.
-`python -m provider.demo.operator.service --folder DIR --provider URL` prints one JSON line `{"url": …}` when it
-answers.
+It speaks the wire of the real service (`provider-api.md` sections 10.4 to 10.6), so a Provider cannot tell the
+difference. It keeps jobs in memory and runs algorithms as Python processes in `sandbox.py`, one at a time. `python -m
+provider.demo.operator.service --folder DIR --provider URL` prints one JSON line `{"url": …}` once it answers.
 """
 
 import asyncio
@@ -95,30 +94,30 @@ class Operator:
 
 
 class OperatorHandler(RequestHandler):
-    """Base: fields of the query, refusals as `{"error": text}`."""
+    """Base class: query fields, and refusals as `{"error": text}`."""
 
     def initialize(self, operator: Operator) -> None:
         """Tornado's hook for the arguments of the route."""
         self.operator = operator
 
     def fields(self) -> dict[str, str]:
-        """The query, the last value of each name."""
+        """Return the query, with the last value of each name."""
         return {name: self.get_query_argument(name, strip=False) for name in self.request.query_arguments}
 
     def answer(self, value: object, status: int = 200) -> None:
-        """A JSON answer."""
+        """Send a JSON answer."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(value))
 
     def write_error(self, status_code: int, **info: Any) -> None:
-        """Refusals in the operator's words."""
+        """Send a refusal in the operator\'s words."""
         error = info.get("exc_info", (None, None, None))[1]
         refused = isinstance(error, OperatorRefusal)
         self.answer({"error": str(error) if refused else "failed"}, error.status if refused else status_code)
 
     def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
-        """Refusals are no faults of this process."""
+        """Log nothing for a refusal, which is no fault of this process."""
         if not isinstance(value, OperatorRefusal):
             super().log_exception(kind, value, trace)
 
@@ -135,7 +134,7 @@ class ComputeHandler(OperatorHandler):
         self.answer(self.operator.start(body))
 
     def get(self) -> None:
-        """Status."""
+        """Return the status of jobs."""
         self.answer([job.shown() for job in self.operator.jobs.select(self.fields())])
 
     def put(self) -> None:
@@ -143,7 +142,7 @@ class ComputeHandler(OperatorHandler):
         self.answer(self.operator.stop(self.fields()))
 
     def delete(self) -> None:
-        """Do nothing, as the real one."""
+        """Do nothing, like the real service."""
         self.operator.jobs.select(self.fields())
         self.answer("")
 
@@ -157,7 +156,7 @@ class EnvironmentsHandler(OperatorHandler):
 
 
 class ResultHandler(OperatorHandler):
-    """`getResult`: one file of a job."""
+    """Handles `getResult`: one file of a job."""
 
     def get(self) -> None:
         """The whole file."""
@@ -169,7 +168,7 @@ class ResultHandler(OperatorHandler):
 
 
 async def serve(port: int, folder: Path, provider_url: str, *, watch_stdin: bool) -> None:
-    """Serve on 127.0.0.1 until stopped; 0 takes a free port."""
+    """Serve on 127.0.0.1 until stopped; port 0 takes a free one."""
     operator = Operator(folder, provider_url)
     base, parts = "/api/v1/operator", {"operator": operator}
     routes: list[Any] = [

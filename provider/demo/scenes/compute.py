@@ -1,15 +1,27 @@
-"""The scenes of `provider demo --compute`: publish, buy, run, fetch, and the six who get nothing."""
+"""`provider demo --compute`: publish, buy, run, fetch, and six attempts that must be refused, through a real server.
 
+The operator service is the demo's own (`operator/`). The exit status is the verdict, as for the plain demo.
+"""
+
+import asyncio
+import csv
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
+from eth_account import Account
+
+from provider import __version__
+from provider.demo.chain.keys import DEPLOYER_KEY
+from provider.demo.child import ChildFailed, Children
 from provider.demo.http_client import Reply, ReplyRefused, request
 from provider.demo.market.compute import (
     CONTAINER,
     ComputeConsumer,
     Json,
+    environments,
     item,
     publish_algorithm,
     publish_dataset,
@@ -19,8 +31,15 @@ from provider.demo.market.compute import (
 )
 from provider.demo.market.publisher import Published
 from provider.demo.operator import algorithm as compute_algorithm
+from provider.demo.operator.algorithm import table
+from provider.demo.operator.pod import ENVIRONMENT_KEY
+from provider.demo.operator.sandbox import Limits, SandboxUnavailable, probe
+from provider.demo.origin import small_csv
+from provider.demo.ports import free_ports
 from provider.demo.scenes.download import VISIBLE_SECONDS, Cast
 from provider.demo.scenes.report import Report, duration, size
+from provider.demo.scenes.run import perform, stay_up, verdict
+from provider.demo.stage import READY_SECONDS, DemoServer, chain_ready, launch_chain, launch_origin, launch_server
 
 PROGRAM = Path(compute_algorithm.__file__)
 SECONDS_BOUGHT = 600
@@ -30,7 +49,7 @@ RESULT = "stations.csv"
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """What is published: a dataset, the algorithm that it trusts, and one that it does not."""
+    """The published assets: a dataset, the algorithm that it trusts, and one that it does not."""
 
     dataset: Published
     algorithm: Published
@@ -47,7 +66,7 @@ class Bought:
 
 
 def publish(cast: Cast, report: Report) -> Goods:
-    """The publisher's side."""
+    """Act as the publisher."""
     publisher = cast.publisher
     algorithm = publish_algorithm(publisher, f"{cast.origin_url}/algorithm.py?token=demo-secret", name="Station means")
     copier = publish_algorithm(publisher, f"{cast.origin_url}/copier.py?token=demo-secret", name="Copier")
@@ -61,7 +80,7 @@ def publish(cast: Cast, report: Report) -> Goods:
 
 
 def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bought:
-    """Quote and two orders, the fee paid with one of them."""
+    """Get a quote and place two orders, one of which pays the fee."""
     environment = client.environment
     price = f"{environment['priceMin']} OCEAN a minute"
     report.line("environment", f"{environment['id']}: {price}; its jobs download as {environment['consumerAddress']}")
@@ -69,7 +88,7 @@ def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bo
     told = [*offers["datasets"], offers["algorithm"]]
     amounts = [int(offer["providerFee"]["providerFeeAmount"]) for offer in told]
     text = f"{token_text(amounts[0])} OCEAN for {SECONDS_BOUGHT // 60} minutes, with the dataset; 0 with the algorithm"
-    # The server's clock may have gone on by some seconds since the end was named.
+    # The server's clock may have advanced some seconds since the end was chosen.
     full = int(float(environment["priceMin"]) * 10**18) * SECONDS_BOUGHT // 60
     holds = full * 97 // 100 <= amounts[0] <= full and amounts[1] == 0
     report.check(holds, "fee", text, otherwise=f"at most {token_text(full)}, and 0")
@@ -82,7 +101,7 @@ def buy(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods) -> Bo
 
 
 def first_quote(client: ComputeConsumer, goods: Goods) -> Json:
-    """initializeCompute, asked again while the server has not yet seen the assets on chain. Raises ReplyRefused."""
+    """Call initializeCompute until the server has seen the assets on chain. Raises ReplyRefused."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         reply = client.quote(goods.dataset, item(goods.algorithm), seconds=SECONDS_BOUGHT)
@@ -95,7 +114,7 @@ def first_quote(client: ComputeConsumer, goods: Goods) -> Json:
 
 
 def run_job(report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> Json:
-    """Start, and watch the status texts until the job has ended. Raises ReplyRefused when it does not start."""
+    """Start a job and report its status until it has ended. Raises ReplyRefused if it does not start."""
     began = time.monotonic()
     reply = client.start(item(goods.dataset, bought.dataset_tx), item(goods.algorithm, bought.algorithm_tx))
     if reply.status != 200:
@@ -116,7 +135,7 @@ def run_job(report: Report, client: ComputeConsumer, goods: Goods, bought: Bough
 
 
 def fetch(report: Report, client: ComputeConsumer, job: Json, expected: str) -> None:
-    """Every result: the table checked and shown, the logs shown."""
+    """Fetch every result: check and show the table, show the logs."""
     for index, listed in enumerate(job["results"] or []):
         got = client.result(job["jobId"], index)
         report.line(f"result {index}", f"{listed['filename']} ({listed['type']}), {size(listed['filesize'])}")
@@ -135,7 +154,7 @@ def _columns(line: str) -> str:
 
 
 def refusals(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods, bought: Bought) -> None:
-    """Each a clear refusal in one line that tells nothing about the origin; `bought` with its job."""
+    """Check that each attempt gets a clear refusal in one line that reveals nothing about the origin."""
     data, unpaid = item(goods.dataset, bought.dataset_tx), item(goods.dataset, goods.dataset.publish_tx)
     algorithm = item(goods.algorithm, bought.algorithm_tx)
     raw = {"meta": {"rawcode": "print(open('/data/inputs'))", "container": CONTAINER}}
@@ -154,3 +173,108 @@ def refusals(cast: Cast, report: Report, client: ComputeConsumer, goods: Goods, 
         text = reply.error_text() if reply.status >= 400 else f"{len(reply.body)} bytes"
         holds = reply.status == status and reason in text and cast.hides_origin(reply.body)
         report.check(holds, label, f"{reply.status} {text}", otherwise=f"{status} with '{reason}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running parts."""
+
+    cast: Cast
+    server: DemoServer
+    operator_url: str
+
+
+def run_compute_demo(
+    *, keep: bool, out: TextIO, terminal: bool | None = None, environ: Mapping[str, str] | None = None
+) -> int:
+    """Run the demo and return its exit status; arguments as for `run_demo`."""
+    return perform(
+        lambda report, children, folder: _play(report, children, folder, keep=keep),
+        out=out,
+        terminal=terminal,
+        environ=environ,
+    )
+
+
+def _play(report: Report, children: Children, folder: Path, *, keep: bool) -> None:
+    began = time.monotonic()
+    report.plain(f"Provider {__version__} compute-to-data demo. Its operator service is for trying things out only:")
+    report.plain("no containers, no Kubernetes; algorithms run as sandboxed Python processes on this machine.")
+    _check_sandbox(folder)
+    stage = _set_up(report, children, folder, began)
+    cast = stage.cast
+    report.heading("Publish")
+    goods = publish(cast, report)
+    report.heading("Buy")
+    (environment,) = environments(cast.provider_url, cast.chain.contracts.chain_id)
+    client = ComputeConsumer(cast.consumer, environment, cast.chain.wallet(DEPLOYER_KEY))
+    bought = buy(cast, report, client, goods)
+    report.heading("Run: the program goes to the data, the consumer gets results only")
+    job = run_job(report, client, goods, bought)
+    bought = replace(bought, job_id=job["jobId"])
+    report.heading("Results")
+    expected = table(csv.DictReader(small_csv().decode().splitlines()))
+    fetch(report, client, job, expected)
+    report.heading("Who gets nothing")
+    refusals(cast, report, client, goods, bought)
+    report.heading("Summary")
+    report.line("whole run", duration(time.monotonic() - began))
+    verdict(report)
+    if keep:
+        _stay(report, stage, client, goods, bought)
+
+
+def _check_sandbox(folder: Path) -> None:
+    """Refuse before anything starts: without its sandbox, the demo runs no algorithm."""
+    try:
+        asyncio.run(probe(folder / "probe"))
+    except SandboxUnavailable as error:
+        raise ChildFailed(
+            f"this machine gives no sandbox without network ({error}), and the demo runs no algorithm outside of one. "
+            "It needs Linux namespaces: as a user, unprivileged user namespaces; as root, CAP_SYS_ADMIN."
+        ) from error
+
+
+def _set_up(report: Report, children: Children, folder: Path, began: float) -> Stage:
+    """Start everything. The server's port is chosen first, because the operator's pods have to know it."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    chain_child, origin_child = launch_chain(children), launch_origin(children)
+    place = ["--folder", str(folder), "--provider", url]
+    operator_child = children.start("operator", ["-m", "provider.demo.operator.service", "--watch-stdin", *place])
+    chain = chain_ready(chain_child)
+    origin_url = str(origin_child.read_ready_line(READY_SECONDS)["url"])
+    operator_url = str(operator_child.read_ready_line(READY_SECONDS)["url"])
+    report.heading("Start")
+    report.line("chain", f"{chain.url}, id {chain.contracts.chain_id}, Ocean contracts deployed")
+    report.line("origin", origin_url)
+    report.line("operator", f"{operator_url}, demo only; environment's key {Account.from_key(ENVIRONMENT_KEY).address}")
+    limits = Limits()
+    most = f"{limits.cpu_seconds} s of CPU, {size(limits.memory_bytes)} of memory"
+    report.line("sandbox", f"no network, no files but the inputs and Python's own; at most {most}")
+    settings = {"OPERATOR_SERVICE_URL": operator_url, "OCEAN_PROVIDER_URL": url}
+    server = replace(launch_server(children, chain, folder, settings), url=url)
+    server.wait_ready()
+    report.line("server", f"{server.url}, OPERATOR_SERVICE_URL={operator_url}")
+    report.line("ready", f"after {duration(time.monotonic() - began)}")
+    return Stage(Cast(chain, server.url, origin_url), server, operator_url)
+
+
+def _stay(report: Report, stage: Stage, client: ComputeConsumer, goods: Goods, bought: Bought) -> None:
+    cast, server = stage.cast, stage.server
+    report.heading("Everything stays up until Ctrl-C")
+    for label, value in (
+        ("provider", server.url),
+        ("admin", f"{server.admin_url}/metrics"),
+        ("operator", f"{stage.operator_url} (demo only)"),
+        ("JSON-RPC", f"{cast.chain.url} (chain id {cast.chain.contracts.chain_id})"),
+        ("origin", cast.origin_url),
+        ("consumer", client.consumer.address),
+        ("dataset", f"{goods.dataset.did}, order {bought.dataset_tx}"),
+        ("algorithm", f"{goods.algorithm.did}, order {bought.algorithm_tx}"),
+    ):
+        report.line(label, value)
+    report.plain("\nThe job, as often as you like, and its result, once:\n")
+    report.plain(f"curl --fail-with-body '{client.status_url(bought.job_id)}'")
+    report.plain(f"curl --fail-with-body '{client.result_url(bought.job_id, 0)}'")
+    stay_up(report, server)

@@ -1,4 +1,4 @@
-"""The scenes of the demo: publish, buy, download, and the three who must get nothing."""
+"""The scenes of the demo: publish, buy, download, and three attempts that must be refused."""
 
 import io
 import re
@@ -21,7 +21,7 @@ VISIBLE_SECONDS = 20.0  # how long a published DDO may take to be known to the s
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One published file, what its bytes must be, and the order that pays for it."""
+    """One published file, the bytes it must have, and the order that pays for it."""
 
     label: str
     asset: Published
@@ -32,7 +32,7 @@ class Dataset:
 
 @dataclass(slots=True)
 class Cast:
-    """Who plays: publisher, consumer, stranger, all through one server."""
+    """The roles: publisher, consumer and stranger, all using one server."""
 
     chain: DemoChain
     provider_url: str
@@ -47,14 +47,14 @@ class Cast:
         self.stranger = Consumer(self.chain.wallet(STRANGER_KEY), self.provider_url)
 
     def hides_origin(self, body: bytes) -> bool:
-        """True when a reply does not tell where the bytes live."""
+        """Tell whether a reply hides where the bytes are stored."""
         host = urlsplit(self.origin_url).netloc.encode()
         return host not in body and b"/pattern/" not in body and b"demo-secret" not in body
 
 
 def publish(cast: Cast, label: str, path: str, size_bytes: int, sha256: str) -> Dataset:
-    """Publish one file of the origin, its URL and the DDO encrypted by the server."""
-    # The query string stands for the secrets that real publishers keep in their URLs: no reply may show it.
+    """Publish one file of the origin. The server encrypts its URL and the DDO."""
+    # The query string stands for the secrets in real publishers' URLs: no reply may show it.
     url = f"{cast.origin_url}{path}?token=demo-secret"
     asset = cast.publisher.publish([url_file(url)], name=f"Demo {label}")
     return Dataset(label, asset, size_bytes, sha256)
@@ -70,7 +70,7 @@ def buy(cast: Cast, dataset: Dataset) -> Dataset:
 
 
 def first_quote(consumer: Consumer, asset: Published) -> dict[str, object]:
-    """Provider fee of `initialize`, asked again while the server has not yet seen the asset on chain."""
+    """Call `initialize` until the server has seen the asset on chain; return its provider fee."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         try:
@@ -84,7 +84,7 @@ def first_quote(consumer: Consumer, asset: Published) -> dict[str, object]:
 
 
 def fetch(cast: Cast, report: Report, dataset: Dataset, label: str, *, show_progress: bool = False) -> Downloaded:
-    """Download a whole dataset and compare it with what the origin holds."""
+    """Download a whole dataset and compare it with the origin's."""
     if show_progress:
         with report.progress(label, dataset.size_bytes) as progress:
             got = cast.consumer.download(dataset.asset, dataset.order_tx, progress=progress)
@@ -97,7 +97,7 @@ def fetch(cast: Cast, report: Report, dataset: Dataset, label: str, *, show_prog
 
 
 def fetch_warm(cast: Cast, report: Report, dataset: Dataset, times: int) -> tuple[int, float]:
-    """Download a dataset again and again: bytes received, and the median time to the first byte in seconds."""
+    """Download a dataset repeatedly. Returns the bytes received and the median time to first byte (seconds)."""
     replies = [cast.consumer.download(dataset.asset, dataset.order_tx) for _ in range(times)]
     wrong = [got for got in replies if not _is_whole(got, dataset)]
     median = statistics.median(got.first_byte_seconds for got in replies)
@@ -121,7 +121,7 @@ def _expectation(dataset: Dataset) -> str:
 
 
 def fetch_range(cast: Cast, report: Report, dataset: Dataset, expected: bytes, start: int) -> int:
-    """Download a part from the middle; the number of bytes that came."""
+    """Download a part from the middle and return the number of bytes received."""
     headers = {"Range": f"bytes={start}-{start + len(expected) - 1}"}
     sink = io.BytesIO()
     got = cast.consumer.download(dataset.asset, dataset.order_tx, headers=headers, sink=sink)
@@ -132,7 +132,7 @@ def fetch_range(cast: Cast, report: Report, dataset: Dataset, expected: bytes, s
 
 
 def refusals(cast: Cast, report: Report, dataset: Dataset) -> None:
-    """A stranger, a replay and a forged order: each a clear 400 that tells nothing about the origin."""
+    """Check that a stranger, a replay and a forged order get a clear 400 that reveals nothing about the origin."""
     attempts: tuple[tuple[str, str, Callable[[], Downloaded]], ...] = (
         ("stranger", "consumer/payer", lambda: cast.stranger.download(dataset.asset, dataset.order_tx)),
         ("replay", "nonce", lambda: _replayed(cast, dataset)),
@@ -153,7 +153,7 @@ def _replayed(cast: Cast, dataset: Dataset) -> Downloaded:
 
 
 def _forged(cast: Cast, dataset: Dataset) -> Downloaded:
-    """A free order: the server's own signed fee, re-emitted by a contract of the stranger."""
+    """Make a free order: a contract of the stranger repeats the fee that the server signed."""
     stranger = cast.stranger
     fee = fee_tuple(stranger.initialize(dataset.asset)["providerFee"])
     started = forge.order_started(stranger.address, payer=stranger.address, service_index=0, timestamp=int(time.time()))

@@ -1,4 +1,4 @@
-"""Readings of the server's instruments before and after: Prometheus counters and CPU seconds."""
+"""Readings of the server before and after: Prometheus counters and CPU seconds."""
 
 import os
 from collections import defaultdict
@@ -20,12 +20,12 @@ class Readings:
     samples: Mapping[tuple[str, Labels], float]
 
     def total(self, name: str, **labels: str) -> float:
-        """Sum of the samples of this name that carry these labels."""
+        """Return the sum of the samples of this name that carry these labels."""
         wanted = set(labels.items())
         return sum(value for (key, have), value in self.samples.items() if key == name and wanted <= set(have))
 
     def by(self, name: str, *label_names: str) -> dict[tuple[str, ...], float]:
-        """Non-zero sums of a name, grouped by labels."""
+        """Return the non-zero sums of a name, grouped by labels."""
         groups: defaultdict[tuple[str, ...], float] = defaultdict(float)
         for (key, have), value in self.samples.items():
             if key == name:
@@ -34,7 +34,7 @@ class Readings:
         return {group: value for group, value in sorted(groups.items()) if value}
 
     def since(self, before: "Readings") -> "Readings":
-        """What was added since an earlier scrape (for counters and histograms)."""
+        """Return what was added since an earlier scrape (for counters and histograms)."""
         return Readings({key: value - before.samples.get(key, 0.0) for key, value in self.samples.items()})
 
 
@@ -52,7 +52,7 @@ def scrape(admin_url: str) -> Readings:
 
 
 def session_cpu_seconds(session: int) -> float | None:
-    """User and system CPU seconds of every living process of a session; None where there is no /proc."""
+    """Return user and system CPU seconds of all living processes of a session; None without /proc."""
     ticks = 0
     try:
         entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]

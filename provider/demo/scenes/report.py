@@ -1,4 +1,4 @@
-"""What the demo prints: aligned lines, colour and a progress bar on a terminal, plain ASCII text elsewhere."""
+"""The demo's output: aligned lines, colour and a progress bar on a terminal, plain ASCII text elsewhere."""
 
 import contextlib
 import time
@@ -13,24 +13,24 @@ LABEL_WIDTH = 12
 
 
 class Report:
-    """Prints the run and remembers what did not hold. `terminal` None asks the stream itself."""
+    """Prints the run and collects failed expectations. `terminal` None: ask the stream."""
 
     def __init__(self, out: TextIO, *, terminal: bool | None = None) -> None:
-        # soft_wrap below: long lines (URLs, curl commands) must come out whole to be copied
+        # soft_wrap below: long lines (URLs, curl commands) must stay whole so that they can be copied.
         self._console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, emoji=False)
         self.failures: list[str] = []
 
     def heading(self, text: str) -> None:
-        """A new part of the run."""
+        """Start a new part of the run."""
         self._console.print()
         self._print(Text(text, style="bold"))
 
     def line(self, label: str, text: str) -> None:
-        """A fact."""
+        """Print a fact."""
         self._print(Text.assemble((f"  {label:<{LABEL_WIDTH}} ", "cyan"), text))
 
     def check(self, holds: bool, label: str, text: str, *, otherwise: str = "") -> bool:
-        """A fact that had to hold; `otherwise` says what was expected when it does not."""
+        """Print a fact that must hold; if it does not, `otherwise` says what was expected."""
         verdict = ("ok      ", "green") if holds else ("FAILED  ", "bold red")
         note = f" (expected: {otherwise})" if otherwise and not holds else ""
         self._print(Text.assemble((f"  {label:<{LABEL_WIDTH}} ", "cyan"), verdict, text, note))
@@ -39,17 +39,17 @@ class Report:
         return holds
 
     def plain(self, text: str) -> None:
-        """A line as it is."""
+        """Print a line as it is."""
         self._print(Text(text))
 
     def error(self, text: str) -> None:
-        """What ended the run."""
+        """Print what ended the run."""
         self.failures.append(text)
         self._print(Text(text, style="bold red"))
 
     @contextlib.contextmanager
     def progress(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-        """Progress of one transfer; yields the function that takes the size of each piece."""
+        """Show the progress of one transfer; yields the function that takes the size of each piece."""
         if self._console.is_terminal:
             columns = (TextColumn(f"  {label:<{LABEL_WIDTH}}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
             with Progress(*columns, console=self._console, transient=True) as bar:
@@ -77,7 +77,7 @@ class Report:
 
 
 def _every(seconds: float, show: Callable[[int], None]) -> Callable[[int], None]:
-    """Sum the pieces and show the sum at most so often: a bar must not cost what it measures."""
+    """Add up the pieces and show the sum only now and then: a bar must not cost what it measures."""
     done, shown_at = 0, 0.0
 
     def advance(count: int) -> None:
@@ -92,7 +92,7 @@ def _every(seconds: float, show: Callable[[int], None]) -> Callable[[int], None]
 
 
 def size(size_bytes: float) -> str:
-    """Bytes in binary units."""
+    """Format bytes in binary units."""
     if size_bytes < 1024:
         return f"{size_bytes:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):
@@ -103,7 +103,7 @@ def size(size_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
+    """Format seconds in the most readable unit."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} us"
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"

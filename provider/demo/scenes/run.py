@@ -1,6 +1,6 @@
-"""`provider demo` from curtain to curtain: processes up, scenes played, instruments read, everything taken down.
+"""`provider demo` from start to end: start processes, play the scenes, read the metrics, stop everything.
 
-The verdict is the exit status: 0 only if every expectation held.
+The exit status is the verdict: 0 only if every expectation held.
 """
 
 import hashlib
@@ -50,8 +50,10 @@ def run_demo(
 ) -> int:
     """Run the demo and return its exit status.
 
-    `size_bytes`: of the large file; `keep`: stay up until Ctrl-C; `terminal`: None asks `out`; `environ`: added to
-    the bare environment of every process.
+    `size_bytes`: size of the large file.
+    `keep`: stay up until Ctrl-C.
+    `terminal`: None asks `out`.
+    `environ`: added to the bare environment of every process.
     """
     return perform(
         lambda report, children, folder: _play(report, children, folder, size_bytes, keep=keep),
@@ -68,7 +70,7 @@ def perform(
     terminal: bool | None,
     environ: Mapping[str, str] | None,
 ) -> int:
-    """Give `play` a report, children and a folder, take all down after it, and return the exit status."""
+    """Call `play` with a report, children and a folder; then stop everything and return the exit status."""
     report = Report(out, terminal=terminal)
     interrupted = False
     with (
@@ -111,7 +113,7 @@ def _play(report: Report, children: Children, folder: Path, size_bytes: int, *, 
 
 
 def _in_background(work: Callable[[], str]) -> Future[str]:
-    """Result to come of a daemon thread: unlike an executor's, it does not hold up an interrupted demo."""
+    """Compute a result in a daemon thread, which, unlike an executor's, does not hold up an interrupted demo."""
     future: Future[str] = Future()
     threading.Thread(target=lambda: future.set_result(work()), daemon=True).start()
     return future
@@ -197,7 +199,7 @@ def _summary(report: Report, bulk: Downloaded, cpu: float | None, *, cold_second
 
 
 def verdict(report: Report) -> None:
-    """The last line, or the list of what did not hold."""
+    """Print the last line, or the list of failed expectations."""
     if not report.failures:
         report.check(True, "result", "every expectation held")
         return

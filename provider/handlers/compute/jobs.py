@@ -78,16 +78,16 @@ class ComputeStartEndpoint(OperatorEndpoint[ComputeStartDeps]):
             ),
             client=self.client,
         )
-        wish = request.wish()
-        named = tuple(Subject(item.did, item.service_id) for item in wish.datasets)
-        algorithm = wish.algorithm.item
+        job = request.job()
+        named = tuple(Subject(item.did, item.service_id) for item in job.datasets)
+        algorithm = job.algorithm.item
         await self.deps.gate.ask_role_for_compute(
-            wish.consumer,
+            job.consumer,
             datasets=named[:1],
             algorithms=(Subject(algorithm.did, algorithm.service_id),) if algorithm is not None else (),
             additional_datasets=named[1:],
         )
-        reply = await self.deps.starting.start(wish)
+        reply = await self.deps.starting.start(job)
         self.pass_on(reply.status, reply.body)
 
 

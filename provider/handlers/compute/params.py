@@ -6,7 +6,7 @@ from typing import Self
 
 from provider.auth.identify import Signed
 from provider.auth.token import PresentedToken
-from provider.compute.items import ALGORITHM, Algorithm, Item, QuoteWish, StartWish, dataset_resource
+from provider.compute.items import ALGORITHM, Algorithm, Item, JobRequest, QuoteRequest, dataset_resource
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import ComputeRefused, JobIdMissing, ValidationFailed
 from provider.handlers import rules
@@ -90,7 +90,7 @@ def _consumer(data: Data) -> str:
 class InitializeComputeRequest:
     """`POST initializeCompute`, unsigned."""
 
-    wish: QuoteWish
+    quote: QuoteRequest
 
     FIELDS = (
         Field("datasets", (rules.required(),)),
@@ -108,7 +108,7 @@ class InitializeComputeRequest:
         if not isinstance(raw, list) or len(raw) > MAX_DATASETS:
             raise ValidationFailed({"datasets": [f"The datasets must be a list of at most {MAX_DATASETS} items."]})
         return cls(
-            QuoteWish(
+            QuoteRequest(
                 datasets=tuple(_item(dataset_resource(index), item) for index, item in enumerate(raw)),
                 algorithm=_algorithm(data.get("algorithm")),
                 environment=wire_text(value_of(data, "compute.env")),
@@ -163,9 +163,9 @@ class StartComputeRequest:
             raise ComputeRefused("additional_input", "invalid")
         return (self.dataset, *(_item(dataset_resource(index), raw) for index, raw in enumerate(additional, 1)))
 
-    def wish(self) -> StartWish:
+    def job(self) -> JobRequest:
         """What is to be started. Raises ComputeRefused."""
-        return StartWish(
+        return JobRequest(
             datasets=self.datasets(),
             algorithm=self.algorithm,
             environment=self.environment,

@@ -25,10 +25,10 @@ class InitializeComputeEndpoint(Endpoint[Quoting]):
 
     async def handle(self) -> None:
         """`provider-api.md` sections 5.7 and 9.3."""
-        wish = InitializeComputeRequest.parse(self.arguments()).wish
+        quote = InitializeComputeRequest.parse(self.arguments()).quote
         if self.ticket is not None:
             # Each item has to be looked up; what files and other Providers are asked for comes on top.
             self.ticket.check_rate()
-            self.ticket.charge_requests(wish.item_count - 1)
+            self.ticket.charge_requests(quote.item_count - 1)
         with charged_to(self.ticket):
-            self.reply_json(await self.deps.answer(wish))
+            self.reply_json(await self.deps.answer(quote))

@@ -11,7 +11,7 @@ from provider.assets.catalog import Catalog
 from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.cache import FactCache
-from provider.compute.gather_limited import in_turns
+from provider.compute.gather_limited import gather_limited
 from provider.errors import FileListTooLong, FilesUndecryptable, OriginsBusy, ProviderError, named_network
 from provider.files.file_list import MAX_FILES
 from provider.files.file_object import kind_of, parse_file_object
@@ -109,7 +109,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
                 for inspection in inspections:
                     held.callback(inspection.end)
                 places = max(1, len(inspections))
-            return list(await in_turns(describe, range(len(files.items)), at_once=places))
+            return list(await gather_limited(describe, range(len(files.items)), limit=places))
 
     async def _inspect(self, raw: object, userdata: Userdata, listed: Listed | None, *, checksum: bool) -> FileInfo:
         return await self.deps.origins.inspect(

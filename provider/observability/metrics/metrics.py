@@ -57,7 +57,7 @@ class Metrics:
         groups = [group for group in vars(self).values() if isinstance(group, Group)]
         self._instruments = [instrument for group in groups for instrument in group.instruments]
 
-    def step_back(self) -> None:
+    def hand_over(self) -> None:
         """Leave the present to a successor: from here on expose only what is summed over workers.
 
         A maximum or minimum that this process still saw could hide the successor's.

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from provider.admin.liveness import MAX_LAG_SECONDS, MAX_SILENCE_SECONDS, Liveness
-from provider.admin.readiness import NotReady, Readiness
+from provider.admin.health import MAX_LAG_SECONDS, MAX_SILENCE_SECONDS, Liveness, NotReady, Readiness
 from provider.errors import StoreError
-from provider.process.loop_lag import RECENT_BEATS, Pulse
+from provider.process.loop_lag import RECENT_BEATS, LoopLag
 
 
 @dataclass
@@ -93,11 +92,11 @@ def test_a_late_loop_and_a_silent_worker_are_faults(seen: Seen, fault: str | Non
 async def test_a_pulse_beats_and_tells_how_late_it_was() -> None:
     beats = asyncio.Semaphore(0)
     lags: list[float] = []
-    pulse = Pulse(beats.release, observe_lag=lags.append)
-    pulse.start()
+    loop_lag = LoopLag(beats.release, observe_lag=lags.append)
+    loop_lag.start()
     await beats.acquire()
-    pulse.stop()
+    loop_lag.stop()
     assert len(lags) == 1
     assert lags[0] >= 0
     assert RECENT_BEATS > 1
-    assert pulse.recent_lag_seconds == 0
+    assert loop_lag.recent_lag_seconds == 0

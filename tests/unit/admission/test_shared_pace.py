@@ -71,7 +71,7 @@ class Worker:
         self._now = now
         if self._asked is not None:
             self._exchange(now, *self._asked)
-        elif self._due is not None and now >= self._due and self._pace.has_untold:
+        elif self._due is not None and now >= self._due and self._pace.has_pending:
             there = self.random.uniform(0, self.longest_exchange / 2)
             back = self.random.uniform(0, self.longest_exchange / 2)
             self._asked = now, now + there, now + there + back, self._pace.take(10)
@@ -90,10 +90,10 @@ class Worker:
             self.blind = max(self.blind, self.admitted - self._marks[0])
             self._marks = [self._marks[1], self.admitted]
             if self.random.random() >= self.loss and self._left is not None:
-                self._pace.heard(CLIENT, self.clock + asked + self._left)
+                self._pace.apply(CLIENT, self.clock + asked + self._left)
             self._asked = None
             self._due = None
-            if self._pace.has_untold:
+            if self._pace.has_pending:
                 self._due, self._early = now + INTERVAL_SECONDS, now + EARLY_SECONDS
 
 
@@ -229,14 +229,14 @@ def test_what_was_taken_meanwhile_is_added_to_what_is_heard() -> None:
     pace, woken = pace_of(buckets)
     buckets.take(CLIENT, 100.0)
     assert pace.take(10) == [Charge(CLIENT, 100.0, 1 / 10)]
-    assert not pace.has_untold
+    assert not pace.has_pending
     buckets.take(CLIENT, 100.1)
-    pace.heard(CLIENT, 100.8)
+    pace.apply(CLIENT, 100.8)
     assert buckets.wait_seconds(CLIENT, 100.1) == 0.0
-    pace.heard(CLIENT, 101.1)
+    pace.apply(CLIENT, 101.1)
     # 101.1 and the token since: full at 101.2, with a tolerance of 0.9 s.
     assert buckets.wait_seconds(CLIENT, 100.1) == pytest.approx(0.2)
-    pace.heard(CLIENT, 100.0)
+    pace.apply(CLIENT, 100.0)
     assert buckets.wait_seconds(CLIENT, 100.1) == pytest.approx(0.2)
     assert woken == [False, False]
 
@@ -261,7 +261,7 @@ def test_of_many_clients_those_who_took_most_are_told_first_and_memory_is_bounde
     told = pace.take(10)
     assert [charge.cost_seconds for charge in told] == [5.0] * 10
     assert len(pace.take(1000)) == 40
-    assert not pace.has_untold
+    assert not pace.has_pending
 
 
 def test_bytes_are_told_as_the_time_they_take() -> None:

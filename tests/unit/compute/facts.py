@@ -7,7 +7,7 @@ from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for
 from provider.chain.events import OrderReused, OrderStarted, ProviderFee, Receipt
 from provider.chain.networks import Network
-from provider.compute.items import Chosen, Item
+from provider.compute.items import Item, ResolvedItem
 from provider.compute.orders import OrderedItem
 from provider.compute.payment import Tariff
 from provider.crypto.accounts import Account
@@ -58,10 +58,10 @@ def network() -> Network:
     return Network(1, "mainnet", None, NFT, TOKEN, ACCOUNT)  # type: ignore[arg-type] - nothing is asked
 
 
-def chosen(resource: str = "dataset", *, number: int = 1, userdata: object = None, **more: object) -> Chosen:
+def resolved(resource: str = "dataset", *, number: int = 1, userdata: object = None, **more: object) -> ResolvedItem:
     named = asset(**more)  # type: ignore[arg-type]
     item = Item(resource, named.did, "c0", tx_id(number), userdata)
-    return Chosen(item, named, network(), named.services[0])
+    return ResolvedItem(item, named, network(), named.services[0])
 
 
 def fee_event(
@@ -130,7 +130,7 @@ def ordered(
     facts: OrderFacts | None = None,
 ) -> OrderedItem:
     known = facts if facts is not None else OrderFacts(True, receipt(fee, number))
-    return OrderedItem(chosen(resource, number=number), tx_id(number), genuine, known, price or tariff())
+    return OrderedItem(resolved(resource, number=number), tx_id(number), genuine, known, price or tariff())
 
 
 def provider_data(fee: dict[str, object]) -> dict[str, object]:

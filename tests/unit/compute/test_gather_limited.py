@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from provider.compute.gather_limited import AT_ONCE, in_turns
+from provider.compute.gather_limited import DEFAULT_LIMIT, gather_limited
 
 
 @pytest.mark.gen_test(timeout=5)
@@ -19,8 +19,8 @@ async def test_at_most_so_many_are_under_way() -> None:
         under_way -= 1
         return item * 2
 
-    assert await in_turns(work, range(50)) == [item * 2 for item in range(50)]
-    assert most == AT_ONCE
+    assert await gather_limited(work, range(50)) == [item * 2 for item in range(50)]
+    assert most == DEFAULT_LIMIT
 
 
 @pytest.mark.gen_test(timeout=5)
@@ -30,7 +30,7 @@ async def test_first_failure_in_the_order_of_the_items_is_raised() -> None:
         raise ValueError(str(item))
 
     with pytest.raises(ValueError, match=r"^0$"):
-        await in_turns(work, range(3))
+        await gather_limited(work, range(3))
 
 
 @pytest.mark.gen_test(timeout=5)
@@ -48,8 +48,8 @@ async def test_failure_ends_what_stands_behind_it_before_it_is_raised() -> None:
         return item
 
     with pytest.raises(ValueError, match=r"^1$"):
-        await in_turns(work, range(50))
-    assert begun == list(range(AT_ONCE)) + [AT_ONCE] * (len(begun) - AT_ONCE)
+        await gather_limited(work, range(50))
+    assert begun == list(range(DEFAULT_LIMIT)) + [DEFAULT_LIMIT] * (len(begun) - DEFAULT_LIMIT)
     assert sorted(ended) == sorted(begun)
 
 
@@ -67,7 +67,7 @@ async def test_nothing_goes_on_when_the_caller_is_cancelled() -> None:
             await asyncio.sleep(0)
             under_way -= 1
 
-    task = asyncio.ensure_future(in_turns(work, range(20), at_once=3))
+    task = asyncio.ensure_future(gather_limited(work, range(20), limit=3))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from provider.cache import FactCache
-from provider.compute.items import Chosen
+from provider.compute.items import ResolvedItem
 from provider.compute.other_providers import (
     MAX_ENDPOINTS,
     MAX_OFFERS,
@@ -23,7 +23,7 @@ from provider.orders.fees import quote_fee
 from provider.upstream.memory_source import MemorySource
 from provider.upstream.request_head import NO_COOKIES, Redirect
 from provider.upstream.source import Headers, HttpRequest
-from tests.unit.compute.facts import DATATOKEN, OTHER, TOKEN, chosen, tx_id
+from tests.unit.compute.facts import DATATOKEN, OTHER, TOKEN, resolved, tx_id
 
 ADDRESS = OTHER.address
 
@@ -147,15 +147,15 @@ def others(origin: Answers | None, *own: str) -> OtherProviders:
     )
 
 
-def at(endpoint: str) -> Chosen:
+def at(endpoint: str) -> ResolvedItem:
     """An item whose service is served there."""
-    found = chosen()
+    found = resolved()
     return replace(found, service=replace(found.service, endpoint=endpoint))
 
 
 @pytest.mark.gen_test(timeout=5)
 async def test_own_url_is_known_without_asking() -> None:
-    assert await others(None, "http://other.example/").enquire().is_ours(chosen())
+    assert await others(None, "http://other.example/").enquire().is_ours(resolved())
 
 
 @pytest.mark.gen_test(timeout=5)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from provider.chain.networks import ZERO_ADDRESS
-from provider.compute.payment import Grant, Offer, Standing, check_end, granted, offers, seconds_until
+from provider.compute.payment import Grant, Offer, OrderStatus, check_end, granted, offers, seconds_until
 from provider.errors import ComputeEndInvalid, ComputeRefused
 from provider.orders.check import Order
 from provider.orders.fees import time_fee
@@ -80,17 +80,17 @@ def test_next_second_is_the_future() -> None:
 # Which item pays
 
 
-def standing(amount: int | None = None, *, ends: int = END, live: bool = True, number: int = 1) -> Standing:
+def status(amount: int | None = None, *, ends: int = END, live: bool = True, number: int = 1) -> OrderStatus:
     if amount is None:
-        return Standing(tariff())
-    return Standing(tariff(), order(fee_event(amount=amount, valid_until=ends), number=number), is_live=live)
+        return OrderStatus(tariff())
+    return OrderStatus(tariff(), order(fee_event(amount=amount, valid_until=ends), number=number), is_live=live)
 
 
 ENOUGH = 60 * 10**18
 
 
 def test_without_orders_the_first_item_pays_all() -> None:
-    assert offers([standing(), standing(), standing()], end=END, now=NOW) == (
+    assert offers([status(), status(), status()], end=END, now=NOW) == (
         Offer(None, ENOUGH),
         Offer(None, 0),
         Offer(None, 0),
@@ -98,51 +98,51 @@ def test_without_orders_the_first_item_pays_all() -> None:
 
 
 def test_order_that_pays_until_the_end_is_kept_and_the_others_are_free() -> None:
-    told = offers([standing(), standing(ENOUGH, number=7), standing()], end=END, now=NOW)
+    told = offers([status(), status(ENOUGH, number=7), status()], end=END, now=NOW)
     assert told == (Offer(None, 0), Offer(tx_id(7), None), Offer(None, 0))
 
 
 def test_everything_ordered_needs_nothing() -> None:
-    told = offers([standing(ENOUGH, number=1), standing(0, number=2)], end=END, now=NOW)
+    told = offers([status(ENOUGH, number=1), status(0, number=2)], end=END, now=NOW)
     assert told == (Offer(tx_id(1), None), Offer(tx_id(2), None))
 
 
 def test_live_order_that_ends_too_early_is_renewed_and_pays() -> None:
-    told = offers([standing(), standing(ENOUGH, ends=END - 1, number=7)], end=END, now=NOW)
+    told = offers([status(), status(ENOUGH, ends=END - 1, number=7)], end=END, now=NOW)
     assert told == (Offer(None, 0), Offer(tx_id(7), ENOUGH))
 
 
 def test_live_order_that_paid_nothing_is_renewed_when_nobody_else_pays() -> None:
     """Kept as it is, it would lead to a job that nobody has paid for."""
-    assert offers([standing(0)], end=END, now=NOW) == (Offer(tx_id(1), ENOUGH),)
-    told = offers([standing(), standing(0, number=7)], end=END, now=NOW)
+    assert offers([status(0)], end=END, now=NOW) == (Offer(tx_id(1), ENOUGH),)
+    told = offers([status(), status(0, number=7)], end=END, now=NOW)
     assert told == (Offer(None, 0), Offer(tx_id(7), ENOUGH))
 
 
 def test_expired_order_is_renewed_and_named_by_its_first_transaction() -> None:
     """[K24]: reuseOrder is followed one hop only."""
     fee = fee_event(amount=ENOUGH, valid_until=int(NOW) - 1)
-    renewed = Standing(tariff(), order(fee, number=9, started_in=3), is_live=False)
+    renewed = OrderStatus(tariff(), order(fee, number=9, started_in=3), is_live=False)
     assert offers([renewed], end=END, now=NOW) == (Offer(tx_id(3), ENOUGH),)
 
 
 def test_renewed_order_that_lasts_is_named_by_the_transaction_that_carries_the_fee() -> None:
     """[K24]"""
     fee = fee_event(amount=ENOUGH, valid_until=END)
-    renewed = Standing(tariff(), order(fee, number=9, started_in=3), is_live=True)
+    renewed = OrderStatus(tariff(), order(fee, number=9, started_in=3), is_live=True)
     assert offers([renewed], end=END, now=NOW) == (Offer(tx_id(9), None),)
 
 
 def test_free_environment_renews_only_what_ends_too_early() -> None:
     free = tariff("0")
-    kept = Standing(free, order(fee_event(amount=0, valid_until=END)), is_live=True)
-    early = Standing(free, order(fee_event(amount=0, valid_until=END - 1), number=2), is_live=True)
+    kept = OrderStatus(free, order(fee_event(amount=0, valid_until=END)), is_live=True)
+    early = OrderStatus(free, order(fee_event(amount=0, valid_until=END - 1), number=2), is_live=True)
     assert offers([kept, early], end=END, now=NOW) == (Offer(tx_id(1), None), Offer(tx_id(2), 0))
 
 
 def test_fee_beyond_uint256_is_refused() -> None:
     with pytest.raises(ComputeEndInvalid):
-        offers([Standing(tariff("1E+50", decimals=40))], end=END, now=NOW)
+        offers([OrderStatus(tariff("1E+50", decimals=40))], end=END, now=NOW)
 
 
 # Whether a job is paid
@@ -193,8 +193,8 @@ def test_fee_on_a_chain_without_the_environment_pays_nothing(price: str) -> None
     elsewhere = replace(tariff(price), accepted=False)
     with pytest.raises(ComputeRefused):
         granted([(paid(ENOUGH), elsewhere)], NOW)
-    main = Standing(tariff())
-    other = Standing(elsewhere, paid(ENOUGH, number=2), is_live=True)
+    main = OrderStatus(tariff())
+    other = OrderStatus(elsewhere, paid(ENOUGH, number=2), is_live=True)
     assert offers([main, other], end=END, now=NOW) == (Offer(None, ENOUGH), Offer(tx_id(2), None))
 
 

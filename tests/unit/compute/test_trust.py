@@ -3,7 +3,7 @@
 import pytest
 
 from provider.assets.compute_options import parse_compute_options
-from provider.compute.container import container_checksum
+from provider.compute.checksums import container_checksum
 from provider.compute.trust import (
     AlgorithmIdentity,
     check_checksums,

@@ -3,16 +3,15 @@
 import pytest
 
 from provider.compute.items import Algorithm, dataset_resource
-from provider.compute.starting import check_output
-from provider.compute.workflow import published_algorithm, raw_algorithm, workflow
+from provider.compute.starting import check_output, published_algorithm, raw_algorithm, workflow
 from provider.errors import ComputeRefused
-from tests.unit.compute.facts import chosen, tx_id
+from tests.unit.compute.facts import resolved, tx_id
 
 CONTAINER = {"entrypoint": "node $ALGO", "image": "node", "tag": "1", "checksum": "sha256:1"}
 
 
 def test_workflow_has_one_stage_with_all_inputs_in_order() -> None:
-    first, second = chosen(userdata={"a": 1}), chosen("datasets[1]", number=2)
+    first, second = resolved(userdata={"a": 1}), resolved("datasets[1]", number=2)
     job = workflow([(first, tx_id(1)), (second, tx_id(2))], {"id": ""}, metadata_url="http://store")
     assert job == {
         "stages": [
@@ -47,9 +46,9 @@ def test_user_data_of_the_algorithm_stand_where_pods_read_them(
     userdata: object, algouserdata: object, sent: dict[str, object]
 ) -> None:
     """[K35]"""
-    algorithm = chosen("algorithm", userdata=userdata, metadata_type="algorithm", algorithm={"container": CONTAINER})
-    wanted = Algorithm(algorithm.item, user_data=algouserdata, custom_data={"c": 3})
-    assert published_algorithm(algorithm, tx_id(1), wanted) == {
+    algorithm = resolved("algorithm", userdata=userdata, metadata_type="algorithm", algorithm={"container": CONTAINER})
+    named = Algorithm(algorithm.item, user_data=algouserdata, custom_data={"c": 3})
+    assert published_algorithm(algorithm, tx_id(1), named) == {
         "id": algorithm.asset.did,
         "rawcode": "",
         "container": CONTAINER,
@@ -61,7 +60,7 @@ def test_user_data_of_the_algorithm_stand_where_pods_read_them(
 
 def test_published_algorithm_has_no_url() -> None:
     """A pod that finds the key downloads it instead of the files."""
-    algorithm = chosen("algorithm")
+    algorithm = resolved("algorithm")
     assert "url" not in published_algorithm(algorithm, tx_id(1), Algorithm(algorithm.item))
 
 

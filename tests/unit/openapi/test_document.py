@@ -11,9 +11,8 @@ from provider.handlers.base import Endpoint
 from provider.handlers.params import DecryptRequest, FileInfoRequest, InitializeRequest
 from provider.handlers.routes import Route
 from provider.handlers.rules import Field, validate
-from provider.openapi.compute_operations import COMPUTE_OPERATIONS
 from provider.openapi.document import BODIES, build_document, input_name
-from provider.openapi.operations import OPERATIONS, TAGS
+from provider.openapi.operations import COMPUTE_OPERATIONS, OPERATIONS, TAGS
 from provider.openapi.schemas import object_schema, word_of
 
 EVERYTHING = [Route(method, path, Endpoint, None) for method, path in OPERATIONS]

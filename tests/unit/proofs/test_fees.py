@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.proofs.fees import Market, affordable_fee, next_account_nonce, replacement_fee
-from provider.proofs.transaction import Fee
+from provider.proofs.transaction import Fee, Market, affordable_fee, next_account_nonce, replacement_fee
 
 GWEI = 10**9
 wei = st.integers(0, 10**13)

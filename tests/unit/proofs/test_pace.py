@@ -1,4 +1,4 @@
-from provider.proofs.pace import look_seconds, retry_seconds
+from provider.proofs.pace import poll_seconds, retry_seconds
 
 
 def test_retries_come_ever_later_up_to_ten_minutes() -> None:
@@ -9,4 +9,4 @@ def test_retries_come_ever_later_up_to_ten_minutes() -> None:
 
 
 def test_a_transaction_is_looked_at_less_often_the_older_it_is() -> None:
-    assert [look_seconds(age, first_seconds=2.0) for age in (0.0, 8.0, 40.0, 1e6)] == [2.0, 2.0, 10.0, 60.0]
+    assert [poll_seconds(age, first_seconds=2.0) for age in (0.0, 8.0, 40.0, 1e6)] == [2.0, 2.0, 10.0, 60.0]

@@ -43,7 +43,7 @@ def test_first_word_of_an_error_reply_is_its_code(reply: object, code: str) -> N
         (TimeoutError("planted"), "no answer within 2 s"),
         (NoRoute("nobody knows"), "nobody knows"),
         (ResponseError("OOM planted"), "memory is full"),
-        (ResponseError("NEWS planted"), "answers with an error (NEWS)"),
+        (ResponseError("NEWS planted"), "replied with an error (NEWS)"),
         (ConnectionRefusedError(111, "planted"), "Connection refused"),
         (caused(RedisConnectionError("planted"), ConnectionResetError(104, "planted")), "Connection reset"),
         (caused(RedisConnectionError("planted"), socket.gaierror(-2, "planted")), "name cannot be resolved"),

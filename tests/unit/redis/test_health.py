@@ -22,8 +22,8 @@ def test_safe_settings_need_no_words() -> None:
 @pytest.mark.parametrize(
     ("changes", "fsync", "fatal", "warning"),
     [
-        ({"maxmemory_policy": "allkeys-lru", "maxmemory": "1000"}, "always", "drops nonces", "would drop"),
-        ({"maxmemory_policy": "allkeys-random"}, "always", "", "would drop nonces"),
+        ({"maxmemory_policy": "allkeys-lru", "maxmemory": "1000"}, "always", "evicts nonces", "would evict"),
+        ({"maxmemory_policy": "allkeys-random"}, "always", "", "would evict nonces"),
         ({"maxmemory_policy": "volatile-ttl", "maxmemory": "1000"}, "always", "", "revocations"),
         ({"aof_enabled": "0"}, "always", "", "appendonly is off"),
         ({}, "everysec", "", "appendfsync everysec"),

@@ -53,28 +53,28 @@ def test_anything_is_parsed_or_refused(data: dict[str, Any]) -> None:
         try:
             parsed = request.parse(data)
             if isinstance(parsed, StartComputeRequest):
-                parsed.wish()
+                parsed.job()
         except ProviderError as error:
             assert error.http_status == 400  # noqa: PT017
 
 
 def test_owner_is_as_sent_and_the_consumer_checksummed() -> None:
-    wish = StartComputeRequest.parse(START).wish()
-    assert (wish.owner, wish.consumer) == (CONSUMER.lower(), CONSUMER)
+    job = StartComputeRequest.parse(START).job()
+    assert (job.owner, job.consumer) == (CONSUMER.lower(), CONSUMER)
 
 
 def test_algorithm_with_a_document_is_never_raw() -> None:
     """[K21]"""
     algorithm = {**DATASET, "meta": {"rawcode": "x"}, "algouserdata": {"a": 1}}
-    wish = StartComputeRequest.parse({**START, "algorithm": algorithm}).wish()
-    assert wish.algorithm.item == Item("algorithm", "did:op:1", "s", "0x1")
-    assert wish.algorithm.meta is None
-    assert wish.algorithm.user_data == {"a": 1}
+    job = StartComputeRequest.parse({**START, "algorithm": algorithm}).job()
+    assert job.algorithm.item == Item("algorithm", "did:op:1", "s", "0x1")
+    assert job.algorithm.meta is None
+    assert job.algorithm.user_data == {"a": 1}
 
 
 def test_raw_algorithm_may_be_json_text() -> None:
-    wish = StartComputeRequest.parse({**START, "algorithm": {"meta": '{"rawcode":"y"}'}}).wish()
-    assert wish.algorithm.meta == {"rawcode": "y"}
+    job = StartComputeRequest.parse({**START, "algorithm": {"meta": '{"rawcode":"y"}'}}).job()
+    assert job.algorithm.meta == {"rawcode": "y"}
 
 
 @pytest.mark.parametrize("additional", [None, "", [], {}, 0, False])
@@ -89,8 +89,8 @@ def test_other_additional_datasets_are_refused(additional: object) -> None:
 
 
 def test_service_zero_is_a_service() -> None:
-    wish = StartComputeRequest.parse({**START, "dataset": {**DATASET, "serviceId": 0}}).wish()
-    assert wish.datasets[0].service_id == "0"
+    job = StartComputeRequest.parse({**START, "dataset": {**DATASET, "serviceId": 0}}).job()
+    assert job.datasets[0].service_id == "0"
 
 
 def test_stop_must_name_a_job_or_a_document() -> None:

@@ -138,7 +138,7 @@ def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are() -> None
         metrics.index.blocks_behind.follow(lambda behind=behind: behind, 1)
         metrics.requests.in_progress.follow(lambda: 2)
         metrics.requests.answer("download", 200, 0.1)
-    old.step_back()
+    old.hand_over()
     old.requests.answer("download", 200, 0.1)
     told = merge([old.snapshot(), new.snapshot()])
     assert told["provider_rpc_endpoint_up"] == {("1", "1"): True}
@@ -156,7 +156,7 @@ def test_who_stepped_back_shows_the_others_sums_only(tmp_path: Path) -> None:
     board.write()
     path = next(tmp_path.glob("*.json"))
     assert "provider_rpc_endpoint_up" in orjson.loads(path.read_bytes())[1]
-    old.step_back()
+    old.hand_over()
     board.write()
     assert "provider_rpc_endpoint_up" not in orjson.loads(path.read_bytes())[1]
 

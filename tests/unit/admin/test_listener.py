@@ -2,7 +2,7 @@
 
 import pytest
 
-from provider.admin.hosts import is_accepted
+from provider.admin.listener import is_accepted
 
 
 @pytest.mark.parametrize(

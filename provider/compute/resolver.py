@@ -1,6 +1,6 @@
-"""From the items of a compute request to services that this consumer may use in this job (10.2 and 10.3).
+"""Resolves the items of a compute request to services that the consumer may use in this job (sections 10.2, 10.3).
 
-Everything but orders is decided here. Every refusal names the item that it is about.
+Decides everything but orders. Each refusal names the item that it is about.
 """
 
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from provider.assets.access import check_state, check_timeout
 from provider.assets.catalog import Catalog
 from provider.compute.checksums import AlgorithmChecksums
-from provider.compute.gather_limited import in_turns
-from provider.compute.items import ALGORITHM, Chosen, Item
+from provider.compute.gather_limited import gather_limited
+from provider.compute.items import ALGORITHM, Item, ResolvedItem
 from provider.compute.trust import (
     AlgorithmIdentity,
     check_checksums,
@@ -34,16 +34,16 @@ from provider.policy.gate import START_COMPUTE, Gate
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """Who asks (checksummed address), and whether to start a job, with orders, or for a quote."""
+class Requester:
+    """Who asks (checksummed address), and whether to start a job, with orders, or only for a quote."""
 
     consumer: str
     starts: bool
     policy_data: object = field(default=None, repr=False)
 
 
-class Choices:
-    """Finds and checks what the items name."""
+class ItemResolver:
+    """Finds and checks the services that items name."""
 
     def __init__(
         self,
@@ -60,85 +60,89 @@ class Choices:
         self._files = files
         self._checksums = checksums
 
-    async def datasets(self, items: tuple[Item, ...], algorithm: Chosen | None, visit: Visit) -> tuple[Chosen, ...]:
-        """The datasets; the first refusal in their order counts. `algorithm` None is a raw one."""
+    async def datasets(
+        self, items: tuple[Item, ...], algorithm: ResolvedItem | None, requester: Requester
+    ) -> tuple[ResolvedItem, ...]:
+        """Resolve all datasets. The first refusal, in their order, counts. `algorithm` is None for a raw one."""
 
-        async def look_at(index: int) -> Chosen:
-            return await self._dataset(items[index], algorithm, visit, is_main=index == 0)
+        async def look_at(index: int) -> ResolvedItem:
+            return await self._dataset(items[index], algorithm, requester, is_main=index == 0)
 
-        return tuple(await in_turns(look_at, range(len(items))))
+        return tuple(await gather_limited(look_at, range(len(items))))
 
-    async def _dataset(self, item: Item, algorithm: Chosen | None, visit: Visit, *, is_main: bool) -> Chosen:
+    async def _dataset(
+        self, item: Item, algorithm: ResolvedItem | None, requester: Requester, *, is_main: bool
+    ) -> ResolvedItem:
         resource = item.resource
-        require_texts(item, ordered=visit.starts)
-        chosen = await self._find(item)
-        await self._admit(chosen, visit, resource)
-        kind = chosen.service.type
+        require_texts(item, ordered=requester.starts)
+        resolved = await self._find(item)
+        await self._admit(resolved, requester, resource)
+        kind = resolved.service.type
         if kind not in ("access", "compute"):
             raise ComputeRefused(f"{resource}.serviceId", "service_not_access_compute")
         if is_main and kind != "compute":
             raise ComputeRefused(f"{resource}.serviceId", "main_service_compute")
         if kind == "compute":
-            if not self.is_opened_here(chosen):
+            if not self.is_opened_here(resolved):
                 raise ComputeRefused(f"{resource}.serviceId", "compute_services_not_in_same_provider")
-            await self._check_trust(chosen, algorithm)
-        return chosen
+            await self._check_trust(resolved, algorithm)
+        return resolved
 
-    async def algorithm_to_quote(self, item: Item) -> Chosen:
-        """The published algorithm of initializeCompute. Raises NotAnAlgorithm, ComputeRefused."""
+    async def algorithm_to_quote(self, item: Item) -> ResolvedItem:
+        """Resolve the published algorithm of initializeCompute. Raises NotAnAlgorithm, ComputeRefused."""
         require_texts(item, ordered=False)
-        chosen = await self._find(item)
-        if chosen.asset.metadata_type != ALGORITHM:
+        resolved = await self._find(item)
+        if resolved.asset.metadata_type != ALGORITHM:
             raise NotAnAlgorithm
-        return chosen
+        return resolved
 
-    async def algorithm_to_run(self, item: Item, visit: Visit) -> Chosen:
-        """The published algorithm of a job. Raises ComputeRefused."""
+    async def algorithm_to_run(self, item: Item, requester: Requester) -> ResolvedItem:
+        """Resolve the published algorithm of a job. Raises ComputeRefused."""
         require_texts(item, ordered=False)
         try:
-            chosen = await self._find(item)
+            resolved = await self._find(item)
         except ComputeRefused as error:
             raise ComputeRefused(ALGORITHM, "file_unavailable", detail=str(error)) from error
-        if chosen.asset.metadata_type != ALGORITHM:
+        if resolved.asset.metadata_type != ALGORITHM:
             raise ComputeRefused(ALGORITHM, "not_algo")
-        await self._admit(chosen, visit, "algorithm.credentials")
-        if not self.is_opened_here(chosen):
-            compute = chosen.service.type == "compute"
+        await self._admit(resolved, requester, "algorithm.credentials")
+        if not self.is_opened_here(resolved):
+            compute = resolved.service.type == "compute"
             raise ComputeRefused(ALGORITHM, "compute_services_not_in_same_provider" if compute else "file_unavailable")
-        return chosen
+        return resolved
 
-    async def _admit(self, chosen: Chosen, visit: Visit, resource: str) -> None:
-        """The consumable check (section 8.2), on behalf of `resource`. A policy server's refusal stays its own."""
-        network, asset = chosen.network, chosen.asset
+    async def _admit(self, resolved: ResolvedItem, requester: Requester, resource: str) -> None:
+        """Check that the item can be consumed (section 8.2), for `resource`. Keep a policy server's refusal."""
+        network, asset = resolved.network, resolved.asset
         try:
             check_state(await self._lookup.nft_state(network, asset.data_nft))
             await self._gate.admit(
                 network,
                 asset,
-                chosen.service,
-                visit.consumer,
-                action=START_COMPUTE if visit.starts else None,
-                policy_data=visit.policy_data,
+                resolved.service,
+                requester.consumer,
+                action=START_COMPUTE if requester.starts else None,
+                policy_data=requester.policy_data,
             )
         except PolicyRefused:
             raise
         except AssetError as error:
             raise ComputeRefused(resource, str(error), detail=error.detail) from error
 
-    def is_opened_here(self, chosen: Chosen) -> bool:
-        """Can this Provider open the service's files?"""
+    def is_opened_here(self, resolved: ResolvedItem) -> bool:
+        """Tell whether this Provider can open the service's files."""
         try:
-            self._files.open(chosen.network.account, chosen.asset, chosen.service)
+            self._files.open(resolved.network.account, resolved.asset, resolved.service)
         except FilesUndecryptable:
             return False
         return True
 
-    async def _find(self, item: Item) -> Chosen:
+    async def _find(self, item: Item) -> ResolvedItem:
         try:
             asset, network = await self._catalog.find(item.did)
             service = asset.service(item.service_id)
             check_timeout(service)
-            return Chosen(item, asset, network, service)
+            return ResolvedItem(item, asset, network, service)
         except AssetNotFound as error:
             raise ComputeRefused(_field(item, "documentId"), "did_not_found") from error
         except ServiceNotFound as error:
@@ -146,7 +150,7 @@ class Choices:
         except (AssetError, UnsupportedChain) as error:
             raise ComputeRefused(item.resource, str(error), detail=error.detail) from error
 
-    async def _check_trust(self, dataset: Chosen, algorithm: Chosen | None) -> None:
+    async def _check_trust(self, dataset: ResolvedItem, algorithm: ResolvedItem | None) -> None:
         options, resource = dataset.service.compute, dataset.item.resource
         if algorithm is None:
             check_raw(options, resource)
@@ -161,7 +165,7 @@ class Choices:
 
 
 def require_texts(item: Item, *, ordered: bool) -> None:
-    """What every item must name. Raises ComputeRefused."""
+    """Check that an item names what every item must name. Raises ComputeRefused."""
     if not item.did:
         raise ComputeRefused(_field(item, "documentId"), "missing")
     if ordered and not item.tx_id:
@@ -171,5 +175,5 @@ def require_texts(item: Item, *, ordered: bool) -> None:
 
 
 def _field(item: Item, name: str) -> str:
-    """wire: a missing algorithm is called just that (`provider-api.md` section 10.2)."""
+    """wire: a missing algorithm is reported as `algorithm` (`provider-api.md` section 10.2)."""
     return item.resource if item.resource == ALGORITHM else f"{item.resource}.{name}"

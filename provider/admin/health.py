@@ -1,25 +1,33 @@
-"""Is this server fit to serve? Each check is run for real, all at once, and its answer kept for a few seconds."""
+"""Readiness for /readyz: every check is run for real, all at once, and its answer kept for a few seconds.
+
+Liveness for /healthz: this worker's event-loop lag and the age of every other worker's heartbeat.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from provider.errors import ProviderError
 from provider.observability.redaction import redact_own
 
-# Probes come every few seconds from each of several systems; the nodes need not hear all of them.
+if TYPE_CHECKING:
+    from provider.observability.metrics.board import Board
+    from provider.process.loop_lag import LoopLag
+
+# Several systems probe every few seconds; the nodes need not notice each probe.
 REMEMBER_SECONDS = 3.0
-# Of a server that is not ready: whoever waits for it, at its start above all, is to hear of it soon.
+# While the server is not ready: whoever waits for it, above all at its start, should learn of it soon.
 REMEMBER_FAILURE_SECONDS = 0.25
-# Whoever probes has a limit of its own, seldom longer.
+# Probes have a time limit of their own, seldom longer.
 PATIENCE_SECONDS = 3.0
 
 Check = Callable[[], Awaitable[object]]
 
 
 class NotReady(Exception):
-    """What is wrong, in words for operators."""
+    """A part does not work. The text is for operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Verdict:
 
 
 class Readiness:
-    """Runs the named checks. A check raises ProviderError or NotReady when its part does not work."""
+    """Runs the named checks. A check raises ProviderError or NotReady if its part does not work."""
 
     def __init__(self, checks: Mapping[str, Check], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._checks = checks
@@ -42,7 +50,7 @@ class Readiness:
         self.draining = False
 
     async def judge(self) -> Verdict:
-        """The verdict at this time; probes that come together share one. A draining server is never ready."""
+        """Return the current verdict; simultaneous probes share one. A draining server is never ready."""
         if self.draining:
             return Verdict(False, {"server": "draining"})
         if self._verdict is not None:
@@ -51,7 +59,7 @@ class Readiness:
                 return self._verdict
         if self._judging is None or self._judging.done():
             self._judging = asyncio.create_task(self._judge())
-        # A probe that leaves must not end the checks of the others.
+        # A cancelled probe must not end the checks of the others.
         return await asyncio.shield(self._judging)
 
     async def _judge(self) -> Verdict:
@@ -70,6 +78,30 @@ class Readiness:
         except NotReady as error:
             return str(error)
         except ProviderError as error:
-            # For operators, who see the log as well.
+            # For operators, who may read the log as well.
             return redact_own(f"{error.public_text} ({error.detail})" if error.detail else error.public_text)
         return "ok"
+
+
+# A loop that is this late at every beat serves nobody. A long garbage collection or a swapped page is no reason yet.
+MAX_LAG_SECONDS = 5.0
+# Workers beat twice a second.
+MAX_SILENCE_SECONDS = 15.0
+
+
+class Liveness:
+    """Reports what is wrong with the workers."""
+
+    def __init__(self, loop_lag: "LoopLag", others: "Board") -> None:
+        self._loop_lag, self._others = loop_lag, others
+
+    def faults(self) -> list[str]:
+        """Return the faults; an empty list means alive."""
+        faults: list[str] = []
+        lag = self._loop_lag.recent_lag_seconds
+        if lag > MAX_LAG_SECONDS:
+            faults.append(f"the event loop is {lag:.1f} s late")
+        for process_id, seconds in sorted(self._others.silent_seconds().items()):
+            if seconds > MAX_SILENCE_SECONDS:
+                faults.append(f"worker {process_id} has been silent for {seconds:.0f} s")
+        return faults
