@@ -1,5 +1,7 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
+from collections.abc import Callable
+
 from provider.app.compute import MakeCache
 from provider.app.networks import USER_AGENT
 from provider.app.stores import ready
@@ -14,6 +16,7 @@ from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.document import open_document
+from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
 
@@ -68,5 +71,18 @@ def document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
     def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
         with metrics.decrypting("document"):
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
+
+    return opener
+
+
+def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocumentOpener:
+    """The same for documents that are an answer only when they are of a certain data NFT."""
+    max_bytes = settings.metadata.max_document_bytes
+
+    def opener(
+        account: Account, data: bytes, flags: int, expected_hash: bytes, is_answer: Callable[[bytes], bool]
+    ) -> bytes:
+        with metrics.decrypting("document"):
+            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)
 
     return opener

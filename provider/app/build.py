@@ -12,7 +12,7 @@ from tornado.web import Application
 from provider.admin.readiness import Readiness
 from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
-from provider.app.assets import document_opener, open_asset_source
+from provider.app.assets import bound_document_opener, open_asset_source
 from provider.app.compute import Foundation, build_compute, build_environments
 from provider.app.networks import USER_AGENT, build_networks
 from provider.app.origins import Origins, build_origins
@@ -30,7 +30,6 @@ from provider.auth.tokens import Tokens
 from provider.cache import FactCache
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
-from provider.compute.environments import Environments
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.opener import FileListOpener
@@ -176,14 +175,14 @@ def _rooms(
         networks=networks,
         nonces=nonces,
         tokens=tokens,
-        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens, environments=environments),
+        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens),
         catalog=catalog,
         lookup=lookup,
         gate=gate,
         files=files,
         origins=origins.files,
         file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
-        open_document=document_opener(settings, metrics),
+        open_document=bound_document_opener(settings, metrics),
         proofs=proofs,
         compute=build_compute(settings, foundation, operator, environments, make_cache, outgoing=outgoing),
         leases=None if shared is None else shared.leases,
@@ -209,7 +208,6 @@ def _identifier(
     *,
     nonces: NonceStore,
     tokens: Tokens,
-    environments: Environments,
 ) -> Identifier:
     contracts = None
     if settings.identity.contract_accounts:
@@ -218,7 +216,7 @@ def _identifier(
             metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
         )
         contracts = ContractAccounts(networks, holding_code=holding_code)
-    return Identifier(nonces, tokens, contracts=contracts, is_environment=environments.knows, observe=metrics.nonce)
+    return Identifier(nonces, tokens, contracts=contracts, observe=metrics.nonce)
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:

@@ -8,7 +8,6 @@ import orjson
 
 from provider.app.compute import Compute
 from provider.assets.catalog import Catalog
-from provider.assets.chain_index import DocumentOpener
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
@@ -46,7 +45,7 @@ from provider.handlers.identity.tokens import (
     GenerateAuthTokenEndpoint,
     InvalidateAuthTokenEndpoint,
 )
-from provider.handlers.publishing.decrypt import DecryptEndpoint
+from provider.handlers.publishing.decrypt import BoundDocumentOpener, DecryptEndpoint
 from provider.handlers.publishing.encrypt import EncryptEndpoint
 from provider.handlers.routes import Route
 from provider.orders.lookup import OrderLookup
@@ -70,7 +69,7 @@ class Rooms:
     files: FileListOpener
     origins: FileOrigins
     file_answers: FactCache[bytes, Items]
-    open_document: DocumentOpener
+    open_document: BoundDocumentOpener
     compute: Compute
     proofs: ProofQueue | None
     leases: StreamLeases | None

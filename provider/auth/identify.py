@@ -1,11 +1,14 @@
 """From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
+import time
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
-from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce import parse_nonce
+from provider.auth.nonce_rule import may_be_free
 from provider.auth.nonce_store import NonceStore, nonce_refused
+from provider.auth.signed_text import Misread, read_text
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import (
@@ -25,8 +28,6 @@ from provider.errors import (
     TokenRefused,
 )
 
-# The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
-ENVIRONMENT_WINDOW_SECONDS = 600
 # Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
 _MAX_REMEMBERED = 10_000
 # A contract is asked about the two likeliest messages only, each in two forms.
@@ -76,16 +77,11 @@ def _unmarked(step: str) -> None:
     pass
 
 
-def _no_environment(_: str) -> bool:
-    return False
-
-
 class Identifier:
     """Proves who is asking.
 
-    `contracts`: None refuses accounts that are contracts. `is_environment` tells of a checksummed address whether it
-    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted`,
-    `refused` or `failed` (the store did not work) for each nonce presented, and the seconds that the store took.
+    `contracts`: None refuses accounts that are contracts. `observe` is called with `accepted`, `refused` or `failed`
+    (the store did not work) for each nonce presented, and the seconds that the store took. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -94,14 +90,14 @@ class Identifier:
         tokens: Tokens,
         *,
         contracts: ContractAccounts | None = None,
-        is_environment: Callable[[str], bool] = _no_environment,
         observe: Callable[[str, float], None] = _unobserved,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
         self._contracts = contracts
-        self._is_environment = is_environment
         self._observe = observe
+        self._clock = clock
         self._likeliest: dict[str, int] = {}
 
     async def identify(
@@ -116,7 +112,7 @@ class Identifier:
         client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
-        """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
+        """The checksummed `address`, once it has signed one of `messages` with a nonce that is free.
 
         Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
         be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
@@ -127,24 +123,28 @@ class Identifier:
         used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
         StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
         """
+        text = None
         if not signature and token is not None:
             await self._check_token(address, token)
             if not nonce and not token.needs_nonce:
                 return address
-        elif not self._signed_by_key(address, messages, signature):
+        elif (text := self._text_signed_by_key(address, messages, signature)) is None:
             await self._check_contract(address, messages, signature, nonce, chain=chain, client=client)
+            # Which of them the contract took is not known; what holds for the last one holds for the first too.
+            text = messages[:_CONTRACT_CANDIDATES][-1]
         enter("nonce")
-        await self._use_nonce(address, nonce)
+        await self._use_nonce(address, nonce, text)
         return address
 
-    async def _use_nonce(self, address: str, nonce: str) -> None:
+    async def _use_nonce(self, address: str, nonce: str, text: str | None) -> None:
         began = perf_counter()
         result = "accepted"
         try:
-            if self._is_environment(address):
-                await self._nonces.use(address, nonce, window_seconds=ENVIRONMENT_WINDOW_SECONDS)
-            else:
-                await self._nonces.use(address, nonce)
+            open_text = None if text is None else read_text(text, nonce, now=self._clock())
+            await self._nonces.use(address, nonce, text=open_text)
+        except Misread as error:
+            result = "refused"
+            raise NonceRefused from error
         except NonceRefused:
             result = "refused"
             raise
@@ -165,18 +165,18 @@ class Identifier:
         except TokenRefused as error:
             raise TokenNotAccepted(detail=error.public_text) from error
 
-    def _signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> bool:
+    def _text_signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> str | None:
         """A client signs one family of messages all its life, so the one it signed last is tried first."""
         parsed = parse_signature(signature)
         if parsed is None:
-            return False
+            return None
         first = self._likeliest.get(address, 0)
         found = signed_candidate(messages, parsed, address, first=first)
         if found is not None and found != first:
             if len(self._likeliest) >= _MAX_REMEMBERED:
                 self._likeliest.clear()
             self._likeliest[address] = found
-        return found is not None
+        return None if found is None else messages[found]
 
     async def _check_contract(
         self,
@@ -202,7 +202,7 @@ class Identifier:
         if not chain_ids:
             raise SignatureInvalid
         stored = await self._nonces.last(address)
-        if stored is not None and not is_greater(nonce, stored) and not self._is_environment(address):
+        if stored is not None and not may_be_free(nonce, stored):
             raise nonce_refused(given=nonce, stored=stored)
         digests = [digest(text) for text in messages[:_CONTRACT_CANDIDATES] for digest in (message_digest, text_digest)]
         if not await self._contracts.accept(chain_ids, address, digests, parsed, client):

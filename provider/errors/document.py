@@ -33,7 +33,8 @@ of the bodies below. They do not see the code, which is the `code` of the log li
 | compute | `{"error": {"<resource>": "<reason>"}}` |
 
 `<…>` in a text stands for a value. A text may begin with `Provider <network>: `. Answers with 429 and 503 have
-`Retry-After` where waiting helps. A remedy is for the sender of the request, unless it begins with "Publisher" or "Operator".
+`Retry-After` where waiting helps. A remedy is for the sender of the request, unless it begins with "Publisher" or
+"Operator".
 """
 _REASONS = """\
 ## Reasons of refused compute requests

@@ -19,7 +19,7 @@ class LoadRefused(ProviderError):
 
 
 class TooManyRequests(LoadRefused):
-    """The client's address has sent more requests, or bytes to process, than the settings allow (RFC 6585 section 4)."""
+    """The client's address has sent more requests, or bytes to process, than its limits allow (RFC 6585 section 4)."""
 
     code = "too_many_requests"
     remedy = (

@@ -4,8 +4,15 @@ Bytes, flags and hash of a Metadata event in, the clear document out (`provider-
 """
 
 import hashlib
+import json
 import lzma
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
 
+import orjson
+
+from provider.assets.did import matches
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt
 from provider.errors import DecryptError
@@ -16,13 +23,31 @@ _ENCRYPTED = 2
 # The most that `xz -9` needs to decompress is 65 MiB; ocean.py's default preset needs 9. Larger dictionaries,
 # up to 4 GiB in the format, serve no document.
 _MAX_LZMA_MEMORY_BYTES = 96 * 1024 * 1024
+_BRACKET = re.compile(r"[\[\]{}]")
+# A DDO is a dozen levels deep and has some hundred objects and lists.
+_MAX_DEPTH = 200
+_MAX_BRACKETS = 100_000
 
 
-def open_document(account: Account, data: bytes, flags: int, expected_hash: bytes, *, max_bytes: int) -> bytes:
+def _is_anything(_: bytes) -> bool:
+    return True
+
+
+def open_document(
+    account: Account,
+    data: bytes,
+    flags: int,
+    expected_hash: bytes,
+    *,
+    max_bytes: int,
+    is_answer: Callable[[bytes], bool] = _is_anything,
+) -> bytes:
     """The clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
 
-    `expected_hash` is sha256 of the clear bytes; `max_bytes` bounds what decompression may give. Raises
-    DecryptError with the documented texts `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
+    `expected_hash` is sha256 of the clear bytes; `max_bytes` bounds what decompression may give. Bytes that are not
+    `is_answer` are refused as those with another hash are: who guesses the text of a file list must not be able to tell
+    a right guess from a wrong one. Raises DecryptError with the documented texts `Failed to decrypt.`, `Failed to
+    decompress`, `Checksum doesn't match.`
     """
     if flags & _ENCRYPTED:
         try:
@@ -31,9 +56,91 @@ def open_document(account: Account, data: bytes, flags: int, expected_hash: byte
             raise DecryptError("Failed to decrypt.", detail=str(error)) from None
     if flags & COMPRESSED:
         data = _decompress(data, max_bytes)
+    if not is_answer(data):
+        raise DecryptError("Checksum doesn't match.", detail="the bytes are no document of the data NFT that was named")
     if hashlib.sha256(data).digest() != expected_hash:
         raise DecryptError("Checksum doesn't match.")
     return data
+
+
+def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
+    """Is this a DDO that names this data NFT (checksummed) on this chain, and has its DID?
+
+    DDO 4.x and the short `deprecated` form, DDO 5 under `credentialSubject`, and a verifiable credential as JWT, by
+    itself or under `vc`. Its signature is its readers' affair.
+    """
+    ddo = _read(data)
+    body = ddo.get("credentialSubject")
+    body = body if isinstance(body, Mapping) else ddo
+    did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), str(body.get("chainId"))
+    if not (isinstance(did, str) and did.startswith("did:op")):
+        # ddo.js writes the DID of a DDO 5 into its subject; the credential may have an identifier of its own.
+        did = body.get("id")
+    return (
+        isinstance(did, str)
+        and isinstance(named_nft, str)
+        and named_nft.lower() == data_nft.lower()
+        and named_chain == str(chain_id)
+        and matches(did, data_nft, chain_id)
+    )
+
+
+def is_remote_stub(data: bytes) -> bool:
+    """Is this the stub `{"remote": {…}}` of Ocean Enterprise, which stands for a document that lies elsewhere?
+
+    It names no NFT, so it is known only by the event that holds it. A file list never has this form.
+    """
+    ddo = _read(data)
+    return isinstance(ddo.get("remote"), Mapping) and not {"files", "datatokenAddress"} & ddo.keys()
+
+
+def _read(data: bytes) -> Mapping[str, object]:
+    """The JSON object in the bytes, that of a JWT unwrapped; empty for anything else."""
+    text = data.decode("utf-8", "replace").strip()
+    content = _json(text)
+    if isinstance(content, Mapping) and "vc" in content:
+        content = content["vc"]
+    if content is None:
+        content = text
+    if isinstance(content, str):
+        content = _payload(content)
+        content = content.get("vc", content) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
+
+
+def _payload(token: str) -> object:
+    """What a JWT (RFC 7519) claims, None when the text is no JWT."""
+    parts = token.split(".")
+    if len(parts) != 3 or not token.isascii():
+        return None
+    try:
+        return _json(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode("utf-8", "replace"))
+    except ValueError:
+        return None
+
+
+def _json(text: str) -> object:
+    """As Python and JavaScript read it: indexers take lone surrogates, and Aquarius takes NaN. None for no JSON."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    # The standard library's parser recurses, and a raised recursion limit would let it overrun the stack.
+    if not _is_shallow(text):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_shallow(text: str) -> bool:
+    depth = 0
+    for count, bracket in enumerate(_BRACKET.finditer(text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > _MAX_DEPTH or count > _MAX_BRACKETS:
+            return False
+    return True
 
 
 def _decompress(data: bytes, max_bytes: int) -> bytes:

@@ -73,6 +73,11 @@ class RedisLink:
         self._closed = False
 
     @property
+    def is_cluster(self) -> bool:
+        """Do keys of different slots live on different servers?"""
+        return self._target.kind == "cluster"
+
+    @property
     def is_up(self) -> bool:
         """Is no server given up?"""
         return not self._away

@@ -107,14 +107,18 @@ class StreamingEndpoint(Endpoint):
         if answer.length_bytes is None and not tells_end(self.request.connection):
             source = await self._measured(source)
             answer = replace(answer, length_bytes=source.length_bytes)
-        name = file_name(source, url_path=url_path, fallback=_random_name)
+        try:
+            headers = reply_headers(source, answer, name=file_name(source, url_path=url_path, fallback=_random_name))
+        except BaseException:
+            source.close()
+            raise
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
         try:
             relayed = await relay(
                 source,
                 sink,
-                reply_headers(source, answer, name=name),
+                headers,
                 status=answer.status,
                 idle_timeout_seconds=self._idle_timeout_seconds,
                 resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,

@@ -1,11 +1,11 @@
 """`POST decrypt`: a document (DDO) back in the clear, for those who may read it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from provider.assets.catalog import Catalog
-from provider.assets.chain_index import DocumentOpener
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.chain.networks import Network, Networks
@@ -17,7 +17,7 @@ from provider.errors import (
     OrderNotFound,
     UnsupportedChain,
 )
-from provider.files.document import COMPRESSED
+from provider.files.document import COMPRESSED, is_document_of, is_remote_stub
 from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
 from provider.handlers.body import SHORT_BODY_BYTES
 from provider.handlers.identity.token_params import NamedChain, presented_token
@@ -32,6 +32,9 @@ READABLE_STATES = frozenset({0, 4, 5})
 REFUSED_STATES = {1: "Asset end of life", 2: "Asset deprecated", 3: "Asset revoked"}
 
 T = TypeVar("T")
+
+BoundDocumentOpener = Callable[[Account, bytes, int, bytes, Callable[[bytes], bool]], bytes]
+"""Opens bytes of which only those that the last argument takes may be an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class DecryptEndpoint(Endpoint):
         identifier: Identifier,
         lookup: OrderLookup,
         authorized_decrypters: frozenset[str],
-        open_document: DocumentOpener,
+        open_document: BoundDocumentOpener,
         catalog: Catalog,
     ) -> None:
         """`authorized_decrypters` are lower-case addresses, empty means everybody."""
@@ -102,14 +105,20 @@ class DecryptEndpoint(Endpoint):
         sealed = _value(document)
         # Only now: until the factory has said so, the address may be any contract that a stranger chose.
         _check_state(await self._lookup.nft_state(network, request.data_nft))
-        clear = await self._opened(network.account, sealed)
+
+        def is_answer(clear: bytes) -> bool:
+            # What is opened must be of the NFT whose state was checked. Its own event is proof enough for a stub.
+            is_bound = is_document_of(clear, request.data_nft, network.chain_id)
+            return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
+
+        clear = await self._opened(network.account, sealed, is_answer)
         self._catalog.document_opened(request.data_nft, network.chain_id)
         pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
         await self.reply_text(pieces, length_bytes=len(clear), status=201)
 
-    async def _opened(self, account: Account, sealed: SealedDocument) -> bytes:
+    async def _opened(self, account: Account, sealed: SealedDocument, is_answer: Callable[[bytes], bool]) -> bytes:
         """The clear document. One that is large, or may become so, is opened off the loop."""
-        arguments = (account, sealed.data, sealed.flags, sealed.document_hash)
+        arguments = (account, sealed.data, sealed.flags, sealed.document_hash, is_answer)
         if len(sealed.data) <= SHORT_BODY_BYTES and not sealed.flags & COMPRESSED:
             return self._open_document(*arguments)
         clear = await self.off_loop(self._open_document, *arguments)
