@@ -11,6 +11,7 @@ from provider.demo.http_client import Reply, request, with_query
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
+from tests.support.nonce_refusal import nonce_refusal
 
 NEVER_SEEN = "0x" + "0f" * 20
 
@@ -20,7 +21,7 @@ def ask(server: DemoServer, address: object) -> Reply:
 
 
 def refusal(stored: str, given: str) -> str:
-    return f"Invalid signature expected nonce ({stored}) > current nonce ({given})."
+    return nonce_refusal(stored, given)
 
 
 UNKNOWN_DID = "did:op:" + "00" * 32
