@@ -1,11 +1,10 @@
 """The rows of used nonces in the SQLite store: a group of uses in, an answer for each out, all durable by then.
 
 Runs on the store's thread. Nearly every use comes from an address whose row this process wrote itself, so that row is
-remembered, decided upon, and replaced where the file still holds it: one statement instead of four, whatever the size
-of the group. Where the file holds another one, a different process was here, and every use is decided by the file.
+remembered, decided upon, and replaced where the file still holds it: one statement instead of two. Where the file holds
+another one, a different process was here, and every use is decided by the file.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,21 +16,12 @@ from provider.auth.nonce_store import nonce_refused
 from provider.errors import NonceRefused
 from provider.sqlite import transaction
 
-# A row is mostly about 300 bytes and at most some 7 KiB. Forgetting costs a few statements, so the bound needs no
+# A row is mostly about 300 bytes and at most some 5 KiB. Forgetting costs a few statements, so the bound needs no
 # order of use.
 MAX_REMEMBERED = 5_000
 
 # The nonce is compared too: an operator may have corrected it by hand.
 _SWAP = "UPDATE spent_nonces SET nonce = ?, memory = ?, uses = ? WHERE address = ? AND uses = ? AND nonce = ?"
-# CROSS JOIN keeps SQLite from reading the table first and the few rows for each of its own.
-_SWAP_ALL = """
-    INSERT OR REPLACE INTO spent_nonces (address, nonce, memory, uses)
-    SELECT held.address, json_extract(swap.value, '$[0]'), json_extract(swap.value, '$[1]'),
-        json_extract(swap.value, '$[2]')
-    FROM json_each(?) AS swap CROSS JOIN spent_nonces AS held
-    WHERE held.address = json_extract(swap.value, '$[3]') AND held.uses = json_extract(swap.value, '$[4]')
-        AND held.nonce = json_extract(swap.value, '$[5]')
-"""
 _WRITE = "INSERT OR REPLACE INTO spent_nonces (nonce, memory, uses, address) VALUES (?, ?, ?, ?)"
 _READ = "SELECT nonce, memory, uses FROM spent_nonces WHERE address = ?"
 _SEPARATOR = "|"
@@ -86,7 +76,7 @@ class NonceRows:
             return connection.execute(_SWAP, rows[0]).rowcount == 1
         connection.execute("BEGIN IMMEDIATE")
         try:
-            complete = connection.execute(_SWAP_ALL, (json.dumps(rows),)).rowcount == len(rows)
+            complete = connection.executemany(_SWAP, rows).rowcount == len(rows)
             connection.execute("COMMIT" if complete else "ROLLBACK")
         finally:
             if connection.in_transaction:

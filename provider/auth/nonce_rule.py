@@ -17,8 +17,8 @@ from provider.auth.nonce_window import (
 )
 from provider.auth.signed_text import OpenText
 
-# Bounds of what is remembered of one address, in characters: some 220 nonces in milliseconds and 60 digests.
-MAX_RECENT = 4096
+# Bounds of what is remembered of one address, in characters: some 110 nonces in milliseconds and 60 digests.
+MAX_RECENT = 2048
 MAX_MESSAGES = 2048
 
 
@@ -162,7 +162,9 @@ def _fill(held: Held, order: str, oldest: str) -> Held | None:
 
 def _young(recent: str, oldest: str) -> str:
     """Without those that are too old to be used again anyway."""
-    while recent and recent[1:].partition(" ")[0] < oldest:
+    # The space behind the first one sorts below every digit, so that the texts compare as their first nonces do.
+    bound = f" {oldest}"
+    while recent and recent < bound:
         recent = _without_first(recent)
     return recent
 

@@ -15,11 +15,12 @@ WINDOW_SECONDS = 600
 COUNTER = "c"
 # Every counter is less.
 FIRST_SECONDS = 1_500_000_000
-_SECONDS_DIGITS = 10
 # Units per second, by the number of integer digits that such a clock shows between July 2017 and December 2099.
 # Ocean's contracts are younger, and one digit more or fewer never gives a clock value of the same unit.
 _UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 _FIRST_DIGITS, _END_DIGITS = "15", "41"
+_CLOCKS = {f"1{size:03}": str(size) for size in _UNITS}
+_FIRST_SECONDS_ORDER = sortable(str(FIRST_SECONDS))
 # Clients that send whole seconds count up from the last nonce; the finer units are read from clocks.
 _WINDOWED = frozenset({"13", "16", "19"})
 # Nonces have up to 100 digits before and after the point, and the default context would round them to 28.
@@ -32,15 +33,14 @@ def kind_of(order: str) -> str:
     `c` for counters (below 1.5·10^9, also negative ones), the number of digits for clock values (`10`, `13`, `16`,
     `19`), and `f` with the number of digits for everything else.
     """
-    if order[0] == "0":
-        return COUNTER
-    size = int(order[1:4])
-    if size < _SECONDS_DIGITS or (size == _SECONDS_DIGITS and order[4:6] < _FIRST_DIGITS):
+    kind = _CLOCKS.get(order[:4])
+    first_digits = order[4:6]
+    if kind is not None and _FIRST_DIGITS <= first_digits < _END_DIGITS:
+        return kind
+    if order < _FIRST_SECONDS_ORDER:
         # They go on into seconds without a gap, where nobody would count on.
         return COUNTER
-    if size in _UNITS and _FIRST_DIGITS <= order[4:6] < _END_DIGITS:
-        return str(size)
-    return f"f{size}"
+    return f"f{int(order[1:4])}"
 
 
 def is_large(kind: str) -> bool:
@@ -57,7 +57,8 @@ def oldest_order(nonce: str, kind: str) -> str:
     """`sortable` of the lowest nonce that may be used while `nonce` is the greatest; `kind` has a window."""
     units = WINDOW_SECONDS * _UNITS[int(kind)]
     if nonce.isdigit():
-        return sortable(str(int(nonce) - units))
+        # No clock of these years loses a digit in ten minutes.
+        return f"10{kind}{int(nonce) - units}"
     value = parse_nonce(nonce)
     if value is None:
         raise ValueError("not a nonce")

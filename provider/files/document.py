@@ -1,4 +1,4 @@
-"""Documents (DDOs) as they stand on chain: decrypted, decompressed, verified (pure).
+"""Documents (DDOs) from the chain: decrypts, decompresses and verifies them (pure).
 
 Bytes, flags and hash of a Metadata event in, the clear document out (`provider-api.md` section 5.3, steps 7-9).
 """
@@ -20,11 +20,11 @@ from provider.errors import DecryptError
 COMPRESSED = 1
 _ENCRYPTED = 2
 
-# The most that `xz -9` needs to decompress is 65 MiB; ocean.py's default preset needs 9. Larger dictionaries,
-# up to 4 GiB in the format, serve no document.
+# `xz -9` needs at most 65 MiB to decompress; ocean.py's default preset needs 9. The format allows dictionaries of up to
+# 4 GiB, which no document needs.
 _MAX_LZMA_MEMORY_BYTES = 96 * 1024 * 1024
 _BRACKET = re.compile(r"[\[\]{}]")
-# A DDO is a dozen levels deep and has some hundred objects and lists.
+# A DDO has a dozen levels, and about a hundred objects and lists.
 _MAX_DEPTH = 200
 _MAX_BRACKETS = 100_000
 
@@ -42,12 +42,19 @@ def open_document(
     max_bytes: int,
     is_answer: Callable[[bytes], bool] = _is_anything,
 ) -> bytes:
-    """The clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
+    """Return the clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
 
-    `expected_hash` is sha256 of the clear bytes; `max_bytes` bounds what decompression may give. Bytes that are not
-    `is_answer` are refused as those with another hash are: who guesses the text of a file list must not be able to tell
-    a right guess from a wrong one. Raises DecryptError with the documented texts `Failed to decrypt.`, `Failed to
-    decompress`, `Checksum doesn't match.`
+    Args:
+        account: key to decrypt with.
+        data: bytes of the Metadata event.
+        flags: flags of the Metadata event.
+        expected_hash: sha256 of the clear bytes.
+        max_bytes: limit for the decompressed document.
+        is_answer: bytes that it rejects are refused like bytes with another hash. Whoever guesses the text of a file
+            list must not be able to tell a right guess from a wrong one.
+
+    Raises:
+        DecryptError: with a documented text: `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
     """
     if flags & _ENCRYPTED:
         try:
@@ -57,24 +64,24 @@ def open_document(
     if flags & COMPRESSED:
         data = _decompress(data, max_bytes)
     if not is_answer(data):
-        raise DecryptError("Checksum doesn't match.", detail="the bytes are no document of the data NFT that was named")
+        raise DecryptError("Checksum doesn't match.", detail="the bytes are not a document of the named data NFT")
     if hashlib.sha256(data).digest() != expected_hash:
         raise DecryptError("Checksum doesn't match.")
     return data
 
 
 def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
-    """Is this a DDO that names this data NFT (checksummed) on this chain, and has its DID?
+    """True for a DDO that names this data NFT (checksummed) on this chain and has its DID.
 
-    DDO 4.x and the short `deprecated` form, DDO 5 under `credentialSubject`, and a verifiable credential as JWT, by
-    itself or under `vc`. Its signature is its readers' affair.
+    Reads DDO 4.x and the short `deprecated` form, DDO 5 under `credentialSubject`, and a verifiable credential as JWT,
+    by itself or under `vc`. Readers of the document check the credential's signature.
     """
     ddo = _read(data)
     body = ddo.get("credentialSubject")
     body = body if isinstance(body, Mapping) else ddo
     did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), str(body.get("chainId"))
     if not (isinstance(did, str) and did.startswith("did:op")):
-        # ddo.js writes the DID of a DDO 5 into its subject; the credential may have an identifier of its own.
+        # ddo.js writes the DID of a DDO 5 into its subject. The credential may have an identifier of its own.
         did = body.get("id")
     return (
         isinstance(did, str)
@@ -86,16 +93,16 @@ def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
 
 
 def is_remote_stub(data: bytes) -> bool:
-    """Is this the stub `{"remote": {…}}` of Ocean Enterprise, which stands for a document that lies elsewhere?
+    """True for the stub `{"remote": {…}}` of Ocean Enterprise, which refers to a document stored elsewhere.
 
-    It names no NFT, so it is known only by the event that holds it. A file list never has this form.
+    A stub names no NFT; only the event that contains it links it to one. A file list never has this form.
     """
     ddo = _read(data)
     return isinstance(ddo.get("remote"), Mapping) and not {"files", "datatokenAddress"} & ddo.keys()
 
 
 def _read(data: bytes) -> Mapping[str, object]:
-    """The JSON object in the bytes, that of a JWT unwrapped; empty for anything else."""
+    """The JSON object in the bytes, taken out of a JWT if necessary. Empty for anything else."""
     text = data.decode("utf-8", "replace").strip()
     content = _json(text)
     if isinstance(content, Mapping) and "vc" in content:
@@ -109,7 +116,7 @@ def _read(data: bytes) -> Mapping[str, object]:
 
 
 def _payload(token: str) -> object:
-    """What a JWT (RFC 7519) claims, None when the text is no JWT."""
+    """The claims of a JWT (RFC 7519); None if the text is not a JWT."""
     parts = token.split(".")
     if len(parts) != 3 or not token.isascii():
         return None
@@ -120,12 +127,12 @@ def _payload(token: str) -> object:
 
 
 def _json(text: str) -> object:
-    """As Python and JavaScript read it: indexers take lone surrogates, and Aquarius takes NaN. None for no JSON."""
+    """Parse JSON as Python and JavaScript do: indexers accept lone surrogates, and Aquarius NaN. None if invalid."""
     try:
         return orjson.loads(text)
     except ValueError:
         pass
-    # The standard library's parser recurses, and a raised recursion limit would let it overrun the stack.
+    # The standard library's parser recurses, and with a raised recursion limit it could overflow the stack.
     if not _is_shallow(text):
         return None
     try:
@@ -144,10 +151,10 @@ def _is_shallow(text: str) -> bool:
 
 
 def _decompress(data: bytes, max_bytes: int) -> bytes:
-    """One whole `.xz` or legacy `.lzma` stream and nothing after it."""
+    """Decompress exactly one `.xz` or legacy `.lzma` stream."""
     decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_AUTO, memlimit=_MAX_LZMA_MEMORY_BYTES)
     try:
-        # One byte more than allowed tells a document of exactly the limit from a longer one.
+        # One byte more than allowed, to tell a document of exactly the limit from a longer one.
         document = decompressor.decompress(data, max_length=max_bytes + 1)
     except lzma.LZMAError as error:
         raise DecryptError("Failed to decompress", detail=f"not LZMA: {error}") from None

@@ -1,4 +1,4 @@
-"""Opens the file list of a service, from the cache of plaintexts where that holds it."""
+"""Opens the file list of a service, from the cache of plaintexts if possible."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,15 +9,20 @@ from provider.files.file_list import FileList, decrypt_files, read_files, requir
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
 
-# Of one list; all of them together hold about as much as the list.
+# Per list. Together they take about as much memory as the list.
 _MAX_READ_FILES = 16
 
 
 class FileListOpener:
-    """`allow_unbound` serves 4.0.0 lists, which are not bound to their asset [K18]; `timed` wraps each decryption.
+    """Opens file lists and caches their plaintexts.
 
-    The plaintext is kept, and beside it the files that were read of it for exactly this asset and service; for any
-    other it is checked again whether the list belongs to them.
+    Beside a plaintext it caches the files read from it for exactly this asset and service. For any other it checks
+    again that the list belongs to them.
+
+    Args:
+        allow_unbound: serve 4.0.0 lists, which are not bound to their asset [K18].
+        plaintexts: the cache.
+        timed: wraps each decryption.
     """
 
     def __init__(
@@ -40,12 +45,12 @@ class FileListOpener:
         return self._decrypted(account, asset, service)
 
     def file(self, account: Account, asset: Asset, service: Service, index: str) -> FileObject:
-        """The file at a wire index of the list. Raises as `open`, FileIndexOutOfRange and FileObjectInvalid."""
+        """The file at a wire index of the list. Raises as `open`, and FileIndexOutOfRange, FileObjectInvalid."""
         require_allowed(asset, allow_unbound=self._allow_unbound)
         kept = self._plaintexts.get(_key(account, asset, service))
         if kept is None:
             return parse_file_object(self._decrypted(account, asset, service).at(index), party=asset.did)
-        # With the key this is all that decides whether the list belongs to the asset.
+        # Together with the cache key, these values decide whether the list belongs to the asset.
         wanted = (index, service.datatoken, asset.data_nft, asset.files_are_bound)
         file = kept.read.get(wanted)
         if not isinstance(file, FileObject):
@@ -63,10 +68,10 @@ class FileListOpener:
         return files
 
     def close(self) -> None:
-        """Zero what is kept."""
+        """Zero all cached plaintexts."""
         self._plaintexts.close()
 
 
 def _key(account: Account, asset: Asset, service: Service) -> tuple[str, ...]:
-    # The ciphertext is part of it, so an edited asset is seen as soon as its DDO is.
+    # The key includes the ciphertext, so an edited asset takes effect as soon as its DDO does.
     return account.address, asset.did, service.id, service.files

@@ -1,6 +1,6 @@
-"""Move the body of an open source to a consumer and tell how it ended and whose doing that was.
+"""Streams a source's body to the consumer and reports the outcome, including which side failed.
 
-A short body never ends cleanly. Status and headers are given; what they should be is not decided here.
+A short body never ends cleanly. The caller decides status and headers.
 """
 
 import asyncio
@@ -10,18 +10,17 @@ from typing import Literal
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTooShort
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
-from provider.streaming.progress import Progress
+from provider.streaming.progress import Progress, StallWatch
 from provider.streaming.resume import Resumer, Resuming
 from provider.streaming.sink import ConsumerGone, Fields, Sink
 from provider.streaming.splice_pump import SplicePump
-from provider.streaming.stall_watch import StallWatch
 from provider.upstream.source import Source
 
 Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled"]
 Path = Literal["splice", "copy"]
 
-# Bodies with less left than this are copied: at 128 KiB both ways cost the same, at 256 KiB splicing saves 8 % of a
-# request's CPU, at 1 MiB 40 %; below, the copy needs no second look at its sockets.
+# Bodies with fewer bytes left are copied. At 128 KiB both paths cost the same; splicing saves 8 % of a request's CPU at
+# 256 KiB and 40 % at 1 MiB. Below, a copy needs no second look at its sockets.
 SPLICE_FROM_BYTES = 128 << 10
 
 _buffers = BufferPool()
@@ -29,17 +28,20 @@ _pipes = PipePool()
 
 
 def pipes_of_process() -> PipePool:
-    """Those that all relays of this process share."""
+    """The pipes that all relays of this process share."""
     return _pipes
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """How a relay ended. `bytes_sent`: body bytes handed to the consumer's connection.
+    """How a relay ended.
 
-    `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's. `path`: "splice" when
-    bytes of the body went from socket to socket without being copied. `resumes`: how often the origin was lost in the
-    body and the rest had from a new request.
+    `upstream_*` outcomes are the origin's fault; `consumer_*` outcomes are the consumer's.
+
+    Attributes:
+        bytes_sent: body bytes passed to the consumer's connection.
+        path: "splice" if bytes of the body went from socket to socket without a copy.
+        resumes: number of times that the origin was lost in the body and a new request brought the rest.
     """
 
     bytes_sent: int
@@ -60,22 +62,31 @@ async def relay(
     buffers: BufferPool = _buffers,
     pipes: PipePool = _pipes,
 ) -> Relayed:
-    """Send `status`, `fields` and the body; both sides are finished or closed when this returns.
+    """Send `status`, `fields` and the body. Both sides are finished or closed on return.
 
-    `idle_timeout_seconds` is how long the consumer may take nothing; the source has its own limit. `progress` may be
-    watched meanwhile. `resuming` tells how to go on when the origin is lost in the body; without it that is the end.
-    A source that was closed before the head went out is an exception, so that it can still become a reply; afterwards
-    every end is an outcome.
+    If the source breaks before the head went out, an exception is raised, so that it can still become a reply. After
+    that every end is an outcome.
+
+    Args:
+        source: the open answer.
+        sink: the reply.
+        fields: header fields of the reply.
+        status: status of the reply.
+        idle_timeout_seconds: longest time in which the consumer takes nothing. The source has its own limit.
+        progress: figures that may be read during the transfer.
+        resuming: how to continue if the origin is lost in the body. None: end there.
+        buffers: memory for the copy path.
+        pipes: pipes for the splice path.
 
     Raises:
-        UpstreamTruncated: broken at the first byte, nothing was sent.
+        UpstreamTruncated: the body broke at its first byte; nothing was sent.
     """
     relaying = _Relay(source, sink, progress or Progress(), buffers, pipes)
     return await relaying.run(status, fields, idle_timeout_seconds, resuming)
 
 
 class _Relay:
-    """One run; remembers who ended it first, since closing one side makes the other fail too."""
+    """One run. Remembers which side ended it first, since closing one side makes the other fail too."""
 
     def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool, pipes: PipePool) -> None:
         self._source, self._sink = source, sink
@@ -121,7 +132,7 @@ class _Relay:
         return Relayed(self._progress.bytes_sent, outcome, self._path, resumes)
 
     def _first_bytes(self) -> bytes:
-        """Body bytes that came with the head: sent in one piece with ours, a small file needs no second write."""
+        """Body bytes that arrived with the head. Sent together with ours, they save a small file a second write."""
         if not self._source.ready_bytes:
             return b""
         buffer = self._buffers.take()
@@ -137,11 +148,11 @@ class _Relay:
             await self._sink.start(status, fields, memoryview(self._first))
             progress.awaits_consumer = False
             progress.bytes_sent += len(self._first)
-            # Not to be kept as long as the stream lasts.
+            # Do not keep these bytes as long as the stream lasts.
             self._first = b""
             while not await self._body_ended():
                 pass
-            # The origin's connection is free for others before the last bytes have left ours.
+            # Free the origin's connection for others before the last bytes have left ours.
             self._source.release()
             await self._finish()
         except ConsumerGone:
@@ -153,7 +164,7 @@ class _Relay:
         return "complete"
 
     async def _body_ended(self) -> bool:
-        """Move what the source has: True at the body's end, False when another source has the rest."""
+        """Move what the source has. True at the end of the body, False if another source has the rest."""
         pump = self._splice_pump()
         try:
             if pump is None:
@@ -170,7 +181,7 @@ class _Relay:
         return True
 
     async def _resumed(self, resuming: Resuming) -> bool:
-        """Does another source carry on? Raises ConsumerGone."""
+        """True if another source carries on. Raises ConsumerGone."""
         self._source.close()
         self._progress.awaits_consumer = self._progress.awaits_origin = False
         if self._resumer is None:
@@ -189,7 +200,7 @@ class _Relay:
         return carries_on
 
     async def _send_first_bytes(self) -> None:
-        """What came with the head of a further answer: then its socket holds nothing but body."""
+        """Send the bytes that arrived with the head of a further answer. Its socket then holds body only."""
         data = self._first_bytes()
         if data:
             self._progress.awaits_consumer = True
@@ -201,7 +212,7 @@ class _Relay:
         source = await resumer.resume(self._progress.bytes_sent)
         if source is None:
             return False
-        # Here rather than where it is waited for: whoever ends the relay now has to close this one.
+        # Stored here and not where it is awaited: whoever ends the relay from now on must close this source.
         self._source = source
         return True
 
@@ -209,12 +220,12 @@ class _Relay:
         try:
             await self._sink.finish()
         except ConsumerGone:
-            # Who has all bytes that were announced may leave before we have ended the reply.
+            # A client that has received every announced byte may disconnect before we finish the reply.
             if self._length_bytes is None or self._lost == "consumer_stalled":
                 raise
 
     def _splice_pump(self) -> SplicePump | None:
-        """The zero-copy path, when both sides and the body allow it and it pays."""
+        """The zero-copy path, if both sides and the body allow it and it pays."""
         length = self._length_bytes
         if not self._pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
             return None
@@ -254,5 +265,5 @@ class _Relay:
             self._pump.fail(ConsumerGone())
         if self._opening is not None:
             self._opening.cancel()
-        # Wakes a relay that waits for a silent origin.
+        # This wakes a relay that waits for a silent origin.
         self._source.close()

@@ -1,8 +1,7 @@
-"""Who pays for requests to origins and for bytes read of them only to inspect a file.
+"""Charges requests to origins, and bytes read only to inspect a file, to whoever caused them.
 
-The handler of a request that anybody may send names a `Payer`; every request to an origin that is made on its behalf
-is then charged where it is sent, redirects, retries and further gateways included. Without a payer nothing is charged:
-that is a paid download.
+The handler of a request that anyone may send names a `Payer`. Every request sent to an origin on its behalf is then
+charged, including redirects, retries and further gateways. Without a payer nothing is charged: that is a paid download.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +12,12 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """`request` is called for each request that is sent, `read` with the number of bytes that were read.
+    """Receives the charges.
 
-    `check_read` raises TooManyRequests while bytes are owed.
+    Args:
+        request: called for each request that is sent.
+        read: called with the number of bytes that were read.
+        check_read: raises TooManyRequests while earlier bytes are not paid off.
     """
 
     request: Callable[[], None]
@@ -28,7 +30,7 @@ _payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
 
 @contextmanager
 def charged_to(payer: Payer) -> Iterator[None]:
-    """Charge what is done within, and in tasks begun there."""
+    """Charge the work done inside this context, and in tasks started there."""
     token = _payer.set(payer)
     try:
         yield
@@ -38,7 +40,7 @@ def charged_to(payer: Payer) -> Iterator[None]:
 
 @contextmanager
 def first_request_paid() -> Iterator[None]:
-    """The first request within is paid for already, as part of the file that it asks for."""
+    """Do not charge the first request inside: it was paid for as part of its file."""
     payer = _payer.get()
     if payer is None:
         yield
@@ -56,21 +58,21 @@ def first_request_paid() -> Iterator[None]:
 
 
 def charge_request() -> None:
-    """A request is about to be sent."""
+    """Charge a request that is about to be sent."""
     payer = _payer.get()
     if payer is not None:
         payer.request()
 
 
 def charge_bytes(count: int) -> None:
-    """So many bytes were read."""
+    """Charge `count` bytes that were read."""
     payer = _payer.get()
     if payer is not None:
         payer.read(count)
 
 
 def check_bytes() -> None:
-    """Bytes are about to be read for a checksum. Raises TooManyRequests."""
+    """Check that bytes may be read for a checksum. Raises TooManyRequests."""
     payer = _payer.get()
     if payer is not None:
         payer.check_read()

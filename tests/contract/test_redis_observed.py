@@ -47,6 +47,9 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
     link = RedisLink(parse_target(server.url), timeout_seconds=15.0, tells=False, observe=observe)
     try:
         store = RedisNonceStore(link, prefix="test")
+        await store.check()
+        assert {operation for operation, _ in seen} == {"check"}
+        seen.clear()
         await store.use(CONSUMER, "1")
         with pytest.raises(NonceRefused):
             await store.use(CONSUMER, "1")

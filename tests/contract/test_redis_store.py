@@ -212,7 +212,7 @@ async def test_uses_of_one_moment_share_an_exchange(server: RedisServer, monkeyp
 
     store = store_at(server.url)
     await store.check()
-    await store.use(ADDRESS, str(next(numbers)))
+    await store.use(f"0x{next(numbers):040x}", "1")
     monkeypatch.setattr(NodeConnection, "exchange", counted)
     await asyncio.gather(*(store.use(f"0x{next(numbers):040x}", "1") for _ in range(300)))
     assert sum(sizes) == 300
@@ -236,7 +236,7 @@ async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer
 
 @pytest.mark.gen_test(timeout=30)
 async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "provider.redis")
+    caplog.set_level("INFO", "provider.shared")
     server = start(*AOF)
     store = store_at(server.url)
     await store.check()
@@ -266,6 +266,7 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
 @pytest.mark.gen_test(timeout=30)
 async def test_idle_connection_that_the_server_closed_costs_no_request(server: RedisServer) -> None:
     store = store_at(server.url)
+    await store.check()
     address = f"0x{next(numbers):040x}"
     for nonce in ("1", "2", "3"):
         await store.use(address, nonce)
