@@ -10,7 +10,7 @@ from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.hosts import AdminApplication
 from provider.admin.liveness import Liveness
 from provider.admin.readiness import Readiness
-from provider.observability.metrics import Metrics
+from provider.observability.metrics import Board
 from provider.observability.metrics.exposition import CONTENT_TYPE, expose
 
 
@@ -32,14 +32,14 @@ class AdminHandler(RequestHandler):
 class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers the sum over all of them."""
 
-    def initialize(self, metrics: Metrics) -> None:
-        """`metrics` has the values of all workers."""
-        self._metrics = metrics
+    def initialize(self, board: Board) -> None:
+        """`board` has the values of all workers."""
+        self._board = board
 
     def get(self) -> None:
         """Render."""
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(expose(self._metrics.read()) if self._metrics.is_on else b"# PROVIDER_METRICS is off\n")
+        self.finish(expose(self._board.read()) if self._board.is_on else b"# PROVIDER_METRICS is off\n")
 
 
 class HealthHandler(AdminHandler):
@@ -71,12 +71,12 @@ class ReadyHandler(AdminHandler):
 
 
 def admin_application(
-    metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
+    board: Board, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
 ) -> AdminApplication:
     """The application behind the admin listener; `hosts` as in `AdminApplication`."""
     return AdminApplication(
         [
-            (r"/metrics", MetricsHandler, {"metrics": metrics}),
+            (r"/metrics", MetricsHandler, {"board": board}),
             (r"/healthz", HealthHandler, {"liveness": liveness}),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
             *dashboard_routes(dashboard),

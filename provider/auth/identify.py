@@ -27,6 +27,7 @@ from provider.errors import (
     TokenNotAccepted,
     TokenRefused,
 )
+from provider.observability.metrics.groups import Nonces
 
 # Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
 _MAX_REMEMBERED = 10_000
@@ -69,10 +70,6 @@ class ContractAccounts(Protocol):
         ...
 
 
-def _unobserved(result: str, seconds: float) -> None:
-    pass
-
-
 def _unmarked(step: str) -> None:
     pass
 
@@ -80,8 +77,7 @@ def _unmarked(step: str) -> None:
 class Identifier:
     """Proves who is asking.
 
-    `contracts`: None refuses accounts that are contracts. `observe` is called with `accepted`, `refused` or `failed`
-    (the store did not work) for each nonce presented, and the seconds that the store took. `clock` gives unix seconds.
+    `contracts`: None refuses accounts that are contracts. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -90,13 +86,13 @@ class Identifier:
         tokens: Tokens,
         *,
         contracts: ContractAccounts | None = None,
-        observe: Callable[[str, float], None] = _unobserved,
+        metrics: Nonces | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
         self._contracts = contracts
-        self._observe = observe
+        self._metrics = metrics or Nonces(is_on=False)
         self._clock = clock
         self._likeliest: dict[str, int] = {}
 
@@ -157,7 +153,8 @@ class Identifier:
             raise
         finally:
             if result:
-                self._observe(result, perf_counter() - began)
+                self._metrics.presented.add(result)
+                self._metrics.commit_seconds.observe(perf_counter() - began)
 
     async def _check_token(self, address: str, token: PresentedToken) -> None:
         try:

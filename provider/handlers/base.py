@@ -235,9 +235,9 @@ class Endpoint(BodyReader):
     def reply_error(self, error: ProviderError) -> None:
         """Reply with the error's status and body."""
         self.error_code = error.code
-        self._frame.metrics.error(error.code)
+        self._frame.metrics.requests.errors.add(error.code)
         if isinstance(error, OrderError) or error.code in ORDER_CODES:
-            self._frame.metrics.order_refused(error.code)
+            self._frame.metrics.requests.order_refusals.add(error.code)
         if error.retry_after_seconds is not None:
             self.set_header("Retry-After", str(error.retry_after_seconds))
         self.reply_json(error.body(), status=error.http_status)
@@ -309,7 +309,7 @@ class Endpoint(BodyReader):
         """Count and log this request."""
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
-        self._frame.metrics.request(self.endpoint, status, seconds)
+        self._frame.metrics.requests.answer(self.endpoint, status, seconds)
         write = self._frame.access_log.write
         if write is None and self._trace is None:
             return

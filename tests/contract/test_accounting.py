@@ -25,6 +25,7 @@ from provider.handlers.downloads.streaming import StreamingEndpoint
 from provider.handlers.routes import Route, RouteTable
 from provider.http1.listener import PublicServer
 from provider.observability.metrics import Metrics
+from provider.observability.metrics.values import merge
 from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.wish import Wish, read_wish
@@ -96,7 +97,7 @@ class Served:
     def counted(self) -> dict[str, float]:
         """What stands for requests that are under way."""
         admission, frame = self.parts.admission, self.parts.frame
-        readings = self.metrics.read()
+        readings = merge([self.metrics.snapshot()])
         gauges = {
             name: sum(cells.values())
             for name, cells in readings.items()

@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="time for each target")
     parser.add_argument("--minutes", type=float, help="time for each target, instead of --seconds")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for inputs that failed")
-    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="number of targets at a time (atheris)")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="targets at a time (atheris)")
     options = parser.parse_args()
     unknown = set(options.targets) - set(TARGETS)
     if unknown:

@@ -137,7 +137,7 @@ class DashboardEventsHandler(DashboardHandler):
         await self._dropped.wait()
 
     def send(self, event: bytes) -> bool:
-        """As `Listener`."""
+        """Send the event, or skip it. False after too many skips: the page is to be dropped."""
         if self._sending is not None and not self._sending.done():
             self._skipped += 1
             return self._skipped <= MAX_SKIPPED
@@ -147,7 +147,7 @@ class DashboardEventsHandler(DashboardHandler):
         return True
 
     def drop(self) -> None:
-        """As `Listener`."""
+        """Send nothing more, and end the stream."""
         self._dropped.set()
         if self._sending is not None and not self._sending.done():
             # It reads nothing: an orderly end would wait for it.

@@ -75,9 +75,10 @@ class StreamingEndpoint(Endpoint):
                 source = await ask(asked.whole())
                 answer = whole_instead(asked, first_status, source)
         except ProviderError as error:
-            self._frame.metrics.upstream(file_type, error.code, time.perf_counter() - began)
+            self._frame.metrics.files.upstream_seconds.observe(time.perf_counter() - began, file_type, error.code)
             raise
-        self._frame.metrics.upstream(file_type, f"{source.status // 100}xx", time.perf_counter() - began)
+        status_class = f"{source.status // 100}xx"
+        self._frame.metrics.files.upstream_seconds.observe(time.perf_counter() - began, file_type, status_class)
         return source, answer
 
     async def stream(
@@ -125,18 +126,19 @@ class StreamingEndpoint(Endpoint):
                 progress=progress,
             )
         except BaseException:
-            self._frame.metrics.stream_failed(progress)
+            self._frame.metrics.streams.fail(progress)
             raise
         finally:
             self.progress = None
             # Sink and endpoint hold each other; a cycle would stay until the collector comes.
             self._sink = None
-        self._frame.metrics.stream_ended(
+        self._frame.metrics.streams.end(
             progress,
             service_type=service_type,
             file_type=file_type,
             path=relayed.path,
             outcome=relayed.outcome,
+            resumes=relayed.resumes,
             seconds=time.perf_counter() - began,
         )
         self._stream_ended(relayed)
@@ -153,25 +155,23 @@ class StreamingEndpoint(Endpoint):
 
     def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
         self.enter("stream")
-        self._frame.metrics.first_byte(self.endpoint, now - self._started_at)
+        self._frame.metrics.streams.first_byte_seconds.observe(now - self._started_at, self.endpoint)
         sink = self._sink = TornadoSink(self)
         if self.ticket is not None:
             self.ticket.worked()
         slot.begin(sink)
         progress = self.progress = Progress()
-        self._frame.metrics.stream_begins(self.endpoint, progress)
+        self._frame.metrics.streams.start(self.endpoint, progress)
         return sink, progress
 
     def _stream_ended(self, relayed: Relayed) -> None:
-        """For the access log and the counts of resumes and errors."""
-        metrics = self._frame.metrics
+        """For the access log, and the count of errors."""
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.resumes:
             self.facts["resumes"] = relayed.resumes
-            metrics.resumed(self.endpoint, relayed.resumes)
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
-            metrics.error(relayed.outcome)
+            self._frame.metrics.requests.errors.add(relayed.outcome)
 
     def _reply_without_body(self, source: Source, answer: Answer) -> None:
         """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""
