@@ -1,6 +1,7 @@
 """`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators, `/dashboard/` for people."""
 
 from collections.abc import Collection
+from http.client import responses
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ class AdminHandler(RequestHandler):
     def write_error(self, status_code: int, **_: Any) -> None:
         """Errors as JSON."""
         self.set_header("Content-Type", "application/json")
-        self.finish(orjson.dumps({"error": self._reason, "status": status_code}))
+        self.finish(orjson.dumps({"error": responses.get(status_code, "Unknown"), "status": status_code}))
 
 
 class MetricsHandler(AdminHandler):

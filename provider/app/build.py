@@ -46,7 +46,7 @@ from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
-from provider.streaming.relay import pipes_of_process
+from provider.streaming.relay import StreamEngine
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
@@ -121,7 +121,7 @@ async def build(
         source.follow(rooms.lookup.forget)
     admission = build_admission(settings, None if shared is None else shared.share)
     frame = _frame(settings, metrics)
-    metrics.streams.follow_pipes(pipes_of_process())
+    metrics.streams.follow_pipes(rooms.engine.pipes)
     metrics.processes.follow_storage(str(Path(settings.storage_path).parent))
     return Parts(
         router=RouteTable(Application(log_function=lambda _: None), frame, routes(settings, rooms), admission),
@@ -181,6 +181,7 @@ def _rooms(
         gate=gate,
         files=files,
         origins=origins.files,
+        engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
         file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
         open_document=bound_document_opener(settings, metrics),
         proofs=proofs,

@@ -22,6 +22,7 @@ from provider.orders.check import Order, check_order
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
 from tests.support.rpc_nodes import exchanges
+from tests.support.services import service
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)
 
@@ -61,11 +62,8 @@ class Desk:
         assert state == 0
         return check_order(
             facts,
+            service(asset.service(index)["id"], index=index, datatoken=asset.datatokens[index]),
             tx_id=tx_id,
-            datatoken=asset.datatokens[index],
-            service_id=asset.service(index)["id"],
-            service_index=index,
-            timeout_seconds=3600,
             sender=sender,
             provider=ACCOUNT.address,
             now=time.time(),

@@ -39,7 +39,7 @@ class Feed:
     ) -> None:
         """`stopped` is called when the last listener has gone."""
         self._take = take
-        self._stopped = stopped
+        self._on_stop = stopped
         self._every_seconds = every_seconds
         self._max_listeners = max_listeners
         self._listeners: set[DashboardEventsHandler] = set()
@@ -70,7 +70,7 @@ class Feed:
         if not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
-            self._stopped()
+            self._on_stop()
 
     def close(self) -> None:
         """Drop all; browsers come back by themselves, to whoever serves then."""

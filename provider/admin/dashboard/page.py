@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http.client import responses
 from importlib.resources import files
 from pathlib import PurePath
 from string import Template
@@ -66,7 +67,7 @@ class DashboardHandler(RequestHandler):
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """In words."""
-        self._end(status_code, self._reason)
+        self._end(status_code, responses.get(status_code, "Unknown"))
 
     def _end(self, status: int, text: str) -> None:
         self.set_status(status)

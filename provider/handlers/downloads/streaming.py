@@ -3,19 +3,22 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from tornado.web import Application
 
 from provider.errors import LengthUnknown, PreconditionRefused, ProviderError
 from provider.handlers.base import Endpoint, Frame
 from provider.http1.connection import tells_end
+from provider.http1.heads import Request
 from provider.http1.sink import TornadoSink
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
-from provider.streaming.limits import StreamSlot
+from provider.streaming.limits import StreamLimits, StreamSlot
 from provider.streaming.measured import measured
 from provider.streaming.progress import Progress
-from provider.streaming.relay import Relayed, relay
-from provider.streaming.resume import Reopen, Resuming
+from provider.streaming.relay import Relayed, StreamEngine
+from provider.streaming.resume import Reopen
 from provider.upstream.answer import (
     Answer,
     AskWhole,
@@ -39,21 +42,28 @@ def _random_name() -> str:
     return secrets.token_hex(16)
 
 
-class StreamingEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDeps:
+    """What every endpoint that streams needs."""
+
+    engine: StreamEngine
+    limits: StreamLimits
+
+
+S = TypeVar("S", bound=StreamDeps)
+
+
+class StreamingEndpoint(Endpoint[S]):
     """Base of endpoints whose body comes from an origin."""
 
     # What was paid for belongs to one consumer; caches that store in spite of `no-store` respect this one.
     cache_control = "private, no-store"
 
-    def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float, max_resumes: int) -> None:
-        self._begin(frame=frame)
-        self._idle_timeout_seconds = idle_timeout_seconds
-        self._max_resumes = max_resumes
+    def __init__(self, application: Application, request: Request, frame: Frame, deps: S) -> None:
+        super().__init__(application, request, frame, deps)
         self._sink: TornadoSink | None = None
         self.progress: Progress | None = None
         """Of the body, while it is under way."""
-
-    initialize: Callable[..., None] = _begin_stream
 
     @property
     def started_at(self) -> float:
@@ -116,14 +126,13 @@ class StreamingEndpoint(Endpoint):
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
         try:
-            relayed = await relay(
+            relayed = await self.deps.engine.relay(
                 source,
                 sink,
                 headers,
                 status=answer.status,
-                idle_timeout_seconds=self._idle_timeout_seconds,
-                resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,
                 progress=progress,
+                reopen=reopen,
             )
         except BaseException:
             self._frame.metrics.streams.fail(progress)

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Generic, Literal, TypeVar
 
+from provider.override import override
+
 Kind = Literal["counter", "gauge", "histogram", "summary"]
 Merge = Literal["sum", "max", "min"]
 LabelValues = tuple[object, ...]
@@ -90,6 +92,7 @@ class Counter(Metric[float]):
             self.begin(*labels)
             self.values[labels] += by
 
+    @override
     def _zero(self) -> float:
         return 0
 
@@ -104,6 +107,7 @@ class Gauge(Metric[float]):
         """Replace the number with these label values."""
         self.values[labels] = value
 
+    @override
     def _zero(self) -> float:
         return 0
 
@@ -123,6 +127,7 @@ class Histogram(Metric[list[float]]):
         cell[0] += value
         cell[1 + bisect_left(self.buckets, value)] += 1
 
+    @override
     def _zero(self) -> list[float]:
         return [0.0, *([0] * (len(self.buckets) + 1))]
 
@@ -133,6 +138,7 @@ class Summary(Metric[list[float]]):
     kind = "summary"
     __slots__ = ()
 
+    @override
     def _zero(self) -> list[float]:
         return [0.0, 0]
 
@@ -152,6 +158,7 @@ class _Off:
 class _OffCounter(_Off, Counter):
     __slots__ = ()
 
+    @override
     def add(self, *labels: object, by: float = 1) -> None:
         pass
 
@@ -159,6 +166,7 @@ class _OffCounter(_Off, Counter):
 class _OffGauge(_Off, Gauge):
     __slots__ = ()
 
+    @override
     def set(self, value: float, *labels: object) -> None:
         pass
 
@@ -166,6 +174,7 @@ class _OffGauge(_Off, Gauge):
 class _OffHistogram(_Off, Histogram):
     __slots__ = ()
 
+    @override
     def observe(self, value: float, *labels: object) -> None:
         pass
 

@@ -11,7 +11,7 @@ from eth_utils import keccak
 from tornado.ioloop import IOLoop
 
 from provider.auth import identify, messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
@@ -37,8 +37,9 @@ class Desk:
         self.identifier = Identifier(store, self.tokens, metrics=self.metrics, clock=lambda: self.now, **options)
 
     async def ask(self, nonce: str, signature: str = "", token: PresentedToken | None = None, **more: Any) -> str:
-        options = {"address": ADDRESS, "messages": texts(nonce), **more}
-        return await self.identifier.identify(nonce=nonce, signature=signature, token=token, **options)
+        address, candidates = more.pop("address", ADDRESS), more.pop("messages", texts(nonce))
+        proof = Signed(address, address, nonce, signature, token)
+        return await self.identifier.identify(proof, candidates, **more)
 
     async def token(self, *, needs_nonce: bool, address: str = ADDRESS) -> PresentedToken:
         return PresentedToken(await self.tokens.issue(address, None), needs_nonce)
