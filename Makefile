@@ -32,6 +32,7 @@ check: install  ## Lint, formatting and types
 docs: install  ## Rewrite the pages that are made from the code
 	$(BIN)/python -m provider.errors.document
 	$(BIN)/python -m provider.observability.metrics.document
+	$(BIN)/python -m provider.config.document
 
 bench: install  ## Compare a warm download with nginx and a bare Tornado handler
 	$(BIN)/python -m benchmarks run warm_download

@@ -22,6 +22,7 @@ from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher
+from tests.support.nonce_refusal import nonce_refusal
 from tests.support.patience import ends_within
 
 
@@ -486,7 +487,7 @@ def test_nonce_is_spent_first_and_an_equal_one_refused(server: DemoServer, data_
     assert (again.status, again.json()) == (
         400,
         {
-            "errors": {"signature": f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."},
+            "errors": {"signature": nonce_refusal(nonce, nonce)},
             "message": "Validation error",
             "success": False,
         },
