@@ -18,6 +18,7 @@ FIRST_SECONDS = 1_500_000_000
 # Units per second, by the number of integer digits that such a clock shows between July 2017 and December 2099.
 # Ocean's contracts are younger, and one digit more or fewer never gives a clock value of the same unit.
 _UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
+CLOCK_DIGITS = tuple(_UNITS)
 _FIRST_DIGITS, _END_DIGITS = "15", "41"
 _CLOCKS = {f"1{size:03}": str(size) for size in _UNITS}
 _FIRST_SECONDS_ORDER = sortable(str(FIRST_SECONDS))
