@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from provider.files.file_object import (
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
+from provider.files.s3 import signed_get
 from provider.files.s3_regions import MAX_ERROR_BYTES, in_region, region_told
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
@@ -166,7 +168,8 @@ class FileOrigins:
         return await self._http.open(answer) if isinstance(answer, Redirect) else answer
 
     async def _ask_s3(self, file: S3File, wishes: _Wishes) -> HttpSource | Redirect:
-        return await self._http.open_hop(await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest))
+        fields = wishes.asked.fields if wishes.rest is None else wishes.rest.fields
+        return await self._http.open_hop(signed_get(file, fields, now=datetime.now(UTC)))
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
@@ -211,12 +214,6 @@ class FileOrigins:
         if len(self._networks) == 1:
             return self._networks.chain_ids[0]
         raise FileObjectInvalid
-
-
-def _signed(file: S3File, asked: Wish, rest: Rest | None) -> Any:
-    from provider.files.s3 import signed_get  # noqa: PLC0415 - botocore only where it is used
-
-    return signed_get(file, asked.fields if rest is None else rest.fields)
 
 
 async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:
