@@ -29,8 +29,8 @@ from tests.support.origin import pattern
 from tests.support.processes import running
 from tests.support.raw_origin import Exchange, Script, raw_origin
 
-boto3 = pytest.importorskip("boto3", reason="an S3 store needs boto3 and moto (extra test-deploy)")
-pytest.importorskip("moto", reason="an S3 store needs boto3 and moto (extra test-deploy)")
+boto3 = pytest.importorskip("boto3", reason="an S3 store needs the extra test-deploy")
+pytest.importorskip("moto", reason="an S3 store needs the extra test-deploy")
 SIZE = 2_000_000
 KEYS = ("data.bin", "a folder/ü & b+c.csv", "q?x=1#y", "%2e%2e/x", "a//b", "~tilde (1)*'!.txt", "..", "end ")
 

@@ -49,7 +49,7 @@ def test_endpoints_without_a_plain_host_are_refused(endpoint: str) -> None:
 
 def by_botocore(file: S3File, asked: dict[str, str], now: datetime) -> dict[str, str]:
     """The fields that botocore sends for the same object, signed at the same time."""
-    auth = pytest.importorskip("botocore.auth", reason="botocore is the judge of signatures")
+    auth = pytest.importorskip("botocore.auth", reason="the judge of signatures, botocore, needs the extra test-deploy")
     awsrequest = pytest.importorskip("botocore.awsrequest")
     credentials = pytest.importorskip("botocore.credentials")
     paying = {"x-amz-request-payer": "requester"} if file.requester_pays else {}
