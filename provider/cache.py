@@ -1,7 +1,7 @@
-"""Bounded cache of facts: a key and a way to fetch its value come in, the value goes out.
+"""A bounded cache of facts: a key and a function that fetches its value in, the value out.
 
-Least recently used entries leave first, every value has its own lifetime, one lookup per key is in flight at
-a time and failures are never kept. Not thread-safe: one event loop owns a cache.
+The least recently used value leaves first. Each value has its own lifetime. Only one lookup per key is in flight, and
+failures are never kept. Not thread-safe: one event loop owns a cache.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class CacheCounts:
-    """What a cache has done so far. `hit_age_seconds`: the ages of its values at their hits, added up."""
+    """Counts of a cache. `hit_age_seconds`: sum of the ages of the values at their hits."""
 
     hits: int = 0
     misses: int = 0
@@ -26,7 +26,7 @@ class CacheCounts:
 
 
 class _Flight(Generic[K, V]):
-    """One running lookup and the number of callers that wait for it."""
+    """One running lookup and the number of callers waiting for it."""
 
     __slots__ = ("keys", "task", "waiters")
 
@@ -37,12 +37,17 @@ class _Flight(Generic[K, V]):
 
 
 class FactCache(Generic[K, V]):
-    """Bounded LRU with a lifetime per value, one lookup in flight per key, failures not cached.
+    """Bounded LRU cache with a lifetime per value and one lookup in flight per key. Failures are not cached.
 
-    `max_entries` counts values; 0 keeps nothing. `ttl_seconds` is the lifetime of a value whose lookup names no
-    other; zero or less means that the value is handed to those who wait for it and not kept. `None` is not a
-    value: `peek` uses it for "nothing here". A waiting caller that is cancelled leaves the lookup to the
-    others; when the last one leaves, the lookup is cancelled. A `fetch` must not ask for its own key.
+    If a waiting caller is cancelled, the lookup continues for the others; when the last one leaves, it is cancelled.
+    A `fetch` must not ask for its own key. `None` is not a value, since `peek` returns it for a missing one.
+
+    Args:
+        name: used in metrics and errors.
+        max_entries: number of values to keep; 0 keeps none.
+        ttl_seconds: lifetime of a value whose lookup gives none. Zero or less: hand it to the waiting callers and do
+            not keep it.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -64,11 +69,11 @@ class FactCache(Generic[K, V]):
         self._flights: dict[K, _Flight[K, V]] = {}
 
     def __len__(self) -> int:
-        """Number of values held, expired ones included until they are met."""
+        """Number of values, including expired ones that nobody has asked for since."""
         return len(self._entries)
 
     def peek(self, key: K) -> V | None:
-        """The live value or None, without a lookup. Counts as a hit and as a use; never as a miss."""
+        """The live value or None, without a lookup. Counts as a hit and as a use, never as a miss."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -84,20 +89,20 @@ class FactCache(Generic[K, V]):
         return value
 
     def is_sought(self, key: K) -> bool:
-        """Is a lookup of this key under way, which a `get` would join?"""
+        """True if a lookup of this key is in flight, which a `get` would join."""
         return key in self._flights
 
     def put(self, key: K, value: V, ttl_seconds: float | None = None) -> None:
-        """Keep `value` for `ttl_seconds` (None: the cache's own). A lookup under way does not overwrite it."""
+        """Keep `value` for `ttl_seconds` (None: the default). A lookup in flight does not overwrite it."""
         self._flights.pop(key, None)
         self._store(key, value, self.ttl_seconds if ttl_seconds is None else ttl_seconds)
 
     def all_keys(self) -> tuple[K, ...]:
-        """Keys of the values held and of the lookups under way."""
+        """Keys of all values and of all lookups in flight."""
         return (*self._entries, *(key for key in self._flights if key not in self._entries))
 
     def discard(self, key: K) -> None:
-        """Forget `key`; a lookup under way still answers those who wait for it, but is not kept."""
+        """Forget `key`. A lookup in flight still answers the waiting callers, but its value is not kept."""
         self._flights.pop(key, None)
         self._entries.pop(key, None)
 
@@ -108,9 +113,9 @@ class FactCache(Generic[K, V]):
         *,
         ttl_seconds: Callable[[V], float] | None = None,
     ) -> V:
-        """The live value, else that of the lookup under way, else `fetch()`, whose errors go to all waiters.
+        """The live value, else that of the lookup in flight, else of `fetch()`. Errors go to all waiting callers.
 
-        `ttl_seconds` gives the lifetime of the fetched value; None: the cache's own.
+        `ttl_seconds` computes the lifetime of the fetched value; None: the default.
         """
         value = self.peek(key)
         if value is not None:
@@ -128,7 +133,7 @@ class FactCache(Generic[K, V]):
             found = await self._wait([flight])
             if key in found or own:
                 return found[key]
-            # A joined `get_many` did not know this key; our own fetch may.
+            # The `get_many` that we joined did not find this key; our own fetch may.
 
     async def get_many(
         self,
@@ -137,10 +142,9 @@ class FactCache(Generic[K, V]):
         *,
         ttl_seconds: Callable[[V], float] | None = None,
     ) -> dict[K, V]:
-        """Values of `keys`; one `fetch` gets those that are neither held nor under way.
+        """Values of `keys`. One `fetch` gets those that are neither cached nor in flight.
 
-        A key that `fetch` does not return is absent from the answer. The first failure among the lookups
-        concerned is raised.
+        Keys that `fetch` does not return are absent. The first failure among these lookups is raised.
         """
         found: dict[K, V] = {}
         joined: list[_Flight[K, V]] = []
@@ -173,7 +177,7 @@ class FactCache(Generic[K, V]):
         flight: _Flight[K, V] = _Flight(keys)
         self._flights.update(dict.fromkeys(keys, flight))
         flight.task = asyncio.create_task(self._fly(flight, fetch, ttl_seconds))
-        # Runs before any waiter is woken, so a finished lookup is never joined.
+        # Runs before any waiting caller is woken, so a finished lookup is never joined.
         flight.task.add_done_callback(lambda task: self._land(flight, task))
         return flight
 
@@ -185,7 +189,7 @@ class FactCache(Generic[K, V]):
     ) -> Mapping[K, V]:
         found = await fetch(list(flight.keys))
         for key in flight.keys:
-            # Only while the key is still ours: a `put` or `discard` in the meantime knows better.
+            # Only if the flight still owns the key: a `put` or `discard` in the meantime takes precedence.
             if key in found and self._flights.get(key) is flight:
                 value = found[key]
                 self._store(key, value, self.ttl_seconds if ttl_seconds is None else ttl_seconds(value))
@@ -195,7 +199,7 @@ class FactCache(Generic[K, V]):
         for flight in flights:
             flight.waiters += 1
         try:
-            # asyncio.wait leaves the tasks alone when this caller is cancelled.
+            # asyncio.wait leaves the tasks running if this caller is cancelled.
             await asyncio.wait([flight.task for flight in flights], return_when=asyncio.FIRST_EXCEPTION)
             found: dict[K, V] = {}
             failed = [flight for flight in flights if flight.task.done() and _has_failed(flight.task)]
@@ -209,13 +213,13 @@ class FactCache(Generic[K, V]):
                     if not flight.task.done():
                         self._detach(flight)
                         flight.task.cancel()
-                    # Its error holds the frames that it came through, and these hold the flight.
+                    # Its error holds the frames that it passed through, and they hold the flight.
                     del flight.task
 
     def _land(self, flight: _Flight[K, V], task: asyncio.Task[Mapping[K, V]]) -> None:
         self._detach(flight)
         if not task.cancelled():
-            task.exception()  # keeps asyncio quiet about a failure that nobody waits for any longer
+            task.exception()  # marks the failure as seen, so that asyncio does not log it
 
     def _detach(self, flight: _Flight[K, V]) -> None:
         for key in flight.keys:

@@ -1,4 +1,4 @@
-"""A blocking call in a thread of its own: no pool, so no call waits for another one."""
+"""Runs a blocking call in a thread of its own. There is no pool, so no call waits for another."""
 
 import asyncio
 import threading
@@ -13,15 +13,19 @@ Result = TypeVar("Result")
 def run_in_own_thread(
     work: Callable[[], Result], *, name: str, ended: Callable[[], None] = lambda: None
 ) -> "asyncio.Future[Result]":
-    """The result of `work`, called in a daemon thread that ends with it.
+    """Call `work` in a new daemon thread and return a future of its result.
 
-    Cancelling the future does not stop `work`. `ended` is called on the event loop when `work` has really ended, so a
-    caller can count what still runs. The end of the process does not wait for the thread. The future's error is
-    OSError when the system gives no thread.
+    Cancelling the future does not stop `work`. The process may exit before the thread ends. The future fails with
+    OSError if the system cannot start a thread.
+
+    Args:
+        work: the call.
+        name: of the thread.
+        ended: called on the event loop when `work` has really ended, so that a caller can count running threads.
     """
     loop = asyncio.get_running_loop()
     outcome: Future[Result] = Future()
-    # Running from the start: a waiter that is cancelled leaves it as it is.
+    # Running from the start, so that cancelling a waiter does not cancel it.
     outcome.set_running_or_notify_cancel()
     waiting = asyncio.wrap_future(outcome)
 

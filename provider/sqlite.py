@@ -1,4 +1,4 @@
-"""What our SQLite files share: a thread that owns the connection, write transactions, words for what can go wrong."""
+"""Shared by our SQLite files: a thread that owns the connection, write transactions, explanations of failures."""
 
 import asyncio
 import os
@@ -15,9 +15,9 @@ Result = TypeVar("Result")
 
 
 class SqliteThread:
-    """The file at `path`, whose connection one thread owns, so that the event loop never waits for the disk.
+    """The file at `path`. One thread owns its connection, so that the event loop never waits for the disk.
 
-    `connect` opens it, at the first use and again after a failure.
+    `connect` opens the file at the first use and again after a failure.
     """
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, name: str) -> None:
@@ -28,17 +28,17 @@ class SqliteThread:
         self.is_closed = False
 
     async def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """What `work` gives, on the thread. Raises StoreError."""
+        """Run `work` on the thread and return its result. Raises StoreError."""
         if self.is_closed:
             raise StoreError(detail=f"{self._path}: the file was closed")
         return await self.run(lambda: self.attempt(work))
 
     def run(self, work: Callable[[], Result]) -> "asyncio.Future[Result]":
-        """Start `work` on the thread, after what was started before; it may `attempt` what needs the connection."""
+        """Start `work` on the thread, after earlier work. Inside, `attempt` gives access to the connection."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """What `work` gives; of the thread. Raises StoreError, after which the file is opened anew."""
+        """Run `work` on the connection. Call it on the thread. Raises StoreError; the file is then opened anew."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -48,7 +48,7 @@ class SqliteThread:
             raise StoreError(detail=explain(self._path, error)) from None
 
     async def close(self) -> None:
-        """Finish what was started and close the file. `ask` raises StoreError from here on."""
+        """Finish started work and close the file. `ask` raises StoreError from then on."""
         if not self.is_closed:
             self.is_closed = True
             await self.run(self._disconnect)
@@ -60,14 +60,14 @@ class SqliteThread:
 
 
 def give_up(connection: sqlite3.Connection | None) -> None:
-    """Close a connection that may have failed; whatever failed before is what gets reported."""
+    """Close a connection that may have failed. Its earlier failure is the one to report."""
     if connection is not None:
         with suppress(sqlite3.Error):
             connection.close()
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """The number that the file's owner gave its schema; 0 for a file without one."""
+    """The number that the file's owner gave its schema; 0 if it has none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 
@@ -80,26 +80,26 @@ def prove_writable(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction: the write lock is taken at once, so that what is read in it cannot be outdated."""
+    """One write transaction. It takes the write lock at once, so that its reads cannot be outdated."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # Some failures (disk full, I/O) have rolled back already.
+        # Some failures (disk full, I/O) have already rolled back.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
 
 def explain(path: Path, error: sqlite3.Error) -> str:
-    """What is wrong, for the operator's log: path, SQLite's words, and the cause where it can be seen."""
+    """Explain a failure for the operator's log: path, SQLite's words, and the cause if it is visible."""
     code = getattr(error, "sqlite_errorname", type(error).__name__)
     return f"{path}: {error} ({code}){_visible_cause(path)}"
 
 
 def _visible_cause(path: Path) -> str:
-    # os.path, because Path.exists raises where a parent may not be entered.
+    # os.path, because Path.exists raises if a parent directory may not be entered.
     parent = path.parent
     if not os.path.exists(parent):
         return f"; the directory {parent} does not exist, or may not be entered"

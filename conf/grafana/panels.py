@@ -357,9 +357,11 @@ CHAINS = (
         },
     ),
     Panel(
-        "Failovers and hedges",
-        "Per second. Failover: an endpoint failed and was put aside. Hedge: one was slow, and a further one asked.",
+        "Failovers, faults and hedges",
+        "Per second. Failover: an endpoint failed and was ejected. Fault: it answered one call with an error, and "
+        "the next was asked. Hedge: an endpoint was slow, and a further one was asked.",
         {
+            "fault {{chain}} #{{endpoint}}": rate("provider_rpc_faults_total", CHAIN, "chain, endpoint"),
             "failover {{chain}} #{{endpoint}}": rate("provider_rpc_failovers_total", CHAIN, "chain, endpoint"),
             "hedge {{chain}}": rate("provider_rpc_hedges_total", CHAIN, "chain"),
         },

@@ -1,6 +1,7 @@
 """`/metrics`, `/healthz` and `/readyz` for Prometheus and orchestrators, `/dashboard/` for people."""
 
 from collections.abc import Collection
+from http.client import responses
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.hosts import AdminApplication
 from provider.admin.liveness import Liveness
 from provider.admin.readiness import Readiness
-from provider.observability.metrics import Metrics
+from provider.observability.metrics import Board
 from provider.observability.metrics.exposition import CONTENT_TYPE, expose
 
 
@@ -26,20 +27,20 @@ class AdminHandler(RequestHandler):
     def write_error(self, status_code: int, **_: Any) -> None:
         """Errors as JSON."""
         self.set_header("Content-Type", "application/json")
-        self.finish(orjson.dumps({"error": self._reason, "status": status_code}))
+        self.finish(orjson.dumps({"error": responses.get(status_code, "Unknown"), "status": status_code}))
 
 
 class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers the sum over all of them."""
 
-    def initialize(self, metrics: Metrics) -> None:
-        """`metrics` has the values of all workers."""
-        self._metrics = metrics
+    def initialize(self, board: Board) -> None:
+        """`board` has the values of all workers."""
+        self._board = board
 
     def get(self) -> None:
         """Render."""
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(expose(self._metrics.read()) if self._metrics.is_on else b"# PROVIDER_METRICS is off\n")
+        self.finish(expose(self._board.read()) if self._board.is_on else b"# PROVIDER_METRICS is off\n")
 
 
 class HealthHandler(AdminHandler):
@@ -71,12 +72,12 @@ class ReadyHandler(AdminHandler):
 
 
 def admin_application(
-    metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
+    board: Board, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
 ) -> AdminApplication:
     """The application behind the admin listener; `hosts` as in `AdminApplication`."""
     return AdminApplication(
         [
-            (r"/metrics", MetricsHandler, {"metrics": metrics}),
+            (r"/metrics", MetricsHandler, {"board": board}),
             (r"/healthz", HealthHandler, {"liveness": liveness}),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
             *dashboard_routes(dashboard),

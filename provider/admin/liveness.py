@@ -1,7 +1,10 @@
 """Are the workers alive? This one answers, so its loop turns; how late, and when others were last heard of, is told."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provider.observability.metrics.board import Board
+    from provider.process.loop_lag import Pulse
 
 # A loop that is this late at every beat serves nobody; a long collection or a swapped page is no reason yet.
 MAX_LAG_SECONDS = 5.0
@@ -9,25 +12,10 @@ MAX_LAG_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 15.0
 
 
-class Pulse(Protocol):
-    """Of this worker."""
-
-    @property
-    def recent_lag_seconds(self) -> float:
-        """What the loop has been late by at least, for some seconds."""
-
-
-class Others(Protocol):
-    """The workers beside this one."""
-
-    def silent_seconds(self) -> Mapping[int, float]:
-        """By process id, how long ago each was last heard of."""
-
-
 class Liveness:
     """Tells what is wrong, if anything."""
 
-    def __init__(self, pulse: Pulse, others: Others) -> None:
+    def __init__(self, pulse: "Pulse", others: "Board") -> None:
         self._pulse, self._others = pulse, others
 
     def faults(self) -> list[str]:

@@ -5,30 +5,21 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from provider.admission.buckets import Buckets, BytePace
 from provider.admission.clients import Client, Clients
 from provider.admission.overload import Overload
 from provider.errors import InspectionsBusy, ProviderError, ServerBusy, ServerFull, TooManyRequests
 
+if TYPE_CHECKING:
+    from tornado.httputil import HTTPServerRequest
+
 log = logging.getLogger("provider.server")
 # Calm, the loop is asked only while requests are at work; late, it is asked often, as refusals have to be quick.
 CALM_TICK_SECONDS, SHEDDING_TICK_SECONDS = 0.02, 0.005
 # One client's part of what all may have in inspections: others get theirs whatever it does.
 INSPECTIONS_SHARE = 8
-
-
-class Head(Protocol):
-    """What is looked at of a request."""
-
-    @property
-    def remote_ip(self) -> str | None:
-        """The peer of the connection."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Header fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +162,7 @@ class Admission:
         self._due_at = 0.0
         self.shed = 0
 
-    def enter(self, endpoint: str, head: Head) -> Ticket | ProviderError | None:
+    def enter(self, endpoint: str, head: "HTTPServerRequest") -> Ticket | ProviderError | None:
         """A ticket, an error to refuse with, or None where there is nothing to count."""
         rule = self._rules.get(endpoint, self._others)
         client = self.clients.of_request(head.remote_ip or "", head.headers)

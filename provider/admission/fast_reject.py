@@ -7,10 +7,11 @@ download and more; one that is written where the head is read, some microseconds
 from functools import lru_cache
 from random import getrandbits
 
+from provider.wire.head import PLAIN_BYTES
+
 # One request of the kind that comes in masses, whole, without a body, and without anything that the answer depends on.
 _BEGIN = b"GET /api/services/download?"
 _END = b"\r\n\r\n"
-_USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
 _DEPENDS = (
     *(b"content-length", b"transfer-encoding", b"expect", b"upgrade"),
     *(b"\norigin", b"\nx-request-id", b"\nconnection"),
@@ -21,7 +22,7 @@ _REMEMBERED, _REMEMBERED_BYTES = 256, 1024
 
 def is_plain_download(data: bytes) -> bool:
     """Is this one whole download request that a prepared answer fits? Others go the ordinary way."""
-    if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, _USUAL):
+    if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, PLAIN_BYTES):
         return False
     # A line may end in LF alone: what comes after the first LF would else be another request's.
     line_end = data.find(b"\n") - 1

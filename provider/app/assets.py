@@ -1,5 +1,7 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
+from collections.abc import Callable
+
 from provider.app.compute import MakeCache
 from provider.app.networks import USER_AGENT
 from provider.app.stores import ready
@@ -14,6 +16,7 @@ from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.document import open_document
+from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
 
@@ -52,11 +55,8 @@ async def open_asset_source(
         start_block=metadata.index_start_block,
         max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
-        observe=metrics.index_read,
-        observe_level=metrics.index_level,
+        metrics=metrics.index,
     )
-    if index_here:
-        metrics.watch_index(index.behind)
     await ready(index.start(poll=index_here))
     return index
 
@@ -66,7 +66,20 @@ def document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
     max_bytes = settings.metadata.max_document_bytes
 
     def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
-        with metrics.decrypting("document"):
+        with metrics.files.decrypting("document"):
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
+
+    return opener
+
+
+def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocumentOpener:
+    """The same for documents that are an answer only when they are of a certain data NFT."""
+    max_bytes = settings.metadata.max_document_bytes
+
+    def opener(
+        account: Account, data: bytes, flags: int, expected_hash: bytes, is_answer: Callable[[bytes], bool]
+    ) -> bytes:
+        with metrics.files.decrypting("document"):
+            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)
 
     return opener

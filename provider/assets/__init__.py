@@ -1,1 +1,1 @@
-"""What is sold: DIDs, DDOs, who may consume them, and where DDOs come from."""
+"""Assets: DIDs, DDOs, who may consume them, and where DDOs come from."""

@@ -1,6 +1,6 @@
-"""May this consumer have this service of this asset? (pure; `provider-api.md` section 8.2)
+"""Decides whether a consumer may use a service of an asset (pure; `provider-api.md` section 8.2).
 
-Facts and a consumer's address in, nothing or a refusal out.
+Facts and the consumer's address in, nothing or a refusal out.
 """
 
 from provider.assets.credentials import NO_MEMBERSHIPS, AccessList, Memberships, Verdict
@@ -14,20 +14,26 @@ _CONSUMABLE = (0, 5)
 def check_access(
     asset: Asset, service: Service | None, consumer: str, memberships: Memberships = NO_MEMBERSHIPS
 ) -> None:
-    """Points 1, 3 and 4 of the consumable check; `consumer` is an address in any case.
+    """Points 1, 3 and 4 of the consumable check. `check_state` does point 2, the state on chain.
 
-    Without a service only the asset's own rules are looked at. `memberships`: what the chains say about
-    `access_lists_of` both. Raises AssetMalformed, or AccessDenied with the documented text. The state on chain
-    (point 2) is `check_state`.
+    Args:
+        asset: the asset.
+        service: None to apply the asset's own rules only.
+        consumer: address in any case.
+        memberships: what the chains say about `access_lists_of` both.
+
+    Raises:
+        AssetMalformed: the asset is not usable.
+        AccessDenied: with the documented text.
     """
     check_enabled(asset)
     check_credentials(asset, service, consumer, memberships)
 
 
 def check_enabled(asset: Asset) -> None:
-    """Points 1 and 3: what holds for every consumer. Raises AssetMalformed, AccessDenied.
+    """Points 1 and 3, which hold for every consumer. Raises AssetMalformed, AccessDenied.
 
-    A store that says nothing about the state leaves it to the chain, which is asked in any case.
+    If the store says nothing about the state, the chain decides; it is asked in any case.
     """
     if asset.nft_address is None:
         raise AssetMalformed(detail="the DDO has no nft.address")
@@ -37,7 +43,7 @@ def check_enabled(asset: Asset) -> None:
 
 
 def check_timeout(service: Service) -> None:
-    """Can an order of the service be valid at all? Nobody is to pay for one that cannot. Raises ServiceMalformed."""
+    """Raise ServiceMalformed if no order of the service can ever be valid, so that nobody pays for one."""
     if service.timeout_seconds == NO_TIMEOUT:
         raise ServiceMalformed("timeout")
 
@@ -51,12 +57,12 @@ def check_credentials(asset: Asset, service: Service | None, consumer: str, memb
 
 
 def access_lists_of(asset: Asset, service: Service | None) -> tuple[AccessList, ...]:
-    """The access lists that decide about this service; mostly none."""
+    """The access lists that decide about this service; usually none."""
     return asset.credentials.access_lists + (service.credentials.access_lists if service else ())
 
 
 def check_state(state: int) -> None:
-    """Point 2: state of the data NFT on chain. Raises AssetNotConsumable."""
+    """Point 2: the state of the data NFT on chain. Raises AssetNotConsumable."""
     if state not in _CONSUMABLE:
         raise AssetNotConsumable
 

@@ -1,4 +1,4 @@
-"""From a DID to an asset that may be trusted, and the network it lives on."""
+"""Finds a trustworthy asset for a DID, and the network that it lives on."""
 
 from typing import Protocol
 
@@ -7,10 +7,10 @@ from provider.chain.networks import Network, Networks
 
 
 class AssetSource(Protocol):
-    """Where DDOs come from: a metadata store, or the chain's own logs."""
+    """A source of DDOs: a metadata store, or the chain's own logs."""
 
     async def fetch(self, did: str) -> Asset:
-        """The asset. Raises AssetNotFound, AssetMalformed, MetadataStoreUnavailable, ChainUnavailable."""
+        """Fetch an asset. Raises AssetNotFound, AssetMalformed, MetadataStoreUnavailable, ChainUnavailable."""
         ...
 
     def peek(self, did: str) -> Asset | None:
@@ -18,20 +18,20 @@ class AssetSource(Protocol):
         ...
 
     def document_opened(self, data_nft: str, chain_id: int) -> None:
-        """A document of this data NFT was just opened for somebody who may be an indexer."""
+        """Record that a document of this data NFT was just decrypted for someone who may be an indexer."""
         ...
 
     async def check(self) -> None:
-        """Raises ProviderError when the source cannot be read."""
+        """Raise ProviderError if the source cannot be read."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and files."""
+        """Release connections and files."""
         ...
 
 
 class Catalog:
-    """Assets of the configured chains, each bound to the DID it was asked by [K18]."""
+    """Assets of the configured chains, each bound to the DID that it was requested by [K18]."""
 
     def __init__(self, source: AssetSource, networks: Networks) -> None:
         self._source = source
@@ -44,16 +44,16 @@ class Catalog:
         return asset, self._networks.get(asset.chain_id)
 
     def document_opened(self, data_nft: str, chain_id: int) -> None:
-        """What the source keeps of this data NFT's asset may be outdated soon."""
+        """Expect that the source's cached asset of this data NFT is outdated soon."""
         self._source.document_opened(data_nft, chain_id)
 
     def chain_of(self, did: str) -> "AssetChain":
-        """The chain of an asset, for who may need it before the asset."""
+        """The chain of an asset, for code that may need it before the asset."""
         return AssetChain(self, self._source, did)
 
 
 class AssetChain:
-    """The chain of one asset, looked up when asked for."""
+    """The chain of one asset, looked up on demand."""
 
     __slots__ = ("_catalog", "_did", "_source")
 
@@ -61,11 +61,11 @@ class AssetChain:
         self._catalog, self._source, self._did = catalog, source, did
 
     def known(self) -> int | None:
-        """Its id, if the asset is in memory."""
+        """Chain id, if the asset is in memory."""
         asset = self._source.peek(self._did)
         return None if asset is None else asset.chain_id
 
     async def find(self) -> int:
-        """Its id. Raises as `Catalog.find`."""
+        """Chain id. Raises what `Catalog.find` raises."""
         _, network = await self._catalog.find(self._did)
         return network.chain_id

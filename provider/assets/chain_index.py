@@ -1,29 +1,33 @@
-"""The embedded metadata store: DDOs from the chains' own logs, when no metadata store is configured.
+"""The embedded metadata store: DDOs from the chains' own logs, used if no metadata store is configured.
 
-A DID in, an `Asset` out, as `metadata_store.py` does. Reading the logs is in chain_scan.py, the file in
-index_store.py; this puts them together, keeps up with the chains and answers.
+A DID in, an `Asset` out, as with `metadata_store.py`. This module follows the chains and answers. chain_scan.py reads
+the logs, index_store.py is the file.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from provider.assets.catalog import AssetSource
 from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
 from provider.assets.index_records import StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
-from provider.assets.single_flight import SharedRun
+from provider.assets.single_flight import SingleFlight
 from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
+from provider.observability.metrics.groups import Index
+from provider.override import override
 
 DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]
-"""Account, data, flags and hash of a document on chain in, the clear document out; raises DecryptError."""
+"""Account, data, flags and hash of a document on chain in, the clear document out. Raises DecryptError."""
 
-# At most this often does an unknown DID make us ask the nodes, however many such requests come.
+# Shortest time between two queries to the nodes caused by unknown DIDs, however many such requests arrive.
 _REFRESH_PAUSE_SECONDS = 0.5
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
@@ -31,28 +35,23 @@ _LONGEST_RETRY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-def _unobserved(chain_id: int, block: int) -> None:
-    pass
+class ChainIndex(AssetSource):
+    """The metadata of all data NFTs created by the factories of `networks`, in the SQLite file at `path`.
 
+    Several processes may share the file. One of them follows the chains (`start(poll=True)`); the others read from the
+    file what changed. An unknown DID makes this process read the newest blocks.
 
-def _not_level(chain_id: int) -> None:
-    pass
-
-
-def _not_followed(changed: Sequence[tuple[int, str]] | None) -> None:
-    pass
-
-
-class ChainIndex:
-    """The metadata of all data NFTs that the `networks`' factories made, kept in the SQLite file at `path`.
-
-    Several processes may share the file. One of them keeps up with the chains (`start(poll=True)`), every
-    `poll_seconds`; the others hear from the file what changed, as often. `batch_blocks`: most blocks per query.
-    `start_block` replaces that of every network. Documents above `max_document_bytes` are not kept; `open_document`
-    decrypts them. `keep_documents`: as in `parse_ddo`. Opened assets live in `cache` until a newer event of theirs
-    is read. An unknown DID makes this process read the newest blocks, for which a caller waits `wait_seconds` at
-    most. `observe(chain_id, block)` is told how far each chain was read, `observe_level(chain_id)` whenever it was
-    read to its end.
+    Args:
+        networks: the configured chains.
+        path: of the file.
+        open_document: decrypts a document.
+        cache: decrypted assets; each stays until a newer event of its NFT is read.
+        poll_seconds: time between two checks of the chains, or of the file.
+        batch_blocks: most blocks per query.
+        start_block: replaces that of every network.
+        max_document_bytes: longer documents are not stored.
+        keep_documents: passed to `parse_ddo`.
+        wait_seconds: longest time that a request with an unknown DID waits.
     """
 
     def __init__(
@@ -68,8 +67,7 @@ class ChainIndex:
         max_document_bytes: int = 5 << 20,
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
-        observe: Callable[[int, int], None] = _unobserved,
-        observe_level: Callable[[int], None] = _not_level,
+        metrics: Index | None = None,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
@@ -77,11 +75,11 @@ class ChainIndex:
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
-        self._observe_level = observe_level
+        self._metrics = metrics or Index(is_on=False)
         self._store = IndexStore(path)
         self._last_change: int | None = None
         self._generation = 0  # of cache keys
-        self._changed: Callable[[Sequence[tuple[int, str]] | None], None] = _not_followed
+        self._followers: list[Callable[[Sequence[tuple[int, str]] | None], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._scans = {
             network.chain_id: ChainScan(
@@ -90,26 +88,33 @@ class ChainIndex:
                 start_block=network.start_block if start_block is None else start_block,
                 batch_blocks=batch_blocks,
                 max_document_bytes=max_document_bytes,
-                observe=observe,
+                metrics=self._metrics,
             )
             for network in networks
             if network.factory is not None
         }
         self._runs = {
-            chain_id: SharedRun(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
+            chain_id: SingleFlight(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
             for chain_id, scan in self._scans.items()
         }
 
     async def start(self, *, poll: bool) -> None:
-        """Open the file and begin to keep up. `poll`: this process asks the nodes. Raises StoreError."""
+        """Open the file and start following. `poll`: this process asks the nodes. Raises StoreError."""
         await self._store.check()
         await self._take_changes()
+        if poll:
+            for chain_id, scan in self._scans.items():
+                self._expose(chain_id, scan)
         self._task = asyncio.create_task(self.run() if poll else self._listen())
 
-    def step_back(self) -> None:
-        """Leave keeping up to another process from here on, and hear from the file what changes.
+    def _expose(self, chain_id: int, scan: ChainScan) -> None:
+        self._metrics.last_poll.begin(chain_id)
+        self._metrics.blocks_behind.follow(lambda: scan.behind, chain_id)
 
-        A page under way is read to its end. Whoever asks for an unknown DID still has the newest blocks read.
+    def step_back(self) -> None:
+        """Leave the following of chains to another process, and read changes from the file from now on.
+
+        A page in progress is finished. An unknown DID still makes this process read the newest blocks.
         """
         for scan in self._scans.values():
             scan.step_back()
@@ -118,7 +123,7 @@ class ChainIndex:
             self._task = asyncio.create_task(self._listen())
 
     async def run(self) -> None:
-        """Keep up with every chain until cancelled. Failures are logged when they begin and end, and retried."""
+        """Follow every chain until cancelled. Failures are retried, and logged when they begin and end."""
         without = [network.chain_id for network in self._networks if network.chain_id not in self._scans]
         if without:
             _log.warning("chains without ERC721Factory are not indexed", extra={"facts": {"chains": without}})
@@ -126,44 +131,50 @@ class ChainIndex:
             for chain_id in self._scans:
                 group.create_task(self._follow(chain_id))
 
+    @override
     async def fetch(self, did: str) -> Asset:
-        """The asset of a DID.
+        """Fetch the asset of a DID.
 
-        Raises AssetNotFound (no data NFT with a document that this Provider can open), AssetMalformed (the
-        document is no DDO), and for a DID that is not known yet: ChainUnavailable, ChainError, and
-        MetadataStoreUnavailable while the newest blocks could not be read in time. StoreError.
+        Raises:
+            AssetNotFound: no data NFT has a document that this Provider can decrypt.
+            AssetMalformed: the document is not a DDO.
+            ChainUnavailable, ChainError: the DID is unknown, and its chain cannot be read.
+            MetadataStoreUnavailable: the DID is unknown, and the newest blocks could not be read in time.
+            StoreError: the file failed.
         """
         key = did_key(did)
         if key is None:
             raise AssetNotFound(detail="not the form of a DID")
         return await self._cache.get(self._cache_key(key), lambda: self._load(key))
 
+    @override
     def peek(self, did: str) -> Asset | None:
-        """The asset, if it is in the cache."""
         key = did_key(did)
         return None if key is None else self._cache.peek(self._cache_key(key))
 
+    @override
     def document_opened(self, data_nft: str, chain_id: int) -> None:
-        """Nothing: the index follows the events themselves."""
+        # The index follows the events themselves.
+        return
 
     def behind(self) -> Mapping[int, int | None]:
-        """By chain: blocks between the newest one seen and the last one read; None before the first answer."""
+        """Per chain: blocks between the newest known one and the last one read; None before the first answer."""
         return {chain_id: scan.behind for chain_id, scan in self._scans.items()}
 
     def stalled(self) -> Mapping[int, float]:
-        """By chain: seconds for which nothing new was read although the chain showed that there is more."""
+        """Per chain: seconds without progress although the chain has more blocks."""
         return {chain_id: scan.stalled_seconds for chain_id, scan in self._scans.items()}
 
     def follow(self, changed: Callable[[Sequence[tuple[int, str]] | None], None]) -> None:
-        """From here on tell which data NFTs (chain id, address) had events; None: too many to tell."""
-        self._changed = changed
+        """Report from now on to `changed` which data NFTs (chain id, address) had events; None: too many."""
+        self._followers.append(changed)
 
+    @override
     async def check(self) -> None:
-        """Is the file there and writable? Raises StoreError."""
         await self._store.check()
 
+    @override
     async def close(self) -> None:
-        """End background work and close the file."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -178,7 +189,7 @@ class ChainIndex:
         return await self._open(stored)
 
     async def _find_after_refresh(self, key: str) -> StoredAsset:
-        """Read the newest blocks of all chains, since a DID does not tell its chain, until one has it."""
+        """Read the newest blocks of all chains until one has the DID, since a DID does not reveal its chain."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_seconds
         waiting = {asyncio.create_task(run.fresh(self._wait_seconds)) for run in self._runs.values()}
@@ -203,7 +214,7 @@ class ChainIndex:
         finally:
             for task in waiting:
                 task.cancel()
-        # "Not found" only when every chain was asked: the asset may be on the one that did not answer.
+        # "Not found" only if every chain answered: the asset may be on the one that did not.
         if failure is not None:
             raise failure
         if not complete:
@@ -216,7 +227,7 @@ class ChainIndex:
             raise AssetNotFound(detail=f"the document of {stored.tx_id} is longer than the limit")
         account = self._networks.get(stored.chain_id).account
         try:
-            # In a thread: decompressing a document of some megabytes takes tens of milliseconds.
+            # In a thread: decompressing a document of a few megabytes takes tens of milliseconds.
             clear = await asyncio.to_thread(
                 self._open_document, account, document.data, document.flags, document.document_hash
             )
@@ -231,17 +242,21 @@ class ChainIndex:
             await self._take_changes()
 
     async def _take_changes(self) -> None:
-        """Forget opened assets that changed, whichever process read the change."""
+        """Drop decrypted assets that changed, whichever process read the change."""
         self._last_change, changed = await self._store.changes(self._last_change)
         if changed is None:
-            # Too many to tell: what was opened so far is not asked for again and leaves the cache by its age.
+            # Too many to list. A new generation makes the old entries unreachable, and they leave the cache by age.
             self._generation += 1
-            self._changed(None)
+            self._tell(None)
             return
         for key in changed:
             self._cache.discard(self._cache_key(key))
         if changed:
-            self._changed(await self._store.nfts_behind(changed))
+            self._tell(await self._store.nfts_behind(changed))
+
+    def _tell(self, changed: Sequence[tuple[int, str]] | None) -> None:
+        for follower in self._followers:
+            follower(changed)
 
     def _cache_key(self, key: str) -> str:
         return f"{self._generation}:{key}"
@@ -250,7 +265,7 @@ class ChainIndex:
         async def scan() -> None:
             while not await self._runs[chain_id].join(None):
                 pass
-            self._observe_level(chain_id)
+            self._metrics.last_poll.set(time.time(), chain_id)
 
         await self._repeat(scan, what="metadata index", chain=chain_id)
 

@@ -1,17 +1,16 @@
-"""One chain's logs, read page by page into the index store, from where it stopped to the node's newest block.
+"""Reads one chain's logs page by page into the index store, from where it stopped to the node's newest block.
 
-No stranger sets the size of a step: where the logs of one block are more than a node gives or we read, they are asked
-for by contract, in pieces, for the data NFTs that are known. What is left out then are only the logs of an NFT that
-emits too much by itself.
+Strangers cannot set the size of a step. If the logs of one block are more than a node returns or we accept,
+they are queried by contract, in pieces, for the known data NFTs. Then only the logs of an NFT that emits too much by
+itself are left out.
 
-Reorganisations show in the hash of the last block read, which is asked for together with the logs that follow it:
-when it is not the recorded one, the scan goes back to the newest page end that still holds. Besides, each scan
-reads the last `finality_blocks` again, as a node that lags behind may have left out some of their logs.
+Reorganisations show in the hash of the last block read, which is queried together with the logs after it. If it
+differs from the recorded one, the scan goes back to the newest page end that still holds. Each scan also reads the last
+`finality_blocks` again, because a node that lags behind may have left out some of their logs.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from provider.assets.index_records import (
@@ -31,16 +30,17 @@ from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
 from provider.errors import ChainError, ChainUnavailable
+from provider.observability.metrics.groups import Index
 
-# Replaced documents are kept this much longer than finality, should a reorganisation go deeper.
+# Replaced documents are kept this many blocks beyond finality, for a deeper reorganisation.
 _SPARE_BLOCKS = 1000
 _MAX_HASHES_AT_ONCE = 32
-# Data NFTs in one query, and queries in one request, for a block that is read by contract.
+# For a block that is read by contract: data NFTs per query, and queries per request.
 _CONTRACTS_PER_QUERY = 200
 _QUERIES_AT_ONCE = 10
-# Blocks that are remembered for being read by contract.
+# Number of blocks remembered as needing to be read by contract.
 _MAX_CROWDED = 1000
-# Owners are followed at the end of the chain only: nothing that is older is in a cache.
+# Transfers are followed only at the end of the chain: nothing older is in a cache.
 _TRANSFER_BLOCKS = 64
 
 _log = logging.getLogger(__name__)
@@ -49,8 +49,9 @@ _log = logging.getLogger(__name__)
 class ChainScan:
     """Reads one network, whose `factory` must be known, into `store`.
 
-    `start_block`: first block read. `batch_blocks`: most blocks asked for at once. `observe(chain_id, block)` is
-    told the last block read.
+    Args:
+        start_block: first block to read.
+        batch_blocks: most blocks per query.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class ChainScan:
         start_block: int,
         batch_blocks: int,
         max_document_bytes: int,
-        observe: Callable[[int, int], None],
+        metrics: Index,
     ) -> None:
         if network.factory is None:
             raise ValueError(f"chain {network.chain_id} has no ERC721Factory")
@@ -71,12 +72,12 @@ class ChainScan:
         self._store = store
         self._start_block = start_block
         self._max_document_bytes = max_document_bytes
-        self._observe = observe
+        self._metrics = metrics
         self._stride = Stride(batch_blocks)
         self._known_head = -1
         self._base: tuple[int, str] | None = None
         self._head_was_lower = False
-        self._crowded: dict[int, None] = {}  # blocks whose logs cannot be asked for all at once
+        self._crowded: dict[int, None] = {}  # blocks whose logs cannot be queried all at once
         self._transfers_read: int | None = None
         self._advanced_at: float | None = None
         self._seen_at = 0.0
@@ -84,22 +85,22 @@ class ChainScan:
 
     @property
     def behind(self) -> int | None:
-        """Blocks between the newest one seen and the last one read; None before both are known."""
+        """Number of blocks between the newest known one and the last one read; None before both are known."""
         return None if self.last_block is None else max(0, self._known_head - self.last_block)
 
     @property
     def stalled_seconds(self) -> float:
-        """How long nothing new was read although the chain showed that there is more; 0 at its end."""
+        """Seconds without progress although the chain has more blocks; 0 at its end."""
         return 0.0 if self._advanced_at is None else max(0.0, self._seen_at - self._advanced_at)
 
     def step_back(self) -> None:
-        """From here on only what somebody waits for is read: a run without limit ends with its page."""
+        """Read only what someone waits for from now on: a run without a limit ends after its page."""
         self._stepped_back = True
 
     async def run(self, *, budget_seconds: float | None = None) -> bool:
-        """Read up to the newest block; False when the budget was used up before, or another process is to do it.
+        """Read up to the newest block. False if the budget ran out first, or another process is to do it.
 
-        Raises ChainUnavailable, ChainError and StoreError; what was read until then is kept.
+        Raises ChainUnavailable, ChainError and StoreError. Everything read before is kept.
         """
         loop = asyncio.get_running_loop()
         deadline = None if budget_seconds is None else loop.time() + budget_seconds
@@ -118,7 +119,7 @@ class ChainScan:
                 next_block = page.to_block + 1
                 self._note(page)
             elif page.is_linked:
-                # Another process wrote meanwhile.
+                # Another process wrote in the meantime.
                 next_block = await self._resume()
             else:
                 await self._go_back()
@@ -127,7 +128,7 @@ class ChainScan:
         return True
 
     async def _resume(self) -> int | None:
-        """The first block to read, None when the node is not as far as it was before."""
+        """The first block to read; None if the node is behind its earlier state."""
         scan = await self._begin()
         self._known_head = decode_quantity(await self.network.rpc.call("eth_blockNumber"))
         is_lower = self._known_head < scan.last_block
@@ -162,7 +163,7 @@ class ChainScan:
         await self._store.rewind(self.network.chain_id, held)
 
     async def _read_page(self, from_block: int) -> Page:
-        """The next page, as long as the node allows. Takes notice of the newest block by the way."""
+        """Read the next page, as long as the node allows, and note the newest block."""
         while True:
             to_block = self._last_of_page(from_block)
             crowded = from_block in self._crowded
@@ -171,14 +172,14 @@ class ChainScan:
                 nfts_call,
                 *(() if crowded else (events_call,)),
                 _block_call(to_block),
-                # In the same batch as the logs, so that they belong to the same branch.
+                # In the same batch as the logs, so that both belong to the same branch.
                 _block_call(self._base[0] if self._base else to_block),
                 block_number_call(),
             ]
             try:
                 nfts, *read, end, base, head = await self.network.rpc.batch(calls)
             except ChainUnavailable:
-                # A node may also refuse by HTTP status or silence: ask for less next time.
+                # A node may also refuse by HTTP status or silence, so ask for less next time.
                 if to_block == from_block:
                     self._note_crowded(from_block)
                 self._stride.halve()
@@ -190,14 +191,14 @@ class ChainScan:
                 self._note_crowded(from_block)
                 continue
             events = read[0] if read else await self._events_by_contract(from_block, nfts)
-            # In a thread: strangers choose how many logs there are.
+            # In a thread: strangers decide how many logs there are.
             page = await asyncio.to_thread(self._page, from_block, to_block, (nfts, events, end, base))
             self._known_head = max(to_block, decode_quantity(head))
             self._stride.grow()
             return page
 
     def _last_of_page(self, from_block: int) -> int:
-        """The stride's end, or the block before one that is read by contract, which is a page of its own."""
+        """The end of the stride, or the block before one that is read by contract, which is a page of its own."""
         if from_block in self._crowded:
             return from_block
         to_block = min(from_block + self._stride.blocks - 1, self._known_head)
@@ -214,7 +215,7 @@ class ChainScan:
             del self._crowded[next(iter(self._crowded))]
 
     async def _events_by_contract(self, block: int, nfts: object) -> list[object]:
-        """The metadata events of one block, of the data NFTs that are known or made in it."""
+        """The metadata events of one block, for the data NFTs that are known or created in it."""
         made = nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self._factory)
         known = sorted({*await self._store.nfts(self.network.chain_id), *(nft.data_nft for nft in made)})
         pieces = [known[start : start + _CONTRACTS_PER_QUERY] for start in range(0, len(known), _CONTRACTS_PER_QUERY)]
@@ -223,14 +224,14 @@ class ChainScan:
             asked, pieces = pieces[:_QUERIES_AT_ONCE], pieces[_QUERIES_AT_ONCE:]
             calls = [events_of_call(piece, block) for piece in asked]
             *answers, head = await self.network.rpc.batch([*calls, block_number_call()])
-            decode_quantity(head)  # a node that answers nothing else is ill, whatever the length of the logs
+            decode_quantity(head)  # a node that cannot answer this is broken, however long the logs are
             for piece, logs in zip(asked, answers, strict=True):
                 if isinstance(logs, list):
                     events += logs
                 elif len(piece) > 1:
                     pieces += [piece[: len(piece) // 2], piece[len(piece) // 2 :]]
                 else:
-                    # Tried again with the blocks before finality.
+                    # Tried again when the blocks before finality are read again.
                     _log.warning(
                         "the logs of a data NFT in one block are left out: the node does not give them",
                         extra={"facts": {"chain": self.network.chain_id, "block": block, "data_nft": piece[0]}},
@@ -238,7 +239,7 @@ class ChainScan:
         return events
 
     async def _transferred(self, to_block: int) -> frozenset[str]:
-        """Emitters of transfers that are new at the end of the chain; none when the node does not tell."""
+        """Emitters of transfers that are new at the end of the chain; none if the node does not answer."""
         if to_block < self._known_head:
             return frozenset()
         from_block = max(to_block - _TRANSFER_BLOCKS + 1, (self._transfers_read or 0) + 1)
@@ -248,7 +249,7 @@ class ChainScan:
             (logs,) = await self.network.rpc.batch([transfers_call(from_block, to_block)])
             emitters = frozenset(log.address for log in parse_logs(logs))
         except ChainError:
-            # The lifetime of what is cached is the bound then.
+            # The lifetime of cached facts then limits how outdated they get.
             return frozenset()
         self._transfers_read = to_block
         return emitters
@@ -275,7 +276,7 @@ class ChainScan:
                 self._advanced_at = asyncio.get_running_loop().time()
             self._base = (page.to_block, page.block_hash)
             self.last_block = page.to_block
-            self._observe(self.network.chain_id, page.to_block)
+            self._metrics.block.set(page.to_block, self.network.chain_id)
 
 
 def _block_call(number: int) -> RpcCall:
@@ -283,7 +284,7 @@ def _block_call(number: int) -> RpcCall:
 
 
 def _hash_of(block: object) -> str | None:
-    """Hash of an eth_getBlockByNumber result; None when the node has no such block. Raises ChainError."""
+    """Hash in an eth_getBlockByNumber result; None if the node lacks the block. Raises ChainError."""
     if block is None:
         return None
     block_hash = json_object(block, "block").get("hash")

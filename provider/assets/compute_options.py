@@ -1,6 +1,6 @@
-"""What the publisher of a dataset lets compute jobs do with it (pure): the `compute` section of a service.
+"""What the publisher of a dataset allows compute jobs to do with it (pure): the `compute` section of a service.
 
-The trust rules that read this are the compute room's (`provider-api.md` section 10.3).
+The compute room applies these rules (`provider-api.md` section 10.3).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrustedAlgorithm:
-    """A published algorithm that may be used. `did` is None where it is missing; an empty checksum asks nothing."""
+    """A published algorithm that may be used. `did`: None if missing. `checksum`: empty if none is required."""
 
     did: str | None
     files_checksum: str
@@ -19,13 +19,17 @@ class TrustedAlgorithm:
 
 @dataclass(frozen=True, slots=True)
 class ComputeOptions:
-    """What `trusted_publishers` are and what empty lists mean is told by `strict`; `malformed` lists trust nobody.
+    """Options of a service.
 
-    `strict` False, DDO 4.x, Provider's rule: owners of data NFTs; empty lists restrict nothing, and each list that is
-    not empty must hold the algorithm. True, DDO 5, ocean-node's rule: addresses of data NFTs; empty lists trust nobody,
-    and one list that holds the algorithm is enough.
-    `allow_raw_algorithm` only by a literal `true`. `present` tells whether the service has the section at all:
-    without it nothing is allowed.
+    Attributes:
+        strict: decides what `trusted_publishers` are and what empty lists mean.
+            False (DDO 4.x, Provider's rule): owners of data NFTs. Empty lists restrict nothing, and each list that is
+            not empty must contain the algorithm.
+            True (DDO 5, ocean-node's rule): addresses of data NFTs. Empty lists trust nobody, and one list that
+            contains the algorithm is enough.
+        malformed: such lists trust nobody.
+        allow_raw_algorithm: only by a literal `true`.
+        present: the service has this section. Without it nothing is allowed.
     """
 
     present: bool
@@ -38,7 +42,7 @@ class ComputeOptions:
 
 
 def parse_compute_options(raw: object, *, strict: bool) -> ComputeOptions:
-    """Options of a service's `compute` value; `strict` for those of a DDO 5. Never raises."""
+    """Parse the `compute` value of a service. `strict`: the DDO has version 5. Never raises."""
     if not isinstance(raw, Mapping):
         return ComputeOptions(present=False, malformed=raw is not None)
     algorithms = _trusted_algorithms(raw.get("publisherTrustedAlgorithms"))
@@ -84,7 +88,7 @@ def _text(raw: object) -> str | None:
 
 
 def _checksum(raw: object) -> str:
-    """Lower-case checksum. What is neither text nor absent becomes a value that no checksum equals."""
+    """Lower-case checksum. Anything but text becomes a value that no checksum equals."""
     if raw is None:
         return ""
     return raw.lower() if isinstance(raw, str) else "malformed"

@@ -1,7 +1,7 @@
-"""Parameters that a publisher declares for consumers, and the check of what a consumer sends (pure).
+"""Parameters that a publisher declares for consumers, and the check of a consumer's values (pure).
 
-`consumerParameters` of a service, or of an algorithm's metadata, in; nothing or a refusal that names the parameter
-out. A `default` is what forms show at first: it is neither sent to the origin nor stands in for a required value,
+`consumerParameters` of a service or of an algorithm's metadata in; nothing, or a refusal that names the parameter, out.
+A `default` is only the initial value in forms. It is neither sent to the origin nor used for a missing required value,
 which ocean-node refuses as well.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from provider.errors import ValidationFailed
 from provider.wire.json import read_json
 
-# Names are repeated to clients, so only plain short ones are.
+# Names are repeated to clients, so only plain short ones are shown.
 _SHOWN = re.compile(r"[\w .-]{1,64}")
 _MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerParameter:
-    """One declared parameter. `type` is `text`, `number`, `boolean`, `select`, or `""` for one not known here.
+    """One declared parameter.
 
-    `options`: what a `select` may be.
+    `type` is `text`, `number`, `boolean`, `select`, or `""` for an unknown one. `options`: the values of a `select`.
     """
 
     name: str
@@ -33,14 +33,14 @@ class ConsumerParameter:
 
 Declared = tuple[ConsumerParameter, ...]
 UNDECLARED: Declared = ()
-"""Nothing is declared: whatever a consumer sends is passed on (`provider-api.md` section 11.2)."""
+"""Nothing is declared: any value is passed on (`provider-api.md` section 11.2)."""
 
 
 def parse_consumer_parameters(raw: object) -> Declared:
-    """Parameters of a DDO's `consumerParameters`. Never raises: what cannot be understood declares nothing.
+    """Parse a DDO's `consumerParameters`. Never raises: malformed parameters declare nothing.
 
-    They guard the origin against mistakes, not the asset against strangers, so a slip of the publisher should not
-    end the sale.
+    They guard the origin against mistakes, not the asset against strangers, so a publisher's slip should not stop the
+    sale.
     """
     if not isinstance(raw, list):
         return UNDECLARED
@@ -50,7 +50,7 @@ def parse_consumer_parameters(raw: object) -> Declared:
 def check_parameters(declared: Declared, values: Mapping[str, object] | None, *, field: str) -> None:
     """Raise ValidationFailed for undeclared, missing and mistyped values; its fields are `<field>.<name>`.
 
-    Without a declaration everything passes. `values` None counts as no value at all.
+    Without a declaration everything passes. `values`: None counts as no values.
     """
     if not declared:
         return
@@ -82,7 +82,7 @@ def _parameter(raw: Mapping[str, object]) -> ConsumerParameter:
 
 
 def _options(raw: object) -> frozenset[str]:
-    """Values of a select: keys of the objects `{value: label}`, or plain texts; a list or its JSON text."""
+    """Values of a select: keys of objects `{value: label}`, or plain texts, in a list or its JSON text."""
     if isinstance(raw, str):
         try:
             raw = read_json(raw)
@@ -97,7 +97,7 @@ def _options(raw: object) -> frozenset[str]:
 
 
 def _complaint(parameter: ConsumerParameter, value: object) -> str | None:
-    """What is wrong with the value; forms send numbers and truth values as text, too."""
+    """What is wrong with the value. Forms also send numbers and booleans as text."""
     if parameter.type == "text":
         return None if isinstance(value, str) else "must be a text."
     if parameter.type == "number":

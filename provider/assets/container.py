@@ -11,9 +11,9 @@ _REQUIRED = ("entrypoint", "image", "checksum")
 
 
 def check_container(raw: object) -> None:
-    """Raise ContainerInvalid, whose text is the code, unless image, entrypoint and a sha256 checksum are named.
+    """Raise ContainerInvalid, whose text is the code, unless image, entrypoint and a sha256 checksum are given.
 
-    `tag` is not looked at, as an image is identified by its checksum.
+    `tag` is ignored, since the checksum identifies the image.
     """
     if not isinstance(raw, Mapping) or not all(raw.get(name) for name in _REQUIRED):
         raise ContainerInvalid(MISSING)

@@ -1,8 +1,7 @@
 """Allow and deny lists of an asset or a service (pure).
 
-The `credentials` value of a DDO in, a verdict per consumer address out. Which access lists on chain it must know for
-that it says beforehand; looking them up is `provider.policy`. Rules: `decisions.md` [K19], `ocean-node-compat.md`
-section 2.
+The `credentials` value of a DDO in, a verdict per consumer address out. It lists in advance which access lists on chain
+it depends on; `provider.policy` looks them up. Rules: `decisions.md` [K19], `ocean-node-compat.md` section 2.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,12 +16,12 @@ from provider.wire.text import digits
 _EVERYBODY = "*"
 _WAYS = (None, "any", "all")
 _KEYS = frozenset(("allow", "deny", "match_allow", "match_deny"))
-# One JSON-RPC batch; anybody can publish a DDO and make us ask.
+# One JSON-RPC batch. Anyone can publish a DDO and cause these calls.
 MAX_ACCESS_LISTS = 50
 
 
 class Verdict(Enum):
-    """Outcome; the names are those of the wire (`provider-api.md` section 8.2)."""
+    """The outcome, with the names used on the wire (`provider-api.md` section 8.2)."""
 
     OK = 0
     CREDENTIAL_NOT_IN_ALLOW_LIST = 3
@@ -31,32 +30,32 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """An ERC-721 contract (checksummed) on a chain: who holds one of its tokens is listed."""
+    """An ERC-721 contract (checksummed) on a chain. Whoever holds one of its tokens is listed."""
 
     chain_id: int
     contract: str
 
 
 Memberships = Mapping[AccessList, bool]
-"""Is the consumer listed? A list that is absent cannot be read: its chain is not configured, or it is no contract."""
+"""Whether the consumer is listed. Absent if a list is unreadable: no contract, or its chain is not configured."""
 
 NO_MEMBERSHIPS: Memberships = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a list. `addresses` are lower-case and may hold `*`. Both None: a type not known here."""
+    """One entry of a list. `addresses` are lower-case and may include `*`. Both None: an unknown type."""
 
     addresses: frozenset[str] | None = None
     access_list: AccessList | None = None
 
     @property
     def is_known(self) -> bool:
-        """Is the type one that is decided here?"""
+        """True if this Provider can decide about the type."""
         return self.addresses is not None or self.access_list is not None
 
     def matches(self, address: str, memberships: Memberships, *, unread: bool) -> bool:
-        """Is the lower-case address named? An unknown type names nobody; `unread`: answer for an unreadable list."""
+        """Does the entry name the lower-case address? `unread` for an unreadable list, False for an unknown type."""
         if self.access_list is not None:
             return memberships.get(self.access_list, unread)
         return self.addresses is not None and (address in self.addresses or _EVERYBODY in self.addresses)
@@ -64,10 +63,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Parsed lists. `match_allow` and `match_deny` are `any`, `all`, or None when the DDO does not say.
+    """Parsed lists.
 
-    `malformed`: the DDO's value cannot be understood, so nobody has access. `further`: more credentials of the same
-    thing (DDO 5 has a list of them), each of which must admit the consumer too.
+    Attributes:
+        match_allow, match_deny: `any`, `all`, or None if the DDO does not say.
+        malformed: the DDO's value cannot be understood, so nobody has access.
+        further: more credentials of the same object (DDO 5 has a list), each of which must admit the consumer too.
     """
 
     allow: tuple[Entry, ...] = ()
@@ -77,24 +78,24 @@ class Credentials:
     malformed: bool = False
     further: tuple["Credentials", ...] = ()
     access_lists: tuple[AccessList, ...] = ()
-    """Every access list that the verdict depends on, those of `further` included."""
+    """Every access list that the verdict depends on, including those of `further`."""
 
     def verdict(self, consumer: str, memberships: Memberships = NO_MEMBERSHIPS) -> Verdict:
-        """May this consumer (address in any case) have access? Deny wins; an empty allow list admits everybody.
+        """Decide about a consumer (address in any case). Deny wins; an empty allow list admits everyone.
 
-        Entries of type `address` name a consumer when `values` hold the address or `*`, those of type `accessList`
-        when the consumer is listed there. A list that cannot be read admits nobody and denies everybody.
+        An `address` entry names a consumer if `values` contains the address or `*`; an `accessList` entry, if the
+        consumer is listed there. A list that cannot be read admits nobody and denies everyone.
 
-        Deny list: `any` entry (default), or `all`, must name the consumer. Unknown types are left out.
+        Deny list: `any` entry (default), or `all`, must name the consumer. Unknown types are ignored.
 
-        Allow list: where the DDO is silent, the `address` entries count as one list, so that being named in
-        any of them is enough, and every other entry must hold too. That is ocean-node's default `all`, read
-        the way 4.x publishers write it: two entries were never meant to admit only those in both, and with a
-        single entry the two readings agree. An explicit `all` means every entry by itself, an explicit `any`
-        one of them. An unknown type never holds: an allow list of nothing else admits nobody. An entry with
-        empty `values` names nobody.
+        Allow list: if the DDO is silent, the `address` entries count as one list, so being named in any of them is
+            enough,
+        and every other entry must hold too. That is ocean-node's default `all`, read the way 4.x publishers write it:
+        two entries were never meant to admit only those in both, and for a single entry the two readings agree. An
+        explicit `all` means every entry by itself, an explicit `any` one of them. An unknown type never holds: an allow
+        list with nothing else admits nobody. An entry with empty `values` names nobody.
         """
-        # Most assets say nothing, and this is asked at every download.
+        # Most assets have no lists, and this runs at every download.
         if not (self.allow or self.deny or self.malformed or self.further):
             return Verdict.OK
         address = consumer.lower()
@@ -128,9 +129,9 @@ NOBODY = Credentials(malformed=True)
 
 
 def parse_credentials(raw: object, *, may_be_list: bool = False) -> Credentials:
-    """Lists from a DDO's `credentials`: an object or its JSON text. Never raises.
+    """Parse the lists in a DDO's `credentials`: an object or its JSON text. Never raises.
 
-    Absent, or empty of any kind, means everybody. `may_be_list`: DDO 5 writes a list of such objects.
+    Absent, or empty of any kind, means everyone. `may_be_list`: DDO 5 has a list of such objects.
     """
     if isinstance(raw, str) and raw:
         try:
@@ -140,7 +141,7 @@ def parse_credentials(raw: object, *, may_be_list: bool = False) -> Credentials:
     if _is_empty(raw):
         return EVERYBODY
     if isinstance(raw, list) and may_be_list:
-        # An entry that stands where an object of lists belongs must not pass for an empty object.
+        # A list entry in place of an object of lists must not count as an empty object.
         parts = [_parse_one(item) if isinstance(item, Mapping) and item.keys() <= _KEYS else NOBODY for item in raw]
     else:
         parts = [_parse_one(raw)]
@@ -181,7 +182,7 @@ def _parse_one(raw: object) -> Credentials:
 
 
 def _entries(raw: object) -> tuple[Entry, ...] | None:
-    """Entries of one list, None when it is malformed."""
+    """Entries of one list; None if it is malformed."""
     if _is_empty(raw):
         return ()
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
@@ -199,12 +200,12 @@ def _entries(raw: object) -> tuple[Entry, ...] | None:
 
 
 def _is_empty(raw: object) -> bool:
-    """Does a publisher's value say nothing? wire: as in Provider 2.1, an empty value of any kind is no list."""
+    """True if the publisher's value says nothing. wire: as in Provider 2.1, an empty value of any kind is no list."""
     return raw is None or raw in ("", [], {})
 
 
 def _by_address(item: Mapping[str, object]) -> Entry | None:
-    """Texts of `values`; DDO 5 wraps each one as `{"address": …}`. None when malformed."""
+    """Texts in `values`; DDO 5 wraps each one as `{"address": …}`. None if malformed."""
     raw = item.get("values")
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         return None
@@ -215,7 +216,7 @@ def _by_address(item: Mapping[str, object]) -> Entry | None:
 
 
 def _by_access_list(item: Mapping[str, object]) -> Entry | None:
-    """`{chainId, accessList}`; the chain id may be decimal text. None when malformed."""
+    """`{chainId, accessList}`; the chain id may be decimal text. None if malformed."""
     contract, chain_id = item.get("accessList"), item.get("chainId")
     if isinstance(chain_id, str):
         chain_id = digits(chain_id, max_chars=18)
@@ -224,7 +225,7 @@ def _by_access_list(item: Mapping[str, object]) -> Entry | None:
     return Entry(access_list=AccessList(chain_id, to_checksum_address(str(contract))))
 
 
-# Type names are compared without case, as ocean-node does.
+# Type names are compared without regard to case, as in ocean-node.
 _TYPES: Mapping[str, Callable[[Mapping[str, object]], Entry | None]] = {
     "address": _by_address,
     "accesslist": _by_access_list,

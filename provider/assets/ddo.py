@@ -1,7 +1,7 @@
 """DDO JSON in, a frozen `Asset` out (pure; `provider-api.md` section 7).
 
-Reads 4.x, 5.x (under `credentialSubject`) and the short `deprecated` form, from Aquarius or ocean-node. Whether
-the asset may be consumed is decided in `access.py`, whether it is the one asked for in `check_binding`.
+Reads 4.x, 5.x (under `credentialSubject`) and the short `deprecated` form, from Aquarius or ocean-node. `access.py`
+decides whether the asset may be consumed; `check_binding`, whether it is the requested one.
 """
 
 import re
@@ -23,17 +23,19 @@ NO_TIMEOUT = -1
 _MAX_INTEGER = 2**63 - 1
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,15}", re.ASCII)
 
-# DDOs without a version, or of exactly this one, have file lists that are not bound to the asset (section 7).
+# DDOs without a version, or with exactly this one, have file lists that are not bound to the asset (section 7).
 _UNBOUND_VERSION = "4.0.0"
 _DEPRECATED = "deprecated"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One way to consume an asset. `index` is the position in the DDO, which is the service index on chain.
+    """One way to consume an asset.
 
-    `files` is the encrypted file list (hex text), empty when there is none. `timeout_seconds` 0 means that an order
-    never expires, NO_TIMEOUT that the DDO names no time that can be used.
+    Attributes:
+        index: position in the DDO, which is the service index on chain.
+        files: the encrypted file list (hex text); empty if there is none.
+        timeout_seconds: 0 if an order never expires, NO_TIMEOUT if the DDO has no usable value.
     """
 
     index: int
@@ -52,12 +54,14 @@ class Service:
 class Asset:
     """The document behind a DID. Addresses are checksummed.
 
-    `data_nft` is what the DDO calls `nftAddress`; `nft_address`, `nft_state` and `nft_owner` are what the store
-    of the DDO says about the NFT, None where it does not. `metadata_type` is None without `metadata`, `""`
-    without a type. `container` is an algorithm's, as in the DDO, `algorithm_parameters` what it declares for its
-    consumers. `document` is the DDO's JSON text where it was to be kept, for a policy server that decides by it.
-    `nft_state` is None where the store says nothing. `faulty_services`: ids of services that cannot be used, and the
-    field that is to blame.
+    Attributes:
+        data_nft: the DDO's `nftAddress`.
+        nft_address, nft_state, nft_owner: what the DDO's store says about the NFT; None if it says nothing.
+        metadata_type: None without `metadata`, `""` without a type.
+        container: that of an algorithm, as in the DDO.
+        algorithm_parameters: what an algorithm declares for its consumers.
+        document: the DDO's JSON text, if it was to be kept, for a policy server.
+        faulty_services: ids of unusable services, each with the field at fault.
     """
 
     did: str
@@ -76,9 +80,9 @@ class Asset:
     faulty_services: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def service(self, service_id: str) -> Service:
-        """The service with exactly this id, the first one if several have it.
+        """The service with exactly this id; the first one, if several have it.
 
-        Raises ServiceNotFound, and ServiceMalformed for one that cannot be used.
+        Raises ServiceNotFound, and ServiceMalformed for an unusable one.
         """
         for service in self.services:
             if service.id == service_id:
@@ -89,19 +93,19 @@ class Asset:
 
     @property
     def deprecated(self) -> bool:
-        """Is this the short form that replaces a retired asset?"""
+        """True for the short form that replaces a retired asset."""
         return self.version == _DEPRECATED
 
     @property
     def files_are_bound(self) -> bool:
-        """Must the decrypted file list name this asset and datatoken?"""
+        """True if the decrypted file list must name this asset and datatoken."""
         return self.version != _UNBOUND_VERSION
 
 
 def parse_ddo(json: object, *, keep_document: bool = False) -> Asset:
-    """Asset of a decoded DDO. Raises AssetMalformed, and nothing else, for whatever is not one.
+    """Parse a decoded DDO. Raises AssetMalformed, and nothing else, for anything that is not one.
 
-    A service that lacks what every service needs stays out, so that it cannot spoil the others. Positions are kept.
+    A service without the required fields is left out, so that it does not affect the others. Positions are kept.
     `keep_document`: keep the DDO as text, which may take many times the memory of the asset.
     """
     ddo = _mapping(json, "DDO")
@@ -138,26 +142,26 @@ def parse_ddo(json: object, *, keep_document: bool = False) -> Asset:
 
 
 def check_binding(asset: Asset, did: str) -> None:
-    """Is this the asset that was asked for [K18]? Raises AssetMalformed.
+    """Check that this is the requested asset [K18]. Raises AssetMalformed.
 
-    The DID must be the document's own and the hash of its NFT and chain, and the NFT that the store looked at
-    must be the document's.
+    The DID must be the document's own, and the hash of its NFT and chain. The NFT that the store describes must be the
+    document's.
     """
     if asset.did != did:
         raise AssetMalformed(detail="the document has another DID")
     if not matches(did, asset.data_nft, asset.chain_id):
-        raise AssetMalformed(detail="the DID is not that of nftAddress and chainId")
+        raise AssetMalformed(detail="the DID does not match nftAddress and chainId")
     if asset.nft_address is not None and asset.nft_address != asset.data_nft:
         raise AssetMalformed(detail="nft.address differs from nftAddress")
 
 
 def _is_credential(version: str) -> bool:
-    """Is this a verifiable credential: major version 5 or later?"""
+    """True for a verifiable credential: major version 5 or later."""
     return (digits(version.partition(".")[0], max_chars=9) or 0) >= 5
 
 
 def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, object]:
-    """The store's facts about the NFT: top level (Aquarius), else under `indexedMetadata` (ocean-node)."""
+    """The store's facts about the NFT: at the top level (Aquarius), else under `indexedMetadata` (ocean-node)."""
     nft = ddo.get("nft")
     if nft is None:
         indexed = ddo.get("indexedMetadata") or body.get("indexedMetadata")
@@ -166,7 +170,7 @@ def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, 
 
 
 def _services(raw: object, is_credential: bool) -> tuple[tuple[Service, ...], Mapping[str, str]]:
-    """The services, and what is wrong with those that cannot be used."""
+    """The services, and the field at fault for each unusable one."""
     services: list[Service] = []
     faulty: dict[str, str] = {}
     if raw is not None and not isinstance(raw, list):
@@ -184,7 +188,7 @@ def _services(raw: object, is_credential: bool) -> tuple[tuple[Service, ...], Ma
 
 
 def _service_id(raw: object) -> str | None:
-    """The id by which a service can be asked for."""
+    """The id by which the service can be requested."""
     service_id = raw.get("id") if isinstance(raw, Mapping) else None
     if type(service_id) is int:
         return str(service_id)
@@ -192,7 +196,7 @@ def _service_id(raw: object) -> str | None:
 
 
 def _service(index: int, service_id: str, raw: Mapping[str, object], is_credential: bool) -> Service | str:
-    """A service, or the name of the field without which it cannot be used."""
+    """A service, or the name of the missing field that makes it unusable."""
     kind, files, endpoint = raw.get("type"), raw.get("files"), raw.get("serviceEndpoint")
     datatoken, timeout = _address(raw.get("datatokenAddress")), _integer(raw.get("timeout"))
     if not isinstance(kind, str):
@@ -248,14 +252,14 @@ def _address(value: object) -> str | None:
 
 
 def _chain_id(value: object) -> int | None:
-    """An integer as `_integer` has it, or hex text. A wrong number fails at the DID, which is its hash."""
+    """An integer as in `_integer`, or hex text. A wrong number fails at the DID, which contains its hash."""
     if isinstance(value, str) and _HEX.fullmatch(value):
         return int(value, 16)
     return _integer(value)
 
 
 def _state(value: object) -> int | None:
-    """The store's word about the NFT's state: None when it says nothing, no known state when it cannot be read."""
+    """The NFT's state according to the store. None if it says nothing; an unreadable one becomes an unknown state."""
     if value is None:
         return None
     state = _integer(value)
@@ -263,7 +267,7 @@ def _state(value: object) -> int | None:
 
 
 def _integer(value: object) -> int | None:
-    """An integer, also as decimal text or a float without fraction; None for anything else."""
+    """An integer, also as decimal text or a float without fraction. None for anything else."""
     if isinstance(value, str):
         return digits(value, max_chars=18)
     if isinstance(value, bool) or not isinstance(value, int | float):

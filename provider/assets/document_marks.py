@@ -1,7 +1,7 @@
-"""Which documents were opened lately, told among the workers of one server.
+"""Tells all workers of one server which documents were decrypted lately.
 
-A table of counters, one for each of 4096 groups of DIDs, in memory that the workers share. No asset is named, and no
-lock is needed: a lost count only leaves a cached document to its lifetime.
+A table of counters, one for each of 4096 groups of DIDs, in memory shared by the workers. It names no asset and needs
+no lock: a lost count only leaves a cached document to its lifetime.
 """
 
 import mmap
@@ -13,22 +13,22 @@ _FILE = "opened-documents"
 
 
 class DocumentMarks:
-    """`directory`: where the workers of one server share files; None for a worker alone."""
+    """`directory`: where the workers of one server share files; None for a single worker."""
 
     def __init__(self, directory: str | None = None) -> None:
         self._counts = mmap.mmap(-1, GROUPS) if directory is None else _shared(Path(directory) / _FILE)
 
     def mark(self, group: int) -> None:
-        """A document of this group was opened."""
+        """Record that a document of this group was decrypted."""
         self._counts[group] = (self._counts[group] + 1) & 0xFF
 
     def count(self, group: int) -> int:
-        """Another number than before when a document of this group was opened meanwhile, by whichever worker."""
+        """A number that changes whenever any worker decrypts a document of this group."""
         return self._counts[group]
 
 
 def group_of(did: str) -> int:
-    """The group of a DID, alike for both prefixes: its last 12 bits."""
+    """The group of a DID, equal for both prefixes: its last 12 bits."""
     return int(did[-3:], 16)
 
 

@@ -1,7 +1,7 @@
-"""What the index keeps: logs of one range of blocks in, records out; a stored document in, an asset out (pure).
+"""The contents of the index: logs of a range of blocks in, records out; a stored document in, an asset out (pure).
 
-Who emitted an NFTCreated is checked here. Whether a metadata event comes from an NFT of that factory is decided
-where the known NFTs are: in index_store.py.
+This module checks who emitted an NFTCreated. index_store.py, which has the known NFTs, checks whether a metadata event
+comes from an NFT of that factory.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,13 +25,13 @@ from provider.chain.jsonrpc import RpcCall
 from provider.errors import AssetMalformed
 from provider.wire.json import read_json
 
-# What ECIES adds to a document (`provider-api.md` section 6).
+# Bytes that ECIES adds to a document (`provider-api.md` section 6).
 _ENVELOPE_BYTES = 97
 
 
 @dataclass(frozen=True, slots=True)
 class NftRecord:
-    """A data NFT of the factory. `did_key`: see `did_key`."""
+    """A data NFT of the factory. `did_key`: see the function."""
 
     data_nft: str
     did_key: str
@@ -40,7 +40,7 @@ class NftRecord:
 
 @dataclass(frozen=True, slots=True)
 class SealedDocument:
-    """A DDO as it stands on chain. `flags`: bit 0 XZ, bit 1 ECIES. `data` None: too long to be kept."""
+    """A DDO as on chain. `flags`: bit 0 XZ, bit 1 ECIES. `data`: None if it was too long to be stored."""
 
     flags: int
     data: bytes | None = field(repr=False)
@@ -49,7 +49,7 @@ class SealedDocument:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """A metadata event of a data NFT: the state from here on and, unless only the state changed, the document."""
+    """A metadata event of a data NFT: its state from here on and, unless only the state changed, its document."""
 
     data_nft: str
     block_number: int
@@ -61,10 +61,13 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that one chain's blocks `from_block` to `to_block` hold for the index. `block_hash` is `to_block`'s.
+    """Everything in one chain's blocks `from_block` to `to_block` that belongs in the index.
 
-    `base`: number and hash of the last block recorded before, `is_linked`: the node still has it. `transferred`:
-    data NFTs that may have another owner.
+    Attributes:
+        block_hash: hash of `to_block`.
+        base: number and hash of the last block recorded before.
+        is_linked: the node still has `base`.
+        transferred: data NFTs that may have a new owner.
     """
 
     chain_id: int
@@ -80,7 +83,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """How far one chain was read. `anchors`: (block number, hash) of page ends, newest first, of one branch."""
+    """How far a chain was read. `anchors`: (block number, hash) of page ends of one branch, newest first."""
 
     last_block: int
     anchors: tuple[tuple[int, str], ...]
@@ -98,14 +101,14 @@ class StoredAsset:
 
 
 def did_key(did: str) -> str | None:
-    """The hash in a DID, which `did:op:` and `did:ope:` share; None when the text is no DID."""
+    """The hash in a DID, equal for `did:op:` and `did:ope:`; None if the text is not a DID."""
     return did.rpartition(":")[2] if is_did(did) else None
 
 
 def page_calls(factory: str, from_block: int, to_block: int) -> tuple[RpcCall, RpcCall]:
     """The queries for new data NFTs and for metadata events.
 
-    The second names no addresses: a list of all NFTs would be longer than what it saves.
+    The second one names no addresses: a list of all NFTs would cost more than it saves.
     """
     return (
         logs_call(factory, [NFT_CREATED], from_block, to_block),
@@ -119,7 +122,7 @@ def events_of_call(data_nfts: Collection[str], block: int) -> RpcCall:
 
 
 def transfers_call(from_block: int, to_block: int) -> RpcCall:
-    """The query for new owners of data NFTs, whose only token has the number 1. It matches no ERC-20 token."""
+    """The query for new owners of data NFTs, whose only token has number 1. It matches no ERC-20 token."""
     return logs_call(None, [TRANSFER, None, None, "0x" + "1".zfill(64)], from_block, to_block)
 
 
@@ -135,7 +138,7 @@ def nft_records(logs: Sequence[Log], *, chain_id: int, factory: str) -> tuple[Nf
 
 
 def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[EventRecord, ...]:
-    """Metadata events of any emitter. A document that cannot be below the limit when opened is left out."""
+    """Metadata events of any emitter. A document that would exceed the limit when decrypted is left out."""
     records = []
     for log in logs:
         changed = state_event(log)
@@ -155,9 +158,9 @@ def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[Even
 
 
 def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = False) -> Asset:
-    """The asset of an opened document, with the facts of its data NFT that a metadata store would add.
+    """The asset of a decrypted document, with the facts of its data NFT that a metadata store would add.
 
-    Whatever the document itself claims about them is its author's word and does not count. Raises AssetMalformed.
+    Facts about the NFT in the document itself are its author's claims and are ignored. Raises AssetMalformed.
     """
     try:
         ddo = read_json(document)
@@ -171,20 +174,20 @@ def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = Fals
 
 
 class Stride:
-    """How many blocks to ask for at once: halved when a node refuses, grown by a quarter when one answers."""
+    """Number of blocks per query: halved when a node refuses, increased by a quarter when one answers."""
 
     def __init__(self, max_blocks: int) -> None:
         self._max_blocks = max_blocks
         self.blocks = max_blocks
 
     def halve(self) -> None:
-        """There was no answer, which may be due to the length of the range."""
+        """Record that no answer came, perhaps because the range was too long."""
         self.blocks = max(1, self.blocks // 2)
 
     def refused(self, blocks: int) -> None:
-        """A range of `blocks` was too long."""
+        """Record that a range of `blocks` was too long."""
         self.blocks = max(1, blocks // 2)
 
     def grow(self) -> None:
-        """A range was answered."""
+        """Record that a range was answered."""
         self.blocks = min(self._max_blocks, self.blocks + max(1, self.blocks // 4))

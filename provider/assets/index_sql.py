@@ -1,6 +1,6 @@
-"""Schema and statements of the metadata index. Runs on the store's thread; raises sqlite3.Error.
+"""Schema and statements of the metadata index. Runs on the store's thread and raises sqlite3.Error.
 
-Every write is one transaction that takes the write lock first, so that what it reads cannot be outdated.
+Every write is one transaction that takes the write lock first, so that its reads cannot be outdated.
 """
 
 import sqlite3
@@ -21,27 +21,27 @@ _SCHEMA = (
     " block_number INTEGER NOT NULL, PRIMARY KEY (chain_id, data_nft)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX index_nfts_by_did ON index_nfts (did_key)",
     "CREATE INDEX index_nfts_by_block ON index_nfts (chain_id, block_number)",
-    # document_hash is NULL when only the state changed, data when the document was too long to be kept.
+    # document_hash is NULL if only the state changed, data if the document was too long to be stored.
     "CREATE TABLE index_events (chain_id INTEGER NOT NULL, block_number INTEGER NOT NULL, log_index INTEGER NOT NULL,"
     " data_nft TEXT NOT NULL, tx_id TEXT NOT NULL, state INTEGER NOT NULL, flags INTEGER, document_hash BLOB,"
     " data BLOB, PRIMARY KEY (chain_id, block_number, log_index))",
     "CREATE INDEX index_events_by_nft ON index_events (chain_id, data_nft, block_number, log_index)",
     "CREATE TABLE index_changes (number INTEGER PRIMARY KEY AUTOINCREMENT, did_key TEXT NOT NULL)",
 )
-# Page ends whose hashes are remembered. At one poll per 15 s they reach back half an hour.
+# Number of page ends whose hashes are kept. At one poll per 15 s they cover half an hour.
 _MAX_ANCHORS = 128
-# Changes that other processes may still have to hear of; each poll of theirs takes them all.
+# Changes that other processes may not have read yet. Each of their polls reads them all.
 _MAX_CHANGES = 10_000
 
 _Fingerprint = tuple[object, ...]
 
 
 def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """Open or create the file for this thread, in autocommit mode. Raises StoreError for a file that is not ours."""
+    """Open or create the file for this thread, in autocommit mode. Raises StoreError for a file of another kind."""
     connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        # A lost last commit is read from the chain again, so it need not reach the disk before it is acknowledged.
+        # If the last commit is lost, it is read from the chain again, so there is no need to wait for the disk.
         connection.execute("PRAGMA synchronous = NORMAL")
         if schema_version(connection) != _SCHEMA_VERSION:
             _create(connection, path)
@@ -53,7 +53,7 @@ def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
-        # Asked again under the lock: another worker may have made the tables meanwhile.
+        # Check again under the lock: another worker may have created the tables meanwhile.
         version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
@@ -68,7 +68,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def begin(connection: sqlite3.Connection, chain_id: int, factory: str, start_block: int) -> Scan:
-    """See IndexStore."""
+    """Statement of `IndexStore.begin`."""
     query = "SELECT factory, start_block, last_block FROM index_scans WHERE chain_id = ?"
     row = connection.execute(query, (chain_id,)).fetchone()
     if row is None or row[0] != factory or row[1] > start_block:
@@ -85,7 +85,7 @@ def begin(connection: sqlite3.Connection, chain_id: int, factory: str, start_blo
 
 
 def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -> bool:
-    """See IndexStore."""
+    """Statement of `IndexStore.record`."""
     with transaction(connection):
         last = connection.execute("SELECT last_block FROM index_scans WHERE chain_id = ?", (page.chain_id,)).fetchone()
         if last is None or page.from_block > last[0] + 1 or page.base != _newest_anchor(connection, page.chain_id):
@@ -113,7 +113,7 @@ def record(connection: sqlite3.Connection, page: Page, prune_below_block: int) -
 
 
 def rewind(connection: sqlite3.Connection, chain_id: int, to_block: int) -> None:
-    """See IndexStore."""
+    """Statement of `IndexStore.rewind`."""
     with transaction(connection):
         _forget_above(connection, chain_id, to_block)
         connection.execute(
@@ -123,7 +123,7 @@ def rewind(connection: sqlite3.Connection, chain_id: int, to_block: int) -> None
 
 
 def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
-    """See IndexStore."""
+    """Statement of `IndexStore.find`."""
     nft = connection.execute("SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?", (did_key,)).fetchone()
     if nft is None:
         return None
@@ -145,20 +145,20 @@ def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
 
 
 def nfts(connection: sqlite3.Connection, chain_id: int) -> tuple[str, ...]:
-    """See IndexStore."""
+    """Statement of `IndexStore.nfts`."""
     rows = connection.execute("SELECT data_nft FROM index_nfts WHERE chain_id = ?", (chain_id,))
     return tuple(str(row[0]) for row in rows)
 
 
 def nfts_behind(connection: sqlite3.Connection, did_keys: Sequence[str]) -> tuple[tuple[int, str], ...]:
-    """See IndexStore."""
+    """Statement of `IndexStore.nfts_behind`."""
     query = "SELECT chain_id, data_nft FROM index_nfts WHERE did_key = ?"
     rows = [connection.execute(query, (key,)).fetchone() for key in did_keys]
     return tuple((int(row[0]), str(row[1])) for row in rows if row is not None)
 
 
 def changes(connection: sqlite3.Connection, since: int | None) -> tuple[int, tuple[str, ...] | None]:
-    """See IndexStore."""
+    """Statement of `IndexStore.changes`."""
     oldest, newest = connection.execute("SELECT MIN(number), MAX(number) FROM index_changes").fetchone()
     if newest is None:
         return 0, ()
@@ -194,7 +194,7 @@ def _event_row(chain_id: int, event: EventRecord) -> tuple[object, ...]:
 
 
 def _fingerprints(connection: sqlite3.Connection, chain_id: int, first: int, last: int) -> set[_Fingerprint]:
-    """What tells the events of a span apart, DID hash first."""
+    """Values that identify the events of a span, DID hash first."""
     rows = connection.execute(
         "SELECT n.did_key, e.block_number, e.log_index, e.tx_id, e.state, e.document_hash"
         " FROM index_events e JOIN index_nfts n ON n.chain_id = e.chain_id AND n.data_nft = e.data_nft"
@@ -214,7 +214,7 @@ def _note_changes(connection: sqlite3.Connection, did_keys: set[str]) -> None:
 
 
 def _prune(connection: sqlite3.Connection, chain_id: int, data_nft: str, below_block: int) -> None:
-    """Drop what was replaced long ago, so that an asset updated often does not fill the disk."""
+    """Delete what was replaced long ago, so that an asset with many updates does not fill the disk."""
     for kind in ("document_hash IS NOT NULL", "document_hash IS NULL"):
         connection.execute(
             f"DELETE FROM index_events WHERE chain_id = :chain AND data_nft = :nft AND {kind} AND block_number <"  # noqa: S608 - constants

@@ -1,36 +1,39 @@
 """DDOs from a metadata store over HTTP: Aquarius, or an ocean-node, which serves the same path.
 
-A DID in, an `Asset` out, cached. That the asset is the one asked for is checked in `catalog.py`.
-
-When a document was opened for an indexer, a newer one may be in the store soon: what is cached of that asset is dropped
-by every worker.
+A DID in, a cached `Asset` out. `catalog.py` checks that the asset is the requested one. If a document was decrypted for
+an indexer, the store may have a newer one soon, so every worker drops its cached copy of that asset.
 """
 
 import time
 
+from provider.assets.catalog import AssetSource
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
-from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
+from provider.override import override
 from provider.wire.json import read_json
 
 _PATH = "/api/aquarius/assets/ddo/"
-# These say "not now", not "no such asset" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
-_TRY_LATER = (408, 425, 429)
-# An indexer stores what was opened for it within this time; until then documents are kept only for a moment.
+# An indexer stores what it had decrypted within this time. Until then documents are cached only for a moment.
 _STORING_SECONDS = 30.0
 _MOMENT_SECONDS = 1.0
 
 
-class MetadataStore:
+class MetadataStore(AssetSource):
     """The store at `base_url` (`http` or `https`, with or without a path).
 
-    `timeout_seconds` bounds one whole lookup, `max_bytes` one document (decoded). Found assets live in `cache`;
-    failures are not remembered. `keep_documents`: as in `parse_ddo`. `marks`: shared with other workers.
-    The client is made inside the running event loop, at the first request.
+    Its client is created inside the running event loop, at the first request. Failures are not cached.
+
+    Args:
+        timeout_seconds: limit for one whole lookup.
+        max_bytes: limit for one document (decoded).
+        cache: found assets.
+        keep_documents: passed to `parse_ddo`.
+        marks: shared with other workers.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class MetadataStore:
         self._cache = cache
         self._marks = marks or DocumentMarks()
         self._seen = bytearray(map(self._marks.count, range(GROUPS)))
-        self._stored_at: dict[int, float] = {}  # by group: when the store should have what was opened
+        self._stored_at: dict[int, float] = {}  # by group: when the store should have the new document
         self._keep_documents = keep_documents
         self._service = ServiceClient(
             base_url,
@@ -62,37 +65,40 @@ class MetadataStore:
             outgoing=outgoing,
         )
 
+    @override
     async def fetch(self, did: str) -> Asset:
-        """The asset of a DID.
+        """Fetch the asset of a DID.
 
-        Raises AssetNotFound (no such document, or not the form of a DID: then the store is not asked),
-        AssetMalformed (a document that is none, or is too large) and MetadataStoreUnavailable.
+        Raises:
+            AssetNotFound: no such document. Also if the text is not a DID; the store is then not asked.
+            AssetMalformed: the document is not a DDO, or is too large.
+            MetadataStoreUnavailable: no definite answer.
         """
-        # Nothing but `did:op(e):` and hex digits ever becomes part of the path.
+        # Only `did:op(e):` and hex digits ever become part of the path.
         if not is_did(did):
             raise AssetNotFound(detail="not the form of a DID")
         self._drop_opened(group_of(did))
         return await self._cache.get(did, lambda: self._load(did), ttl_seconds=self._ttl_seconds)
 
+    @override
     def peek(self, did: str) -> Asset | None:
-        """The asset, if it is in the cache."""
         asset = self._cache.peek(did)
         return asset if asset is None or not self._drop_opened(group_of(did)) else None
 
+    @override
     def document_opened(self, data_nft: str, chain_id: int) -> None:
-        """A document of this data NFT was just opened for somebody who may be an indexer."""
         self._marks.mark(group_of(did_for(data_nft, chain_id)))
 
+    @override
     async def check(self) -> None:
-        """Does the store answer at all? Raises MetadataStoreUnavailable."""
         await self._get("/", with_body=False)
 
+    @override
     async def close(self) -> None:
-        """Close idle connections."""
         await self._service.close()
 
     def _drop_opened(self, group: int) -> bool:
-        """Drop what is cached of this group if one of its documents was opened since the last look."""
+        """Drop the cached assets of this group if one of its documents was decrypted since the last check."""
         count = self._marks.count(group)
         if count == self._seen[group]:
             return False
@@ -125,9 +131,9 @@ class MetadataStore:
         return parse_ddo(document, keep_document=self._keep_documents)
 
     async def _get(self, path: str, *, with_body: bool = True) -> ServiceReply:
-        """200 or a definite 4xx."""
+        """Send a GET. Returns a 200 or a definite 4xx."""
         reply = await self._service.call("GET", path, with_body=with_body)
         definite = reply.status == 200 or 400 <= reply.status < 500
-        if not definite or reply.status in _TRY_LATER:
+        if not definite or reply.status in TRY_LATER:
             raise MetadataStoreUnavailable(detail=f"the metadata store answered {reply.status}")
         return reply

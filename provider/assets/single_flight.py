@@ -1,14 +1,14 @@
-"""One piece of work that many callers want done: at most one run at a time, shared by all who may share it."""
+"""A piece of work that many callers want done: at most one run at a time, shared by those who may share it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 
-class SharedRun:
-    """`work(budget_seconds)` tells whether it got to its end within the budget (None: without limit).
+class SingleFlight:
+    """Runs `work(budget_seconds)`, which returns whether it finished within the budget (None: no limit).
 
-    A caller that is cancelled leaves the run to the others. `pause_seconds`: shortest time from the begin of one
-    run to the begin of the next that `fresh` causes.
+    If a caller is cancelled, the run continues for the others. `pause_seconds`: shortest time from the start of one run
+    to the start of the next that `fresh` causes.
     """
 
     def __init__(self, work: Callable[[float | None], Coroutine[None, None, bool]], *, pause_seconds: float) -> None:
@@ -19,36 +19,36 @@ class SharedRun:
         self._is_pausing = False
 
     async def join(self, budget_seconds: float | None) -> bool:
-        """Outcome of the run under way, else of a new one."""
+        """Outcome of the run in progress, else of a new one."""
         return await self._outcome(self._running or self._begin(budget_seconds, pause_seconds=0.0))
 
     async def fresh(self, budget_seconds: float | None) -> bool:
-        """Outcome of a run that began after this call: one under way may have looked too early."""
+        """Outcome of a run that begins after this call, since one in progress may have looked too early."""
         if self._running is not None and not self._is_pausing:
             await asyncio.wait({self._running})
         return await self._outcome(self._running or self._begin(budget_seconds, pause_seconds=self._pause_seconds))
 
     async def close(self) -> None:
-        """Cancel the run under way."""
+        """Cancel the run in progress."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
 
     async def _outcome(self, task: asyncio.Task[bool]) -> bool:
-        # Unlike awaiting the task, this leaves it alone when the caller is cancelled.
+        # Unlike awaiting the task, this leaves it running if the caller is cancelled.
         await asyncio.wait({task})
         return task.result()
 
     def _begin(self, budget_seconds: float | None, *, pause_seconds: float) -> asyncio.Task[bool]:
         self._running = asyncio.create_task(self._run(budget_seconds, pause_seconds))
-        # Runs before any waiter is woken, so a finished run is never joined.
+        # Runs before any waiting caller is woken, so a finished run is never joined.
         self._running.add_done_callback(self._end)
         return self._running
 
     def _end(self, task: asyncio.Task[bool]) -> None:
         self._running = None
         if not task.cancelled():
-            task.exception()  # keeps asyncio quiet about a failure that nobody waits for any longer
+            task.exception()  # marks the failure as seen, so that asyncio does not log it
 
     async def _run(self, budget_seconds: float | None, pause_seconds: float) -> bool:
         loop = asyncio.get_running_loop()

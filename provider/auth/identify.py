@@ -1,11 +1,15 @@
 """From a signed request to a proven address: signature or token first, then its nonce is used up."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce import parse_nonce
+from provider.auth.nonce_rule import may_be_free
 from provider.auth.nonce_store import NonceStore, nonce_refused
+from provider.auth.signed_text import Misread, read_text
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import (
@@ -24,9 +28,11 @@ from provider.errors import (
     TokenNotAccepted,
     TokenRefused,
 )
+from provider.observability.metrics.groups import Nonces
 
-# The pods of one compute environment share its address and take their nonces from clocks (decisions.md).
-ENVIRONMENT_WINDOW_SECONDS = 600
+if TYPE_CHECKING:
+    from provider.chain.contract_accounts import ContractAccounts
+
 # Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
 _MAX_REMEMBERED = 10_000
 # A contract is asked about the two likeliest messages only, each in two forms.
@@ -45,47 +51,29 @@ class RequestChain(Protocol):
         ...
 
 
-class ContractAccounts(Protocol):
-    """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who claims to ask, and the proof.
 
-    def count_question(self, address: str, client: bytes | None) -> None:
-        """Count a question to somebody else, for a client who has not proven the address. Raises ContractChecksBusy."""
-        ...
+    `claimed` is the address as sent, which is part of the signed message; `address` is the same, checksummed. `token`
+    stands in for an empty `signature`.
+    """
 
-    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> Sequence[int]:
-        """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
-        ...
-
-    async def accept(
-        self,
-        chain_ids: Sequence[int],
-        address: str,
-        digests: Sequence[bytes],
-        signature: bytes,
-        client: bytes | None,
-    ) -> bool:
-        """Does the contract, on each of these chains, take `signature` for one of the digests? Raises ChainError."""
-        ...
-
-
-def _unobserved(result: str, seconds: float) -> None:
-    pass
+    claimed: str
+    address: str
+    nonce: str
+    signature: str = field(repr=False)
+    token: PresentedToken | None = None
 
 
 def _unmarked(step: str) -> None:
     pass
 
 
-def _no_environment(_: str) -> bool:
-    return False
-
-
 class Identifier:
     """Proves who is asking.
 
-    `contracts`: None refuses accounts that are contracts. `is_environment` tells of a checksummed address whether it
-    is the `consumerAddress` of a compute environment, at once and from memory. `observe` is called with `accepted`,
-    `refused` or `failed` (the store did not work) for each nonce presented, and the seconds that the store took.
+    `contracts`: None refuses accounts that are contracts. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -93,32 +81,29 @@ class Identifier:
         nonces: NonceStore,
         tokens: Tokens,
         *,
-        contracts: ContractAccounts | None = None,
-        is_environment: Callable[[str], bool] = _no_environment,
-        observe: Callable[[str, float], None] = _unobserved,
+        contracts: "ContractAccounts | None" = None,
+        metrics: Nonces | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
         self._contracts = contracts
-        self._is_environment = is_environment
-        self._observe = observe
+        self._metrics = metrics or Nonces(is_on=False)
+        self._clock = clock
         self._likeliest: dict[str, int] = {}
 
     async def identify(
         self,
-        *,
-        address: str,
+        signed: Signed,
         messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        token: PresentedToken | None = None,
+        *,
         chain: RequestChain | None = None,
         client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
-        """The checksummed `address`, once it has signed one of `messages` with a nonce greater than any before.
+        """The checksummed address, once it has signed one of `messages` with a nonce that is free.
 
-        Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
+        Without a signature a good token of the address stands in for it; its nonce is used up all the same, and may
         be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
         `client`: whose share of such questions it takes, None for one that limits are not counted for.
         `enter` is told when the step `nonce` begins.
@@ -127,24 +112,28 @@ class Identifier:
         used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
         StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
         """
-        if not signature and token is not None:
+        address, token, text = signed.address, signed.token, None
+        if not signed.signature and token is not None:
             await self._check_token(address, token)
-            if not nonce and not token.needs_nonce:
+            if not signed.nonce and not token.needs_nonce:
                 return address
-        elif not self._signed_by_key(address, messages, signature):
-            await self._check_contract(address, messages, signature, nonce, chain=chain, client=client)
+        elif (text := self._text_signed_by_key(address, messages, signed.signature)) is None:
+            await self._check_contract(signed, messages, chain=chain, client=client)
+            # Which of them the contract took is not known; what holds for the last one holds for the first too.
+            text = messages[:_CONTRACT_CANDIDATES][-1]
         enter("nonce")
-        await self._use_nonce(address, nonce)
+        await self._use_nonce(address, signed.nonce, text)
         return address
 
-    async def _use_nonce(self, address: str, nonce: str) -> None:
+    async def _use_nonce(self, address: str, nonce: str, text: str | None) -> None:
         began = perf_counter()
         result = "accepted"
         try:
-            if self._is_environment(address):
-                await self._nonces.use(address, nonce, window_seconds=ENVIRONMENT_WINDOW_SECONDS)
-            else:
-                await self._nonces.use(address, nonce)
+            open_text = None if text is None else read_text(text, nonce, now=self._clock())
+            await self._nonces.use(address, nonce, text=open_text)
+        except Misread as error:
+            result = "refused"
+            raise NonceRefused from error
         except NonceRefused:
             result = "refused"
             raise
@@ -157,7 +146,8 @@ class Identifier:
             raise
         finally:
             if result:
-                self._observe(result, perf_counter() - began)
+                self._metrics.presented.add(result)
+                self._metrics.commit_seconds.observe(perf_counter() - began)
 
     async def _check_token(self, address: str, token: PresentedToken) -> None:
         try:
@@ -165,31 +155,25 @@ class Identifier:
         except TokenRefused as error:
             raise TokenNotAccepted(detail=error.public_text) from error
 
-    def _signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> bool:
+    def _text_signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> str | None:
         """A client signs one family of messages all its life, so the one it signed last is tried first."""
         parsed = parse_signature(signature)
         if parsed is None:
-            return False
+            return None
         first = self._likeliest.get(address, 0)
         found = signed_candidate(messages, parsed, address, first=first)
         if found is not None and found != first:
             if len(self._likeliest) >= _MAX_REMEMBERED:
                 self._likeliest.clear()
             self._likeliest[address] = found
-        return found is not None
+        return None if found is None else messages[found]
 
     async def _check_contract(
-        self,
-        address: str,
-        messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        *,
-        chain: RequestChain | None,
-        client: bytes | None,
+        self, signed: Signed, messages: Sequence[str], *, chain: RequestChain | None, client: bytes | None
     ) -> None:
         """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
-        parsed = parse_contract_signature(signature)
+        address, nonce = signed.address, signed.nonce
+        parsed = parse_contract_signature(signed.signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
             raise SignatureInvalid
         try:
@@ -202,7 +186,7 @@ class Identifier:
         if not chain_ids:
             raise SignatureInvalid
         stored = await self._nonces.last(address)
-        if stored is not None and not is_greater(nonce, stored) and not self._is_environment(address):
+        if stored is not None and not may_be_free(nonce, stored):
             raise nonce_refused(given=nonce, stored=stored)
         digests = [digest(text) for text in messages[:_CONTRACT_CANDIDATES] for digest in (message_digest, text_digest)]
         if not await self._contracts.accept(chain_ids, address, digests, parsed, client):
@@ -210,7 +194,7 @@ class Identifier:
 
 
 async def _chains_of(
-    contracts: ContractAccounts, address: str, chain: RequestChain | None, client: bytes | None
+    contracts: "ContractAccounts", address: str, chain: RequestChain | None, client: bytes | None
 ) -> Sequence[int]:
     """Where a contract at the address has to agree; nowhere when there is none.
 

@@ -4,10 +4,11 @@ Two families are in use. The old one joins the values of the request and ends wi
 and ocean-node (`ocean-node-compat.md` section 3.1), is `address + nonce + command`, so it is bound to its route. A new
 text always ends with a letter and an old one with its nonce, hence no text of one family is a text of the other.
 
-Within the old family one text may fit several endpoints [K46]; the strictly rising nonce over all endpoints is what
-keeps it from being used twice. Values go in exactly as received, numbers as their text, absent parts empty; addresses
-are tried as sent, in EIP-55 form (what wallets write) and in lower case. Each function returns all acceptable messages
-with the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has both.
+Within the old family one text may fit several endpoints, and be split into fields and nonce in several ways [K46].
+`signed_text.py` keeps it from being used twice. Values go in exactly as received, numbers as their text, absent parts
+empty; addresses are tried as sent, in EIP-55 form (what wallets write) and in lower case. Each function returns all
+acceptable messages, the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has
+both.
 """
 
 from collections.abc import Callable

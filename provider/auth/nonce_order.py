@@ -17,6 +17,9 @@ def sortable(nonce: str) -> str:
     the number without its sign, each taken from nine, with the fraction filled up so that none is the start of
     another. Digits only, because Redis compares texts by the collation of its server's locale.
     """
+    if nonce.isascii() and nonce.isdigit() and len(nonce) <= MAX_DIGITS:
+        digits = nonce.lstrip("0")
+        return f"1{len(digits):03}{digits}"
     value = parse_nonce(nonce)
     if value is None:
         raise ValueError("not a nonce")

@@ -1,39 +1,37 @@
 """The rows of used nonces in the SQLite store: a group of uses in, an answer for each out, all durable by then.
 
-Runs on the store's thread. Nearly every use comes from an address whose greatest nonce this process wrote itself, so
-that one is remembered, and the file is asked to replace exactly it: one statement instead of four, whatever the size
-of the group. Where the file holds another value, a different process was here, and every use is decided by the file.
+Runs on the store's thread. Nearly every use comes from an address whose row this process wrote itself, so that row is
+remembered, decided upon, and replaced where the file still holds it: one statement instead of two. Where the file holds
+another one, a different process was here, and every use is decided by the file.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce import parse_nonce
+from provider.auth.nonce_order import sortable
+from provider.auth.nonce_rule import NOTHING, Held, NonceUse, decide, with_unknown_past
 from provider.auth.nonce_store import nonce_refused
-from provider.auth.nonce_window import canonical_text, moment_of, oldest_accepted
 from provider.errors import NonceRefused
 from provider.sqlite import transaction
 
-# About 2 MiB of addresses and nonces. Forgetting costs a few statements, so the bound needs no order of use.
-MAX_REMEMBERED = 10_000
+# A row is mostly about 300 bytes and at most some 5 KiB. Forgetting costs a few statements, so the bound needs no
+# order of use.
+MAX_REMEMBERED = 5_000
 
-_SWAP = "UPDATE spent_nonces SET nonce = ? WHERE address = ? AND nonce = ?"
-# CROSS JOIN keeps SQLite from reading the table first and the few rows for each of its own.
-_SWAP_ALL = """
-    INSERT OR REPLACE INTO spent_nonces
-    SELECT held.address, json_extract(swap.value, '$[2]') FROM json_each(?) AS swap CROSS JOIN spent_nonces AS held
-    WHERE held.address = json_extract(swap.value, '$[0]') AND held.nonce = json_extract(swap.value, '$[1]')
-"""
+# The nonce is compared too: an operator may have corrected it by hand.
+_SWAP = "UPDATE spent_nonces SET nonce = ?, memory = ?, uses = ? WHERE address = ? AND uses = ? AND nonce = ?"
+_WRITE = "INSERT OR REPLACE INTO spent_nonces (nonce, memory, uses, address) VALUES (?, ?, ?, ?)"
+_READ = "SELECT nonce, memory, uses FROM spent_nonces WHERE address = ?"
+_SEPARATOR = "|"
 
 
-class NonceUse(NamedTuple):
-    """One nonce (valid decimal text) of a checksummed address. Without a window nonces must rise."""
+class _Row(NamedTuple):
+    """What the file holds of an address; `uses` tells one version of the row from another."""
 
-    address: str
-    nonce: str
-    window_seconds: int = 0
+    held: Held
+    uses: int
 
 
 class NonceRows:
@@ -41,112 +39,110 @@ class NonceRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._greatest: dict[str, str] = {}
+        self._known: dict[str, _Row] = {}
 
     def use_all(self, uses: Sequence[NonceUse]) -> list[NonceRefused | None]:
         """None or the refusal for each use, decided in their order; committed. Raises sqlite3.Error."""
-        swaps = self._swaps(uses)
-        if swaps is not None and self._swap(swaps):
-            self._remember({address: new for address, (_, new) in swaps.items()})
+        after = self._decided(uses)
+        if after is not None and self._swap(after):
+            self._remember(after)
             return [None] * len(uses)
-        written: dict[str, str] = {}
+        written: dict[str, _Row] = {}
         with transaction(self._connection):
             answers = [self._decide(use, written) for use in uses]
         self._remember(written)
         return answers
 
-    def _swaps(self, uses: Sequence[NonceUse]) -> dict[str, tuple[str, str]] | None:
-        """By address what the file should hold and what it shall hold; None when something is not clear from here."""
-        swaps: dict[str, tuple[str, str]] = {}
-        for address, nonce, window_seconds in uses:
-            if window_seconds:
+    def _decided(self, uses: Sequence[NonceUse]) -> dict[str, _Row] | None:
+        """By address its row after the uses; None when something is not clear from here."""
+        after: dict[str, _Row] = {}
+        for use in uses:
+            row = after.get(use.address) or self._known.get(use.address)
+            held = row and decide(row.held, use)
+            if row is None or held is None:
                 return None
-            held = self._greatest.get(address)
-            if held is None:
-                return None
-            first, last = swaps.get(address, (held, held))
-            if not is_greater(nonce, last):
-                return None
-            swaps[address] = (first, nonce)
-        return swaps
+            after[use.address] = _Row(held, self._known[use.address].uses + 1)
+        return after
 
-    def _swap(self, swaps: dict[str, tuple[str, str]]) -> bool:
+    def _swap(self, after: dict[str, _Row]) -> bool:
         """Replace all or nothing."""
         connection = self._connection
-        if len(swaps) == 1:
-            ((address, (old, new)),) = swaps.items()
+        known = self._known
+        rows = [
+            (*_columns(row), address, known[address].uses, known[address].held.shown) for address, row in after.items()
+        ]
+        if len(rows) == 1:
             # A transaction of its own: SQLite takes the write lock before it looks.
-            return connection.execute(_SWAP, (new, address, old)).rowcount == 1
-        rows = json.dumps([(address, old, new) for address, (old, new) in swaps.items()])
+            return connection.execute(_SWAP, rows[0]).rowcount == 1
         connection.execute("BEGIN IMMEDIATE")
         try:
-            complete = connection.execute(_SWAP_ALL, (rows,)).rowcount == len(swaps)
+            complete = connection.executemany(_SWAP, rows).rowcount == len(rows)
             connection.execute("COMMIT" if complete else "ROLLBACK")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         return complete
 
-    def _decide(self, use: NonceUse, written: dict[str, str]) -> NonceRefused | None:
-        stored = last_nonce(self._connection, use.address)
-        rises = stored is None or is_greater(use.nonce, stored)
-        if stored is not None and not rises and (rises is None or not use.window_seconds):
-            return nonce_refused(given=use.nonce, stored=stored)
-        if use.window_seconds:
-            if stored is not None:
-                self._begin_window(use.address, stored)
-                if not rises and not self._is_free_in_window(use, stored):
-                    return nonce_refused(given=use.nonce, stored=stored)
-            self._keep_in_window(use, rises=bool(rises))
-        if rises:
-            self._connection.execute("INSERT OR REPLACE INTO spent_nonces VALUES (?, ?)", use[:2])
-            written[use.address] = use.nonce
+    def _decide(self, use: NonceUse, written: dict[str, _Row]) -> NonceRefused | None:
+        row = written.get(use.address) or _read(self._connection, use.address)
+        if row.held.nonce and not row.held.order:
+            return nonce_refused(given=use.nonce, stored=row.held.nonce)
+        held = decide(row.held, use)
+        if held is None:
+            return nonce_refused(given=use.nonce, stored=row.held.shown_to(use.nonce))
+        written[use.address] = after = _Row(held, row.uses + 1)
+        self._connection.execute(_WRITE, (*_columns(after), use.address))
         return None
 
-    def _begin_window(self, address: str, stored: str) -> None:
-        """Where the greatest nonce was not used in a window, nobody knows which below it were: none of them is free.
-
-        So it is at the first use in a window, and after uses without one.
-        """
-        rows, name = self._connection, canonical_text(stored)
-        known = "SELECT 1 FROM window_nonces WHERE address = ? AND nonce = ?"
-        if rows.execute(known, (address, name)).fetchone() is None:
-            rows.execute("DELETE FROM window_nonces WHERE address = ?", (address,))
-            rows.execute("INSERT INTO window_nonces VALUES (?, ?, ?, 1)", (address, name, moment_of(stored)))
-
-    def _is_free_in_window(self, use: NonceUse, stored: str) -> bool:
-        """Is a nonce that does not rise young enough, above the floor, and not used yet?"""
-        oldest = oldest_accepted(stored, use.window_seconds)
-        given = parse_nonce(use.nonce)
-        if oldest is None or given is None or given < oldest:
-            return False
-        rows = self._connection
-        floor = rows.execute(
-            "SELECT nonce FROM window_nonces WHERE address = ? AND is_floor", (use.address,)
-        ).fetchone()
-        if floor is not None and not is_greater(use.nonce, floor[0]):
-            return False
-        used = "SELECT 1 FROM window_nonces WHERE address = ? AND nonce = ?"
-        return rows.execute(used, (use.address, canonical_text(use.nonce))).fetchone() is None
-
-    def _keep_in_window(self, use: NonceUse, *, rises: bool) -> None:
-        rows, name = self._connection, canonical_text(use.nonce)
-        rows.execute("INSERT INTO window_nonces VALUES (?, ?, ?, 0)", (use.address, name, moment_of(use.nonce)))
-        if not rises:
-            return
-        oldest = oldest_accepted(use.nonce, use.window_seconds)
-        # Below a greatest nonce that is no clock value nothing is accepted, so that nothing else need be known.
-        first = moment_of(use.nonce) if oldest is None else moment_of(str(oldest))
-        forget = "DELETE FROM window_nonces WHERE address = ? AND moment < ?"
-        rows.execute(forget, (use.address, first))
-
-    def _remember(self, written: dict[str, str]) -> None:
-        if len(self._greatest) + len(written) > MAX_REMEMBERED:
-            self._greatest.clear()
-        self._greatest.update(written)
+    def _remember(self, written: dict[str, _Row]) -> None:
+        if len(self._known) + len(written) > MAX_REMEMBERED:
+            self._known.clear()
+        self._known.update(written)
 
 
 def last_nonce(connection: sqlite3.Connection, address: str) -> str | None:
-    """The greatest nonce used by a checksummed address, None when there is none. Raises sqlite3.Error."""
+    """The nonce that a checksummed address is told to count on from, None when there is none. Raises sqlite3.Error."""
     row = connection.execute("SELECT nonce FROM spent_nonces WHERE address = ?", (address,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def row_of(address: str, held: Held) -> tuple[str, str, str]:
+    """`address`, `nonce` and `memory` of a row that holds this."""
+    nonce, memory, _ = _columns(_Row(held, 0))
+    return address, nonce, memory
+
+
+def _columns(row: _Row) -> tuple[str, str, int]:
+    held = row.held
+    memory = _SEPARATOR.join((held.floor, held.recent, held.messages, held.large, held.marks))
+    return held.shown, memory, row.uses
+
+
+def _read(connection: sqlite3.Connection, address: str) -> _Row:
+    """The row of the file. A damaged one is left without an order, and admits nothing."""
+    found = connection.execute(_READ, (address,)).fetchone()
+    if found is None:
+        return _Row(NOTHING, 0)
+    nonce, memory, uses = str(found[0]), str(found[1]), int(found[2])
+    if parse_nonce(nonce) is None:
+        return _Row(Held(nonce), uses)
+    try:
+        return _Row(held_from(nonce, memory), uses)
+    except ValueError:
+        return _Row(Held(nonce), uses)
+
+
+def held_from(nonce: str, memory: str) -> Held:
+    """What the two columns of a row say; `nonce` is one. Raises ValueError when `memory` was not written here."""
+    if not memory:
+        return with_unknown_past(nonce)
+    floor, recent, messages, large, marks = memory.split(_SEPARATOR)
+    if nonce == large:
+        return Held("", "", floor, recent, messages, large, marks)
+    return Held(nonce, sortable(nonce), floor, recent, messages, large, marks)
+
+
+def spent_nonces_query(connection: sqlite3.Connection) -> str:
+    """Reads `address`, `nonce` and `memory` from the table of any version."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(spent_nonces)")}
+    return f"SELECT address, nonce, {'memory' if 'memory' in columns else repr('')} FROM spent_nonces"  # noqa: S608

@@ -7,6 +7,7 @@ What every store promises. Implementations: `sqlite_store.py` (one host, any num
 import hashlib
 from typing import Protocol
 
+from provider.auth.signed_text import OpenText
 from provider.errors import NonceRefused
 
 
@@ -18,17 +19,20 @@ class NonceStore(Protocol):
     what has returned is seen by every later call.
     """
 
-    async def use(self, address: str, nonce: str, *, window_seconds: int = 0) -> None:
+    async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
         """Use up a nonce: one atomic compare-and-set, durable before it returns.
 
-        Raises NonceRefused unless `nonce` is a nonce strictly greater than every one this address used
-        before. With a window (at least a second) a nonce that is at most so much older than the greatest passes too,
-        once; the rules are those of `nonce_window.py`. Raises ValueError when `address` is not an address.
+        Raises NonceRefused unless the rule of `nonce_rule.py` allows `nonce` to this address. `text`: what was signed,
+        where its bytes do not fix the nonce. `unknown_past`: nobody knows which nonces below this one were used.
+        Raises ValueError when `address` is not an address.
         """
         ...
 
     async def last(self, address: str) -> str | None:
-        """The greatest nonce used, as it was sent; None when there is none. Never writes [K15]."""
+        """The greatest nonce used, as it was sent; None when there is none. Never writes [K15].
+
+        A large nonce, which is neither counter nor clock value, is told only where the address used no other.
+        """
         ...
 
     async def revoke(self, token_id: str, expires_at: int) -> None:

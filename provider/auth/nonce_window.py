@@ -1,51 +1,79 @@
-"""Nonces that may be used out of order, once each (pure): the anti-replay window of RFC 6479, with clock values.
+"""Clock values as nonces (pure): what kind of number a nonce is, and how old one may be (RFC 6479).
 
-The pods of one compute environment share an address and take their nonces from clocks at the same time, so the later
-one may arrive first. A nonce below the greatest one passes when it is young enough, measured against that greatest one
-and not against our clock. Which unit the clock counts in follows from the size of the greatest nonce: seconds,
-milliseconds (what pods write), microseconds or nanoseconds, for the years 2001 to 2262. A number outside is no clock
-value, and there nonces must rise.
+Clients that take nonces from a clock may send several requests at once, and the later one may arrive first. So a nonce
+below the greatest passes when it is young enough, measured against the greatest and not against our clock. The kind
+follows from the size of the number. The ranges never move, so a number has the same kind on every day.
 """
 
 from decimal import Context, Decimal
 
 from provider.auth.nonce import MAX_DIGITS, parse_nonce
+from provider.auth.nonce_order import sortable, sortable_value
 
-# Units per second, by the greatest nonce that counts as a clock value in that unit; a number below the smallest is a
-# counter. Between the ranges lies a factor of ten that no clock shows in these years.
-_UNITS = (
-    (Decimal(10**9), Decimal(10**11), 1),
-    (Decimal(10**12), Decimal(10**14), 10**3),
-    (Decimal(10**15), Decimal(10**17), 10**6),
-    (Decimal(10**18), Decimal(2**63), 10**9),
-)
+WINDOW_SECONDS = 600
+
+COUNTER = "c"
+# Every counter is less.
+FIRST_SECONDS = 1_500_000_000
+# Units per second, by the number of integer digits that such a clock shows between July 2017 and December 2099.
+# Ocean's contracts are younger, and one digit more or fewer never gives a clock value of the same unit.
+_UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
+_FIRST_DIGITS, _END_DIGITS = "15", "41"
+_CLOCKS = {f"1{size:03}": str(size) for size in _UNITS}
+_FIRST_SECONDS_ORDER = sortable(str(FIRST_SECONDS))
+# Clients that send whole seconds count up from the last nonce; the finer units are read from clocks.
+_WINDOWED = frozenset({"13", "16", "19"})
 # Nonces have up to 100 digits before and after the point, and the default context would round them to 28.
 _EXACT = Context(prec=2 * MAX_DIGITS + 10)
-_GREATEST_INTEGER = 2**63 - 1
 
 
-def oldest_accepted(greatest: str, window_seconds: int) -> Decimal | None:
-    """The lowest nonce that may still be used; None when `greatest` is no clock value, so that nonces must rise."""
-    value = parse_nonce(greatest)
+def kind_of(order: str) -> str:
+    """Kind of a nonce by its text from `nonce_order.sortable`.
+
+    `c` for counters (below 1.5·10^9, also negative ones), the number of digits for clock values (`10`, `13`, `16`,
+    `19`), and `f` with the number of digits for everything else.
+    """
+    kind = _CLOCKS.get(order[:4])
+    first_digits = order[4:6]
+    if kind is not None and _FIRST_DIGITS <= first_digits < _END_DIGITS:
+        return kind
+    if order < _FIRST_SECONDS_ORDER:
+        # They go on into seconds without a gap, where nobody would count on.
+        return COUNTER
+    return f"f{int(order[1:4])}"
+
+
+def is_large(kind: str) -> bool:
+    """Is it the kind of a number that is neither a counter nor a clock value?"""
+    return kind[0] == "f"
+
+
+def has_window(kind: str) -> bool:
+    """May nonces of this kind be used out of order?"""
+    return kind in _WINDOWED
+
+
+def oldest_order(nonce: str, kind: str) -> str:
+    """`sortable` of the lowest nonce that may be used while `nonce` is the greatest; `kind` has a window."""
+    units = WINDOW_SECONDS * _UNITS[int(kind)]
+    if nonce.isdigit():
+        # No clock of these years loses a digit in ten minutes.
+        return f"10{kind}{int(nonce) - units}"
+    value = parse_nonce(nonce)
     if value is None:
+        raise ValueError("not a nonce")
+    return sortable_value(_EXACT.subtract(value, Decimal(units)))
+
+
+def seconds_of(nonce: str, kind: str) -> float | None:
+    """Unix seconds of a clock value; None for other kinds."""
+    value = parse_nonce(nonce)
+    if value is None or not kind.isdigit():
         return None
-    for lowest, highest, units_per_second in _UNITS:
-        if lowest <= value < highest:
-            return _EXACT.subtract(value, Decimal(window_seconds * units_per_second))
-    return None
+    return float(value) / _UNITS[int(kind)]
 
 
-def canonical_text(nonce: str) -> str:
-    """One nonce for all ways to write the same number: `5`, `5.0` and `+5e0`. Raises ValueError."""
-    value = parse_nonce(nonce)
-    if value is None:
-        raise ValueError("not a nonce")
-    return format(_EXACT.normalize(value), "f") if value else "0"
-
-
-def moment_of(nonce: str) -> int:
-    """Whole units of a nonce within 64 bits: what rows that have left the window are found by. Raises ValueError."""
-    value = parse_nonce(nonce)
-    if value is None:
-        raise ValueError("not a nonce")
-    return max(-_GREATEST_INTEGER, min(int(value), _GREATEST_INTEGER))
+def clock_nonce(seconds: float, kind: str) -> str:
+    """The clock value of a kind at a time in unix seconds; of other kinds the one in milliseconds."""
+    units = _UNITS[int(kind)] if kind.isdigit() else 1000
+    return str(int(seconds * units))

@@ -9,20 +9,27 @@ import time
 from pathlib import Path
 
 from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce_rows import row_of
+from provider.auth.nonce_rule import imported
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import StoreError
 from provider.sqlite import schema_version, transaction
 
-_SCHEMA_VERSION = 2
-_SCHEMA_1 = (
-    "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL) WITHOUT ROWID",
+_SCHEMA_VERSION = 3
+# Version 2 had a table `window_nonces` for addresses that might use nonces out of order.
+_OUTDATED = (1, 2)
+# `nonce` is what a client counts on from, `memory` the rest of `nonce_rule.Held` as `nonce_rows.py` writes it (empty:
+# only the nonce is known), `uses` grows with every change of the row.
+_SCHEMA = (
+    "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL,"
+    " memory TEXT NOT NULL DEFAULT '', uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
     "CREATE TABLE token_revocations (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX token_revocations_by_expiry ON token_revocations (expires_at)",
 )
-# Version 2: nonces of addresses that may use them out of order (`nonce_window.py`), as `nonce_rows.py` keeps them.
-_SCHEMA_2 = (
-    "CREATE TABLE window_nonces (address TEXT NOT NULL, nonce TEXT NOT NULL, moment INTEGER NOT NULL,"
-    " is_floor INTEGER NOT NULL, PRIMARY KEY (address, nonce)) WITHOUT ROWID",
+_NEW_COLUMNS = (
+    "ALTER TABLE spent_nonces ADD COLUMN memory TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE spent_nonces ADD COLUMN uses INTEGER NOT NULL DEFAULT 0",
+    "DROP TABLE IF EXISTS window_nonces",
 )
 
 
@@ -66,18 +73,26 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
         version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
-        if version not in (0, 1):
+        if version not in (0, *_OUTDATED):
             raise StoreError(
                 detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): the file belongs to"
                 " another program or to a later version of the Provider"
             )
-        if version == 0:
-            for statement in _SCHEMA_1:
-                connection.execute(statement)
-            connection.executemany("INSERT INTO spent_nonces VALUES (?, ?)", _nonces_of_provider_2(connection).items())
-        for statement in _SCHEMA_2:
+        for statement in _NEW_COLUMNS if version else _SCHEMA:
             connection.execute(statement)
+        if not version:
+            rows = _nonces_of_provider_2(connection).items()
+            connection.executemany("INSERT INTO spent_nonces (address, nonce) VALUES (?, ?)", rows)
+        _set_large_nonces_apart(connection)
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _set_large_nonces_apart(connection: sqlite3.Connection) -> None:
+    """An address whose greatest nonce no clock shows today can come back, as `nonce_rule.after_large` says."""
+    now = time.time()
+    rows = connection.execute("SELECT address, nonce FROM spent_nonces WHERE length(nonce) > 9").fetchall()
+    changed = [row_of(address, held) for address, nonce in rows if (held := imported(nonce, now=now)) is not None]
+    connection.executemany("INSERT OR REPLACE INTO spent_nonces (address, nonce, memory) VALUES (?, ?, ?)", changed)
 
 
 def _nonces_of_provider_2(connection: sqlite3.Connection) -> dict[str, str]:

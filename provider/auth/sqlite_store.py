@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provider.auth.nonce import parse_nonce
-from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
+from provider.auth.nonce_rows import NonceRows, last_nonce
+from provider.auth.nonce_rule import NonceUse
 from provider.auth.nonce_store import revocation_key
+from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_file import open_store
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
@@ -62,12 +64,12 @@ class SqliteNonceStore:
         self._connection: sqlite3.Connection | None = None
         self._nonces: NonceRows | None = None
 
-    async def use(self, address: str, nonce: str, *, window_seconds: int = 0) -> None:
+    async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
         """See NonceStore."""
         key = to_checksum_address(address)
         if parse_nonce(nonce) is None:
             raise NonceRefused
-        await self._ask(NonceUse(key, nonce, window_seconds), writes=True)
+        await self._ask(NonceUse(key, nonce, text, unknown_past), writes=True)
 
     async def last(self, address: str) -> str | None:
         """See NonceStore; None as well for what is not an address."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from provider.auth.nonce import is_greater, parse_nonce
+from provider.auth.nonce_rows import held_from, spent_nonces_query
+from provider.auth.nonce_rule import Held, imported, without_messages
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.config import RedisSettings, Settings
@@ -34,9 +36,9 @@ Row = TypeVar("Row")
 
 @dataclass(slots=True)
 class Found:
-    """What a file holds: the greatest nonce by checksummed address, revocations by their key, and rows of neither."""
+    """What a file holds: what is known of each checksummed address, revocations by their key, and rows of neither."""
 
-    nonces: dict[str, str] = field(default_factory=dict)
+    nonces: dict[str, Held] = field(default_factory=dict)
     revocations: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
 
@@ -73,23 +75,43 @@ def read_nonces(path: Path) -> Found:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables & {"user_nonce", "spent_nonces"}:
                 raise NotReadable(f"{path}: neither a table user_nonce nor a table spent_nonces is in it")
-            for table in sorted(tables & {"user_nonce", "spent_nonces"}):
-                for address, nonce in connection.execute(f"SELECT address, nonce FROM {table}"):  # noqa: S608
-                    _take(found, address, str(nonce))
+            if "user_nonce" in tables:
+                for address, nonce in connection.execute("SELECT address, nonce FROM user_nonce"):
+                    _take(found, address, str(nonce), "")
+            if "spent_nonces" in tables:
+                for address, nonce, memory in connection.execute(spent_nonces_query(connection)):
+                    _take(found, address, str(nonce), str(memory))
             if "token_revocations" in tables:
-                found.revocations.update(connection.execute("SELECT token_id, expires_at FROM token_revocations"))
+                for token, expires_at in connection.execute("SELECT token_id, expires_at FROM token_revocations"):
+                    _take_revocation(found, token, expires_at)
     except sqlite3.Error as error:
         raise NotReadable(f"{path}: {error}") from error
     return found
 
 
-def _take(found: Found, address: object, nonce: str) -> None:
+def _take(found: Found, address: object, nonce: str, memory: str) -> None:
     if not isinstance(address, str) or not is_address(address) or parse_nonce(nonce) is None:
         found.skipped += 1
         return
     key = to_checksum_address(address)
-    if key not in found.nonces or is_greater(nonce, found.nonces[key]):
-        found.nonces[key] = nonce
+    try:
+        held = held_from(nonce, memory)
+    except ValueError:
+        raise NotReadable(f"the row of {key} in spent_nonces is damaged: remove it, or restore the file") from None
+    if not memory:
+        held = imported(nonce, now=time.time()) or held
+    known = found.nonces.get(key)
+    if known is None or is_greater(held.shown, known.shown):
+        found.nonces[key] = without_messages(held)
+
+
+def _take_revocation(found: Found, token: object, expires_at: object) -> None:
+    if not isinstance(token, str) or type(expires_at) is not int:
+        raise NotReadable(
+            f"a row of token_revocations has {type(expires_at).__name__} in expires_at, not a whole number of unix "
+            "seconds: correct it, since a revocation that is left out makes its token good again"
+        )
+    found.revocations[token] = expires_at
 
 
 async def _import(found: Found, target: str | None, settings: Settings | None, dry_run: bool) -> int:
@@ -124,11 +146,11 @@ def _redis_store(redis: RedisSettings) -> RedisNonceStore:
     return RedisNonceStore(link, prefix=redis.prefix)
 
 
-async def _import_nonces(store: Store, nonces: dict[str, str], dry_run: bool) -> int:
+async def _import_nonces(store: Store, nonces: dict[str, Held], dry_run: bool) -> int:
     """How many were new."""
     new, done, told_at = 0, 0, time.monotonic()
     for group in _groups(list(nonces.items())):
-        answers = await asyncio.gather(*(_use(store, address, nonce, dry_run) for address, nonce in group))
+        answers = await asyncio.gather(*(_take_over(store, address, held, dry_run) for address, held in group))
         new += sum(answers)
         done += len(group)
         if time.monotonic() - told_at > PROGRESS_SECONDS:
@@ -137,12 +159,20 @@ async def _import_nonces(store: Store, nonces: dict[str, str], dry_run: bool) ->
     return new
 
 
-async def _use(store: Store, address: str, nonce: str, dry_run: bool) -> bool:
+async def _take_over(store: Store, address: str, held: Held, dry_run: bool) -> bool:
+    """Was anything new? A placeholder counts only with the large nonce that it stands beside."""
     if dry_run:
         stored = await store.last(address)
-        return stored is None or bool(is_greater(nonce, stored))
+        return stored is None or bool(is_greater(held.shown, stored))
+    is_new = bool(held.large) and await _use(store, address, held.large)
+    if held.nonce and (is_new or "p" not in held.marks or not held.large):
+        is_new = await _use(store, address, held.nonce) or is_new
+    return is_new
+
+
+async def _use(store: Store, address: str, nonce: str) -> bool:
     try:
-        await store.use(address, nonce)
+        await store.use(address, nonce, unknown_past=True)
     except NonceRefused:
         return False
     return True

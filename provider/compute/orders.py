@@ -46,14 +46,10 @@ class OrderedItem:
         """The valid order of `sender` for exactly this environment. Raises OrderError."""
         if not self.genuine:
             raise OrderDatatokenUnknown
-        service = self.chosen.service
         return check_order(
             self.facts,
+            self.chosen.service,
             tx_id=self.tx_id,
-            datatoken=service.datatoken,
-            service_id=service.id,
-            service_index=service.index,
-            timeout_seconds=service.timeout_seconds,
             sender=sender,
             provider=self.chosen.network.account.address,
             now=now,

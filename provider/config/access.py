@@ -12,8 +12,7 @@ def read_access(source: Source) -> AccessSettings:
         source.fault("POLICY_SERVER_API_KEY", "access.policy_server_api_key", "must be printable ASCII")
     return AccessSettings(
         rbac_url=source.url("RBAC_SERVER_URL", "access.rbac_server_url"),
-        # Any text in the variable, as `provider-api.md` section 13.1 has it.
-        is_private=bool(source.raw("PRIVATE_PROVIDER", "access.private_provider")),
+        is_private=source.boolean("PRIVATE_PROVIDER", "access.private_provider", False),
         policy_url=policy_url,
         policy_api_key=api_key,
         timeout_seconds=source.seconds(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from provider.config.model import ProofSettings
-from provider.config.source import FALSE_TEXTS, Source
+from provider.config.source import Source
 from provider.wire.text import digits
 
 GWEI = 10**9
@@ -15,7 +15,7 @@ HIGHEST_MAX_FEE_GWEI = 1_000_000.0
 def read_proofs(source: Source) -> ProofSettings:
     """The settings; faults are noted in `source`."""
     http_url = source.url("USE_HTTP_PROOF", "proofs.http_url")
-    on_chain = _on_chain(source)
+    on_chain = source.boolean("USE_CHAIN_PROOF", "proofs.on_chain", False)
     if http_url is not None and on_chain:
         source.warnings.append("USE_CHAIN_PROOF is ignored: USE_HTTP_PROOF is set, and one proof is enough")
     max_fee_wei, by_chain = _max_fees(source)
@@ -40,16 +40,6 @@ def read_proofs(source: Source) -> ProofSettings:
             "PROVIDER_PROOF_MAX_PER_DAY", "proofs.max_per_day", 1000, minimum=0, maximum=10_000_000
         ),
     )
-
-
-def _on_chain(source: Source) -> bool:
-    """Any text turned it on in Provider 2.1, even `false`: whoever wrote that has to say what is meant."""
-    value = source.raw("USE_CHAIN_PROOF", "proofs.on_chain")
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in FALSE_TEXTS:
-        source.fault("USE_CHAIN_PROOF", "proofs.on_chain", "must be true, or unset for no proofs on chain")
-    return value is not None
 
 
 def _max_fees(source: Source) -> tuple[int, Mapping[int, int]]:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,7 +102,7 @@ class Source:
             return value
         if isinstance(value, str) and value.lower() in TRUE_TEXTS | FALSE_TEXTS:
             return value.lower() in TRUE_TEXTS
-        self.fault(variable, key, "must be true or false")
+        self.fault(variable, key, "must be true or false (or y, yes, t, on, 1; n, no, f, off, 0)")
         return default
 
     def integer(self, variable: str, key: str, default: int, *, minimum: int, maximum: int, otherwise: str = "") -> int:
@@ -182,6 +183,8 @@ class Source:
 
     def read_file(self, variable: str, key: str, path: str, *, of_secret: bool = False) -> str | None:
         """Text of a file that the setting names. `of_secret`: by mistake the secret itself may stand there."""
+        if of_secret:
+            self.warn_of_readers(variable, path)
         try:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as exc:
@@ -190,6 +193,17 @@ class Source:
             shown = path if is_path else "the file (it has no folder: is that the secret itself, not its file?)"
             self.fault(variable, key, f"cannot read {shown}: {reason}")
             return None
+
+    def warn_of_readers(self, variable: str, path: str) -> None:
+        """Warn when every user of this host may read the secret in a file."""
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError):
+            return
+        if mode & stat.S_IROTH:
+            self.warnings.append(
+                f"{variable}: every user of this host may read the file (mode {stat.S_IMODE(mode):04o}): chmod o-r"
+            )
 
     def note_unknown_keys(self) -> None:
         """Every key of the file that nothing asked for is a fault: a typing slip must not pass in silence."""

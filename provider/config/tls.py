@@ -16,6 +16,7 @@ def read_tls(source: Source) -> TlsFiles | None:
         missing, given = (CERTIFICATE, KEY) if certificate is None else (KEY, CERTIFICATE)
         source.fault(*missing, f"must be set together with {given[0]}")
         return None
+    source.warn_of_readers(KEY[0], key)
     files = TlsFiles(certificate, key)
     try:
         server_context(files)

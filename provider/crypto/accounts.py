@@ -1,7 +1,7 @@
 """The Provider's own key: address, signatures, key agreement, derived keys.
 
-Hex text or a keystore file's JSON in, an `Account` out. The secret never leaves the object: no attribute,
-`repr`, copy or exception text shows it. Reading files and environment is done elsewhere.
+Hex text or the JSON of a keystore file in, an `Account` out. The secret never leaves the object: no attribute, `repr`,
+copy or exception text shows it. Files and the environment are read elsewhere.
 """
 
 import hmac
@@ -21,16 +21,15 @@ _SECRET_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
 
 def hkdf_sha256(input_key: bytes, *, info: bytes = b"") -> bytes:
-    """32-byte key of RFC 5869 with SHA-256 and an empty salt (HashLen zero bytes, section 2.2)."""
+    """Derive a 32-byte key by RFC 5869 with SHA-256 and an empty salt (HashLen zero bytes, section 2.2)."""
     pseudo_random_key = hmac.digest(bytes(32), input_key, "sha256")
     return hmac.digest(pseudo_random_key, info + b"\x01", "sha256")
 
 
 class Account:
-    """A secp256k1 key pair and its address.
+    """A secp256k1 key pair and its address. Create it with `from_hex` or `from_keystore`.
 
-    `address` is checksummed; `public_key` is the uncompressed point, 65 bytes `04 || X || Y`.
-    Build with `from_hex` or `from_keystore`.
+    `address` is checksummed. `public_key` is the uncompressed point, 65 bytes `04 || X || Y`.
     """
 
     __slots__ = ("_key", "address", "public_key")
@@ -42,7 +41,7 @@ class Account:
 
     @classmethod
     def from_hex(cls, text: str) -> "Account":
-        """Account of a 32-byte secret in hex, `0x` optional. Raises ValueError without echoing the text."""
+        """Account of a 32-byte secret in hex, `0x` optional. Raises ValueError without repeating the text."""
         match = _SECRET_HEX.fullmatch(text)
         if match is None:
             raise ValueError("not a private key: 64 hex digits expected")
@@ -55,33 +54,33 @@ class Account:
     def from_keystore(cls, json_text: str, password: str) -> "Account":
         """Account of an encrypted key file (`keystore.py`). Takes about a second of CPU.
 
-        Raises ValueError that tells whether the file or the password is wrong.
+        Raises ValueError, which says whether the file or the password is wrong.
         """
         return cls.from_hex(open_keystore(json_text, password).hex())
 
     def sign_digest(self, digest: bytes) -> bytes:
-        """Sign 32 bytes: 65 bytes `r || s || v`, deterministic (RFC 6979), low s (EIP-2), v is 0 or 1."""
+        """Sign 32 bytes. Returns 65 bytes `r || s || v`: deterministic (RFC 6979), low s (EIP-2), v is 0 or 1."""
         signature: bytes = self._key.sign_recoverable(digest, hasher=None)
         return signature
 
     def sign_transaction(self, fields: Mapping[str, object]) -> tuple[bytes, str]:
         """Sign a transaction of EIP-155 or EIP-1559. Returns its raw bytes and its id (`0x` hex).
 
-        `fields` are those of `eth_sendTransaction`, in eth_account's names. Raises TypeError or ValueError when one is
-        missing or wrong.
+        `fields` are those of `eth_sendTransaction`, in eth_account's names. A missing or invalid one raises TypeError
+        or ValueError.
         """
         signed = transaction_signer().from_key(self._key.secret).sign_transaction(dict(fields))
         return bytes(signed.raw_transaction), signed.hash.to_0x_hex()
 
     def shared_point(self, public_key: bytes) -> bytes:
-        """ECDH with another's public key: the whole point, 65 bytes uncompressed.
+        """ECDH with another's public key. Returns the whole point, 65 bytes uncompressed.
 
-        Raises ValueError when `public_key` is not on the curve.
+        Raises ValueError if `public_key` is not on the curve.
         """
         return shared_point(self._key.secret, public_key)
 
     def derive_key(self, purpose: bytes) -> bytes:
-        """32-byte symmetric key for one purpose, from which neither the secret nor other purposes' keys follow."""
+        """Derive a 32-byte symmetric key for one purpose. It reveals neither the secret nor keys for other purposes."""
         return hkdf_sha256(self._key.secret, info=purpose)
 
     def __repr__(self) -> str:

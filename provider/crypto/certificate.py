@@ -1,6 +1,6 @@
-"""TLS of the public listener: a server context out of two PEM files, and newer files taken while it serves.
+"""TLS of the public listener: two PEM files in, a server context out. Newer files are loaded while it serves.
 
-Nothing here listens or waits. Faults are `TlsFault`s, which say which file is wrong and show nothing of the key.
+Nothing here listens or waits. A `TlsFault` says which file is wrong and reveals nothing of the key.
 """
 
 import os
@@ -14,7 +14,7 @@ Marks = tuple[tuple[int, int, int], ...]
 
 
 class TlsFault(Exception):
-    """Certificate and key cannot be used. `part` is the file to look at."""
+    """Certificate and key cannot be used. `part`: the file at fault."""
 
     def __init__(self, part: Part, what: str) -> None:
         super().__init__(what)
@@ -23,17 +23,17 @@ class TlsFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: the certificate followed by its chain, and its private key, not encrypted."""
+    """PEM files: the certificate followed by its chain, and its private key, unencrypted."""
 
     certificate: str
     key: str
 
 
 class ServerTls:
-    """The TLS side of a listener: one `context` for its whole life, whose certificate can be replaced.
+    """The TLS side of a listener: one `context` for its whole life, with a replaceable certificate.
 
-    Build it before workers are forked: they then share the key of the session tickets, so that a client is taken up
-    again by whichever worker it meets.
+    Create it before workers are forked. They then share the key of the session tickets, so that a client can resume its
+    session with any worker.
     """
 
     def __init__(self, files: TlsFiles) -> None:
@@ -42,13 +42,13 @@ class ServerTls:
         self._marks = _marks(files)
         self._newest = self.context = server_context(files)
         self.expires_at = _expiry(files)
-        """Until when the certificate of new connections is valid, in unix seconds; None when it cannot be told."""
+        """Unix seconds until which the certificate of new connections is valid; None if unknown."""
         self.context.sni_callback = self._choose
 
     def renew(self, *, force: bool = False) -> bool:
-        """Take the files for new connections if they changed since the last look, or anyway; True when taken.
+        """Load the files for new connections if they changed since the last check, or if `force`. True if loaded.
 
-        Raises TlsFault, once for each change; what was in use stays in use.
+        Raises TlsFault, once for each change. The previous certificate then stays in use.
         """
         marks = _marks(self._files)
         if marks == self._marks and not force:
@@ -59,27 +59,27 @@ class ServerTls:
         return True
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Called in every handshake before a certificate is needed, also for clients that send no name.
+        """Choose the context. OpenSSL calls this in every handshake before it needs a certificate, even without a name.
 
-        Loading new files into the first context would leave it without a key when they do not match, and with two
-        certificates when the kind of key changed. A fresh listener context would forget the session tickets.
+        Loading new files into the first context would leave it without a key if they do not match, and with two
+        certificates if the kind of key changed. A new listener context would invalidate the session tickets.
         """
         if self._newest is not self.context:
             connection.context = self._newest
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """A context for HTTP/1.1 over TLS 1.2 or 1.3 (RFC 9325 section 3.1.1). Raises TlsFault."""
+    """Create a context for HTTP/1.1 over TLS 1.2 or 1.3 (RFC 9325 section 3.1.1). Raises TlsFault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    # Python 3.12 and later: OpenSSL asks the kernel for TLS in each handshake, and does it itself where there is none.
+    # Python 3.12 and later: OpenSSL asks the kernel to do TLS in each handshake, and otherwise does it itself.
     context.options |= getattr(ssl, "OP_ENABLE_KTLS", 0)
     context.set_alpn_protocols(["http/1.1"])
     certificate = _readable("certificate", files.certificate)
     _readable("key", files.key)
     try:
-        # Alone first: an error of the pair does not tell which of both is no PEM file.
+        # Load the certificate alone first: an error for the pair does not tell which file is not PEM.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError) as exc:
         raise TlsFault("certificate", f"{files.certificate} holds no PEM certificate") from exc
@@ -94,16 +94,16 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
             raise TlsFault("certificate", f"{files.certificate} is too weak for TLS ({exc.reason})") from exc
         raise TlsFault("key", f"{files.key} holds no PEM private key") from exc
     except OSError as exc:
-        raise TlsFault("certificate", f"the files went away: {exc.strerror}") from exc
+        raise TlsFault("certificate", f"the files disappeared: {exc.strerror}") from exc
     return context
 
 
 def _expiry(files: TlsFiles) -> float | None:
-    # Loaded where there is TLS only: 3 MB.
+    # Imported only where TLS is on: it takes 3 MB.
     from cryptography import x509  # noqa: PLC0415
 
     try:
-        # The first is the server's own, those of its chain follow (RFC 8446 section 4.4.2).
+        # The server's own certificate comes first, then its chain (RFC 8446 section 4.4.2).
         return x509.load_pem_x509_certificate(Path(files.certificate).read_bytes()).not_valid_after_utc.timestamp()
     except (OSError, ValueError):
         return None
@@ -114,7 +114,7 @@ class _KeyIsEncrypted(Exception):
 
 
 def _refuse_password() -> NoReturn:
-    # Without this OpenSSL would ask on the terminal.
+    # Otherwise OpenSSL would ask for a password on the terminal.
     raise _KeyIsEncrypted
 
 
@@ -126,7 +126,7 @@ def _readable(part: Part, path: str) -> bytes:
 
 
 def _marks(files: TlsFiles) -> Marks:
-    """What changes when a file is written again or replaced; a missing file has zeros."""
+    """Values that change if a file is rewritten or replaced; zeros for a missing file."""
     marks = []
     for path in (files.certificate, files.key):
         try:

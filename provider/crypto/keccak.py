@@ -1,6 +1,6 @@
 """Keccak-256 and EIP-55 addresses (pure).
 
-Bytes or address text in, digest or checksummed address out. Not SHA3-256: Ethereum uses the padding of the
+Bytes or address text in, digest or checksummed address out. This is not SHA3-256: Ethereum uses the padding of the
 original Keccak submission, so `hashlib.sha3_256` gives other digests.
 """
 
@@ -32,17 +32,17 @@ else:
 
 
 def is_address(value: object) -> bool:
-    """Is `value` the text of an address: `0x` and 40 hex digits, in any case?
+    """True for the text of an address: `0x` and 40 hex digits, in any case.
 
-    A wrong EIP-55 checksum is accepted, as wallets and old clients send lower, upper and mixed case.
+    A wrong EIP-55 checksum is accepted, since wallets and old clients send lower, upper and mixed case.
     """
     return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 
-# One request checksums the same few addresses many times; 4096 entries are about 1 MiB.
+# One request checksums the same few addresses many times. 4096 entries take about 1 MiB.
 @lru_cache(maxsize=4096)
 def to_checksum_address(text: str) -> str:
-    """EIP-55 form of an address given in any case. Raises ValueError (without echo) when it is not an address."""
+    """EIP-55 form of an address in any case. Raises ValueError, without repeating the text, for anything else."""
     if not is_address(text):
         raise ValueError("not an address: 0x and 40 hex digits expected")
     digits = text[2:].lower()

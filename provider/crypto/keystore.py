@@ -1,6 +1,6 @@
-"""Encrypted key files: Web3 Secret Storage version 3, as geth and eth_account write them (pure).
+"""Encrypted key files: Web3 Secret Storage version 3, as written by geth and eth_account (pure).
 
-JSON text and a password in, the 32-byte secret out. eth_keyfile decrypts; what it does not bound is checked before.
+JSON text and a password in, the 32-byte secret out. eth_keyfile decrypts; limits that it lacks are checked first.
 """
 
 import sys
@@ -16,9 +16,9 @@ _IV_BYTES = 16
 
 
 def open_keystore(json_text: str, password: str) -> bytes:
-    """Return the secret of a keystore. With the usual cost this takes a second of CPU and 256 MiB.
+    """Return the secret of a keystore. At the usual cost this takes a second of CPU and 256 MiB.
 
-    Raises ValueError that says whether the file or the password is wrong.
+    Raises ValueError, which says whether the file or the password is wrong.
     """
     try:
         keystore = orjson.loads(json_text)
@@ -27,7 +27,7 @@ def open_keystore(json_text: str, password: str) -> bytes:
     if not isinstance(keystore, Mapping) or keystore.get("version") != 3:
         raise ValueError("the keystore is not of version 3")
     _check(keystore.get("crypto", keystore.get("Crypto")))
-    # Half a second that a server without a keystore need not wait.
+    # Importing takes half a second, which a server without a keystore saves.
     with recursion_limit_kept():
         from eth_keyfile.keyfile import decode_keyfile_json  # noqa: PLC0415
     try:
@@ -55,12 +55,12 @@ def recursion_limit_kept() -> Iterator[None]:
 
 
 def _check(crypto: object) -> None:
-    """Refuse other ciphers and derivations, and a derivation that needs too much memory. Raises ValueError."""
+    """Refuse other ciphers and key derivations, and a derivation that needs too much memory. Raises ValueError."""
     if not isinstance(crypto, Mapping) or crypto.get("cipher") != "aes-128-ctr":
         raise ValueError("the keystore has no cipher aes-128-ctr")
     cipher_parameters = crypto.get("cipherparams")
     iv = cipher_parameters.get("iv") if isinstance(cipher_parameters, Mapping) else None
-    # The MAC does not cover it, and the library pads a short one: the secret would be another.
+    # The MAC does not cover the IV, and the library pads a short one, which would give another secret.
     if not isinstance(iv, str) or len(iv.removeprefix("0x")) != 2 * _IV_BYTES:
         raise ValueError("the keystore is malformed")
     parameters = crypto.get("kdfparams")

@@ -1,47 +1,42 @@
 """Messages to digests, digests and signatures to addresses (pure).
 
-The construction of every client is `personal_sign` over the 32 raw bytes keccak256(message), not over the text
-(`provider-api.md` section 4.1). Which message an endpoint signs is in `messages.py`.
+Every client calls `personal_sign` on the 32 raw bytes keccak256(message), not on the text (`provider-api.md` section
+4.1). `auth/messages.py` defines the message for each endpoint.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from coincurve import PublicKey
 
 from provider.crypto.keccak import is_address, keccak256, to_checksum_address
 
-# EIP-191 version 0x45: the length of the signed data follows, 32 because that is keccak256(message).
+if TYPE_CHECKING:
+    from provider.crypto.accounts import Account
+
+# EIP-191 version 0x45: the length of the signed data follows. It is 32 because that is keccak256(message).
 _PERSONAL = b"\x19Ethereum Signed Message:\n"
 _PREFIX = _PERSONAL + b"32"
 _SIGNATURE_BYTES = 65
-# A contract's signature is what its own rules say: n times 65 bytes in a multisignature wallet, more with WebAuthn.
+# A contract defines its own signatures: n times 65 bytes in a multisignature wallet, more with WebAuthn.
 MAX_CONTRACT_SIGNATURE_BYTES = 4096
 
 
-class Signer(Protocol):
-    """What signing needs; `provider.crypto.accounts.Account` is one."""
-
-    def sign_digest(self, digest: bytes) -> bytes:
-        """65 bytes `r || s || v` over a 32-byte digest, v is 0 or 1."""
-        ...
-
-
 def prefixed_digest(inner: bytes) -> bytes:
-    """The digest that is signed for a 32-byte hash: keccak256 of the EIP-191 prefix and `inner`."""
+    """The digest to sign for a 32-byte hash: keccak256 of the EIP-191 prefix and `inner`."""
     return keccak256(_PREFIX + inner)
 
 
 def message_digest(message: str) -> bytes:
-    """The 32-byte digest that is signed for a text message.
+    """The 32-byte digest to sign for a text message.
 
-    Any str is accepted: a lone surrogate, which no client can sign, gets an encoding of its own.
+    Any str is accepted. A lone surrogate, which no client can sign, gets an encoding of its own.
     """
     return prefixed_digest(keccak256(message.encode("utf-8", "surrogatepass")))
 
 
 def parse_signature(text: str) -> bytes | None:
-    """65 bytes `r || s || v` from hex text (`0x` optional), or None when the text is anything else."""
+    """Parse 65 bytes `r || s || v` from hex text (`0x` optional). None for anything else."""
     digits = text.removeprefix("0x")
     if len(digits) != 2 * _SIGNATURE_BYTES:
         return None
@@ -49,15 +44,15 @@ def parse_signature(text: str) -> bytes | None:
         signature = bytes.fromhex(digits)
     except ValueError:
         return None
-    # fromhex skips white space, which leaves fewer bytes.
+    # fromhex skips white space, which would leave fewer bytes.
     return signature if len(signature) == _SIGNATURE_BYTES else None
 
 
 def recover_address(digest: bytes, signature: bytes) -> str | None:
-    """Checksummed address whose key signed `digest`, or None when the signature belongs to no key.
+    """Checksummed address whose key signed `digest`; None if the signature belongs to no key.
 
-    `v` may be 0/1 (ocean.py, Aquarius) or 27/28 (ethers). A high s is accepted, as in the `ecrecover` of the
-    contracts: the malleable twin of a signature carries the same nonce, so it is of no use for a replay.
+    `v` may be 0/1 (ocean.py, Aquarius) or 27/28 (ethers). A high s is accepted, as in the contracts' `ecrecover`: the
+    malleable twin of a signature carries the same nonce, so it cannot be used for a replay.
     """
     if len(signature) != _SIGNATURE_BYTES:
         return None
@@ -73,10 +68,10 @@ def recover_address(digest: bytes, signature: bytes) -> str | None:
 
 
 def stripped_digest(message: str) -> bytes | None:
-    """The digest that ocean.js 8 and 9 sign when keccak256(message) begins with a zero byte; None when it does not.
+    """The digest that ocean.js 8 and 9 sign if keccak256(message) begins with a zero byte; None if it does not.
 
-    They turn the hash into bytes with ethers' toBeArray, which drops leading zeros: one message in 256 is signed over
-    fewer than 32 bytes. The prefix names that length, so it can be taken for no other signature.
+    They convert the hash with ethers' toBeArray, which drops leading zeros: one message in 256 is signed over fewer
+    than 32 bytes. The prefix states that length, so the signature cannot be mistaken for any other.
     """
     inner = keccak256(message.encode("utf-8", "surrogatepass"))
     if inner[0]:
@@ -86,17 +81,17 @@ def stripped_digest(message: str) -> bytes | None:
 
 
 def text_digest(message: str) -> bytes:
-    """What wallets sign when they are given the text itself (EIP-191), not its hash; for contract accounts only."""
+    """The digest that wallets sign for the text itself (EIP-191) and not its hash. For contract accounts only."""
     data = message.encode("utf-8", "surrogatepass")
     return keccak256(_PERSONAL + str(len(data)).encode() + data)
 
 
 def signed_candidate(candidates: Sequence[str], signature: bytes, address: str, *, first: int = 0) -> int | None:
-    """Position of the candidate message that `address` (checksummed) signed, None when it signed none.
+    """Position of the candidate message that `address` (checksummed) signed; None if it signed none.
 
-    About 55 µs of CPU per candidate tried; `first` is tried before the others. The form over the hexadecimal text of
-    the hash, which ocean-node accepts too, is not tried: no client is known to write it, and it would double the cost
-    of every wrong signature.
+    Each candidate tried takes about 55 µs of CPU; `first` is tried before the others. ocean-node also accepts a
+    signature over the hexadecimal text of the hash. It is not tried here: no client is known to make it, and it would
+    double the cost of every wrong signature.
     """
     positions = range(len(candidates))
     if first in positions and recover_address(message_digest(candidates[first]), signature) == address:
@@ -113,7 +108,7 @@ def signed_candidate(candidates: Sequence[str], signature: bytes, address: str, 
 
 
 def verify(candidates: Sequence[str], signature: str, claimed: str) -> bool:
-    """Was one of the candidate messages signed by the claimed address (any case)? Never raises."""
+    """True if the claimed address (any case) signed one of the candidate messages. Never raises."""
     parsed = parse_signature(signature)
     if parsed is None or not is_address(claimed):
         return False
@@ -121,7 +116,7 @@ def verify(candidates: Sequence[str], signature: str, claimed: str) -> bool:
 
 
 def parse_contract_signature(text: str) -> bytes | None:
-    """What a contract account may take for a signature, from hex text (`0x` optional): 1 to 4096 bytes, else None."""
+    """Parse a contract account's signature: 1 to 4096 bytes in hex (`0x` optional). None for anything else."""
     digits = text.removeprefix("0x")
     if not 0 < len(digits) <= 2 * MAX_CONTRACT_SIGNATURE_BYTES:
         return None
@@ -129,10 +124,10 @@ def parse_contract_signature(text: str) -> bytes | None:
         signature = bytes.fromhex(digits)
     except ValueError:
         return None
-    # fromhex skips white space, which leaves fewer bytes.
+    # fromhex skips white space, which would leave fewer bytes.
     return signature if 2 * len(signature) == len(digits) else None
 
 
-def sign_message(signer: Signer, message: str) -> bytes:
-    """Sign a text as the clients do: 65 bytes `r || s || v`, v is 0 or 1."""
+def sign_message(signer: "Account", message: str) -> bytes:
+    """Sign a text as clients do. Returns 65 bytes `r || s || v`, v is 0 or 1."""
     return signer.sign_digest(message_digest(message))

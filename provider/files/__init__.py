@@ -1,1 +1,1 @@
-"""Encrypted file lists and documents: opened, checked, and turned into what is asked of an origin."""
+"""Encrypted file lists and documents: decrypts them, checks them, and opens the files that they name."""

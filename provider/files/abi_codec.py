@@ -1,6 +1,6 @@
-"""Words of the contract ABI through eth_abi, with a bound on what a result may make it read (pure).
+"""Encodes and decodes words of the contract ABI by eth_abi, with a limit on what a result makes it read (pure).
 
-Imported when a contract is first called: eth_abi takes 14 MiB and a fifth of a second.
+Imported at the first call of a contract: eth_abi takes 14 MiB and a fifth of a second.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_abi.registry import registry
 
-# Longer results are no parameters of anything. Offsets may share words, so that few bytes could make many values.
+# No real result is longer. Offsets may share words, so that a few bytes could stand for many values.
 MAX_RESULT_BYTES = 256 * 1024
 _MAX_READ_BYTES = 4 * MAX_RESULT_BYTES
 
@@ -34,7 +34,7 @@ _codec = _BoundedCodec(registry)
 
 
 def encode(types: Sequence[str], values: Sequence[object]) -> bytes:
-    """Arguments as the ABI has them. Raises ValueError when a value is not of its type."""
+    """Encode arguments. Raises ValueError if a value does not fit its type."""
     try:
         return _codec.encode(types, values)
     except (EncodingError, TypeError, OverflowError) as error:
@@ -42,7 +42,7 @@ def encode(types: Sequence[str], values: Sequence[object]) -> bytes:
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[object, ...]:
-    """Values of a result; padding is not checked, as contracts do not. Raises ValueError when it is of other types."""
+    """Decode a result. Padding is not checked, as in contracts. Raises ValueError if the types do not fit."""
     if len(data) > MAX_RESULT_BYTES:
         raise ValueError("the result is too long")
     try:

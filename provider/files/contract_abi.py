@@ -1,7 +1,7 @@
 """One function of a contract's ABI: user data in, call data out; result bytes in, JSON values out (pure).
 
-https://docs.soliditylang.org/en/latest/abi-spec.html. `abi_codec.py` codes the words; the types it is
-given were checked here. The ABI comes from a publisher and the result from any contract, so both are bounded.
+https://docs.soliditylang.org/en/latest/abi-spec.html. This module checks types, `abi_codec.py` encodes the words. The
+ABI comes from a publisher and the result from any contract, so both are limited.
 """
 
 import re
@@ -13,7 +13,7 @@ from provider.crypto.keccak import is_address, keccak256, to_checksum_address
 from provider.errors import ContractCallFailed, FileObjectInvalid, UserdataInvalid
 from provider.files.file_fields import MALFORMED, echo
 
-# Real functions have a handful of inputs and structs in structs at most.
+# Real functions have a handful of inputs, and structs nested once at most.
 _MAX_PARAMETERS = 64
 _MAX_DEPTH = 6
 _MAX_DIMENSIONS = 3
@@ -22,7 +22,7 @@ _MAX_NAME_CHARS = 128
 _INTEGER = re.compile(r"u?int(?:8|16|24|32|40|48|56|64|72|80|88|96|104|112|120|128|136|144|152|160|168|176|184|192|200"
                       r"|208|216|224|232|240|248|256)?")  # fmt: skip
 _PLAIN = re.compile(r"address|bool|string|bytes(?:[1-9]|[12][0-9]|3[0-2])?|tuple")
-# Arrays of no elements would take no bytes however long they are.
+# No length 0: an array of empty arrays would take no bytes, however long it is.
 _TYPE = re.compile(rf"([a-z0-9]+)((?:\[(?:[1-9][0-9]{{0,3}})?\]){{0,{_MAX_DIMENSIONS}}})", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,78}", re.ASCII)
 _HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
@@ -30,7 +30,7 @@ _HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An input or output. `base` without array brackets; `dimensions` as written: `("", "3")` for `[][3]`."""
+    """An input or output. `base`: type without array brackets. `dimensions` as written: `("", "3")` for `[][3]`."""
 
     name: str
     base: str
@@ -39,7 +39,7 @@ class Parameter:
 
     @property
     def canonical(self) -> str:
-        """Type as signatures have it: tuples written out."""
+        """The type as in signatures, with tuples written out."""
         base = f"({','.join(part.canonical for part in self.components)})" if self.base == "tuple" else self.base
         return base + "".join(f"[{length}]" for length in self.dimensions)
 
@@ -53,10 +53,11 @@ class Function:
     outputs: tuple[Parameter, ...]
 
     def encode(self, userdata: Mapping[str, object]) -> bytes:
-        """Selector and arguments, taken from user data by the names of the inputs (`provider-api.md` 11.2).
+        """Encode selector and arguments. Each argument is the user value of the input's name (`provider-api.md` 11.2).
 
-        Raises FileObjectInvalid with the documented text when some are missing, UserdataInvalid when one is not of
-        its type.
+        Raises:
+            FileObjectInvalid: some are missing; the documented text.
+            UserdataInvalid: one does not fit its type.
         """
         if self.inputs and not userdata:
             raise FileObjectInvalid("Missing parameters")
@@ -76,9 +77,9 @@ class Function:
             raise UserdataInvalid("userdata does not fit the inputs of the function.") from None
 
     def decode(self, data: bytes) -> object:
-        """The result as a JSON value: of one output its value, of several a list of them.
+        """Decode the result to a JSON value: that of a single output, or a list for several.
 
-        Integers keep every digit, bytes are `0x` hex, addresses checksummed, tuples lists. Raises
+        Integers keep every digit, bytes become `0x` hex, addresses are checksummed, tuples become lists. Raises
         ContractCallFailed.
         """
         from provider.files import abi_codec  # noqa: PLC0415 - as above
@@ -86,13 +87,13 @@ class Function:
         try:
             values = abi_codec.decode([item.canonical for item in self.outputs], data)
         except ValueError:
-            raise ContractCallFailed(detail="the result is not of the type that the ABI tells") from None
+            raise ContractCallFailed(detail="the result does not fit the types in the ABI") from None
         plain = [_plain(item, value, item.dimensions) for item, value in zip(self.outputs, values, strict=True)]
         return plain[0] if len(plain) == 1 else plain
 
 
 def parse_function(raw: object) -> Function:
-    """The `abi` of a smart contract file. Raises FileObjectInvalid with the documented texts of section 11.1."""
+    """Parse the `abi` of a smart contract file. Raises FileObjectInvalid with the documented texts of section 11.1."""
     if not isinstance(raw, Mapping) or "inputs" not in raw or raw.get("type") != "function":
         raise FileObjectInvalid("invalid abi")
     if raw.get("stateMutability") not in ("view", "pure"):
@@ -124,7 +125,7 @@ def _parameter(raw: object, depth: int) -> Parameter:
     if base == "tuple":
         components = _parameters(cast(Mapping[str, object], raw).get("components"), depth=depth + 1)
         if not components:
-            # As an array of these would take no bytes either.
+            # An array of these would take no bytes either.
             raise FileObjectInvalid("invalid abi")
     if base in ("int", "uint"):
         base += "256"
@@ -132,7 +133,7 @@ def _parameter(raw: object, depth: int) -> Parameter:
 
 
 def _argument(item: Parameter, value: object, dimensions: tuple[str, ...]) -> object:
-    """A value of user data as eth_abi takes it. Raises ValueError; lengths and ranges are eth_abi's to check."""
+    """Convert user data to what eth_abi expects. Raises ValueError. eth_abi checks lengths and ranges."""
     if dimensions:
         if not isinstance(value, list):
             raise ValueError(MALFORMED)
@@ -153,7 +154,7 @@ def _argument(item: Parameter, value: object, dimensions: tuple[str, ...]) -> ob
 
 
 def _tuple(item: Parameter, value: object) -> object:
-    """A struct as an object by names or as a list in order."""
+    """A struct, given as an object by names or as a list in order."""
     if isinstance(value, Mapping):
         if any(part.name not in value for part in item.components):
             raise ValueError(MALFORMED)
@@ -164,7 +165,7 @@ def _tuple(item: Parameter, value: object) -> object:
 
 
 def _integer(value: object) -> int:
-    """A JSON integer, or text of one: clients whose numbers have 53 bits send text."""
+    """A JSON integer, or its text: clients whose numbers have 53 bits send text."""
     if isinstance(value, str):
         if _HEX_NUMBER.fullmatch(value):
             return int(value, 16)

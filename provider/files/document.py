@@ -1,11 +1,18 @@
-"""Documents (DDOs) as they stand on chain: decrypted, decompressed, verified (pure).
+"""Documents (DDOs) from the chain: decrypts, decompresses and verifies them (pure).
 
 Bytes, flags and hash of a Metadata event in, the clear document out (`provider-api.md` section 5.3, steps 7-9).
 """
 
 import hashlib
+import json
 import lzma
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
 
+import orjson
+
+from provider.assets.did import matches
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt
 from provider.errors import DecryptError
@@ -13,16 +20,41 @@ from provider.errors import DecryptError
 COMPRESSED = 1
 _ENCRYPTED = 2
 
-# The most that `xz -9` needs to decompress is 65 MiB; ocean.py's default preset needs 9. Larger dictionaries,
-# up to 4 GiB in the format, serve no document.
+# `xz -9` needs at most 65 MiB to decompress; ocean.py's default preset needs 9. The format allows dictionaries of up to
+# 4 GiB, which no document needs.
 _MAX_LZMA_MEMORY_BYTES = 96 * 1024 * 1024
+_BRACKET = re.compile(r"[\[\]{}]")
+# A DDO has a dozen levels, and about a hundred objects and lists.
+_MAX_DEPTH = 200
+_MAX_BRACKETS = 100_000
 
 
-def open_document(account: Account, data: bytes, flags: int, expected_hash: bytes, *, max_bytes: int) -> bytes:
-    """The clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
+def _is_anything(_: bytes) -> bool:
+    return True
 
-    `expected_hash` is sha256 of the clear bytes; `max_bytes` bounds what decompression may give. Raises
-    DecryptError with the documented texts `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
+
+def open_document(
+    account: Account,
+    data: bytes,
+    flags: int,
+    expected_hash: bytes,
+    *,
+    max_bytes: int,
+    is_answer: Callable[[bytes], bool] = _is_anything,
+) -> bytes:
+    """Return the clear document. Only bits 0 (LZMA) and 1 (ECIES) of `flags` count.
+
+    Args:
+        account: key to decrypt with.
+        data: bytes of the Metadata event.
+        flags: flags of the Metadata event.
+        expected_hash: sha256 of the clear bytes.
+        max_bytes: limit for the decompressed document.
+        is_answer: bytes that it rejects are refused like bytes with another hash. Whoever guesses the text of a file
+            list must not be able to tell a right guess from a wrong one.
+
+    Raises:
+        DecryptError: with a documented text: `Failed to decrypt.`, `Failed to decompress`, `Checksum doesn't match.`
     """
     if flags & _ENCRYPTED:
         try:
@@ -31,16 +63,98 @@ def open_document(account: Account, data: bytes, flags: int, expected_hash: byte
             raise DecryptError("Failed to decrypt.", detail=str(error)) from None
     if flags & COMPRESSED:
         data = _decompress(data, max_bytes)
+    if not is_answer(data):
+        raise DecryptError("Checksum doesn't match.", detail="the bytes are not a document of the named data NFT")
     if hashlib.sha256(data).digest() != expected_hash:
         raise DecryptError("Checksum doesn't match.")
     return data
 
 
+def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
+    """True for a DDO that names this data NFT (checksummed) on this chain and has its DID.
+
+    Reads DDO 4.x and the short `deprecated` form, DDO 5 under `credentialSubject`, and a verifiable credential as JWT,
+    by itself or under `vc`. Readers of the document check the credential's signature.
+    """
+    ddo = _read(data)
+    body = ddo.get("credentialSubject")
+    body = body if isinstance(body, Mapping) else ddo
+    did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), str(body.get("chainId"))
+    if not (isinstance(did, str) and did.startswith("did:op")):
+        # ddo.js writes the DID of a DDO 5 into its subject. The credential may have an identifier of its own.
+        did = body.get("id")
+    return (
+        isinstance(did, str)
+        and isinstance(named_nft, str)
+        and named_nft.lower() == data_nft.lower()
+        and named_chain == str(chain_id)
+        and matches(did, data_nft, chain_id)
+    )
+
+
+def is_remote_stub(data: bytes) -> bool:
+    """True for the stub `{"remote": {…}}` of Ocean Enterprise, which refers to a document stored elsewhere.
+
+    A stub names no NFT; only the event that contains it links it to one. A file list never has this form.
+    """
+    ddo = _read(data)
+    return isinstance(ddo.get("remote"), Mapping) and not {"files", "datatokenAddress"} & ddo.keys()
+
+
+def _read(data: bytes) -> Mapping[str, object]:
+    """The JSON object in the bytes, taken out of a JWT if necessary. Empty for anything else."""
+    text = data.decode("utf-8", "replace").strip()
+    content = _json(text)
+    if isinstance(content, Mapping) and "vc" in content:
+        content = content["vc"]
+    if content is None:
+        content = text
+    if isinstance(content, str):
+        content = _payload(content)
+        content = content.get("vc", content) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
+
+
+def _payload(token: str) -> object:
+    """The claims of a JWT (RFC 7519); None if the text is not a JWT."""
+    parts = token.split(".")
+    if len(parts) != 3 or not token.isascii():
+        return None
+    try:
+        return _json(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode("utf-8", "replace"))
+    except ValueError:
+        return None
+
+
+def _json(text: str) -> object:
+    """Parse JSON as Python and JavaScript do: indexers accept lone surrogates, and Aquarius NaN. None if invalid."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    # The standard library's parser recurses, and with a raised recursion limit it could overflow the stack.
+    if not _is_shallow(text):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_shallow(text: str) -> bool:
+    depth = 0
+    for count, bracket in enumerate(_BRACKET.finditer(text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > _MAX_DEPTH or count > _MAX_BRACKETS:
+            return False
+    return True
+
+
 def _decompress(data: bytes, max_bytes: int) -> bytes:
-    """One whole `.xz` or legacy `.lzma` stream and nothing after it."""
+    """Decompress exactly one `.xz` or legacy `.lzma` stream."""
     decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_AUTO, memlimit=_MAX_LZMA_MEMORY_BYTES)
     try:
-        # One byte more than allowed tells a document of exactly the limit from a longer one.
+        # One byte more than allowed, to tell a document of exactly the limit from a longer one.
         document = decompressor.decompress(data, max_length=max_bytes + 1)
     except lzma.LZMAError as error:
         raise DecryptError("Failed to decompress", detail=f"not LZMA: {error}") from None

@@ -1,31 +1,31 @@
-"""Single fields of file objects: checked, in the form that requests need, or `FileObjectInvalid` (pure)."""
+"""Single fields of file objects: checks them and converts them for requests, or raises `FileObjectInvalid` (pure)."""
 
 import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
 from provider.errors import FileObjectInvalid
+from provider.wire.text import TOKEN
 
 MALFORMED = "malformed file object."
 MISSING = "malformed service files, missing required keys."
 
-# Real URLs and header sets are a few KiB; origins refuse more than 8-16 KiB themselves.
+# Real URLs and header sets have a few KiB. Origins refuse more than 8-16 KiB themselves.
 _MAX_URL_CHARS = 16 * 1024
 _MAX_HEADERS_CHARS = 32 * 1024
-# A CIDv1 of sha2-512 in base32 has 112; paths below one are as long as paths in URLs.
+# A CIDv1 of sha2-512 in base32 has 112. A path below it may be as long as a URL's.
 _MAX_ID_CHARS = 128
 _MAX_ID_PATH_CHARS = 4096
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-# Field values may hold tabs (RFC 9110 section 5.5); CR, LF and NUL would end the line in some parser.
+# Field values may contain tabs (RFC 9110 section 5.5). CR, LF and NUL would end the line in some parser.
 _HEADER_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # token, RFC 9110 section 5.6.2
 _ECHOED = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
-# Alphabets of all multibase encodings of CIDs, and base64url of Arweave.
+# The alphabets of all multibase encodings of CIDs, and Arweave's base64url.
 _CONTENT_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_ID_CHARS}}}", re.ASCII)
 
-# Where a request goes and how it is framed are ours to say (RFC 9110 sections 7.2, 7.6.1, 8.6, 10.1.1, 11.7).
-# Publishers who copy them from a browser mean no harm, so they are left out rather than refused.
+# This proxy decides target and framing of a request (RFC 9110 sections 7.2, 7.6.1, 8.6, 10.1.1, 11.7). Publishers copy
+# these fields from a browser and mean no harm, so drop them without an error.
 _LEFT_OUT = frozenset(
     ("host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "expect")
 )
@@ -34,7 +34,7 @@ Fields = tuple[tuple[str, str], ...]
 
 
 def url_text(value: object) -> str:
-    """Text of a URL of any scheme; whether it leads anywhere is found out when it is opened."""
+    """Text of a URL of any scheme. Whether it leads anywhere shows when it is opened."""
     if not isinstance(value, str):
         raise FileObjectInvalid(MALFORMED)
     url = value.strip()
@@ -69,14 +69,14 @@ def method(value: object) -> str:
 
 
 def headers(value: object) -> Fields:
-    """Header fields in the publisher's order; of names that differ in case only, the last one counts."""
+    """Header fields in the publisher's order. Of names that differ only in case, the last one counts."""
     if value is None or value == "":
         return ()
     if not isinstance(value, Mapping):
         raise FileObjectInvalid(MALFORMED)
     fields: dict[str, tuple[str, str]] = {}
     for name, text in value.items():
-        if not isinstance(text, str) or _HEADER_NAME.fullmatch(name) is None:
+        if not isinstance(text, str) or TOKEN.fullmatch(name) is None:
             raise FileObjectInvalid(MALFORMED)
         content = text.strip(" \t")
         if _HEADER_CONTROLS.search(content) or not _is_latin_1(content):
@@ -89,10 +89,10 @@ def headers(value: object) -> Fields:
 
 
 def content_path(value: object, *, missing: str) -> str:
-    """A content id (CID, Arweave transaction id), with the path of a file below it if any, percent-encoded [K31].
+    """A content id (CID, Arweave transaction id) with an optional path below it, percent-encoded [K31].
 
-    What it is appended to decides where the request goes, so nothing in it may lead elsewhere: no scheme, query,
-    dot segment or escape.
+    It is appended to a URL that decides the target, so it must not lead elsewhere: no scheme, query, dot segment or
+    escape.
     """
     if value is None or value == "":
         raise FileObjectInvalid(missing)
@@ -108,7 +108,7 @@ def content_path(value: object, *, missing: str) -> str:
 
 
 def own_userdata(value: object) -> Mapping[str, object] | None:
-    """The publisher's own user data, None for anything but an object."""
+    """The publisher's own user data; None for anything but an object."""
     return value if isinstance(value, Mapping) else None
 
 
@@ -121,5 +121,5 @@ def _is_latin_1(text: str) -> bool:
 
 
 def echo(text: str) -> str:
-    """A short plain word as it is; anything else is not repeated to the client."""
+    """A short plain word unchanged. Anything else is not repeated to the client."""
     return text if _ECHOED.fullmatch(text) else "(not shown)"

@@ -1,7 +1,6 @@
-"""The encrypted `files` of a service: opened, and proven to belong to the asset (pure).
+"""The encrypted `files` of a service: decrypts the list and proves that it belongs to the asset (pure).
 
-Hex text of an ECIES blob in, raw file objects out (`provider-api.md` section 7). What a file object means is
-`file_object.py`.
+Hex text of an ECIES blob in, raw file objects out (`provider-api.md` section 7). `file_object.py` parses a file object.
 """
 
 import re
@@ -16,16 +15,16 @@ from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecrypt
 from provider.wire.json import read_json
 
 MAX_FILES = 100
-"""Of one list, where all of them are worked on at a time. A single file of a longer list can still be consumed."""
-# A hundred files have some 30 KiB.
+"""Limit for requests that handle all files of a list at once. A single file of a longer list can still be consumed."""
+# A hundred files take about 30 KiB.
 _MAX_CHECKED_BYTES = 256 * 1024
-# Longer numbers are no index of any list, and echoing them helps nobody.
+# A longer number is not an index of any list, and repeating it would not help the client.
 _INDEX = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class FileList:
-    """Raw file objects as the publisher wrote them; they hold URLs and credentials, so `repr` hides them."""
+    """Raw file objects as the publisher wrote them. They contain URLs and credentials, so `repr` hides them."""
 
     items: tuple[object, ...] = field(repr=False)
 
@@ -43,15 +42,15 @@ class FileList:
 
 
 def open_files(account: Account, service: Service, asset: Asset, *, allow_unbound: bool) -> FileList:
-    """Decrypt and check the file list of a service. Raises FilesUndecryptable; its `detail` names the reason."""
+    """Decrypt and check the file list of a service. Raises FilesUndecryptable, whose `detail` gives the reason."""
     require_allowed(asset, allow_unbound=allow_unbound)
     return read_files(decrypt_files(account, service.files), service, asset)
 
 
 def require_allowed(asset: Asset, *, allow_unbound: bool) -> None:
-    """Raise FilesUndecryptable for a list that may not be served, whatever is in it.
+    """Raise FilesUndecryptable if the list may not be served, whatever it contains.
 
-    Lists of DDO 4.0.0 name no asset, so a copied ciphertext could be sold by anybody; they are served only with
+    Lists of DDO 4.0.0 do not name their asset, so anyone could sell a copied ciphertext. They are served only with
     `allow_unbound` [K18].
     """
     if not asset.files_are_bound and not allow_unbound:
@@ -59,7 +58,7 @@ def require_allowed(asset: Asset, *, allow_unbound: bool) -> None:
 
 
 def decrypt_files(account: Account, text: str) -> bytearray:
-    """Plaintext of the encrypted `files` of a service. Raises FilesUndecryptable."""
+    """Decrypt the `files` of a service. Raises FilesUndecryptable."""
     try:
         return decrypt_to_buffer(account, bytes.fromhex(text.removeprefix("0x")))
     except ValueError as error:
@@ -67,7 +66,7 @@ def decrypt_files(account: Account, text: str) -> bytearray:
 
 
 def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> FileList:
-    """The list in a plaintext, proven to belong to service and asset. Raises FilesUndecryptable."""
+    """Parse a plaintext and prove that it belongs to service and asset. Raises FilesUndecryptable."""
     try:
         content = read_json(plaintext)
     except ValueError:
@@ -79,10 +78,10 @@ def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> 
 
 
 def check_length(plaintext: bytes | bytearray) -> None:
-    """Is this, if it is a file list at all, one that can be used? Raises FileListTooLong.
+    """Raise FileListTooLong if the plaintext is a file list with too many files to be used.
 
-    Of a DDO, or anything else that may be encrypted, nothing is asked. A text that is too long to be looked at is
-    refused where it is used.
+    Anything else that may be encrypted, such as a DDO, passes. A text that is too long to inspect is refused when it is
+    used.
     """
     if len(plaintext) > _MAX_CHECKED_BYTES or plaintext.count(b",") < MAX_FILES:
         return
@@ -96,7 +95,7 @@ def check_length(plaintext: bytes | bytearray) -> None:
 
 
 def _checked(content: object, service: Service, asset: Asset) -> object:
-    """The `files` value of a list that names the same datatoken and data NFT as service and asset."""
+    """The `files` value of a list that names the datatoken of the service and the data NFT of the asset."""
     if not isinstance(content, Mapping):
         raise FilesUndecryptable(detail=f"Expected an object, got {type(content).__name__}.")
     for key in ("datatokenAddress", "nftAddress", "files"):
@@ -108,7 +107,7 @@ def _checked(content: object, service: Service, asset: Asset) -> object:
 
 
 def _same(name: str, got: object, expected: str) -> None:
-    """Raise unless `got` is the address `expected`, in any case. Only an address is worth a line in the log."""
+    """Raise unless `got` is the address `expected`, in any case. Only an address is shown in the log."""
     shown = to_checksum_address(str(got)) if is_address(got) else "no address"
     if shown != expected:
         raise FilesUndecryptable(detail=f"Mismatch of {name}. Got {shown} vs expected {expected}")

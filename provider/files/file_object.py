@@ -1,6 +1,6 @@
 """One decrypted file object, checked and typed (pure; `provider-api.md` section 11.1).
 
-Raw JSON in, a frozen value out. The values hold a publisher's secrets: nothing of them is in `repr` or in texts.
+Raw JSON in, a frozen value out. The values contain a publisher's secrets, so neither `repr` nor error texts show them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from provider.files.file_fields import MALFORMED, MISSING, Fields
 from provider.upstream.ftp_url import without_type
 from provider.upstream.request_head import PreparedRequest
 
-# Ids of public networks end far below; 2**53 is where JSON readers lose digits.
+# Ids of public networks are far smaller. Above 2**53 JSON readers lose digits.
 _MAX_CHAIN_ID = 1 << 53
 _DEFAULT_REGION = "us-east-1"
 
@@ -25,7 +25,7 @@ Userdata = Mapping[str, object] | None
 
 @dataclass(frozen=True, slots=True)
 class UrlFile:
-    """A file behind an http or https URL. `method` is GET or POST; `userdata` is the publisher's own, if any."""
+    """A file behind an http or https URL. `method` is GET or POST. `userdata`: the publisher's own, if any."""
 
     type: ClassVar[str] = "url"
     url: str = field(repr=False)
@@ -37,11 +37,11 @@ class UrlFile:
 
     @property
     def url_path(self) -> str | None:
-        """What the file is named by: the path of its URL, still percent-encoded."""
+        """Path to name the file by: that of its URL, percent-encoded."""
         return urlsplit(self.url).path
 
     def plain(self, make: "Callable[[UrlFile], PreparedRequest]") -> PreparedRequest:
-        """The request for it with nothing of a consumer in it, which `make` makes; once, as it is sent often."""
+        """The request without any consumer's data. `make` creates it once, since it is sent often."""
         plain = self._plain
         if plain is None:
             plain = make(self)
@@ -51,7 +51,7 @@ class UrlFile:
 
 @dataclass(frozen=True, slots=True)
 class IpfsFile:
-    """A file on IPFS. `path`: the CID, and the path below it if any, percent-encoded."""
+    """A file on IPFS. `path`: the CID and an optional path below it, percent-encoded."""
 
     type: ClassVar[str] = "ipfs"
     url_path: ClassVar[str | None] = None
@@ -63,7 +63,7 @@ class IpfsFile:
 
 @dataclass(frozen=True, slots=True)
 class ArweaveFile:
-    """A file on Arweave. `path`: the transaction id, and the path below it if any, percent-encoded."""
+    """A file on Arweave. `path`: the transaction id and an optional path below it, percent-encoded."""
 
     type: ClassVar[str] = "arweave"
     url_path: ClassVar[str | None] = None
@@ -75,7 +75,7 @@ class ArweaveFile:
 
 @dataclass(frozen=True, slots=True)
 class GraphqlFile:
-    """The answer to a GraphQL query; user data are its variables."""
+    """The answer to a GraphQL query. User data are its variables."""
 
     type: ClassVar[str] = "graphql"
     url_path: ClassVar[str | None] = None
@@ -88,7 +88,7 @@ class GraphqlFile:
 
 @dataclass(frozen=True, slots=True)
 class SmartContractFile:
-    """The result of one view function. `chain_id` None: the asset's chain. `address` is checksummed."""
+    """The result of a view function. `chain_id`: None for the asset's chain. `address` is checksummed."""
 
     type: ClassVar[str] = "smartcontract"
     url_path: ClassVar[str | None] = None
@@ -100,10 +100,13 @@ class SmartContractFile:
 
 @dataclass(frozen=True, slots=True)
 class S3File:
-    """An object of an S3 store. `endpoint` has a scheme; `path_style`: the bucket is in the path, not in the host.
+    """An object in an S3 store. Without keys the request is unsigned, as for public buckets.
 
-    Without keys the request goes unsigned, as for public buckets. `session_token` belongs to temporary keys;
-    `requester_pays`: the owner of the keys pays for the transfer.
+    Attributes:
+        endpoint: includes its scheme.
+        path_style: the bucket is in the path, not in the host.
+        session_token: belongs to temporary keys.
+        requester_pays: the owner of the keys pays for the transfer.
     """
 
     type: ClassVar[str] = "s3"
@@ -120,7 +123,7 @@ class S3File:
 
     @property
     def url_path(self) -> str | None:
-        """As `UrlFile.url_path`."""
+        """Path to name the file by: the object's key, percent-encoded."""
         return "/" + quote(self.key)
 
 
@@ -133,7 +136,7 @@ class FtpFile:
 
     @property
     def url_path(self) -> str | None:
-        """As `UrlFile.url_path`."""
+        """Path to name the file by: that of its URL without `;type=`."""
         return without_type(urlsplit(self.url).path)
 
 
@@ -141,9 +144,9 @@ FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile 
 
 
 def parse_file_object(raw: object, *, party: str = "") -> FileObject:
-    """A file object of a known type. Raises FileObjectInvalid with the documented text of its first fault.
+    """Parse a file object of a known type. Raises FileObjectInvalid with the documented text for its first fault.
 
-    `party`: the DID of the asset whose file it is, as `HttpRequest.party` has it.
+    `party`: DID of the file's asset, for `HttpRequest.party`.
     """
     if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
@@ -160,7 +163,7 @@ def parse_file_object(raw: object, *, party: str = "") -> FileObject:
 
 
 def kind_of(raw: object) -> str:
-    """The type that a raw file object names, `unknown` where it names none that is known."""
+    """Type of a raw file object; `unknown` if it names no known type."""
     kind = raw.get("type") if isinstance(raw, Mapping) else None
     return kind if isinstance(kind, str) and kind in _PARSERS else "unknown"
 
@@ -229,7 +232,7 @@ def _smart_contract(raw: Raw) -> SmartContractFile:
 
 
 def _s3(raw: Raw) -> S3File:
-    """Fields as ocean-node has them (`ocean-node-compat.md` section 2, storage types)."""
+    """Parse the fields that ocean-node uses (`ocean-node-compat.md` section 2, storage types)."""
     access = raw.get("s3Access")
     if not access:
         raise FileObjectInvalid(MISSING)
@@ -237,7 +240,7 @@ def _s3(raw: Raw) -> S3File:
         raise FileObjectInvalid(MALFORMED)
     has_keys = any(access.get(name) for name in ("accessKeyId", "secretAccessKey", "sessionToken"))
     endpoint = _s3_text(access, "endpoint")
-    # The key is taken as it is: spaces at its ends belong to it.
+    # The key is used unchanged: spaces at its ends belong to it.
     key = access.get("objectKey")
     if not isinstance(key, str) or not key.strip():
         raise FileObjectInvalid(MISSING if not key else MALFORMED)
@@ -255,7 +258,7 @@ def _s3(raw: Raw) -> S3File:
 
 
 def _s3_flag(access: Raw, name: str, *, also: str = "true") -> bool:
-    """A boolean, also as text, as forms and templates write it; `also` is another word for true."""
+    """A boolean, or its text, as forms and templates write it. `also`: another word for true."""
     value = access.get(name)
     if value is None or isinstance(value, bool):
         return bool(value)
@@ -270,7 +273,7 @@ def _s3_text(access: Raw, name: str) -> str:
     if value is None or value == "":
         raise FileObjectInvalid(MISSING)
     text = value.strip() if isinstance(value, str) else ""
-    # These stand in a host name, a path or a header.
+    # These values go into a host name, a path or a header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise FileObjectInvalid(MALFORMED)
     return text

@@ -1,23 +1,25 @@
-"""Opens the file list of a service, from the cache of plaintexts where that holds it."""
-
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+"""Opens the file list of a service, from the cache of plaintexts if possible."""
 
 from provider.assets.ddo import Asset, Service
 from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
+from provider.observability.metrics.groups import Files
 
-# Of one list; all of them together hold about as much as the list.
+# Per list. Together they take about as much memory as the list.
 _MAX_READ_FILES = 16
 
 
 class FileListOpener:
-    """`allow_unbound` serves 4.0.0 lists, which are not bound to their asset [K18]; `timed` wraps each decryption.
+    """Opens file lists and caches their plaintexts.
 
-    The plaintext is kept, and beside it the files that were read of it for exactly this asset and service; for any
-    other it is checked again whether the list belongs to them.
+    Beside a plaintext it caches the files read from it for exactly this asset and service. For any other it checks
+    again that the list belongs to them.
+
+    Args:
+        allow_unbound: serve 4.0.0 lists, which are not bound to their asset [K18].
+        plaintexts: the cache.
     """
 
     def __init__(
@@ -25,11 +27,11 @@ class FileListOpener:
         *,
         allow_unbound: bool,
         plaintexts: PlaintextCache,
-        timed: Callable[[], AbstractContextManager[object]] = nullcontext,
+        metrics: Files,
     ) -> None:
         self._allow_unbound = allow_unbound
         self._plaintexts = plaintexts
-        self._timed = timed
+        self._metrics = metrics
 
     def open(self, account: Account, asset: Asset, service: Service) -> FileList:
         """The decrypted list. Raises FilesUndecryptable."""
@@ -40,12 +42,12 @@ class FileListOpener:
         return self._decrypted(account, asset, service)
 
     def file(self, account: Account, asset: Asset, service: Service, index: str) -> FileObject:
-        """The file at a wire index of the list. Raises as `open`, FileIndexOutOfRange and FileObjectInvalid."""
+        """The file at a wire index of the list. Raises as `open`, and FileIndexOutOfRange, FileObjectInvalid."""
         require_allowed(asset, allow_unbound=self._allow_unbound)
         kept = self._plaintexts.get(_key(account, asset, service))
         if kept is None:
             return parse_file_object(self._decrypted(account, asset, service).at(index), party=asset.did)
-        # With the key this is all that decides whether the list belongs to the asset.
+        # Together with the cache key, these values decide whether the list belongs to the asset.
         wanted = (index, service.datatoken, asset.data_nft, asset.files_are_bound)
         file = kept.read.get(wanted)
         if not isinstance(file, FileObject):
@@ -56,17 +58,17 @@ class FileListOpener:
         return file
 
     def _decrypted(self, account: Account, asset: Asset, service: Service) -> FileList:
-        with self._timed():
+        with self._metrics.decrypting("files"):
             plaintext = decrypt_files(account, service.files)
         files = read_files(plaintext, service, asset)
         self._plaintexts.put(_key(account, asset, service), plaintext)
         return files
 
     def close(self) -> None:
-        """Zero what is kept."""
+        """Zero all cached plaintexts."""
         self._plaintexts.close()
 
 
 def _key(account: Account, asset: Asset, service: Service) -> tuple[str, ...]:
-    # The ciphertext is part of it, so an edited asset is seen as soon as its DDO is.
+    # The key includes the ciphertext, so an edited asset takes effect as soon as its DDO does.
     return account.address, asset.did, service.id, service.files

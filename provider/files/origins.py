@@ -1,6 +1,6 @@
-"""Every kind of file behind one door: a file object and the request's wishes in, an open `Source` out.
+"""Opens every kind of file: a file object and the request's wishes in, an open `Source` out.
 
-What each kind asks for is decided in `resolve.py`, `s3.py` and `contract_abi.py`; connections are the upstream room's.
+`resolve.py`, `s3.py` and `contract_abi.py` decide what to request for each kind. The upstream room makes connections.
 """
 
 import asyncio
@@ -28,8 +28,7 @@ from provider.files.file_object import (
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
-from provider.files.s3 import signed_get
-from provider.files.s3_regions import MAX_ERROR_BYTES, in_region, region_told
+from provider.files.s3 import MAX_ERROR_BYTES, in_region, region_told, signed_get
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
@@ -44,7 +43,7 @@ from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
-# How long the error document of a store may take.
+# Limit for reading a store's error document.
 _ERROR_SECONDS = 5.0
 
 
@@ -60,7 +59,7 @@ _Opener = Callable[[Any, _Wishes], Awaitable[Source]]
 
 
 class FileOrigins:
-    """Opens and inspects files; holds what that needs and closes it. Contracts are asked on `networks`."""
+    """Opens and inspects files. Owns what that needs and closes it. Calls contracts on `networks`."""
 
     def __init__(
         self, *, http: HttpOrigin, ipfs: Gateways, arweave: Gateways, ftp: FtpOrigin, networks: Networks
@@ -89,16 +88,24 @@ class FileOrigins:
         chain_id: int | None = None,
         rest: Rest | None = None,
     ) -> Source:
-        """One request to the file's origin; `asked` as `resolve.asked_of` gives it.
+        """Send one request to the file's origin.
 
-        What came is for `upstream.answer` to judge; gateways are judged here, since another one may do better.
-        `chain_id`: the asset's chain, for contracts that name none. `rest`: what is asked for instead of any Range,
-        after an earlier answer broke off; the caller looks whether it is in the new one.
+        The caller judges the answer with `upstream.answer`. Answers of gateways are judged here, since another gateway
+        may do better.
+
+        Args:
+            file: the file object.
+            userdata: the consumer's user data.
+            asked: result of `resolve.asked_of`.
+            chain_id: the asset's chain, for contracts that name none.
+            rest: replaces any Range after an earlier answer broke off. The caller checks that the new answer carries
+                it.
 
         Raises:
-            UpstreamError: the origin failed, or may not be asked.
-            FileObjectInvalid, UserdataInvalid: the request cannot be made of this file and these user data.
-            GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot ask at all, or not now.
+            UpstreamError: the origin failed, or must not be contacted.
+            FileObjectInvalid, UserdataInvalid: this file and these user data make no valid request.
+            GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot reach this kind of file at all, or
+                not now.
         """
         return await self._openers[type(file)](file, _Wishes(userdata, asked, chain_id, rest))
 
@@ -111,7 +118,7 @@ class FileOrigins:
         max_checksum_bytes: int = 0,
         chain_id: int | None = None,
     ) -> FileInfo:
-        """What fileinfo tells of the file (sections 11.3, 11.4). Raises as `open`, but for UpstreamError."""
+        """Describe the file for fileinfo (sections 11.3, 11.4). Raises what `open` raises, except UpstreamError."""
         if isinstance(file, SmartContractFile):
             return await self._inspect_contract(
                 file, _Wishes(userdata, NO_WISH, chain_id, None), want_checksum=want_checksum
@@ -194,11 +201,11 @@ class FileOrigins:
         """JSON text of the function's result, by one `eth_call` at the latest block."""
         values = wishes.userdata.needed_over(file.userdata)
         network = self._networks.get(self._chain_id(file, wishes))
-        # In a thread: the first call imports a library, and long results take their time.
+        # In a thread: the first call imports a library, and long results take time.
         data = await asyncio.to_thread(file.function.encode, values)
         (answer,) = await network.rpc.batch([foreign_call(file.address, "0x" + data.hex())])
         if isinstance(answer, RpcFault):
-            # Any node would say the same of a revert, and its text is not for strangers.
+            # Every node would report the same revert. Its text is not for strangers.
             raise ContractCallFailed(detail=f"eth_call: code {answer.code}")
         try:
             result = bytes_of_hex(answer)
@@ -207,7 +214,7 @@ class FileOrigins:
         return await asyncio.to_thread(_result_text, partial(file.function.decode, result))
 
     def _chain_id(self, file: SmartContractFile, wishes: _Wishes) -> int:
-        """Of the file object, else of the asset, else the only one there is."""
+        """Chain id of the file object, else of the asset, else of the only configured network."""
         chain_id = file.chain_id or wishes.chain_id
         if chain_id is not None:
             return chain_id
@@ -217,7 +224,7 @@ class FileOrigins:
 
 
 async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:
-    """The object in the region that the store tells of in place of the object; None when it tells of none."""
+    """The object in another region, if the store's answer names one; otherwise None."""
     if isinstance(answer, Redirect):
         region = region_told(answer.status, answer.headers, location=answer.request.url)
     elif answer.status in (301, 400):
@@ -232,7 +239,7 @@ async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:
 
 
 async def _beginning(source: HttpSource) -> bytes:
-    """What comes of a body within its limits."""
+    """The beginning of a body, within limits of size and time."""
     buffer, count = memoryview(bytearray(MAX_ERROR_BYTES)), 0
     try:
         async with asyncio.timeout(_ERROR_SECONDS):

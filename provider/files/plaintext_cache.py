@@ -1,6 +1,6 @@
-"""Decrypted file lists kept for a short while, and zeroed when they leave: publishers' URLs and credentials.
+"""Keeps decrypted file lists for a short while and zeroes them afterwards: they hold publishers' URLs and credentials.
 
-Ciphertext and what it belongs to in, the plaintext's own buffer out. Decrypting and reading are `file_list.py`.
+A key in, the plaintext's own buffer out. `file_list.py` decrypts and parses.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from provider.cache import CacheCounts
 
-# Real lists have 200 bytes to some KiB: those of a thousand assets then stay below a few MiB.
+# Real lists have 200 bytes to a few KiB, so those of a thousand assets stay below a few MiB.
 MAX_PLAINTEXT_BYTES = 64 * 1024
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -23,7 +23,7 @@ def _on_running_loop(delay_seconds: float, callback: Callable[[], None]) -> obje
 
 @dataclass(slots=True)
 class Kept:
-    """A plaintext and what was read of it, which goes with it."""
+    """A plaintext and the files read from it. Both leave together."""
 
     plaintext: bytearray = field(repr=False)
     expires_at: float
@@ -31,11 +31,12 @@ class Kept:
 
 
 class PlaintextCache:
-    """At most `max_entries` buffers, each for `ttl_seconds` from when it was put; 0 of either keeps nothing.
+    """At most `max_entries` buffers, each for `ttl_seconds` after its `put`. 0 for either keeps nothing.
 
-    A lifetime is never prolonged by use. A buffer is zeroed when it expires, is pushed out or at `close`, also when
-    nobody asks any more: `later` calls back after so many seconds. Callers must not hold on to the buffer; what they
-    read of it they may keep in `Kept.read`. One event loop owns a cache.
+    Use does not prolong a lifetime. A buffer is zeroed when it expires, when it is evicted, and at `close`, even if
+    nobody
+    asks any more: `later` schedules a callback. Callers must not keep the buffer; what they read from it may stay in
+    `Kept.read`. One event loop owns a cache.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class PlaintextCache:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._later = later
-        # One lifetime for all, so the order of putting is that of expiry.
+        # All lifetimes are equal, so the order of insertion is the order of expiry.
         self._entries: OrderedDict[Hashable, Kept] = OrderedDict()
         self._sweeping = False
 
@@ -59,7 +60,7 @@ class PlaintextCache:
         return len(self._entries)
 
     def get(self, key: Hashable) -> Kept | None:
-        """The live plaintext, None when there is none."""
+        """The live plaintext, or None."""
         kept = self._entries.get(key)
         now = self._clock()
         if kept is None or kept.expires_at <= now:
@@ -70,7 +71,7 @@ class PlaintextCache:
         return kept
 
     def put(self, key: Hashable, plaintext: bytearray) -> None:
-        """Take over a buffer; one that is not kept is zeroed at once."""
+        """Take over a buffer. If it is not kept, it is zeroed at once."""
         self._wipe(key)
         if self._ttl_seconds <= 0 or self.max_entries <= 0 or len(plaintext) > MAX_PLAINTEXT_BYTES:
             _zero(plaintext)

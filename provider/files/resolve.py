@@ -1,6 +1,6 @@
-"""From a file object and the request's wishes to what is asked of an origin (pure; `provider-api.md` section 11).
+"""Turns a file object and the request's wishes into a request to an origin (pure; `provider-api.md` section 11).
 
-Opening the request, the address guard and the encoding of the URL are the upstream room's.
+The upstream room sends it, checks addresses and encodes the URL.
 """
 
 from collections.abc import Mapping
@@ -12,33 +12,37 @@ from provider.files.userdata import as_json, with_query
 from provider.upstream.source import HttpRequest
 from provider.upstream.wish import Wish
 
-# Bytes are wanted as they are stored; and who has no copy of the file cannot ask whether it has changed since.
+# Bytes are requested as stored. A publisher has no copy of the file, so these conditions make no sense.
 _NOT_A_PUBLISHERS = frozenset(("accept-encoding", "if-none-match", "if-modified-since"))
 
 
 def asked_of(file: FileObject, wish: Wish) -> Wish:
-    """The wish as it is put to the origin of `file`: a range in the file object wins (section 11.5)."""
+    """The wish to send to the origin of `file`: a range in the file object wins (section 11.5)."""
     own: Fields = getattr(file, "headers", ())
     return wish.of(own) if own else wish
 
 
 def resolve(file: UrlFile, values: Mapping[str, object], wish: Wish) -> HttpRequest:
-    """The one request that fetches a `url` file.
+    """The request that fetches a `url` file.
 
-    `values` are the user data: GET adds them to the query, POST sends them as JSON. A `Range` in the file object wins
-    over the client's (section 11.5). Bytes are always asked for unencoded, else lengths and ranges would not be those
-    of the file. Raises FileObjectInvalid when user data cannot be written as JSON.
+    A `Range` in the file object overrides the client's (section 11.5). Bytes are always requested unencoded; otherwise
+    lengths and ranges would not be those of the file. Raises FileObjectInvalid if the user data is not valid JSON.
+
+    Args:
+        file: the file object.
+        values: user data. GET adds them to the query, POST sends them as JSON.
+        wish: the consumer's range and conditions.
     """
     headers = _headers(file.headers, wish, file.method)
     if file.method == "GET":
         return HttpRequest("GET", with_query(file.url, values), headers, party=file.party)
-    # An empty body rather than none, so that the origin is told its length (RFC 9110 section 8.6).
+    # An empty body and not a missing one, so that the origin learns its length (RFC 9110 section 8.6).
     body = as_json(dict(values)).encode() if values else b""
     return HttpRequest("POST", file.url, _as_json_body(headers) if values else headers, body, file.party)
 
 
 def resolve_graphql(file: GraphqlFile, values: Mapping[str, object], wish: Wish) -> HttpRequest:
-    """The one request that asks the query, `values` as its variables (GraphQL over HTTP, POST)."""
+    """The request that sends the query, with `values` as its variables (GraphQL over HTTP, POST)."""
     content: dict[str, object] = {"query": file.query}
     if values:
         content["variables"] = dict(values)
@@ -49,20 +53,20 @@ def resolve_graphql(file: GraphqlFile, values: Mapping[str, object], wish: Wish)
 def resolve_gateway(
     file: IpfsFile | ArweaveFile, gateway: str, values: Mapping[str, object], wish: Wish
 ) -> HttpRequest:
-    """The request that asks one gateway: its URL, one slash, the path [K31]; a query of the gateway stays."""
+    """The request to one gateway: its URL, one slash, the path [K31]. A query in the gateway's URL stays."""
     base = urlsplit(gateway)
     folder = base.path.rstrip("/")
     if isinstance(file, IpfsFile):
-        # Operators of old wrote the URL with or without it.
+        # Operators used to write the URL with or without it.
         folder = folder.removesuffix("/ipfs") + "/ipfs"
     url = base._replace(path=f"{folder}/{file.path}", fragment="").geturl()
     return HttpRequest("GET", with_query(url, values), _headers(file.headers, wish, "GET"), party=file.party)
 
 
 def _headers(own: Fields, wish: Wish, method: str) -> Fields:
-    """The file object's own fields, and beside them what it does not say itself of what is wished.
+    """The file object's own fields, and those of the wish that it does not set itself.
 
-    Conditions on the whole answer are sent with GET only: to a POST they mean something else (RFC 9110 section 13.1.2).
+    Conditions on the whole answer are sent with GET only: with POST they mean something else (RFC 9110 section 13.1.2).
     """
     given = {name.lower() for name, _ in own}
     dropped = _NOT_A_PUBLISHERS if "range" in given else _NOT_A_PUBLISHERS | {"if-range"}

@@ -1,12 +1,16 @@
-"""An S3 object as a GET, signed with AWS Signature Version 4 (pure).
+"""S3 objects: a file object in, a signed GET out (AWS Signature Version 4), and the region that a store names (pure).
 
-Streaming, the address guard and redirects are those of every other HTTP request. No signed header follows a redirect to
-another host. The signature is described at docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html.
+Streaming, address guard and redirects work as for any HTTP request. Nothing signed follows a redirect to another host.
+A request is signed for a region. If a bucket is in another region, the store answers 301, 307 or 400 and names that
+region in `x-amz-bucket-region`, in the error's `Region`, or in the host that it redirects to.
+
+The signature: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html.
 """
 
 import hashlib
 import hmac
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
@@ -14,14 +18,21 @@ from urllib.parse import quote, urlsplit
 from provider.errors import FileObjectInvalid
 from provider.files.file_fields import Fields
 from provider.files.file_object import S3File
-from provider.upstream.source import HttpRequest
+from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import parse_url
 
-# A bucket that can be the first label of a host name that a wildcard certificate covers.
+# A bucket name that may be the first label of a host name under a wildcard certificate.
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # A GET has no body.
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
+# Longer than any error document of a store.
+MAX_ERROR_BYTES = 16 * 1024
+_ELSEWHERE = frozenset((301, 307, 400))
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_IN_ERROR = re.compile(rb"<Region>([a-z0-9-]{1,64})</Region>")
+# Amazon's hosts in any style: `s3.amazonaws.com`, `b.s3.eu-west-1.amazonaws.com`, `s3-eu-west-1.amazonaws.com`.
+_AMAZON = re.compile(r"((?:.+\.)?s3(?:\.dualstack)?)(?:[.-]([a-z0-9-]+))?(\.amazonaws\.com(?:\.cn)?)")
 
 
 def signed_get(file: S3File, asked: Fields = (), *, now: datetime) -> HttpRequest:
@@ -71,7 +82,7 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 
 def object_url(file: S3File) -> str:
-    """URL of the object: the bucket as first label of the host, or in the path where that is asked for or needed."""
+    """URL of the object. The bucket is the first label of the host, or in the path if that is configured or needed."""
     try:
         endpoint = urlsplit(file.endpoint)
         host, port = endpoint.hostname or "", endpoint.port
@@ -79,7 +90,7 @@ def object_url(file: S3File) -> str:
         raise FileObjectInvalid(detail="the endpoint is no URL") from None
     if not host or endpoint.username is not None:
         raise FileObjectInvalid(detail="the endpoint has no host, or has userinfo")
-    # The signature is over the very octets of the path, so nothing is left for others to encode.
+    # The signature covers the exact octets of the path, so nothing may be left for others to encode.
     path = endpoint.path.rstrip("/")
     if file.path_style or _is_address(host) or _HOST_LABEL.fullmatch(file.bucket) is None:
         path += "/" + quote(file.bucket, safe="")
@@ -97,3 +108,35 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def region_told(status: int, headers: Headers, *, error: bytes = b"", location: str = "") -> str | None:
+    """The region that an answer names; None if it names none or is about something else."""
+    if status not in _ELSEWHERE:
+        return None
+    named = headers.get("x-amz-bucket-region")
+    if named is None:
+        found, host = _IN_ERROR.search(error), _AMAZON.fullmatch(urlsplit(location).hostname or "")
+        named = found[1].decode("ascii") if found is not None else host[2] if host is not None else None
+    return named if named is not None and _REGION.fullmatch(named) else None
+
+
+def in_region(file: S3File, region: str) -> S3File | None:
+    """The same object in `region`; None if it was requested there already.
+
+    Only the region's label in the endpoint changes, so the request stays in the store's own domain.
+    """
+    parts = urlsplit(file.endpoint)
+    host = parts.hostname or ""
+    amazon = _AMAZON.fullmatch(host)
+    if amazon is not None:
+        moved_host = f"{amazon[1]}.{region}{amazon[3]}"
+    else:
+        moved_host = ".".join(region if label == file.region else label for label in host.split("."))
+    endpoint = file.endpoint if moved_host == host else parts._replace(netloc=_netloc(moved_host, parts.port)).geturl()
+    moved = replace(file, endpoint=endpoint, region=region)
+    return moved if moved != file else None
+
+
+def _netloc(host: str, port: int | None) -> str:
+    return host if port is None else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""User data of a request, and how they are written into one (pure; `provider-api.md` section 11.2)."""
+"""User data of a request, and how they are written into requests to origins (pure; `provider-api.md` section 11.2)."""
 
 import json
 from collections.abc import Mapping
@@ -7,23 +7,23 @@ from urllib.parse import urlencode
 
 from provider.errors import FileObjectInvalid, UserdataInvalid
 
-# User data are a handful of parameters; no origin asks for trees.
+# User data are a handful of parameters. No origin asks for trees.
 _MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Userdata:
-    """What the consumer sent; `is_broken` when that was something else than an object or JSON text of one."""
+    """The consumer's values. `is_broken`: the consumer sent something other than an object or its JSON text."""
 
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
     is_broken: bool = False
 
     def over(self, own: Mapping[str, object] | None) -> Mapping[str, object]:
-        """The consumer's values, else the file object's `own`."""
+        """The consumer's values, or else the file object's `own`."""
         return self.values or own or {}
 
     def needed_over(self, own: Mapping[str, object] | None) -> Mapping[str, object]:
-        """The same for files that are nothing without them. Raises UserdataInvalid for broken ones."""
+        """The same for kinds of files that require user data. Raises UserdataInvalid if they are broken."""
         if self.is_broken:
             raise UserdataInvalid
         return self.over(own)
@@ -33,7 +33,7 @@ NO_USERDATA = Userdata()
 
 
 def with_query(url: str, values: Mapping[str, object]) -> str:
-    """`url` with the values appended to its own query, which stays byte for byte; the fragment goes."""
+    """Append the values to the query of `url`, which stays byte for byte. The fragment is dropped."""
     added = urlencode([(name, _text(value)) for name, value in values.items() if value is not None], errors="replace")
     url = url.partition("#")[0]
     if not added:
@@ -44,23 +44,23 @@ def with_query(url: str, values: Mapping[str, object]) -> str:
 
 
 def as_json(value: object) -> str:
-    """JSON text. Raises FileObjectInvalid when the value cannot be written as that."""
-    # Not orjson: integers of contracts and hashes are larger than its 64 bits.
+    """JSON text. Raises FileObjectInvalid if the value cannot be written as JSON."""
+    # Not orjson: integers of contracts and hashes exceed its 64 bits.
     if not _is_shallow(value):
         raise FileObjectInvalid(detail="user data is nested too deeply")
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        raise FileObjectInvalid(detail="user data holds what is no JSON") from None
+        raise FileObjectInvalid(detail="user data holds a value that JSON cannot represent") from None
 
 
 def _text(value: object) -> str:
-    """wire: as the original's HTTP library wrote them, so True is `True`; objects and lists become JSON."""
+    """wire: as written by the HTTP library of Provider 2.1, so True is `True`; objects and lists become JSON."""
     return as_json(value) if isinstance(value, Mapping | list) else str(value)
 
 
 def _is_shallow(value: object) -> bool:
-    """The encoder recurses on the C stack, and libraries raise the limit that would stop it in time."""
+    """True if the nesting is safe. The encoder recurses on the C stack, and libraries raise the limit on it."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         containers = [item for item in level if isinstance(item, Mapping | list)]

@@ -1,7 +1,7 @@
-"""The connections of consumers over Tornado's HTTP/1.1 server, with short ways for a request without a body.
+"""Consumers' connections on Tornado's HTTP/1.1 server, with a faster path for requests without a body.
 
-What is out of the ordinary goes Tornado's own way. This leans on what Tornado does not document;
-`tests/contract/test_http1.py` fails when a release moves the ground.
+Anything unusual takes Tornado's own path. This module relies on undocumented parts of Tornado;
+`tests/contract/test_http1.py` fails if a release changes them.
 """
 
 import asyncio
@@ -23,24 +23,25 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce, TlsServerStream
+from provider.override import override
 from provider.wire.text import digits
 
-# For those who hear of requests and have no words of their own.
+# For delegates that know of a request but have no answer of their own.
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
 class RefusingDelegate(HTTPMessageDelegate):
-    """What hears of a request, also when it cannot be read to its end."""
+    """A delegate that is also told of a request that cannot be read to its end."""
 
     def refuse(self, error: ProviderError) -> bytes:
-        """Answer, if there was no answer yet, or return a whole answer that is to be sent: the connection ends next."""
+        """Refuse the request. Return a complete answer, or nothing if its handler answers. The connection ends."""
         raise NotImplementedError
 
 
 class _HeadLimit:
-    """How long a connection may take for the next head (seconds): one timer per limit, not one per request.
+    """Limits the wait for the next head (seconds), with one timer per limit and not one per request.
 
-    `limit_seconds` until it is there; once it has begun, `head_seconds` and at most half of it more.
+    The head must be complete within `limit_seconds`. Once begun, it gets `head_seconds` and at most half of that more.
     """
 
     def __init__(self, stream: IOStream, limit_seconds: float, head_seconds: float) -> None:
@@ -51,18 +52,18 @@ class _HeadLimit:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """A head is waited for."""
+        """Start waiting for a head."""
         self._due_at = self._loop.time() + self._limit_seconds
         self._begun_at = None
         if self._timer is None:
             self._timer = self._loop.call_later(min(self._limit_seconds, self._head_seconds / 2), self._look)
 
     def end(self) -> None:
-        """It came."""
+        """Stop the clock, since the head has arrived."""
         self._due_at = None
 
     def stop(self) -> None:
-        """The connection has ended."""
+        """Cancel the timer, since the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -87,29 +88,29 @@ class _HeadLimit:
 
 
 def end_with_reply(connection: object) -> None:
-    """Close this request's connection once the reply is out, as its `Connection: close` says (RFC 9112 section 9.6)."""
+    """Close the connection after this reply, as its `Connection: close` announces (RFC 9112 section 9.6)."""
     cast(HTTP1Connection, connection)._disconnect_on_finish = True
 
 
 def tells_end(connection: object) -> bool:
-    """Can the client of this request tell the end of a body of unknown length? Not without chunks over TLS."""
+    """True if the client can recognise the end of a body of unknown length; false over TLS without chunks."""
     http = cast(HTTP1Connection, connection)
     version = cast(RequestStartLine, http._request_start_line).version
     return version == "HTTP/1.1" or not isinstance(http.stream, TlsServerStream)
 
 
 def _is_bare(headers: HTTPHeaders) -> bool:
-    """Is there neither a body nor talk of one?"""
+    """True if the request has no body and announces none."""
     return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers
 
 
 class ServerConnection(HTTP1ServerConnection):
-    """Serves the requests of one consumer's connection, one after the other."""
+    """Serves the requests of one consumer's connection, one after another."""
 
-    # How long a head may take once it has begun (seconds); for all connections without a limit of their own.
+    # Longest time for a head once it has begun (seconds), for connections without a limit of their own.
     head_seconds = 20.0
     is_first = True
-    """Has it not had the whole answer to its first request?"""
+    """True until the first request has been answered completely."""
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
         stream = cast(AnswersAtOnce, self.stream)
@@ -119,12 +120,12 @@ class ServerConnection(HTTP1ServerConnection):
             while True:
                 exchange = _Exchange(stream, self.params, self.context, limit)
                 if not await exchange.read_response(delegate.start_request(self, exchange)) or stream.closed():
-                    # A closed stream would still give what lies in its buffer. No request may follow one that ends its
-                    # connection (RFC 9112 section 9.6): nobody would get the answer.
+                    # A closed stream would still deliver its buffer. No request may follow one that ends its connection
+                    # (RFC 9112 section 9.6): nobody would receive the answer.
                     return
                 self.is_first = False
                 if stream._read_buffer_size:
-                    # Others first: one that pipelines its requests would never have to wait.
+                    # Let others run: a client that pipelines its requests would never have to wait.
                     await asyncio.sleep(0)
         except (StreamClosedError, UnsatisfiableReadError, asyncio.CancelledError):
             return
@@ -133,11 +134,11 @@ class ServerConnection(HTTP1ServerConnection):
                 limit.stop()
             stream.close()
             if stream.error is not None:
-                # The frames that it came through hold the stream, which keeps it.
+                # The error's frames hold the stream, and the stream holds the error.
                 stream.error.__traceback__ = None
             try:
                 if isinstance(stream, TlsServerStream) and stream.last_word is not None:
-                    # It holds its descriptor until then, and counts as a connection.
+                    # Until then the connection holds its descriptor and counts.
                     await stream.last_word
             finally:
                 delegate.on_close(self)
@@ -153,8 +154,8 @@ class _Exchange(HTTP1Connection):
         self._consumer = stream
         self._limit = limit
 
+    @override
     async def _read_message_inner(self, delegate: HTTPMessageDelegate, *_: object) -> bool:
-        """As in the base class, of a server."""
         told = True
         try:
             headers = await self._read_head()
@@ -204,12 +205,12 @@ class _Exchange(HTTP1Connection):
         first_line, headers = self._parse_headers(data)
         start_line = parse_request_start_line(first_line)
         if start_line.version == "HTTP/1.0" and "Transfer-Encoding" in headers:
-            # RFC 9112 section 6.1: its framing is faulty, so the connection ends, whatever the client asks for.
+            # RFC 9112 section 6.1: the framing is faulty, so the connection ends whatever the client asks for.
             headers.pop("Connection", None)
         return start_line, headers
 
     async def _read_rest(self, headers: HTTPHeaders, delegate: HTTPMessageDelegate) -> bool:
-        """Read the body, if there is one. False when it took too long."""
+        """Read the body, if there is one. False if it took too long."""
         if headers.get("Expect") == "100-continue" and not self._write_finished:
             self.stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
         body = self._read_body(0, headers, delegate)
@@ -229,13 +230,14 @@ class _Exchange(HTTP1Connection):
             return False
         return True
 
+    @override
     def write_headers(
         self,
         start_line: RequestStartLine | ResponseStartLine,
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
-        """As in the base class; the ordinary head, with Content-Length, is put together in one piece."""
+        # The usual head, one with Content-Length, is built in one piece.
         self._consumer.mid_reply = True
         request = cast(RequestStartLine, self._request_start_line)
         length = digits(headers.get("Content-Length") or "")
@@ -252,18 +254,19 @@ class _Exchange(HTTP1Connection):
         lines = [f"{name}: {value}\r\n" for name, value in headers.get_all()]
         head = f"HTTP/1.1 {start_line[1]} {start_line[2]}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
-            raise ValueError("a header field holds CR or LF")
+            raise ValueError("a header field contains CR or LF")
         data = head.encode("latin-1")
         return self._sent(data + self._format_chunk(chunk) if chunk else data)
 
+    @override
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
-        """As in the base class; nothing to write costs nothing."""
         if not chunk and self._pending_write is not None and self._pending_write.done():
             return self._pending_write
         return super().write(chunk)
 
+    @override
     def finish(self) -> None:
-        """As in the base class, which closes the stream of a reply that is shorter than its Content-Length."""
+        # Tornado closes the stream when the reply was shorter than its Content-Length: that stays a cut.
         if not self._expected_content_remaining:
             self._consumer.mid_reply = False
         super().finish()

@@ -1,6 +1,6 @@
-"""Tornado's HTTP server as consumers meet it: limits of connections, heads and handshakes, refusals at once.
+"""Tornado's HTTP server for consumers: limits on connections, heads and handshakes, and immediate refusals.
 
-Over `tls.ServerTls` it speaks HTTPS, and new certificate files are taken.
+With `crypto.certificate.ServerTls` it speaks HTTPS and reloads changed certificate files.
 """
 
 import asyncio
@@ -25,22 +25,23 @@ from provider.crypto.certificate import ServerTls, TlsFault
 from provider.errors import ProviderError, ServerBusy, ServerFull, TooManyRequests
 from provider.http1.connection import ServerConnection
 from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
+from provider.override import override
 
 log = logging.getLogger("provider.server")
-# nginx allows 60 s (client_header_timeout); five round trips of a bad satellite line are 4 s.
+# nginx allows 60 s (client_header_timeout). Five round trips of a bad satellite link take 4 s.
 HANDSHAKE_SECONDS = 10.0
 # Then others get their turn; the rest waits in the backlog.
 ACCEPTED_AT_ONCE = 64
 ACCEPT_PAUSE_SECONDS = 0.2
-# What the backlog holds at most, twice: an end also where connections cannot be kept from coming.
+# Twice what the backlog can hold: this also ends if new connections cannot be stopped.
 LAST_ROUNDS = 2 * 4096 // ACCEPTED_AT_ONCE
 READ_AWAY_BYTES = 64 << 10
-# Two calls of stat.
+# Each check takes two calls of stat.
 LOOK_SECONDS = 2.0
 
 
 class PublicServer(HTTPServer):
-    """As `HTTPServer`; with `ssl_options`, a connection whose handshake is slow is closed."""
+    """`HTTPServer` with limits. With `ssl_options`, it closes a connection whose handshake is slow."""
 
     def initialize(
         self,
@@ -52,7 +53,17 @@ class PublicServer(HTTPServer):
         observe_refusal: Callable[[ProviderError], None] = lambda _: None,
         **more: Any,
     ) -> None:
-        """`turns_away`: must downloads be refused at this moment? `observe_refusal` hears of what no handler sees."""
+        """Set the limits.
+
+        Args:
+            args: passed to `HTTPServer`, as is `more`.
+            connections: counts open connections.
+            clients: tells clients apart.
+            head_seconds: limit for a request head.
+            turns_away: returns whether downloads must be refused at this moment.
+            observe_refusal: called with each refusal that no handler sees.
+            more: passed to `HTTPServer`.
+        """
         super().initialize(*args, **more)
         self._counted = connections if connections is not None else Connections()
         self._clients = clients if clients is not None else Clients()
@@ -63,14 +74,15 @@ class PublicServer(HTTPServer):
         known: tuple[ProviderError, ...] = (self._busy, self._full, self._too_many)
         self._answers = {error: prepared_answer(error) for error in known}
 
+    @override
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """As in the base class, but a system without descriptors or memory is not asked again without pause."""
+        # Unlike Tornado's, this pauses after the system ran out of descriptors or memory.
         for listener in sockets:
             self._sockets[listener.fileno()] = listener
             self._handlers[listener.fileno()] = _accept_from(listener, self._handle_connection)
 
     async def stop_after_the_last(self, *, handshake_seconds: float) -> None:
-        """As `stop`, after the connections that the kernel has taken for us; handshakes under way may end meanwhile."""
+        """Stop, after accepting the connections in the backlog. Handshakes in progress may finish meanwhile."""
         await asyncio.sleep(handshake_seconds)
         for listener in self._sockets.values():
             for _ in range(LAST_ROUNDS):
@@ -80,7 +92,7 @@ class PublicServer(HTTPServer):
                 except _CannotAcceptError:
                     break
                 await asyncio.sleep(0)
-        # Nothing may come between the last look and this.
+        # Nothing may run between the last check and this call.
         self.stop()
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
@@ -95,7 +107,7 @@ class PublicServer(HTTPServer):
             self.handle_stream(stream, address)
 
     def _stream_of(self, connection: socket.socket) -> AnswersAtOnce | None:
-        """None when it was lost before it could be wrapped for TLS."""
+        """Wrap a connection. None if it was lost before TLS could start."""
         sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
         if not isinstance(self.ssl_options, ssl.SSLContext):
             return ServerStream(connection, **sizes)
@@ -107,26 +119,24 @@ class PublicServer(HTTPServer):
         return TlsServerStream(wrapped, **sizes)
 
     def _turn_away(self, connection: socket.socket) -> None:
-        """Say why, as far as that goes without waiting, and close."""
+        """Send the reason as far as possible without waiting, and close."""
         self._observe_refusal(self._full)
         with contextlib.suppress(OSError):
             connection.setblocking(False)
             if self.ssl_options is None:
-                # What lies unread when it is closed would make the system reset the connection, and the answer be lost.
+                # Unread bytes at close would make the kernel reset the connection, and the answer would be lost.
                 with contextlib.suppress(BlockingIOError):
                     connection.recv(READ_AWAY_BYTES)
                 connection.send(bytes(self._answers[self._full]))
                 connection.shutdown(socket.SHUT_WR)
         connection.close()
 
+    @override
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """As in the base class."""
-        # Set for good: Tornado would switch it on and off again around each reply, and a reply is one piece anyway.
         stream.set_nodelay(True)
-        stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
         if isinstance(stream, SSLIOStream):
             limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
-            # Also done, with an error that Tornado has looked at, when the connection is lost before.
+            # Also completes, with an error that Tornado has handled, if the connection is lost first.
             stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
         if self._turns_away is not None and isinstance(stream, AnswersAtOnce):
             stream.at_once = self._answer_at_once
@@ -136,14 +146,14 @@ class PublicServer(HTTPServer):
         self._connections.add(connection)
         connection.start_serving(self)
 
+    @override
     def on_close(self, server_conn: object) -> None:
-        """As in the base class."""
         super().on_close(server_conn)
         address = server_conn.context.address  # type: ignore[attr-defined]
         self._counted.give_back(self._clients.of_peer(address[0]) if isinstance(address, tuple) else None)
 
     def _answer_at_once(self, stream: AnswersAtOnce, data: memoryview | bytearray) -> bytes | None:
-        """The refusal of a download that has no chance, or None. What is refused here, `Admission` would refuse."""
+        """Refuse a hopeless download; None to continue. `Admission` would refuse it as well."""
         if stream.refused_until:
             if stream.refused_until > time.monotonic():
                 return self._refused(self._too_many, data)
@@ -151,7 +161,7 @@ class PublicServer(HTTPServer):
         return self._refused(self._busy, data) if self._turns_away is not None and self._turns_away() else None
 
     def _refused(self, error: ProviderError, data: memoryview | bytearray) -> bytes | None:
-        # A worker that drains says so in each answer.
+        # A draining worker announces the end in each answer.
         if self.conn_params.no_keep_alive or not is_plain_download(bytes(data)):
             return None
         self._observe_refusal(error)
@@ -159,17 +169,17 @@ class PublicServer(HTTPServer):
 
     @property
     def is_connected(self) -> bool:
-        """Is any connection open, idle ones included?"""
+        """True if any connection is open, including idle ones."""
         return bool(self._connections)
 
     @property
     def awaits_first_request(self) -> bool:
-        """Is a connection open that had no answer yet?"""
+        """True if a connection is open that has not had an answer yet."""
         return any(cast(ServerConnection, connection).is_first for connection in self._connections)
 
 
 def prepared_answer(error: ProviderError) -> Answer:
-    """The whole answer that refuses with `error`."""
+    """The complete answer that refuses with `error`."""
     return Answer(
         status=error.http_status,
         reason=HTTPStatus(error.http_status).phrase,
@@ -179,7 +189,7 @@ def prepared_answer(error: ProviderError) -> Answer:
 
 
 def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> Callable[[], None]:
-    """Accept until the returned function is called."""
+    """Accept connections until the returned function is called."""
     loop = IOLoop.current()
     pause: list[object] = []
 
@@ -187,7 +197,7 @@ def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], N
         try:
             _accept_some(listener, take)
         except _CannotAcceptError as exc:
-            # It would be readable all the time.
+            # The listener would stay readable all the time.
             log.warning("cannot accept connections", extra={"facts": {"reason": str(exc)}})
             loop.remove_handler(listener)
             pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
@@ -207,7 +217,7 @@ def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], N
 
 
 def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> bool:
-    """Hand over connections, a limited number; False when no more wait. Raises _CannotAcceptError."""
+    """Pass on a limited number of connections. False if none are left waiting. Raises _CannotAcceptError."""
     for _ in range(ACCEPTED_AT_ONCE):
         try:
             connection, address = listener.accept()
@@ -222,29 +232,25 @@ def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], N
 
 
 class _CannotAcceptError(Exception):
-    """The system has no descriptors or no memory."""
-
-
-def _leave_nodelay(value: bool) -> None:
-    pass
+    """The system is out of descriptors or memory."""
 
 
 class CertificateWatch:
-    """Looks for new certificate files every now and then, and when told to."""
+    """Checks for new certificate files periodically and on request."""
 
     def __init__(self, tls: ServerTls) -> None:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        # A worker that was started again comes from a process with the certificate of its own start.
+        # A restarted worker inherits the certificate that its parent loaded at its own start.
         self._look(force=False)
         self._timer = self._loop.call_later(LOOK_SECONDS, self._tick)
 
     def renew(self) -> None:
-        """Take the files now, changed or not."""
+        """Load the files now, changed or not."""
         self._look(force=True)
 
     def stop(self) -> None:
-        """No more looks."""
+        """Stop checking."""
         self._timer.cancel()
 
     def _tick(self) -> None:
@@ -254,6 +260,6 @@ class CertificateWatch:
     def _look(self, *, force: bool) -> None:
         try:
             if self._tls.renew(force=force):
-                log.info("certificate taken")
+                log.info("certificate loaded")
         except TlsFault as fault:
             log.warning("the certificate in use is kept", extra={"facts": {"reason": str(fault)}})

@@ -1,8 +1,8 @@
-"""Sending a reply's body below Tornado's IOStream, and all that leans on what Tornado does not document about it.
+"""Sends the body of a reply below Tornado's IOStream.
 
-The handler stays attached, so keep-alive, pipelining, drain, access log and idle timeouts remain Tornado's own; it only
-has to hear how many bytes of body went past it. `tests/contract/test_tornado_seam.py` fails when a release moves the
-ground; `bypassable` then says no and bodies are copied.
+The handler stays attached, so keep-alive, pipelining, drain, access log and idle timeouts remain Tornado's. It only
+needs the number of body bytes that bypassed it. This relies on undocumented attributes of Tornado:
+`tests/contract/test_tornado_seam.py` fails if a release changes them, and `bypassable` then makes bodies be copied.
 """
 
 import socket
@@ -12,7 +12,7 @@ from tornado.iostream import IOStream, SSLIOStream
 
 
 def bypassable(connection: HTTP1Connection) -> bool:
-    """May the body be sent below this connection? Its head must have left, with nothing waiting behind it."""
+    """True if the body may be sent below this connection: the head has left, and nothing waits behind it."""
     stream = connection.stream
     return (
         isinstance(stream, IOStream)
@@ -26,12 +26,12 @@ def bypassable(connection: HTTP1Connection) -> bool:
 
 
 def is_chunked(connection: HTTP1Connection) -> bool:
-    """Did the head, which Tornado wrote, announce chunks?"""
+    """True if the head, written by Tornado, announced chunks."""
     return connection._chunking_output
 
 
 def count_body(connection: HTTP1Connection, count_bytes: int) -> None:
-    """Tell Tornado of body bytes sent past it, so that its own check of Content-Length holds at the end."""
+    """Report bytes sent past Tornado, so that its own check of Content-Length works at the end."""
     left = connection._expected_content_remaining
     if left is not None:
         connection._expected_content_remaining = left - count_bytes

@@ -1,73 +1,44 @@
-"""A `Sink` over one reply of Tornado's HTTP server.
+"""A `Sink` for one reply of Tornado's HTTP server.
 
-The reply stays Tornado's: its access log, `on_finish`, keep-alive and drain work as for any other reply.
+The reply stays Tornado's: access log, `on_finish`, keep-alive and drain work as for any other reply.
 """
 
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
 
 from provider.http1.seam import bypassable, count_body, is_chunked
 from provider.http1.streams import AnswersAtOnce
+from provider.override import override
 from provider.streaming.limits import pace_socket
-from provider.streaming.sink import ConsumerGone, Fields, RawConsumer
+from provider.streaming.sink import ConsumerGone, Fields, RawConsumer, Sink
 
-# Chunk framing is added by Tornado with a copy of the chunk; pieces of this size keep that copy small.
+# Tornado copies a chunk when it adds the framing. Pieces of this size keep that copy small.
 _CHUNK_BYTES = 64 * 1024
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) stands at offset 120.
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked) is at offset 120.
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
 
 
-class Asked(Protocol):
-    """What was asked."""
-
-    @property
-    def connection(self) -> object:
-        """Tornado's connection that it came on."""
-
-
-class Reply(Protocol):
-    """A reply as `tornado.web.RequestHandler` and our endpoints offer it."""
-
-    @property
-    def request(self) -> Asked:
-        """What this is the reply to."""
-
-    def set_status(self, status: int, /) -> None:
-        """Status of the reply."""
-
-    def set_header(self, name: str, value: str, /) -> None:
-        """A field of its head."""
-
-    def write(self, data: bytes, /) -> None:
-        """Body bytes, sent with the next `flush`."""
-
-    def flush(self) -> Awaitable[None]:
-        """Send what is there."""
-
-    def finish(self) -> Awaitable[None] | None:
-        """End it."""
-
-
-class TornadoSink:
+class TornadoSink(Sink):
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
-    def __init__(self, handler: Reply) -> None:
+    def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
-        # Our server made both.
+        # Both were created by our own server.
         self._connection = cast(HTTP1Connection, handler.request.connection)
         self._stream = cast(AnswersAtOnce, self._connection.stream)
         self._chunked = False
         self._gone = False
         self._callback: Callable[[], None] | None = None
 
+    @override
     async def start(self, status: int, fields: Fields, first: memoryview) -> None:
-        """As `Sink.start`."""
         handler = self._handler
         handler.set_status(status)
         self._chunked = True
@@ -75,7 +46,7 @@ class TornadoSink:
             handler.set_header(name, value)
             self._chunked = self._chunked and name.lower() != "content-length"
         self._check()
-        # What an origin sends in small pieces should not wait for our own acknowledgements (RFC 896).
+        # Small pieces from an origin should not wait for acknowledgements of earlier ones (RFC 896).
         self._stream.set_nodelay(True)
         if first:
             handler.write(bytes(first))
@@ -85,27 +56,27 @@ class TornadoSink:
             raise _gone(exc) from exc
         self._check()
 
+    @override
     async def write(self, data: memoryview) -> None:
-        """As `Sink.write`."""
         if not self._chunked:
             await self._write(data)
             return
         for start in range(0, len(data), _CHUNK_BYTES):
             await self._write(data[start : start + _CHUNK_BYTES])
 
+    @override
     def raw_consumer(self) -> RawConsumer | None:
-        """As `Sink.raw_consumer`."""
         self._check()
         if not bypassable(self._connection):
             return None
         return RawConsumer(self._stream.socket, is_chunked(self._connection))
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Sink.advance`."""
         count_body(self._connection, count_bytes)
 
+    @override
     async def finish(self) -> None:
-        """As `Sink.finish`."""
         self._check()
         try:
             pending = self._handler.finish()
@@ -114,33 +85,34 @@ class TornadoSink:
         except StreamClosedError as exc:
             raise _gone(exc) from exc
 
+    @override
     def abort(self) -> None:
-        """As `Sink.abort`. Tornado's own ways would end a chunked body with its last chunk."""
+        # Tornado's own methods would end a chunked body with a proper last chunk.
         if not self._stream.closed():
             self._stream.cut()
-            # Tornado tells the handler of it later, or never when that was detached meanwhile.
+            # Tornado tells the handler later, or never if it was detached meanwhile.
             self.consumer_gone()
 
+    @override
     def on_gone(self, callback: Callable[[], None] | None) -> None:
-        """As `Sink.on_gone`."""
         self._callback = callback
         if callback is not None and (self._gone or self._stream.closed()):
             self.consumer_gone()
 
     def consumer_gone(self) -> None:
-        """To be called from the handler's `on_connection_close`."""
+        """Record that the consumer left. Call it from the handler's `on_connection_close`."""
         self._gone = True
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
 
     def pace(self, bytes_per_second: int) -> None:
-        """As `limits.Paced.pace`."""
+        """Send at most `bytes_per_second` from now on."""
         if not self._stream.closed():
             pace_socket(self._stream.socket, bytes_per_second)
 
+    @override
     def taken_bytes(self) -> int | None:
-        """As `Sink.taken_bytes`, from the kernel (Linux)."""
         if self._stream.closed():
             return None
         try:
@@ -156,18 +128,18 @@ class TornadoSink:
         data = self._send_now(data)
         if not data:
             return
-        # HTTP1Connection hands a body with Content-Length to IOStream.write as it is, and that takes memoryviews
-        # without copying them; `handler.write` would take bytes only and join them.
+        # HTTP1Connection passes a body with Content-Length unchanged to IOStream.write, which accepts memoryviews
+        # without a copy. `handler.write` would accept bytes only and join them.
         pending = self._connection.write(cast(bytes, data))
         if not pending.done():
             await pending
         elif (error := pending.exception()) is not None:
             raise ConsumerGone from error
-        # Tornado resolves a pending write also when the connection was lost.
+        # Tornado resolves a pending write even if the connection was lost.
         self._check()
 
     def _send_now(self, data: memoryview) -> memoryview:
-        """Send what the socket takes at once, past Tornado, whose write costs some 25 microseconds; the rest."""
+        """Send directly what the socket accepts: Tornado's write costs about 25 microseconds. Returns the rest."""
         if self._chunked or not bypassable(self._connection):
             return data
         try:
@@ -185,6 +157,6 @@ class TornadoSink:
 
 
 def _gone(error: StreamClosedError) -> ConsumerGone:
-    """Tornado's connection keeps its error, whose frames would keep that connection."""
+    """Drop the error's frames: Tornado's connection keeps the error, and they hold the connection."""
     error.__traceback__ = None
     return ConsumerGone()

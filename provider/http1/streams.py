@@ -1,12 +1,12 @@
-"""The sockets of consumers as Tornado streams. They read heads the short way and may answer before one is parsed.
+"""Consumers' sockets as Tornado streams, with a faster path for heads and for answers before a head is parsed.
 
-Closing a stream ends it whole or cut. The end is whole when every reply that began has ended and has left. Then a plain
-stream sends FIN, and a TLS stream `close_notify` and FIN (RFC 8446 section 6.1, RFC 9112 section 9.8). Any other end is
-a cut. A plain stream sends RST. A TLS stream sends a record that its reader must refuse, because common readers of TLS
-take a bare FIN or RST for an end; where the socket has no room for that record, it sends RST.
+Closing a stream ends it whole or cut. The end is whole if every reply that began has ended and has been sent. Then a
+plain stream sends FIN, and a TLS stream `close_notify` and FIN (RFC 8446 section 6.1, RFC 9112 section 9.8). Any other
+end is a cut. A plain stream sends RST. A TLS stream sends a record that its reader must refuse, because common TLS
+readers mistake a bare FIN or RST for a proper end; if the socket has no room for that record, it sends RST.
 
-What is out of the ordinary goes Tornado's own way. This leans on what Tornado does not document;
-`tests/contract/test_http1.py` fails when a release moves the ground.
+Anything unusual takes Tornado's own path. This module relies on undocumented parts of Tornado;
+`tests/contract/test_http1.py` fails if a release changes them.
 """
 
 import asyncio
@@ -21,51 +21,61 @@ from typing import Any
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 
-# As bytes: Tornado compiles it, which `re` remembers.
+from provider.override import override
+
+# As bytes: Tornado compiles it, and `re` caches the result.
 HEAD_END = rb"\r?\n\r?\n"
-# Filled and copied from within one call, on the loop's thread.
+# Filled and copied from within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(64 * 1024))
 
 AtOnce = Callable[["AnswersAtOnce", memoryview | bytearray], bytes | None]
-"""From what came where a head is due to a whole answer, or None to take the ordinary way."""
+"""Takes the bytes that arrived in place of a head. Returns a complete answer, or None to continue as usual."""
 _IDLE = IOLoop.READ | IOLoop.ERROR
 
-# on, 0 seconds: closing sends RST, which no client takes for the end of a body.
+# On, 0 seconds: closing sends RST, which no client takes for the end of a body.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 # A record of application data that no key decrypts: its reader must end the connection with bad_record_mac (RFC 8446
-# section 5.2). As long as the longest record and more, so that it also spoils one that was sent in part.
+# section 5.2). It is longer than the longest record, so that it also spoils one that was sent in part.
 _SPOILED_RECORD = b"\x17\x03\x03\x00\x40" + bytes(17 << 10)
-# Where the kernel encrypts (linux/tls.h), it sends the alert: level fatal, internal_error.
+# If the kernel encrypts (linux/tls.h), it sends this alert: level fatal, internal_error.
 _SOL_TLS, _TLS_TX, _TLS_SET_RECORD_TYPE = 282, 1, 1
 _ALERT_TYPE, _FATAL_ALERT = b"\x15", b"\x02\x50"
-# How long close_notify may wait for room in the socket of a slow client (seconds).
+# How long close_notify may wait for room in a slow client's socket (seconds).
 LAST_WORD_SECONDS = 2.0
 
 
 class AnswersAtOnce(IOStream):
-    """A stream whose next head may be answered before anybody parses it."""
+    """A stream whose next head may be answered before it is parsed."""
 
     at_once: AtOnce | None = None
-    """Asked before a head is parsed."""
+    """Called before a head is parsed."""
     answered_at = 0.0
-    """When it last had an answer, by `time.monotonic`, which is the loop's clock too."""
+    """Time of the last answer, by `time.monotonic`, which is also the loop's clock."""
     refused_until = 0.0
-    """Until when its client, which sent too much, was told to wait, by `time.monotonic`."""
+    """Time until which the client was told to wait because it sent too much, by `time.monotonic`."""
     mid_reply = False
-    """Has a reply begun that has not ended?"""
+    """True while a reply has begun and not ended."""
+    _is_nodelay = False
+
+    @override
+    def set_nodelay(self, value: bool) -> None:
+        # Permanent: Tornado would toggle it around each reply, and a reply is one piece anyway.
+        if value and not self._is_nodelay:
+            self._is_nodelay = True
+            super().set_nodelay(True)
 
     def cut(self) -> None:
-        """Close so that no client can take what it has for a whole reply. Idempotent."""
+        """Close so that no client can mistake the bytes it has for a complete reply. Idempotent."""
         self.mid_reply = True
         self.close()
 
     @property
     def is_whole(self) -> bool:
-        """Has every reply that began also ended and left?"""
+        """True if every reply that began has also ended and been sent."""
         return not self.mid_reply and not self._write_buffer
 
+    @override
     def close_fd(self) -> None:
-        """As in the base class; how it ends depends on `is_whole`."""
         if not self.is_whole:
             self._cut_socket()
         super().close_fd()
@@ -75,17 +85,17 @@ class AnswersAtOnce(IOStream):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     def _answered(self, data: memoryview | bytearray) -> bool:
-        """Was this answered at once? Nobody then learns of the request, and the next head is waited for as before."""
+        """True if this was answered at once. Nobody learns of the request, and the wait for the next head continues."""
         answer = self.at_once(self, data) if self.at_once is not None and not self._write_buffer else None
         if answer is None:
             return False
         self.answered_at = time.monotonic()
-        # What the socket does not take is kept and sent on.
+        # Bytes that the socket does not accept are kept and sent later.
         self.write(answer)
         return True
 
     def _answered_buffer(self) -> bool:
-        """The same for what lies in the buffer: it came while the answer before it was on its way."""
+        """The same for bytes in the buffer, which arrived while the previous answer was being sent."""
         if self._read_regex is None or not self._read_buffer_size or not self._answered(self._read_buffer):
             return False
         self._read_buffer.clear()
@@ -94,20 +104,20 @@ class AnswersAtOnce(IOStream):
 
 
 class ServerStream(AnswersAtOnce):
-    """The plain stream of a consumer. Reads without allocating 64 KiB, and sends at once what the socket takes."""
+    """A consumer's plain stream. Reads without allocating 64 KiB, and sends at once what the socket accepts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent.set_result(None)
 
+    @override
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        """As in the base class."""
         if not self._closed and not self._connecting and not self._write_buffer:
             try:
                 count = self.socket.send(data)
             except OSError:
-                # The base class meets it again and knows what to do.
+                # The base class will meet the same error and handle it.
                 count = 0
             if count == len(data):
                 return self._sent
@@ -139,24 +149,23 @@ class ServerStream(AnswersAtOnce):
         if self._read_regex is None or self._closed or (self._read_buffer_size and not self._answered_buffer()):
             super()._try_inline_read()
             return
-        # The next head of a connection is hardly ever there yet, and the loop tells when it is.
+        # The next head has hardly ever arrived already; the loop reports it.
         self._add_io_state(IOLoop.READ)
 
     def _find_read_pos(self) -> int | None:
         if self._read_regex is None or not self._read_buffer_size:
             return super()._find_read_pos()
-        # What the one expression that is asked for, HEAD_END, finds.
+        # Finds the same position as HEAD_END, the only expression in use.
         blank, bare = self._read_buffer.find(b"\n\r\n"), self._read_buffer.find(b"\n\n")
         if bare >= 0 or blank < 0:
             return super()._find_read_pos()
         self._check_max_bytes(self._read_regex, blank + 3)
         return blank + 3
 
+    @override
     def _handle_events(self, fd: Any, events: int) -> None:
-        """As in the base class, but a head, and what comes before it is waited for, is read the short way.
-
-        Nothing about the watch has changed afterwards, unless something is left in the buffer.
-        """
+        # A shorter way for a request head and for bytes that arrive before one is awaited. It leaves the loop's watch
+        # unchanged unless bytes remain in the buffer.
         short = events == IOLoop.READ and self._state == _IDLE and not self._read_buffer_size and not self._closed
         if not short or (self._read_future is not None and self._read_regex is None):
             super()._handle_events(fd, events)
@@ -167,7 +176,7 @@ class ServerStream(AnswersAtOnce):
         try:
             return self._read_to_buffer()
         except OSError:
-            # It was closed where this was met.
+            # The error closed the stream.
             return None
 
     def _take_head(self, fd: Any) -> None:
@@ -182,13 +191,13 @@ class ServerStream(AnswersAtOnce):
 
 
 class TlsServerStream(AnswersAtOnce, SSLIOStream):
-    """The stream of a consumer over TLS."""
+    """A consumer's stream over TLS."""
 
     last_word: "asyncio.Future[None] | None" = None
-    """Done when the socket of a closed stream is closed too; None when that was at once."""
+    """Done once the socket of a closed stream is closed; None if it was closed at once."""
 
+    @override
     def close_fd(self) -> None:
-        """As in the base class; see the top of this module."""
         if self._is_open and self.is_whole and not _close_notified(self.socket):
             self.last_word = _LastWord(self.socket).done
             self.socket = None  # type: ignore[assignment]
@@ -197,7 +206,7 @@ class TlsServerStream(AnswersAtOnce, SSLIOStream):
 
     @property
     def _is_open(self) -> bool:
-        """Is TLS there to be ended? Not during the handshake, nor after a failure."""
+        """True if TLS can be ended: not during the handshake, nor after a failure."""
         return not self._ssl_accepting and self.error is None
 
     def _cut_socket(self) -> None:
@@ -209,7 +218,7 @@ class TlsServerStream(AnswersAtOnce, SSLIOStream):
         count = super()._read_to_buffer()
         if not is_first or not count or not self._answered_buffer():
             return count
-        # What OpenSSL has decrypted already, no readiness would tell. The answer may have met a client that left.
+        # epoll does not report bytes that OpenSSL has already decrypted. The answer may have found the client gone.
         return self._read_to_buffer() if not self._closed and self.socket.pending() else 0
 
     def _try_inline_read(self) -> None:
@@ -219,7 +228,7 @@ class TlsServerStream(AnswersAtOnce, SSLIOStream):
 
 
 def _close_notified(connection: ssl.SSLSocket) -> bool:
-    """Send close_notify; False when the socket has no room for it."""
+    """Send close_notify. False if the socket has no room for it."""
     try:
         connection.unwrap()
     except ssl.SSLWantWriteError:
@@ -231,12 +240,12 @@ def _close_notified(connection: ssl.SSLSocket) -> bool:
 
 
 def _spoiled(connection: ssl.SSLSocket) -> bool:
-    """Make what comes next invalid for the client's TLS; False when the socket has no room for it."""
+    """Make the following bytes invalid for the client's TLS. False if the socket has no room."""
     try:
         if _kernel_encrypts(connection):
             record_type = (_SOL_TLS, _TLS_SET_RECORD_TYPE, _ALERT_TYPE)
             return socket.socket.sendmsg(connection, [_FATAL_ALERT], [record_type]) == len(_FATAL_ALERT)
-        # Past OpenSSL, which would encrypt it.
+        # Bypass OpenSSL, which would encrypt the record.
         return socket.socket.send(connection, _SPOILED_RECORD) == len(_SPOILED_RECORD)
     except OSError:
         return False

@@ -1,8 +1,8 @@
-"""Is this transaction a valid paid right to consume this service? Facts and `now` in, an Order or the exact
-OrderError out (pure).
+"""Decides whether a transaction is a valid paid right to consume a service (pure).
 
-The steps, their order and their texts are those of `provider-api.md` section 8.3, with the corrections of
-`decisions.md`: every event must come from the datatoken itself, and the timeout counts from OrderStarted.
+Facts and `now` in, an Order or the exact OrderError out. Steps, their order and their texts follow `provider-api.md`
+section 8.3 with the corrections of `decisions.md`: every event must come from the datatoken itself, and the timeout
+counts from OrderStarted.
 """
 
 import math
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from provider.assets.ddo import Service
 from provider.chain.events import OrderStarted, ProviderFee, Receipt
 from provider.errors import (
     OrderDatatokenUnknown,
@@ -30,7 +31,7 @@ ONE_DATATOKEN_WEI = 10**18
 """The price of an order. The contracts always use exactly this amount."""
 
 _FEE_GRACE_SECONDS = 90
-# providerData is ours, about 250 bytes; whoever sends more is not paying us, and it is parsed at every download.
+# Our own providerData has about 250 bytes. Whoever sends more is not paying us, and it is parsed at every download.
 _MAX_PROVIDER_DATA_BYTES = 4096
 _TX_ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})", re.ASCII)
 _ZERO_TX_ID = "0x" + "0" * 64
@@ -38,10 +39,12 @@ _ZERO_TX_ID = "0x" + "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class OrderFacts:
-    """What the chain says, independent of who asks and when.
+    """What the chain says, independent of the consumer and of the time.
 
-    `receipt`: None when the transaction is unknown or not mined. `started_receipt`: receipt of the transaction that
-    `referenced_order` names, None when there is none or it is unknown.
+    Attributes:
+        receipt: None if the transaction is unknown or not mined.
+        started_receipt: receipt of the transaction that `referenced_order` names; None without one, or if it is
+            unknown.
     """
 
     datatoken_deployed: bool
@@ -51,8 +54,14 @@ class OrderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A valid order. `tx_id`: the transaction shown, `started_tx_id`: that of OrderStarted (the same unless reused);
-    `started_at`: unix seconds; `fee`: the provider fee paid with `tx_id`."""
+    """A valid order.
+
+    Attributes:
+        tx_id: the transaction that the consumer sent.
+        started_tx_id: the transaction of OrderStarted; the same unless the order was reused.
+        started_at: unix seconds.
+        fee: the provider fee paid with `tx_id`.
+    """
 
     tx_id: str
     started_tx_id: str
@@ -64,7 +73,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class _FeeData:
-    """Our reading of providerData: datatoken and service in lower case, environment and time if they make sense."""
+    """Our reading of providerData: datatoken and service in lower case; environment and time if they are valid."""
 
     datatoken: str
     service_id: str
@@ -73,7 +82,7 @@ class _FeeData:
 
 
 def parse_tx_id(text: str) -> str:
-    """Transaction id, `0x` optional and in any case, as lower-case hex with `0x`. Raises OrderNotFound."""
+    """Normalise a transaction id (`0x` optional, any case) to lower-case hex with `0x`. Raises OrderNotFound."""
     match = _TX_ID.fullmatch(text)
     if match is None:
         raise OrderNotFound("The transaction id is not 32 bytes of hex.")
@@ -81,7 +90,7 @@ def parse_tx_id(text: str) -> str:
 
 
 def referenced_order(receipt: Receipt, datatoken: str) -> str | None:
-    """Transaction id of the order that the first OrderReused of `datatoken` in `receipt` renews, if any."""
+    """Id of the transaction that the first OrderReused of `datatoken` in `receipt` refers to, if any."""
     if not receipt.order_reused:
         return None
     emitter = datatoken.lower()
@@ -93,23 +102,29 @@ def referenced_order(receipt: Receipt, datatoken: str) -> str | None:
 
 def check_order(
     facts: OrderFacts,
+    service: Service,
     *,
     tx_id: str,
-    datatoken: str,
-    service_id: str,
-    service_index: int,
-    timeout_seconds: int,
     sender: str,
     provider: str,
     now: float,
     environment: str | None = None,
     tolerate_expired_fee: bool = False,
 ) -> Order:
-    """The order that lets `sender` consume the service at `now` (unix seconds).
+    """Return the order that lets `sender` consume `service` at `now`. Addresses may be in any case.
 
-    `service_index`: position in the DDO; `timeout_seconds` 0: never expires; `provider`: our address on this chain;
-    `environment`: the compute environment the order must be for, None: any. Addresses in any case. Raises the
-    OrderError subclass of the first rule broken.
+    Args:
+        facts: what the chain says.
+        service: the service to consume.
+        tx_id: the transaction that the consumer sent.
+        sender: the consumer.
+        provider: our address on this chain.
+        now: unix seconds.
+        environment: the compute environment that the order must be for; None for any.
+        tolerate_expired_fee: accept a fee whose compute time is over.
+
+    Raises:
+        OrderError: the subclass for the first broken rule.
     """
     if not facts.datatoken_deployed:
         raise OrderDatatokenUnknown
@@ -117,19 +132,19 @@ def check_order(
         raise OrderNotFound(f"Transaction with tx id {tx_id} was not found, it may not be confirmed yet.")
     if not facts.receipt.succeeded:
         raise OrderTransactionFailed
-    emitter = datatoken.lower()
-    fee, data = _find_fee(facts.receipt, emitter, service_id.lower(), tx_id)
+    emitter = service.datatoken.lower()
+    fee, data = _find_fee(facts.receipt, emitter, service.id.lower(), tx_id)
     if environment is not None and data.environment != environment:
         raise OrderEnvironmentMismatch
     _check_fee_is_ours(fee, provider)
     if environment is not None and not tolerate_expired_fee:
         _check_fee_is_live(fee, data, facts.receipt, emitter, now)
     started_in = facts.receipt
-    if referenced_order(facts.receipt, datatoken) is not None:
+    if referenced_order(facts.receipt, service.datatoken) is not None:
         started_in = _require_referenced(facts.started_receipt, tx_id)
-    started = _find_started(started_in, emitter, service_index, sender.lower(), tx_id)
+    started = _find_started(started_in, emitter, service.index, sender.lower(), tx_id)
     _check_paid(started)
-    _check_timeout(started, timeout_seconds, now)
+    _check_timeout(started, service.timeout_seconds, now)
     if sender.lower() not in (started.consumer.lower(), started.payer.lower()):
         raise OrderNotConsumer
     return Order(
@@ -143,7 +158,7 @@ def check_order(
 
 
 def _find_fee(receipt: Receipt, emitter: str, service_id: str, tx_id: str) -> tuple[ProviderFee, _FeeData]:
-    """The last fee event of the datatoken whose providerData names the datatoken and the service."""
+    """The datatoken's last fee event whose providerData names the datatoken and the service."""
     for fee in reversed(receipt.provider_fees):
         if fee.emitter.lower() != emitter or len(fee.provider_data) > _MAX_PROVIDER_DATA_BYTES:
             continue
@@ -156,14 +171,14 @@ def _find_fee(receipt: Receipt, emitter: str, service_id: str, tx_id: str) -> tu
 # The same bytes are read at every download of an order: nearly always 250, at most _MAX_PROVIDER_DATA_BYTES.
 @lru_cache(maxsize=1024)
 def _read_fee_data(provider_data: bytes) -> _FeeData | None:
-    """None when it names no datatoken and service."""
+    """Parse providerData. None if it does not name datatoken and service."""
     try:
         data = read_json(provider_data)
     except ValueError:
         return None
     if not isinstance(data, dict):
         return None
-    # ocean-node writes `dt` and `id` only, so nothing else may be demanded here.
+    # ocean-node writes only `dt` and `id`, so nothing else may be required here.
     datatoken, service_id = data.get("dt"), data.get("id")
     if not isinstance(datatoken, str) or not isinstance(service_id, str):
         return None
@@ -188,10 +203,10 @@ def _check_fee_is_ours(fee: ProviderFee, provider: str) -> None:
 
 
 def _check_fee_is_live(fee: ProviderFee, data: _FeeData, receipt: Receipt, emitter: str, now: float) -> None:
-    """Compute only: access ends `valid_until` plus the time between quote and order plus a fixed grace.
+    """Compute only: access ends at `valid_until` plus the time between quote and order plus a fixed grace.
 
-    The block's time is read from the datatoken's own event: the contract writes block.timestamp there. A receipt
-    without such an event holds no order and is refused for that.
+    The block's time comes from the datatoken's own event, where the contract writes block.timestamp. A receipt without
+    such an event contains no order and is refused for that reason.
     """
     block_timestamps = [
         *(event.timestamp for event in receipt.order_reused if event.emitter.lower() == emitter),
@@ -199,8 +214,8 @@ def _check_fee_is_live(fee: ProviderFee, data: _FeeData, receipt: Receipt, emitt
     ]
     if not fee.valid_until or not block_timestamps or data.timestamp <= 0:
         return
-    # The signed timestamp is moved to the left, so that only its float is added to `now`: the integers come from
-    # a contract and may exceed what a float can hold.
+    # The signed timestamp moves to the left side, so that only its float is added to `now`: the integers come from a
+    # contract and may exceed the range of a float.
     last_second = fee.valid_until + block_timestamps[0] + _FEE_GRACE_SECONDS
     if now >= fee.valid_until and now + data.timestamp >= last_second:
         raise OrderFeeExpired
@@ -215,9 +230,9 @@ def _require_referenced(started_receipt: Receipt | None, tx_id: str) -> Receipt:
 
 
 def _find_started(receipt: Receipt, emitter: str, service_index: int, sender: str, tx_id: str) -> OrderStarted:
-    """The datatoken's last OrderStarted for the service that fits the sender, else the last one.
+    """The datatoken's last OrderStarted for the service that fits the sender, or else the last one.
 
-    One transaction may hold several: startMultipleTokenOrder buys for up to 50 orders.
+    A transaction may contain several: startMultipleTokenOrder buys up to 50 orders.
     """
     candidates = [
         event

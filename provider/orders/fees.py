@@ -1,6 +1,6 @@
-"""The provider fee: a quote out for consumers to pay, and who signed the one they paid (pure).
+"""The provider fee: makes a signed quote for consumers, and finds who signed the fee that they paid (pure).
 
-`provider-api.md` sections 9.1 and 9.2. Who has to pay how much is decided by the caller.
+`provider-api.md` sections 9.1 and 9.2. The caller decides who pays how much.
 """
 
 import json
@@ -19,9 +19,9 @@ _PREFIX = b"\x19Ethereum Signed Message:\n32"
 
 
 class ProviderFeeQuote(TypedDict):
-    """Wire shape of a quote; clients hand its values to the contract unchanged.
+    """Wire shape of a quote. Clients pass its values to the contract unchanged.
 
-    `v` and `validUntil` are integers because ocean.py passes them straight into an ABI call, the amount is text.
+    `v` and `validUntil` are integers because ocean.py passes them directly into an ABI call. The amount is text.
     """
 
     providerFeeAddress: str
@@ -45,10 +45,20 @@ def quote_fee(
     environment: str | None,
     now: float,
 ) -> ProviderFeeQuote:
-    """Signed fee of `amount` base units of `token` for one service, valid until `valid_until`.
+    """Sign a fee of `amount` base units of `token` for one service.
 
-    Times are unix seconds, `valid_until` 0 sets no end. `token` and `datatoken` appear as given. Raises ValueError
-    for an amount or time that is no uint256 and for a token that is no address.
+    Args:
+        account: our key.
+        token: fee token, written as given.
+        amount: in base units.
+        valid_until: unix seconds; 0 for no end.
+        datatoken: of the service, written as given.
+        service_id: of the service.
+        environment: compute environment; None for a download.
+        now: unix seconds.
+
+    Raises:
+        ValueError: an amount or time is not a uint256, or the token is not an address.
     """
     provider_data = json.dumps(
         {"environment": environment, "timestamp": float(now), "dt": datatoken, "id": service_id},
@@ -60,7 +70,7 @@ def quote_fee(
         "providerFeeToken": token,
         "providerFeeAmount": str(amount),
         "providerData": "0x" + provider_data.hex(),
-        "v": signature[64] + 27,  # the contract's ecrecover knows only 27 and 28
+        "v": signature[64] + 27,  # the contract's ecrecover accepts only 27 and 28
         "r": "0x" + signature[:32].hex(),
         "s": "0x" + signature[32:64].hex(),
         "validUntil": valid_until,
@@ -68,9 +78,9 @@ def quote_fee(
 
 
 def time_fee(price_per_minute: Decimal, *, seconds: int, decimals: int) -> int:
-    """Base units for `seconds` at `price_per_minute` tokens of so many `decimals`, truncated; exact [K22].
+    """Base units for `seconds` at `price_per_minute` of a token with `decimals`; exact, then truncated [K22].
 
-    Raises ValueError for a price that is no finite, non-negative number.
+    Raises ValueError if the price is negative or not finite.
     """
     sign, digits, exponent = price_per_minute.as_tuple()
     if not isinstance(exponent, int) or sign:
@@ -81,15 +91,15 @@ def time_fee(price_per_minute: Decimal, *, seconds: int, decimals: int) -> int:
 
 
 def fee_digest(provider_data: bytes, provider: str, token: str, amount: int, valid_until: int) -> bytes:
-    """The 32 bytes that are signed: the packed fields, hashed, prefixed and hashed again.
+    """The 32 bytes to sign: the packed fields, hashed, prefixed and hashed again.
 
-    Raises ValueError for an integer that is no uint256 and for text that is no address.
+    Raises ValueError for an integer that is not a uint256 or text that is not an address.
     """
     return keccak256(_PREFIX + packed_fee_digest(provider_data, provider, token, amount, valid_until))
 
 
 def packed_fee_digest(provider_data: bytes, provider: str, token: str, amount: int, valid_until: int) -> bytes:
-    """keccak256(abi.encodePacked(providerData, feeAddress, feeToken, feeAmount, validUntil)), as `fee_digest`."""
+    """keccak256(abi.encodePacked(providerData, feeAddress, feeToken, feeAmount, validUntil)), see `fee_digest`."""
     if not is_address(provider) or not is_address(token):
         raise ValueError("not an address")
     if amount < 0 or valid_until < 0 or amount >> 256 or valid_until >> 256:
@@ -103,10 +113,10 @@ def packed_fee_digest(provider_data: bytes, provider: str, token: str, amount: i
     )
 
 
-# The signer follows from the event alone, and one event is checked at every download of its order: 50 µs each.
+# The event alone determines the signer, and it is checked at every download of its order: 50 µs each.
 @lru_cache(maxsize=4096)
 def fee_signer(fee: ProviderFee) -> str | None:
-    """Checksummed address that signed `fee`, None when the signature is none."""
+    """Checksummed address that signed `fee`; None if the signature is invalid."""
     if fee.v not in (27, 28):
         return None
     digest = fee_digest(fee.provider_data, fee.provider, fee.token, fee.amount, fee.valid_until)
@@ -119,6 +129,6 @@ def fee_signer(fee: ProviderFee) -> str | None:
 
 
 def fee_signer_matches(fee: ProviderFee, provider: str) -> bool:
-    """Did `provider` (an address, any case) sign exactly this fee?"""
+    """True if `provider` (address in any case) signed exactly this fee."""
     signer = fee_signer(fee)
     return signer is not None and signer.lower() == provider.lower()

@@ -1,7 +1,7 @@
-"""Facts about orders, data NFTs and their transactions: from the caches when known, else from the chain.
+"""Looks up facts about orders, data NFTs and their transactions: in the caches first, else on the chain.
 
-What the facts mean is decided in check.py. Addresses come in checksummed and transaction ids as `check.parse_tx_id`
-gives them, because they are the keys of the caches.
+`check.py` interprets the facts. Pass addresses checksummed and transaction ids as returned by `check.parse_tx_id`,
+because they are the keys of the caches.
 """
 
 import asyncio
@@ -24,32 +24,34 @@ TxKey = tuple[int, str]
 """Chain id, transaction id."""
 
 MAX_CACHED_RECEIPT_BYTES = 16 * 1024
-"""Receipts with more bytes of events are not kept: 10 000 of them then stay below 160 MiB. One with an order holds
+"""Receipts with more bytes of events are not cached, so that 10 000 of them stay below 160 MiB. One with an order has
 about 1 KiB, one with a published document (encrypted DDO) mostly 2 to 8 KiB."""
 
-_FIRST_POLL_SECONDS = 0.5  # then twice as long each time: an unknown transaction costs few calls
+_FIRST_POLL_SECONDS = 0.5  # doubles each time, so that an unknown transaction costs few calls
 
 
 @dataclass(frozen=True, slots=True)
 class SeenReceipt:
-    """A receipt as cached; `is_final`: so deep when read that it counts as immutable."""
+    """A cached receipt. `is_final`: it was so deep when read that it counts as immutable."""
 
     receipt: Receipt
     is_final: bool
 
 
 class _NotMined(Exception):
-    """The transaction is unknown or not mined yet; an exception so that no cache keeps it."""
+    """The transaction is unknown or not mined yet. An exception, so that no cache keeps it."""
 
 
 class OrderLookup:
-    """Order facts through caches; of everything unknown one JSON-RPC batch, a second one only for a reused order.
+    """Order facts through caches. One JSON-RPC batch fetches everything unknown; a reused order needs a second one.
 
-    The caches' own TTLs hold for NFT states and owners, for datatokens and NFTs known to be genuine, and for final
-    receipts.
-    `unsettled_ttl_seconds` holds for what the next block may change: receipts that are not final yet, and
-    negative answers about states, datatokens, NFTs and owners (kept as ""). `receipt_wait_seconds` bounds the wait for
-    a transaction, or a contract, that the node does not know yet.
+    NFT states and owners, datatokens and NFTs known to be genuine, and final receipts live as long as their caches say.
+
+    Args:
+        states, datatokens, receipts, factory_nfts, owners: the caches.
+        unsettled_ttl_seconds: lifetime of facts that the next block may change: receipts that are not final, and
+            negative answers about states, datatokens, NFTs and owners (kept as "").
+        receipt_wait_seconds: longest wait for a transaction or contract that the node does not know yet.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class OrderLookup:
     async def facts(
         self, network: Network, *, data_nft: str, datatoken: str, tx_id: str, wait: bool = True
     ) -> tuple[int, OrderFacts]:
-        """State of the data NFT and the facts for `check_order`.
+        """State of the data NFT, and the facts for `check_order`.
 
-        `wait` False: do not wait for an unknown transaction. Raises ChainError; never takes a failure for "no order".
+        `wait`: False to skip the wait for an unknown transaction. Raises ChainError; a failure is never taken for "no
+        order".
         """
         chain_id = network.chain_id
         state = self._states.peek((chain_id, data_nft))
@@ -96,7 +99,7 @@ class OrderLookup:
         return state, OrderFacts(deployed, receipt, started_receipt)
 
     async def nft_state(self, network: Network, data_nft: str) -> int:
-        """`getMetaData().state`; `contracts.NO_STATE` when the address is no data NFT. Raises ChainError."""
+        """`getMetaData().state`; `contracts.NO_STATE` if the address is not a data NFT. Raises ChainError."""
 
         async def fetch() -> int:
             return contracts.decode_metadata_state(await self._ask(network, contracts.get_metadata_call(data_nft)))
@@ -104,7 +107,7 @@ class OrderLookup:
         return await self._states.get((network.chain_id, data_nft), fetch, ttl_seconds=self._state_ttl_seconds)
 
     async def nft_owner(self, network: Network, data_nft: str) -> str | None:
-        """Owner of the data NFT, checksummed; None when the address is no data NFT. Raises ChainError."""
+        """Owner of the data NFT, checksummed; None if the address is not a data NFT. Raises ChainError."""
 
         async def fetch() -> str:
             return contracts.decode_address(await self._ask(network, contracts.owner_of_call(data_nft))) or ""
@@ -113,7 +116,7 @@ class OrderLookup:
         return await self._owners.get(key, fetch, ttl_seconds=self._owner_ttl_seconds) or None
 
     async def is_deployed(self, network: Network, data_nft: str, datatoken: str) -> bool:
-        """Did the data NFT deploy the datatoken? Raises ChainError."""
+        """True if the data NFT deployed the datatoken. Raises ChainError."""
 
         async def fetch() -> bool:
             return contracts.decode_bool(await self._ask(network, contracts.is_deployed_call(data_nft, datatoken)))
@@ -122,12 +125,12 @@ class OrderLookup:
         return await self._datatokens.get(key, fetch, ttl_seconds=self._datatoken_ttl_seconds)
 
     async def is_factory_nft(self, network: Network, data_nft: str) -> bool:
-        """Did the chain's ERC721Factory deploy the data NFT? False when no factory is configured.
+        """True if the chain's ERC721Factory deployed the data NFT; False if no factory is configured.
 
         Raises ChainError.
         """
         factory = network.factory
-        # The factory's list answers zero for what it does not know, which must not make the zero address known.
+        # The factory's list returns zero for unknown NFTs, which must not make the zero address a known one.
         if factory is None or not int(data_nft, 16):
             return False
 
@@ -139,12 +142,12 @@ class OrderLookup:
         return await self._factory_nfts.get(key, fetch, ttl_seconds=self._factory_nft_ttl_seconds)
 
     async def receipt(self, network: Network, tx_id: str) -> Receipt | None:
-        """Receipt of a transaction; None when it is still unknown after the bounded wait. Raises ChainError."""
+        """Receipt of a transaction; None if it is still unknown after the limited wait. Raises ChainError."""
         receipt = await self._receipt_now(network, tx_id)
         return receipt if receipt is not None else await self._receipt_later(network, tx_id)
 
     def forget(self, data_nfts: Sequence[NftKey] | None) -> None:
-        """State and owner of these data NFTs may have changed; None: of any."""
+        """Drop state and owner of these data NFTs, since they may have changed; None: of all."""
         for cache in (self._states, self._owners):
             for key in cache.all_keys() if data_nfts is None else data_nfts:
                 cache.discard(key)
@@ -152,7 +155,7 @@ class OrderLookup:
     async def _look_up(
         self, network: Network, data_nft: str, datatoken: str, tx_id: str
     ) -> tuple[int, bool, Receipt | None]:
-        """One batch for all that is not known: `Rpc.submit` collects what is asked in one turn of the loop."""
+        """Look up everything unknown in one batch: `Rpc.submit` combines the calls of one turn of the loop."""
         return await asyncio.gather(
             self.nft_state(network, data_nft),
             self.is_deployed(network, data_nft, datatoken),
@@ -160,7 +163,7 @@ class OrderLookup:
         )
 
     async def _ask(self, network: Network, call: RpcCall) -> object:
-        """Result of a contract; one that the node does not know yet is asked for as an unknown receipt is."""
+        """Call a contract. If the node does not know it yet, retry as for an unknown receipt."""
         result = await network.rpc.submit(call)
         if not contracts.is_empty(result) or not self._receipt_wait_seconds:
             return result
@@ -186,7 +189,7 @@ class OrderLookup:
         return None
 
     async def _receipt_elsewhere(self, network: Network, tx_id: str) -> Receipt | None:
-        """Nodes of one service differ by some blocks: what the first has not seen yet the next may have."""
+        """Ask another node: nodes of one service differ by a few blocks, so it may already have the transaction."""
         key = (network.chain_id, tx_id)
 
         async def fetch() -> SeenReceipt:
@@ -243,7 +246,7 @@ class OrderLookup:
 
 
 def _pauses(total_seconds: float) -> Iterator[float]:
-    """Growing pauses that add up to this."""
+    """Growing pauses that add up to `total_seconds`."""
     pause = _FIRST_POLL_SECONDS
     while total_seconds > 0:
         yield min(pause, total_seconds)
@@ -252,7 +255,7 @@ def _pauses(total_seconds: float) -> Iterator[float]:
 
 
 def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceipt:
-    """The receipt of a reply. Raises _NotMined, and ChainError when it is another one's."""
+    """Parse the receipt in a reply. Raises _NotMined, and ChainError if it is for another transaction."""
     receipt = parse_receipt(raw)
     if receipt is None:
         raise _NotMined
@@ -263,7 +266,7 @@ def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceip
 
 
 def _held_bytes(receipt: Receipt) -> int:
-    """Bytes of memory that the events of a receipt hold, roughly."""
+    """Approximate memory, in bytes, of a receipt's events."""
     events = len(receipt.order_started) + len(receipt.order_reused) + len(receipt.provider_fees)
     return (
         events * 600  # three address texts and a few integers each

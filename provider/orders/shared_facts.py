@@ -1,4 +1,4 @@
-"""How facts about orders are written for other hosts (pure): only what stays as it is, or is as short-lived there."""
+"""Serialises facts about orders for other hosts (pure): only those that stay valid, or are as short-lived there."""
 
 from collections.abc import Callable
 from dataclasses import astuple, fields
@@ -11,12 +11,12 @@ from provider.orders.lookup import SeenReceipt
 Json = Any
 Event = TypeVar("Event", OrderStarted, OrderReused, ProviderFee)
 
-# By the type of a field. Texts come as they are.
+# By type of the field. Text is stored unchanged.
 _READERS: dict[Any, Callable[[str], Any]] = {str: str, int: int, bytes: bytes.fromhex}
 
 
 def pack_receipt(seen: SeenReceipt) -> object | None:
-    """Receipts that are final, without documents: those are large, and no order needs them."""
+    """Pack a final receipt without documents. Others give None: documents are large, and no order needs them."""
     receipt = seen.receipt
     if not seen.is_final or receipt.metadata:
         return None
@@ -31,7 +31,7 @@ def pack_receipt(seen: SeenReceipt) -> object | None:
 
 
 def unpack_receipt(value: Json) -> SeenReceipt:
-    """Raises ValueError for what is no packed receipt."""
+    """Unpack a receipt. Raises ValueError for anything else."""
     try:
         tx_id, succeeded, block_number, started, reused, fees = value
         receipt = Receipt(
@@ -48,27 +48,27 @@ def unpack_receipt(value: Json) -> SeenReceipt:
 
 
 def pack_flag(known: bool) -> object | None:
-    """Only a yes lasts."""
+    """Pack a yes; a no gives None, since it may change."""
     return True if known else None
 
 
 def unpack_flag(value: Json) -> bool:
-    """Raises ValueError."""
+    """Unpack a flag. Raises ValueError."""
     return bool(_typed(value, bool))
 
 
 def pack_state(state: int) -> object | None:
-    """States of data NFTs, which the lifetime bounds; not that an NFT is not there yet."""
+    """Pack the state of a data NFT, whose lifetime limits it. None for an NFT that does not exist yet."""
     return None if state == NO_STATE else state
 
 
 def unpack_state(value: Json) -> int:
-    """Raises ValueError."""
+    """Unpack a state. Raises ValueError."""
     return int(_typed(value, int))
 
 
 def _plain(event: OrderStarted | OrderReused | ProviderFee) -> list[object]:
-    """Numbers as text, for most are of 256 bits; bytes as hex."""
+    """Numbers as text, since most have 256 bits; bytes as hex."""
     return [
         item.hex() if isinstance(item, bytes) else str(item) if isinstance(item, int) else item
         for item in astuple(event)

@@ -1,1 +1,1 @@
-"""Calls to services that the operator named: connections, proxies, names."""
+"""Calls to services that the operator configured: connections, proxies, name resolution."""

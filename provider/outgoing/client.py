@@ -1,7 +1,7 @@
-"""Talking to a service the operator named: a metadata store, RBAC, policy, proof or operator service.
+"""Calls a service that the operator configured: a metadata store, RBAC, policy, proof or operator service.
 
-A path in, status and a bounded body out. The operator chose the address, so no address guard stands here; what a
-consumer or publisher chose goes through `upstream/`.
+A path in, status and a bounded body out. The operator chose the address, so there is no address guard here. An address
+chosen by a consumer or publisher goes through `upstream/`.
 """
 
 import asyncio
@@ -19,12 +19,14 @@ from provider.outgoing.sessions import Outgoing
 from provider.wire.json import read_json
 
 _trace_headers: ContextVar[Mapping[str, str] | None] = ContextVar("trace_headers", default=None)
+TRY_LATER = (408, 425, 429)
+"""These mean "not now" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2)."""
 Parameters = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 @contextmanager
 def traced(headers: Mapping[str, str]) -> Iterator[None]:
-    """Calls made from within, and from tasks begun there, carry these headers (W3C Trace Context)."""
+    """Send these headers (W3C Trace Context) with calls made inside this context, and in tasks started there."""
     token = _trace_headers.set(headers)
     try:
         yield
@@ -34,27 +36,45 @@ def traced(headers: Mapping[str, str]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceReply:
-    """A whole answer; the body may hold what only the asker should see."""
+    """A whole answer. The body may hold secrets, so show it only to the caller."""
 
     status: int
     content_type: str
     body: bytes = field(repr=False)
 
     def json(self) -> object:
-        """The body as JSON, None when it is none."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return read_json(self.body)
         except ValueError:
             return None
 
 
-class ServiceClient:
-    """Keep-alive client of one service; `name` stands in the logs, the URL never does.
+class _LostError(aiohttp.ClientError):
+    """The connection was lost after the request may have been sent."""
 
-    `timeout_seconds` bounds one whole call, `max_bytes` one body. `headers` go with every request and may be secret.
-    `sends_once`: each call on a connection of its own, and nothing that was sent is ever sent again; otherwise a GET,
-    PUT or DELETE is repeated when its kept connection turns out to be closed.
-    The session is made inside the running event loop, at the first call.
+
+async def _not_repeated(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware that hides lost connections from aiohttp, which would send GET, PUT and DELETE once more."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        # Nothing was sent.
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _LostError from error
+
+
+class ServiceClient:
+    """Keep-alive client of one service. The session is created at the first call, inside the running event loop.
+
+    Args:
+        name: of the service. It appears in the logs; the URL never does.
+        timeout_seconds: limit for one whole call.
+        max_bytes: limit for one body.
+        headers: sent with every request; may be secret.
+        sends_once: use a new connection for each call, and never send anything twice. Otherwise a GET, PUT or DELETE is
+            repeated if its kept connection turns out to be closed.
     """
 
     def __init__(
@@ -75,7 +95,7 @@ class ServiceClient:
         self._name = name
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
-        # identity: what is counted against the limit is then what is transferred.
+        # identity, so that the limit counts the transferred bytes.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
         self._max_redirects = max_redirects
         self._sends_once = sends_once
@@ -95,10 +115,13 @@ class ServiceClient:
         timeout_seconds: float | None = None,
         with_body: bool = True,
     ) -> ServiceReply:
-        """One request, redirects followed up to `max_redirects`; a refused connection is tried once more.
+        """Send one request, following up to `max_redirects` redirects. A refused connection is tried once more.
 
-        Nothing was sent then, so the second try cannot repeat anything. Raises ServiceUnavailable (or the subclass
-        given) when there is no whole answer in time, AnswerTooLong; every status is an answer.
+        That second try cannot repeat anything, since nothing was sent. Every status is an answer, not an error.
+
+        Raises:
+            ServiceUnavailable (or the given subclass): no complete answer in time.
+            AnswerTooLong: the body exceeds `max_bytes`.
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         body = None if json is None else orjson.dumps(json)
@@ -116,8 +139,9 @@ class ServiceClient:
         except TimeoutError:
             raise self._failed(f"no answer within {limit} s") from None
         except (aiohttp.ClientError, ValueError) as error:
-            # The message of these may hold the URL, and that a password.
-            raise self._failed(f"request failed: {type(error).__name__}") from None
+            # These messages may contain the URL, and with it a password.
+            cause = error.__cause__ if isinstance(error, _LostError) else error
+            raise self._failed(f"request failed: {type(cause).__name__}") from None
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -131,14 +155,13 @@ class ServiceClient:
     async def _send(self, method: str, path: str, with_body: bool, options: Mapping[str, Any]) -> ServiceReply:
         if self._session is None:
             self._session = self._outgoing.session(force_close=self._sends_once)
-            # aiohttp has this switch for its own tests only, and no other.
-            self._session._retry_connection = not self._sends_once
         async with self._session.request(
             method,
             self._base_url + path,
             allow_redirects=self._max_redirects > 0,
             max_redirects=self._max_redirects,
             proxy=self._proxy,
+            middlewares=(_not_repeated,) if self._sends_once else (),
             **options,
         ) as response:
             content = await self._bounded_body(response) if with_body else b""
@@ -149,7 +172,7 @@ class ServiceClient:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > self._max_bytes:
-                # Closing, since draining what is left could be endless.
+                # Close the connection, since reading the rest could take forever.
                 response.close()
                 raise AnswerTooLong(detail=f"{self._name}: its answer is longer than {self._max_bytes} bytes")
         return bytes(body)

@@ -1,4 +1,4 @@
-"""Names that the operator configured become addresses: by the system's resolver, apart from strangers' names."""
+"""Resolves names that the operator configured, by the system's resolver, apart from strangers' names."""
 
 import asyncio
 import math
@@ -10,21 +10,21 @@ from provider.cache import FactCache
 from provider.own_thread import run_in_own_thread
 
 Address = tuple[int, tuple[Any, ...]]
-"""Family and socket address, as `getaddrinfo` gives them."""
+"""Family and socket address, as returned by `getaddrinfo`."""
 
-# How long the system's resolver may take when an earlier answer is known.
+# How long to wait for the system's resolver if an earlier answer is known.
 _PATIENCE_SECONDS = 1.0
-# Names of settings, and hosts that a metadata store redirects to.
+# Names from settings, and hosts that a metadata store redirects to.
 _MAX_KEPT = 256
 _NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class OperatorNames:
-    """The system's resolver, with the last good answer of each name kept for the time when DNS fails.
+    """The system's resolver, with the last good answer of each name kept for times when DNS fails.
 
-    A name is looked up in a thread of its own, one thread for all who ask for it. A name whose servers are silent
-    therefore delays no other name. A kept answer is given when DNS fails or takes longer than a second; when DNS says
-    that there is no such name, it is forgotten.
+    Each name is looked up in a thread of its own, shared by all callers. So a name whose servers are silent delays no
+    other name. The kept answer is used if DNS fails or takes longer than a second. It is dropped if DNS says that the
+    name does not exist.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class OperatorNames:
 
     async def _addresses(self, host: str) -> list[Address]:
         try:
-            # This flag forbids a look-up, so nothing is waited for.
+            # This flag forbids a look-up, so the call does not block.
             return _system_addresses(host, socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass
         running = self._running.get(host) or self._start(host)
         kept = self._kept.peek(host)
-        # asyncio.wait leaves the look-up alone when this caller is cancelled.
+        # asyncio.wait leaves the look-up running if this caller is cancelled.
         await asyncio.wait([running], timeout=None if kept is None else _PATIENCE_SECONDS)
         if kept is not None and (not running.done() or _failed_for_now(running)):
             return kept
@@ -53,7 +53,7 @@ class OperatorNames:
 
     def _start(self, host: str) -> "asyncio.Future[list[Address]]":
         running = self._running[host] = run_in_own_thread(partial(_system_addresses, host), name="operator-name")
-        # Runs before any waiter is woken.
+        # Runs before any waiting caller is woken.
         running.add_done_callback(partial(self._note, host))
         return running
 

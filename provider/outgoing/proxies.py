@@ -1,4 +1,4 @@
-"""Which proxy a request to a service of the operator takes: a URL in, the proxy's URL or None out (pure)."""
+"""Chooses the proxy for a request to a service of the operator: a URL in, the proxy's URL or None out (pure)."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from provider.wire.text import digits
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Proxies for http and for https URLs, and the hosts that are reached directly, as `NO_PROXY` names them.
+    """Proxies for http and https URLs, and the hosts to reach directly, as in `NO_PROXY`.
 
-    An entry of `direct` is `*`, a host name (its subdomains included, with or without a leading dot), an address or a
-    network; a port after a name or an address limits it to that port. Loopback is always reached directly.
+    An entry of `direct` is `*`, a host name (with or without a leading dot; it covers subdomains), an address or a
+    network. A port after a name or an address limits the entry to that port. Loopback is always reached directly.
     """
 
     http: str | None = field(default=None, repr=False)
@@ -20,7 +20,7 @@ class Proxies:
     direct: tuple[str, ...] = ()
 
     def of(self, url: str) -> str | None:
-        """The proxy for `url`, None when there is none."""
+        """The proxy for `url`; None for a direct connection."""
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host = (parts.hostname or "").rstrip(".")

@@ -1,6 +1,6 @@
-"""How services that the operator named are reached: their names are resolved apart from strangers', proxies are used.
+"""HTTP sessions for services that the operator configured: own name resolution, and proxies.
 
-Files' origins are not reached this way: their names are strangers' and belong to `upstream/names.py`.
+Origins of files are not reached this way: their names come from strangers and belong to `upstream/names.py`.
 """
 
 import socket
@@ -15,14 +15,14 @@ from provider.outgoing.proxies import Proxies
 
 
 class Outgoing:
-    """Makes the HTTP sessions for services of the operator, and tells the proxy of each URL."""
+    """Creates HTTP sessions for services of the operator, and chooses the proxy for each URL."""
 
     def __init__(self, proxies: Proxies | None = None) -> None:
         self.names = OperatorNames()
         self._proxies = proxies or Proxies()
 
     def proxy_of(self, url: str) -> str | None:
-        """For aiohttp's argument `proxy`; it may hold a password."""
+        """Value for aiohttp's argument `proxy`. It may contain a password."""
         return self._proxies.of(url)
 
     def session(
@@ -33,7 +33,7 @@ class Outgoing:
         force_close: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientSession:
-        """A session without cookies and limits of time, inside the running loop."""
+        """Create a session without cookies and time limits. Call it inside the running loop."""
         connector = aiohttp.TCPConnector(
             resolver=_Resolver(self.names),
             limit=limit,
@@ -73,5 +73,5 @@ class _Resolver(AbstractResolver):
 
 
 def _with_scope(address: tuple[Any, ...]) -> str:
-    """An IPv6 address of one link (`fe80::1`) needs its interface."""
+    """Add the interface that an IPv6 address of a single link (`fe80::1`) needs."""
     return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])

@@ -12,13 +12,13 @@ from provider.admin.listener import admin_application
 from provider.admin.liveness import Liveness
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
-from provider.app.dashboard import Onlookers, build_onlookers
+from provider.app.dashboard import build_board, build_dashboard
 from provider.config import Settings
 from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
 from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
-from provider.observability.metrics import Metrics, NoMetrics
+from provider.observability.metrics import Metrics
 from provider.process.drain import Stop, drain
 from provider.process.loop_lag import Pulse
 from provider.process.sockets import refuse_new_connections
@@ -41,25 +41,26 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
     """Serve until told to stop; False when requests had to be cut. Raises StartError when a part cannot be built."""
     loop = asyncio.get_running_loop()
     stop = Stop(loop, place)
-    metrics = (Metrics if settings.observing.metrics else NoMetrics)(place.shared_directory)
+    metrics = Metrics(is_on=settings.observing.metrics)
     parts = await _build_unless_stopped(settings, metrics, stop.asked, place)
     if parts is None:
         return True
     server = _public_server(settings, parts, metrics, tls)
-    onlookers = build_onlookers(settings, metrics, parts, place.shared_directory)
-    pulse = Pulse(lambda: _beat(metrics, onlookers), observe_lag=metrics.loop_lag)
+    board = build_board(metrics, parts, place.shared_directory)
+    dashboard = build_dashboard(settings, board, parts)
+    pulse = Pulse(board.write, observe_lag=metrics.processes.loop_lag.observe)
     admin = HTTPServer(
         admin_application(
-            metrics,
+            board,
             parts.readiness,
-            Liveness(pulse, metrics),
-            onlookers.dashboard,
+            Liveness(pulse, board),
+            dashboard,
             hosts=settings.server.accepted_admin_hosts,
         )
     )
     watch = CertificateWatch(tls) if tls else None
     if tls is not None:
-        metrics.watch_certificate(lambda: tls.expires_at)
+        metrics.processes.certificate_expiry.follow(lambda: tls.expires_at)
     if watch is not None and place.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
     # What was built stays, and requests leave no cycles (`tests/e2e/test_garbage.py`).
@@ -78,9 +79,10 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
         if not stop.at_once.is_set():
             # The successor answers for this place now, and does what one worker does for all.
             admin.stop()
-            onlookers.dashboard.feed.close()
+            dashboard.feed.close()
             parts.step_back()
             metrics.step_back()
+            board.write()
         elif place.life_line is None:
             # Where there is a supervisor, it has done this.
             refuse_new_connections(place.listener)
@@ -91,10 +93,10 @@ async def run(settings: Settings, place: Place, tls: ServerTls | None) -> bool:
         pulse.stop()
         if watch is not None:
             watch.stop()
-        await onlookers.dashboard.close()
+        await dashboard.close()
         await parts.close()
         # The sums outlive this process.
-        metrics.publish()
+        board.write()
 
 
 def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: ServerTls | None) -> PublicServer:
@@ -123,16 +125,10 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
         access_log.follow(debug)
 
 
-def _beat(metrics: Metrics, onlookers: Onlookers) -> None:
-    """The worker that tells the metrics of all reads our sums from a shared file."""
-    metrics.publish()
-    onlookers.answer()
-
-
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
     """No handler saw the request, so that nobody else counts it."""
-    metrics.error(error.code)
-    metrics.request("at_once", error.http_status, 0.0)
+    metrics.requests.errors.add(error.code)
+    metrics.requests.answer("at_once", error.http_status, 0.0)
     parts.admission.shed += 1
 
 

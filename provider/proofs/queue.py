@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from provider.errors import ProviderError
+from provider.observability.metrics.groups import Proofs
 from provider.proofs.proof import Proof
 from provider.proofs.store import ProofStore, SendingRight
 
@@ -33,8 +34,7 @@ class Sender(Protocol):
 class ProofQueue:
     """The durable queue and its senders. `right` None: another process sends what is queued here.
 
-    `max_age_seconds`: a proof that could not be sent until then is lost. `observe_queued` gets the number of proofs
-    that have not ended, in the process that sends.
+    `max_age_seconds`: a proof that could not be sent until then is lost.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class ProofQueue:
         *,
         right: SendingRight | None,
         max_age_seconds: float,
-        observe_queued: Callable[[int], None],
+        metrics: Proofs,
     ) -> None:
         self._store = store
         self._senders = senders
         self._right = right
         self._max_age_seconds = max_age_seconds
-        self._observe_queued = observe_queued
+        self._metrics = metrics
         self._wakes = [asyncio.Event() for _ in senders]
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -129,7 +129,7 @@ class ProofQueue:
     async def _tidy(self) -> None:
         while not self._leaving.is_set():
             try:
-                self._observe_queued(await self._store.tidy(max_age_seconds=self._max_age_seconds))
+                self._metrics.queued.set(await self._store.tidy(max_age_seconds=self._max_age_seconds))
             except Exception as error:  # noqa: BLE001 - likewise
                 _report("tidying proofs", error, is_news=True)
             await _wait(self._leaving, TIDY_SECONDS)

@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from itertools import product
+from typing import Final, get_args
 
 from provider.errors import StoreError
+from provider.observability.metrics.groups import Redis
 from provider.outgoing.names import OperatorNames
 from provider.redis.connection import Command, NodeConnection, Reply, load_library
 from provider.redis.errors import error_code, reason_of
@@ -42,8 +44,7 @@ class RedisLink:
 
     `timeout_seconds` bounds one exchange with a server, connecting included; a question waits for one before its own
     at most. One whose time is up may still take effect. `wait_replicas`: replicas that must have got what was written
-    before it counts as done (WAIT). `tells`: say in the log when a server goes away and comes back. `observe` is told
-    of each question its operation, the seconds it took, and whether it was answered.
+    before it counts as done (WAIT). `tells`: say in the log when a server goes away and comes back.
     """
 
     def __init__(
@@ -53,14 +54,16 @@ class RedisLink:
         timeout_seconds: float,
         wait_replicas: int = 0,
         tells: bool = True,
-        observe: Callable[[Operation, float, bool], None] | None = None,
+        metrics: Redis | None = None,
     ) -> None:
         load_library()
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._wait_replicas = wait_replicas
         self._tells = tells
-        self._observe = observe
+        self._metrics = metrics or Redis(is_on=False)
+        for labels in product(get_args(Operation), ("ok", "failed")):
+            self._metrics.seconds.begin(*labels)
         self._names = OperatorNames()
         self._routes = routes_of(target, timeout_seconds=timeout_seconds, names=self._names)
         self._lanes: dict[Address, Lane] = {}
@@ -71,6 +74,11 @@ class RedisLink:
         self._lost_key = ""
         self._prober: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def is_cluster(self) -> bool:
+        """Do keys of different slots live on different servers?"""
+        return self._target.kind == "cluster"
 
     @property
     def is_up(self) -> bool:
@@ -130,8 +138,8 @@ class RedisLink:
         return reply
 
     def _tell(self, job: Job, began: float, is_answered: bool) -> None:
-        if self._observe is not None:
-            self._observe(job.question.operation, time.perf_counter() - began, is_answered)
+        result = "ok" if is_answered else "failed"
+        self._metrics.seconds.observe(time.perf_counter() - began, job.question.operation, result)
 
     async def _ask_apart(self, address: Address, commands: Sequence[Command]) -> list[Reply]:
         """On a connection of its own, so that no batch has to wait for it."""

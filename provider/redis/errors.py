@@ -46,6 +46,9 @@ def error_code(reply: object) -> str:
     if not isinstance(reply, Exception) or not (isinstance(known, str) or type(reply).__name__ == "ResponseError"):
         return ""
     text = str(reply)
+    if "unauthenticated" in text:
+        # Redis 6.2.7 and later refuse commands of more than ten parts as malformed before they look at the user.
+        return "NOAUTH"
     # Before Redis 7 the error of a command within a script stands at the end: `ERR Error running script …: -OOM …`.
     _, found, inner = text.rpartition(": -")
     code = inner.split(" ")[0] if found else known if isinstance(known, str) else text.split(" ", maxsplit=1)[0]

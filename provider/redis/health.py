@@ -1,6 +1,5 @@
 """What kind of Redis this is, as far as nonces depend on it: does it forget when full, does it survive a restart?"""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from provider.redis.connection import Reply
 from provider.redis.errors import error_code, reason_of
 from provider.wire.text import digits
 
-log = logging.getLogger("provider.shared")
-
 OLDEST_VERSION = (5, 0)
 # Effects of scripts are replicated, and with them TIME may be used (leases), from 5.0 on.
 _SAFE_POLICY = "noeviction"
@@ -19,25 +16,30 @@ _SAFE_POLICY = "noeviction"
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty."""
+    """Of the servers that take writes. `fatal`: why none of this may hold nonces, else empty.
+
+    `flushes`: FLUSHALL and FLUSHDB, `evictions`: keys dropped for want of memory, unless the policy drops only keys
+    that expire; both since the servers started, or since their statistics were reset.
+    """
 
     version: str
     servers: int
     replicas: int
     fatal: str
     warnings: tuple[str, ...]
+    flushes: int = 0
+    evictions: int = 0
 
-    def log_warnings(self) -> None:
-        """Each once, as warnings."""
-        for warning in self.warnings:
-            log.warning("Redis: %s", warning)
+    def has_lost_keys_since(self, before: "Survey") -> bool:
+        """Was a server emptied, or did it drop keys, between the two surveys?"""
+        return self.flushes > before.flushes or self.evictions > before.evictions
 
 
 async def survey(link: RedisLink) -> Survey:
     """Look at every server that takes writes. Raises StoreError when one does not answer or may not be asked."""
-    found = await link.ask_everywhere(("INFO",), ("CONFIG", "GET", "appendfsync"))
-    facts = [_facts(info) for info, _ in found]
-    syncs = [_value(fsync) for _, fsync in found]
+    found = await link.ask_everywhere(("INFO",), ("INFO", "commandstats"), ("CONFIG", "GET", "appendfsync"))
+    facts = [_facts(info) | _facts(commands) for info, commands, _ in found]
+    syncs = [_value(fsync) for _, _, fsync in found]
     return judge(facts, syncs)
 
 
@@ -51,14 +53,33 @@ def judge(facts: Sequence[Mapping[str, str]], syncs: Sequence[str | None]) -> Su
         replicas=min((digits(server.get("connected_slaves", "")) or 0 for server in facts), default=0),
         fatal=fatal[0] if fatal else "",
         warnings=tuple(dict.fromkeys(warnings)),
+        flushes=sum(_calls(server, command) for server in facts for command in ("flushall", "flushdb")),
+        evictions=sum(_number(server.get("evicted_keys", "")) for server in facts if not _drops_expiring(server)),
     )
+
+
+def _drops_anything(server: Mapping[str, str]) -> bool:
+    return server.get("maxmemory_policy", "").startswith("allkeys-")
+
+
+def _drops_expiring(server: Mapping[str, str]) -> bool:
+    return server.get("maxmemory_policy", "").startswith("volatile-")
+
+
+def _calls(server: Mapping[str, str], command: str) -> int:
+    """How often a command ran: `calls=3,usec=…`."""
+    return _number(server.get(f"cmdstat_{command}", "").partition(",")[0].removeprefix("calls="))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _fatal(server: Mapping[str, str]) -> str:
     if _version(server) < OLDEST_VERSION:
         return f"version {server.get('redis_version', '?')} is too old: 5.0 or later is needed"
     policy = server.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-") and server.get("maxmemory", "0") != "0":
+    if _drops_anything(server) and server.get("maxmemory", "0") != "0":
         return (
             f"maxmemory-policy {policy} drops nonces when memory is full, and what is dropped can be used again: "
             f"set it to {_SAFE_POLICY}"
@@ -69,9 +90,9 @@ def _fatal(server: Mapping[str, str]) -> str:
 def _warnings(server: Mapping[str, str], fsync: str | None) -> list[str]:
     found = []
     policy = server.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-"):
+    if _drops_anything(server):
         found.append(f"maxmemory-policy {policy} would drop nonces once maxmemory is set: {_SAFE_POLICY} is safe")
-    if policy.startswith("volatile-"):
+    if _drops_expiring(server):
         found.append(
             f"maxmemory-policy {policy} may drop revocations of tokens when memory is full: {_SAFE_POLICY} is safe"
         )

@@ -12,11 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from provider.errors import StoreError
 from provider.redis.client import RedisLink, Script
 from provider.redis.connection import Reply
+
+if TYPE_CHECKING:
+    from provider.admission.shared_pace import Charge, SharedPace
 
 log = logging.getLogger("provider.shared")
 
@@ -57,37 +60,12 @@ return left
 )
 
 
-class Charge(Protocol):
-    """What a client took since a time; `provider.admission.shared_pace` has it."""
-
-    client: bytes
-    since: float
-    cost_seconds: float
-
-
-class Pace(Protocol):
-    """Buckets of one kind; `provider.admission.shared_pace` has them."""
-
-    name: str
-    most_seconds: float
-
-    @property
-    def has_untold(self) -> bool:
-        """Is there anything to tell?"""
-
-    def take(self, at_most: int) -> Sequence[Charge]:
-        """What is to be told now."""
-
-    def heard(self, client: bytes, full_at: float) -> None:
-        """With all that was told, the client's bucket is full at this time."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Told:
     """One charge on its way. `key`: of its bucket in Redis."""
 
-    pace: Pace
-    charge: Charge
+    pace: "SharedPace"
+    charge: "Charge"
     key: str
 
 
@@ -103,12 +81,12 @@ class SharedLimits:
         self._link = link
         self._prefix = prefix
         self._secret = secret
-        self._paces: list[Pace] = []
+        self._paces: list[SharedPace] = []
         self._is_urgent = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
         self._is_away = False
 
-    def add(self, pace: Pace) -> None:
+    def add(self, pace: "SharedPace") -> None:
         """Share one more kind of buckets."""
         self._paces.append(pace)
 

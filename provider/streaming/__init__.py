@@ -1,4 +1,4 @@
-"""The room that moves bytes from a `Source` to a consumer, bounded in memory, and tells how it ended.
+"""Moves bytes from a `Source` to a consumer with bounded memory, and reports how the transfer ended.
 
-Nothing is authorised or fetched here; HTTP towards the consumer is only in `tornado_sink.py`.
+This room neither authorises nor fetches. HTTP towards the consumer is in `http1/sink.py`.
 """

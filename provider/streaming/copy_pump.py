@@ -1,6 +1,6 @@
 """The copy path: bytes of a source through one buffer into a sink, for every kind of body.
 
-At most one buffer per stream, and none while the stream waits for its origin.
+A stream holds at most one buffer, and none while it waits for its origin.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from provider.streaming.progress import Progress
 from provider.streaming.sink import Sink
 from provider.upstream.source import Source
 
-# CPU per GB on loopback: 128 KiB +15 %, 192 KiB +10 % against this; it is also all that a stream may hold.
+# CPU per GB on loopback, compared with this size: 128 KiB +15 %, 192 KiB +10 %. It is also a stream's memory limit.
 BUFFER_BYTES = 256 * 1024
-# A stream that never has to wait lets the others run after so much.
+# A stream that never has to wait lets the others run after this many bytes.
 _TURN_BYTES = 4 * 1024 * 1024
 
 
 class BufferPool:
-    """Buffers of one size; keeps at most `max_kept` of those that are not in use. Taking never waits."""
+    """Buffers of one size. Keeps at most `max_kept` unused ones. Taking one never waits."""
 
     def __init__(self, *, buffer_bytes: int = BUFFER_BYTES, max_kept: int = 64) -> None:
         self._buffer_bytes = buffer_bytes
@@ -24,11 +24,11 @@ class BufferPool:
         self._kept: list[memoryview] = []
 
     def take(self) -> memoryview:
-        """A buffer with whatever contents."""
+        """A buffer with arbitrary contents."""
         return self._kept.pop() if self._kept else memoryview(bytearray(self._buffer_bytes))
 
     def give(self, buffer: memoryview) -> None:
-        """Give a buffer back; nobody else may hold a view of it."""
+        """Return a buffer. Nobody else may hold a view of it."""
         if len(self._kept) < self._max_kept:
             self._kept.append(buffer)
 
@@ -37,11 +37,11 @@ class BufferPool:
 
 
 async def copy(source: Source, sink: Sink, *, buffers: BufferPool, progress: Progress) -> None:
-    """Copy until the body's clean end. Neither side is closed here.
+    """Copy up to the clean end of the body. Closes neither side.
 
     Raises:
         UpstreamTruncated, UpstreamTimedOut: the origin failed.
-        ConsumerGone: the consumer did.
+        ConsumerGone: the consumer left.
     """
     left_in_turn = _TURN_BYTES
     while True:
@@ -49,7 +49,7 @@ async def copy(source: Source, sink: Sink, *, buffers: BufferPool, progress: Pro
         count = source.read_now(buffer)
         while count:
             progress.awaits_consumer = True
-            # When this raises, the sink may hold on to the bytes: the buffer must not be given back.
+            # If this raises, the sink may still hold the bytes, so the buffer must not be returned.
             await sink.write(buffer[:count])
             progress.awaits_consumer = False
             progress.bytes_sent += count

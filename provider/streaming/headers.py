@@ -1,6 +1,6 @@
-"""Headers of a download reply: what passes from the origin, and what is ours to say (pure).
+"""Header fields of a download reply: those passed on from the origin, and our own (pure).
 
-`provider-api.md` section 11.5 with K29 and K30. Anything not named here stays with the origin, cookies above all.
+`provider-api.md` section 11.5 with K29 and K30. A field not named here is not passed on, least of all a cookie.
 """
 
 import re
@@ -19,7 +19,7 @@ from provider.upstream.source import Headers, Source
 from provider.upstream.validators import ENTITY_TAG, parse_http_date
 
 _DEFAULT_CONTENT_TYPE = "application/octet-stream"
-# Browsers hide all others from scripts (Fetch section 3.2.6): whoever resumes, or names a fault, needs these.
+# Browsers hide all other fields from scripts (Fetch section 3.2.6). A script needs these to resume or report a fault.
 EXPOSED = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, X-Request-ID"
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
@@ -35,9 +35,13 @@ _LONGEST_CHARS = 256
 def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], str]) -> str:
     """Name of the downloaded file.
 
-    The origin's Content-Disposition, else the last segment of `url_path` (the configured URL's, still encoded; None
-    for kinds of files whose URL says nothing), else `fallback()` (32 random hex digits). The usual extension of the
-    content type is appended when there is none.
+    The origin's Content-Disposition, else the last segment of `url_path`, else `fallback()` (32 random hex digits).
+    A name without an extension gets the usual one of the content type.
+
+    Args:
+        source: the open answer.
+        url_path: path of the configured URL, still encoded; None for kinds of files whose URL holds no name.
+        fallback: makes a name.
     """
     name = name_in_disposition(source.headers.get("Content-Disposition"))
     if not name and url_path is not None:
@@ -46,10 +50,15 @@ def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], st
 
 
 def reply_headers(source: Source, answer: Whole | Part | Parts, *, name: str) -> list[tuple[str, str]]:
-    """Header fields of the reply that carries `source`, whose answer is `answer`; `name` as `file_name` gives it.
+    """Header fields of the reply that carries `source`.
 
-    Content-Length is there only when the length is known, which is what keeps the consumer's connection alive
-    without chunks. What the origin says of the file passes only in the form that the field must have.
+    Content-Length is present only if the length is known; with it the consumer's connection stays open without chunks.
+    A field of the origin is passed on only if its value is well-formed.
+
+    Args:
+        source: the open answer.
+        answer: its judgement.
+        name: result of `file_name`.
     """
     headers = source.headers
     content_type = stated(headers, "Content-Type") or guess_content_type(name) or _DEFAULT_CONTENT_TYPE
@@ -68,13 +77,13 @@ def reply_headers(source: Source, answer: Whole | Part | Parts, *, name: str) ->
 
 
 def validator_headers(source: Source) -> list[tuple[str, str]]:
-    """Those of a 304: by which the consumer knows its copy again (RFC 9110 section 15.4.5)."""
+    """Fields of a 304, by which the consumer recognises its copy (RFC 9110 section 15.4.5)."""
     fields = [(name, stated(source.headers, name)) for name in ("ETag", "Last-Modified")]
     return [(name, value) for name, value in fields if value is not None]
 
 
 def stated(headers: Headers, name: str) -> str | None:
-    """What the origin says in this field, None when it says nothing or what the field cannot hold."""
+    """The origin's value of this field; None if it is absent or malformed."""
     value = headers.get(name)
     if value is None or len(value) > _LONGEST_CHARS or not _is_well_formed(name, value):
         return None

@@ -1,57 +1,42 @@
-"""Optional limits of streams: how many a consumer may have at once, and how fast they go. Per worker process; with
-leases their number is counted over all hosts.
+"""Optional limits on a consumer's streams: how many at once, and how fast. They hold per worker process; with leases
+the number is counted over all hosts.
 
-The kernel paces each connection (SO_MAX_PACING_RATE), so a limit costs nothing per byte and holds on every path.
+The kernel paces each connection (SO_MAX_PACING_RATE), so a limit costs nothing per byte and works on every path.
 """
 
 import socket
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from provider.errors import TooManyStreams
+
+if TYPE_CHECKING:
+    from provider.http1.sink import TornadoSink
+    from provider.redis.leases import StreamLeases
 
 # asm-generic/socket.h; Python has no name for it. A 32-bit value in bytes per second; all ones mean no limit.
 SO_MAX_PACING_RATE = 47
 MAX_RATE = 0xFFFFFFFE
 
 
-class Paced(Protocol):
-    """A stream whose speed can be set."""
-
-    def pace(self, bytes_per_second: int) -> None:
-        """At most so many bytes per second from here on."""
-
-
 def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
-    """Set the pacing rate of a TCP connection (Linux; elsewhere nothing happens)."""
+    """Set the pacing rate of a TCP connection. Linux only; no effect elsewhere."""
     try:
         connection.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, bytes_per_second.to_bytes(4, "little"))
     except OSError:
         return
 
 
-class Leases(Protocol):
-    """Streams of a consumer over all hosts; `provider.redis.leases` has them."""
-
-    async def acquire(self, consumer: str) -> str | None:
-        """A lease, or None where nobody can count now. Raises TooManyStreams."""
-        ...
-
-    def release(self, consumer: str, lease: str) -> None:
-        """The stream ended."""
-        ...
-
-
 class StreamSlot:
-    """One admitted stream of a consumer; `begin` once its connection is known."""
+    """One admitted stream of a consumer. Call `begin` once its connection is known."""
 
     def __init__(self, limits: "StreamLimits", consumer: str) -> None:
         self._limits = limits
         self.consumer = consumer
-        self.stream: Paced | None = None
+        self.stream: TornadoSink | None = None
         self.lease: str | None = None
 
-    def begin(self, stream: Paced) -> None:
-        """The stream starts; from here on its speed is kept."""
+    def begin(self, stream: "TornadoSink") -> None:
+        """Start the stream. Its speed is limited from now on."""
         self.stream = stream
         self._limits.share_out(self.consumer)
 
@@ -63,7 +48,7 @@ class StreamSlot:
 
 
 class StreamLimits:
-    """Admits streams and shares a consumer's rate among them. 0 stands for no limit, everywhere."""
+    """Admits streams and shares a consumer's rate among them. 0 means no limit, everywhere."""
 
     def __init__(
         self,
@@ -71,22 +56,22 @@ class StreamLimits:
         max_streams_per_consumer: int = 0,
         max_bytes_per_second_per_stream: int = 0,
         max_bytes_per_second_per_consumer: int = 0,
-        leases: Leases | None = None,
+        leases: "StreamLeases | None" = None,
     ) -> None:
         self._max_streams = max_streams_per_consumer
         self._per_stream = max_bytes_per_second_per_stream
         self._per_consumer = max_bytes_per_second_per_consumer
         self._slots: dict[str, list[StreamSlot]] = {}
         self.leases = leases
-        """Counts over all hosts; None where each worker counts for itself."""
+        """Counts over all hosts; None if each worker counts for itself."""
 
     @property
     def paces(self) -> bool:
-        """Is there a limit of speed at all?"""
+        """True if there is a speed limit."""
         return bool(self._per_stream or self._per_consumer)
 
     def admitted(self, consumer: str) -> StreamSlot:
-        """A slot for one more stream of `consumer` (checksummed address), to be left. Raises TooManyStreams."""
+        """Admit one more stream of `consumer` (checksummed address) until `leave`. Raises TooManyStreams."""
         slots = self._slots.setdefault(consumer, [])
         if self._max_streams and len(slots) >= self._max_streams:
             raise TooManyStreams
@@ -95,7 +80,7 @@ class StreamLimits:
         return slot
 
     def share_out(self, consumer: str) -> None:
-        """Give each running stream of `consumer` its part of the rate."""
+        """Give each running stream of `consumer` its share of the rate."""
         if not self.paces:
             return
         running = [slot.stream for slot in self._slots.get(consumer, ()) if slot.stream is not None]
@@ -103,7 +88,7 @@ class StreamLimits:
             stream.pace(self.rate(len(running)))
 
     def rate(self, streams: int) -> int:
-        """Bytes per second of each of a consumer's `streams`."""
+        """Bytes per second for each of a consumer's `streams`."""
         rates = [MAX_RATE]
         if self._per_stream:
             rates.append(self._per_stream)
@@ -112,18 +97,18 @@ class StreamLimits:
         return min(rates)
 
     async def count_everywhere(self, slot: StreamSlot) -> None:
-        """Count an admitted stream over all hosts too, where that is done. Raises TooManyStreams."""
+        """Count an admitted stream over all hosts too, if configured. Raises TooManyStreams."""
         if self.leases is not None:
             slot.lease = await self.leases.acquire(slot.consumer)
 
     def leave(self, slot: StreamSlot) -> None:
-        """The stream has ended."""
+        """Record that the stream has ended."""
         if slot.lease is not None and self.leases is not None:
             self.leases.release(slot.consumer, slot.lease)
         slots = self._slots[slot.consumer]
         slots.remove(slot)
         if not slots:
             del self._slots[slot.consumer]
-        # The ended stream keeps its pace: megabytes of it may still lie in the kernel. The next on its connection gets
-        # a pace of its own.
+        # The ended stream keeps its pace, since megabytes of it may still be in the kernel. The next stream on its
+        # connection gets a pace of its own.
         self.share_out(slot.consumer)

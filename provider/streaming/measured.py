@@ -1,19 +1,19 @@
-"""A body of unknown length for a client that needs the length: small ones are read first, others are refused.
+"""A body of unknown length for a client that needs the length: read a small one first, refuse any other.
 
-HTTP/1.0 has no chunks, so the end of such a body is the end of the connection. Over TLS that is not enough: RFC 9112
-section 9.8 lets a client trust it only after `close_notify`, and common clients (nginx as a proxy) do not look for it.
+HTTP/1.0 has no chunks, so such a body ends with the connection. Over TLS that is not enough: RFC 9112 section 9.8 lets
+a client trust that end only after `close_notify`, and common clients (nginx as a proxy) do not check for it.
 """
 
 from provider.errors import LengthUnknown
 from provider.upstream.memory_source import MemorySource
 from provider.upstream.source import Source
 
-# All that a stream may hold in memory.
+# The memory limit of a stream.
 MAX_MEASURED_BYTES = 256 << 10
 
 
 class MeasuredSource(MemorySource):
-    """A whole body, with status and headers of the answer that it came in."""
+    """A whole body, with status and headers of the answer that it arrived in."""
 
     __slots__ = ("final_url_path", "status")
 

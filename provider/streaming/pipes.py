@@ -1,4 +1,4 @@
-"""Pipes for splicing: few, large, of this process. Taking never waits; nothing is said here about what goes through."""
+"""Pipes for splicing: few, large, shared by the process. Taking one never waits."""
 
 import errno
 import fcntl
@@ -7,32 +7,32 @@ import sys
 import time
 from collections.abc import Callable
 
-# CPU per GB on loopback with pipes of 64 KiB .585 s, 256 KiB .415, 1 MiB .295; the kernel gives no more to users.
+# CPU per GB on loopback with pipes of 64 KiB 0.585 s, 256 KiB 0.415, 1 MiB 0.295. Users get no larger ones.
 PIPE_BYTES = 1 << 20
-# An unprivileged user may own 16384 pages of pipes (pipe-user-pages-soft): 64 of these. Others need some, too.
+# An unprivileged user may own 16384 pages of pipes (pipe-user-pages-soft), that is 64 of these. Leave some for others.
 MAX_PIPES = 48
 # fcntl.h: SPLICE_F_MOVE | SPLICE_F_NONBLOCK.
 SPLICE_FLAGS = 3
-# After the system refused a pipe: how long to do without new ones.
+# After the system refused a pipe: seconds without another attempt.
 _RETRY_SECONDS = 1.0
-# This user's or the system's limit; for a while. Anything else is a mistake of ours.
+# The user's or the system's limit, which may pass. Any other error is a bug.
 _REFUSALS = frozenset((errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINVAL))
 
 
 def set_pipe_size(descriptor: int, size_bytes: int) -> int:
-    """Ask for a pipe of `size_bytes`; returns what it has now. Raises PermissionError above the user's limit."""
+    """Set the size of a pipe. Returns the size that it has now. Raises PermissionError above the user's limit."""
     if sys.platform != "linux":
         raise PermissionError(errno.EPERM, "pipes have one size here")
     return fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size_bytes)
 
 
 class Pipe:
-    """One pipe: `source` is written to, `sink` read from; both non-blocking."""
+    """One pipe. Write to `source`, read from `sink`; both are non-blocking."""
 
     __slots__ = ("sink", "source")
 
     def __init__(self, size_bytes: int) -> None:
-        """Raises OSError when the system has no pipe of that size for us."""
+        """Raises OSError if the system refuses a pipe of that size."""
         self.sink, self.source = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if set_pipe_size(self.source, size_bytes) < size_bytes:
@@ -42,13 +42,13 @@ class Pipe:
             raise
 
     def close(self) -> None:
-        """Give it back to the system with whatever is in it."""
+        """Close the pipe and discard its contents."""
         os.close(self.sink)
         os.close(self.source)
 
 
 class PipePool:
-    """At most `max_pipes` pipes, most of them idle most of the time: a stream holds one only while bytes are in it."""
+    """At most `max_pipes` pipes. A stream holds one only while bytes are in it, so most are idle most of the time."""
 
     def __init__(
         self,
@@ -57,33 +57,33 @@ class PipePool:
         pipe_bytes: int = PIPE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`max_pipes` 0 stands for none at all: everything is copied."""
+        """`max_pipes`: 0 turns splicing off, and everything is copied."""
         self.pipe_bytes = pipe_bytes
         self._max_pipes = max_pipes if hasattr(os, "splice") else 0
         self._clock = clock
         self._idle: list[Pipe] = []
         self._taken = 0
         self.fallbacks = 0
-        """Times that there was none to be had."""
+        """Number of times that no pipe was available."""
         self._retry_at = 0.0
 
     @property
     def opened(self) -> int:
-        """Pipes that exist."""
+        """Number of existing pipes."""
         return self._taken + len(self._idle)
 
     @property
     def taken(self) -> int:
-        """Pipes that are in use."""
+        """Number of pipes in use."""
         return self._taken
 
     @property
     def usable(self) -> bool:
-        """False where there will never be a pipe."""
+        """False if there will never be a pipe."""
         return self._max_pipes > 0
 
     def take(self) -> Pipe | None:
-        """An empty pipe; None when there is none to be had now."""
+        """An empty pipe; None if none is available now."""
         pipe = self._idle.pop() if self._idle else self._opened()
         if pipe is not None:
             self._taken += 1
@@ -92,7 +92,7 @@ class PipePool:
         return pipe
 
     def give(self, pipe: Pipe) -> None:
-        """Give back a pipe that is empty."""
+        """Return an empty pipe."""
         self._taken -= 1
         if self._max_pipes:
             self._idle.append(pipe)
@@ -100,17 +100,17 @@ class PipePool:
             pipe.close()
 
     def drop(self, pipe: Pipe) -> None:
-        """Close a pipe that is not: its bytes must never reach another stream."""
+        """Close a pipe that is not empty: its bytes must never reach another stream."""
         self._taken -= 1
         pipe.close()
 
     def disable(self) -> None:
-        """The system does not splice after all: hand out no more."""
+        """Stop handing out pipes, since the system cannot splice."""
         self._max_pipes = 0
         self.close()
 
     def close(self) -> None:
-        """Close the idle ones."""
+        """Close the idle pipes."""
         while self._idle:
             self._idle.pop().close()
 

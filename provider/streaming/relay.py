@@ -1,45 +1,39 @@
-"""Move the body of an open source to a consumer and tell how it ended and whose doing that was.
+"""Streams a source's body to the consumer and reports the outcome, including which side failed.
 
-A short body never ends cleanly. Status and headers are given; what they should be is not decided here.
+A short body never ends cleanly. The caller decides status and headers.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTooShort
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
-from provider.streaming.progress import Progress
-from provider.streaming.resume import Resumer, Resuming
+from provider.streaming.progress import Progress, StallWatch
+from provider.streaming.resume import Reopen, Resumer, Resuming
 from provider.streaming.sink import ConsumerGone, Fields, Sink
 from provider.streaming.splice_pump import SplicePump
-from provider.streaming.stall_watch import StallWatch
 from provider.upstream.source import Source
 
 Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled"]
 Path = Literal["splice", "copy"]
 
-# Bodies with less left than this are copied: at 128 KiB both ways cost the same, at 256 KiB splicing saves 8 % of a
-# request's CPU, at 1 MiB 40 %; below, the copy needs no second look at its sockets.
+# Bodies with fewer bytes left are copied. At 128 KiB both paths cost the same; splicing saves 8 % of a request's CPU at
+# 256 KiB and 40 % at 1 MiB. Below 128 KiB a copy needs no second look at its sockets.
 SPLICE_FROM_BYTES = 128 << 10
-
-_buffers = BufferPool()
-_pipes = PipePool()
-
-
-def pipes_of_process() -> PipePool:
-    """Those that all relays of this process share."""
-    return _pipes
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """How a relay ended. `bytes_sent`: body bytes handed to the consumer's connection.
+    """How a relay ended.
 
-    `upstream_*` outcomes are the origin's fault, `consumer_*` ones nobody's but the consumer's. `path`: "splice" when
-    bytes of the body went from socket to socket without being copied. `resumes`: how often the origin was lost in the
-    body and the rest had from a new request.
+    `upstream_*` outcomes are the origin's fault; `consumer_*` outcomes are the consumer's.
+
+    Attributes:
+        bytes_sent: body bytes passed to the consumer's connection.
+        path: "splice" if bytes of the body went from socket to socket without a copy.
+        resumes: number of times that the origin was lost in the body and a new request brought the rest.
     """
 
     bytes_sent: int
@@ -48,40 +42,61 @@ class Relayed:
     resumes: int = 0
 
 
-async def relay(
-    source: Source,
-    sink: Sink,
-    fields: Fields,
-    *,
-    status: int,
-    idle_timeout_seconds: float,
-    progress: Progress | None = None,
-    resuming: Resuming | None = None,
-    buffers: BufferPool = _buffers,
-    pipes: PipePool = _pipes,
-) -> Relayed:
-    """Send `status`, `fields` and the body; both sides are finished or closed when this returns.
+@dataclass(frozen=True, slots=True)
+class StreamEngine:
+    """Relays bodies. All streams of a process share one, with its buffers and pipes.
 
-    `idle_timeout_seconds` is how long the consumer may take nothing; the source has its own limit. `progress` may be
-    watched meanwhile. `resuming` tells how to go on when the origin is lost in the body; without it that is the end.
-    A source that was closed before the head went out is an exception, so that it can still become a reply; afterwards
-    every end is an outcome.
-
-    Raises:
-        UpstreamTruncated: broken at the first byte, nothing was sent.
+    Attributes:
+        idle_timeout_seconds: longest time in which a consumer takes nothing. A source has its own limit.
+        max_resumes: attempts to continue one body after its origin was lost; 0 for none.
+        buffers: memory for the copy path.
+        pipes: pipes for the splice path.
     """
-    relaying = _Relay(source, sink, progress or Progress(), buffers, pipes)
-    return await relaying.run(status, fields, idle_timeout_seconds, resuming)
+
+    idle_timeout_seconds: float
+    max_resumes: int = 0
+    buffers: BufferPool = field(default_factory=BufferPool)
+    pipes: PipePool = field(default_factory=PipePool)
+
+    async def relay(
+        self,
+        source: Source,
+        sink: Sink,
+        fields: Fields,
+        *,
+        status: int,
+        progress: Progress | None = None,
+        reopen: Reopen | None = None,
+    ) -> Relayed:
+        """Send `status`, `fields` and the body. Both sides are finished or closed on return.
+
+        If the source breaks before the head went out, an exception is raised, so that it can still become a reply.
+        After that every end is an outcome.
+
+        Args:
+            source: the open answer.
+            sink: the reply.
+            fields: header fields of the reply.
+            status: status of the reply.
+            progress: figures that may be read during the transfer.
+            reopen: asks for the rest if the origin is lost in the body. None: end there.
+
+        Raises:
+            UpstreamTruncated: the body broke at its first byte; nothing was sent.
+        """
+        resuming = Resuming(reopen, self.max_resumes) if reopen is not None and self.max_resumes else None
+        return await _Relay(self, source, sink, progress or Progress(), resuming).run(status, fields)
 
 
 class _Relay:
-    """One run; remembers who ended it first, since closing one side makes the other fail too."""
+    """One run. Remembers which side ended it first, since closing one side makes the other fail too."""
 
-    def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool, pipes: PipePool) -> None:
-        self._source, self._sink = source, sink
+    def __init__(
+        self, engine: StreamEngine, source: Source, sink: Sink, progress: Progress, resuming: Resuming | None
+    ) -> None:
+        self._engine, self._source, self._sink = engine, source, sink
         self._length_bytes = source.length_bytes
-        self._progress, self._buffers, self._pipes = progress, buffers, pipes
-        self._resuming: Resuming | None = None
+        self._progress, self._resuming = progress, resuming
         self._resumer: Resumer | None = None
         self._opening: asyncio.Task[bool] | None = None
         self._first = b""
@@ -89,8 +104,8 @@ class _Relay:
         self._path: Path = "copy"
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
-    async def run(self, status: int, fields: Fields, idle_timeout_seconds: float, resuming: Resuming | None) -> Relayed:
-        source, sink, self._resuming = self._source, self._sink, resuming
+    async def run(self, status: int, fields: Fields) -> Relayed:
+        source, sink = self._source, self._sink
         try:
             self._first = self._first_bytes()
         except BaseException:
@@ -99,7 +114,7 @@ class _Relay:
         watch = StallWatch(
             sink,
             self._progress,
-            consumer_idle_seconds=idle_timeout_seconds,
+            consumer_idle_seconds=self._engine.idle_timeout_seconds,
             origin_idle_seconds=source.idle_timeout_seconds,
             on_consumer_stall=self._consumer_stalled,
             on_origin_stall=self._origin_stalled,
@@ -121,13 +136,13 @@ class _Relay:
         return Relayed(self._progress.bytes_sent, outcome, self._path, resumes)
 
     def _first_bytes(self) -> bytes:
-        """Body bytes that came with the head: sent in one piece with ours, a small file needs no second write."""
+        """Body bytes that arrived with the head. Sent together with ours, they save a small file a second write."""
         if not self._source.ready_bytes:
             return b""
-        buffer = self._buffers.take()
+        buffer = self._engine.buffers.take()
         count = self._source.read_now(buffer) or 0
         first = bytes(buffer[:count])
-        self._buffers.give(buffer)
+        self._engine.buffers.give(buffer)
         return first
 
     async def _move(self, status: int, fields: Fields) -> Outcome:
@@ -137,11 +152,11 @@ class _Relay:
             await self._sink.start(status, fields, memoryview(self._first))
             progress.awaits_consumer = False
             progress.bytes_sent += len(self._first)
-            # Not to be kept as long as the stream lasts.
+            # Do not keep these bytes as long as the stream lasts.
             self._first = b""
             while not await self._body_ended():
                 pass
-            # The origin's connection is free for others before the last bytes have left ours.
+            # Free the origin's connection for others before the last bytes have left ours.
             self._source.release()
             await self._finish()
         except ConsumerGone:
@@ -153,12 +168,12 @@ class _Relay:
         return "complete"
 
     async def _body_ended(self) -> bool:
-        """Move what the source has: True at the body's end, False when another source has the rest."""
+        """Move what the source has. True at the end of the body, False if another source has the rest."""
         pump = self._splice_pump()
         try:
             if pump is None:
                 self._progress.path = "copy"
-                await copy(self._source, self._sink, buffers=self._buffers, progress=self._progress)
+                await copy(self._source, self._sink, buffers=self._engine.buffers, progress=self._progress)
             else:
                 await self._splice(pump)
         except UpstreamTooShort:
@@ -170,7 +185,7 @@ class _Relay:
         return True
 
     async def _resumed(self, resuming: Resuming) -> bool:
-        """Does another source carry on? Raises ConsumerGone."""
+        """True if another source carries on. Raises ConsumerGone."""
         self._source.close()
         self._progress.awaits_consumer = self._progress.awaits_origin = False
         if self._resumer is None:
@@ -189,7 +204,7 @@ class _Relay:
         return carries_on
 
     async def _send_first_bytes(self) -> None:
-        """What came with the head of a further answer: then its socket holds nothing but body."""
+        """Send the bytes that arrived with the head of a further answer. Its socket then holds body only."""
         data = self._first_bytes()
         if data:
             self._progress.awaits_consumer = True
@@ -201,7 +216,7 @@ class _Relay:
         source = await resumer.resume(self._progress.bytes_sent)
         if source is None:
             return False
-        # Here rather than where it is waited for: whoever ends the relay now has to close this one.
+        # Stored here and not where it is awaited: whoever ends the relay from now on must close this source.
         self._source = source
         return True
 
@@ -209,20 +224,20 @@ class _Relay:
         try:
             await self._sink.finish()
         except ConsumerGone:
-            # Who has all bytes that were announced may leave before we have ended the reply.
+            # A client that has received every announced byte may disconnect before we finish the reply.
             if self._length_bytes is None or self._lost == "consumer_stalled":
                 raise
 
     def _splice_pump(self) -> SplicePump | None:
-        """The zero-copy path, when both sides and the body allow it and it pays."""
-        length = self._length_bytes
-        if not self._pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
+        """The zero-copy path, if both sides and the body allow it and it pays."""
+        length, pipes = self._length_bytes, self._engine.pipes
+        if not pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
             return None
         origin = self._source.raw_socket()
         consumer = self._sink.raw_consumer() if origin is not None else None
         if origin is None or consumer is None:
             return None
-        return SplicePump(self._source, origin, consumer, pipes=self._pipes, progress=self._progress)
+        return SplicePump(self._source, origin, consumer, pipes=pipes, progress=self._progress)
 
     async def _splice(self, pump: SplicePump) -> None:
         sent_before = self._progress.bytes_sent
@@ -254,5 +269,5 @@ class _Relay:
             self._pump.fail(ConsumerGone())
         if self._opening is not None:
             self._opening.cancel()
-        # Wakes a relay that waits for a silent origin.
+        # This wakes a relay that waits for a silent origin.
         self._source.close()

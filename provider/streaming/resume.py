@@ -1,6 +1,6 @@
-"""When the origin is lost in the middle of a body: ask for the rest, again and again, within bounds.
+"""Asks for the rest of a body whose origin was lost in the middle, repeatedly and within limits.
 
-What may be joined to what is decided in `upstream/resume.py`; a rest of another version is never given out.
+`upstream/resume.py` decides what may be joined. Bytes of another version are never sent.
 """
 
 import asyncio
@@ -13,37 +13,37 @@ from provider.upstream.source import Source
 
 Reopen = Callable[[Rest], Awaitable[Source]]
 
-# After a success at once, then ever more slowly, as an origin that starts again takes its time.
+# The first try after a success is immediate. Pauses then grow, since a restarting origin takes its time.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """How the rest of a body is asked for: `reopen` sends the request, at most `max_attempts` times per stream."""
+    """How to ask for the rest of a body: `reopen` sends the request, at most `max_attempts` times per stream."""
 
     reopen: Reopen
     max_attempts: int
 
 
 class Resumer:
-    """The further answers of one body, whose first was `source`."""
+    """The further answers of one body. `source`: its first answer."""
 
     def __init__(self, source: Source, resuming: Resuming) -> None:
         self._whole = rest_of(source)
         self._reopen = resuming.reopen
         self._left = resuming.max_attempts
         self._idle_seconds = source.idle_timeout_seconds
-        # Answers that carried on.
+        # Answers that delivered a rest.
         self.resumes = 0
         self._sent_bytes = -1
         self._pause_seconds = 0.0
         self._until = 0.0
 
     async def resume(self, sent_bytes: int) -> Source | None:
-        """An open source of all that follows the first `sent_bytes` of the body; None when there is none to be had.
+        """An open source with everything after the first `sent_bytes` of the body; None if that fails.
 
-        Attempts without a new byte between them end together after one idle limit. May be cancelled at any time.
+        Attempts without a new byte between them share one idle limit. May be cancelled at any time.
         """
         if self._whole is None:
             return None

@@ -1,7 +1,7 @@
-"""The zero-copy path: bytes of a plain origin's socket through a pipe into a plain consumer's, never in user space.
+"""The zero-copy path: from a plain origin's socket through a pipe into a plain consumer's socket, not via user space.
 
-One state machine per transfer, driven by readiness: no task or future per piece. It waits on one side at a time. Bytes
-are copied where splicing does not pay (small chunks) and, by peeking, while there is no pipe to be had.
+One state machine per transfer, driven by epoll events: no task or future per piece. It waits for one side at a time.
+It copies bytes if splicing does not pay (small chunks) and, by peeking, while no pipe is available.
 """
 
 import asyncio
@@ -11,65 +11,82 @@ import select
 import socket
 
 from provider.errors import UpstreamError, UpstreamTruncated
-from provider.streaming.epoll_watcher import readiness
+from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.pipes import SPLICE_FLAGS, Pipe, PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.sink import ConsumerGone, RawConsumer
-from provider.streaming.splice_writer import Outlet
+from provider.streaming.splice_writer import SpliceWriter
 from provider.upstream.source import Source
 
-# A stream that never has to wait lets the others run after so much (about half a millisecond); 4 MiB cost no less CPU,
-# 1 MiB cost 3 % more.
+# A stream that never has to wait lets the others run after this many bytes (about half a millisecond). 4 MiB cost no
+# less CPU, 1 MiB cost 3 % more.
 TURN_BYTES = 2 << 20
-# Smaller chunks of an origin are decoded many at a time from one read. CPU per GB in chunks of 16 KiB 1.25 s against
-# 1.72 spliced, of 64 KiB .81 against .88, of 128 KiB .91 against .58.
+# Smaller chunks of an origin are decoded many at a time from one read. CPU per GB in chunks of 16 KiB: 1.25 s against
+# 1.72 s spliced; of 64 KiB: 0.81 against 0.88; of 128 KiB: 0.91 against 0.58.
 MIN_RUN_BYTES = 96 << 10
-# With less room than this in the consumer's socket, rather wait until a third of it is free.
+# If the consumer's socket has less room than this, wait until a third of it is free.
 _MIN_ROOM_BYTES = 128 << 10
-# What the consumer's socket takes at least once it was reported to have room.
+# The least that the consumer's socket accepts once it reports room.
 _LEAST_BYTES = 4096
 _COPY_BYTES = 256 << 10
-# The pieces of 1448 bytes of an ordinary network fill a pipe's 256 slots with 370 KB, so less than this was all.
+# In pieces of 1448 bytes, as on an ordinary network, 370 KB fill the 256 slots of a pipe. Less means: nothing was left.
 DRAINED_BELOW = 256 << 10
 _FRAMED_BYTES = 64 << 10
-# A chunk-size line and the end of the chunk before it; payload read along stays little.
+# A chunk-size line and the end of the chunk before it. Little payload is read along.
 _FRAMING_BYTES = 24
 
-# Refused by the kernel or by a sandbox, before any byte was moved.
+# Refusals by the kernel or a sandbox, before any byte moved.
 _NO_SPLICE = frozenset((errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP))
 
 if hasattr(select, "epoll"):
     _LOST = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
     _CONSUMER_EVENTS = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-# Shared by all streams: filled and emptied within one call, on the loop's thread.
+# Shared by all streams: filled and emptied within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(_COPY_BYTES))
 
 
 class SplicePump:
-    """Moves one body. `run` it once; `fail` ends it from outside."""
+    """Moves one body. Call `run` once; `fail` ends it from outside."""
 
     __slots__ = (
-        "_bulk", "_consumer_watched", "_done", "_drained", "_error", "_finished", "_held", "_later", "_loop", "_origin",
-        "_origin_armed", "_origin_watched", "_outlet", "_pipe", "_pipes", "_progress", "_readiness", "_source",
-        "_woken", "spliced_bytes",
+        "_bulk",
+        "_consumer_watched",
+        "_done",
+        "_drained",
+        "_error",
+        "_finished",
+        "_held",
+        "_later",
+        "_loop",
+        "_origin",
+        "_origin_armed",
+        "_origin_watched",
+        "_pipe",
+        "_pipes",
+        "_progress",
+        "_source",
+        "_watcher",
+        "_woken",
+        "_writer",
+        "spliced_bytes",
     )  # fmt: skip
 
     def __init__(
         self, source: Source, origin: socket.socket, consumer: RawConsumer, *, pipes: PipePool, progress: Progress
     ) -> None:
-        """`origin` is the source's `raw_socket()`."""
+        """`origin`: the source's `raw_socket()`."""
         self._source, self._origin = source, origin
-        self._outlet = Outlet(consumer, progress)
+        self._writer = SpliceWriter(consumer, progress)
         self._pipes, self._progress = pipes, progress
         self._loop = asyncio.get_running_loop()
-        self._readiness = readiness()
+        self._watcher = loop_watcher()
         self._pipe: Pipe | None = None
-        # Body bytes that went through a pipe; and those in it now.
+        # Body bytes that passed through a pipe, and body bytes in the pipe now.
         self.spliced_bytes = self._held = 0
-        # What comes next is worth a splice.
-        self._bulk = source.framing != "chunked" or source.run_bytes >= MIN_RUN_BYTES
-        # The descriptors that `readiness` knows, -1 for none. Their sockets may be closed under us at any time.
+        # The next bytes are worth a splice.
+        self._bulk = source.framing != "chunked" or source.contiguous_bytes >= MIN_RUN_BYTES
+        # The descriptors in `_watcher`, -1 for none. Their sockets may be closed from outside at any time.
         self._origin_watched = self._consumer_watched = -1
         self._origin_armed = self._woken = self._drained = False
         self._later: asyncio.Handle | None = None
@@ -78,11 +95,11 @@ class SplicePump:
         self._error: BaseException | None = None
 
     async def run(self) -> None:
-        """Move everything up to the body's clean end. Neither side is closed here.
+        """Move everything up to the clean end of the body. Closes neither side.
 
         Raises:
             UpstreamTruncated, ConsumerGone: that side failed.
-            The error given to `fail`.
+            The error passed to `fail`.
         """
         self._pump()
         if not self._done:
@@ -91,7 +108,7 @@ class SplicePump:
                 await self._finished
             finally:
                 self._end(None)
-        # Neither kept nor a name of this frame when it leaves: the error's traceback would hold its holder.
+        # Drop every reference to the error: its traceback holds this frame, and so whoever holds the error.
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -100,7 +117,7 @@ class SplicePump:
                 del error
 
     def fail(self, error: Exception) -> None:
-        """End it now; `run` raises `error`. To be called before either socket is closed."""
+        """End the transfer: `run` raises `error`. Call this before either socket is closed."""
         self._end(error)
 
     def _pump(self) -> None:
@@ -110,15 +127,15 @@ class SplicePump:
         except (UpstreamError, ConsumerGone) as error:
             self._end(error)
         except BaseException as error:
-            # Nobody else would end this transfer.
+            # Nothing else would end this transfer.
             self._end(error)
             raise
 
     def _turn(self) -> None:
-        progress, outlet = self._progress, self._outlet
+        progress, writer = self._progress, self._writer
         limit = progress.bytes_sent + TURN_BYTES
         while True:
-            if outlet.waiting and not outlet.flush(more=self._held > 0):
+            if writer.waiting and not writer.flush(more=self._held > 0):
                 return self._await_consumer()
             if self._held and self._pipe is not None:
                 if not self._drain(self._pipe):
@@ -130,22 +147,22 @@ class SplicePump:
                 return None
 
     def _drain(self, pipe: Pipe) -> bool:
-        """Splice from the pipe to the consumer; False when it takes nothing now."""
-        count = self._outlet.splice(pipe, self._held)
+        """Splice from the pipe to the consumer. False if it accepts nothing now."""
+        count = self._writer.splice(pipe, self._held)
         if count is None:
             return False
         self._held -= count
         return True
 
     def _fill(self) -> bool:
-        """Get the next piece ready to be sent; False when a wait began or the transfer ended."""
-        run = self._source.run_bytes
+        """Prepare the next piece. False if a wait began or the transfer ended."""
+        run = self._source.contiguous_bytes
         if not run or not self._bulk:
             return self._fill_framed(_FRAMING_BYTES if self._bulk else _FRAMED_BYTES, hold=True)
         if self._drained:
             self._drained = False
             return self._await_origin()
-        want, room = min(run, self._pipes.pipe_bytes), self._outlet.room_bytes(self._pipes.pipe_bytes)
+        want, room = min(run, self._pipes.pipe_bytes), self._writer.room_bytes(self._pipes.pipe_bytes)
         if room < want:
             if room < _MIN_ROOM_BYTES and not self._woken:
                 self._await_consumer()
@@ -173,39 +190,39 @@ class SplicePump:
         self._source.advance(count)
         self._held = count
         self.spliced_bytes += count
-        # Less than asked for, and not because its pieces filled the pipe: the origin's socket is empty. Asking at once
-        # again gives nothing or next to nothing.
+        # Fewer bytes than requested, and too few to have filled the pipe: the origin's socket is empty, and reading
+        # again at once would bring little or nothing.
         self._drained = count < min(want, DRAINED_BELOW)
-        if self._outlet.chunked or self._outlet.holds:
-            self._outlet.queue(count)
+        if self._writer.chunked or self._writer.holds:
+            self._writer.queue(count)
         return True
 
     def _fill_framed(self, size_bytes: int, *, hold: bool) -> bool:
-        """Read framing and body bytes as the source decodes them; `hold` them when a splice follows."""
+        """Read framing and body bytes as the source decodes them. `hold` them if a splice follows."""
         source = self._source
         count = source.read_now(_scratch[:size_bytes])
         if count == 0:
-            if self._outlet.settle():
+            if self._writer.settle():
                 return True
             self._end(None)
             return False
-        run = source.run_bytes
+        run = source.contiguous_bytes
         if run:
             self._bulk = source.framing != "chunked" or run >= MIN_RUN_BYTES
         bulk_follows = run > 0 and self._bulk
         if count is None:
             return bulk_follows or source.ready_bytes > 0 or self._await_origin()
-        self._outlet.hold(bytes(_scratch[:count]))
+        self._writer.hold(bytes(_scratch[:count]))
         if not (hold and bulk_follows):
-            self._outlet.queue(0)
+            self._writer.queue(0)
         return True
 
     def _fill_peeked(self, want: int) -> bool:
-        """Without a pipe: send what the origin's socket holds, then take from it only what was sent."""
-        if self._outlet.chunked:
+        """Without a pipe: send the bytes in the origin's socket, then remove only what was sent."""
+        if self._writer.chunked:
             return self._fill_framed(_FRAMED_BYTES, hold=False)
-        if self._outlet.holds:
-            self._outlet.queue(0)
+        if self._writer.holds:
+            self._writer.queue(0)
             return True
         try:
             count = self._origin.recv_into(_scratch, min(want, _COPY_BYTES), socket.MSG_PEEK)
@@ -215,9 +232,9 @@ class SplicePump:
             raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
         if count == 0:
             return self._fill_framed(_FRAMING_BYTES, hold=False)
-        sent = self._outlet.send(_scratch[:count])
+        sent = self._writer.send(_scratch[:count])
         if sent:
-            # The kernel drops them without copying (tcp(7), MSG_TRUNC).
+            # The kernel discards them without a copy (tcp(7), MSG_TRUNC).
             self._origin.recv_into(_scratch, sent, socket.MSG_TRUNC)
             self._source.advance(sent)
         if sent < count:
@@ -226,8 +243,8 @@ class SplicePump:
         return True
 
     def _await_origin(self) -> bool:
-        """Wait until the origin has sent something; True when there is something to send first."""
-        if self._outlet.settle():
+        """Wait until the origin has sent something. True if other bytes must be sent first."""
+        if self._writer.settle():
             return True
         self._release_pipe()
         if not self._origin_armed:
@@ -242,7 +259,7 @@ class SplicePump:
         if not self._held:
             self._release_pipe()
         if self._origin_armed:
-            # It would report its bytes again and again; its end is reported once and then met by a read.
+            # Its bytes would be reported again and again. Its end is reported once, and a read then finds it.
             self._origin_armed = False
             self._watch_origin(select.EPOLLET)
         self._watch_consumer()
@@ -252,12 +269,12 @@ class SplicePump:
         self._origin_watched = self._origin.fileno()
         if self._origin_watched < 0:
             raise UpstreamTruncated(detail="origin: connection closed in the body")
-        self._readiness.watch(self._origin_watched, events, self._origin_ready)
+        self._watcher.watch(self._origin_watched, events, self._origin_ready)
 
     def _watch_consumer(self) -> None:
-        # Edges only: nothing to take back while nobody waits. Each call makes the kernel look at the room of now.
-        self._consumer_watched = self._outlet.descriptor
-        self._readiness.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
+        # Edge-triggered: nothing to undo after the wait. Each call makes the kernel check the room of this moment.
+        self._consumer_watched = self._writer.descriptor
+        self._watcher.watch(self._consumer_watched, _CONSUMER_EVENTS, self._consumer_ready)
 
     def _origin_ready(self, _: int) -> None:
         if self._progress.awaits_origin:
@@ -273,7 +290,7 @@ class SplicePump:
             self._pump()
 
     def _release_pipe(self) -> None:
-        """Give the pipe back, or close it when bytes are left in it."""
+        """Return the pipe, or close it if bytes are left in it."""
         if self._pipe is not None:
             if self._held:
                 self._pipes.drop(self._pipe)
@@ -285,8 +302,8 @@ class SplicePump:
         if self._done:
             return
         self._done, self._error = True, error
-        self._readiness.forget(self._origin_watched, self._origin_ready)
-        self._readiness.forget(self._consumer_watched, self._consumer_ready)
+        self._watcher.forget(self._origin_watched, self._origin_ready)
+        self._watcher.forget(self._consumer_watched, self._consumer_ready)
         if self._later is not None:
             self._later.cancel()
         self._release_pipe()

@@ -1,6 +1,6 @@
-"""The consumer's end of a spliced transfer: what its socket takes, and what goes there beside the bytes of a pipe.
+"""The consumer's end of a spliced transfer: how much its socket accepts, and the bytes that do not pass the pipe.
 
-That is the framing of chunks, and body bytes that were read along with the origin's framing.
+Those are chunk framing, and body bytes that were read along with the origin's framing.
 """
 
 import os
@@ -11,31 +11,31 @@ from provider.streaming.pipes import SPLICE_FLAGS, Pipe
 from provider.streaming.progress import Progress
 from provider.streaming.sink import ConsumerGone, RawConsumer
 
-# asm-generic/socket.h and linux/sock_diag.h: SO_MEMINFO gives nine u32, SK_MEMINFO_SNDBUF the fourth and
+# asm-generic/socket.h and linux/sock_diag.h: SO_MEMINFO returns nine u32; SK_MEMINFO_SNDBUF is the fourth and
 # SK_MEMINFO_WMEM_QUEUED the sixth of them.
 _SO_MEMINFO = 55
 _MEMINFO_BYTES = 36
 _SEND_BUFFER_AND_QUEUED = struct.Struct("=12xI4xI12x")
 
 
-class Outlet:
-    """One reply's body on its way to the consumer's socket. Never waits; counts in `progress` what was taken."""
+class SpliceWriter:
+    """Writes one reply's body to the consumer's socket. Never waits. Counts accepted bytes in `progress`."""
 
     __slots__ = ("_body_bytes", "_open_chunk", "_prefix", "_progress", "_socket", "chunked", "waiting")
 
     def __init__(self, consumer: RawConsumer, progress: Progress) -> None:
         self._socket, self.chunked, self._progress = consumer.socket, consumer.chunked, progress
-        # Framing and copied bytes to send before anything else; how many of them are body.
+        # Framing and copied bytes to send before anything else, and how many of them are body.
         self.waiting: bytes | memoryview = b""
         self._body_bytes = 0
-        # Body bytes that came along with framing: they leave with what is spliced next.
+        # Body bytes that arrived with framing. They leave with the next splice.
         self._prefix = b""
-        # A chunk to the consumer still lacks its CRLF, which leaves with the next chunk's head.
+        # A chunk to the consumer still lacks its CRLF, which leaves with the head of the next chunk.
         self._open_chunk = False
 
     @property
     def descriptor(self) -> int:
-        """The socket's. Raises ConsumerGone."""
+        """Descriptor of the socket. Raises ConsumerGone."""
         descriptor = self._socket.fileno()
         if descriptor < 0:
             raise ConsumerGone
@@ -43,13 +43,13 @@ class Outlet:
 
     @property
     def holds(self) -> bool:
-        """Are there body bytes that wait for what is spliced next?"""
+        """True if body bytes wait for the next splice."""
         return bool(self._prefix)
 
     def room_bytes(self, otherwise: int) -> int:
-        """Bytes that the socket takes before it is full; `otherwise` where the system does not tell.
+        """Bytes that the socket accepts before it is full; `otherwise` if the system does not report it.
 
-        With it a pipe is emptied in the turn that filled it, almost always: a stalled consumer holds none.
+        With this, a pipe is almost always emptied in the turn that filled it, so a stalled consumer holds none.
         """
         try:
             info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)
@@ -61,7 +61,7 @@ class Outlet:
         return int(limit - queued)
 
     def splice(self, pipe: Pipe, count_bytes: int) -> int | None:
-        """Splice up to `count_bytes` from the pipe; how many were taken, None when nothing is taken now."""
+        """Splice up to `count_bytes` from the pipe. Returns the accepted number; None if nothing is accepted now."""
         try:
             count = os.splice(pipe.sink, self._socket.fileno(), count_bytes, flags=SPLICE_FLAGS)
         except BlockingIOError:
@@ -72,7 +72,7 @@ class Outlet:
         return count
 
     def send(self, data: memoryview) -> int:
-        """Send body bytes from memory, past `waiting`, which must be empty; how many were taken."""
+        """Send body bytes from memory. `waiting` must be empty. Returns the accepted number."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -83,7 +83,7 @@ class Outlet:
         return sent
 
     def flush(self, *, more: bool) -> bool:
-        """Send what waits in memory, of which `more` follows at once; False when it is not taken now."""
+        """Send the waiting bytes; `more`: others follow at once. False if not all are accepted now."""
         try:
             sent = self._socket.send(self.waiting, socket.MSG_MORE if more else 0)
         except BlockingIOError:
@@ -98,11 +98,11 @@ class Outlet:
         return True
 
     def hold(self, data: bytes) -> None:
-        """Keep body bytes for what is spliced next."""
+        """Keep body bytes for the next splice."""
         self._prefix += data
 
     def queue(self, spliced_bytes: int) -> None:
-        """Put the held bytes, and the head of a chunk of them and of `spliced_bytes`, before what is in the pipe."""
+        """Queue the held bytes before those in the pipe, with the head of the chunk that both form."""
         data, self._prefix = self._prefix, b""
         self.waiting, self._body_bytes = data, len(data)
         if self.chunked:
@@ -111,7 +111,7 @@ class Outlet:
             self._open_chunk = True
 
     def settle(self) -> bool:
-        """Before a wait or the end: queue what was held for the next piece; False when there was nothing."""
+        """Queue the held bytes before a wait or the end. False if there were none."""
         if self._prefix:
             self.queue(0)
         if self._open_chunk:

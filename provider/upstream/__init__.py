@@ -1,4 +1,4 @@
-"""The room that opens remote files: a checked request in, an open `Source` with status, headers and body out.
+"""Opens remote files: a request comes in, an open `Source` with status, headers and body goes out.
 
-Every connection goes through the address guard. What the bytes are for, and who gets them, is not known here.
+Every connection passes the address guard. This room does not know what the bytes are for, nor who receives them.
 """

@@ -1,13 +1,13 @@
-"""What an origin's answer is to what was asked of it: one decision for every kind of file (pure).
+"""Decides what an origin's answer is, compared with the request: one decision for every kind of file (pure).
 
-RFC 9110 sections 13.2.2, 14 and 15.3.7. A part is believed only when it is exactly the part that was asked for; its
-numbers are what the relay has to deliver.
+RFC 9110 sections 13.2.2, 14 and 15.3.7. A part is accepted only if it is exactly the requested part. The numbers found
+here are what the relay must deliver.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provider.upstream.content_range import ContentRange, parse_content_range
+from provider.upstream.ranges import ContentRange, parse_content_range
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish
 from provider.wire.text import ows
@@ -15,7 +15,7 @@ from provider.wire.text import ows
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The whole file; `length_bytes` None when nobody knows it."""
+    """The whole file. `length_bytes`: None if unknown."""
 
     length_bytes: int | None
     status: ClassVar[int] = 200
@@ -23,7 +23,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes `first` to `last`, inclusive, of a file of `total_bytes`, which may be unknown."""
+    """Bytes `first` to `last`, inclusive. `total_bytes`: length of the whole file, None if unknown."""
 
     first: int
     last: int
@@ -32,7 +32,7 @@ class Part:
 
     @property
     def length_bytes(self) -> int:
-        """Bytes of the body."""
+        """Length of the body."""
         return self.last - self.first + 1
 
     @property
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Several parts as `multipart/byteranges`, each with a Content-Range of its own."""
+    """Several parts as `multipart/byteranges`, each with its own Content-Range."""
 
     length_bytes: int | None
     status: ClassVar[int] = 206
@@ -51,14 +51,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The consumer has this version."""
+    """The consumer already has this version."""
 
     status: ClassVar[int] = 304
 
 
 @dataclass(frozen=True, slots=True)
 class PreconditionFailed:
-    """The file is not the version that the consumer insists on."""
+    """The file is not the version that the consumer requires."""
 
     status: ClassVar[int] = 412
 
@@ -73,17 +73,14 @@ class Unsatisfiable:
 
 @dataclass(frozen=True, slots=True)
 class AskWhole:
-    """The origin answered the range without looking at a condition, or with what cannot be compared with it.
-
-    It has to be asked again for the whole file.
-    """
+    """The origin ignored a condition, or sent nothing to compare with it: request the whole file instead."""
 
     status: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No file, or a part that is not the one asked for; `detail` says why, for the log."""
+    """No file, or another part than the requested one. `detail` gives the reason for the log."""
 
     detail: str
     status: ClassVar[int] = 0
@@ -93,7 +90,7 @@ Answer = Whole | Part | Parts | NotModified | PreconditionFailed | Unsatisfiable
 
 
 def answer_of(wish: Wish, source: Source) -> Answer:
-    """`judge` of an open source, whose body has to have the length that was found from then on."""
+    """Judge an open source, and hold its body to the length that was found."""
     answer = judge(wish, source.status, source.headers, source.length_bytes)
     if source.length_bytes is None and isinstance(answer, Whole | Part) and answer.length_bytes is not None:
         source.expect(answer.length_bytes)
@@ -101,9 +98,13 @@ def answer_of(wish: Wish, source: Source) -> Answer:
 
 
 def judge(wish: Wish, status: int, headers: Headers, length_bytes: int | None) -> Answer:
-    """The answer to `wish` in this status and these header fields; `length_bytes` of the body as framed, if known.
+    """Judge an answer by its status and header fields.
 
-    Conditions are decided on what the origin sends, also when it has looked at them itself: it may have ignored them.
+    Conditions are decided here even if the origin claims to have checked them: it may have ignored them.
+
+    Args:
+        wish: what was asked.
+        length_bytes: length of the body by its framing, None if unknown.
     """
     if status == 200:
         found: Answer = Whole(length_bytes)
@@ -121,9 +122,9 @@ def judge(wish: Wish, status: int, headers: Headers, length_bytes: int | None) -
 
 
 def whole_instead(wish: Wish, first_status: int, source: Source) -> Answer:
-    """The answer to `wish` in `source`, which was asked for the whole file after an answer that was `AskWhole`.
+    """Judge `source`, the answer to a request for the whole file that followed an `AskWhole`.
 
-    When the first one was a 416 and this is the wanted version, the range does lie beyond its end.
+    If the first answer was a 416 and this is the wanted version, the range really lies beyond the end.
     """
     answer = answer_of(wish.whole(), source)
     if first_status == 416 and isinstance(answer, Whole) and wish.version_holds(source.headers):
@@ -134,7 +135,7 @@ def whole_instead(wish: Wish, first_status: int, source: Source) -> Answer:
 def _without_file(wish: Wish, status: int, headers: Headers) -> Answer:
     conditions = wish.preconditions
     if status == 416 and wish.ranges is not None and not wish.of_file_object:
-        # It tells no validator, so that no condition can be compared with it.
+        # A 416 carries no validator, so no condition can be compared with it.
         if wish.if_range is not None or conditions is not None:
             return AskWhole()
         stated = content_range_of(headers)
@@ -148,7 +149,7 @@ def _without_file(wish: Wish, status: int, headers: Headers) -> Answer:
 
 def _partial(ranges: str | None, headers: Headers, length_bytes: int | None) -> Answer:
     if ows(headers.get("Content-Type") or "").lower().startswith("multipart/byteranges"):
-        # RFC 9110 section 15.3.7.2: only where several were asked for, and then without a Content-Range of the whole.
+        # RFC 9110 section 15.3.7.2: only if several ranges were requested, and without a Content-Range for the whole.
         is_due = ranges is not None and "," in ranges and "Content-Range" not in headers
         return Parts(length_bytes) if is_due else Refused("the origin answered with several parts where one was due")
     stated = content_range_of(headers)
@@ -161,7 +162,7 @@ def _partial(ranges: str | None, headers: Headers, length_bytes: int | None) -> 
 
 
 def _as_whole(part: Part) -> Whole | Refused:
-    """A part that nobody asked for is good only when it is everything."""
+    """An unrequested part is acceptable only if it is the whole file."""
     if part.first == 0 and part.total_bytes == part.length_bytes:
         return Whole(part.total_bytes)
     return Refused("the origin answered with a part where the whole was due")
@@ -175,9 +176,9 @@ def _as_wanted(part: Part, ranges: str) -> Part | Refused:
 
 
 def _selected(ranges: str, total_bytes: int | None) -> tuple[set[int], set[int]]:
-    """First and last bytes that `ranges` selects of a file so long; several may come joined to one part.
+    """First and last bytes that `ranges` selects from a file of this length. An origin may join several into one part.
 
-    Where the length is unknown, an open range has no last byte, and a suffix no first one, that could be checked.
+    If the length is unknown, the end of an open range and the start of a suffix cannot be checked.
     """
     firsts, lasts = set(), set()
     for part in ranges.removeprefix("bytes=").split(","):
@@ -193,6 +194,6 @@ def _selected(ranges: str, total_bytes: int | None) -> tuple[set[int], set[int]]
 
 
 def content_range_of(headers: Headers) -> ContentRange | None:
-    """The Content-Range of an answer; None when it is missing, malformed, or said twice and differently."""
+    """The Content-Range of an answer. None if it is missing, malformed, or repeated with different values."""
     values = set(headers.get_all("Content-Range"))
     return parse_content_range(values.pop()) if len(values) == 1 else None

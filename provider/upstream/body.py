@@ -1,20 +1,22 @@
-"""The body of one answer: reads of a connection in, payload bytes out, framing undone; a content coding stays.
+"""The body of one answer: bytes of a connection in, payload bytes out. A content coding is left in place.
 
-Never waits: a read gives bytes, 0 at the clean end, or None for "nothing yet".
+Reads never wait. They return bytes, 0 at the clean end, or None if nothing has arrived yet.
 """
 
+import re
+from enum import Enum
+
 from provider.errors import UpstreamTruncated
-from provider.upstream.chunked import ChunkedDecoder
 from provider.upstream.connection import Connection
 from provider.upstream.response_head import ResponseHead
 
-# A body that ends with the connection has no other bound.
+# A body that ends with the connection has no limit of its own.
 _UNBOUNDED = 1 << 62
 _NOTHING = memoryview(b"")
 
 
 class Body:
-    """Reads one body. `ahead` are bytes of it that came along with the head."""
+    """Reads one body. `ahead`: bytes of the body that arrived together with the head."""
 
     __slots__ = ("_ahead", "_chunks", "_connection", "_due", "_ended", "_framing", "_left")
 
@@ -25,11 +27,11 @@ class Body:
         self._chunks = ChunkedDecoder()
         self._ahead = memoryview(ahead) if ahead else _NOTHING
         self._ended = head.framing == "length" and self._left == 0
-        # Bytes that chunks still have to bring; None when they alone tell how many there are.
+        # Bytes that the chunks must still bring; None if nobody announced a length.
         self._due: int | None = None
 
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`."""
+        """Require exactly `count_bytes` of a body of unknown length. Call it before the first read."""
         if self._framing == "chunked":
             self._due = count_bytes
         else:
@@ -38,12 +40,12 @@ class Body:
 
     @property
     def ended(self) -> bool:
-        """True once the framing's end was read."""
+        """True once the end of the framing was read."""
         return self._ended
 
     @property
     def leaves_clean_connection(self) -> bool:
-        """True when the body was read to its end and not a byte more came with it."""
+        """True if the body was read to its end and no byte came after it."""
         return self._ended and not self._ahead and not self._chunks.surplus_bytes
 
     @property
@@ -53,12 +55,12 @@ class Body:
 
     @property
     def is_raw(self) -> bool:
-        """True when the bytes on the socket are the bytes of the body, framing apart."""
+        """True if the socket carries the body's bytes unencrypted (chunk framing aside)."""
         return not self._connection.is_tls
 
     @property
-    def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
+    def contiguous_bytes(self) -> int:
+        """Number of the next bytes on the socket that are body only; 0 while other bytes come first."""
         if self._ahead or self._ended:
             return 0
         if self._framing == "length":
@@ -68,7 +70,7 @@ class Body:
         return self._chunks.left_in_chunk if self._due is None else min(self._chunks.left_in_chunk, self._due)
 
     def read_now(self, buffer: memoryview) -> int | None:
-        """As `Source.read_now`."""
+        """Read without waiting: bytes placed in `buffer`, 0 at the clean end, None if nothing has arrived yet."""
         if self._ended:
             return 0
         if self._framing == "length":
@@ -88,7 +90,7 @@ class Body:
         return payload or (0 if self._ended else None)
 
     def advance(self, count: int) -> None:
-        """As `Source.advance`."""
+        """Record that `count` bytes were read directly from the socket."""
         if self._framing == "length":
             self._left -= count
             self._ended = self._left == 0
@@ -100,10 +102,10 @@ class Body:
     def _count(self, due: int) -> None:
         self._due = due
         if due < 0 or (self._ended and due):
-            raise UpstreamTruncated(detail="origin: the chunks are not of the length that was announced")
+            raise UpstreamTruncated(detail="origin: the chunks do not add up to the announced length")
 
     def _read_length(self, buffer: memoryview) -> int | None:
-        # Asking for no more than the rest keeps what follows the body away from the consumer.
+        # Ask for no more than the rest, so that bytes after the body cannot reach the consumer.
         count = self._read_raw(buffer if len(buffer) <= self._left else buffer[: self._left])
         if count == 0:
             raise UpstreamTruncated(detail="origin: closed before Content-Length was reached")
@@ -116,10 +118,122 @@ class Body:
         if self._ahead:
             count = min(len(buffer), len(self._ahead))
             buffer[:count] = self._ahead[:count]
-            # An empty view would keep all the bytes in memory as long as the stream lasts.
+            # An empty slice would keep the whole buffer alive as long as the stream lasts.
             self._ahead = self._ahead[count:] if count < len(self._ahead) else _NOTHING
             return count
         try:
             return self._connection.recv_now(buffer)
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: connection lost in the body") from exc
+
+
+# One chunk-size line with extensions. Go's net/http takes 4 KiB, llhttp and nginx about the same.
+MAX_LINE_BYTES = 4096
+# The whole trailer section; the same limit as for a head.
+MAX_TRAILER_BYTES = 64 * 1024
+
+# 16 hex digits could exceed 2**63.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+
+
+class _State(Enum):
+    SIZE = "a chunk-size line follows"
+    DATA = "inside chunk data"
+    DATA_END = "the CRLF after chunk data follows"
+    TRAILER = "trailer lines follow until an empty one"
+    DONE = "the last chunk and the trailer were read"
+    BROKEN = "the framing broke, so the end will never be found"
+
+
+class ChunkedDecoder:
+    """Decodes chunked transfer coding in place (RFC 9112 section 7.1); keeps at most one unfinished line.
+
+    Every line must end with CRLF. A bare LF, which section 2.2 allows in a head, is refused: two readers could see two
+    bodies. Extensions and trailers are checked for size and dropped.
+    """
+
+    __slots__ = ("_line", "_state", "_trailer_bytes", "left_in_chunk", "surplus_bytes")
+
+    def __init__(self) -> None:
+        self._state = _State.SIZE
+        self._line = bytearray()
+        self._trailer_bytes = 0
+        self.left_in_chunk = 0
+        # Bytes after the end of the body. They belong to no answer, so the connection must not be reused.
+        self.surplus_bytes = 0
+
+    @property
+    def done(self) -> bool:
+        """True once the last chunk and the trailer section were read."""
+        return self._state is _State.DONE
+
+    def decode(self, buffer: memoryview, count: int) -> int:
+        """Decode the first `count` bytes of `buffer`. Returns the number of payload bytes, now at its front.
+
+        Raises:
+            UpstreamTruncated: the framing is broken, so the end of the body cannot be known.
+        """
+        read = written = 0
+        while read < count:
+            if self._state is _State.DATA:
+                step = min(self.left_in_chunk, count - read)
+                if written != read:
+                    buffer[written : written + step] = buffer[read : read + step]
+                read, written = read + step, written + step
+                self.left_in_chunk -= step
+                if self.left_in_chunk == 0:
+                    self._state = _State.DATA_END
+            elif self._state is _State.DONE:
+                self.surplus_bytes += count - read
+                break
+            elif self._state is _State.BROKEN:
+                raise self._broken("read after broken framing")
+            else:
+                read += self._take_line(buffer[read:count])
+        return written
+
+    def skip_data(self, count: int) -> None:
+        """Record that someone else read `count` bytes (at most `left_in_chunk`) of the current chunk's data."""
+        self.left_in_chunk -= count
+        if self.left_in_chunk == 0:
+            self._state = _State.DATA_END
+
+    def _take_line(self, view: memoryview) -> int:
+        """Consume bytes up to the end of a line, or all of them. Returns how many."""
+        window = bytes(view[: MAX_LINE_BYTES + 2 - len(self._line)])
+        newline = window.find(b"\n")
+        taken = newline + 1 if newline >= 0 else len(window)
+        self._line += window[:taken]
+        if newline >= 0:
+            line = bytes(self._line)
+            self._line.clear()
+            if not line.endswith(b"\r\n"):
+                raise self._broken("bare LF in chunk framing")
+            self._end_line(line[:-2])
+        elif len(self._line) > MAX_LINE_BYTES:
+            raise self._broken("chunk framing line too long")
+        return taken
+
+    def _end_line(self, line: bytes) -> None:
+        if self._state is _State.SIZE:
+            match = _SIZE_LINE.fullmatch(line)
+            if match is None:
+                raise self._broken("bad chunk size")
+            self.left_in_chunk = int(match[1], 16)
+            self._state = _State.DATA if self.left_in_chunk else _State.TRAILER
+        elif self._state is _State.DATA_END:
+            if line:
+                raise self._broken("chunk longer than its size")
+            self._state = _State.SIZE
+        elif line:
+            self._trailer_bytes += len(line)
+            if self._trailer_bytes > MAX_TRAILER_BYTES or not _TRAILER_LINE.fullmatch(line):
+                raise self._broken("bad trailer")
+        else:
+            self._state = _State.DONE
+
+    def _broken(self, fault: str) -> UpstreamTruncated:
+        """Mark the framing as broken and make the error. Every later read, such as a release, raises too."""
+        self._state = _State.BROKEN
+        return UpstreamTruncated(detail=f"origin: {fault}")

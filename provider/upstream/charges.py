@@ -1,21 +1,25 @@
-"""Who pays for requests to origins and for bytes read of them only to inspect a file.
+"""Charges requests to origins, and bytes read only to inspect a file, to whoever caused them.
 
-The handler of a request that anybody may send names a `Payer`; every request to an origin that is made on its behalf
-is then charged where it is sent, redirects, retries and further gateways included. Without a payer nothing is charged:
-that is a paid download.
+The handler of a request that anyone may send names its ticket. Every request sent to an origin on its behalf is then
+charged, including redirects, retries and further gateways. A paid download names none, so nothing is charged.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+from provider.admission.entry import Ticket
+
 
 @dataclass(frozen=True, slots=True)
-class Payer:
-    """`request` is called for each request that is sent, `read` with the number of bytes that were read.
+class _Payer:
+    """Receives the charges.
 
-    `check_read` raises TooManyRequests while bytes are owed.
+    Args:
+        request: called for each request that is sent.
+        read: called with the number of bytes that were read.
+        check_read: raises TooManyRequests while earlier bytes are not paid off.
     """
 
     request: Callable[[], None]
@@ -23,12 +27,18 @@ class Payer:
     check_read: Callable[[], None]
 
 
-_payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
+_payer: ContextVar[_Payer | None] = ContextVar("payer", default=None)
+
+
+def charged_to(ticket: Ticket | None) -> AbstractContextManager[None]:
+    """Charge the ticket's client for the work done inside this context, and in tasks started there."""
+    if ticket is None:
+        return nullcontext()
+    return _paying(_Payer(lambda: ticket.charge_requests(1), ticket.charge, ticket.check_pace))
 
 
 @contextmanager
-def charged_to(payer: Payer) -> Iterator[None]:
-    """Charge what is done within, and in tasks begun there."""
+def _paying(payer: _Payer) -> Iterator[None]:
     token = _payer.set(payer)
     try:
         yield
@@ -38,7 +48,7 @@ def charged_to(payer: Payer) -> Iterator[None]:
 
 @contextmanager
 def first_request_paid() -> Iterator[None]:
-    """The first request within is paid for already, as part of the file that it asks for."""
+    """Do not charge the first request inside: it was paid for as part of its file."""
     payer = _payer.get()
     if payer is None:
         yield
@@ -51,26 +61,26 @@ def first_request_paid() -> Iterator[None]:
         if sent > 1:
             payer.request()
 
-    with charged_to(replace(payer, request=request)):
+    with _paying(replace(payer, request=request)):
         yield
 
 
 def charge_request() -> None:
-    """A request is about to be sent."""
+    """Charge a request that is about to be sent."""
     payer = _payer.get()
     if payer is not None:
         payer.request()
 
 
 def charge_bytes(count: int) -> None:
-    """So many bytes were read."""
+    """Charge `count` bytes that were read."""
     payer = _payer.get()
     if payer is not None:
         payer.read(count)
 
 
 def check_bytes() -> None:
-    """Bytes are about to be read for a checksum. Raises TooManyRequests."""
+    """Check that bytes may be read for a checksum. Raises TooManyRequests."""
     payer = _payer.get()
     if payer is not None:
         payer.check_read()

@@ -1,6 +1,6 @@
-"""One non-blocking connection to an origin, plain TCP: bytes in and out, waits with a limit, nothing of HTTP.
+"""One non-blocking TCP connection to an origin: bytes in and out, waits with a time limit. No HTTP here.
 
-Failures are `OSError`s (`TimeoutError` among them); `http_source.py` knows the stage and names them.
+Failures are `OSError`s, `TimeoutError` included; `http_source.py` translates them, since it knows the stage.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Connection:
-    """A connected socket. One task uses it at a time; `close()` may come from anywhere and wakes that task."""
+    """A connected socket. One task uses it at a time. `close()` may be called from anywhere and wakes that task."""
 
     __slots__ = ("_expired", "_loop", "_reads", "_waiting", "_watched", "opened_at", "socket")
 
@@ -18,12 +18,12 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        # Monotonic seconds: the pool lets no connection live for ever.
+        # Monotonic seconds. The pool limits the age of a connection.
         self.opened_at = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[None] | None = None
         self._expired = False
-        # The loop watches for bytes, and somebody waits for them.
+        # `_watched`: the loop reports incoming bytes. `_reads`: a task waits for them.
         self._watched = self._reads = False
 
     @property
@@ -32,14 +32,14 @@ class Connection:
         return self.socket.fileno() < 0
 
     def recv_now(self, buffer: memoryview) -> int | None:
-        """Bytes placed in `buffer`, 0 at the end of the stream, None when nothing is there yet. Raises OSError."""
+        """Bytes placed in `buffer`, 0 at the end of the stream, None if nothing has arrived yet. Raises OSError."""
         try:
             return self.socket.recv_into(buffer)
         except BlockingIOError:
             return None
 
     async def wait_readable(self, timeout_seconds: float | None = None) -> None:
-        """Return when `recv_now` is worth a try. Raises TimeoutError; ConnectionAbortedError after `close()`."""
+        """Wait until `recv_now` is worth a try. Raises TimeoutError, and ConnectionAbortedError after `close()`."""
         self._reads = True
         try:
             await self._wait(self._watch, _leave, timeout_seconds)
@@ -47,11 +47,11 @@ class Connection:
             self._reads = False
 
     async def wait_writable(self, timeout_seconds: float | None = None) -> None:
-        """Return when the socket takes bytes, or its connecting has ended."""
+        """Wait until the socket accepts bytes, or its connection attempt has ended."""
         await self._wait(self._loop.add_writer, self._loop.remove_writer, timeout_seconds)
 
     async def send_all(self, data: bytes) -> None:
-        """Send everything. Raises OSError; limits of time are the caller's."""
+        """Send everything. Raises OSError. The caller sets a time limit."""
         view = memoryview(data)
         while view:
             try:
@@ -60,14 +60,14 @@ class Connection:
                 await self.wait_writable()
 
     def is_quiet(self) -> bool:
-        """True when an idle connection is open and the origin sent nothing unasked. What it sent is lost: close it."""
+        """True if an idle connection is open and silent. If not, close it: an unexpected byte has been consumed."""
         try:
             return self.recv_now(memoryview(bytearray(1))) is None
         except OSError:
             return False
 
     def expire(self) -> None:
-        """A limit that covers several waits has passed: the present or else the next one raises TimeoutError."""
+        """End a limit over several waits: the current wait, or else the next one, raises TimeoutError."""
         self._expired = True
         if self._waiting is not None:
             _expire(self._waiting)
@@ -77,13 +77,13 @@ class Connection:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionAbortedError("closed by us"))
         if not self.closed:
-            # The loop must forget the descriptor before its number can be given to another socket.
+            # Unregister the descriptor before its number can be given to another socket.
             self._loop.remove_reader(self.socket.fileno())
             self._loop.remove_writer(self.socket.fileno())
             self.socket.close()
 
     def _watch(self, descriptor: int, *_: object) -> None:
-        """The loop goes on watching between two waits: taking that up and down again costs as much as a short read."""
+        """Watch for bytes. The watch stays between two waits: removing and adding it costs as much as a short read."""
         if not self._watched:
             self._watched = True
             self._loop.add_reader(descriptor, self._on_readable)
@@ -92,7 +92,7 @@ class Connection:
         if self._reads and self._waiting is not None:
             _wake(self._waiting)
         else:
-            # Nobody takes what is there, so that the loop would tell of it for ever.
+            # Nobody reads these bytes now, so the loop would report them again and again.
             self._watched = False
             self._loop.remove_reader(self.socket.fileno())
 
@@ -114,7 +114,7 @@ class Connection:
             await waiting
         finally:
             self._waiting = None
-            # An error of its own holds this frame, which must not hold it.
+            # An exception in `waiting` holds this frame; the frame must not hold it in turn.
             del waiting
             if timer is not None:
                 timer.cancel()
@@ -123,7 +123,7 @@ class Connection:
 
 
 def _leave(_: int) -> None:
-    """The watch goes on."""
+    """Keep the watch in place."""
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -1,9 +1,9 @@
-"""Guarded connections to origins: dialled to exactly the checked addresses, kept alive in a bounded pool.
+"""Guarded connections to origins: dialled to exactly the checked addresses, and kept alive in a bounded pool.
 
-The pool's key is scheme, host, port and the party that answers for the URL. So a connection is used again only for the
-name it was resolved and, with TLS, verified for, and only for the party whose answers it carried. Bytes that a host
-sends after a complete answer never become the file of another publisher on that host; browsers partition by site for
-the same reason. A request that finds a connection in the pool needs no name resolution.
+The pool's key is scheme, host, port and the party responsible for the URL. So a connection is reused only for the name
+that it was resolved and (with TLS) verified for, and only for the party whose answers it carried. Bytes that a host
+sends after a complete answer can never become the file of another publisher on that host. Browsers partition by site
+for the same reason. A request that finds a connection in the pool needs no name resolution.
 """
 
 import asyncio
@@ -15,33 +15,36 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from provider.cache import FactCache
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.connection import Connection
 from provider.upstream.names import Address
 from provider.upstream.request_head import Partition
-from provider.upstream.tls_connection import TlsConnection
-from provider.upstream.tls_sessions import SessionCache
+from provider.upstream.tls_connection import TlsConnection, TlsSession
 from provider.upstream.urls import Target
 
 # RFC 8305 section 5: recommended Connection Attempt Delay.
 _STAGGER_SECONDS = 0.25
-# Addresses tried of one name; the limit of time would stop longer lists anyway.
+# Addresses to try per name. The time limit would end longer lists anyway.
 _MAX_ADDRESSES = 8
+_MAX_SESSIONS = 256
+# A resumed handshake shows no certificate, so the certificate must be shown again after this time.
+_SESSION_SECONDS = 600.0
 
 
 class _Idle(NamedTuple):
     partition: Partition
-    # The URL that was asked for last, before any redirect: who answers for it has also chosen where it leads.
+    # The URL requested last, before any redirect. Whoever is responsible for it also chose where it leads.
     url: str
     since: float
 
 
 class IdlePool:
-    """Idle keep-alive connections, the most recently used first; bounded in number, idle time and age.
+    """Idle keep-alive connections, limited in number, idle time and age. The most recently used one is taken first.
 
-    A connection serves the same URL again at once, and another URL of the same party after `quiet_seconds`. Surplus
-    bytes have arrived by then, and a connection that holds some is closed.
+    A connection may serve the same URL again at once, and another URL of the same party after `quiet_seconds`. Surplus
+    bytes have arrived by then, and a connection with surplus bytes is closed.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class IdlePool:
         self._max_idle, self._max_per_partition = max_idle, max_idle_per_partition
         self._idle_seconds, self._age_seconds = idle_seconds, age_seconds
         self._quiet_seconds = quiet_seconds
-        # In the order they became idle, the oldest first.
+        # In the order in which they became idle, oldest first.
         self._idle: OrderedDict[Connection, _Idle] = OrderedDict()
         self._by_partition: dict[Partition, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -85,7 +88,7 @@ class IdlePool:
         return None
 
     def put(self, partition: Partition, url: str, connection: Connection) -> None:
-        """Keep a connection whose last answer was read to its end; it is closed when there is no room for it."""
+        """Keep a connection whose last answer was read to its end. It is closed if there is no room."""
         if connection.closed or time.monotonic() - connection.opened_at > self._age_seconds:
             connection.close()
             return
@@ -130,7 +133,7 @@ class IdlePool:
 
 
 class Connections:
-    """Opens guarded connections; keeps TLS sessions, so that the next connection to an origin costs less."""
+    """Opens guarded connections, and keeps TLS sessions, which make the next connection to an origin cheaper."""
 
     def __init__(
         self,
@@ -144,15 +147,18 @@ class Connections:
         self._allow_private = allow_private
         self._connect_timeout_seconds = connect_timeout_seconds
         self._tls_context = tls_context
-        self._sessions = SessionCache()
+        # By origin; several connections may resume one session at a time.
+        self._sessions: FactCache[tuple[str, str, int], TlsSession] = FactCache(
+            name="tls_sessions", max_entries=_MAX_SESSIONS, ttl_seconds=_SESSION_SECONDS
+        )
         self._resolver = resolver
 
     async def dial(self, target: Target) -> Connection:
-        """A new connection to a checked address of the target.
+        """Open a new connection to a checked address of the target.
 
         Raises:
-            UnsafeAddress: an address of the name may not be connected to; no packet was sent to any.
-            UpstreamUnreachable: no address accepted, or TLS failed.
+            UnsafeAddress: an address of the name is refused; no packet was sent to any of them.
+            UpstreamUnreachable: no address accepted the connection, or TLS failed.
             UpstreamTimedOut: the connect limit passed.
         """
         try:
@@ -172,13 +178,13 @@ class Connections:
             raise UpstreamUnreachable(detail=f"origin: connect failed (errno {exc.errno})") from exc
 
     def keep_session(self, target: Target, connection: Connection) -> None:
-        """To be called when an answer began on the connection: its TLS session is worth keeping now."""
+        """Keep the TLS session of a connection. Call this once an answer has begun, when the session is complete."""
         session = connection.take_session() if isinstance(connection, TlsConnection) else None
         if session is not None:
-            self._sessions.put(target.origin, session)
+            self._sessions.put(target.origin, session, session.checked_at + _SESSION_SECONDS - time.monotonic())
 
     async def _secured(self, sock: socket.socket, target: Target) -> Connection:
-        resume = self._sessions.get(target.origin)
+        resume = self._sessions.peek(target.origin)
         connection = TlsConnection(sock, self._tls_context, target.host, resume=resume)
         try:
             await connection.handshake()
@@ -190,10 +196,10 @@ class Connections:
 
 
 async def _connect_first(addresses: Sequence[Address]) -> socket.socket:
-    """Connect to whichever address answers first, the next one tried after a failure or a short while (RFC 8305)."""
+    """Connect to the address that answers first. The next one starts after a failure or a short delay (RFC 8305)."""
     waiting = list(addresses)
     running: set[asyncio.Task[socket.socket]] = set()
-    # Of the last failure; the error itself, raised here, would hold this frame and so its task, which holds the error.
+    # errno of the last failure. Raising that error itself would make a cycle: it holds its task, and this frame both.
     code = 0
     try:
         while waiting or running:
@@ -227,7 +233,7 @@ async def _connect(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        # A request is one write and waits for its answer: nothing to gather.
+        # A request is a single write that waits for its answer, so there is nothing to gather.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             sock.connect(name)

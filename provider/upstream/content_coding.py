@@ -1,6 +1,6 @@
-"""Content codings undone piece by piece, with bounded output per step (RFC 9110 section 8.4.1).
+"""Decodes content codings (gzip, deflate) in steps of bounded size (RFC 9110 section 8.4.1).
 
-gzip and deflate only. Only readers of contents need this: a consumer gets a coded file as it is stored.
+Only code that reads the content needs this, such as a checksum. A consumer gets a coded file as it is stored.
 """
 
 import zlib
@@ -10,21 +10,21 @@ from provider.upstream.source import Source
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 _DECODED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
-# Coded bytes decompressed from at a time; they stay in memory until their output was taken.
+# Coded bytes per step. They stay in memory until their output was read.
 _CODED_BYTES = 32 * 1024
 
 
 def decoded_coding(codings: list[str]) -> str | None:
-    """Name of the coding that can be undone, or None when the body is read as it is.
+    """Name of the coding to undo. None if the body is read as it is, also when several codings were applied.
 
-    `codings`: lower-case members of `Content-Encoding`. A list of several is read as it is.
+    `codings`: lower-case members of `Content-Encoding`.
     """
     applied = [coding for coding in codings if coding != "identity"]
     return _DECODED.get(applied[0]) if len(applied) == 1 else None
 
 
 class ContentDecoder:
-    """Undoes one coding; input that was not used yet is kept, so feed it only when `wants_input`."""
+    """Decodes one coding. It keeps unused input, so feed it only when `wants_input`."""
 
     __slots__ = ("_coding", "_held", "_input", "_members", "_over", "_stream")
 
@@ -32,25 +32,25 @@ class ContentDecoder:
         self._coding = coding
         self._stream: zlib._Decompress | None = None
         self._input = b""
-        # zlib may hold output although it took all input, when a step was filled to the brim.
+        # zlib can hold output back although it consumed all input, if the last step filled its buffer.
         self._held = False
         self._over = False
         self._members = 0
 
     @property
     def wants_input(self) -> bool:
-        """True when nothing more comes out before `feed`."""
+        """True if nothing more comes out before the next `feed`."""
         return not self._input and not self._held
 
     def feed(self, data: bytes) -> None:
-        """Give the next coded bytes; only when `wants_input`."""
+        """Provide the next coded bytes. Only when `wants_input`."""
         starts_member = self._stream is None and self._members > 0
         if starts_member and not _GZIP_MAGIC.startswith(data[:2]):
             self._over = True
         self._input = b"" if self._over else data
 
     def read(self, buffer: memoryview) -> int:
-        """Decoded bytes placed in `buffer`; 0 when more input is wanted.
+        """Place decoded bytes in `buffer`. Returns their number, 0 if more input is needed.
 
         Raises:
             UpstreamTruncated: the coded bytes are broken.
@@ -72,16 +72,16 @@ class ContentDecoder:
         return 0
 
     def finish(self) -> None:
-        """The coded bytes are over.
+        """Declare the end of the coded bytes.
 
         Raises:
-            UpstreamTruncated: in the middle of a coded stream.
+            UpstreamTruncated: the coded stream is incomplete.
         """
         if self._stream is not None:
             raise UpstreamTruncated(detail="origin: content coding ended early")
 
     def _next_member(self, rest: bytes) -> None:
-        """gzip members may follow each other (RFC 1952 section 2.2); padding after the end is ignored, as gzip does."""
+        """Begin the next gzip member (RFC 1952 section 2.2), or ignore padding after the last one, as gzip does."""
         self._members += 1
         self._stream, self._held, self._input = None, False, rest
         if self._coding != "gzip" or not _GZIP_MAGIC.startswith(rest[:2]):
@@ -90,14 +90,14 @@ class ContentDecoder:
     def _window_bits(self) -> int:
         if self._coding == "gzip":
             return 16 + zlib.MAX_WBITS
-        # Some origins send raw deflate data under this name (RFC 9110 section 8.4.1.2, note).
+        # Some origins send raw deflate data under the name `deflate` (RFC 9110 section 8.4.1.2, note).
         header = self._input[:2]
         wrapped = header[0] & 0x0F == 8 and (len(header) < 2 or int.from_bytes(header, "big") % 31 == 0)
         return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
 
 
 class Content:
-    """The content of a whole answer, its coding undone; of a coding that is not known here, the coded bytes."""
+    """The decoded content of a whole answer. A coding that this module does not know is left in place."""
 
     def __init__(self, source: Source) -> None:
         coding = decoded_coding(source.headers.tokens("Content-Encoding")) if source.length_bytes != 0 else None
@@ -107,11 +107,14 @@ class Content:
 
     @property
     def length_bytes(self) -> int | None:
-        """None when it is unknown, which the length of coded bytes leaves it."""
+        """Length of the content. None if unknown, as it is for coded content."""
         return self._source.length_bytes if self._decoder is None else None
 
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`. Raises UpstreamTruncated also for coded bytes that are broken."""
+        """Wait for content and place it in `buffer`; 0 at the end. Raises what `Source.read_into` raises.
+
+        Broken coded bytes raise UpstreamTruncated.
+        """
         if self._decoder is None:
             return await self._source.read_into(buffer)
         while not (count := self._decoder.read(buffer)):

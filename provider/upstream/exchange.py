@@ -1,6 +1,6 @@
-"""One request sent and one head read on one connection; what came after the head is handed back, never lost.
+"""Sends one request and reads one head on one connection; returns the bytes that came after the head.
 
-Which connection, and what the answer is for, is not known here.
+This module neither chooses the connection nor judges the answer.
 """
 
 import asyncio
@@ -9,32 +9,32 @@ from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from provider.upstream.connection import Connection
 from provider.upstream.response_head import MAX_HEAD_BYTES, ResponseHead, find_head_end, parse_head
 
-# Heads are 300-1500 bytes; whatever body comes along in one such read is handed out first.
+# Heads have 300-1500 bytes. Body bytes that arrive in the same read are handed out first.
 _HEAD_READ_BYTES = 16 * 1024
-# RFC 9110 section 15.2 has no limit; Go's net/http takes 5.
+# RFC 9110 section 15.2 sets no limit; Go's net/http accepts 5.
 _MAX_INTERIM_HEADS = 8
 
-# Filled and copied from within one call, on the loop's thread.
+# Filled and copied from within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(_HEAD_READ_BYTES))
 
 
 class ConnectionWasStale(Exception):
-    """The origin had closed the connection: not one byte of an answer came on it."""
+    """The origin had already closed the connection: not one byte of an answer arrived."""
 
 
 async def exchange(
     connection: Connection, method: str, payload: bytes, *, first_byte_timeout_seconds: float
 ) -> tuple[ResponseHead, bytes]:
-    """Send a request; return the final head and the bytes that came after it. The connection is closed on failure.
+    """Send a request. Returns the final head and the bytes after it. On failure the connection is closed.
 
     Raises:
-        ConnectionWasStale: lost before the first byte of an answer.
-        UpstreamUnreachable: lost in the head.
+        ConnectionWasStale: the connection was lost before the first byte of an answer.
+        UpstreamUnreachable: the connection was lost within the head.
         UpstreamTimedOut: the head was not complete in time.
-        UpstreamError: the head is too large or not to be trusted.
+        UpstreamError: the head is too large or cannot be trusted.
     """
     received = bytearray()
-    # One timer; asyncio.timeout would cost several times as much, and nothing but the connection is waited for.
+    # A plain timer: asyncio.timeout costs several times as much, and all waits here are on this connection.
     timer = asyncio.get_running_loop().call_later(first_byte_timeout_seconds, connection.expire)
     try:
         await connection.send_all(payload)
@@ -56,7 +56,7 @@ async def exchange(
 
 
 async def _read_head(connection: Connection, method: str, received: bytearray) -> ResponseHead:
-    """Read up to the end of the final head; leaves in `received` what came after it."""
+    """Read up to the end of the final head. Bytes that follow it stay in `received`."""
     for _ in range(_MAX_INTERIM_HEADS + 1):
         looked_at = 0
         while (end := find_head_end(received, looked_at)) < 0:

@@ -1,4 +1,4 @@
-"""File names out of URLs and headers that strangers wrote, made safe for a header and a file system (pure)."""
+"""File names from URLs and headers written by strangers, made safe for a header and a file system (pure)."""
 
 import mimetypes
 import re
@@ -6,24 +6,23 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from provider.wire.text import ows
+from provider.wire.text import TOKEN, ows
 
-# Names longer than this cannot be stored on common file systems (NAME_MAX), in bytes of UTF-8.
+# Longest name on common file systems (NAME_MAX), in bytes of UTF-8.
 MAX_NAME_BYTES = 255
 
-# What would end a header parameter, quote, or lead to another folder or stream, on any system.
+# Characters that end a header parameter, quote, or lead to another folder or stream, on any system.
 _UNSAFE = re.compile(r"[\"'`;<>:|?*]")
 _EXTENDED = re.compile(r"(?ai)(?:^|;)\s*filename\*\s*=\s*([\w!#$%&+^`{}~-]+)'[^';]*'([^\s;]+)")
 _PLAIN = re.compile(r"(?ai)(?:^|;)\s*filename\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\"]+)")
 _LONGEST_EXTENSION = 16
-# What nearly all names are made of, and where there is nothing to make safe.
+# Nearly all names look like this and need no change.
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-# What may stand unescaped in the extended form (RFC 8187 section 3.2.1), beside letters and digits.
+# Allowed unescaped in the extended form (RFC 8187 section 3.2.1), besides letters and digits.
 _ATTR_CHARS = "!#$&+-.^_`|~"
 
-# Built-in types only, so that a name does not depend on the machine's own tables; and formats of data beside them.
+# Python's built-in types, so that results do not depend on the machine's own tables, and some data formats.
 _types = mimetypes.MimeTypes()
 for _extension, _type in {
     ".parquet": "application/vnd.apache.parquet",
@@ -41,26 +40,26 @@ for _extension, _type in {
     ".hdf5": "application/x-hdf5",
 }.items():
     _types.add_type(_type, _extension)
-# A name with one of these behind its extension is of a file that holds the other one.
+# An ending of this kind means that the file is a compressed container of the other type.
 _OF_CODING = {
     "gzip": "application/gzip",
     "bzip2": "application/x-bzip2",
     "xz": "application/x-xz",
     "compress": "application/x-compress",
 }
-# A browser would run what it takes for one of these as a page of ours.
+# A browser would run such a file as a page of this site.
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
 
 def name_in_path(path: str) -> str:
-    """Safe name from the last segment of a percent-encoded URL path (never the query, K30); may be empty."""
+    """Safe name from the last segment of a percent-encoded URL path; may be empty. The query is never used (K30)."""
     return safe_name(unquote(path.rpartition("/")[2]))
 
 
 def name_in_disposition(value: str | None) -> str:
     """Safe name from a `Content-Disposition` value decoded as latin-1 (RFC 6266 section 4.3); may be empty.
 
-    `filename*` wins over `filename`; raw UTF-8 in the latter, which browsers accept too, is understood.
+    `filename*` wins over `filename`. Raw UTF-8 in `filename` is understood, as in browsers.
     """
     if value is None:
         return ""
@@ -81,9 +80,9 @@ def name_in_disposition(value: str | None) -> str:
 
 
 def safe_name(text: str) -> str:
-    """The text without folders, control and format characters, quotes and separators; `""` when nothing is left.
+    """Remove folders, control and format characters, quotes and separators from a name; may return an empty string.
 
-    At most 255 bytes of UTF-8, the extension kept.
+    The result has at most 255 bytes of UTF-8 and keeps its extension.
     """
     if _HARMLESS.fullmatch(text):
         return text if text.strip(".") else ""
@@ -100,7 +99,7 @@ def safe_name(text: str) -> str:
 
 
 def with_extension(name: str, content_type: str | None) -> str:
-    """The name, with the usual extension of a media type appended when it has none (`provider-api.md` 11.5)."""
+    """Append the usual extension of a media type to a name that has none (`provider-api.md` 11.5)."""
     media_type = ows((content_type or "").partition(";")[0]).lower()
     if "." in name.strip(".") or not media_type:
         return name
@@ -109,7 +108,7 @@ def with_extension(name: str, content_type: str | None) -> str:
 
 @lru_cache(maxsize=1024)
 def guess_content_type(name: str) -> str | None:
-    """Media type that the name's extension stands for, None when unknown; never a page's."""
+    """Media type for the name's extension; None if unknown, or if a browser would show it as a page."""
     guessed, coding = _types.guess_type("file/" + name)
     if coding is not None:
         return _OF_CODING.get(coding)
@@ -118,11 +117,11 @@ def guess_content_type(name: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def disposition(name: str) -> str:
-    """Value of `Content-Disposition` for a safe name (RFC 6266): a token, else quoted; beyond ASCII extended as well.
+    """Value of `Content-Disposition` for a safe name (RFC 6266): a token, else quoted; non-ASCII also in extended form.
 
-    wire: no space, and a token bare with nothing after it: clients cut it out with `attachment;filename=(.+)`.
+    wire: no space, and a bare token at the end, because clients extract it with `attachment;filename=(.+)`.
     """
-    if _TOKEN.fullmatch(name):
+    if TOKEN.fullmatch(name):
         return f"attachment;filename={name}"
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "\\\\").replace('"', '\\"')
     if name.isascii():

@@ -1,7 +1,7 @@
-"""The control connection of one FTP transfer, over ftplib: blocking, one method at a time, in a thread.
+"""The control connection of one FTP transfer, by ftplib. It blocks: call one method at a time, in a thread.
 
-What goes out: commands. What comes in: replies, and the plain socket of the data connection, opened to the very
-address that the control connection has (a server's word about another one is ignored). The data is not read here.
+Commands go out; replies and the plain socket of the data connection come back. The data connection goes to exactly the
+address of the control connection, whatever address the server names. The data is not read here.
 """
 
 import ftplib
@@ -14,21 +14,23 @@ from email.utils import format_datetime
 from threading import Lock
 
 from provider.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut, UpstreamUnreachable
-from provider.upstream.byte_range import Part, select_part
 from provider.upstream.ftp_url import FtpTarget
-from provider.upstream.tls_sessions import TlsSession
+from provider.upstream.ranges import Selection, select_range
+from provider.upstream.tls_connection import TlsSession
 from provider.wire.text import digits, ows
 
-# All replies of one session together; a greeting may be long, but nobody reads it.
+# All replies of one session together. A greeting may be long, but nobody reads it.
 _MAX_REPLY_CHARS = 64 * 1024
 
 
 class FtpSession:
-    """Log in, ask for the file, tell how the transfer ended. `close()` may come from any thread, at any time.
+    """Logs in, requests the file, and confirms the end of the transfer. `close()` is safe from any thread, at any time.
 
-    After `retrieve`: `part` is what the data connection will carry, None when the server does not tell the size;
-    `modified` when the file was last changed, as an HTTP date, None when it does not tell that; `data` the data
-    connection's socket, None for a 416; `tls` what its TLS resumes from (RFC 4217 section 10).
+    Attributes after `retrieve`:
+        part: the bytes that the data connection will carry; None if the server does not report the size.
+        modified: time of the last change as an HTTP date; None if the server does not report it.
+        data: socket of the data connection; None for a 416.
+        tls: session that the TLS of the data connection resumes (RFC 4217 section 10).
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class FtpSession:
         self._lock = Lock()
         self._closed = False
         self._busy = False
-        self.part: Part | None = None
+        self.part: Selection | None = None
         self.modified: str | None = None
         self.data: socket.socket | None = None
         self.tls: TlsSession | None = None
@@ -54,14 +56,18 @@ class FtpSession:
     def retrieve(
         self, addresses: Sequence[str], range_header: str | None, if_range: str | None, opened_at: float
     ) -> None:
-        """Connect to the first address that answers, log in, start the transfer of the wanted part.
+        """Connect to the first address that answers, log in, and start the transfer of the wanted part.
 
-        `if_range`: all of the file instead when it was not last changed then (RFC 9110 section 13.1.5).
+        Args:
+            addresses: checked addresses of the server.
+            range_header: the consumer's `Range`.
+            if_range: send the whole file unless it was last changed at this time (RFC 9110 section 13.1.5).
+            opened_at: monotonic seconds at the start of the session.
 
         Raises:
             UpstreamRefused: login or file refused.
-            UpstreamUnreachable, UpstreamTimedOut: not now; may be tried again.
-            UpstreamError: what answers there is no FTP server.
+            UpstreamUnreachable, UpstreamTimedOut: temporary failure; a later try may succeed.
+            UpstreamError: the server does not speak FTP.
         """
         with self._working():
             self._connect(addresses)
@@ -81,18 +87,18 @@ class FtpSession:
                 self.tls = TlsSession(ftp.sock.session, opened_at)
 
     def confirm(self) -> None:
-        """Return when the server says that all data were sent. Raises UpstreamError when it does not."""
+        """Wait until the server confirms that all data was sent. Raises UpstreamError if it does not."""
         with self._working():
             self._ftp.voidresp()
 
     def close(self) -> None:
-        """Close control and data connections; a thread at work is woken and closes them itself. Idempotent."""
+        """Close both connections. A thread in the middle of a call is woken and closes them itself. Idempotent."""
         with self._lock:
             self._closed = True
             if self._busy:
                 if self._ftp.sock is not None:
                     with suppress(OSError):
-                        # Not SSLSocket's own, which would take TLS away from under the thread.
+                        # Not SSLSocket's own shutdown, which would remove TLS while the thread still uses it.
                         socket.socket.shutdown(self._ftp.sock, socket.SHUT_RDWR)
                 return
         self._close()
@@ -120,7 +126,7 @@ class FtpSession:
         raise failure
 
     def _speak_utf8(self) -> None:
-        """Ask a server that offers it to read names as UTF-8 (RFC 2640); some read their own code page otherwise."""
+        """Ask a server that offers it to read names as UTF-8 (RFC 2640); some otherwise use their own code page."""
         if self._target.path.isascii():
             return
         with suppress(ftplib.error_reply, ftplib.error_temp, ftplib.error_perm):
@@ -128,10 +134,10 @@ class FtpSession:
             if "UTF8" in offered:
                 self._ftp.voidcmd("OPTS UTF8 ON")
 
-    def _part(self, range_header: str | None) -> Part | None:
-        """What SIZE says (RFC 3659 section 4), None where that cannot be relied on.
+    def _part(self, range_header: str | None) -> Selection | None:
+        """Select the wanted bytes by the reply to SIZE (RFC 3659 section 4). None if that reply cannot be relied on.
 
-        Servers that make their files say 0, and so many bytes come as come.
+        Servers that generate their files report 0 and then send any number of bytes.
         """
         try:
             reply = self._ftp.voidcmd(f"SIZE {self._target.path}")
@@ -141,17 +147,17 @@ class FtpSession:
             if _code(error) == "550":
                 raise
             return None
-        # `213 10000 bytes` is said too.
+        # Some servers reply `213 10000 bytes`.
         total = digits(ows(reply[4:]).partition(" ")[0], max_chars=18) if reply.startswith("213 ") else None
-        return select_part(range_header, total) if total else None
+        return select_range(range_header, total) if total else None
 
     def _modified(self) -> str | None:
-        """By MDTM, in UTC (RFC 3659 section 3)."""
+        """Time of the last change by MDTM, in UTC (RFC 3659 section 3)."""
         try:
             reply = self._ftp.voidcmd(f"MDTM {self._target.path}")
             return format_datetime(datetime.strptime(reply[4:18], "%Y%m%d%H%M%S").replace(tzinfo=UTC), usegmt=True)
         except (ftplib.error_reply, ftplib.error_temp, ftplib.error_perm, ValueError):
-            # Servers without it; what is wrong with the file is told by the next commands.
+            # The server lacks MDTM. If something is wrong with the file, the next commands report it.
             return None
 
     def _start(self) -> socket.socket:
@@ -163,13 +169,13 @@ class FtpSession:
             except ftplib.error_perm as error:
                 if self.part is None or _code(error) == "550":
                     raise
-                # No REST here: the whole file then (RFC 9110 section 14.2).
-                self.part = select_part(None, self.part.total)
+                # The server lacks REST, so send the whole file (RFC 9110 section 14.2).
+                self.part = select_range(None, self.part.total)
         return self._ftp.ntransfercmd(command)[0]
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """One call in a thread: names foreign errors, and closes what was asked to be closed meanwhile."""
+        """Guard one call in a thread: translate foreign errors, and close if `close()` was called meanwhile."""
         with self._lock:
             if self._closed:
                 raise UpstreamUnreachable(detail="origin: closed by us")
@@ -178,7 +184,7 @@ class FtpSession:
             yield
         except (OSError, EOFError, ValueError, AttributeError, ftplib.Error) as error:
             self._closed = True
-            # Replies, which may name accounts and files, stay out of tracebacks.
+            # Replies may contain accounts and file names; keep them out of tracebacks.
             raise _named(error) from None
         finally:
             with self._lock:
@@ -196,7 +202,7 @@ def _client(target: FtpTarget, tls_context: ssl.SSLContext) -> "_Client":
 
 
 class _Client(ftplib.FTP):
-    """ftplib's client with bounded replies and octets as latin-1 characters."""
+    """ftplib's client with a limit on replies, and octets as latin-1 characters."""
 
     def __init__(self, target: FtpTarget) -> None:
         super().__init__(encoding="latin-1")
@@ -222,7 +228,7 @@ class _Client(ftplib.FTP):
 
 
 class _TlsClient(_Client, ftplib.FTP_TLS):
-    """The same with explicit TLS. Data sockets are handed out plain: their TLS is the loop's work."""
+    """Adds explicit TLS. Data sockets are handed out plain, since the event loop does their TLS."""
 
     def __init__(self, target: FtpTarget, context: ssl.SSLContext) -> None:
         ftplib.FTP_TLS.__init__(self, context=context, encoding="latin-1")  # noqa: S321 - publishers choose it
@@ -230,7 +236,7 @@ class _TlsClient(_Client, ftplib.FTP_TLS):
         self._left_chars = _MAX_REPLY_CHARS
 
     def auth(self) -> str:
-        # The certificate is the name's, while the connection goes to a checked address.
+        # Check the certificate against the name, although the connection goes to a checked address.
         self.host = self._name
         return super().auth()
 
@@ -239,7 +245,7 @@ class _TlsClient(_Client, ftplib.FTP_TLS):
 
 
 class _ImplicitTlsClient(_TlsClient):
-    """TLS from the first byte, as on port 990."""
+    """Adds implicit TLS, from the first byte, as on port 990."""
 
     def connect(
         self, host: str = "", port: int = 0, timeout: float | None = None, source_address: tuple[str, int] | None = None
@@ -258,13 +264,13 @@ class _ImplicitTlsClient(_TlsClient):
 
 
 def _code(error: Exception) -> str:
-    """Three digits of a reply; the rest may repeat names of accounts and files."""
+    """The three digits of a reply. The rest may repeat names of accounts and files."""
     code = str(error)[:3]
     return code if len(code) == 3 and digits(code) is not None else "???"
 
 
 def _named(error: Exception) -> UpstreamError:
-    """Our name for an error of ftplib, ssl or the system; the first kind that fits."""
+    """Translate an error of ftplib, ssl or the system; the first matching kind wins."""
     for kind, ours, text in _NAMES:
         if isinstance(error, kind):
             return ours(detail=f"origin: {text}")
@@ -274,8 +280,8 @@ def _named(error: Exception) -> UpstreamError:
         return UpstreamUnreachable(detail=f"origin: the FTP server answered {_code(error)}")
     if isinstance(error, OSError):
         return UpstreamUnreachable(detail=f"origin: FTP connection failed (errno {error.errno})")
-    # Attributes of ftplib's are None once another thread has closed it; ValueError: a reply that says no port.
-    return UpstreamError(detail="origin: no FTP replies")
+    # AttributeError: ftplib's attributes are None after another thread closed it. ValueError: a reply without a port.
+    return UpstreamError(detail="origin: the server does not speak FTP")
 
 
 _NAMES: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (

@@ -1,6 +1,6 @@
-"""Open a file on an FTP server: the address checked, the commands sent in a thread, the data read on the loop.
+"""Opens a file on an FTP server: checks the address, sends commands in a thread, reads the data on the event loop.
 
-The data connection is an ordinary one of this room, so backpressure, limits of time and zero copy are as with HTTP.
+The data connection is an ordinary one of this room, so backpressure, time limits and zero copy work as with HTTP.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.override import override
 from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.charges import charge_request
@@ -28,27 +29,30 @@ from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
 from provider.upstream.names import Names
 from provider.upstream.shares import Shares, asking_client
-from provider.upstream.source import Framing, Headers
+from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.tls_connection import TlsConnection
 
 if TYPE_CHECKING:
     from provider.upstream.ftp_session import FtpSession
 
-# Threads at a time, per worker: a silent server keeps one until a time limit ends it.
+# Threads at a time, per worker. A silent server occupies one until a time limit ends it.
 _MAX_THREADS, _MAX_THREADS_PER_CLIENT = 128, 16
 _MAX_ADDRESSES = 4
-# TLS's records and Tornado's copy take their share of the 256 KiB that a stream may hold.
+# TLS records and Tornado's copy take their share of the 256 KiB that a stream may use.
 _MOST_BYTES = 128 * 1024
 
 
-class FtpSource:
+class FtpSource(Source):
     """The `Source` of an FTP transfer.
 
-    Where the data end before a known length, or where none is known, the server's last reply tells whether it was all.
+    If the data ends early, or its length is unknown, the server's last reply tells whether the file is complete.
     """
 
     __slots__ = ("_connection", "_finish", "_left", "_session", "final_url_path", "headers", "idle_timeout_seconds")
 
+    final_url_path: str
+    headers: Headers
+    idle_timeout_seconds: float
     ready_bytes = 0
 
     def __init__(
@@ -72,32 +76,34 @@ class FtpSource:
             if part.status != 200:
                 fields.append(("Content-Range", part.content_range))
         if session.modified is not None:
-            # As an HTTP origin would say it, ours standing in for the server's clock.
+            # The date that an HTTP origin would send. Our clock stands in for the server's.
             fields += [("Last-Modified", session.modified), ("Date", formatdate(usegmt=True))]
         self.headers = Headers(fields)
 
     @property
+    @override
     def status(self) -> int:
-        """200, 206 or 416, as an HTTP origin would say it."""
         part = self._session.part
         return part.status if part is not None else 200
 
     @property
+    @override
     def framing(self) -> Framing:
-        """As `Source.framing`."""
         return "length" if self._session.part is not None else "close"
 
     @property
+    @override
     def length_bytes(self) -> int | None:
-        """As `Source.length_bytes`."""
         part = self._session.part
         return part.count if part is not None else None
 
+    @override
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`: a part is only served of a file of known length, which is kept without being told."""
+        # A part is only served of a file whose length is known.
+        return
 
+    @override
     def read_now(self, buffer: memoryview) -> int | None:
-        """As `Source.read_now`."""
         if self._left == 0 or self._connection is None:
             return 0
         if self._finish.data_ended:
@@ -114,8 +120,8 @@ class FtpSource:
             self._left -= count
         return count
 
+    @override
     async def wait_ready(self) -> None:
-        """As `Source.wait_ready`."""
         if self._connection is None:
             return
         if self._finish.data_ended:
@@ -128,33 +134,34 @@ class FtpSource:
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
 
+    @override
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`."""
         while (count := self.read_now(buffer)) is None:
             await self.wait_ready()
         return count
 
+    @override
     def raw_socket(self) -> socket.socket | None:
-        """As `Source.raw_socket`."""
         connection = self._connection
         return connection.socket if connection is not None and not connection.is_tls and self._left else None
 
     @property
-    def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
+    @override
+    def contiguous_bytes(self) -> int:
         return 0 if self._finish.data_ended else self._left or 0
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Source.advance`."""
         if self._left is not None:
             self._left -= count_bytes
 
+    @override
     def release(self) -> None:
-        """As `Source.release`; connections are not kept."""
+        # FTP connections are not reused.
         self.close()
 
+    @override
     def close(self) -> None:
-        """As `Source.close`."""
         self._finish.close()
         if self._connection is not None:
             self._connection.close()
@@ -162,7 +169,7 @@ class FtpSource:
 
 
 class _Finish:
-    """The server's last reply, asked for once the data have ended."""
+    """The server's last reply, requested once the data has ended."""
 
     def __init__(self, session: "FtpSession", shares: Shares) -> None:
         self._session, self._shares = session, shares
@@ -170,19 +177,19 @@ class _Finish:
 
     @property
     def data_ended(self) -> bool:
-        """Was the reply asked for?"""
+        """True once the reply was requested."""
         return self._asking is not None
 
     def begin(self) -> None:
-        """The data have ended: ask. Readers that cannot wait read again until the outcome is known."""
+        """Request the reply, since the data has ended. Readers that cannot wait try again until it is known."""
         self._asking = asyncio.create_task(self._ask())
 
     def outcome(self, left_bytes: int | None) -> int | None:
-        """0 when all was sent, None before that is known.
+        """0 if all data was sent; None until that is known.
 
         Raises:
-            UpstreamTruncated: the server did not say that all was sent.
-            UpstreamTooShort: it did, and `left_bytes` of what it announced are missing.
+            UpstreamTruncated: the server did not confirm the transfer.
+            UpstreamTooShort: it did, although `left_bytes` of the announced length are missing.
         """
         if self._asking is None or not self._asking.done():
             return None
@@ -194,12 +201,12 @@ class _Finish:
         return 0
 
     async def wait(self) -> None:
-        """Until it is known; the session limits the time."""
+        """Wait for the outcome. The session limits the time."""
         if self._asking is not None:
             await asyncio.wait([self._asking])
 
     def close(self) -> None:
-        """Nobody waits for it any more."""
+        """Stop waiting for the reply."""
         if self._asking is not None:
             self._asking.cancel()
 
@@ -212,7 +219,7 @@ class _Finish:
 
 
 class FtpOrigin:
-    """Opens files on FTP servers. The limits are those of `HttpOrigin`; `first_byte` covers login and commands."""
+    """Opens files on FTP servers. Limits are those of `HttpOrigin`; `first_byte` covers login and commands."""
 
     def __init__(
         self,
@@ -225,7 +232,7 @@ class FtpOrigin:
         attempts: int = 1,
         resolver: Resolver | None = None,
     ) -> None:
-        """`attempts` counts the first; only what may pass by itself is tried again."""
+        """`attempts` includes the first one. Only temporary failures are tried again."""
         self._allow_private = allow_private
         self._tls_context = tls_context
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -234,20 +241,23 @@ class FtpOrigin:
         self._attempts = max(1, attempts)
         self._resolver = resolver if resolver is not None else Names()
         self._logins = _threads(connect_timeout_seconds)
-        # Apart from logins: a transfer that has come to its end must not fail because others begin.
+        # Separate from logins: a transfer that reaches its end must not fail because others begin.
         self._ends = _threads(connect_timeout_seconds)
 
     async def open(self, target: FtpTarget, range_header: str | None, *, if_range: str | None = None) -> FtpSource:
         """Start the transfer of the file, or of the part that `range_header` asks for.
 
-        `if_range`: the `Last-Modified` of an earlier transfer; the whole file when it has changed.
+        Args:
+            target: the file.
+            range_header: the consumer's `Range`.
+            if_range: `Last-Modified` of an earlier transfer. If the file has changed since, the whole file is sent.
 
         Raises:
-            UnsafeAddress: the host may not be connected to or cannot be resolved.
+            UnsafeAddress: the host's address is refused, or its name does not resolve.
             UpstreamRefused: login or file refused.
             UpstreamUnreachable, UpstreamTimedOut: no connection, or a limit passed.
-            UpstreamError: no FTP server.
-            OriginsBusy: too many logins are under way.
+            UpstreamError: the server does not speak FTP.
+            OriginsBusy: too many logins are in progress.
         """
         for attempt in range(1, self._attempts + 1):
             charge_request()
@@ -316,10 +326,10 @@ def _threads(wait_seconds: float) -> Shares:
 
 
 async def _in_thread(work: Callable[[], None], shares: Shares) -> None:
-    """Call `work` in a thread that counts among `shares` until it ends. Raises as `work`, and OriginsBusy."""
+    """Call `work` in a thread that holds one of `shares` until it ends. Raises what `work` raises, and OriginsBusy."""
     client = asking_client.get()
     await shares.take(client)
     try:
         await run_in_own_thread(work, name="ftp", ended=partial(shares.give_back, client))
     except OSError as exc:
-        raise OriginsBusy(detail="the system gives no more threads") from exc
+        raise OriginsBusy(detail="the system cannot start more threads") from exc

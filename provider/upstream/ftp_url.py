@@ -1,4 +1,4 @@
-"""An `ftp` or `ftps` URL as text in, where to connect and what to ask for out, or `UnsafeAddress` (pure)."""
+"""An `ftp` or `ftps` URL as text in; where to connect and what to request out, or `UnsafeAddress` (pure)."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Security = Literal["none", "explicit", "implicit"]
 
 IMPLICIT_TLS_PORT = 990
 _DEFAULT_PORTS = {"ftp": 21, "ftps": IMPLICIT_TLS_PORT}
-# RFC 1738 section 3.2.2: how to transfer, no part of the name. Files are always read as they are stored.
+# RFC 1738 section 3.2.2: the transfer type is not part of the name. Files are always read as they are stored.
 _TYPE = re.compile(r";type=[aid]\Z", re.IGNORECASE)
 _URL = re.compile(r"(ftps?)://([^/?#]*)([^?#]*)(?:[?#].*)?", re.DOTALL | re.IGNORECASE)
 # CR and LF end a command (RFC 959 section 4.1.3), NUL ends it for servers written in C, IAC is Telnet's escape.
@@ -22,9 +22,9 @@ _NOT_IN_COMMANDS = re.compile(r"[\x00-\x1f\x7f\xff]")
 
 @dataclass(frozen=True, slots=True)
 class FtpTarget:
-    """A file on an FTP server. Texts that go into commands hold octets as latin-1 characters.
+    """A file on an FTP server. Text for commands holds octets as latin-1 characters.
 
-    `path` is absolute, as ocean-node sends it. `security`: none, explicit (AUTH TLS, RFC 4217) or implicit TLS.
+    `path` is absolute, as ocean-node sends it. `security`: none, explicit TLS (AUTH TLS, RFC 4217) or implicit TLS.
     """
 
     host: str = field(repr=False)
@@ -36,15 +36,15 @@ class FtpTarget:
 
     @property
     def url_path(self) -> str:
-        """The path percent-encoded."""
+        """The path, percent-encoded."""
         return quote(self.path.encode("latin-1"))
 
 
 def parse_ftp_url(text: str) -> FtpTarget:
-    """Parse an absolute ftp or ftps URL (RFC 1738 section 3.2); `ftps` is implicit TLS on port 990, its default.
+    """Parse an absolute ftp or ftps URL (RFC 1738 section 3.2). `ftps` means implicit TLS on port 990, its default.
 
     Raises:
-        UnsafeAddress: other schemes, no file, a host or port that is none, control characters in any encoding.
+        UnsafeAddress: another scheme, no file, an invalid host or port, or control characters in any encoding.
     """
     match = _URL.fullmatch(ows(text)) if len(text) <= MAX_URL_CHARS else None
     if match is None or "\\" in match[2]:
@@ -68,12 +68,12 @@ def parse_ftp_url(text: str) -> FtpTarget:
 
 
 def without_type(path: str) -> str:
-    """The path of an FTP URL without its `;type=`."""
+    """Remove `;type=` from the path of an FTP URL."""
     return _TYPE.sub("", path)
 
 
 def _octets(text: str) -> str:
-    """What the percent-encoding stands for, one character per octet."""
+    """Decode percent-encoding into one character per octet."""
     try:
         octets = unquote_to_bytes(text).decode("latin-1")
     except UnicodeError:

@@ -1,7 +1,7 @@
-"""Gateways that the operator configured, asked in turn until one has the file.
+"""Gateways that the operator configured: ask them in turn until one has the file.
 
-A gateway's own host may be on a private network: it is the operator's word, not a publisher's. Where a gateway
-redirects to is a stranger's word again and passes the address guard, also when it leads back to the gateway.
+A gateway itself may be on a private network, since the operator chose it and not a publisher. A redirect by a gateway
+is a stranger's choice again: it passes the address guard, even if it leads back to the gateway.
 """
 
 import time
@@ -14,17 +14,20 @@ from provider.upstream.request_head import Redirect
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
-# Any other status says only that this gateway does not give the file: not pinned, not paid, not allowed, not yet.
+# Any other status only means that this gateway does not serve the file: not pinned, not paid, not allowed, not yet.
 _ANSWERS = frozenset((200, 206, 416))
-# These answer a request that has a condition (RFC 9110 section 13.1).
+# These answer a request with a condition (RFC 9110 section 13.1).
 _OF_CONDITIONS = frozenset((304, 412))
 _CONDITIONS = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
-# A gateway that did not answer at all is asked last for so long, so that not every request waits for it.
-_ASIDE_SECONDS = 30.0
+# A gateway that did not answer is asked last for this time, so that not every request waits for it.
+_EJECTION_SECONDS = 30.0
 
 
 class Gateways:
-    """`own` opens the gateways themselves and shares no connection with `guarded`, which follows redirects."""
+    """Opens files at gateways.
+
+    `own` connects to the gateways themselves. It shares no connection with `guarded`, which follows redirects.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Gateways:
         self._own = own
         self._guarded = guarded
         self._clock = clock
-        self._aside_until: dict[str, float] = {}
+        self._ejected_until: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._urls)
@@ -50,10 +53,15 @@ class Gateways:
         accepts: Callable[[HttpSource], bool] | None = None,
         resuming: bool = False,
     ) -> HttpSource:
-        """The first answer about the file itself; no body byte was read before.
+        """The first answer about the file itself, before any body byte was read.
 
-        `request_at` makes the request for the gateway with that URL; answers that `accepts` does not take are passed
-        over. `resuming`: the middle of a body is asked for. Raises the last gateway's UpstreamError.
+        Args:
+            request_at: makes the request for the gateway with the given URL.
+            accepts: answers that it rejects are skipped.
+            resuming: the request is for the rest of a body.
+
+        Raises:
+            UpstreamError: that of the last gateway.
         """
         failure = UpstreamError(detail="origin: no gateway")
         for url in self._in_order():
@@ -62,17 +70,17 @@ class Gateways:
                 source = await self._ask(request)
             except UpstreamError as error:
                 if isinstance(error, UpstreamUnreachable | UpstreamTimedOut):
-                    self._aside_until[url] = self._clock() + _ASIDE_SECONDS
+                    self._ejected_until[url] = self._clock() + _EJECTION_SECONDS
                 failure = error
                 continue
             if _is_answer(source.status, request):
-                self._aside_until.pop(url, None)
+                self._ejected_until.pop(url, None)
                 if accepts is None or accepts(source):
                     return source
             source.release()
             failure = refusal(source, f"the gateway answered {source.status}", now=time.time())
             if resuming and may_pass(source.status):
-                # Worth another round for those who were in the middle of a body.
+                # The next round may succeed, and a body that broke in the middle is worth it.
                 failure = UpstreamUnreachable(detail=failure.detail)
         raise failure
 
@@ -81,9 +89,9 @@ class Gateways:
         return await self._guarded.open(answer) if isinstance(answer, Redirect) else answer
 
     def _in_order(self) -> list[str]:
-        """As configured, but those put aside last."""
+        """In the configured order, but ejected gateways last."""
         now = self._clock()
-        return sorted(self._urls, key=lambda url: self._aside_until.get(url, 0.0) > now)
+        return sorted(self._urls, key=lambda url: self._ejected_until.get(url, 0.0) > now)
 
 
 def _is_answer(status: int, request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
-"""Open an `HttpRequest` at its origin: one request, redirects followed, an open `HttpSource` out.
+"""Opens an `HttpRequest` at its origin: sends it, follows redirects, and returns an open `HttpSource`.
 
-Each hop passes the address guard. Whether a status is good, and what the body is for, is not judged here.
+Each hop passes the address guard. This module does not judge the status, nor does it know what the body is for.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.override import override
 from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
 from provider.upstream.charges import charge_request
@@ -23,28 +24,34 @@ from provider.upstream.patience import NOT_NOW, pause_seconds
 from provider.upstream.request_head import PreparedRequest, Redirect, follow, prepare
 from provider.upstream.response_head import ResponseHead
 from provider.upstream.resume import may_pass
-from provider.upstream.source import HttpRequest
+from provider.upstream.source import Framing, Headers, HttpRequest, Source
 from provider.upstream.urls import Target
 
-# A body this small is read to its end on release, which costs less than a new connection.
+# On release, a rest of this size is read away: that costs less than a new connection.
 _DRAIN_BYTES = 64 * 1024
-# All user-space bytes of one stream. Records of TLS, and Tornado's copy of a chunk (of a body without length), need
-# memory beside the reader's buffer, so each of them takes its share from what is read at once.
+# Most user-space bytes of one stream. TLS records, and Tornado's copy of a chunk (for a body without length), need
+# memory beside the reader's buffer. Each takes its share from the size of one read.
 _STREAM_BYTES = 256 * 1024
 _COPY_BYTES = 64 * 1024
-# After an answer that says "not now"; grows with each.
+# After an answer that says "not now"; multiplied by the number of the attempt.
 _RETRY_PAUSE_SECONDS = 0.2
-# RFC 9110 section 9.2.2: these may be sent again when nobody knows whether they arrived.
+# RFC 9110 section 9.2.2: these may be sent again when it is unknown whether they arrived.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 
-class HttpSource:
+class HttpSource(Source):
     """The `Source` of an HTTP answer."""
 
     __slots__ = (
         "_body", "_connection", "_head", "_most_bytes", "_reuse", "_target", "framing", "headers",
         "idle_timeout_seconds", "length_bytes", "status",
     )  # fmt: skip
+
+    status: int
+    headers: Headers
+    framing: Framing
+    length_bytes: int | None
+    idle_timeout_seconds: float
 
     def __init__(
         self,
@@ -66,28 +73,28 @@ class HttpSource:
         self._reuse = reuse
 
     @property
+    @override
     def final_url_path(self) -> str:
-        """As `Source.final_url_path`."""
         return self._target.path
 
+    @override
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`."""
         self.length_bytes = count_bytes
         if self.framing == "close":
             self.framing = "length"
         self._body.expect(count_bytes)
 
     @property
+    @override
     def ready_bytes(self) -> int:
-        """As `Source.ready_bytes`."""
         return self._body.ready_bytes
 
+    @override
     def read_now(self, buffer: memoryview) -> int | None:
-        """As `Source.read_now`."""
         return self._body.read_now(buffer[: self._most_bytes])
 
+    @override
     async def wait_ready(self) -> None:
-        """As `Source.wait_ready`."""
         if self._body.ready_bytes:
             return
         try:
@@ -97,27 +104,28 @@ class HttpSource:
         except OSError as exc:
             raise UpstreamTruncated(detail="origin: connection closed in the body") from exc
 
+    @override
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`."""
         while (count := self.read_now(buffer)) is None:
             await self.wait_ready()
         return count
 
+    @override
     def raw_socket(self) -> socket.socket | None:
-        """As `Source.raw_socket`."""
         return self._connection.socket if self._body.is_raw else None
 
     @property
-    def run_bytes(self) -> int:
-        """As `Source.run_bytes`."""
-        return self._body.run_bytes
+    @override
+    def contiguous_bytes(self) -> int:
+        return self._body.contiguous_bytes
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Source.advance`."""
         self._body.advance(count_bytes)
 
+    @override
     def release(self) -> None:
-        """As `Source.release`; a short rest that is already here is read away first."""
+        # Bytes that are already here are drained first, if they are few.
         if self._connection.closed or not self._head.keep_alive:
             self._connection.close()
             return
@@ -128,8 +136,8 @@ class HttpSource:
         else:
             self._connection.close()
 
+    @override
     def close(self) -> None:
-        """As `Source.close`."""
         self._connection.close()
 
     def _drain(self) -> None:
@@ -144,11 +152,11 @@ class HttpSource:
 
 
 class HttpOrigin:
-    """Opens requests at any origin; holds the pool of idle connections and the one TLS context.
+    """Opens requests at any origin. Owns the pool of idle connections and the one TLS context.
 
     All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
-    (request sent until the answer's head is complete) and `idle` (no byte while the body is read). From the first
-    redirect to the last answer no more time passes than `connect` and `first_byte` together.
+    (request sent until the answer's head is complete) and `idle` (silence while the body is read). Following redirects
+    takes at most as long as `connect` and `first_byte` together.
     """
 
     def __init__(
@@ -170,8 +178,12 @@ class HttpOrigin:
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        """`attempts` counts the first; only idempotent requests are tried again, without an answer or with a 429 or 5xx
-        that may pass. `patient`: one more try where an answer asks to wait for less than the first-byte limit.
+        """Set the limits.
+
+        Args:
+            attempts: includes the first one. Only idempotent requests are tried again, after a failure or after a 429
+                or 5xx that may pass.
+            patient: try once more if an answer asks to wait for less than the first-byte limit.
         """
         self._first_byte_timeout_seconds = first_byte_timeout_seconds
         self._redirects_timeout_seconds = connect_timeout_seconds + first_byte_timeout_seconds
@@ -190,23 +202,23 @@ class HttpOrigin:
         self._connections = Connections(
             allow_private=allow_private,
             connect_timeout_seconds=connect_timeout_seconds,
-            # Building one takes about 26 ms, so all connections share it.
+            # Making a context takes about 26 ms, so all connections share one.
             tls_context=tls_context if tls_context is not None else ssl.create_default_context(),
             resolver=resolver if resolver is not None else Names(),
         )
 
     @property
     def idle_connections(self) -> int:
-        """Number of connections in the pool."""
+        """Number of idle connections in the pool."""
         return len(self._pool)
 
     def close(self) -> None:
-        """Close the idle connections; open sources are their users' to close."""
+        """Close the idle connections. Open sources stay open; their users close them."""
         self._pool.close()
 
     @asynccontextmanager
     async def opened(self, request: HttpRequest) -> AsyncIterator[HttpSource]:
-        """`open` as a context: released at the end, closed at once on any error."""
+        """Open a request as a context: the source is released at the end, or closed at once on an error."""
         source = await self.open(request)
         try:
             yield source
@@ -216,18 +228,18 @@ class HttpOrigin:
         source.release()
 
     def prepare(self, request: HttpRequest) -> PreparedRequest:
-        """What `open` would begin with, for a request that is sent often. Raises UnsafeAddress, FileObjectInvalid."""
+        """Prepare a request that is sent often; pass the result to `open`. Raises UnsafeAddress, FileObjectInvalid."""
         return prepare(request, user_agent=self._user_agent)
 
     async def open(self, request: HttpRequest | PreparedRequest | Redirect) -> HttpSource:
-        """Send the request, follow redirects, return the first answer that is none.
+        """Send the request, follow redirects, return the first answer that is not a redirect.
 
         Raises:
-            UnsafeAddress: the URL, or one it redirects to, may not be connected to or cannot be resolved.
+            UnsafeAddress: the URL, or a redirect's, has a refused address or does not resolve.
             UpstreamUnreachable: no connection, or it was lost before the head was complete.
-            UpstreamTimedOut: connect or first-byte limit passed, or that of all redirects.
-            UpstreamError: the head is not to be trusted, or there were too many redirects.
-            FileObjectInvalid: method or headers cannot stand in a request.
+            UpstreamTimedOut: the connect or first-byte limit passed, or the limit on all redirects.
+            UpstreamError: the head cannot be trusted, or there were too many redirects.
+            FileObjectInvalid: the method or a header is not allowed in a request.
         """
         if isinstance(request, Redirect):
             return await self._follow(request)
@@ -235,7 +247,7 @@ class HttpOrigin:
         return answer if isinstance(answer, HttpSource) else await self._follow(answer)
 
     async def open_hop(self, request: HttpRequest) -> HttpSource | Redirect:
-        """One answer, or where its redirect leads. Raises as `open`."""
+        """Send one request. Returns the answer, or the redirect to follow. Raises what `open` raises."""
         return await self._hop(self.prepare(request))
 
     async def _follow(self, redirect: Redirect) -> HttpSource:
@@ -279,7 +291,7 @@ class HttpOrigin:
         raise AssertionError("unreachable: attempts is at least 1")
 
     async def _once_more(self, asked: PreparedRequest, source: HttpSource, began_at: float) -> HttpSource:
-        """The answer to another try after the pause that `source` asks for, which itself is the answer otherwise."""
+        """Try again after the pause that `source` asks for. Without such a pause, `source` remains the answer."""
         pause = pause_seconds(source.status, source.headers, now=time.time())
         waited_at = began_at + self._first_byte_timeout_seconds
         loop = asyncio.get_running_loop()
@@ -297,7 +309,7 @@ class HttpOrigin:
 
     async def _ask(self, asked: PreparedRequest) -> HttpSource:
         charge_request()
-        # A pooled connection may be closing while we write to it; only what may be sent twice goes there.
+        # A pooled connection may close while we write to it, so only idempotent requests use one.
         pooled = self._pool.take(asked.partition, asked.first_url) if asked.request.method in _IDEMPOTENT else None
         if pooled is not None:
             try:

@@ -1,6 +1,6 @@
-"""File info: is a remote file readable, how long, of what type and name, and its checksum when asked.
+"""File info: is a remote file readable, how long is it, its type and name, and its checksum on request.
 
-`provider-api.md` sections 11.3 and 11.4. The body is read only for a checksum; nothing reaches a consumer here.
+`provider-api.md` sections 11.3 and 11.4. The body is read for a checksum only. No bytes reach a consumer from here.
 """
 
 import asyncio
@@ -20,17 +20,20 @@ from provider.upstream.wish import NO_WISH, Wish
 from provider.wire.text import ows
 
 _READ_BYTES = 64 * 1024
-# sha256 of so much takes about 2 ms; then other requests have their turn.
+# sha256 of this many bytes takes about 2 ms; then other requests get a turn.
 _YIELD_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What is known about a remote file; texts as the wire has them, empty when unknown.
+    """What is known about a remote file. Text is as on the wire, empty if unknown.
 
-    `content_length`: bytes of the whole file as decimal text; a number for results of contracts (wire). `filename`:
-    None for what has no name at all. `checksum`: sha256 of the content, lower-case hex, None when not asked or over
-    the limit. `failure`: why it is not valid, for logs and metrics.
+    Attributes:
+        valid: the file can be served.
+        content_length: bytes of the whole file as decimal text; a number for the result of a contract (wire).
+        filename: None if this kind of file has no name at all.
+        checksum: sha256 of the content in lower-case hex; None if not requested, or if the file exceeds the limit.
+        failure: why the file is not valid, for logs and metrics.
     """
 
     valid: bool
@@ -49,11 +52,19 @@ async def inspect(
     max_checksum_bytes: int = 0,
     name_from_url: bool = True,
 ) -> FileInfo:
-    """Open a file and describe it. `wish` is what was asked: a part is good when the file object names exactly it.
+    """Open a file and describe it.
 
-    Failures of the origin and refused addresses make it invalid; they are not raised. OriginsBusy is raised, because it
-    says nothing about the file. `name_from_url` is False for kinds of files whose URL says nothing (arweave). No
-    checksum is made of a part, nor over `max_checksum_bytes`.
+    A failure of the origin or a refused address makes the file invalid and is not raised. A part has no checksum.
+
+    Args:
+        opening: opens the file.
+        wish: what was requested. A part is acceptable only if the file object asks for exactly that part.
+        want_checksum: compute sha256 of the content.
+        max_checksum_bytes: longer content gets no checksum.
+        name_from_url: False for kinds of files whose URL holds no name (arweave).
+
+    Raises:
+        OriginsBusy: says nothing about the file, so it is raised.
     """
     try:
         source = await opening
@@ -92,7 +103,7 @@ async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from
 
 
 def _content_length(source: Source) -> str:
-    """Length of the whole file; of a part, what Content-Range says of the whole, else the part's own."""
+    """Length of the whole file. For a part: the total of its Content-Range, or else the part's own length."""
     whole = content_range_of(source.headers)
     if source.status == 206 and whole is not None and whole.total_bytes is not None:
         return str(whole.total_bytes)
@@ -102,7 +113,7 @@ def _content_length(source: Source) -> str:
 
 
 async def _checksum(source: Source, max_bytes: int) -> str | None:
-    # wire: of the content, as Provider 2.1 has it; publishers of trusted algorithms compare that.
+    # wire: the checksum of the decoded content, as in Provider 2.1; publishers of trusted algorithms compare it.
     content = Content(source)
     if content.length_bytes is not None and content.length_bytes > max_bytes:
         return None
@@ -118,6 +129,6 @@ async def _checksum(source: Source, max_bytes: int) -> str | None:
                 turn_bytes = 0
                 await asyncio.sleep(0)
     finally:
-        # Also what led to no checksum: too long, broken off, or nobody waits for it any longer.
+        # Charged even without a checksum: the content was too long, the transfer broke, or the client left.
         charge_bytes(total_bytes)
     return digest.hexdigest()

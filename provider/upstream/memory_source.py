@@ -1,31 +1,34 @@
-"""A `Source` whose whole body is in memory: results of contract calls."""
+"""A `Source` with its whole body in memory, such as the result of a contract call. Its methods never wait."""
 
 import hashlib
 import socket
 
 from provider.errors import UpstreamTruncated
-from provider.upstream.byte_range import select_part
-from provider.upstream.source import Framing, Headers
+from provider.override import override
+from provider.upstream.ranges import select_range
+from provider.upstream.source import Framing, Headers, Source
 from provider.upstream.wish import NO_WISH, Wish
 
-# Nobody waits for what is here; limits of time are the consumer's alone.
+# The body is here, so only the consumer's time limits matter.
 _NEVER_SECONDS = 86_400.0
 
 
-class MemorySource:
-    """The `Source` of `body`, or of the part of it that `wish` asks for. Its tag is a digest of all of it."""
+class MemorySource(Source):
+    """The `Source` of `body`, or of the part that `wish` asks for. Its entity tag is a digest of the whole body."""
 
     __slots__ = ("_body", "_closed", "_read", "headers", "status")
 
+    status: int
+    headers: Headers
     framing: Framing = "length"
     final_url_path = ""
     idle_timeout_seconds = _NEVER_SECONDS
-    run_bytes = 0
+    contiguous_bytes = 0
 
     def __init__(self, body: bytes, *, content_type: str, wish: Wish = NO_WISH) -> None:
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         fields = [("Content-Type", content_type), ("ETag", tag), ("Accept-Ranges", "bytes")]
-        part = select_part(wish.ranges if wish.version_holds(Headers(fields)) else None, len(body))
+        part = select_range(wish.ranges if wish.version_holds(Headers(fields)) else None, len(body))
         if part.status != 200:
             fields.append(("Content-Range", part.content_range))
         self.status = part.status
@@ -35,20 +38,21 @@ class MemorySource:
         self.headers = Headers(fields)
 
     @property
+    @override
     def length_bytes(self) -> int:
-        """As `Source.length_bytes`."""
         return len(self._body)
 
+    @override
     def expect(self, count_bytes: int) -> None:
-        """As `Source.expect`: the length is known."""
+        pass
 
     @property
+    @override
     def ready_bytes(self) -> int:
-        """As `Source.ready_bytes`."""
         return 0 if self._closed else len(self._body) - self._read
 
+    @override
     def read_now(self, buffer: memoryview) -> int:
-        """As `Source.read_now`; never None."""
         if self._closed:
             raise UpstreamTruncated(detail="closed by us")
         part = self._body[self._read : self._read + len(buffer)]
@@ -56,24 +60,26 @@ class MemorySource:
         self._read += len(part)
         return len(part)
 
+    @override
     async def wait_ready(self) -> None:
-        """As `Source.wait_ready`; returns at once."""
+        pass
 
+    @override
     async def read_into(self, buffer: memoryview) -> int:
-        """As `Source.read_into`."""
         return self.read_now(buffer)
 
+    @override
     def raw_socket(self) -> socket.socket | None:
-        """As `Source.raw_socket`: there is none."""
         return None
 
+    @override
     def advance(self, count_bytes: int) -> None:
-        """As `Source.advance`; nothing can be read past this object."""
+        pass
 
+    @override
     def release(self) -> None:
-        """As `Source.release`."""
         self._closed = True
 
+    @override
     def close(self) -> None:
-        """As `Source.close`."""
         self._closed = True

@@ -1,7 +1,7 @@
-"""Host names that strangers choose become addresses here, by c-ares on the event loop.
+"""Resolves host names that strangers choose, by c-ares on the event loop.
 
-Each look-up has a c-ares channel of its own. It shares no thread, queue, cache or socket with any other look-up, and it
-is cancelled when the last request that waits for it leaves. A channel takes about 11 KiB, one socket and 0.2 ms.
+Each look-up has its own c-ares channel and shares no thread, queue, cache or socket with any other. It is cancelled
+when the last request that waits for it leaves. A channel takes about 11 KiB, one socket and 0.2 ms.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ import pycares
 from provider.cache import FactCache
 from provider.upstream.shares import Client, Shares, asking_client
 
-# (family, socket address), as `getaddrinfo` gives them.
+# (family, socket address), as returned by `getaddrinfo`.
 Address = tuple[int, tuple[object, ...]]
-# A name server without an answer is asked again after this time, then after twice of it, and so on (c-ares).
+# c-ares asks a silent name server again after this time, then after twice as long, and so on.
 _FIRST_TRY_SECONDS = 1.0
 _FIRST_TRY_SHARE = 0.25
 _TRIES = 6
-# A client whose look-ups are all in use waits for one of them so long; the connect limit covers this, too.
+# If a client uses all its look-ups, a new one waits this share of the timeout. The connect limit covers it too.
 _WAIT_SHARE = 0.125
 _SILENT_SECONDS = 30.0
 _SILENT_ENTRIES = 4096
@@ -37,10 +37,10 @@ _NO_SUCH_NAME = frozenset(
 
 
 class Names:
-    """A `Resolver`: the system's hosts file and name servers decide, or the given name servers.
+    """A `Resolver` on the system's hosts file and name servers, or on the given name servers.
 
-    A name that had no answer within `timeout_seconds` gets none for 30 s. One look-up serves all requests of a client
-    that need the same name meanwhile; requests of different clients never wait for each other.
+    A name without an answer within `timeout_seconds` fails at once for the next 30 s. Requests of one client that need
+    the same name share a look-up. Requests of different clients never wait for each other.
     """
 
     def __init__(
@@ -67,17 +67,18 @@ class Names:
 
     @property
     def lookups(self) -> int:
-        """Number of look-ups under way."""
+        """Number of look-ups in progress."""
         return self._shares.in_use
 
     async def __call__(self, host: str, port: int) -> list[Address]:
         """Addresses of `host` in order of preference (RFC 6724), hosts file and numeric forms such as 0x7f.1 included.
 
-        Raises socket.gaierror: EAI_NONAME when there is no such name, EAI_AGAIN when no name server answered or all
-        failed. Raises OriginsBusy when too many look-ups are under way.
+        Raises:
+            socket.gaierror: EAI_NONAME if the name does not exist; EAI_AGAIN if no name server answered or all failed.
+            OriginsBusy: too many look-ups are in progress.
         """
         try:
-            # This flag forbids a look-up, so nothing is waited for.
+            # This flag forbids a look-up, so the call does not block.
             found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass
@@ -117,31 +118,31 @@ class Names:
 
 
 class _Lookup:
-    """One name asked of c-ares, its sockets watched by the event loop."""
+    """One look-up by c-ares, with its sockets watched by the event loop."""
 
     def __init__(self, name: str, servers: Sequence[str], *, first_try_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[tuple[pycares.AddrInfoResult | None, int]] = self._loop.create_future()
         self._reading: set[int] = set()
         self._writing: set[int] = set()
-        # No option that is a text (lookups, domains): pycares 5.2 frees it before c-ares has read it.
+        # Pass no text options (lookups, domains): pycares 5.2 frees them before c-ares reads them.
         self._channel = pycares.Channel(
             sock_state_cb=self._watch, timeout=first_try_seconds, tries=_TRIES, servers=servers or None
         )
         self._channel.getaddrinfo(name, None, type=socket.SOCK_STREAM, callback=self._note)
 
     async def answer(self) -> tuple[pycares.AddrInfoResult | None, int]:
-        """The addresses, or None and an error code of c-ares."""
+        """The addresses, or None and a c-ares error code."""
         while not self._answered.done():
             wait_seconds = max(self._channel.timeout(), _SHORTEST_WAIT_SECONDS)  # type: ignore[no-untyped-call]
             await asyncio.wait([self._answered], timeout=wait_seconds)
             if not self._answered.done():
-                # Nothing to read or write: c-ares looks at its own time limits.
+                # No socket is ready: let c-ares check its own time limits.
                 self._channel.process_fd(pycares.ARES_SOCKET_BAD, pycares.ARES_SOCKET_BAD)
         return self._answered.result()
 
     def close(self) -> None:
-        """Cancel what is under way and close the sockets."""
+        """Cancel the look-up and close its sockets."""
         self._channel.cancel()
         for file in self._reading:
             self._loop.remove_reader(file)

@@ -1,4 +1,4 @@
-"""Origins that answer "not now": how long they ask to wait, and what the consumer is told (pure)."""
+"""Origins that answer "not now": how long they ask to wait, and what to tell the consumer (pure)."""
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -9,16 +9,16 @@ from provider.wire.text import digits, ows
 
 # Request Timeout, Too Early, Too Many Requests, Service Unavailable.
 NOT_NOW = frozenset((408, 425, 429, 503))
-# These may be repeated at once (RFC 9110 section 15.5.9, RFC 8470 section 5.2): nothing was done yet.
+# May be repeated at once, since nothing was done yet (RFC 9110 section 15.5.9, RFC 8470 section 5.2).
 _AT_ONCE = frozenset((408, 425))
-# A consumer is not told to wait longer; what lasts longer is an error that the publisher looks after.
+# Longest wait passed on to a consumer. Anything longer is an error for the publisher to fix.
 _MOST_TOLD_SECONDS = 86_400.0
 
 
 def retry_after_seconds(headers: Headers, *, now: float) -> float | None:
-    """Seconds that `Retry-After` asks for, never negative (RFC 9110 section 10.2.3); None when it says none.
+    """Seconds that `Retry-After` asks for, never negative (RFC 9110 section 10.2.3); None without a valid one.
 
-    A date counts from the answer's own `Date`, since the origin's clock may differ, and from `now` without one.
+    A date is compared with the answer's own `Date`, since the origin's clock may differ; without one, with `now`.
     """
     text = ows(headers.get("Retry-After") or "")
     seconds = digits(text, max_chars=9)
@@ -32,7 +32,7 @@ def retry_after_seconds(headers: Headers, *, now: float) -> float | None:
 
 
 def pause_seconds(status: int, headers: Headers, *, now: float) -> float | None:
-    """How long to wait before one more try; None when the origin did not ask for one."""
+    """Seconds to wait before one more try; None if the origin did not ask for one."""
     if status not in NOT_NOW:
         return None
     asked = retry_after_seconds(headers, now=now)
@@ -40,7 +40,7 @@ def pause_seconds(status: int, headers: Headers, *, now: float) -> float | None:
 
 
 def refusal(source: Source, detail: str, *, now: float) -> UpstreamError:
-    """The error for an answer that is no file."""
+    """The error for an answer that does not contain the file."""
     if source.status not in NOT_NOW:
         return UpstreamRefused(detail=detail)
     error, asked = UpstreamBusy(detail=detail), retry_after_seconds(source.headers, now=now)

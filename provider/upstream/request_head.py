@@ -1,25 +1,114 @@
-"""What is sent to an origin: the bytes of a request, and the request that follows a redirect (pure)."""
+"""Requests to origins (pure): their bytes, the request that follows a redirect, and the cookies of a chain.
+
+Cookies follow RFC 6265 section 5. Some origins (F5, SharePoint, login portals) set a cookie, redirect, and serve the
+file only to a request that sends the cookie back. A cookie is sent only to the very host that set it; its `Domain` is
+ignored. Cookies end with their chain.
+"""
 
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 
 from provider.errors import FileObjectInvalid, UpstreamError
-from provider.upstream.cookies import NO_COOKIES, Cookies
 from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
-from provider.wire.text import ows
+from provider.wire.text import TOKEN, digits, ows
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+# RFC 6265 section 6.1 asks for 50 cookies of 4096 bytes. Origins refuse heads of more than 8-16 KiB.
+_MAX_COOKIES = 50
+_MAX_COOKIE_CHARS = 4096
+_MAX_CHARS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """One cookie, and which requests it belongs to."""
+
+    name: str = field(repr=False)
+    value: str = field(repr=False)
+    host: str = field(repr=False)
+    path: str = field(repr=False)
+    secure: bool
+
+    def fits(self, target: Target) -> bool:
+        """True if the cookie is sent to `target` (RFC 6265 section 5.4)."""
+        return (
+            self.host == target.host
+            and (target.scheme == "https" or not self.secure)
+            and target.path.startswith(self.path)
+            and (self.path.endswith("/") or target.path[len(self.path) : len(self.path) + 1] in ("", "/"))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """The cookies that a chain has set so far."""
+
+    kept: tuple[Cookie, ...] = field(default=(), repr=False)
+
+    def after(self, target: Target, headers: Headers) -> "Cookies":
+        """Apply the `Set-Cookie` lines of the answer from `target`: add, replace and remove cookies."""
+        lines = headers.get_all("Set-Cookie")
+        if not lines:
+            return self
+        kept = {(cookie.name, cookie.host, cookie.path): cookie for cookie in self.kept}
+        for cookie, is_ended in _set_by(lines, target):
+            key = (cookie.name, cookie.host, cookie.path)
+            if is_ended:
+                kept.pop(key, None)
+            elif key in kept or len(kept) < _MAX_COOKIES:
+                kept[key] = cookie
+        return Cookies(tuple(kept.values()))
+
+    def text_for(self, target: Target) -> str:
+        """Value of `Cookie` for a request to `target`, longer paths first. Empty if no cookie fits."""
+        fitting = sorted((cookie for cookie in self.kept if cookie.fits(target)), key=lambda cookie: -len(cookie.path))
+        text = "; ".join(f"{cookie.name}={cookie.value}" for cookie in fitting)
+        return text if len(text) <= _MAX_CHARS else ""
+
+
+NO_COOKIES = Cookies()
+
+
+def _set_by(lines: list[str], target: Target) -> Iterator[tuple[Cookie, bool]]:
+    """Parse each cookie, and whether it is removed here (RFC 6265 section 5.2)."""
+    for line in lines:
+        pair, *others = line.split(";")
+        name, equals, value = pair.partition("=")
+        if not equals or not ows(name) or len(line) > _MAX_COOKIE_CHARS:
+            continue
+        attributes = {ows(key).lower(): ows(text) for key, _, text in (other.partition("=") for other in others)}
+        secure = "secure" in attributes
+        if secure and target.scheme != "https":
+            continue
+        path = attributes.get("path", "")
+        if not path.startswith("/"):
+            path = target.path[: target.path.rfind("/")] or "/"
+        yield Cookie(ows(name), ows(value), target.host, path, secure), _is_ended(attributes)
+
+
+def _is_ended(attributes: dict[str, str]) -> bool:
+    age = attributes.get("max-age")
+    if age is not None and (age.startswith("-") or digits(age) is not None):
+        return age.startswith("-") or not digits(age)
+    try:
+        return parsedate_to_datetime(attributes["expires"]).timestamp() <= time.time()
+    except (KeyError, ValueError, OverflowError):
+        return False
+
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but HTAB (RFC 9110 section 5.5)
 
-# Ours to say: where it goes, how it is framed, hop by hop (RFC 9110 section 7.6.1), and that bytes are wanted as
-# they are stored. Anything else in a file object reaches the origin.
+# Fields that this proxy sets itself: target, framing, hop by hop (RFC 9110 section 7.6.1), and the wish for bytes as
+# they are stored. Any other field of a file object reaches the origin.
 _OURS = frozenset({
     "host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "expect", "content-length", "accept-encoding",
 })  # fmt: skip
 
-# What may follow a redirect to another origin. Everything else in a file object may be a credential of the first.
+# Fields that may follow a redirect to another origin. Any other may be a credential for the first one.
 _HARMLESS = frozenset([
     "accept", "accept-language", "user-agent", "content-type", "range", "if-range", "if-match", "if-none-match",
     "if-modified-since", "if-unmodified-since",
@@ -28,15 +117,15 @@ _HARMLESS = frozenset([
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 Fields = tuple[tuple[str, str], ...]
-# Scheme, host, port and party: who may have sent what is read from a connection.
+# Scheme, host, port and party: whoever may have sent the bytes that a connection delivers.
 Partition = tuple[str, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request, whom it goes to, whose connections it may use, and its bytes. None of them is in `repr`.
+    """A request with its target, its bytes, and the connections it may use. `repr` shows none of them.
 
-    `first_url` is what was asked for before any redirect, `cookies` what the redirects so far have set.
+    `first_url`: the URL before any redirect. `cookies`: those that the redirects so far have set.
     """
 
     request: HttpRequest = field(repr=False)
@@ -49,7 +138,7 @@ class PreparedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """An answer that leads on: the request that it asks for, and what the chain so far hands on to it."""
+    """A redirect: the next request, and the state of the chain so far."""
 
     request: HttpRequest = field(repr=False)
     first_url: str = field(repr=False)
@@ -59,7 +148,7 @@ class Redirect:
 
 
 def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequest:
-    """As it goes out. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
+    """Prepare a request for sending. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
     if isinstance(request, HttpRequest):
         asked, first_url, cookies = request, request.url, NO_COOKIES
     else:
@@ -70,12 +159,12 @@ def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequ
 
 
 def encode_request(request: HttpRequest, target: Target, *, user_agent: str, cookies: Cookies = NO_COOKIES) -> bytes:
-    """Request line, header fields and body as they go out (RFC 9112 section 2.1).
+    """Encode request line, header fields and body (RFC 9112 section 2.1).
 
     Raises:
-        FileObjectInvalid: method or a header cannot stand in a request.
+        FileObjectInvalid: the method or a header is not allowed in a request.
     """
-    if not _TOKEN.fullmatch(request.method):
+    if not TOKEN.fullmatch(request.method):
         raise FileObjectInvalid(detail="method is not a token")
     wanted = _with_cookies(request.headers, cookies.text_for(target)) if cookies.kept else request.headers
     kept = [(name, value) for name, value in wanted if name.lower() not in _OURS]
@@ -96,21 +185,23 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str, coo
 
 
 def is_redirect(status: int) -> bool:
-    """True for the statuses that are followed when they carry `Location` (RFC 9110 section 15.4)."""
+    """True for a status that is followed if it carries `Location` (RFC 9110 section 15.4)."""
     return status in _REDIRECTS
 
 
 def redirected(request: HttpRequest, target: Target, *, status: int, location: str) -> HttpRequest:
-    """The request that follows a redirect, RFC 9110 section 15.4.
+    """The request that follows a redirect (RFC 9110 section 15.4).
 
-    303 becomes GET, and so does a POST at 301 and 302, as browsers and the original do; 307 and 308 repeat method
-    and body. Another origin (scheme, host or port) gets only harmless headers; the same host going from http to
-    https on the standard ports counts as the same origin. https to http is followed: many stores do it, the file's
-    hash or licence is not ours to judge, and no credential goes along.
+    - 303 becomes GET, and so does a POST at 301 and 302, as in browsers and Provider 2.1. 307 and 308 keep method and
+      body.
+    - Another origin (scheme, host or port) gets harmless headers only. A change from http to https on the standard
+      ports of the same host counts as the same origin.
+    - https to http is followed: many stores do it, no credential goes along, and the file's hash or licence is not for
+      this proxy to judge.
 
     Raises:
-        UnsafeAddress: `location` leads to no http or https URL.
-        UpstreamError: it is empty.
+        UnsafeAddress: `location` is not an http or https URL.
+        UpstreamError: `location` is empty.
     """
     if not ows(location):
         raise UpstreamError(detail="redirect without a location")
@@ -131,9 +222,9 @@ def redirected(request: HttpRequest, target: Target, *, status: int, location: s
 
 
 def follow(asked: PreparedRequest, status: int, headers: Headers) -> Redirect | None:
-    """What comes after an answer with this status and these fields; None when the answer is final.
+    """The redirect that an answer with this status and these fields asks for; None if the answer is final.
 
-    Raises as `redirected`.
+    Raises what `redirected` raises.
     """
     location = headers.get_all("Location") if is_redirect(status) else []
     if not location:
@@ -143,7 +234,7 @@ def follow(asked: PreparedRequest, status: int, headers: Headers) -> Redirect | 
 
 
 def _with_cookies(fields: Fields, text: str) -> Fields:
-    """The fields with `text` added to the publisher's own cookies."""
+    """Add `text` to the publisher's own cookies."""
     own = [value for name, value in fields if name.lower() == "cookie"]
     others = tuple((name, value) for name, value in fields if name.lower() != "cookie")
     joined = "; ".join([*own, text] if text else own)
@@ -158,7 +249,7 @@ def _same_party(one: Target, other: Target) -> bool:
 
 
 def _field_line(name: str, value: str) -> bytes:
-    if not _TOKEN.fullmatch(name) or _CONTROLS.search(value):
+    if not TOKEN.fullmatch(name) or _CONTROLS.search(value):
         raise FileObjectInvalid(detail="a header cannot stand in a request")
     try:
         return f"{name}: {value}".encode("latin-1")

@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.x response: bytes in, `ResponseHead` out, or `UpstreamError`; nothing else is ever raised.
+"""The head of an HTTP/1.x response: bytes in, `ResponseHead` out. Any fault raises `UpstreamError`.
 
-Strict where leniency would let two parties see two messages (RFC 9112 section 11.2). A malformed line that decides
-nothing is dropped. A bare LF ends a line, as section 2.2 allows. No I/O here.
+Strict where leniency would let two parties see two messages (RFC 9112 section 11.2). A malformed line that cannot
+affect framing is dropped. A bare LF ends a line, as section 2.2 allows. No I/O here.
 """
 
 import re
@@ -10,34 +10,29 @@ from functools import lru_cache
 
 from provider.errors import UpstreamError
 from provider.upstream.source import Framing, Headers
-from provider.wire.text import digits, ows
+from provider.wire.head import MAX_KEPT_CHARS, plain_lines
+from provider.wire.text import NAME_CHARS, TOKEN, digits, ows
 
-# Of one whole head; nginx takes 4-8 KiB of an upstream, httpx 100 KiB, browsers about 256 KiB.
+# For a whole head. nginx accepts 4-8 KiB from an origin, httpx 100 KiB, browsers about 256 KiB.
 MAX_HEAD_BYTES = 64 * 1024
-# Apache and Python's http.client take 100. Of what comes after so many, only the deciding fields are kept.
+# Apache and Python's http.client accept 100. After this number only the deciding fields are kept.
 MAX_FIELDS = 256
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
-_IN_NAMES = r"!#$%&'*+.^_`|~0-9A-Za-z-"
-_TOKEN = re.compile(rf"[{_IN_NAMES}]+")
-# A token (RFC 9110 section 5.6.2), a colon, a value without controls but HTAB (RFC 9110 section 5.5). White space
-# before the colon goes, as RFC 9112 section 5.1 demands of proxies.
-_FIELD = re.compile(rf"([{_IN_NAMES}]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
-# These decide where the body ends, which bytes it is and who may use the connection: no reading of them is guessed.
+# A token (RFC 9110 section 5.6.2), a colon, a value without controls except HTAB (RFC 9110 section 5.5). White space
+# before the colon is removed, as RFC 9112 section 5.1 demands of proxies.
+_FIELD = re.compile(rf"([{NAME_CHARS}]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
+# These fields decide where the body ends, which bytes it has and who may use the connection. Never guess at them.
 _DECIDING = frozenset(("content-length", "transfer-encoding", "content-range", "content-encoding", "connection"))
-# Such a name at the start of a line, whatever stands before it or comes next.
-_MAY_DECIDE = re.compile(rf"[^{_IN_NAMES}]*(?:{'|'.join(sorted(_DECIDING))})(?![{_IN_NAMES}])", re.IGNORECASE)
-# Deleting these costs a tenth of a search for others.
-_USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
-# Longer names are not remembered: of hostile ones that would be megabytes.
-_MAX_KEPT_CHARS = 64
-# What fits in the signed 64-bit file offsets of every system.
+# One of these names at the start of a line, whatever comes before or after it.
+_MAY_DECIDE = re.compile(rf"[^{NAME_CHARS}]*(?:{'|'.join(sorted(_DECIDING))})(?![{NAME_CHARS}])", re.IGNORECASE)
+# The largest signed 64-bit file offset.
 _MAX_LENGTH_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """Status, fields and how the body ends. `length_bytes` is set only with framing `length`.
+    """Status, fields, and how the body ends. `length_bytes` is set only with framing `length`.
 
     `keep_alive`: the connection may serve another request once this body was read.
     """
@@ -57,7 +52,7 @@ class ResponseHead:
 def find_head_end(data: bytes | bytearray, start: int = 0) -> int:
     """Offset just after the empty line that ends the head, or -1.
 
-    `start`: how much of `data` was looked at before; the search steps back far enough by itself.
+    `start`: number of bytes already searched; the search steps back far enough by itself.
     """
     start = max(0, start - 3)
     blank = data.find(b"\n\r\n", start)
@@ -66,10 +61,10 @@ def find_head_end(data: bytes | bytearray, start: int = 0) -> int:
 
 
 def parse_head(data: bytes | bytearray, *, method: str) -> ResponseHead:
-    """Parse one whole head, its empty line included, that answers a request of `method` (RFC 9112 sections 4-6).
+    """Parse one whole head, including its empty line, that answers a request of `method` (RFC 9112 sections 4-6).
 
     Raises:
-        UpstreamError: not HTTP/1.x, a deciding field that is malformed, or framing that is ambiguous.
+        UpstreamError: not HTTP/1.x, a malformed deciding field, or ambiguous framing.
     """
     first, fields, is_sound = _plain_fields(data) or _any_fields(data)
     status_line = _STATUS_LINE.fullmatch(first)
@@ -87,30 +82,26 @@ def parse_head(data: bytes | bytearray, *, method: str) -> ResponseHead:
 
 @lru_cache(maxsize=512)
 def _is_token(name: str) -> bool:
-    return _TOKEN.fullmatch(name) is not None
+    return TOKEN.fullmatch(name) is not None
 
 
 def _plain_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]], bool] | None:
-    """As `_any_fields`, of a head in printable ASCII with CRLF at each line's end; None for any other head."""
-    if data.translate(None, _USUAL):
-        return None
-    text = data.decode("ascii")
-    lines = text.split("\r\n")
-    ends = len(lines) - 1
-    if text.count("\r") != ends or text.count("\n") != ends or lines[-2:] != ["", ""]:
+    """Does the work of `_any_fields` for a plain head; None for any other head."""
+    lines = plain_lines(data)
+    if lines is None:
         return None
     fields: list[tuple[str, str]] = []
-    for line in lines[1:-2]:
+    for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if not colon or len(name) > _MAX_KEPT_CHARS or not _is_token(name):
+        if not colon or len(name) > MAX_KEPT_CHARS or not _is_token(name):
             return None
         fields.append((name, value.strip(" ")))
     return lines[0], fields, True
 
 
 def _any_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]], bool]:
-    """First line, fields, and whether every line was one."""
-    # The empty line is there in what `find_head_end` found; two are added so that any bytes may be given.
+    """Returns the first line, the fields, and whether every line was a valid field."""
+    # `find_head_end` includes the empty line. Two are added so that any bytes may be passed.
     lines = [line.removesuffix("\r") for line in data.decode("latin-1").split("\n")] + ["", ""]
     field_lines = _unfolded(lines[1 : lines.index("", 1)])
     found = [_field(line) for line in field_lines]
@@ -119,7 +110,7 @@ def _any_fields(data: bytes | bytearray) -> tuple[str, list[tuple[str, str]], bo
 
 
 def _unfolded(lines: list[str]) -> list[str]:
-    """Each folded line joined to the one before by a blank (RFC 9112 section 5.2)."""
+    """Join each folded line to the one before by a blank (RFC 9112 section 5.2)."""
     unfolded: list[str] = []
     for line in lines:
         if not line.startswith((" ", "\t")):
@@ -132,7 +123,7 @@ def _unfolded(lines: list[str]) -> list[str]:
 
 
 def _field(line: str) -> tuple[str, str] | None:
-    """Name and value; None for a malformed line that decides nothing. Raises UpstreamError for one that may."""
+    """Name and value; None for a malformed line that decides nothing. Raises UpstreamError if it may decide."""
     match = _FIELD.fullmatch(line)
     if match is not None:
         return match[1], ows(match[2])
@@ -150,7 +141,7 @@ def _first_and_deciding(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _framing(method: str, status: int, headers: Headers, *, http_1_1: bool) -> tuple[Framing, int | None]:
-    """RFC 9112 section 6.3, in its order."""
+    """Find the framing by the rules of RFC 9112 section 6.3, in their order."""
     coding, length = headers.get_all("Transfer-Encoding"), _content_length(headers)
     if coding and length is not None:
         raise UpstreamError(detail="origin: Transfer-Encoding with Content-Length")
@@ -164,7 +155,7 @@ def _framing(method: str, status: int, headers: Headers, *, http_1_1: bool) -> t
 
 
 def _content_length(headers: Headers) -> int | None:
-    """The one Content-Length, None when absent; equal copies count as one (RFC 9112 section 6.3, item 5)."""
+    """The Content-Length; None if absent. Equal copies count as one (RFC 9112 section 6.3, item 5)."""
     copies = {ows(copy) for value in headers.get_all("Content-Length") for copy in value.split(",")}
     if not copies:
         return None

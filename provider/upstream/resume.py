@@ -1,6 +1,6 @@
-"""A broken body and its rest: which version of the file it is of, how the rest is asked for, what may be it (pure).
+"""Resuming a broken body: its file version, the request for the rest, and the check of the answer (pure).
 
-RFC 9110 sections 13.1.5 and 15.3.7.3: parts may be put together only when one strong validator stands on all of them.
+RFC 9110 sections 13.1.5 and 15.3.7.3: parts may be combined only if all of them carry the same strong validator.
 """
 
 from dataclasses import dataclass, replace
@@ -11,15 +11,15 @@ from provider.upstream.answer import content_range_of
 from provider.upstream.source import HttpRequest, Source
 from provider.upstream.validators import is_strong_date, is_strong_tag
 
-# Not now: overload, or a proxy whose origin starts again.
+# Temporary: overload, or a proxy whose origin restarts.
 _PASSING = frozenset((429, 500, 502, 503, 504))
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is still to come of a body: bytes `first` to `last`, inclusive, of a file of `total_bytes`.
+    """The missing part of a body: bytes `first` to `last`, inclusive, of a file of `total_bytes`.
 
-    `validator` is the value of the field `validated_by`, strong, as the origin sent it with the part that came first.
+    `validator`: strong value of the field `validated_by`, as the origin sent it with the first part.
     """
 
     first: int
@@ -36,15 +36,15 @@ class Rest:
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:
-        """How it is asked for."""
+        """Header fields that ask for the rest."""
         return (("Range", self.range_header), ("If-Range", self.validator))
 
     def after(self, count_bytes: int) -> "Rest":
-        """The rest once `count_bytes` more of it have come."""
+        """The rest that remains after `count_bytes` more have arrived."""
         return replace(self, first=self.first + count_bytes)
 
     def is_in(self, answer: Source) -> bool:
-        """Does this answer carry exactly these bytes of exactly this version?"""
+        """True if this answer carries exactly these bytes of exactly this version."""
         stated = _stated_part(answer)
         return (
             answer.status == 206
@@ -55,9 +55,9 @@ class Rest:
 
 
 def rest_of(source: Source) -> Rest | None:
-    """The whole body of `source` as a `Rest`; None when a break could not be mended.
+    """Describe the whole body of `source` as a `Rest`. None if a break could not be repaired.
 
-    It takes a length, a strong validator, and an origin that does not refuse ranges.
+    Repair needs a length, a strong validator, and an origin that does not refuse ranges.
     """
     headers = source.headers
     if not source.length_bytes or "none" in headers.tokens("Accept-Ranges"):
@@ -74,33 +74,33 @@ def rest_of(source: Source) -> Rest | None:
     if etag is not None:
         return Rest(*part, "ETag", etag, coding) if is_strong_tag(etag) else None
     modified = headers.get("Last-Modified")
-    # A time tells versions of the file from each other, not its encodings.
+    # A date identifies a version of the file, but not its encoding.
     if modified is None or coding is not None or not is_strong_date(modified, headers):
         return None
     return Rest(*part, "Last-Modified", modified)
 
 
 def for_rest(request: HttpRequest, rest: Rest | None) -> HttpRequest:
-    """The request for the rest of what `request` brought, which is returned as it is when `rest` is None.
+    """Turn `request` into one for the rest of its body. Returns it unchanged if `rest` is None.
 
     Raises:
-        UpstreamRefused: Range means something with GET only (RFC 9110 section 14.2).
+        UpstreamRefused: the method is not GET, and Range has a meaning for GET only (RFC 9110 section 14.2).
     """
     if rest is None:
         return request
     if request.method != "GET":
-        raise UpstreamRefused(detail="the rest of an answer to another method than GET cannot be asked for")
+        raise UpstreamRefused(detail="the rest of a body can only be requested by GET")
     kept = tuple((name, value) for name, value in request.headers if name.lower() not in ("range", "if-range"))
     return replace(request, headers=(*kept, *rest.fields))
 
 
 def may_pass(status: int) -> bool:
-    """Is an answer with this status worth another try a little later?"""
+    """True if an answer with this status is worth another try a little later."""
     return status in _PASSING
 
 
 def _stated_part(source: Source) -> tuple[int, int, int] | None:
-    """First and last byte and the file's length as Content-Range states them, when the body's length agrees."""
+    """First byte, last byte and file length as Content-Range states them; None if the body's length contradicts."""
     if "multipart/" in (source.headers.get("Content-Type") or "").lower():
         return None
     stated = content_range_of(source.headers)

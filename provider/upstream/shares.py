@@ -1,7 +1,7 @@
-"""Slots for work whose length strangers choose: a limit for all, and a limit for each client.
+"""Slots for work whose length strangers control: a limit for all clients together, and one for each.
 
-A client waits for its own work only. When all slots are in use it gets an error at once: with one queue for all, one
-stranger could delay another.
+A client waits for its own work only. If all slots are in use, it gets an error at once: in a common queue one stranger
+could delay another.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from contextvars import ContextVar
 from provider.errors import OriginsBusy
 
 Client = bytes
-"""As `admission/clients.py` names it."""
+"""A client's key, as made by `admission/clients.py`."""
 
 asking_client: ContextVar[Client | None] = ContextVar("asking_client", default=None)
-"""The client whose request runs in this context; None where no limit is counted for it."""
+"""The client whose request runs in this context. None if no limit applies to it."""
 
 
 class Shares:
-    """At most `total` slots in use, and at most `per_client` by one client, which waits `wait_seconds` at most.
+    """At most `total` slots in use, at most `per_client` of them by one client. A client waits up to `wait_seconds`.
 
-    Work without a client is limited by `total` alone: behind one such address may stand a proxy with everybody behind.
+    Work without a client counts against `total` only: behind its address may be a proxy that serves everyone.
     """
 
     def __init__(self, *, total: int, per_client: int, wait_seconds: float) -> None:
@@ -30,7 +30,7 @@ class Shares:
         self.in_use = 0
 
     async def take(self, client: Client | None) -> None:
-        """Take a slot; while the client uses all of its own, wait for one of these. Raises OriginsBusy."""
+        """Take a slot. If the client uses its whole share, wait for one of its own. Raises OriginsBusy."""
         if self.in_use >= self._total:
             raise OriginsBusy(detail="all slots for work on origins are in use")
         if client is not None and self._used[client] >= self._per_client:
@@ -45,7 +45,7 @@ class Shares:
             self._used[client] += 1
 
     def give_back(self, client: Client | None) -> None:
-        """Give a slot back, once for each that was taken. The client's next waiter gets it."""
+        """Return a slot, once for each one taken. The client's next waiter gets it."""
         if client is not None and self._hand_over(client):
             return
         self.in_use -= 1

@@ -1,6 +1,6 @@
-"""The values of this room: what is asked of an origin (`HttpRequest`) and what every kind of file becomes (`Source`).
+"""The values of this room: `HttpRequest`, a request to an origin, and `Source`, the open answer of every kind of file.
 
-No I/O here. Kinds of `Source`: `http_source.HttpSource`; results of contract calls can be another.
+No I/O here. Origins make sources: `http_source`, `ftp_source`; `memory_source` holds the result of a contract call.
 """
 
 import socket
@@ -15,11 +15,13 @@ Framing = Literal["length", "chunked", "close"]
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request to an origin. URL, headers and body may hold a publisher's secrets: none of them is in `repr`.
+    """One request to an origin. URL, headers and body may contain a publisher's secrets, so `repr` shows none of them.
 
-    `method` is upper case; `headers` are sent in order after our own (`request_head.py` tells which are dropped).
-    `party`: who answers for the URL, as the DID of an asset whose file it is. Requests of two parties never share a
-    connection; requests without a party share one for the same URL only.
+    Args:
+        method: upper case.
+        headers: sent in this order after our own; `request_head.py` drops some.
+        party: the DID of the asset whose file the URL is, that is, who is responsible for the URL. Requests of two
+            parties never share a connection; requests without a party share one for the same URL only.
     """
 
     method: str
@@ -30,7 +32,7 @@ class HttpRequest:
 
 
 class Headers:
-    """Header fields of a response in order, looked up without regard to case (RFC 9110 section 5.1)."""
+    """Header fields of a response, in order. Look-ups ignore case (RFC 9110 section 5.1)."""
 
     __slots__ = ("_by_name", "_fields")
 
@@ -41,16 +43,16 @@ class Headers:
             self._by_name.setdefault(name.lower(), []).append(value)
 
     def get(self, name: str) -> str | None:
-        """Value of a field, repeated lines joined by `, ` (RFC 9110 section 5.3); None when absent."""
+        """Value of a field, with repeated lines joined by `, ` (RFC 9110 section 5.3). None if absent."""
         values = self._by_name.get(name.lower())
         return ", ".join(values) if values else None
 
     def get_all(self, name: str) -> list[str]:
-        """Every line's value of a field, in order."""
+        """Values of all lines of a field, in order."""
         return list(self._by_name.get(name.lower(), ()))
 
     def tokens(self, name: str) -> list[str]:
-        """Members of a comma-separated field, lower-cased, empty ones left out (RFC 9110 section 5.6.1)."""
+        """Members of a comma-separated field in lower case, without empty ones (RFC 9110 section 5.6.1)."""
         values = self._by_name.get(name.lower())
         if values is None:
             return []
@@ -68,75 +70,77 @@ class Headers:
 
 
 class Source(Protocol):
-    """An open answer whose head was read and whose body was not.
+    """An open answer: the head has been read, the body has not.
 
-    Exactly one task reads a source, and it must end with `release()` or `close()`.
+    Exactly one task reads a source, and it must call `release()` or `close()` at the end.
     """
+
+    __slots__ = ()
 
     @property
     def idle_timeout_seconds(self) -> float:
-        """How long the origin may send nothing; whoever waits on `raw_socket()` keeps this limit."""
+        """Longest silence of the origin, in seconds. Code that waits on `raw_socket()` must apply this limit itself."""
 
     @property
     def status(self) -> int:
-        """Status code of the final answer, redirects followed."""
+        """Status code of the final answer, after redirects."""
 
     @property
     def headers(self) -> Headers:
-        """Header fields of the final answer as the origin sent them."""
+        """Header fields of the final answer, as the origin sent them."""
 
     @property
     def framing(self) -> Framing:
-        """How the origin delimits the body."""
+        """How the origin marks the end of the body."""
 
     @property
     def length_bytes(self) -> int | None:
-        """Length of the body; None when unknown."""
+        """Length of the body; None if unknown."""
 
     def expect(self, count_bytes: int) -> None:
-        """Before the first read of a body of unknown length: it must have exactly so many bytes, else it is broken."""
+        """Require `count_bytes` of a body of unknown length, before its first read. Fewer or more are then an error."""
 
     @property
     def final_url_path(self) -> str:
-        """Path of the URL that answered, still percent-encoded, without query: file names come from it."""
+        """Path of the URL that answered, percent-encoded and without the query. File names are derived from it."""
 
     @property
     def ready_bytes(self) -> int:
-        """Body bytes (as framed) already in memory: the next `read_now` gives data at once when not 0."""
+        """Body bytes (still framed) already in memory. If not 0, the next `read_now` returns data."""
 
     def read_now(self, buffer: memoryview) -> int | None:
-        """Read without waiting: bytes placed in `buffer`, 0 at the clean end, None when there is nothing yet.
+        """Read without waiting. Returns the bytes placed in `buffer`, 0 at the clean end, None if nothing has arrived.
 
         Raises:
-            UpstreamTruncated: the body ended before its announced end, or its framing is broken.
+            UpstreamTruncated: the body ended early, or its framing is broken.
         """
 
     async def wait_ready(self) -> None:
         """Wait until `read_now` is worth a try.
 
         Raises:
-            UpstreamTimedOut: nothing arrived for the idle limit.
+            UpstreamTimedOut: nothing arrived within the idle limit.
             UpstreamTruncated: `close()` was called meanwhile.
         """
 
     async def read_into(self, buffer: memoryview) -> int:
-        """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as the two above."""
+        """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as `read_now` and `wait_ready`."""
 
     def raw_socket(self) -> socket.socket | None:
-        """Seam for zero copy: the plain socket that `run_bytes` tells about. None with TLS."""
+        """The plain socket, for zero-copy reads; `contiguous_bytes` tells how far they may go. None with TLS."""
 
     @property
-    def run_bytes(self) -> int:
-        """How many of the next bytes on `raw_socket()` are body and nothing else.
+    def contiguous_bytes(self) -> int:
+        """Number of the next bytes on `raw_socket()` that are body only, without framing between them.
 
-        0 when bytes in memory or framing come first, and at the end: then `read_now` goes on.
+        0 at the end, and while bytes in memory or framing come first: continue with `read_now` then.
         """
 
     def advance(self, count_bytes: int) -> None:
-        """Tell that `count_bytes`, at most `run_bytes`, were read straight from `raw_socket()`."""
+        """Record that `count_bytes` (at most `contiguous_bytes`) were read directly from `raw_socket()`."""
 
     def release(self) -> None:
-        """Done with it: a connection whose body was read to the end goes back to the pool, any other is closed."""
+        """Give the source up. The connection returns to the pool if the body was read to its end, else it closes."""
 
     def close(self) -> None:
-        """Close the connection at once; a task waiting in `wait_ready` or `read_into` is woken with an error."""
+        """Close the connection at once. A task waiting in `wait_ready` or `read_into` gets an error."""

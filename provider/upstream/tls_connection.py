@@ -1,34 +1,46 @@
-"""The same as `connection.py` over TLS: records are decrypted through memory BIOs into the reader's own buffer.
+"""`Connection` over TLS: records are decrypted through memory BIOs directly into the reader's buffer.
 
-Chosen by measurement at 1, 8 and 64 connections: 1.1, 1.1 and 1.0 times the CPU per GB of nginx tuned (TLS 1.3,
-AES-256-GCM both). Sockets that OpenSSL reads itself (`SSLSocket`) cost .1 s/GB more, two system calls for each record;
-uvloop's TLS as much as this with few connections, .16 s/GB and 250 MB of memory more with 64.
+Chosen by measurement at 1, 8 and 64 connections: 1.1, 1.1 and 1.0 times the CPU per GB of a tuned nginx (both TLS 1.3,
+AES-256-GCM). Sockets that OpenSSL reads itself (`SSLSocket`) cost 0.1 s/GB more: two system calls per record. uvloop's
+TLS costs the same with few connections; with 64 it costs 0.16 s/GB and 250 MB of memory more.
 """
 
 import asyncio
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import cast
 
+from provider.override import override
 from provider.upstream.connection import Connection
-from provider.upstream.tls_sessions import TlsSession
 
-# The longest record on the wire: header, 2**14 bytes, and what protects them (RFC 8446 section 5.2).
+# The longest record on the wire: header, 2**14 bytes, and their protection (RFC 8446 section 5.2).
 _RECORD_BYTES = 5 + (1 << 14) + 256
-# Ciphertext is received in large pieces (against 32 KiB at once: -.1 CPU s/GB) into memory of the process, and handed
-# to TLS in small ones, as the BIO of a connection keeps its greatest size. A read wants a whole record to be there:
-# where it is not, OpenSSL's error becomes an exception, which costs as much as decrypting half a record.
+# Ciphertext is received in large pieces into shared memory (0.1 CPU s/GB less than with 32 KiB), and passed to TLS in
+# small ones, because a BIO never shrinks. A read should find a whole record: otherwise OpenSSL's error becomes an
+# exception, which costs as much as decrypting half a record.
 _RECEIVE_BYTES = 256 * 1024
 _FEED_BYTES = 32 * 1024
-# What records add to 256 KiB of plaintext, so that one receive fills a buffer and leaves little behind.
+# What records add to 256 KiB of plaintext. With it, one receive fills a buffer and leaves little behind.
 _OVERHEAD_BYTES = 1024
 
-# Shared by all connections of the process: filled and emptied within one call, on the loop's thread.
+# Shared by all connections of the process: filled and emptied within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(_RECEIVE_BYTES))
 
 
+@dataclass(frozen=True, slots=True)
+class TlsSession:
+    """A session that later connections to the same origin may resume, which saves most of their handshake.
+
+    `checked_at`: monotonic seconds of the full handshake that showed the certificate; a resumed one shows none.
+    """
+
+    state: ssl.SSLSession
+    checked_at: float
+
+
 class TlsConnection(Connection):
-    """A connected socket with a TLS client on it. `handshake()` comes first and checks certificate and host name."""
+    """A connected socket with TLS. Call `handshake()` first; it checks the certificate and the host name."""
 
     __slots__ = (
         "_failure",
@@ -46,24 +58,24 @@ class TlsConnection(Connection):
     def __init__(
         self, sock: socket.socket, context: ssl.SSLContext, host: str, *, resume: TlsSession | None = None
     ) -> None:
-        """`resume`: session of an earlier connection to the same origin with the same context."""
+        """`resume`: session of an earlier connection to the same origin, with the same context."""
         super().__init__(sock)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        # RFC 6066 section 3: the name without its trailing dot.
+        # The name without its trailing dot (RFC 6066 section 3).
         name = host.rstrip(".")
         state = resume.state if resume is not None else None
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=state)
         self._resumed, self._session_taken = resume, False
         self._unsent = b""
-        # Met after bytes were already read: those are handed over first. Its text, as an error would hold its frames.
+        # Found after bytes had been read; those are delivered first. Kept as text: an error would hold its frames.
         self._failure: str | None = None
-        # The last read filled its buffer, so plaintext may wait in memory while the socket is silent.
+        # The last read filled its buffer, so decrypted bytes may wait in memory while the socket is silent.
         self._more = False
 
     def take_session(self) -> TlsSession | None:
-        """What later connections may resume from; None when asked again, as a copy is made each time.
+        """The session that later connections may resume. None on later calls, since each call makes a copy.
 
-        To be asked once data was read: with TLS 1.3 the ticket comes after the handshake (RFC 8446 section 4.6.1).
+        Call it after data was read: with TLS 1.3 the ticket arrives after the handshake (RFC 8446 section 4.6.1).
         """
         state = None if self._session_taken else self._tls.session
         self._session_taken = True
@@ -73,7 +85,7 @@ class TlsConnection(Connection):
         return TlsSession(state, resumed.checked_at if resumed is not None else self.opened_at)
 
     async def handshake(self) -> None:
-        """Raises OSError (`ssl.SSLCertVerificationError` among them); limits of time are the caller's."""
+        """Do the handshake. Raises OSError, including `ssl.SSLCertVerificationError`. The caller sets a time limit."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -87,8 +99,9 @@ class TlsConnection(Connection):
                 await self._send_outgoing()
                 return
 
+    @override
     def recv_now(self, buffer: memoryview) -> int | None:
-        """As in the base class; the end of the stream without TLS's own close is an error (RFC 8446 section 6.1)."""
+        # A stream that ends without close_notify is an error (RFC 8446 section 6.1).
         if self._failure is not None:
             raise ConnectionAbortedError(self._failure)
         count, size, is_dry = 0, len(buffer), False
@@ -123,16 +136,17 @@ class TlsConnection(Connection):
         self._more = count == size
         return count or None
 
+    @override
     async def wait_readable(self, timeout_seconds: float | None = None) -> None:
-        """As in the base class; returns at once while decrypted bytes may be left in memory."""
+        # Returns at once while decrypted bytes may be in memory.
         if self._more or self._failure is not None:
             self._more = False
             await asyncio.sleep(0)
         else:
             await super().wait_readable(timeout_seconds)
 
+    @override
     async def send_all(self, data: bytes) -> None:
-        """As in the base class."""
         view = memoryview(data)
         while view:
             view = view[self._tls.write(view) :]
@@ -143,7 +157,7 @@ class TlsConnection(Connection):
         await super().send_all(data)
 
     def _flush_now(self) -> None:
-        """Answers that TLS owes by itself (a key update) go out when the socket takes them."""
+        """Send what TLS owes on its own (a key update) as far as the socket accepts it."""
         self._unsent += self._outgoing.read()
         try:
             self._unsent = self._unsent[self.socket.send(self._unsent) :]
@@ -151,7 +165,7 @@ class TlsConnection(Connection):
             pass
 
     def _receive(self, limit_bytes: int) -> memoryview | None:
-        """What the socket has, in the shared memory; None when it has nothing yet, empty at its end."""
+        """Bytes that the socket has, in the shared memory. None if it has none yet, empty at its end."""
         count = super().recv_now(_scratch[:limit_bytes])
         if count is None:
             return None

@@ -1,6 +1,6 @@
-"""A URL as text in, where to connect and what to ask for out, or `UnsafeAddress`.
+"""A URL as text in; where to connect and what to request out, or `UnsafeAddress`.
 
-Stricter than `urllib.parse`, which drops tabs and newlines in silence. Names are not resolved here.
+Stricter than `urllib.parse`, which silently drops tabs and newlines. Names are not resolved here.
 """
 
 import base64
@@ -16,26 +16,26 @@ from provider.wire.text import digits, ows
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Signed storage URLs reach 2-4 KiB; RFC 9110 section 4.1 asks for 8000 octets at least, Apache takes 8190.
+# Signed storage URLs reach 2-4 KiB. RFC 9110 section 4.1 asks for at least 8000 octets; Apache accepts 8190.
 MAX_URL_CHARS = 16 * 1024
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
-# Around a URL that somebody copied; those of Unicode belong to it.
+# Blanks around a pasted URL. Unicode blanks are part of the URL.
 _ASCII_SPACES = " \t\r\n"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# RFC 3986 sections 3.3 and 3.4, and the brackets that origins see unencoded from every other client.
+# Allowed by RFC 3986 sections 3.3 and 3.4, and the brackets, which every other client sends unencoded.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
-# Nothing to encode: unreserved characters and those kept, but `%`, which may be a stray one.
+# Text that needs no encoding: unreserved characters and the kept ones, except `%`, which may be a stray one.
 _ENCODED = re.compile(r"[A-Za-z0-9_.~!#$&'()*+,/:;=?@\[\]-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parsed URL: `host` is lower-case ASCII (no brackets), `path` and `query` are encoded, the fragment is gone.
+    """A parsed URL without its fragment. `host`: lower-case ASCII, no brackets. `path` and `query` are encoded.
 
-    `query` holds its `?`. `authorization` is the Basic credential made of userinfo (RFC 7617), or None.
+    `query` includes its `?`. `authorization`: Basic credential made from the userinfo (RFC 7617), or None.
     """
 
     scheme: str
@@ -47,12 +47,12 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: who is asked (RFC 6454 section 4)."""
+        """Scheme, host and port (RFC 6454 section 4)."""
         return self.scheme, self.host, self.port
 
     @property
     def host_field(self) -> str:
-        """Value of `Host` (RFC 9110 section 7.2): no port when it is the scheme's own."""
+        """Value of `Host` (RFC 9110 section 7.2), without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -66,7 +66,7 @@ def parse_url(text: str) -> Target:
     """Parse an absolute http or https URL.
 
     Raises:
-        UnsafeAddress: other schemes, control characters, a host or port that is none.
+        UnsafeAddress: another scheme, control characters, or an invalid host or port.
     """
     text = text.strip(_ASCII_SPACES)
     if len(text) > MAX_URL_CHARS or _CONTROLS.search(text):
@@ -76,7 +76,7 @@ def parse_url(text: str) -> Target:
     if match is None or scheme not in DEFAULT_PORTS:
         raise UnsafeAddress(detail="not an http or https URL")
     if "\\" in match[2]:
-        # Browsers take it for a slash and so for the end of the host (WHATWG URL section 4.4): whom to believe?
+        # Browsers treat it as a slash, hence as the end of the host (WHATWG URL section 4.4), so it is ambiguous.
         raise UnsafeAddress(detail="backslash in the authority")
     userinfo, at, host_port = match[2].rpartition("@")
     host, port = host_and_port(host_port, DEFAULT_PORTS[scheme])
@@ -91,13 +91,13 @@ def parse_url(text: str) -> Target:
 
 
 def join_location(base: Target, location: str) -> str:
-    """Absolute URL of a `Location` field value, decoded as latin-1, seen from `base` (RFC 9110 section 10.2.2).
+    """Absolute URL of a `Location` value (decoded as latin-1), relative to `base` (RFC 9110 section 10.2.2).
 
     Raises:
-        UnsafeAddress: the value cannot be a URL.
+        UnsafeAddress: the value is not a URL.
     """
     try:
-        # Origins send UTF-8 here although RFC 9110 section 5.5 allows only ASCII in new fields.
+        # Origins send UTF-8 here, although RFC 9110 section 5.5 allows only ASCII in new fields.
         location = location.encode("latin-1").decode("utf-8")
     except UnicodeError:
         pass
@@ -110,7 +110,7 @@ def join_location(base: Target, location: str) -> str:
 
 
 def host_and_port(text: str, default_port: int) -> tuple[str, int]:
-    """Lower-case ASCII host (no brackets) and port of an authority without userinfo. Raises UnsafeAddress."""
+    """Split an authority without userinfo into lower-case ASCII host (no brackets) and port. Raises UnsafeAddress."""
     if text.startswith("["):
         literal, bracket, rest = text[1:].partition("]")
         host = _ipv6(literal if bracket else "")
@@ -139,7 +139,7 @@ def _ipv6(text: str) -> str:
 def _host_name(name: str) -> str:
     if not name.isascii():
         try:
-            # As browsers do (UTS 46), so full-width digits and dots become what they look like and are checked.
+            # As in browsers (UTS 46): full-width digits and dots become plain ones, and are then checked.
             name = idna.encode(name, uts46=True).decode("ascii")
         except (idna.IDNAError, UnicodeError) as exc:
             raise UnsafeAddress(detail="host is not a domain name") from exc
@@ -150,7 +150,7 @@ def _host_name(name: str) -> str:
 
 
 def _encode(text: str) -> str:
-    """Percent-encode what may not stand in a request line; escapes that are there stay as they are."""
+    """Percent-encode characters that are not allowed in a request line. Existing escapes stay as they are."""
     if _ENCODED.fullmatch(text):
         return text
     try:

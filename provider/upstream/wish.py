@@ -1,6 +1,6 @@
-"""What a consumer asks of a file beside its name: a range, and the conditions of RFC 9110 section 13 (pure).
+"""What a consumer asks of a file: a range, and the conditions of RFC 9110 section 13 (pure).
 
-A `Range` and its `If-Range` are one value here, so that neither reaches an origin without the other.
+A `Range` and its `If-Range` form one value, so that neither can reach an origin without the other.
 """
 
 import re
@@ -22,35 +22,35 @@ from provider.upstream.validators import (
 Fields = tuple[tuple[str, str], ...]
 Decision = Literal["not_modified", "failed"]
 
-# What of a request this value is made of, in the form in which `HTTPHeaders` holds names.
+# The request fields that make a wish, spelled as `HTTPHeaders` stores them.
 _READ = frozenset(("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"))
-# Longer lists of tags are compared here and not sent: origins limit their heads to some KiB.
+# Longer lists of tags are compared here and not sent, since origins limit their heads to a few KiB.
 _MAX_SENT_CHARS = 2048
 _TAGS = re.compile(rf"[ \t]*(?:({ENTITY_TAG.pattern})[ \t]*)?(?:,|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """The value of If-Match or If-None-Match: `any_tag` for `*`, else entity tags; none of them when malformed."""
+    """Value of If-Match or If-None-Match. `any_tag`: it was `*`. `tags`: entity tags, none if malformed."""
 
     tags: tuple[str, ...] = ()
     any_tag: bool = False
 
     def match_strongly(self, etag: str | None) -> bool:
-        """RFC 9110 section 8.8.3.2: equal, and neither is weak."""
+        """True if the tags are equal and neither is weak (RFC 9110 section 8.8.3.2)."""
         return self.any_tag or (etag is not None and is_strong_tag(etag) and etag in self.tags)
 
     def match_weakly(self, etag: str | None) -> bool:
-        """Equal but for `W/`."""
+        """True if the tags are equal apart from `W/`."""
         if self.any_tag or etag is None:
             return self.any_tag
         return etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in self.tags]
 
     @property
     def text(self) -> str:
-        """As an origin is sent it; empty when there is nothing to send.
+        """The value to send to an origin; empty if there is nothing to send.
 
-        `*` is decided by the status alone, and some stores compare it with their tag.
+        `*` is not sent: the status alone decides it, and some stores compare it with their tag.
         """
         text = ", ".join(self.tags)
         return text if len(text) <= _MAX_SENT_CHARS else ""
@@ -58,7 +58,7 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """Conditions on the whole answer, at most one of each pair: a tag makes the date beside it count for nothing."""
+    """Conditions on the whole answer. A tag overrides the date beside it, so each pair has at most one member."""
 
     if_match: Tags | None = None
     if_unmodified_since: datetime | None = None
@@ -67,18 +67,18 @@ class Preconditions:
 
     @property
     def may_fail(self) -> bool:
-        """Is 412 an answer to them?"""
+        """True if 412 is a valid answer."""
         return self.if_match is not None or self.if_unmodified_since is not None
 
     @property
     def may_be_unmodified(self) -> bool:
-        """Is 304 an answer to them?"""
+        """True if 304 is a valid answer."""
         return self.if_none_match is not None or self.if_modified_since is not None
 
     def decide(self, headers: Headers) -> Decision | None:
-        """In the order of RFC 9110 section 13.2.2, on what the origin sends; None when all of them hold.
+        """Evaluate the conditions on the origin's fields, in the order of RFC 9110 section 13.2.2. None if all hold.
 
-        A file without `Last-Modified` has no date to compare: both conditions on it are ignored then.
+        Without `Last-Modified` there is no date to compare, so both date conditions are ignored.
         """
         etag, modified = headers.get("ETag"), parse_http_date(headers.get("Last-Modified"))
         if self.if_match is not None:
@@ -94,7 +94,7 @@ class Preconditions:
 
     @property
     def fields(self) -> Fields:
-        """What an origin is asked, so that it may decide itself."""
+        """Fields to send to an origin, so that it can decide by itself."""
         tags = (("If-Match", self.if_match), ("If-None-Match", self.if_none_match))
         dates = (("If-Unmodified-Since", self.if_unmodified_since), ("If-Modified-Since", self.if_modified_since))
         sent = [(name, value.text) for name, value in tags if value is not None and value.text]
@@ -104,9 +104,13 @@ class Preconditions:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`ranges`: the wanted range set in its normal form, None for the whole file. `if_range`: the strong tag, or the
-    date in its usual form, of the only version of which a part is of use. `of_file_object`: the range is the
-    publisher's, who wins over the consumer (`provider-api.md` section 11.5).
+    """What a consumer asks of a file.
+
+    Attributes:
+        ranges: the set of ranges in normal form; None for the whole file.
+        if_range: a part is useful only of this version: a strong tag, or a date in the preferred form.
+        preconditions: conditions on the whole answer.
+        of_file_object: the range is the publisher's, which overrides the consumer's (`provider-api.md` section 11.5).
     """
 
     ranges: str | None = None
@@ -116,7 +120,7 @@ class Wish:
 
     @property
     def range_fields(self) -> Fields:
-        """`Range` and `If-Range` as an origin is sent them; a publisher's own are in the file object."""
+        """`Range` and `If-Range` to send to an origin. A publisher's own range is in the file object already."""
         if self.ranges is None or self.of_file_object:
             return ()
         sent: Fields = (("Range", self.ranges),)
@@ -124,13 +128,13 @@ class Wish:
 
     @property
     def fields(self) -> Fields:
-        """Everything that an origin is asked by GET."""
+        """All fields to send with a GET."""
         return self.range_fields if self.preconditions is None else self.range_fields + self.preconditions.fields
 
     def version_holds(self, headers: Headers) -> bool:
-        """Is this answer of the version that `if_range` names? Many origins ignore the field, so it is compared here.
+        """True if this answer is of the version that `if_range` names. Many origins ignore that field, so compare here.
 
-        Strongly: a date counts only when it was well before the answer (RFC 9110 section 13.1.5).
+        The comparison is strong: a date counts only if it is well before the answer (RFC 9110 section 13.1.5).
         """
         wanted = self.if_range
         if wanted is None:
@@ -141,11 +145,11 @@ class Wish:
         return parse_http_date(modified) == parse_http_date(wanted) and is_strong_date(modified, headers)
 
     def whole(self) -> "Wish":
-        """The same without a range."""
+        """This wish without a range."""
         return replace(self, ranges=None, if_range=None)
 
     def of(self, own: Iterable[tuple[str, str]]) -> "Wish":
-        """The same for a file object with these header fields of its own."""
+        """This wish for a file object with these header fields. Its own range overrides the consumer's."""
         for name, value in own:
             if name.lower() == "range":
                 return replace(self, ranges=passable_range(value), if_range=None, of_file_object=True)
@@ -156,7 +160,7 @@ NO_WISH = Wish()
 
 
 def read_wish(headers: Mapping[str, str]) -> Wish:
-    """The wish in a consumer's header fields. What is malformed is left out, but an If-Match, which then fails."""
+    """Read the wish from a consumer's header fields. Malformed fields are ignored; a malformed If-Match fails."""
     if _READ.isdisjoint(headers):
         return NO_WISH
     ranges, if_range = _read_range(headers.get("Range"), headers.get("If-Range"))
@@ -164,7 +168,7 @@ def read_wish(headers: Mapping[str, str]) -> Wish:
 
 
 def _read_range(wanted: str | None, condition: str | None) -> tuple[str | None, str | None]:
-    """A condition that can never hold makes the range be ignored (RFC 9110 section 13.1.5)."""
+    """Read range and If-Range. If the condition can never hold, the range is ignored (RFC 9110 section 13.1.5)."""
     ranges = passable_range(wanted)
     if ranges is None or condition is None:
         return ranges, None

@@ -1,1 +1,1 @@
-"""Text that came over a wire: numbers, white space, JSON."""
+"""Text from the network: numbers, white space, JSON."""

@@ -1,8 +1,8 @@
 """JSON that publishers and services wrote with Python or JavaScript, read as those two read it (pure).
 
-orjson keeps to RFC 8259 section 6 and to Unicode: it refuses lone surrogates, NaN, infinities, numbers beyond a double
-and a byte order mark. What `json.dumps` and `JSON.stringify` write may hold them, and one such character in a
-description must not make a whole document unreadable.
+orjson follows RFC 8259 section 6 and Unicode: it refuses lone surrogates, NaN, infinities, numbers beyond a double, and
+a byte order mark. `json.dumps` and `JSON.stringify` can write them, and one such character in a description must not
+make a whole document unreadable.
 """
 
 import math
@@ -10,11 +10,11 @@ import re
 
 import orjson
 
-# The second reading takes some 0.1 s for so much; no DDO that fits into a block is longer.
+# The second reading takes about 0.1 s for this much. No DDO that fits into a block is longer.
 _MAX_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _REPLACEMENT = "\ufffd".encode()
-# A pair of surrogates, one alone, and any other escape, so that an escaped backslash is not taken for the begin of one.
+# A pair of surrogates, a single one, and any other escape, so that an escaped backslash does not start an escape.
 _ESCAPE = re.compile(
     rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
@@ -26,9 +26,9 @@ _TEXT_OR_NUMBER = re.compile(
 
 
 def read_json(text: bytes | bytearray | str) -> object:
-    """The value of a JSON text. Raises ValueError.
+    """Parse JSON text. Raises ValueError.
 
-    A lone surrogate becomes U+FFFD, as it would when it is written as UTF-8. What is no finite number becomes null.
+    A lone surrogate becomes U+FFFD, as when written as UTF-8. A number that is not finite becomes null.
     """
     try:
         return orjson.loads(text)
@@ -42,7 +42,7 @@ def read_json(text: bytes | bytearray | str) -> object:
 
 
 def _plain(text: bytes) -> bytes:
-    """The same text with everything replaced that only Python and JavaScript read."""
+    """Replace everything that only Python and JavaScript can read."""
     text = text.removeprefix(_BOM)
     if b"\\u" in text:
         text = _ESCAPE.sub(_paired, text)

@@ -1,15 +1,22 @@
-"""Text that came over a wire, read as ASCII (pure).
+"""Text from the network, read as ASCII (pure).
 
 `str.isdigit`, `int()` and `str.strip()` follow Unicode: `²` is a digit, `٣` is a number, U+0085 and U+00A0 are white
-space. HTTP, FTP and JSON-RPC mean the ASCII characters alone.
+space. HTTP, FTP and JSON-RPC mean ASCII characters only.
 """
+
+import re
 
 # Python's int() refuses longer decimal text (`sys.int_info.default_max_str_digits`).
 _MAX_DIGITS = 4300
 
+NAME_CHARS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
+"""The characters of a token, for a character class of a regular expression."""
+TOKEN = re.compile(rf"[{NAME_CHARS}]+")
+"""A token: the name of a header field, a method, and more (RFC 9110 section 5.6.2)."""
+
 
 def digits(text: str, *, max_chars: int = _MAX_DIGITS) -> int | None:
-    """The number that `text` writes in 1 to `max_chars` decimal digits, None for any other text.
+    """The number written in 1 to `max_chars` decimal digits. None for any other text.
 
     DIGIT of RFC 5234 appendix B.1: no sign, no white space, no underscore.
     """
@@ -17,5 +24,5 @@ def digits(text: str, *, max_chars: int = _MAX_DIGITS) -> int | None:
 
 
 def ows(text: str) -> str:
-    """`text` without optional white space at its ends (RFC 9110 section 5.6.3: SP and HTAB)."""
+    """Strip optional white space from both ends (RFC 9110 section 5.6.3: SP and HTAB)."""
     return text.strip(" \t")

@@ -1,7 +1,7 @@
 """A process of its own for `test_nonce_store.py`: opens a store and reports on standard output.
 
 nonce_worker.py contend <kind> <place> <last nonce>     all nonces in order, several waiters at once
-nonce_worker.py window <kind> <place> <first nonce>    all of 150 nonces in an order of its own, within a window
+nonce_worker.py window <kind> <place> <first nonce>    all of 150 nonces in an order of its own
 nonce_worker.py write <kind> <place> <run>              for ever, over many addresses
 nonce_worker.py full <kind> <place>                     with no room to write, then with room again
 """
@@ -55,7 +55,7 @@ async def window(store: NonceStore, first: int) -> None:
     sys.stdin.readline()
     for nonce in nonces:
         try:
-            await store.use(ADDRESS, nonce, window_seconds=600)
+            await store.use(ADDRESS, nonce)
         except NonceRefused:
             continue
         print(nonce, flush=True)

@@ -694,11 +694,11 @@ async def test_the_raw_socket_is_handed_out_once_the_bytes_already_read_are_take
         async with opened.opened(get(origin.url)) as source:
             sock = source.raw_socket()
             assert sock is not None
-            assert source.run_bytes == 0
+            assert source.contiguous_bytes == 0
             buffer = memoryview(bytearray(100))
             body = bytes(buffer[: await source.read_into(buffer)])
             may_go_on.set()
-            while run := source.run_bytes:
+            while run := source.contiguous_bytes:
                 assert run == len(DATA) - len(body)
                 await source.wait_ready()
                 piece = sock.recv(4096)

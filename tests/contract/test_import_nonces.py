@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from provider.__main__ import main
+from provider.auth.nonce_order import sortable
 from provider.auth.redis_store import RedisNonceStore
+from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_store import SqliteNonceStore
+from provider.errors import NonceRefused
 from provider.redis.client import RedisLink
 from provider.redis.url import parse_target
+from tests.support.nonce_stores import outcome
 from tests.support.redis_server import RedisServer
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
@@ -97,7 +101,7 @@ def test_one_host_moves_to_redis_with_its_revocations(
     async def fill() -> None:
         store = SqliteNonceStore(own)
         await store.use(ADDRESS, "7")
-        await store.use(OTHER, "1700000000000", window_seconds=600)
+        await store.use(OTHER, "1700000000000")
         await store.revoke("token", FAR)
         await store.close()
 
@@ -149,3 +153,42 @@ def test_store_that_fails_ends_with_1_and_words(
     assert status == 1
     assert "Connection refused" in err
     assert "planted" not in err
+
+
+@pytest.mark.parametrize("value", ["'soon'", "NULL", "x'00'", "1.5"])
+def test_an_expiry_that_is_no_number_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    source = tmp_path / "own.db"
+    with closing(sqlite3.connect(source)) as connection:
+        connection.executescript(
+            "CREATE TABLE spent_nonces (address, nonce); CREATE TABLE token_revocations (token_id, expires_at);"
+            f"INSERT INTO token_revocations VALUES ('a', {value})"
+        )
+    status, _, text = run(capsys, "--from", str(source), "--to", str(tmp_path / "new.db"))
+    assert status == 1
+    assert "expires_at" in text
+    assert "Traceback" not in text
+
+
+def test_texts_that_an_address_signed_stay_used_after_an_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "own.db", tmp_path / "new.db"
+    large = "9" * 41
+
+    async def fill() -> None:
+        store = SqliteNonceStore(source)
+        await store.use(ADDRESS, "5", text=OpenText("d" * 22, sortable("125"), True))
+        await store.use(OTHER, large)
+        await store.use(OTHER, "7")
+        await store.close()
+
+    async def look() -> list[object]:
+        store = SqliteNonceStore(target)
+        calls = [store.use(ADDRESS, "125"), store.use(ADDRESS, "126"), store.use(OTHER, large), store.use(OTHER, "8")]
+        found = [await outcome(call) for call in calls]
+        await store.close()
+        return found
+
+    asyncio.run(fill())
+    assert run(capsys, "--from", str(source), "--to", str(target))[0] == 0
+    assert asyncio.run(look()) == [NonceRefused, None, NonceRefused, None]

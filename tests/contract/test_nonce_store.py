@@ -57,9 +57,22 @@ def store(make_store: MakeStore) -> NonceStore:
 
 @pytest.mark.gen_test
 async def test_nonces_must_rise(store: NonceStore) -> None:
-    for nonce in ("1", "2", "2.5", "1644315615.24195", "1690000000000000000", "9" * 41):
+    for nonce in ("1", "2", "2.5", "1644315615.24195", "1690000000000000000"):
         await store.use(ADDRESS, nonce)
         assert await store.last(ADDRESS) == nonce
+
+
+@pytest.mark.gen_test
+async def test_large_nonces_rise_by_themselves_and_lock_nobody_out(store: NonceStore) -> None:
+    await store.use(ADDRESS, "9" * 41)
+    assert await store.last(ADDRESS) == "9" * 41
+    await store.use(ADDRESS, "5")
+    assert await store.last(ADDRESS) == "5"
+    assert await outcome(store.use(ADDRESS, "9" * 41)) is NonceRefused
+    await store.use(ADDRESS, "9" * 42)
+    await store.use(ADDRESS, "6")
+    assert await outcome(store.use(ADDRESS, "6")) is NonceRefused
+    assert await store.last(ADDRESS) == "6"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +160,7 @@ async def test_in_a_window_each_nonce_passes_once_in_any_order(make_store: MakeS
     nonces = [CLOCK - 599_999, CLOCK, CLOCK - 600_000, CLOCK - 600_001, CLOCK - 1]
     for repeated, expected in ((False, [None, None, None, NonceRefused, None]), (True, [NonceRefused] * 5)):
         results = [
-            await outcome(stores[(number + repeated) % 2].use(ADDRESS, str(nonce), window_seconds=600))
+            await outcome(stores[(number + repeated) % 2].use(ADDRESS, str(nonce)))
             for number, nonce in enumerate(nonces)
         ]
         assert results == expected
@@ -157,10 +170,8 @@ async def test_in_a_window_each_nonce_passes_once_in_any_order(make_store: MakeS
 @pytest.mark.gen_test
 async def test_of_equal_nonces_in_a_window_at_once_one_is_accepted(make_store: MakeStore) -> None:
     stores = [make_store(), make_store()]
-    await stores[0].use(ADDRESS, str(CLOCK), window_seconds=600)
-    calls = [
-        outcome(stores[number % 2].use(ADDRESS, str(CLOCK - number // 20), window_seconds=600)) for number in range(200)
-    ]
+    await stores[0].use(ADDRESS, str(CLOCK))
+    calls = [outcome(stores[number % 2].use(ADDRESS, str(CLOCK - number // 20))) for number in range(200)]
     assert Counter(await asyncio.gather(*calls)) == {None: 9, NonceRefused: 191}
 
 
@@ -168,12 +179,12 @@ async def test_of_equal_nonces_in_a_window_at_once_one_is_accepted(make_store: M
 async def test_window_survives_closing_and_is_for_its_address_only(make_store: MakeStore) -> None:
     store = make_store()
     for nonce in (CLOCK, CLOCK - 5):
-        await store.use(ADDRESS, str(nonce), window_seconds=600)
-        await store.use(OTHER, str(nonce + 10), window_seconds=600)
+        await store.use(ADDRESS, str(nonce))
+        await store.use(OTHER, str(nonce + 10))
     await store.close()
     later = make_store()
-    assert await outcome(later.use(ADDRESS, str(CLOCK - 5), window_seconds=600)) is NonceRefused
-    assert await outcome(later.use(ADDRESS, str(CLOCK - 6), window_seconds=600)) is None
+    assert await outcome(later.use(ADDRESS, str(CLOCK - 5))) is NonceRefused
+    assert await outcome(later.use(ADDRESS, str(CLOCK - 6))) is None
 
 
 @pytest.mark.gen_test

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provider.auth.nonce_rows import NonceRows, NonceUse
+from provider.auth.nonce_order import sortable
+from provider.auth.nonce_rows import NonceRows
+from provider.auth.nonce_rule import NonceUse
 from provider.auth.redis_store import RedisNonceStore
+from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_file import open_store
 from provider.crypto.keccak import to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
-from provider.redis import lane
+from provider.redis import pipeline
 from provider.redis.client import RedisLink, Script
 from provider.redis.connection import NodeConnection
 from provider.redis.pipeline import Question
@@ -96,30 +99,59 @@ NONCES = st.one_of(
     st.decimals(min_value=-100, max_value=100, allow_nan=False, places=3).map(str),
     st.sampled_from(["5.0", "05", "5e0", "1e99", "-1e-50", "0.000", str(CLOCK * 1000), str(CLOCK) + ".5", str(10**14)]),
 )
-WINDOWS = st.one_of(st.just(0), st.just(600), st.sampled_from([0, 600]))
+counters = st.integers(1, 3000).map(str)
+TEXTS = st.one_of(
+    st.none(),
+    st.none(),
+    st.builds(OpenText, st.integers(0, 400).map("{:022}".format), counters.map(sortable) | st.just(""), st.booleans()),
+)
+USES = st.tuples(NONCES | counters, TEXTS, st.sampled_from([False] * 9 + [True]))
+RUNS = st.tuples(near_clock | st.just("1"), st.integers(100, 400))
 
 
-@given(st.one_of(st.lists(st.tuples(NONCES, window), max_size=14) for window in (st.just(0), st.just(600), WINDOWS)))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_the_script_decides_as_sqlite_does(server: RedisServer, tmp_path: Path, uses: list[tuple[str, int]]) -> None:
+@given(st.lists(USES, max_size=14), st.none() | st.none() | RUNS)
+@settings(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_the_script_decides_as_sqlite_does(
+    server: RedisServer, tmp_path: Path, uses: list[tuple[str, OpenText | None, bool]], run: tuple[str, int] | None
+) -> None:
     address = to_checksum_address(f"0x{next(numbers):040x}")
     rows = open_store(tmp_path / "n.db", busy_timeout_seconds=5)
     rows.execute("PRAGMA synchronous = OFF")
     sqlite = NonceRows(rows)
-    expected = [
-        str(refusal) if (refusal := sqlite.use_all([NonceUse(address, nonce, window)])[0]) else None
-        for nonce, window in uses
+    first, length = run or ("1", 0)
+    # So many that what is remembered reaches its bounds.
+    many = [
+        (str(int(first) + 3 * step), OpenText(f"{step:022}", sortable(str(step * 7 % 900)), True), False)
+        for step in range(length)
     ]
+    after = [(str(int(first) + 3 * step + 1), None, False) for step in range(0, length, 7)]
+    uses = [*uses, *many, *after, *uses]
+    expected = []
+    for nonce, text, unknown_past in uses:
+        refusal = sqlite.use_all([NonceUse(address, nonce, text, unknown_past)])[0]
+        expected.append(str(refusal) if refusal else None)
+    memory = rows.execute("SELECT nonce, memory FROM spent_nonces WHERE address = ?", (address,)).fetchone()
     rows.close()
     assert asyncio.run(_decide(server.url, address, uses)) == expected
+    if memory is not None:
+        key = f"test:{{{address}}}:nonce"
+        names = ("text", "floor", "recent", "messages", "large_text", "marks")
+        text, *held = (server.ask("HGET", key, name) for name in names)
+        values = [_bulk(value) for value in held]
+        assert (_bulk(text) or values[3], "|".join(values)) == memory
 
 
-async def _decide(url: str, address: str, uses: list[tuple[str, int]]) -> list[str | None]:
+def _bulk(reply: bytes) -> str:
+    """The text of a bulk reply, empty for none."""
+    return "" if reply.startswith(b"$-1") else reply.split(b"\r\n", 1)[1].removesuffix(b"\r\n").decode()
+
+
+async def _decide(url: str, address: str, uses: list[tuple[str, OpenText | None, bool]]) -> list[str | None]:
     store = store_at(url)
     decisions: list[str | None] = []
-    for nonce, window in uses:
+    for nonce, text, unknown_past in uses:
         try:
-            await store.use(address, nonce, window_seconds=window)
+            await store.use(address, nonce, text=text, unknown_past=unknown_past)
             decisions.append(None)
         except NonceRefused as error:
             decisions.append(str(error))
@@ -132,9 +164,9 @@ async def test_window_forgets_what_can_never_be_asked_again(server: RedisServer)
     store = store_at(server.url)
     address = f"0x{next(numbers):040x}"
     for second in range(0, 3000, 10):
-        await store.use(address, str(CLOCK + second * 1000), window_seconds=600)
-    key = f"test:{{{to_checksum_address(address)}}}:window"
-    assert server.ask("ZCARD", key) == b":61\r\n"
+        await store.use(address, str(CLOCK + second * 1000))
+    key = f"test:{{{to_checksum_address(address)}}}:nonce"
+    assert len(_bulk(server.ask("HGET", key, "recent")).split()) == 60
     await store.close()
 
 
@@ -159,9 +191,8 @@ async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token
     store = RedisNonceStore(
         RedisLink(parse_target(server.url), timeout_seconds=20.0), prefix="test", clock=lambda: 1_000_000.0
     )
-    await store.use(ADDRESS, str(CLOCK), window_seconds=600)
-    for part in ("nonce", "window"):
-        assert server.ask("TTL", f"test:{{{ADDRESS}}}:{part}") == b":-1\r\n"
+    await store.use(ADDRESS, str(CLOCK))
+    assert server.ask("TTL", f"test:{{{ADDRESS}}}:nonce") == b":-1\r\n"
     await store.revoke("old", 1_000_000 - 3601)
     await store.revoke("token", 1_000_100)
     assert [await store.is_revoked(name) for name in ("old", "token")] == [False, True]
@@ -179,8 +210,10 @@ async def test_uses_of_one_moment_share_an_exchange(server: RedisServer, monkeyp
         sizes.append(len(commands))
         return await real(self, commands)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(NodeConnection, "exchange", counted)
     store = store_at(server.url)
+    await store.check()
+    await store.use(f"0x{next(numbers):040x}", "1")
+    monkeypatch.setattr(NodeConnection, "exchange", counted)
     await asyncio.gather(*(store.use(f"0x{next(numbers):040x}", "1") for _ in range(300)))
     assert sum(sizes) == 300
     assert len(sizes) <= 3
@@ -203,9 +236,10 @@ async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer
 
 @pytest.mark.gen_test(timeout=30)
 async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "provider.redis")
+    caplog.set_level("INFO", "provider.shared")
     server = start(*AOF)
     store = store_at(server.url)
+    await store.check()
     await store.use(ADDRESS, "1")
     server.kill()
     with pytest.raises(StoreError) as caught:
@@ -224,7 +258,7 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
     server.start()
     await accepted_in_time(store, "10")
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
-    told = [record.getMessage() for record in caplog.records]
+    told = [record.getMessage() for record in caplog.records if record.name == "provider.shared"]
     assert told == ["Redis is away: no connection (Connection refused)", "Redis is back"]
     await store.close()
 
@@ -232,6 +266,7 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
 @pytest.mark.gen_test(timeout=30)
 async def test_idle_connection_that_the_server_closed_costs_no_request(server: RedisServer) -> None:
     store = store_at(server.url)
+    await store.check()
     address = f"0x{next(numbers):040x}"
     for nonce in ("1", "2", "3"):
         await store.use(address, nonce)
@@ -257,7 +292,7 @@ async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed
 
 @pytest.mark.gen_test
 async def test_queue_is_bounded(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "MAX_WAITING", 50)
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 50)
     store = store_at(server.url)
     results = await asyncio.gather(*(outcome(store.use(f"0x{next(numbers):040x}", "1")) for _ in range(80)))
     assert results.count(None) == 50
@@ -328,8 +363,8 @@ async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
         *("--tls-cert-file", files.certificate, "--tls-key-file", files.key),
         *("--tls-ca-cert-file", ca_file, "--tls-auth-clients", "no"),
         *("--user", "provider", "on", ">pass word", "~test:*"),
-        *("+evalsha", "+eval", "+hget", "+set", "+del", "+exists", "+info", "+hmget", "+hset", "+hdel"),
-        *("+zadd", "+zscore", "+zremrangebylex", "--user", "default", "off"),
+        *("+evalsha", "+eval", "+get", "+set", "+del", "+exists", "+info", "+hmget", "+hset", "+hdel"),
+        *("--user", "default", "off"),
         tls=True,
     )
     base = parse_target(f"rediss://provider:pass%20word@localhost:{server.port}")
@@ -391,14 +426,14 @@ async def test_cluster_keeps_each_address_where_its_slot_is(tmp_path: Path) -> N
         store, other = store_at(cluster.url), store_at(cluster.url)
         await store.check()
         addresses = [f"0x{number:040x}" for number in range(60)]
-        await asyncio.gather(*(store.use(address, str(CLOCK), window_seconds=600) for address in addresses))
+        await asyncio.gather(*(store.use(address, str(CLOCK)) for address in addresses))
         assert all(int(node.ask("DBSIZE")[1:]) > 0 for node in cluster.nodes)
-        again = [outcome(other.use(address, str(CLOCK), window_seconds=600)) for address in addresses]
+        again = [outcome(other.use(address, str(CLOCK))) for address in addresses]
         assert await asyncio.gather(*again) == [NonceRefused] * 60
         assert await other.last(addresses[7]) == str(CLOCK)
         await _move_slot(cluster, f"test:{{{to_checksum_address(addresses[7])}}}:nonce")
-        assert await outcome(store.use(addresses[7], str(CLOCK), window_seconds=600)) is NonceRefused
-        await store.use(addresses[7], str(CLOCK + 1), window_seconds=600)
+        assert await outcome(store.use(addresses[7], str(CLOCK))) is NonceRefused
+        await store.use(addresses[7], str(CLOCK + 1))
         await asyncio.to_thread(cluster.nodes[2].kill)
         results = await asyncio.gather(*(outcome(store.use(address, str(CLOCK + 2))) for address in addresses))
         assert StoreError in results
@@ -449,4 +484,108 @@ async def test_server_that_was_made_a_replica_is_left(start: Start) -> None:
     assert "replica (READONLY)" in (caught.value.detail or "")
     server.ask("REPLICAOF", "NO", "ONE")
     await accepted_in_time(store, "3")
+    await store.close()
+
+
+# Emptied while running.
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_an_emptied_store_refuses_what_was_used_and_lets_its_consumers_come_back(start: Start) -> None:
+    server = start(*AOF)
+    one, other = store_at(server.url), store_at(server.url)
+    clock = int(time.time() * 1000) - 5
+    used = ["7", str(clock), str(clock * 1000), "9" * 41]
+    addresses = [f"0x{next(numbers):040x}" for _ in used]
+    for address, nonce in zip(addresses, used, strict=True):
+        await one.use(address, nonce)
+    await other.check()
+    server.ask("FLUSHALL")
+    assert await outcome(one.use(addresses[0], used[0])) is StoreError
+    for store in (one, other, store_at(server.url)):
+        for address, nonce in zip(addresses, used, strict=True):
+            assert await outcome(store.use(address, nonce)) in (NonceRefused, StoreError)
+            assert await outcome(store.use(address, nonce)) is NonceRefused
+            told = await store.last(address)
+            assert int(told or 0) > clock
+        if store not in (one, other):
+            await store.close()
+    for number, address in enumerate(addresses):
+        told = await one.last(address)
+        await one.use(address, str(int(told or 0) + 1))
+        assert await outcome(other.use(address, used[number])) is NonceRefused
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_starts_over_an_emptied_store_does_not_make_old_nonces_good(start: Start) -> None:
+    server = start(*AOF)
+    running = store_at(server.url)
+    await running.use(ADDRESS, "7")
+    await running.check()
+    server.ask("FLUSHALL")
+    started = store_at(server.url)
+    await started.check()
+    assert await outcome(running.use(ADDRESS, "7")) is StoreError
+    assert await outcome(running.use(ADDRESS, "7")) is NonceRefused
+    await started.check()
+    assert await outcome(started.use(ADDRESS, "7")) is NonceRefused
+    await running.close()
+    await started.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_policy_that_drops_nonces_is_noticed_while_running(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
+    server = start(*AOF)
+    store = store_at(server.url)
+    await store.check()
+    await store.use(ADDRESS, "1")
+    server.ask("CONFIG", "SET", "maxmemory", "100mb")
+    server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    assert await outcome(store.check()) is StoreError
+    assert "maxmemory-policy allkeys-lru" in store.unfit
+    assert await outcome(store.use(ADDRESS, "2")) is StoreError
+    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await store.check()
+    await store.use(ADDRESS, "2")
+    await store.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_was_evicted_is_not_accepted_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
+    server = start(*AOF)
+    store = store_at(server.url)
+    await store.check()
+    await store.use(ADDRESS, "7")
+    server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    server.ask("CONFIG", "SET", "maxmemory", "1")
+    # A write makes Redis drop what it can.
+    server.ask("SET", "foreign", "x")
+    until(lambda: server.ask("EXISTS", f"test:{{{ADDRESS}}}:nonce") == b":0\r\n", "the nonce is dropped")
+    server.ask("CONFIG", "SET", "maxmemory", "0")
+    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await outcome(store.check())
+    await outcome(store.use(ADDRESS, "7"))
+    assert await outcome(store.use(ADDRESS, "7")) is NonceRefused
+    await store.close()
+
+
+@pytest.mark.parametrize("poison", ["21795000000000", "9" * 41], ids=["shifted ms", "41 digits"])
+@pytest.mark.gen_test
+async def test_an_address_that_version_3_0_locked_out_comes_back(server: RedisServer, poison: str) -> None:
+    store = store_at(server.url)
+    address = to_checksum_address(f"0x{next(numbers):040x}")
+    server.ask("HSET", f"test:{{{address}}}:nonce", "order", sortable(poison), "text", poison)
+    told = int(await store.last(address) or 0)
+    for nonce in (5, told - 100_000):
+        assert await outcome(store.use(address, str(nonce))) is NonceRefused
+    await store.use(address, str(told + 60_000))
+    assert await outcome(store.use(address, poison)) is NonceRefused
+    await store.use(address, str(int(poison) + 1))
+    assert await store.last(address) == str(told + 60_000)
     await store.close()

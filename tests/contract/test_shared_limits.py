@@ -217,7 +217,7 @@ async def test_a_key_that_was_evicted_costs_the_client_nothing_and_the_worker_go
 async def test_while_redis_is_away_workers_go_on_and_afterwards_nobody_pays_for_that(
     redis: RedisServer, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "provider.redis")
+    caplog.set_level(logging.INFO, "provider.shared")
     one, other = start(redis.url, rate=50), start(redis.url, rate=50)
     one.ask()
     await one.told()

@@ -17,10 +17,10 @@ import pytest
 
 from provider.streaming import pipes as pipes_module
 from provider.streaming import splice_pump
-from provider.streaming.epoll_watcher import readiness
+from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.pipes import PipePool
 from provider.streaming.relay import SPLICE_FROM_BYTES, Relayed
-from provider.streaming.splice_writer import Outlet
+from provider.streaming.splice_writer import SpliceWriter
 from tests.support.raw_origin import Exchange, Script, answering
 from tests.support.relay_server import (
     CHUNKED,
@@ -72,9 +72,9 @@ async def splicing(script: Script, *, pipes: PipePool | None = None, **limits: f
     async with proxied(script, pipes=pipes, **limits) as proxy:
         yield proxy
         async with asyncio.timeout(5):
-            while proxy.pipes.taken or len(readiness()):  # noqa: ASYNC110  relays end by themselves
+            while proxy.pipes.taken or len(loop_watcher()):  # noqa: ASYNC110  relays end by themselves
                 await asyncio.sleep(0.01)
-    assert (proxy.pipes.taken, len(readiness())) == (0, 0)
+    assert (proxy.pipes.taken, len(loop_watcher())) == (0, 0)
 
 
 async def until(condition) -> None:
@@ -102,7 +102,7 @@ async def endless(exchange: Exchange) -> None:
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room of the consumer's socket is not known, so that pipes stay full when it takes no more."""
-    monkeypatch.setattr(Outlet, "room_bytes", lambda *_: 1 << 30)
+    monkeypatch.setattr(SpliceWriter, "room_bytes", lambda *_: 1 << 30)
 
 
 @pytest.mark.gen_test(timeout=20)

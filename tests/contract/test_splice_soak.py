@@ -16,7 +16,7 @@ from socket import SO_LINGER, SO_RCVBUF, SOL_SOCKET
 import psutil
 import pytest
 
-from provider.streaming.epoll_watcher import readiness
+from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.pipes import MAX_PIPES
 from tests.support.raw_origin import Exchange
 from tests.support.relay_server import CHUNKED, TO_THE_END, WITH_LENGTH, Proxy, chunks, proxied
@@ -177,7 +177,7 @@ async def test_mixed_transfers_leave_nothing_behind(request: pytest.FixtureReque
         gc.collect()
         assert proxy.pipes.taken == 0
         assert proxy.pipes.opened <= MAX_PIPES
-        assert len(readiness()) == 0
+        assert len(loop_watcher()) == 0
         async with asyncio.timeout(10):
             # The loop closes sockets some turns after they were told to.
             while descriptors() - 2 * proxy.pipes.opened > descriptors_before:  # noqa: ASYNC110

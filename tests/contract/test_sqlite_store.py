@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from provider.auth import nonce_rows, sqlite_store
+from provider.auth.nonce_store import revocation_key
 from provider.auth.sqlite_file import open_store as open_file
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused, StoreError
@@ -168,30 +169,65 @@ async def test_damaged_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("version", [3, 99, -1])
+@pytest.mark.parametrize("version", [4, 99, -1])
 @pytest.mark.gen_test
 async def test_file_of_another_schema_is_left_alone(tmp_path: Path, version: int) -> None:
     path = tmp_path / "n.db"
     script(path, f"CREATE TABLE theirs (x); PRAGMA user_version = {version}")
     for detail in await refusals(path):
-        assert f"schema version {version} is not ours (2)" in detail
+        assert f"schema version {version} is not ours (3)" in detail
     assert rows(path, "SELECT name FROM sqlite_master") == [("theirs",)]
 
 
+SCHEMAS = {
+    1: """
+CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE token_revocations (token_id TEXT PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX token_revocations_by_expiry ON token_revocations (expires_at);
+""",
+    2: """
+CREATE TABLE window_nonces (address TEXT NOT NULL, nonce TEXT NOT NULL, moment INTEGER NOT NULL,
+    is_floor INTEGER NOT NULL, PRIMARY KEY (address, nonce)) WITHOUT ROWID;
+""",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.gen_test
-async def test_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+async def test_files_of_version_3_0_are_taken_over(tmp_path: Path, version: int) -> None:
     path = tmp_path / "n.db"
+    script(path, "".join(SCHEMAS[number] for number in range(1, version + 1)) + f"PRAGMA user_version = {version}")
+    script(path, f"INSERT INTO spent_nonces VALUES ('{ADDRESS}', '5'), ('{OTHER}', '{CLOCK}')")
+    script(path, f"INSERT INTO token_revocations VALUES ('{revocation_key('token')}', {FAR})")
     store = SqliteNonceStore(path)
-    await store.use(ADDRESS, "5")
-    await store.revoke("token", FAR)
-    await store.close()
-    script(path, "DROP TABLE window_nonces; PRAGMA user_version = 1")
-    store = SqliteNonceStore(path)
-    assert await outcome(store.use(ADDRESS, "5")) is NonceRefused
+    for address, nonce in ((ADDRESS, "5"), (OTHER, str(CLOCK)), (OTHER, str(CLOCK - 1))):
+        assert await outcome(store.use(address, nonce)) is NonceRefused
     assert await store.is_revoked("token")
-    await store.use(ADDRESS, str(CLOCK), window_seconds=600)
+    for address, nonce in ((ADDRESS, "6"), (OTHER, str(CLOCK + 9)), (OTHER, str(CLOCK + 5))):
+        await store.use(address, nonce)
     await store.close()
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
+    assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'window_nonces'") == []
+
+
+@pytest.mark.parametrize("poison", ["21795000000000", "9" * 41, str(10**16)], ids=["shifted ms", "41 digits", "gap"])
+@pytest.mark.gen_test
+async def test_an_address_that_version_3_0_locked_out_comes_back(tmp_path: Path, poison: str) -> None:
+    """Nonces of messages it signed before stay refused, and its large nonces go on above the last one."""
+    path = tmp_path / "n.db"
+    script(path, SCHEMAS[1] + "PRAGMA user_version = 1")
+    script(path, f"INSERT INTO spent_nonces VALUES ('{ADDRESS}', '{poison}')")
+    store = SqliteNonceStore(path)
+    before = int(time.time() * 1000)
+    told = int(await store.last(ADDRESS) or 0)
+    assert abs(told - before) < 60_000
+    for nonce in (5, told - 100, told):
+        assert await outcome(store.use(ADDRESS, str(nonce))) is NonceRefused
+    await store.use(ADDRESS, str(told + 1))
+    assert await outcome(store.use(ADDRESS, poison)) is NonceRefused
+    await store.use(ADDRESS, str(int(poison) + 1))
+    await store.use(ADDRESS, str(told + 2))
+    await store.close()
 
 
 @pytest.mark.gen_test

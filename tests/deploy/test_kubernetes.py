@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from provider.upstream.address_guard import check_address
+from provider.upstream.addresses import check_address
 from tests.deploy.conftest import tool
 from tests.deploy.fronts import ROOT
 from tests.deploy.settings_of import settings_of

@@ -20,7 +20,7 @@ from provider.demo.http_client import Reply
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoServer
-from provider.upstream.byte_range import select_part
+from provider.upstream.ranges import select_range
 from tests.e2e.conftest import Sell
 from tests.support.origin import pattern
 from tests.support.raw_http import get
@@ -136,7 +136,7 @@ class _RangesOnly(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         knows_ranges = not self.path.startswith("/none/")
-        part = select_part(self.headers.get("Range") if knows_ranges else None, len(BODY))
+        part = select_range(self.headers.get("Range") if knows_ranges else None, len(BODY))
         self.send_response(part.status)
         if part.status != 416:
             self.send_header("ETag", self.etag)

@@ -10,6 +10,7 @@ import rlp
 from eth_utils import keccak, to_checksum_address
 from web3.contract import Contract
 
+from provider.assets.did import did_for
 from provider.demo.chain.contracts import contract_at
 from provider.demo.chain.keys import SPARE_KEYS
 from provider.demo.chain.wallet import TransactionReverted
@@ -22,8 +23,24 @@ from tests.e2e.conftest import LaunchServer
 from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher
 
-DOCUMENT = json.dumps({"name": "planted-ddo-text \u20ac", "services": []}, ensure_ascii=False).encode()
-HASH = hashlib.sha256(DOCUMENT).digest()
+
+def document_of(data_nft: str, name: str = "planted-ddo-text") -> bytes:
+    """A DDO of this data NFT."""
+    ddo = {
+        "id": did_for(data_nft, 8996),
+        "version": "4.1.0",
+        "chainId": 8996,
+        "nftAddress": to_checksum_address(data_nft),
+        "metadata": {"name": f"{name} \u20ac"},
+        "services": [],
+    }
+    return json.dumps(ddo, ensure_ascii=False).encode()
+
+
+def hash_of(document: bytes) -> bytes:
+    return hashlib.sha256(document).digest()
+
+
 ALL_FLAGS = pytest.mark.parametrize("flags", [0, 1, 2, 3], ids=["clear", "compressed", "encrypted", "both"])
 
 
@@ -56,7 +73,8 @@ def by_transaction(decrypter: Consumer, tx: str, data_nft: str, **more: object) 
 
 
 def by_document(decrypter: Consumer, data_nft: str, data: bytes, flags: object, /, **more: object) -> dict[str, object]:
-    document = {"encryptedDocument": "0x" + data.hex(), "flags": flags, "documentHash": "0x" + HASH.hex()}
+    its_hash = hash_of(document_of(data_nft)).hex()
+    document = {"encryptedDocument": "0x" + data.hex(), "flags": flags, "documentHash": "0x" + its_hash}
     return signed(decrypter, data_nft, data_nft, **{**document, **more})
 
 
@@ -65,9 +83,9 @@ def sealed(document: bytes, flags: int) -> bytes:
     return bytes.fromhex(eciespy_encrypt(data)[2:]) if flags & 2 else data
 
 
-def opened(reply: Reply) -> bool:
+def opened(reply: Reply, data_nft: str) -> bool:
     plain = reply.headers.get("content-type", "").partition(";")[0] == "text/plain"
-    return (reply.status, reply.body) == (201, DOCUMENT) and plain
+    return (reply.status, reply.body) == (201, document_of(data_nft)) and plain
 
 
 def refused(reply: Reply, status: int, text: str) -> bool:
@@ -88,51 +106,56 @@ def test_document_of_a_transaction_is_opened(
     server: DemoServer, publisher: StoringPublisher, stranger: Consumer, flags: int
 ) -> None:
     data_nft, _ = publisher.create_nft()
-    tx = publisher.set_metadata(data_nft, DOCUMENT, flags=flags)
-    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+    tx = publisher.set_metadata(data_nft, document_of(data_nft), flags=flags)
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)), data_nft)
     assert "planted-ddo-text" not in server.child.stderr_tail(1 << 24)
 
 
 @ALL_FLAGS
 def test_given_document_is_opened(server: DemoServer, data_nft: str, stranger: Consumer, flags: int) -> None:
-    assert opened(post(server, by_document(stranger, data_nft, sealed(DOCUMENT, flags), flags)))
+    assert opened(post(server, by_document(stranger, data_nft, sealed(document_of(data_nft), flags), flags)), data_nft)
 
 
 def test_legacy_lzma_and_unused_flag_bits_are_understood(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
-    data = lzma.compress(DOCUMENT, format=lzma.FORMAT_ALONE)
-    assert opened(post(server, by_document(stranger, data_nft, data, 0xFD)))
+    data = lzma.compress(document_of(data_nft), format=lzma.FORMAT_ALONE)
+    assert opened(post(server, by_document(stranger, data_nft, data, 0xFD)), data_nft)
 
 
 def test_hex_may_come_without_prefix_and_flags_as_text(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
     asked = by_document(stranger, data_nft, b"", "2")
-    asked |= {"encryptedDocument": sealed(DOCUMENT, 2).hex().upper(), "documentHash": HASH.hex()}
-    assert opened(post(server, asked))
+    asked |= {
+        "encryptedDocument": sealed(document_of(data_nft), 2).hex().upper(),
+        "documentHash": hash_of(document_of(data_nft)).hex(),
+    }
+    assert opened(post(server, asked), data_nft)
 
 
 def test_addresses_and_transaction_ids_come_in_any_form(
     server: DemoServer, publisher: StoringPublisher, stranger: Consumer
 ) -> None:
     data_nft, _ = publisher.create_nft()
-    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
     for named in (tx, tx[2:], tx[2:].upper()):
-        assert opened(post(server, by_transaction(stranger, named, data_nft.lower())))
+        assert opened(post(server, by_transaction(stranger, named, data_nft.lower())), data_nft)
 
 
 def test_empty_flags_of_an_event_mean_none(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
     data_nft, _ = publisher.create_nft()
-    receipt = publisher.set_raw_metadata(data_nft, DOCUMENT, flags=b"", state=0, document_hash=HASH)
-    assert opened(post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft)))
+    receipt = publisher.set_raw_metadata(
+        data_nft, document_of(data_nft), flags=b"", state=0, document_hash=hash_of(document_of(data_nft))
+    )
+    assert opened(post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft)), data_nft)
 
 
 def test_chain_id_may_be_text(server: DemoServer, data_nft: str, stranger: Consumer) -> None:
-    assert opened(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId="8996")))
+    assert opened(post(server, by_document(stranger, data_nft, document_of(data_nft), 0, chainId="8996")), data_nft)
 
 
 def test_request_of_aquarius_is_answered(chain: DemoChain, server: DemoServer, publisher: StoringPublisher) -> None:
     """`provider-api.md` section 15.3: v is 0 or 1, the nonce is time_ns as text, decryptorUrl may end in a slash."""
     aquarius = Consumer(chain.wallet(SPARE_KEYS[8]), server.url)
     data_nft, _ = publisher.create_nft()
-    tx = publisher.set_metadata(data_nft, DOCUMENT, flags=3)
+    tx = publisher.set_metadata(data_nft, document_of(data_nft), flags=3)
     nonce = str(time.time_ns())
     signature = aquarius.sign(f"{tx}{aquarius.address}8996", nonce)
     asked = {
@@ -143,14 +166,14 @@ def test_request_of_aquarius_is_answered(chain: DemoChain, server: DemoServer, p
         "signature": signature[:-2] + f"{int(signature[-2:], 16) - 27:02x}",
         "nonce": nonce,
     }
-    assert opened(post(server, asked, "//api/services/decrypt"))
+    assert opened(post(server, asked, "//api/services/decrypt"), data_nft)
 
 
 def test_updated_document_is_opened(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
     data_nft, _ = publisher.create_nft()
     publisher.set_metadata(data_nft, b"the first one")
-    tx = publisher.set_metadata(data_nft, DOCUMENT)
-    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)), data_nft)
 
 
 def with_next_contract_as_updater(chain: DemoChain, publisher: StoringPublisher, data_nft: str) -> tuple[Contract, str]:
@@ -176,11 +199,11 @@ def test_created_comes_before_updated(
                 nft.encode_abi("setMetaData", [0, "", "", b"\x00", document, hashlib.sha256(document).digest(), []])[2:]
             ),
         )
-        for document in (DOCUMENT, b"the update")
+        for document in (document_of(data_nft), b"the update")
     ]
     tx, emitter = forge.emit(publisher.wallet, calls)
     assert emitter == creator
-    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)), data_nft)
 
 
 def test_events_of_a_foreign_contract_do_not_count(
@@ -189,13 +212,17 @@ def test_events_of_a_foreign_contract_do_not_count(
     """[K2] A revoked document is not readable through another NFT, nor through a contract that repeats its event."""
     mine, _ = publisher.create_nft()
     event = forge.metadata_event(
-        publisher.wallet.address, sealed(DOCUMENT, 2), document_hash=HASH, flags=b"\x02", state=0
+        publisher.wallet.address,
+        sealed(document_of(mine), 2),
+        document_hash=hash_of(document_of(mine)),
+        flags=b"\x02",
+        state=0,
     )
     tx, _ = forge.emit(stranger.wallet, [event])
     assert refused(post(server, by_transaction(stranger, tx, mine)), 400, "Failed to process transaction id.")
 
     revoked, _ = publisher.create_nft()
-    revoked_tx = publisher.set_metadata(revoked, DOCUMENT)
+    revoked_tx = publisher.set_metadata(revoked, document_of(revoked))
     publisher.set_state(revoked, 3)
     through_another = by_transaction(stranger, revoked_tx, mine)
     assert refused(post(server, through_another), 400, "Failed to process transaction id.")
@@ -209,9 +236,16 @@ def test_real_event_is_found_among_forged_ones(
     forged = forge.metadata_event(
         publisher.wallet.address, b"forged", document_hash=hashlib.sha256(b"forged").digest(), flags=b"\x00", state=0
     )
-    real = forge.Call(data_nft, bytes.fromhex(nft.encode_abi("setMetaData", [0, "", "", b"", DOCUMENT, HASH, []])[2:]))
+    real = forge.Call(
+        data_nft,
+        bytes.fromhex(
+            nft.encode_abi("setMetaData", [0, "", "", b"", document_of(data_nft), hash_of(document_of(data_nft)), []])[
+                2:
+            ]
+        ),
+    )
     tx, _ = forge.emit(publisher.wallet, [forged, real, forged])
-    assert opened(post(server, by_transaction(stranger, tx, data_nft)))
+    assert opened(post(server, by_transaction(stranger, tx, data_nft)), data_nft)
 
 
 # What is refused
@@ -233,14 +267,76 @@ def test_state_of_the_nft_decides(
     server: DemoServer, publisher: StoringPublisher, stranger: Consumer, state: int, status: int, text: str | None
 ) -> None:
     data_nft, _ = publisher.create_nft()
-    tx = publisher.set_metadata(data_nft, DOCUMENT)
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
     publisher.set_state(data_nft, state)
     for asked in (
         by_transaction(stranger, tx, data_nft),
-        by_document(stranger, data_nft, sealed(DOCUMENT, 2), 2),
+        by_document(stranger, data_nft, sealed(document_of(data_nft), 2), 2),
     ):
         reply = post(server, asked)
-        assert opened(reply) if text is None else refused(reply, status, text)
+        assert opened(reply, data_nft) if text is None else refused(reply, status, text)
+
+
+def test_a_revoked_document_is_not_opened_through_another_nft(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, data_nft: str
+) -> None:
+    """Sealed bytes and hash are public: they stand in the log."""
+    revoked, _ = publisher.create_nft()
+    secret = document_of(revoked, "revoked")
+    publisher.set_metadata(revoked, secret)
+    publisher.set_state(revoked, 3)
+    copied = {"encryptedDocument": sealed(secret, 2).hex(), "documentHash": hash_of(secret).hex()}
+    assert refused(post(server, by_document(stranger, revoked, b"", 2, **copied)), 403, "Asset revoked")
+    reply = post(server, by_document(stranger, data_nft, b"", 2, **copied))
+    assert refused(reply, 400, "Checksum doesn't match.")
+    receipt = publisher.set_raw_metadata(
+        data_nft, sealed(secret, 2), flags=b"\x02", state=0, document_hash=hash_of(secret)
+    )
+    reply = post(server, by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), data_nft))
+    assert refused(reply, 400, "Checksum doesn't match.")
+
+
+@pytest.mark.parametrize("is_bound", [True, False], ids=["bound list", "list of 4.0.0"])
+def test_a_file_list_confirms_no_guess(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer, is_bound: bool
+) -> None:
+    """By arguments and by an event of the attacker's own NFT, right and wrong guesses look alike."""
+    mine, datatoken = publisher.create_nft()
+    listed: object = [{"type": "url", "method": "GET", "url": "https://secret.example/file"}]
+    if is_bound:
+        listed = {"datatokenAddress": datatoken, "nftAddress": mine, "files": listed}
+    files = json.dumps(listed).encode()
+    ciphertext = sealed(files, 2)
+    for guess in (files, files.replace(b"secret", b"public")):
+        its_hash = hash_of(guess)
+        asked = by_document(stranger, mine, ciphertext, 2, documentHash=its_hash.hex())
+        assert refused(post(server, asked), 400, "Checksum doesn't match.")
+        receipt = publisher.set_raw_metadata(mine, ciphertext, flags=b"\x02", state=0, document_hash=its_hash)
+        asked = by_transaction(stranger, receipt["transactionHash"].to_0x_hex(), mine)
+        assert refused(post(server, asked), 400, "Checksum doesn't match.")
+
+
+def test_a_remote_stub_is_opened_from_its_event_only(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    stub = json.dumps({"remote": {"type": "ipfs", "hash": "QmStub"}}).encode()
+    tx = publisher.set_metadata(data_nft, stub)
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert (reply.status, reply.body) == (201, stub)
+    asked = by_document(stranger, data_nft, sealed(stub, 2), 2, documentHash=hash_of(stub).hex())
+    assert refused(post(server, asked), 400, "Checksum doesn't match.")
+
+
+def test_a_credential_of_version_5_is_opened(
+    server: DemoServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    data_nft, _ = publisher.create_nft()
+    subject = {"chainId": 8996, "nftAddress": data_nft, "services": []}
+    document = json.dumps({"id": did_for(data_nft, 8996, prefix="did:ope:"), "credentialSubject": subject}).encode()
+    tx = publisher.set_metadata(data_nft, document)
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert (reply.status, reply.body) == (201, document)
 
 
 def test_bomb_is_refused(server: DemoServer, publisher: StoringPublisher, stranger: Consumer) -> None:
@@ -262,7 +358,7 @@ def test_bomb_is_refused(server: DemoServer, publisher: StoringPublisher, strang
         (bytes(200), 3, "Failed to decrypt."),
         (b"no xz", 1, "Failed to decompress"),
         (b"", 1, "Failed to decompress"),
-        (lzma.compress(DOCUMENT)[:-20], 1, "Failed to decompress"),
+        (lzma.compress(bytes(100))[:-20], 1, "Failed to decompress"),
         (b"another document", 0, "Checksum doesn't match."),
         (sealed(b"another document", 3), 3, "Checksum doesn't match."),
     ],
@@ -273,7 +369,7 @@ def test_bad_documents_are_refused(
 ) -> None:
     reply = post(
         server,
-        by_document(stranger, data_nft, data, flags, documentHash=HASH.hex(), encryptedDocument="0x" + data.hex()),
+        by_document(stranger, data_nft, data, flags),
     )
     assert refused(reply, 400, text)
 
@@ -299,7 +395,7 @@ def test_bad_documents_are_refused(
 def test_arguments_that_are_no_bytes_are_refused(
     server: DemoServer, data_nft: str, stranger: Consumer, wrong: dict[str, object]
 ) -> None:
-    reply = post(server, by_document(stranger, data_nft, sealed(DOCUMENT, 2), 2, **wrong))
+    reply = post(server, by_document(stranger, data_nft, sealed(document_of(data_nft), 2), 2, **wrong))
     assert refused(reply, 400, "Failed to convert input args to bytes.")
 
 
@@ -316,12 +412,12 @@ def test_other_chains_are_refused(
     server: DemoServer, data_nft: str, stranger: Consumer, chain_id: object, text: str
 ) -> None:
     """[K17]"""
-    assert refused(post(server, by_document(stranger, data_nft, DOCUMENT, 0, chainId=chain_id)), 400, text)
+    assert refused(post(server, by_document(stranger, data_nft, document_of(data_nft), 0, chainId=chain_id)), 400, text)
 
 
 @pytest.mark.parametrize("address", ["0x" + "12" * 20, "0x" + "00" * 20], ids=["nobody's", "zero"])
 def test_nfts_of_no_factory_are_refused(server: DemoServer, stranger: Consumer, address: str) -> None:
-    reply = post(server, by_document(stranger, address, DOCUMENT, 0))
+    reply = post(server, by_document(stranger, address, document_of(address), 0))
     assert refused(reply, 400, "Asset not deployed by the data NFT factory.")
 
 
@@ -330,7 +426,7 @@ def test_contracts_of_others_are_refused(
 ) -> None:
     _, datatoken = publisher.create_nft()
     for address in (datatoken, chain.contracts.factory, chain.contracts.ocean, stranger.address):
-        reply = post(server, by_document(stranger, address, DOCUMENT, 0))
+        reply = post(server, by_document(stranger, address, document_of(address), 0))
         assert refused(reply, 400, "Asset not deployed by the data NFT factory.")
 
 
@@ -350,7 +446,7 @@ def test_failed_and_other_transactions_are_refused(
     data_nft, datatoken = publisher.create_nft()
     nft = contract_at(chain.w3, "ERC721Template", data_nft)
     with pytest.raises(TransactionReverted) as reverted:
-        stranger.wallet.send(nft.functions.setMetaData(0, "", "", b"\x00", DOCUMENT, HASH, []))
+        stranger.wallet.send(nft.functions.setMetaData(0, "", "", b"\x00", b"x", hash_of(b"x"), []))
     minted = publisher.mint(datatoken, stranger.address)
     for tx in (reverted.value.tx_id, minted, bought[1], bought[0].publish_tx):
         reply = post(server, by_transaction(stranger, tx, data_nft))
@@ -366,8 +462,8 @@ def test_only_authorized_decrypters_are_served(
     listed = "0x" + consumer.address[2:].swapcase()
     own = launch(AUTHORIZED_DECRYPTERS=json.dumps([listed]))
     data_nft, _ = publisher.create_nft()
-    tx = publisher.set_metadata(data_nft, DOCUMENT)
-    assert opened(post(own, by_transaction(consumer, tx, data_nft)))
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
+    assert opened(post(own, by_transaction(consumer, tx, data_nft)), data_nft)
     asked = by_transaction(stranger, tx, data_nft)
     assert refused(post(own, asked), 403, "Decrypter not authorized")
     # The nonce went first, even of one who is not served.
@@ -406,7 +502,7 @@ def test_signature_over_both_ids_is_refused(server: DemoServer, data_nft: str, s
 def test_somebody_elses_signature_is_refused(
     server: DemoServer, data_nft: str, stranger: Consumer, consumer: Consumer
 ) -> None:
-    reply = post(server, by_document(stranger, data_nft, DOCUMENT, 0, decrypterAddress=consumer.address))
+    reply = post(server, by_document(stranger, data_nft, document_of(data_nft), 0, decrypterAddress=consumer.address))
     assert isinstance(reply.json()["errors"]["signature"], str)
 
 
@@ -445,7 +541,7 @@ def test_nothing_given_names_every_field(server: DemoServer) -> None:
     ],
 )
 def test_each_missing_field_is_named(server: DemoServer, data_nft: str, stranger: Consumer, missing: str) -> None:
-    asked = by_document(stranger, data_nft, DOCUMENT, 0)
+    asked = by_document(stranger, data_nft, document_of(data_nft), 0)
     without = {name: value for name, value in asked.items() if name != missing}
     for body in (without, {**asked, missing: None}, {**asked, missing: ""}):
         reply = post(server, body)
@@ -458,6 +554,6 @@ def test_each_missing_field_is_named(server: DemoServer, data_nft: str, stranger
 )
 def test_wrong_types_are_400(server: DemoServer, data_nft: str, stranger: Consumer, name: str) -> None:
     for value in (["x"], {"a": 1}, True, 7, "x" * 10_000, "\udcff"):
-        reply = post(server, by_document(stranger, data_nft, DOCUMENT, 0, **{name: value}))
+        reply = post(server, by_document(stranger, data_nft, document_of(data_nft), 0, **{name: value}))
         assert reply.status == 400, str(value)[:9]
         assert reply.json().keys() <= {"error", "errors", "message", "success"}

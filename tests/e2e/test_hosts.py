@@ -3,8 +3,10 @@
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -132,6 +134,22 @@ def test_of_1000_identical_requests_over_two_hosts_exactly_one_is_served(
         request("GET", f"{host.url}/api/services/nonce?userAddress={bought.consumer.address}") for host in bought.hosts
     ]
     assert nonces[0].json() == nonces[1].json()
+
+
+def test_eight_urls_signed_at_once_are_each_served_once_over_two_hosts(
+    purchase: Callable[..., Purchase], redis: RedisServer
+) -> None:
+    bought = purchase(SPARE_KEYS[5], REDIS_CONNECTION=redis.url)
+    first = time.time_ns() // 10**6
+    signed = [
+        bought.consumer.download_url(bought.asset, bought.order_tx, file_index=SMALL, nonce=str(first + step))
+        for step in (5, 1, 7, 0, 3, 6, 2, 4)
+    ]
+    urls = [url for one in signed for url in bought.at_both(one)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda url: request("GET", url).status, urls))
+    assert Counter(answers) == {200: 8, 400: 8}
+    assert all(sorted(answers[place : place + 2]) == [200, 400] for place in range(0, 16, 2))
 
 
 def test_of_1000_identical_requests_with_a_failover_in_the_middle_at_most_one_is_served(

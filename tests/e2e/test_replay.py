@@ -4,16 +4,17 @@ import http.client
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.demo.child import Children
-from provider.demo.http_client import request
+from provider.demo.http_client import Reply, request
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
@@ -115,3 +116,62 @@ def test_no_nonce_accepted_before_kill_9_is_accepted_after_the_restart(
     consumer, order_tx = buyers[0]
     fresh = request("GET", consumer.download_url(asset, order_tx, nonce=str(10**9)).replace(first.url, second.url))
     assert fresh.status == 200
+
+
+@pytest.mark.parametrize("unit", [10**6, 10**3, 1], ids=["ms", "us", "ns"])
+def test_eight_urls_that_one_buyer_signed_at_once_are_each_served_once(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin, unit: int
+) -> None:
+    server = launch("parallel", PROVIDER_WORKERS="2")
+    asset, [(consumer, order_tx)] = buy(chain, server, origin, SPARE_KEYS[3:4])
+    first = time.time_ns() // unit
+    urls = [consumer.download_url(asset, order_tx, nonce=str(first + step)) for step in range(8)]
+    shuffled = [urls[place] for place in (7, 2, 5, 0, 6, 1, 4, 3)]
+    for expected in (200, 400):
+        with ThreadPoolExecutor(8) as pool:
+            assert [reply.status for reply in pool.map(lambda url: request("GET", url), shuffled)] == [expected] * 8
+    told = request("GET", f"{server.url}/api/services/nonce?userAddress={consumer.address}").json()
+    assert told == {"nonce": str(first + 7)}
+
+
+def test_small_counters_stay_strictly_rising(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin
+) -> None:
+    server = launch("counters")
+    asset, [(consumer, order_tx)] = buy(chain, server, origin, SPARE_KEYS[4:5])
+    urls = [consumer.download_url(asset, order_tx, nonce=str(nonce)) for nonce in (5, 7, 6)]
+    assert [request("GET", url).status for url in urls] == [200, 200, 400]
+
+
+def test_digits_do_not_move_between_the_fields_of_a_signed_result(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin
+) -> None:
+    """Index 12 with a nonce is not index 1 with a longer one, nor a token; and nobody is locked out by trying."""
+    server = launch("shifted", OPERATOR_SERVICE_URL=f"{origin.url}/")
+    asset, [(consumer, order_tx)] = buy(chain, server, origin, SPARE_KEYS[5:6])
+    services, address = f"{server.url}/api/services", consumer.address
+    nonce = str(time.time_ns() // 10**6)
+    signature = consumer.sign(f"{address}7712", nonce)
+
+    def result(job: str, index: str, used: str) -> Reply:
+        query = {"jobId": job, "index": index, "consumerAddress": address, "nonce": used, "signature": signature}
+        return request("GET", f"{services}/computeResult?{urlencode(query)}")
+
+    def token(used: str) -> Reply:
+        query = {"address": address, "expiration": str(int(time.time()) + 999), "nonce": used, "signature": signature}
+        return request("GET", f"{services}/createAuthToken?{urlencode(query)}")
+
+    def is_refused(reply: Reply) -> bool:
+        return reply.status == 400 and "signature" in reply.json()["errors"]
+
+    for _ in range(2):
+        assert is_refused(result("77", "1", "2" + nonce))
+        assert is_refused(token("7712" + nonce))
+    first = result("77", "12", nonce)
+    assert first.status != 400 or "errors" not in first.json()
+    for _ in range(2):
+        assert is_refused(result("77", "12", nonce))
+        assert is_refused(result("77", "1", "2" + nonce))
+        assert is_refused(token("7712" + nonce))
+    later = consumer.download_url(asset, order_tx, nonce=str(time.time_ns() // 10**6))
+    assert request("GET", later).status == 200

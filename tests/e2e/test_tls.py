@@ -231,7 +231,7 @@ def test_a_renewed_certificate_is_taken_and_no_connection_dropped(secure: Secure
         wait_until(lambda: secure.serial() != before)
         kept.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         assert kept.recv(65536).startswith(b"HTTP/1.1 200")
-    assert secure.server.child.stderr_tail(1 << 20).count('"certificate taken"') == 1
+    assert secure.server.child.stderr_tail(1 << 20).count('"certificate loaded"') == 1
     assert secure.told_expiry() == secure.shown_expiry() > time.time() + 59 * DAY_SECONDS
 
 

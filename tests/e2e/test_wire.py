@@ -49,7 +49,7 @@ def test_without_origin_everybody_may_read(server: DemoServer) -> None:
     reply = get(server.url, ASKED)
     assert reply.headers["access-control-allow-origin"] == "*"
     assert "vary" not in reply.headers
-    assert "access-control-expose-headers" not in reply.headers
+    assert reply.headers["access-control-expose-headers"] == "X-Request-ID"
     assert "access-control-allow-credentials" not in reply.headers
 
 

@@ -12,7 +12,7 @@ import httptools
 from aiohttp.http_parser import HttpRequestParserPy, HttpResponseParserPy
 
 from provider.errors import UpstreamError
-from provider.upstream.chunked import ChunkedDecoder
+from provider.upstream.body import ChunkedDecoder
 from provider.upstream.response_head import find_head_end, parse_head
 from tests.fuzz.mutation import WORDS
 

@@ -12,11 +12,9 @@ from provider.admission.fast_reject import is_plain_download
 from provider.errors import UpstreamError, UpstreamTruncated
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END
-from provider.upstream.byte_range import select_part
-from provider.upstream.chunked import ChunkedDecoder
-from provider.upstream.content_range import parse_content_range
+from provider.upstream.body import ChunkedDecoder
 from provider.upstream.file_names import name_in_disposition, name_in_path, safe_name, with_extension
-from provider.upstream.ranges import MAX_RANGES, passable_range
+from provider.upstream.ranges import MAX_RANGES, parse_content_range, passable_range, select_range
 from provider.upstream.response_head import find_head_end, parse_head
 from tests.fuzz.model import Target, as_text, lines
 
@@ -99,7 +97,7 @@ def ranges(data: bytes) -> None:
         assert passed.count(",") < MAX_RANGES
         assert set(passed) <= set("bytes=0123456789,-")
     total = int(total_text[:15]) if total_text[:15].isascii() and total_text[:15].isdigit() else len(data)
-    part = select_part(text, total)
+    part = select_range(text, total)
     assert part.status in (200, 206, 416)
     assert 0 <= part.first <= part.first + part.count <= total
     if part.status == 200:

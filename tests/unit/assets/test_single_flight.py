@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from provider.assets.single_flight import SharedRun
+from provider.assets.single_flight import SingleFlight
 
 
 class Work:
@@ -26,7 +26,7 @@ async def turns(count: int = 5) -> None:
 @pytest.mark.gen_test
 async def test_join_shares_the_run_under_way() -> None:
     work = Work()
-    shared = SharedRun(work, pause_seconds=0.0)
+    shared = SingleFlight(work, pause_seconds=0.0)
     first, second = asyncio.create_task(shared.join(None)), asyncio.create_task(shared.join(1.0))
     await turns()
     work.gate.set()
@@ -37,7 +37,7 @@ async def test_join_shares_the_run_under_way() -> None:
 @pytest.mark.gen_test
 async def test_fresh_waits_for_a_run_that_began_later_and_shares_it() -> None:
     work = Work()
-    shared = SharedRun(work, pause_seconds=0.0)
+    shared = SingleFlight(work, pause_seconds=0.0)
     early = asyncio.create_task(shared.join(None))
     await turns()
     late = [asyncio.create_task(shared.fresh(2.0)) for _ in range(10)]
@@ -52,7 +52,7 @@ async def test_fresh_waits_for_a_run_that_began_later_and_shares_it() -> None:
 async def test_fresh_joins_a_run_that_still_pauses() -> None:
     work = Work()
     work.gate.set()
-    shared = SharedRun(work, pause_seconds=0.05)
+    shared = SingleFlight(work, pause_seconds=0.05)
     await shared.fresh(1.0)
     first = asyncio.create_task(shared.fresh(2.0))
     await turns()
@@ -64,7 +64,7 @@ async def test_fresh_joins_a_run_that_still_pauses() -> None:
 @pytest.mark.gen_test
 async def test_cancelled_caller_leaves_the_run_to_the_others() -> None:
     work = Work()
-    shared = SharedRun(work, pause_seconds=0.0)
+    shared = SingleFlight(work, pause_seconds=0.0)
     leaver, stayer = asyncio.create_task(shared.join(None)), asyncio.create_task(shared.join(None))
     await turns()
     leaver.cancel()
@@ -84,7 +84,7 @@ async def test_failure_reaches_all_and_is_not_kept() -> None:
             raise error
         return True
 
-    shared = SharedRun(work, pause_seconds=0.0)
+    shared = SingleFlight(work, pause_seconds=0.0)
     found = await asyncio.gather(shared.join(None), shared.join(None), return_exceptions=True)
     assert [type(item) for item in found] == [ValueError, ValueError]
     assert await shared.join(None) is True
@@ -93,7 +93,7 @@ async def test_failure_reaches_all_and_is_not_kept() -> None:
 @pytest.mark.gen_test
 async def test_close_cancels_the_run() -> None:
     work = Work()
-    shared = SharedRun(work, pause_seconds=0.0)
+    shared = SingleFlight(work, pause_seconds=0.0)
     caller = asyncio.create_task(shared.join(None))
     await turns()
     await shared.close()

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provider.auth import nonce_rows
-from provider.auth.nonce_rows import NonceRows, NonceUse, last_nonce
+from provider.auth.nonce_rows import NonceRows, last_nonce
+from provider.auth.nonce_rule import MAX_RECENT, NonceUse
 from provider.auth.sqlite_file import open_store
 
 A, B, C = (f"0x{number:040x}" for number in (1, 2, 3))
@@ -53,12 +54,12 @@ def test_a_known_address_costs_one_statement(connection: sqlite3.Connection) -> 
     assert last_nonce(connection, A) == "2"
 
 
-def test_a_group_of_known_addresses_costs_three_statements(connection: sqlite3.Connection) -> None:
+def test_a_group_of_known_addresses_costs_one_statement_each_and_one_commit(connection: sqlite3.Connection) -> None:
     rows = NonceRows(connection)
     addresses = [f"0x{number:040x}" for number in range(100)]
     rows.use_all([NonceUse(address, "1") for address in addresses])
     group = [(address, "2") for address in addresses]
-    assert statements(connection, rows, *group) == ["BEGIN", "INSERT", "COMMIT"]
+    assert statements(connection, rows, *group) == ["BEGIN", *["UPDATE"] * 100, "COMMIT"]
     assert {last_nonce(connection, address) for address in addresses} == {"2"}
 
 
@@ -157,96 +158,113 @@ def test_two_processes_accept_exactly_what_rises(
 # Windows
 
 CLOCK = 1_700_000_000_000
-WINDOW = 600
-WINDOW_UNITS = WINDOW * 1000
+WINDOW_UNITS = 600 * 1000
 
 
-def in_window(rows: NonceRows, *nonces: int | str) -> list[bool]:
-    return [answer is None for answer in rows.use_all([NonceUse(A, str(nonce), WINDOW) for nonce in nonces])]
+def passes(rows: NonceRows, *nonces: int | str) -> list[bool]:
+    return accepted(rows, *((A, str(nonce)) for nonce in nonces))
 
 
-def test_each_nonce_in_the_window_is_accepted_once_in_any_order(connection: sqlite3.Connection) -> None:
+def memory(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("SELECT memory FROM spent_nonces WHERE address = ?", (A,)).fetchone()[0])
+
+
+def test_each_clock_value_in_the_window_is_accepted_once_in_any_order(connection: sqlite3.Connection) -> None:
     rows = NonceRows(connection)
     oldest = CLOCK - WINDOW_UNITS
-    assert in_window(rows, CLOCK, CLOCK - 5, oldest, CLOCK - 7) == [True] * 4
-    assert in_window(rows, CLOCK, CLOCK - 5, f"{CLOCK - 7}.0", oldest, oldest - 1) == [False] * 5
+    assert passes(rows, CLOCK, CLOCK - 5, oldest, CLOCK - 7) == [True] * 4
+    assert passes(rows, CLOCK, CLOCK - 5, f"{CLOCK - 7}.0", oldest, oldest - 1) == [False] * 5
     assert last_nonce(connection, A) == str(CLOCK)
-    assert in_window(rows, CLOCK + 10, oldest + 9, oldest + 10) == [True, False, True]
+    assert passes(rows, CLOCK + 10, oldest + 9, oldest + 10) == [True, False, True]
+
+
+@pytest.mark.parametrize("scale", [1000, 10**6], ids=["us", "ns"])
+def test_finer_clocks_have_the_same_window(connection: sqlite3.Connection, scale: int) -> None:
+    rows = NonceRows(connection)
+    now, oldest = CLOCK * scale, (CLOCK - WINDOW_UNITS) * scale
+    assert passes(rows, now, oldest, oldest - 1, oldest, now - 1) == [True, True, False, False, True]
+
+
+def test_a_nonce_of_the_window_costs_one_statement(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    passes(rows, CLOCK)
+    assert statements(connection, rows, (A, str(CLOCK - 5))) == ["UPDATE"]
 
 
 def test_refusal_in_the_window_has_the_documented_text(connection: sqlite3.Connection) -> None:
     rows = NonceRows(connection)
-    in_window(rows, CLOCK)
-    (answer,) = rows.use_all([NonceUse(A, str(CLOCK), WINDOW)])
+    passes(rows, CLOCK)
+    (answer,) = rows.use_all(uses((A, str(CLOCK))))
     assert str(answer) == f"Invalid signature expected nonce ({CLOCK}) > current nonce ({CLOCK})."
 
 
-def test_nonces_used_before_the_window_began_are_not_free_in_it(connection: sqlite3.Connection) -> None:
+def test_nonces_from_before_an_upgrade_are_not_free(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO spent_nonces (address, nonce) VALUES (?, ?)", (A, str(CLOCK)))
     rows = NonceRows(connection)
-    assert accepted(rows, (A, str(CLOCK - 9)), (A, str(CLOCK))) == [True, True]
-    assert in_window(rows, CLOCK - 9, CLOCK - 5, CLOCK) == [False] * 3
-    assert in_window(rows, CLOCK + 9, CLOCK + 5, CLOCK, CLOCK - 5) == [True, True, False, False]
+    assert passes(rows, CLOCK - 9, CLOCK) == [False] * 2
+    assert passes(rows, CLOCK + 9, CLOCK + 5, CLOCK, CLOCK - 5) == [True, True, False, False]
 
 
-def test_nonces_used_without_the_window_in_between_are_not_free_in_it(connection: sqlite3.Connection) -> None:
-    """A compute environment may be unknown for a while, when the operator service is down."""
+def test_a_taken_over_nonce_leaves_none_below_it_free(connection: sqlite3.Connection) -> None:
     rows = NonceRows(connection)
-    assert in_window(rows, CLOCK) == [True]
-    assert accepted(rows, (A, str(CLOCK + 5)), (A, str(CLOCK + 9))) == [True, True]
-    assert in_window(rows, CLOCK + 9, CLOCK + 7, CLOCK + 5, CLOCK - 5, CLOCK + 10) == [False] * 4 + [True]
+    passes(rows, CLOCK - 100)
+    rows.use_all([NonceUse(A, str(CLOCK), unknown_past=True)])
+    assert passes(rows, CLOCK - 50, CLOCK + 9, CLOCK + 5) == [False, True, True]
 
 
-def test_without_the_window_nonces_rise_above_all_used_in_it(connection: sqlite3.Connection) -> None:
-    rows = NonceRows(connection)
-    assert in_window(rows, CLOCK, CLOCK - 5) == [True, True]
-    assert accepted(rows, (A, str(CLOCK - 7)), (A, str(CLOCK)), (A, str(CLOCK + 1))) == [False, False, True]
+@pytest.mark.parametrize("numbers", [["1", "2"], ["1699999999", "1700000000"], ["5e11", "6e11"], ["9" * 40, "9" * 41]])
+def test_counters_seconds_and_large_numbers_must_rise(connection: sqlite3.Connection, numbers: list[str]) -> None:
+    low, high = numbers
+    assert passes(NonceRows(connection), high, low, high) == [True, False, False]
 
 
-@pytest.mark.parametrize("counters", [["1", "2"], ["5e11", "6e11"], ["9" * 40, "9" * 41]])
-def test_numbers_that_are_no_clock_values_must_rise(connection: sqlite3.Connection, counters: list[str]) -> None:
-    rows = NonceRows(connection)
-    low, high = counters
-    assert in_window(rows, high, low, high) == [True, False, False]
-    assert len(connection.execute("SELECT 1 FROM window_nonces").fetchall()) == 1
-
-
-def test_rows_that_have_left_the_window_are_dropped(connection: sqlite3.Connection) -> None:
+def test_what_has_left_the_window_is_forgotten(connection: sqlite3.Connection) -> None:
     rows = NonceRows(connection)
     for step in range(50):
-        assert in_window(rows, CLOCK + step * WINDOW_UNITS // 10) == [True]
-    assert len(connection.execute("SELECT 1 FROM window_nonces").fetchall()) == 11
+        assert passes(rows, CLOCK + step * WINDOW_UNITS // 10) == [True]
+    assert len(memory(connection).split("|")[1].split()) == 10
 
 
-def test_stored_text_that_is_no_nonce_admits_nothing_in_a_window(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO spent_nonces VALUES (?, 'nan')", (A,))
-    assert in_window(NonceRows(connection), CLOCK) == [False]
+def test_what_is_remembered_of_one_address_is_bounded(connection: sqlite3.Connection) -> None:
+    rows = NonceRows(connection)
+    kept = MAX_RECENT // 18
+    assert all(passes(rows, *range(CLOCK, CLOCK + 4 * kept, 2)))
+    assert len(memory(connection)) < MAX_RECENT + 50
+    newest = CLOCK + 4 * kept - 2
+    assert passes(rows, newest - 1, newest - 2 * kept + 3, newest - 2 * kept - 3, CLOCK + 1, CLOCK) == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("memory", ["", "a|b"], ids=["no nonce", "damaged"])
+def test_a_row_that_cannot_be_read_admits_nothing(connection: sqlite3.Connection, memory: str) -> None:
+    connection.execute("INSERT INTO spent_nonces VALUES (?, ?, ?, 7)", (A, "5" if memory else "nan", memory))
+    assert passes(NonceRows(connection), 6, CLOCK) == [False, False]
 
 
 MIXED = st.lists(
-    st.tuples(st.booleans(), st.booleans(), st.integers(CLOCK - 2 * WINDOW_UNITS, CLOCK + 2 * WINDOW_UNITS)),
+    st.tuples(st.booleans(), st.integers(CLOCK - 2 * WINDOW_UNITS, CLOCK + 2 * WINDOW_UNITS)),
     max_size=25,
 )
 
 
 @given(MIXED, st.integers(1, 3))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_no_nonce_is_accepted_twice_whatever_the_order_and_the_process(
-    connection: sqlite3.Connection, other: sqlite3.Connection, steps: list[tuple[bool, bool, int]], times: int
+def test_each_nonce_of_the_window_is_accepted_exactly_once_whatever_the_order_and_the_process(
+    connection: sqlite3.Connection, other: sqlite3.Connection, steps: list[tuple[bool, int]], times: int
 ) -> None:
     connection.execute("DELETE FROM spent_nonces")
-    connection.execute("DELETE FROM window_nonces")
     processes = NonceRows(connection), NonceRows(other)
     used: set[int] = set()
     greatest = 0
-    for second, windowed, nonce in steps * times:
-        use = NonceUse(A, str(nonce), WINDOW if windowed else 0)
-        passed = processes[second].use_all([use]) == [None]
-        assert not (passed and nonce in used)
-        if nonce > greatest:
-            assert passed
-        elif not windowed or nonce < greatest - WINDOW_UNITS:
-            assert not passed
-        if passed:
+    for second, nonce in steps * times:
+        expected = nonce not in used and nonce >= greatest - WINDOW_UNITS
+        assert (processes[second].use_all(uses((A, str(nonce)))) == [None]) is expected
+        if expected:
             used.add(nonce)
             greatest = max(greatest, nonce)
     assert last_nonce(connection, A) == (str(greatest) if used else None)

@@ -1,4 +1,4 @@
-"""Clock values as nonces: which unit, how old one may be, and one text for each number."""
+"""Clock values as nonces: which kind a number is, and how old one may be."""
 
 from decimal import Decimal
 
@@ -7,61 +7,76 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.auth.nonce import parse_nonce
-from provider.auth.nonce_window import canonical_text, moment_of, oldest_accepted
+from provider.auth.nonce_order import sortable
+from provider.auth.nonce_window import clock_nonce, has_window, is_large, kind_of, oldest_order, seconds_of
+
+
+@pytest.mark.parametrize(
+    ("nonce", "kind"),
+    [
+        ("1", "c"),
+        ("0", "c"),
+        ("-1700000000000", "c"),
+        ("999999999.9", "c"),
+        ("1000000000", "c"),
+        ("1499999999.9", "c"),
+        ("1500000000", "10"),
+        ("1700000000", "10"),
+        ("1644315615.24195", "10"),
+        ("1700000000000", "13"),
+        ("1.7e12", "13"),
+        ("01700000000000", "13"),
+        ("1700000000000000", "16"),
+        ("1700000000000000000", "19"),
+        ("1499999999999", "f13"),
+        ("4099999999999", "13"),
+        ("4100000000000", "f13"),
+        ("500000000000", "f12"),
+        ("9007199254740993", "f16"),
+        ("1" + "0" * 41, "f42"),
+        ("9" * 100, "f100"),
+    ],
+)
+def test_kind_follows_from_the_size(nonce: str, kind: str) -> None:
+    assert kind_of(sortable(nonce)) == kind
+    assert is_large(kind) is kind.startswith("f")
+    assert has_window(kind) is (kind in ("13", "16", "19"))
 
 
 @pytest.mark.parametrize(
     ("greatest", "oldest"),
     [
-        ("1700000000", "1699999400"),
-        ("1700000000.5", "1699999400.5"),
         ("1700000000000", "1699999400000"),
         ("1700000000000000", "1699999400000000"),
         ("1700000000000000000", "1699999400000000000"),
         ("1.7e12", "1699999400000"),
         ("1700000000000." + "1" * 87, "1699999400000." + "1" * 87),
     ],
-    ids=["s", "fraction", "ms", "us", "ns", "exponent", "long"],
+    ids=["ms", "us", "ns", "exponent", "long"],
 )
-def test_unit_of_the_clock_follows_from_the_greatest_nonce(greatest: str, oldest: str) -> None:
-    assert oldest_accepted(greatest, 600) == Decimal(oldest)
+def test_the_window_is_ten_minutes_of_the_clock_that_it_is(greatest: str, oldest: str) -> None:
+    assert oldest_order(greatest, kind_of(sortable(greatest))) == sortable(oldest)
 
 
-@pytest.mark.parametrize(
-    "greatest", ["1", "0", "-1700000000000", "999999999", "500000000000", "1" + "0" * 41, "9" * 100, "nan"]
-)
-def test_what_is_no_clock_value_has_no_window(greatest: str) -> None:
-    assert oldest_accepted(greatest, 600) is None
+@pytest.mark.parametrize("kind", ["10", "13", "16", "19"])
+def test_a_clock_value_is_of_its_kind_and_tells_its_time(kind: str) -> None:
+    nonce = clock_nonce(1_795_000_000.5, kind)
+    assert kind_of(sortable(nonce)) == kind
+    assert seconds_of(nonce, kind) == pytest.approx(1_795_000_000.5, abs=1)
 
 
-@pytest.mark.parametrize("same", [["5", "5.0", "05", "+5", "5e0", "0.5e1", "50e-1"], ["0", "-0", "0.00", "0e5"]])
-def test_all_ways_to_write_a_number_are_one_nonce(same: list[str]) -> None:
-    assert len({canonical_text(text) for text in same}) == 1
+WHOLE = st.integers(0, 10**40).map(str)
 
 
-def test_every_digit_of_a_nonce_counts() -> None:
-    assert canonical_text("1" + "0" * 98 + "1") != canonical_text("1" + "0" * 98 + "2")
-    assert canonical_text("1." + "0" * 98 + "1") != canonical_text("1." + "0" * 98 + "2")
+@given(WHOLE, st.text("0123456789", min_size=1, max_size=30))
+def test_digits_in_front_never_give_a_clock_value_of_the_same_kind(nonce: str, digits: str) -> None:
+    """What rules out that two readings of one text fit one clock."""
+    kind, other = kind_of(sortable(nonce)), kind_of(sortable(digits + nonce))
+    if kind != "c" and parse_nonce(digits + nonce) != Decimal(nonce):
+        assert other != kind
 
 
-NONCES = st.from_regex(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,2})?", fullmatch=True).filter(
-    lambda text: parse_nonce(text) is not None
-)
-
-
-@given(NONCES)
-def test_canonical_text_is_the_same_nonce_and_moments_fit_the_file(text: str) -> None:
-    assert parse_nonce(canonical_text(text)) == parse_nonce(text)
-    assert -(2**63) <= moment_of(text) < 2**63
-
-
-@given(NONCES, NONCES)
-def test_moments_never_order_two_nonces_the_wrong_way(one: str, other: str) -> None:
-    smaller, greater = sorted((one, other), key=Decimal)
-    assert moment_of(smaller) <= moment_of(greater)
-
-
-@pytest.mark.parametrize("act", [canonical_text, moment_of])
+@pytest.mark.parametrize("act", [sortable, lambda text: oldest_order(text, "13")])
 def test_what_is_no_nonce_is_a_value_error(act: object) -> None:
     with pytest.raises(ValueError, match="not a nonce"):
         act("nan")  # type: ignore[operator]

@@ -111,3 +111,32 @@ async def test_tokens_created_at_once_are_one_token(tokens: Tokens) -> None:
     made = await asyncio.gather(*(tokens.issue(ADDRESS, int(NOW) + 60) for _ in range(20)))
     assert len(set(made)) == 1
     await tokens.check(made[0], ADDRESS)
+
+
+@pytest.mark.parametrize("ahead", [3_600, 2 * DAY, 29 * DAY])
+@pytest.mark.gen_test
+async def test_a_revocation_made_while_the_clock_is_ahead_is_kept(
+    tokens: Tokens, store: SqliteNonceStore, clock: Clock, ahead: int
+) -> None:
+    short, long = await tokens.issue(ADDRESS, int(NOW) + 600), await tokens.issue(ADDRESS, None)
+    clock.now = NOW + ahead
+    for _ in range(2):
+        with pytest.raises(TokenExpired):
+            await tokens.revoke(short, ADDRESS)
+    await tokens.revoke(long, ADDRESS)
+    # Another revocation has those dropped that are out of date by this clock.
+    await store.revoke("other", int(clock.now) + 60)
+    clock.now = NOW + 1
+    for token in (short, long):
+        with pytest.raises(TokenRevoked):
+            await tokens.check(token, ADDRESS)
+
+
+@pytest.mark.gen_test
+async def test_only_genuine_tokens_of_the_address_are_recorded(tokens: Tokens, clock: Clock) -> None:
+    token = await tokens.issue(ADDRESS, int(NOW) + 60)
+    clock.now = NOW + 3_600
+    with pytest.raises(TokenRefused):
+        await tokens.revoke(token, OTHER)
+    clock.now = NOW
+    assert (await tokens.check(token, ADDRESS)).address == ADDRESS

@@ -20,9 +20,8 @@ from provider.compute.other_providers import (
 )
 from provider.errors import ComputeRefused, UpstreamUnreachable
 from provider.orders.fees import quote_fee
-from provider.upstream.cookies import NO_COOKIES
 from provider.upstream.memory_source import MemorySource
-from provider.upstream.request_head import Redirect
+from provider.upstream.request_head import NO_COOKIES, Redirect
 from provider.upstream.source import Headers, HttpRequest
 from tests.unit.compute.facts import DATATOKEN, OTHER, TOKEN, chosen, tx_id
 

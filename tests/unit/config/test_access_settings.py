@@ -16,13 +16,6 @@ def test_nothing_is_asked_by_default() -> None:
     assert (access.rbac_url, access.policy_url, access.policy_api_key, access.is_private) == (None, None, None, False)
 
 
-@pytest.mark.parametrize("text", ["1", "true", "false"])
-def test_any_text_makes_a_private_provider(text: str) -> None:
-    """As the old Provider takes it (`provider-api.md` section 13.1)."""
-    assert load_settings({**SINGLE, "PRIVATE_PROVIDER": text}).access.is_private
-    assert not load_settings({**SINGLE, "PRIVATE_PROVIDER": ""}).access.is_private
-
-
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -24,17 +24,6 @@ def test_there_are_no_proofs_unless_asked_for() -> None:
     assert (proofs(USE_HTTP_PROOF="", USE_CHAIN_PROOF="").on_chain) is False
 
 
-@pytest.mark.parametrize("text", ["1", "true", "yes", "anything"])
-def test_any_text_turns_proofs_on_chain_on(text: str) -> None:
-    assert proofs(USE_CHAIN_PROOF=text).on_chain is True
-
-
-@pytest.mark.parametrize("text", ["false", "0", "No", "off"])
-def test_text_that_reads_like_off_is_refused_because_it_used_to_mean_on(text: str) -> None:
-    with pytest.raises(SettingsError, match="USE_CHAIN_PROOF"):
-        proofs(USE_CHAIN_PROOF=text)
-
-
 def test_http_wins_and_says_so() -> None:
     settings = load_settings({**SINGLE, "USE_HTTP_PROOF": "http://u:hunter2@host/p", "USE_CHAIN_PROOF": "true"})
     assert (settings.proofs.http_url, settings.proofs.on_chain) == ("http://u:hunter2@host/p", False)

@@ -322,3 +322,21 @@ def test_names_of_the_admin_listener(text: str, names: tuple[str, ...]) -> None:
 def test_what_is_no_name_of_a_host_stops_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match="PROVIDER_ADMIN_HOSTS"):
         load_settings({**SINGLE, "PROVIDER_ADMIN_HOSTS": text})
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_a_key_file_that_every_user_may_read_is_warned_about(tmp_path: Path, mode: int, is_warned: bool) -> None:
+    path = tmp_path / "key"
+    path.write_text("0x" + "1" * 64)
+    path.chmod(mode)
+    warnings = load_settings({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY_FILE": str(path)}).warnings
+    assert [warning.startswith("PROVIDER_PRIVATE_KEY_FILE: every user") for warning in warnings] == [True] * is_warned
+
+
+@pytest.mark.parametrize("variable", ["REDIS_CONNECTION_FILE", "UNIVERSAL_PRIVATE_KEY_FILE"])
+def test_other_files_with_secrets_are_looked_at_too(tmp_path: Path, variable: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text("redis://host" if variable.startswith("REDIS") else "0x" + "2" * 64)
+    path.chmod(0o644)
+    warnings = load_settings({**SINGLE, variable: str(path)}).warnings
+    assert [warning for warning in warnings if warning.startswith(f"{variable}: every user")]

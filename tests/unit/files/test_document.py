@@ -1,18 +1,21 @@
 """Documents: all flag values, bombs, cut and padded streams, wrong hashes."""
 
 import hashlib
+import json
 import lzma
 import tracemalloc
+from base64 import urlsafe_b64encode
 
 import ecies
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provider.assets.did import did_for
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import encrypt
 from provider.errors import DecryptError
-from provider.files.document import open_document
+from provider.files.document import is_document_of, is_remote_stub, open_document
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 DOCUMENT = b'{"a":1}'
@@ -159,3 +162,88 @@ def test_nothing_but_a_decrypt_error_is_raised(data: bytes, flags: int, expected
     for content in (data, XZ[:24] + data, b"\x5d\x00\x00\x80\x00" + data, sealed(data)):
         with pytest.raises(DecryptError):
             opened(content, flags, expected_hash)
+
+
+NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
+OTHER_NFT = "0xD1d1d1D1d1d1D1d1D1D1D1d1d1D1D1D1d1D1d1d1"
+DID_4, DID_5 = did_for(NFT, 1), did_for(NFT, 1, prefix="did:ope:")
+SUBJECT = {"chainId": 1, "nftAddress": NFT, "services": []}
+
+
+def jwt(claims: object) -> str:
+    return ".".join(
+        urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b"{}", json.dumps(claims).encode(), b"s")
+    )
+
+
+DOCUMENTS = {
+    "4.1.0": {"id": DID_4, "version": "4.1.0", **SUBJECT},
+    "lower case": {"id": DID_4, **SUBJECT, "nftAddress": NFT.lower()},
+    "chain as text": {"id": DID_4, **SUBJECT, "chainId": "1"},
+    "deprecated": {"id": DID_4, "version": "deprecated", "chainId": 1, "nftAddress": NFT},
+    "5.0.0": {"id": DID_5, "version": "5.0.0", "credentialSubject": SUBJECT},
+    "5.0.0 by ddo.js": {"version": "5.0.0", "credentialSubject": {"id": DID_5, **SUBJECT}},
+    "credential of its own": {"id": "urn:uuid:1", "credentialSubject": {"id": DID_5, **SUBJECT}},
+    "JWT": jwt({"iss": "did:web:x", "credentialSubject": {"id": DID_5, **SUBJECT}}),
+    "JWT with vc": jwt({"vc": {"id": DID_5, "credentialSubject": SUBJECT}}),
+    "under vc": {"vc": jwt({"id": DID_5, "credentialSubject": SUBJECT})},
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_a_document_of_any_version_is_known_by_its_nft(document: object) -> None:
+    data = (document if isinstance(document, str) else json.dumps(document)).encode()
+    assert is_document_of(data, NFT, 1)
+    assert not is_document_of(data, OTHER_NFT, 1)
+    assert not is_document_of(data, NFT, 137)
+    assert not is_remote_stub(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id": "%s", "chainId": 1, "nftAddress": "%s", "x": NaN}',
+        b'{"id": "%s", "chainId": 1, "nftAddress": "%s", "x": "\\ud83d"}',
+    ],
+    ids=["NaN", "lone surrogate"],
+)
+def test_what_python_and_javascript_read_is_read(data: bytes) -> None:
+    assert is_document_of(data % (DID_4.encode(), NFT.encode()), NFT, 1)
+
+
+NO_DOCUMENTS = {
+    "file list": {
+        "datatokenAddress": OTHER_NFT,
+        "nftAddress": NFT,
+        "files": [{"type": "url", "url": "https://secret"}],
+    },
+    "unbound file list": [{"type": "url", "url": "https://secret"}],
+    "another DID": {"id": did_for(OTHER_NFT, 1), **SUBJECT},
+    "another NFT": {"id": DID_4, **SUBJECT, "nftAddress": OTHER_NFT},
+    "another chain": {"id": DID_4, **SUBJECT, "chainId": 137},
+    "no id": SUBJECT,
+    "text": "hello",
+    "number": 5,
+    "deep": None,
+}
+
+
+@pytest.mark.parametrize("content", NO_DOCUMENTS.values(), ids=NO_DOCUMENTS)
+def test_what_is_no_document_of_the_nft_is_told_like_a_wrong_hash(content: object) -> None:
+    """Else the answer would confirm a guess of an encrypted file list."""
+    data = b"[" * 100_000 if content is None else json.dumps(content).encode()
+    told = []
+    for its_hash in (hashlib.sha256(data).digest(), bytes(32)):
+        with pytest.raises(DecryptError) as caught:
+            open_document(
+                ACCOUNT, data, 0, its_hash, max_bytes=1 << 20, is_answer=lambda clear: is_document_of(clear, NFT, 1)
+            )
+        told.append((str(caught.value), caught.value.http_status, caught.value.body()))
+    assert told[0] == told[1]
+    assert not is_remote_stub(data)
+
+
+def test_a_remote_stub_is_no_file_list() -> None:
+    stub = {"remote": {"type": "ipfs", "hash": "Qm"}}
+    assert is_remote_stub(json.dumps(stub).encode())
+    assert not is_remote_stub(json.dumps({**stub, "files": []}).encode())

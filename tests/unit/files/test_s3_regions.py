@@ -3,7 +3,7 @@
 import pytest
 
 from provider.files.file_object import S3File
-from provider.files.s3_regions import in_region, region_told
+from provider.files.s3 import in_region, region_told
 from provider.upstream.source import Headers
 
 NAMED = Headers([("x-amz-bucket-region", "eu-west-1")])

@@ -15,8 +15,7 @@ from provider.upstream.answer import (
     Whole,
     judge,
 )
-from provider.upstream.byte_range import select_part
-from provider.upstream.ranges import passable_range
+from provider.upstream.ranges import passable_range, select_range
 from provider.upstream.source import Headers
 from provider.upstream.wish import NO_WISH, Wish, read_wish
 
@@ -142,7 +141,7 @@ def test_conditions_hold_whether_the_origin_knows_them_or_not(
 @given(st.integers(1, 40), st.integers(0, 50), st.integers(0, 50) | st.none(), st.booleans())
 def test_what_a_correct_origin_serves_is_taken(total: int, first: int, last: int | None, is_suffix: bool) -> None:
     wanted = passable_range(f"bytes=-{first}" if is_suffix else f"bytes={first}-{'' if last is None else last}")
-    served = select_part(wanted, total)
+    served = select_range(wanted, total)
     fields = {} if served.status == 200 else {"Content-Range": served.content_range}
     found = judge(Wish(wanted), served.status, Headers(fields.items()), served.count)
     assert (found.status, getattr(found, "length_bytes", 0)) == (served.status, served.count)

@@ -1,12 +1,17 @@
 """The pool of idle connections is bounded in number, idle time and age."""
 
 import asyncio
+import socket
+import ssl
 import time
 from collections.abc import Callable
 
 import pytest
 
-from provider.upstream.connections import IdlePool
+from provider.upstream.connections import Connections, IdlePool
+from provider.upstream.names import Names
+from provider.upstream.tls_connection import TlsConnection, TlsSession
+from provider.upstream.urls import parse_url
 
 A, B = ("http", "a.example", 80, "did:op:1"), ("https", "b.example", 443, "did:op:1")
 URL, OTHER_URL = "http://a.example/1", "http://a.example/2"
@@ -139,3 +144,43 @@ async def test_requests_without_a_party_share_for_one_url_only(pool_of) -> None:
     assert pool.take(nobody, OTHER_URL) is None
     assert pool.take(nobody, URL) is one
     pool.close()
+
+
+class FinishedHandshake(TlsConnection):
+    """A connection whose session was made from a certificate of this age."""
+
+    def __init__(self, certificate_age_seconds: float) -> None:
+        self.session = TlsSession(object(), time.monotonic() - certificate_age_seconds)  # type: ignore[arg-type]
+
+    def take_session(self) -> TlsSession:
+        return self.session
+
+
+def resumed(monkeypatch: pytest.MonkeyPatch, connections: Connections, url: str) -> list[TlsSession | None]:
+    """The session that the next connection to `url` would resume; its handshake fails."""
+    given: list[TlsSession | None] = []
+
+    def refuse(*_: object, resume: TlsSession | None) -> TlsConnection:
+        given.append(resume)
+        raise OSError
+
+    monkeypatch.setattr("provider.upstream.connections.TlsConnection", refuse)
+    with pytest.raises(OSError), socket.socket() as sock:  # noqa: PT011
+        asyncio.run(connections._secured(sock, parse_url(url)))
+    return given
+
+
+@pytest.mark.parametrize(("url", "age_seconds", "is_given"), [
+    ("https://a.example", 590.0, True),
+    ("https://a.example", 601.0, False),
+    ("https://a.example:8443", 0.0, False),
+])  # fmt: skip
+def test_a_tls_session_is_resumed_for_its_origin_until_its_certificate_is_old(
+    monkeypatch: pytest.MonkeyPatch, url: str, age_seconds: float, is_given: bool
+) -> None:
+    connections = Connections(
+        allow_private=False, connect_timeout_seconds=1.0, tls_context=ssl.create_default_context(), resolver=Names()
+    )
+    connection = FinishedHandshake(age_seconds)
+    connections.keep_session(parse_url("https://a.example"), connection)
+    assert resumed(monkeypatch, connections, url) == [connection.session if is_given else None]

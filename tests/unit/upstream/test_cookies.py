@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.upstream.cookies import NO_COOKIES, Cookies
+from provider.upstream.request_head import NO_COOKIES, Cookies
 from provider.upstream.source import Headers
 from provider.upstream.urls import parse_url
 

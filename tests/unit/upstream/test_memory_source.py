@@ -17,7 +17,7 @@ def test_the_body_is_read_in_pieces_to_a_clean_end() -> None:
     assert (source.read_now(buffer), bytes(buffer[:2])) == (2, b"ef")
     assert source.read_now(buffer) == 0
     assert source.headers.get("content-type") == "application/json"
-    assert (source.raw_socket(), source.run_bytes) == (None, 0)
+    assert (source.raw_socket(), source.contiguous_bytes) == (None, 0)
 
 
 def test_a_closed_one_gives_nothing() -> None:
