@@ -305,10 +305,13 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
 
 @pytest.mark.gen_test
 async def test_a_single_endpoint_is_not_watched() -> None:
-    node = Node()
-    async with playing(node, watch_seconds=0.01) as rpc:
-        rpc.watch()
-        await asyncio.sleep(0.05)
+    node, *others = Node(), Node(), Node()
+    async with playing(node, watch_seconds=0.01) as rpc, playing(*others, watch_seconds=0.01) as watched:
+        for each in (rpc, watched):
+            each.watch()
+        async with asyncio.timeout(60):
+            while len(others[0].requests) < 3:  # noqa: ASYNC110 - a played node has no event
+                await asyncio.sleep(0.01)
     assert node.requests == []
 
 
