@@ -138,7 +138,9 @@ def _server_files() -> Iterator[Path]:
 
 
 def _wire_files(rooms: set[str] = WIRE) -> Iterator[Path]:
-    return (path for path in _server_files() if path.relative_to(PROVIDER).parts[0] in rooms)
+    # Settings come from the operator.
+    files = (path for path in _server_files() if path.name != "config.py")
+    return (path for path in files if path.relative_to(PROVIDER).parts[0] in rooms)
 
 
 def _calls(paths: Iterator[Path]) -> Iterator[tuple[str, ast.Call]]:
