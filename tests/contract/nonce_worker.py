@@ -1,7 +1,7 @@
 """A process of its own for `test_nonce_store.py`: opens a store and reports on standard output.
 
 nonce_worker.py contend <kind> <place> <last nonce>     all nonces in order, several waiters at once
-nonce_worker.py window <kind> <place> <first nonce>    all of 150 nonces in an order of its own
+nonce_worker.py window <kind> <place> <first nonce>    all of 100 nonces in an order of its own
 nonce_worker.py write <kind> <place> <run>              for ever, over many addresses
 nonce_worker.py full <kind> <place>                     with no room to write, then with room again
 """
@@ -49,7 +49,7 @@ async def contend(store: NonceStore, last: int) -> None:
 
 async def window(store: NonceStore, first: int) -> None:
     """Try every nonce in any order, so each must be accepted exactly once over all processes."""
-    nonces = [str(first + number) for number in range(150)]
+    nonces = [str(first + number) for number in range(100)]
     random.shuffle(nonces)
     print("ready", flush=True)
     sys.stdin.readline()
