@@ -7,12 +7,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from provider.errors import ProviderError
 from provider.observability.redaction import redact_own
 
 if TYPE_CHECKING:
+    from provider.observability.metrics.board import Board
     from provider.process.loop_lag import LoopLag
 
 # Several systems probe every few seconds; the nodes need not notice each probe.
@@ -88,17 +89,10 @@ MAX_LAG_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 15.0
 
 
-class Others(Protocol):
-    """The other workers."""
-
-    def silent_seconds(self) -> Mapping[int, float]:
-        """Return the seconds since each worker's last sign of life, by process id."""
-
-
 class Liveness:
     """Reports what is wrong with the workers."""
 
-    def __init__(self, loop_lag: "LoopLag", others: Others) -> None:
+    def __init__(self, loop_lag: "LoopLag", others: "Board") -> None:
         self._loop_lag, self._others = loop_lag, others
 
     def faults(self) -> list[str]:

@@ -6,6 +6,7 @@ register.
 """
 
 from collections.abc import Collection, Sequence
+from http.client import responses
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,7 +16,7 @@ from tornado.web import Application, RequestHandler
 
 from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.health import Liveness, Readiness
-from provider.observability.metrics import Metrics
+from provider.observability.metrics import Board
 from provider.observability.metrics.exposition import CONTENT_TYPE, expose
 from provider.override import override
 from provider.wire.text import ows
@@ -77,20 +78,20 @@ class AdminHandler(RequestHandler):
     @override
     def write_error(self, status_code: int, **_: Any) -> None:
         self.set_header("Content-Type", "application/json")
-        self.finish(orjson.dumps({"error": self._reason, "status": status_code}))
+        self.finish(orjson.dumps({"error": responses.get(status_code, "Unknown"), "status": status_code}))
 
 
 class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers, the sum over all of them."""
 
-    def initialize(self, metrics: Metrics) -> None:
-        """Take the metrics of all workers."""
-        self._metrics = metrics
+    def initialize(self, board: Board) -> None:
+        """Take the board, which has the values of all workers."""
+        self._board = board
 
     @override
     def get(self) -> None:
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(expose(self._metrics.read()) if self._metrics.is_on else b"# PROVIDER_METRICS is off\n")
+        self.finish(expose(self._board.read()) if self._board.is_on else b"# PROVIDER_METRICS is off\n")
 
 
 class HealthHandler(AdminHandler):
@@ -122,12 +123,12 @@ class ReadyHandler(AdminHandler):
 
 
 def admin_application(
-    metrics: Metrics, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
+    board: Board, readiness: Readiness, liveness: Liveness, dashboard: Dashboard, *, hosts: Collection[str]
 ) -> AdminApplication:
     """Make the application of the admin listener; `hosts` as in `AdminApplication`."""
     return AdminApplication(
         [
-            (r"/metrics", MetricsHandler, {"metrics": metrics}),
+            (r"/metrics", MetricsHandler, {"board": board}),
             (r"/healthz", HealthHandler, {"liveness": liveness}),
             (r"/readyz", ReadyHandler, {"readiness": readiness}),
             *dashboard_routes(dashboard),

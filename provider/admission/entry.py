@@ -5,12 +5,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from provider.admission.buckets import Buckets, BytePace
 from provider.admission.clients import Client, Clients
 from provider.admission.overload import Overload
 from provider.errors import InspectionsBusy, ProviderError, ServerBusy, ServerFull, TooManyRequests
+
+if TYPE_CHECKING:
+    from tornado.httputil import HTTPServerRequest
 
 log = logging.getLogger("provider.server")
 # How often the loop is measured: rarely, and only while requests are at work; often when it is late, because refusals
@@ -18,18 +21,6 @@ log = logging.getLogger("provider.server")
 CALM_TICK_SECONDS, SHEDDING_TICK_SECONDS = 0.02, 0.005
 # One client gets this part of all inspections, so that others always get theirs.
 INSPECTIONS_SHARE = 8
-
-
-class Head(Protocol):
-    """The parts of a request that admission looks at."""
-
-    @property
-    def remote_ip(self) -> str | None:
-        """The address of the peer."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The header fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ class Admission:
         self._due_at = 0.0
         self.shed = 0
 
-    def enter(self, endpoint: str, head: Head) -> Ticket | ProviderError | None:
+    def enter(self, endpoint: str, head: "HTTPServerRequest") -> Ticket | ProviderError | None:
         """Return a ticket, an error to refuse with, or None if there is nothing to count."""
         rule = self._rules.get(endpoint, self._others)
         client = self.clients.of_request(head.remote_ip or "", head.headers)

@@ -7,10 +7,11 @@ tenth of a download; one written where the head is read costs some microseconds.
 from functools import lru_cache
 from random import getrandbits
 
+from provider.wire.head import PLAIN_BYTES
+
 # The kind of request that comes in masses: complete, without a body, and with nothing that changes the refusal.
 _BEGIN = b"GET /api/services/download?"
 _END = b"\r\n\r\n"
-_USUAL = bytes(range(0x20, 0x7F)) + b"\r\n"
 _DEPENDS = (
     *(b"content-length", b"transfer-encoding", b"expect", b"upgrade"),
     *(b"\norigin", b"\nx-request-id", b"\nconnection"),
@@ -21,7 +22,7 @@ _REMEMBERED, _REMEMBERED_BYTES = 256, 1024
 
 def is_plain_download(data: bytes) -> bool:
     """Tell whether `data` is one complete download request that a prepared refusal fits. Others go the ordinary way."""
-    if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, _USUAL):
+    if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, PLAIN_BYTES):
         return False
     # A line may end in LF alone. What follows the first LF would otherwise belong to another request.
     line_end = data.find(b"\n") - 1

@@ -55,11 +55,8 @@ async def open_asset_source(
         start_block=metadata.index_start_block,
         max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
-        observe=metrics.index_read,
-        observe_level=metrics.index_level,
+        metrics=metrics.index,
     )
-    if index_here:
-        metrics.watch_index(index.behind)
     await ready(index.start(poll=index_here))
     return index
 
@@ -69,7 +66,7 @@ def document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
     max_bytes = settings.metadata.max_document_bytes
 
     def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
-        with metrics.decrypting("document"):
+        with metrics.files.decrypting("document"):
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
 
     return opener
@@ -82,7 +79,7 @@ def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocument
     def opener(
         account: Account, data: bytes, flags: int, expected_hash: bytes, is_answer: Callable[[bytes], bool]
     ) -> bytes:
-        with metrics.decrypting("document"):
+        with metrics.files.decrypting("document"):
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)
 
     return opener

@@ -46,7 +46,7 @@ from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
-from provider.streaming.relay import pipes_of_process
+from provider.streaming.relay import StreamEngine
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
@@ -121,8 +121,8 @@ async def build(
         source.follow(rooms.lookup.forget)
     admission = build_admission(settings, None if shared is None else shared.share)
     frame = _frame(settings, metrics)
-    metrics.watch_pipes(pipes_of_process())
-    metrics.watch_storage(str(Path(settings.storage_path).parent))
+    metrics.streams.follow_pipes(rooms.engine.pipes)
+    metrics.processes.follow_storage(str(Path(settings.storage_path).parent))
     return Parts(
         router=RouteTable(Application(log_function=lambda _: None), frame, routes(settings, rooms), admission),
         frame=frame,
@@ -181,6 +181,7 @@ def _rooms(
         gate=gate,
         files=files,
         origins=origins.files,
+        engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
         file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
         open_document=bound_document_opener(settings, metrics),
         proofs=proofs,
@@ -197,7 +198,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
         tracing=Tracing() if settings.observing.tracing else None,
         bodies=build_bodies(settings.admission),
     )
-    metrics.watch_requests(lambda: len(frame.in_progress))
+    metrics.requests.in_progress.follow(lambda: len(frame.in_progress))
     return frame
 
 
@@ -216,7 +217,7 @@ def _identifier(
             metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
         )
         contracts = ContractAccounts(networks, holding_code=holding_code)
-    return Identifier(nonces, tokens, contracts=contracts, observe=metrics.nonce)
+    return Identifier(nonces, tokens, contracts=contracts, metrics=metrics.nonces)
 
 
 def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
@@ -224,17 +225,17 @@ def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
         max_entries=settings.cache.files_entries,
         ttl_seconds=settings.cache.files_seconds,
     )
-    metrics.watch_cache("files", plaintexts)
+    metrics.caches.follow("files", plaintexts)
     return FileListOpener(
         allow_unbound=settings.security.allow_unbound_files,
         plaintexts=plaintexts,
-        timed=partial(metrics.decrypting, "files"),
+        metrics=metrics.files,
     )
 
 
 def _cache(metrics: Metrics, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
     cache: FactCache[Any, Any] = FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-    metrics.watch_cache(name, cache)
+    metrics.caches.follow(name, cache)
     return cache
 
 
@@ -248,7 +249,7 @@ def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> Orde
         if shared is None:
             return _cache(metrics, name, max_entries=max_entries, ttl_seconds=ttl_seconds)
         made = shared.cache(name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        metrics.watch_cache(name, made)
+        metrics.caches.follow(name, made)
         return made
 
     return OrderLookup(

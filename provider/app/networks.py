@@ -37,12 +37,7 @@ async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoin
         networks[chain_id] = network = _network(
             chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
         )
-        network.rpc.watch(
-            every_seconds=settings.rpc.watch_seconds,
-            max_lag_blocks=settings.rpc.max_lag_blocks,
-            observe=metrics.chain(chain_id).endpoint_height,
-        )
-        metrics.watch_endpoints(chain_id, network.rpc.endpoints_up)
+        network.rpc.watch(every_seconds=settings.rpc.watch_seconds, max_lag_blocks=settings.rpc.max_lag_blocks)
     return Networks(networks)
 
 
@@ -57,7 +52,6 @@ def _network(
 ) -> Network:
     if addresses is None or addresses.factory is None:
         raise StartError(f"ADDRESS_FILE: has no ERC721Factory for chain {chain_id}; name a file that lists the chain")
-    observer = metrics.chain(chain_id)
     return Network(
         chain_id=chain_id,
         name=addresses.name,
@@ -67,8 +61,7 @@ def _network(
             timeout_seconds=settings.rpc.timeout_seconds,
             hedge_after_seconds=settings.rpc.hedge_after_seconds,
             user_agent=USER_AGENT,
-            observe=observer.exchange,
-            events=observer,
+            metrics=metrics.chains,
             outgoing=outgoing,
         ),
         factory=addresses.factory,

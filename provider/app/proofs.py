@@ -33,7 +33,7 @@ def build_proofs(
         path,
         kind="chain" if proofs.http_url is None else "http",
         max_queued=proofs.max_queued,
-        observe=metrics.proof,
+        metrics=metrics.proofs,
         # What is sent by HTTP costs nothing.
         budget=None if proofs.http_url is not None else budget,
     )
@@ -56,7 +56,7 @@ def build_proofs(
         senders,
         lock=SendingLock(path) if send_here else None,
         max_age_seconds=proofs.max_age_seconds,
-        observe_queued=metrics.proofs_queued,
+        metrics=metrics.proofs,
     )
 
 

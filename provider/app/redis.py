@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
@@ -25,7 +25,6 @@ from provider.orders.shared_facts import (
 from provider.redis.client import RedisClient
 from provider.redis.fact_cache import Codec, FactStore, SharedFactCache
 from provider.redis.leases import StreamLeases
-from provider.redis.pipeline import Operation
 from provider.redis.rate_limits import SharedLimits
 
 log = logging.getLogger("provider.server")
@@ -86,18 +85,17 @@ async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
     if settings.redis is None:
         return None
     redis, streams = settings.redis, settings.limits.max_streams_per_consumer
-    observe = metrics.redis if metrics.is_on else None
     nonce_client = RedisClient(
-        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, record=observe
+        redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, metrics=metrics.redis
     )
     # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
     client = RedisClient(
         redis.target,
         timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
         logs_outages=False,
-        record=observe,
+        metrics=metrics.redis,
     )
-    metrics.watch_redis(get_args(Operation), lambda: nonce_client.is_up and client.is_up)
+    metrics.redis.up.follow(lambda: nonce_client.is_up and client.is_up)
     shared = Shared(
         nonces=RedisNonceStore(nonce_client, prefix=redis.prefix),
         store=FactStore(client, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,

@@ -6,6 +6,7 @@ the logs, index_store.py is the file.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
+from provider.observability.metrics.groups import Index
 from provider.override import override
 
 DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]
@@ -31,18 +33,6 @@ _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
-
-
-def _unobserved(chain_id: int, block: int) -> None:
-    pass
-
-
-def _not_level(chain_id: int) -> None:
-    pass
-
-
-def _not_followed(changed: Sequence[tuple[int, str]] | None) -> None:
-    pass
 
 
 class ChainIndex(AssetSource):
@@ -62,8 +52,6 @@ class ChainIndex(AssetSource):
         max_document_bytes: longer documents are not stored.
         keep_documents: passed to `parse_ddo`.
         wait_seconds: longest time that a request with an unknown DID waits.
-        observe: called with chain id and block whenever a chain was read further.
-        observe_level: called with the chain id whenever a chain was read to its end.
     """
 
     def __init__(
@@ -79,8 +67,7 @@ class ChainIndex(AssetSource):
         max_document_bytes: int = 5 << 20,
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
-        observe: Callable[[int, int], None] = _unobserved,
-        observe_level: Callable[[int], None] = _not_level,
+        metrics: Index | None = None,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
@@ -88,11 +75,11 @@ class ChainIndex(AssetSource):
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
-        self._observe_level = observe_level
+        self._metrics = metrics or Index(is_on=False)
         self._store = IndexStore(path)
         self._last_change: int | None = None
         self._generation = 0  # of cache keys
-        self._changed: Callable[[Sequence[tuple[int, str]] | None], None] = _not_followed
+        self._followers: list[Callable[[Sequence[tuple[int, str]] | None], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._scans = {
             network.chain_id: ChainScan(
@@ -101,7 +88,7 @@ class ChainIndex(AssetSource):
                 start_block=network.start_block if start_block is None else start_block,
                 batch_blocks=batch_blocks,
                 max_document_bytes=max_document_bytes,
-                observe=observe,
+                metrics=self._metrics,
             )
             for network in networks
             if network.factory is not None
@@ -115,7 +102,14 @@ class ChainIndex(AssetSource):
         """Open the file and start following. `poll`: this process asks the nodes. Raises StoreError."""
         await self._store.check()
         await self._take_changes()
+        if poll:
+            for chain_id, scan in self._scans.items():
+                self._expose(chain_id, scan)
         self._task = asyncio.create_task(self.run() if poll else self._listen())
+
+    def _expose(self, chain_id: int, scan: ChainScan) -> None:
+        self._metrics.last_poll.begin(chain_id)
+        self._metrics.blocks_behind.follow(lambda: scan.behind, chain_id)
 
     def hand_over(self) -> None:
         """Leave the following of chains to another process, and read changes from the file from now on.
@@ -173,7 +167,7 @@ class ChainIndex(AssetSource):
 
     def follow(self, changed: Callable[[Sequence[tuple[int, str]] | None], None]) -> None:
         """Report from now on to `changed` which data NFTs (chain id, address) had events; None: too many."""
-        self._changed = changed
+        self._followers.append(changed)
 
     @override
     async def check(self) -> None:
@@ -253,12 +247,16 @@ class ChainIndex(AssetSource):
         if changed is None:
             # Too many to list. A new generation makes the old entries unreachable, and they leave the cache by age.
             self._generation += 1
-            self._changed(None)
+            self._tell(None)
             return
         for key in changed:
             self._cache.discard(self._cache_key(key))
         if changed:
-            self._changed(await self._store.nfts_behind(changed))
+            self._tell(await self._store.nfts_behind(changed))
+
+    def _tell(self, changed: Sequence[tuple[int, str]] | None) -> None:
+        for follower in self._followers:
+            follower(changed)
 
     def _cache_key(self, key: str) -> str:
         return f"{self._generation}:{key}"
@@ -267,7 +265,7 @@ class ChainIndex(AssetSource):
         async def scan() -> None:
             while not await self._runs[chain_id].join(None):
                 pass
-            self._observe_level(chain_id)
+            self._metrics.last_poll.set(time.time(), chain_id)
 
         await self._repeat(scan, what="metadata index", chain=chain_id)
 

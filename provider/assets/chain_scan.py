@@ -11,7 +11,6 @@ differs from the recorded one, the scan goes back to the newest page end that st
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from provider.assets.index_records import (
@@ -31,6 +30,7 @@ from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
 from provider.errors import ChainError, ChainUnavailable
+from provider.observability.metrics.groups import Index
 
 # Replaced documents are kept this many blocks beyond finality, for a deeper reorganisation.
 _SPARE_BLOCKS = 1000
@@ -52,7 +52,6 @@ class ChainScan:
     Args:
         start_block: first block to read.
         batch_blocks: most blocks per query.
-        observe: called with chain id and the last block read.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ChainScan:
         start_block: int,
         batch_blocks: int,
         max_document_bytes: int,
-        observe: Callable[[int, int], None],
+        metrics: Index,
     ) -> None:
         if network.factory is None:
             raise ValueError(f"chain {network.chain_id} has no ERC721Factory")
@@ -73,7 +72,7 @@ class ChainScan:
         self._store = store
         self._start_block = start_block
         self._max_document_bytes = max_document_bytes
-        self._observe = observe
+        self._metrics = metrics
         self._stride = Stride(batch_blocks)
         self._known_head = -1
         self._base: tuple[int, str] | None = None
@@ -277,7 +276,7 @@ class ChainScan:
                 self._advanced_at = asyncio.get_running_loop().time()
             self._base = (page.to_block, page.block_hash)
             self.last_block = page.to_block
-            self._observe(self.network.chain_id, page.to_block)
+            self._metrics.block.set(page.to_block, self.network.chain_id)
 
 
 def _block_call(number: int) -> RpcCall:

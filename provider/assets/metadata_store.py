@@ -12,14 +12,12 @@ from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
 from provider.cache import FactCache
 from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, MetadataStoreUnavailable
-from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
 from provider.override import override
 from provider.wire.json import read_json
 
 _PATH = "/api/aquarius/assets/ddo/"
-# These mean "not now", not "no such asset" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
-_TRY_LATER = (408, 425, 429)
 # An indexer stores what it had decrypted within this time. Until then documents are cached only for a moment.
 _STORING_SECONDS = 30.0
 _MOMENT_SECONDS = 1.0
@@ -136,6 +134,6 @@ class MetadataStore(AssetSource):
         """Send a GET. Returns a 200 or a definite 4xx."""
         reply = await self._service.call("GET", path, with_body=with_body)
         definite = reply.status == 200 or 400 <= reply.status < 500
-        if not definite or reply.status in _TRY_LATER:
+        if not definite or reply.status in TRY_LATER:
             raise MetadataStoreUnavailable(detail=f"the metadata store answered {reply.status}")
         return reply

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rule import may_be_free
@@ -27,6 +28,10 @@ from provider.errors import (
     TokenNotAccepted,
     TokenRefused,
 )
+from provider.observability.metrics.groups import Nonces
+
+if TYPE_CHECKING:
+    from provider.chain.contract_accounts import ContractAccounts
 
 # Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
 _MAX_REMEMBERED = 10_000
@@ -46,31 +51,19 @@ class RequestChain(Protocol):
         ...
 
 
-class ContractAccounts(Protocol):
-    """Accounts that are contracts (ERC-1271); `provider.chain.contract_accounts` has them."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who claims to ask, and the proof.
 
-    def count_question(self, address: str, client: bytes | None) -> None:
-        """Count a question to somebody else, for a client who has not proven the address. Raises ContractChecksBusy."""
-        ...
+    `claimed` is the address as sent, which is part of the signed message; `address` is the same, checksummed. `token`
+    stands in for an empty `signature`.
+    """
 
-    async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> Sequence[int]:
-        """Chains where the address holds code: of the one given, or of all configured. Raises ChainError."""
-        ...
-
-    async def accept(
-        self,
-        chain_ids: Sequence[int],
-        address: str,
-        digests: Sequence[bytes],
-        signature: bytes,
-        client: bytes | None,
-    ) -> bool:
-        """Does the contract, on each of these chains, take `signature` for one of the digests? Raises ChainError."""
-        ...
-
-
-def _unobserved(result: str, seconds: float) -> None:
-    pass
+    claimed: str
+    address: str
+    nonce: str
+    signature: str = field(repr=False)
+    token: PresentedToken | None = None
 
 
 def _unmarked(step: str) -> None:
@@ -80,8 +73,7 @@ def _unmarked(step: str) -> None:
 class Identifier:
     """Proves who is asking.
 
-    `contracts`: None refuses accounts that are contracts. `observe` is called with `accepted`, `refused` or `failed`
-    (the store did not work) for each nonce presented, and the seconds that the store took. `clock` gives unix seconds.
+    `contracts`: None refuses accounts that are contracts. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -89,32 +81,29 @@ class Identifier:
         nonces: NonceStore,
         tokens: Tokens,
         *,
-        contracts: ContractAccounts | None = None,
-        observe: Callable[[str, float], None] = _unobserved,
+        contracts: "ContractAccounts | None" = None,
+        metrics: Nonces | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._nonces = nonces
         self._tokens = tokens
         self._contracts = contracts
-        self._observe = observe
+        self._metrics = metrics or Nonces(is_on=False)
         self._clock = clock
         self._likeliest: dict[str, int] = {}
 
     async def identify(
         self,
-        *,
-        address: str,
+        signed: Signed,
         messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        token: PresentedToken | None = None,
+        *,
         chain: RequestChain | None = None,
         client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
     ) -> str:
-        """The checksummed `address`, once it has signed one of `messages` with a nonce that is free.
+        """The checksummed address, once it has signed one of `messages` with a nonce that is free.
 
-        Without a signature a good `token` of the address stands in for it; its nonce is used up all the same, and may
+        Without a signature a good token of the address stands in for it; its nonce is used up all the same, and may
         be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
         `client`: whose share of such questions it takes, None for one that limits are not counted for.
         `enter` is told when the step `nonce` begins.
@@ -123,17 +112,17 @@ class Identifier:
         used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
         StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
         """
-        text = None
-        if not signature and token is not None:
+        address, token, text = signed.address, signed.token, None
+        if not signed.signature and token is not None:
             await self._check_token(address, token)
-            if not nonce and not token.needs_nonce:
+            if not signed.nonce and not token.needs_nonce:
                 return address
-        elif (text := self._text_signed_by_key(address, messages, signature)) is None:
-            await self._check_contract(address, messages, signature, nonce, chain=chain, client=client)
+        elif (text := self._text_signed_by_key(address, messages, signed.signature)) is None:
+            await self._check_contract(signed, messages, chain=chain, client=client)
             # Which of them the contract took is not known; what holds for the last one holds for the first too.
             text = messages[:_CONTRACT_CANDIDATES][-1]
         enter("nonce")
-        await self._use_nonce(address, nonce, text)
+        await self._use_nonce(address, signed.nonce, text)
         return address
 
     async def _use_nonce(self, address: str, nonce: str, text: str | None) -> None:
@@ -157,7 +146,8 @@ class Identifier:
             raise
         finally:
             if result:
-                self._observe(result, perf_counter() - began)
+                self._metrics.presented.add(result)
+                self._metrics.commit_seconds.observe(perf_counter() - began)
 
     async def _check_token(self, address: str, token: PresentedToken) -> None:
         try:
@@ -179,17 +169,11 @@ class Identifier:
         return None if found is None else messages[found]
 
     async def _check_contract(
-        self,
-        address: str,
-        messages: Sequence[str],
-        signature: str,
-        nonce: str,
-        *,
-        chain: RequestChain | None,
-        client: bytes | None,
+        self, signed: Signed, messages: Sequence[str], *, chain: RequestChain | None, client: bytes | None
     ) -> None:
         """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
-        parsed = parse_contract_signature(signature)
+        address, nonce = signed.address, signed.nonce
+        parsed = parse_contract_signature(signed.signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
             raise SignatureInvalid
         try:
@@ -210,7 +194,7 @@ class Identifier:
 
 
 async def _chains_of(
-    contracts: ContractAccounts, address: str, chain: RequestChain | None, client: bytes | None
+    contracts: "ContractAccounts", address: str, chain: RequestChain | None, client: bytes | None
 ) -> Sequence[int]:
     """Where a contract at the address has to agree; nowhere when there is none.
 

@@ -7,7 +7,7 @@ text always ends with a letter and an old one with its nonce, hence no text of o
 Within the old family one text may fit several endpoints, and be split into fields and nonce in several ways [K46].
 `signed_text.py` keeps it from being used twice. Values go in exactly as received, numbers as their text, absent parts
 empty; addresses are tried as sent, in EIP-55 form (what wallets write) and in lower case. Each function returns all
-acceptable messages with the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has
+acceptable messages, the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has
 both.
 """
 

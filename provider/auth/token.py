@@ -9,12 +9,15 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import TokenExpired, TokenRefused
+
+if TYPE_CHECKING:
+    from provider.crypto.accounts import Account
 
 _PURPOSE = b"ocean provider / auth token / v1"
 # Ours are about 190 characters; the bound keeps absurd headers from being hashed.
@@ -26,14 +29,6 @@ def _encode(data: bytes) -> str:
 
 
 _HEADER = _encode(b'{"typ":"JWT","alg":"HS256"}')
-
-
-class KeyDeriver(Protocol):
-    """What holds the universal key; `provider.crypto.accounts.Account` is one."""
-
-    def derive_key(self, purpose: bytes) -> bytes:
-        """32-byte key for one purpose."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ class PresentedToken:
     needs_nonce: bool
 
 
-def token_key(universal: KeyDeriver) -> bytes:
+def token_key(universal: "Account") -> bytes:
     """HMAC key of all tokens (HKDF, RFC 5869): the same on every worker, and of no use for anything else [K8]."""
     return universal.derive_key(_PURPOSE)
 

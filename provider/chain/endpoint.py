@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. Who is asked next is decided in failover.py.
+"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. `rpc.py` decides who is asked next.
 
 Errors and logs name an endpoint by chain id and position, never by URL: URLs of RPC services hold API keys.
 """

@@ -29,7 +29,7 @@ async def first_answer(
     failure: type[Exception],
     patience_seconds: float,
     failed: Callable[[Runner, Exception], None],
-    hedged: Callable[[], None] = lambda: None,
+    hedged: Callable[[], None],
 ) -> Won[Runner, Answer] | None:
     """The first answer of `ask`; None when every runner raised `failure`, each of which `failed` is told.
 

@@ -1,31 +1,52 @@
-"""JSON-RPC access to one chain over several endpoints: calls in, results out, ChainUnavailable when none answers.
+"""The JSON-RPC client of one chain over several endpoints: calls in, results out, ChainUnavailable when none answers.
 
-Which endpoint is asked and believed is decided in `failover.py`. No meaning is given to results here.
+It decides which endpoint to ask, when to believe its answer, and which one to put aside. Results get no meaning here.
+
+Endpoints are asked in the order of `health.py`, mostly the configured one. One that fails is put aside for a growing
+time. After each such pause its chain id is asked, until it answers again. If one is slow, the next is asked as well.
+If an answer is a fault and not the chain's answer (`jsonrpc.is_answer`), the next one is asked for that call. The first
+one is not put aside.
+
+Calls that run a stranger's contract have connections of their own, and never change the health of an endpoint.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import Context
 from functools import partial
 
-from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState
-from provider.chain.failover import Failover, parse_chain_id
-from provider.chain.health import EndpointHealth, tell
-from provider.chain.height_watch import HeightObserver, HeightWatch
-from provider.chain.jsonrpc import RpcCall, RpcFault
-from provider.chain.rpc_observer import NoEvents, RpcEvents, RpcObserver, unobserved
+import aiohttp
+
+from provider.chain.collected import Collected
+from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
+from provider.chain.health import EndpointHealth, behind, order, seconds_until_open, tell
+from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer, is_limit
+from provider.chain.race import Won, first_answer
 from provider.chain.submissions import Submissions
 from provider.errors import ChainError, ChainUnavailable
+from provider.observability.metrics.groups import Chains
 from provider.outgoing.sessions import Outgoing
+
+_CHAIN_ID = RpcCall("eth_chainId")
+_BLOCK_NUMBER = RpcCall("eth_blockNumber")
+_MAX_CONNECTIONS = 64
+_MAX_FOREIGN_CONNECTIONS = 32
+_KEEPALIVE_SECONDS = 30.0  # below the 60-75 s after which common front ends drop idle connections
+
+_log = logging.getLogger(__name__)
 
 
 class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
-    `chain_id` None: unknown so far, nothing is verified until `learn_chain_id`. `timeout_seconds` holds for one
-    HTTP exchange with one endpoint, so the longest wait of a call is that times the number of endpoints
-    (twice that where a batch is refused late and its calls are sent singly);
-    `hedge_after_seconds` without an answer have the next one asked as well (0: never). The HTTP session is opened by
-    the first call, inside the running loop. Raises ValueError for an unusable URL.
+    chain_id: what every endpoint must answer for. None: unknown so far; nothing is verified until `learn_chain_id`.
+    timeout_seconds: limit of one HTTP exchange with one endpoint. A call waits at most this times the number of
+        endpoints, or twice that if a batch is refused late and its calls are sent singly.
+    hedge_after_seconds: how long an answer may take before the next endpoint is asked as well; 0: never.
+    metrics: None: nothing is counted.
+
+    The first call opens the HTTP session, inside the running loop. Raises ValueError for an unusable URL.
     """
 
     def __init__(
@@ -36,50 +57,58 @@ class Rpc:
         timeout_seconds: float = 10.0,
         hedge_after_seconds: float = 1.0,
         user_agent: str,
-        observe: RpcObserver = unobserved,
-        events: RpcEvents | None = None,
+        metrics: Chains | None = None,
         outgoing: Outgoing | None = None,
     ) -> None:
         if not urls:
             raise ValueError("at least one RPC endpoint is needed")
-        outgoing = outgoing or Outgoing()
+        self._chain_id = chain_id
+        self._hedge_after_seconds = hedge_after_seconds
+        self._metrics = metrics or Chains(is_on=False)
+        self._outgoing = outgoing or Outgoing()
         self._endpoints = [
             Endpoint(
                 url,
                 index=index,
                 timeout_seconds=timeout_seconds,
                 user_agent=user_agent,
-                proxy=outgoing.proxy_of(url),
+                proxy=self._outgoing.proxy_of(url),
             )
             for index, url in enumerate(urls)
         ]
-        self._failover = Failover(
-            self._endpoints,
-            chain_id=chain_id,
-            hedge_after_seconds=hedge_after_seconds,
-            observe=observe,
-            events=events or NoEvents(),
-            outgoing=outgoing,
-        )
-        self._submissions = Submissions(partial(self.batch, together=False), start=self._failover.start)
-        self._heights: HeightWatch | None = None
+        self._submissions = Submissions(self)
+        self._max_lag_blocks: int | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checks: dict[int, asyncio.TimerHandle] = {}
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: for foreign calls?
+        self._closed = False
+        self._begin_metrics()
+
+    def _begin_metrics(self) -> None:
+        for metric in (self._metrics.calls, self._metrics.hedges, self._metrics.heads):
+            metric.begin(self._chain_id)
+        for endpoint in self._endpoints:
+            labels = (self._chain_id, endpoint.index + 1)
+            self._metrics.failovers.begin(*labels)
+            self._metrics.faults.begin(*labels)
+            self._metrics.endpoint_up.follow(partial(_is_up, endpoint), *labels)
 
     def __repr__(self) -> str:
-        return f"Rpc(chain_id={self._failover.chain_id}, endpoints={len(self._endpoints)})"
+        return f"Rpc(chain_id={self._chain_id}, endpoints={len(self._endpoints)})"
 
     @property
     def chain_id(self) -> int | None:
         """The chain every endpoint must answer for."""
-        return self._failover.chain_id
+        return self._chain_id
 
     @property
     def is_available(self) -> bool:
         """False while every endpoint is put aside after a failure."""
-        return any(not endpoint.health.failures for endpoint in self._endpoints)
+        return any(map(_is_up, self._endpoints))
 
     def endpoints_up(self) -> Mapping[int, bool]:
         """By position: is the endpoint not put aside?"""
-        return {endpoint.index: not endpoint.health.failures for endpoint in self._endpoints}
+        return {endpoint.index: _is_up(endpoint) for endpoint in self._endpoints}
 
     async def batch(self, calls: Sequence[RpcCall], *, together: bool = True) -> list[object]:
         """Results in the order of `calls`, each a JSON value or an RpcFault; one HTTP round trip.
@@ -87,18 +116,16 @@ class Rpc:
         `together`: all are of one endpoint; else each is of the first that answers that call. An endpoint's chain id
         is asked in the same round trip before its first answer is believed. Raises ChainUnavailable.
         """
-        if not calls:
-            return []
-        return await self._failover.ask_in_turn(self._failover.in_order(), calls, together=together)
+        return await self._ask_in_turn(self._in_order(), calls, together=together) if calls else []
 
     async def elsewhere(self, calls: Sequence[RpcCall]) -> list[object] | None:
         """As `batch`, but of an endpoint other than the one asked first: None when there is none or none answers.
 
         For what one node may not have seen yet.
         """
-        others = self._failover.in_order()[1:]
+        others = self._in_order()[1:]
         try:
-            return await self._failover.ask_in_turn(others, calls, together=True) if others else None
+            return await self._ask_in_turn(others, calls, together=True) if others else None
         except ChainUnavailable:
             return None
 
@@ -121,44 +148,305 @@ class Rpc:
 
         Returns the known one without asking. Raises ChainError.
         """
-        if self._failover.chain_id is None:
+        if self._chain_id is None:
             try:
-                self._failover.chain_id = parse_chain_id(await self.call("eth_chainId"))
+                self._chain_id = _parse_chain_id(await self.call("eth_chainId"))
             except EndpointFailed as failure:
                 raise ChainError(detail=f"eth_chainId: {failure}") from None
             for endpoint in self._endpoints:
                 endpoint.health.verified = False
-        return self._failover.chain_id
+        return self._chain_id
 
     async def probe(self) -> list[EndpointState]:
         """State of every endpoint, asked now and at once; changes nothing about who is asked next."""
-        return list(await asyncio.gather(*(self._failover.probe(endpoint) for endpoint in self._endpoints)))
-
-    async def close(self) -> None:
-        """End background work and close the connections; further calls raise ChainUnavailable."""
-        await self._failover.close()
-
-    def watch(self, *, every_seconds: float, max_lag_blocks: int, observe: HeightObserver) -> None:
-        """From here on look at the height of every endpoint now and then; one too far behind is asked last.
-
-        A single endpoint, which would be asked all the same, is looked at by `look` only.
-        """
-        self._heights = HeightWatch(
-            self._endpoints,
-            self._failover.ask,
-            chain=str(self._failover.chain_id),
-            max_lag_blocks=max_lag_blocks,
-            observe=observe,
-        )
-        if len(self._endpoints) > 1 and every_seconds:
-            self._failover.start(self._heights.run(every_seconds))
-
-    async def look(self) -> None:
-        """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""
-        if self._heights is not None and not self._failover.is_closed:
-            await self._heights.look()
+        return list(await asyncio.gather(*map(self._probe, self._endpoints)))
 
     def healths(self) -> list[EndpointHealth]:
         """What is known of every endpoint; nothing is asked."""
         now = asyncio.get_running_loop().time()
         return [tell(endpoint.index, endpoint.health, now) for endpoint in self._endpoints]
+
+    def watch(self, *, every_seconds: float, max_lag_blocks: int) -> None:
+        """From here on look at the height of every endpoint now and then; one too far behind is asked last.
+
+        A single endpoint, which would be asked all the same, is looked at by `look` only.
+        """
+        self._max_lag_blocks = max_lag_blocks
+        if len(self._endpoints) > 1 and every_seconds:
+            self.start(self._look_every(every_seconds))
+
+    async def look(self) -> None:
+        """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""
+        if self._max_lag_blocks is None or self._closed:
+            return
+        await asyncio.gather(*map(self._look_at, self._endpoints))
+        heights = {
+            endpoint: endpoint.health.height
+            for endpoint in self._endpoints
+            if endpoint.health.height is not None and _is_up(endpoint)
+        }
+        late = behind(heights, self._max_lag_blocks)
+        for endpoint in self._endpoints:
+            if (endpoint in late) != endpoint.health.behind:
+                endpoint.health.behind = endpoint in late
+                told = "fell behind the others" if endpoint in late else "is level again"
+                _log.warning("chain %s endpoint %d %s", self._chain_id, endpoint.index + 1, told)
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Run it in the background, until `close` at most."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End background work and close the connections; further exchanges raise ChainUnavailable."""
+        self._closed = True
+        for check in self._checks.values():
+            check.cancel()
+        self._checks.clear()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _look_every(self, seconds: float) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(seconds)
+
+    async def _look_at(self, endpoint: Endpoint) -> None:
+        if asyncio.get_running_loop().time() < endpoint.health.aside_until:
+            return
+        try:
+            (result,) = await self._ask(endpoint, [_BLOCK_NUMBER])
+            height = parse_quantity(result, _BLOCK_NUMBER.method)
+        except (EndpointFailed, ChainUnavailable):
+            endpoint.health.height = None
+        else:
+            endpoint.health.height = height
+            self._metrics.endpoint_block.set(height, self._chain_id, endpoint.index + 1)
+
+    def _in_order(self) -> list[Endpoint]:
+        """Whom to ask, in this order: no caller waits for a doubtful endpoint while another one is healthy."""
+        now = asyncio.get_running_loop().time()
+        return order(((endpoint, endpoint.health) for endpoint in self._endpoints), now)
+
+    async def _ask_in_turn(
+        self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall], *, together: bool
+    ) -> list[object]:
+        """Results of the first that answers all calls; one that fails, is slow or has a fault has the next one asked.
+
+        `together`: all results have to be of one endpoint. What none answers is the last one's fault. Raises
+        ChainUnavailable.
+        """
+        problems: list[str] = []
+        collected: Collected[Endpoint] = Collected(calls, together=together)
+
+        async def ask(endpoint: Endpoint) -> None:
+            positions = collected.wanted()
+            results = await self._ask(endpoint, [calls[position] for position in positions])
+            unanswered = collected.take(endpoint, positions, results)
+            if unanswered is not None:
+                raise EndpointFailed("fault", unanswered)
+
+        def failed(endpoint: Endpoint, failure: Exception) -> None:
+            problems.append(f"endpoint {endpoint.index + 1}: {failure}")
+
+        won = await first_answer(
+            endpoints,
+            ask,
+            failure=EndpointFailed,
+            patience_seconds=self._hedge_after_seconds,
+            failed=failed,
+            hedged=partial(self._metrics.hedges.add, self._chain_id),
+        )
+        results = collected.results()
+        if results is None:
+            raise self._unavailable(problems)
+        if not _is_foreign(calls):
+            self._note_race(endpoints, won, collected.outdone())
+        return results
+
+    def _note_race(
+        self, endpoints: Sequence[Endpoint], won: Won[Endpoint, None] | None, outdone: Sequence[Endpoint]
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        for endpoint in outdone:
+            endpoint.health.fault(now)
+        if won is not None:
+            for endpoint in won.beaten:
+                endpoint.health.lose(now)
+            if won.runner is endpoints[0]:
+                won.runner.health.win()
+
+    async def _ask(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[object]:
+        """Results of one, its chain id seen before they are believed; no `calls`: only that is asked.
+
+        Raises EndpointFailed, which has put it aside unless the calls are foreign, and ChainUnavailable once this is
+        closed.
+        """
+        verify = not calls or (self._chain_id is not None and not endpoint.health.verified)
+        sent = [_CHAIN_ID, *calls] if verify else calls
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        outcome = "ok"
+        self._metrics.calls.add(self._chain_id, by=len(sent))
+        foreign = _is_foreign(calls)
+        try:
+            results = await endpoint.exchange(self._open_session(foreign=foreign), sent)
+            if verify:
+                self._check_chain(results[0])
+                results = results[1:]
+            if not all(map(is_answer, calls, results)):
+                outcome = "fault"
+        except EndpointFailed as failure:
+            outcome = failure.outcome
+            if not foreign:
+                self._put_aside(endpoint, failure)
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            method = "batch" if len(calls) > 1 else (calls or sent)[0].method
+            self._metrics.exchange_seconds.observe(loop.time() - started, self._chain_id, method, outcome)
+        self._judge(endpoint, calls, results, seconds=loop.time() - started, verified=verify or self._chain_id is None)
+        return results
+
+    def _judge(
+        self,
+        endpoint: Endpoint,
+        calls: Sequence[RpcCall],
+        results: Sequence[object],
+        *,
+        seconds: float,
+        verified: bool,
+    ) -> None:
+        """What an answer tells of the endpoint's health."""
+        if verified:
+            self._readmit(endpoint)
+        if _is_foreign(calls):
+            return
+        endpoint.health.latency_seconds = seconds
+        if not all(map(is_answer, calls, results)):
+            self._metrics.faults.add(self._chain_id, endpoint.index + 1)
+        if any(map(is_limit, calls, results)):
+            self._put_aside(endpoint, EndpointFailed("limited", "it limits some calls"))
+        self._note_head(calls, results)
+
+    async def _probe(self, endpoint: Endpoint) -> EndpointState:
+        """What one says of itself now; changes nothing about who is asked next."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        chain_id, problem, reachable = None, None, True
+        try:
+            (result,) = await endpoint.exchange(self._open_session(foreign=False), [_CHAIN_ID])
+            chain_id = _parse_chain_id(result)
+            if self._chain_id is not None and chain_id != self._chain_id:
+                problem = f"answers for chain {chain_id}, not {self._chain_id}"
+        except EndpointFailed as failure:
+            problem, reachable = str(failure), failure.outcome not in ("timeout", "unreachable")
+        return EndpointState(endpoint.index, reachable, chain_id, loop.time() - started, problem)
+
+    def _check_after_pause(self, endpoint: Endpoint) -> None:
+        """Without waiting for a call: a server that nobody uses has to know as well that its node is back."""
+        if self._closed:
+            return
+        due = endpoint.health.aside_until
+        planned = self._checks.get(endpoint.index)
+        if planned is not None and planned.when() == due:
+            return
+        self._drop_check(endpoint)
+        # In a context of its own: what belongs to the request that met the failure ends with that request.
+        loop = asyncio.get_running_loop()
+        self._checks[endpoint.index] = loop.call_at(due, self._check, endpoint, context=Context())
+
+    def _drop_check(self, endpoint: Endpoint) -> None:
+        planned = self._checks.pop(endpoint.index, None)
+        if planned is not None:
+            planned.cancel()
+
+    def _check(self, endpoint: Endpoint) -> None:
+        """The pause is over. A check that is still under way plans the next one itself, should it fail."""
+        del self._checks[endpoint.index]
+        if not endpoint.health.reviving:
+            endpoint.health.reviving = True
+            self.start(self._revive(endpoint))
+
+    async def _revive(self, endpoint: Endpoint) -> None:
+        try:
+            await self._ask(endpoint, [])
+        except (EndpointFailed, ChainUnavailable):
+            pass  # `ask` has put it aside again
+        finally:
+            endpoint.health.reviving = False
+
+    def _unavailable(self, problems: Sequence[str]) -> ChainUnavailable:
+        """Tells when a try may be worth it, if all endpoints are to be left alone until then."""
+        now = asyncio.get_running_loop().time()
+        error = ChainUnavailable(detail=f"chain {self._chain_id}: {'; '.join(problems) or 'all endpoints put aside'}")
+        pause = seconds_until_open([endpoint.health for endpoint in self._endpoints], now)
+        if pause:
+            error.ask_again_in(pause)
+        return error
+
+    def _note_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:
+        """The latest block, if it was among the calls."""
+        for call, result in zip(calls, results, strict=True):
+            if call.method == _BLOCK_NUMBER.method and isinstance(result, str):
+                try:
+                    height = parse_quantity(result, call.method)
+                except EndpointFailed:
+                    continue
+                self._metrics.block_height.set(height, self._chain_id)
+                self._metrics.heads.add(self._chain_id)
+
+    def _check_chain(self, result: object) -> None:
+        answered = _parse_chain_id(result)
+        if self._chain_id is not None and answered != self._chain_id:
+            raise EndpointFailed("wrong_chain", f"answers for chain {answered}")
+
+    def _put_aside(self, endpoint: Endpoint, failure: EndpointFailed) -> None:
+        now = asyncio.get_running_loop().time()
+        pause = endpoint.health.fail(now, retry_after_seconds=failure.retry_after_seconds)
+        if pause is not None:  # many calls meet one outage; it counts once
+            self._metrics.failovers.add(self._chain_id, endpoint.index + 1)
+            _log.warning(
+                "chain %s endpoint %d put aside for %.0f s: %s",
+                "(id not told yet)" if self._chain_id is None else self._chain_id,
+                endpoint.index + 1,
+                pause,
+                failure,
+            )
+        self._check_after_pause(endpoint)
+
+    def _readmit(self, endpoint: Endpoint) -> None:
+        if endpoint.health.failures:
+            _log.info("chain %s endpoint %d answers again", self._chain_id, endpoint.index + 1)
+        endpoint.health.recover()
+        self._drop_check(endpoint)
+
+    def _open_session(self, *, foreign: bool) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ChainUnavailable(detail=f"chain {self._chain_id}: the client is closed")
+        session = self._sessions.get(foreign)
+        if session is None:
+            limit = _MAX_FOREIGN_CONNECTIONS if foreign else _MAX_CONNECTIONS
+            session = self._outgoing.session(limit=limit, keepalive_seconds=_KEEPALIVE_SECONDS)
+            self._sessions[foreign] = session
+        return session
+
+
+def _is_up(endpoint: Endpoint) -> bool:
+    return not endpoint.health.failures
+
+
+def _is_foreign(calls: Sequence[RpcCall]) -> bool:
+    return any(call.foreign for call in calls)
+
+
+def _parse_chain_id(result: object) -> int:
+    """Of eth_chainId. Raises EndpointFailed."""
+    return parse_quantity(result, "eth_chainId")

@@ -4,26 +4,23 @@ Calls that run a stranger's contract go in requests of their own, one for each c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from provider.chain.jsonrpc import RpcCall
 from provider.errors import ChainUnavailable
+
+if TYPE_CHECKING:
+    from provider.chain.rpc import Rpc
 
 MAX_BATCH_CALLS = 50
 """Calls that `submit` sends in one HTTP request. Public services refuse batches above 50 to 1000 calls."""
 
 
 class Submissions:
-    """`batch` gives the results of several calls in their order, or raises ChainUnavailable; `start` keeps a task."""
+    """The calls that wait for the end of this turn. `rpc` sends them."""
 
-    def __init__(
-        self,
-        batch: Callable[[Sequence[RpcCall]], Awaitable[list[object]]],
-        *,
-        start: Callable[[Awaitable[None]], None],
-    ) -> None:
-        self._batch = batch
-        self._start = start
+    def __init__(self, rpc: "Rpc") -> None:
+        self._rpc = rpc
         self._pending: list[tuple[RpcCall, asyncio.Future[object]]] = []
 
     def submit(self, call: RpcCall) -> asyncio.Future[object]:
@@ -45,14 +42,14 @@ class Submissions:
             by_target.setdefault(entry[0].target, []).append(entry)
         for together in by_target.values():
             for start in range(0, len(together), MAX_BATCH_CALLS):
-                self._start(self._send(together[start : start + MAX_BATCH_CALLS]))
+                self._rpc.start(self._send(together[start : start + MAX_BATCH_CALLS]))
 
     async def _send(self, pending: list[tuple[RpcCall, asyncio.Future[object]]]) -> None:
         waited_for = [(call, answer) for call, answer in pending if not answer.done()]
         if not waited_for:
             return
         try:
-            results = await self._batch([call for call, _ in waited_for])
+            results = await self._rpc.batch([call for call, _ in waited_for], together=False)
             for (_, answer), result in zip(waited_for, results, strict=True):
                 if not answer.done():
                     answer.set_result(result)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
-from provider.crypto.signature import Signer, sign_message
+from provider.crypto.accounts import Account
+from provider.crypto.signature import sign_message
 from provider.errors import OperatorUnavailable
 from provider.outgoing.client import ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
@@ -30,7 +31,7 @@ class Operator:
         self,
         base_url: str,
         *,
-        account: Signer,
+        account: Account,
         address: str,
         timeout_seconds: float,
         user_agent: str,

@@ -47,14 +47,10 @@ class OrderedItem:
         """Return the valid order of `sender` for exactly this environment. Raises OrderError."""
         if not self.genuine:
             raise OrderDatatokenUnknown
-        service = self.resolved.service
         return check_order(
             self.facts,
+            self.resolved.service,
             tx_id=self.tx_id,
-            datatoken=service.datatoken,
-            service_id=service.id,
-            service_index=service.index,
-            timeout_seconds=service.timeout_seconds,
             sender=sender,
             provider=self.resolved.network.account.address,
             now=now,

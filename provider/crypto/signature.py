@@ -5,11 +5,14 @@ Every client calls `personal_sign` on the 32 raw bytes keccak256(message), not o
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from coincurve import PublicKey
 
 from provider.crypto.keccak import is_address, keccak256, to_checksum_address
+
+if TYPE_CHECKING:
+    from provider.crypto.accounts import Account
 
 # EIP-191 version 0x45: the length of the signed data follows. It is 32 because that is keccak256(message).
 _PERSONAL = b"\x19Ethereum Signed Message:\n"
@@ -17,14 +20,6 @@ _PREFIX = _PERSONAL + b"32"
 _SIGNATURE_BYTES = 65
 # A contract defines its own signatures: n times 65 bytes in a multisignature wallet, more with WebAuthn.
 MAX_CONTRACT_SIGNATURE_BYTES = 4096
-
-
-class Signer(Protocol):
-    """Signs digests, as `provider.crypto.accounts.Account` does."""
-
-    def sign_digest(self, digest: bytes) -> bytes:
-        """Sign a 32-byte digest: 65 bytes `r || s || v`, v is 0 or 1."""
-        ...
 
 
 def prefixed_digest(inner: bytes) -> bytes:
@@ -133,6 +128,6 @@ def parse_contract_signature(text: str) -> bytes | None:
     return signature if 2 * len(signature) == len(digits) else None
 
 
-def sign_message(signer: Signer, message: str) -> bytes:
+def sign_message(signer: "Account", message: str) -> bytes:
     """Sign a text as clients do. Returns 65 bytes `r || s || v`, v is 0 or 1."""
     return signer.sign_digest(message_digest(message))

@@ -1,13 +1,11 @@
 """Opens the file list of a service, from the cache of plaintexts if possible."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-
 from provider.assets.ddo import Asset, Service
 from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
 from provider.files.file_object import FileObject, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
+from provider.observability.metrics.groups import Files
 
 # Per list. Together they take about as much memory as the list.
 _MAX_READ_FILES = 16
@@ -22,7 +20,6 @@ class FileListOpener:
     Args:
         allow_unbound: serve 4.0.0 lists, which are not bound to their asset [K18].
         plaintexts: the cache.
-        timed: wraps each decryption.
     """
 
     def __init__(
@@ -30,11 +27,11 @@ class FileListOpener:
         *,
         allow_unbound: bool,
         plaintexts: PlaintextCache,
-        timed: Callable[[], AbstractContextManager[object]] = nullcontext,
+        metrics: Files,
     ) -> None:
         self._allow_unbound = allow_unbound
         self._plaintexts = plaintexts
-        self._timed = timed
+        self._metrics = metrics
 
     def open(self, account: Account, asset: Asset, service: Service) -> FileList:
         """The decrypted list. Raises FilesUndecryptable."""
@@ -61,7 +58,7 @@ class FileListOpener:
         return file
 
     def _decrypted(self, account: Account, asset: Asset, service: Service) -> FileList:
-        with self._timed():
+        with self._metrics.decrypting("files"):
             plaintext = decrypt_files(account, service.files)
         files = read_files(plaintext, service, asset)
         self._plaintexts.put(_key(account, asset, service), plaintext)

@@ -11,8 +11,8 @@ from provider.handlers.base import Frame
 def refusal_of_unread(frame: Frame, error: ProviderError) -> bytes:
     """A whole reply after which the connection ends; counted and logged as a request of the endpoint `unknown`."""
     request_id = f"{getrandbits(64):016x}"
-    frame.metrics.request("unknown", error.http_status, 0.0)
-    frame.metrics.error(error.code)
+    frame.metrics.requests.answer("unknown", error.http_status, 0.0)
+    frame.metrics.requests.errors.add(error.code)
     if frame.access_log.write is not None:
         facts = {"request_id": request_id, "endpoint": "unknown", "status": error.http_status, "outcome": "refused"}
         frame.access_log.write({**facts, "seconds": 0.0, "code": error.code})

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Any, ClassVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
+from tornado.web import Application, HTTPError
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
@@ -21,7 +21,7 @@ from provider.handlers.json_body import JsonShape
 from provider.handlers.off_loop import Arguments, OffLoop, Result
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
-from provider.http1.heads import Fields, http_date
+from provider.http1.heads import Request
 from provider.observability.logs import AccessLog, durations
 from provider.observability.metrics import Metrics
 from provider.observability.tracing import Trace, Tracing
@@ -39,6 +39,7 @@ ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
 PIECE_BYTES = 64 << 10
 # How long a client may take nothing of such an answer.
 SEND_SECONDS = 30.0
+D = TypeVar("D")
 UNFORESEEN = "unforeseen failure"
 ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
@@ -51,28 +52,27 @@ class Frame:
     max_body_bytes: int
     access_log: AccessLog
     tracing: Tracing | None = None
-    in_progress: set["Endpoint"] = field(default_factory=set)
+    in_progress: set["BaseEndpoint"] = field(default_factory=set)
     bodies: Bodies = field(default_factory=Bodies)
     off_loop: OffLoop = field(default_factory=OffLoop)
 
 
-class Endpoint(BodyReader):
-    """Base of all endpoints: a subclass names itself and writes `handle`.
+class BaseEndpoint(BodyReader):
+    """What all endpoints share, whatever their dependencies.
 
     `handle` raises ProviderError to refuse. When the consumer leaves before the answer began, it is cancelled.
     """
 
-    endpoint: ClassVar[str] = "unknown"
-    cache_control: ClassVar[str] = "no-store"
-    """Answers depend on signatures, tokens and the state of chains, refusals too; pages replace it."""
+    endpoint: str = "unknown"
+    """The name in metrics and logs."""
     request_id = ""
     ticket: Ticket | None = None
     """What was taken of the limits; None where nothing is counted."""
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
-    def _begin(self, *, frame: Frame) -> None:
+    def __init__(self, application: Application, request: Request, frame: Frame) -> None:
+        super().__init__(application, request, frame.bodies, frame.max_body_bytes)
         self._frame = frame
-        self._begin_body(frame.bodies, frame.max_body_bytes)
         self._started_at = time.perf_counter()
         self._task: asyncio.Task[Any] | None = None
         self.error_code: str | None = None
@@ -83,31 +83,6 @@ class Endpoint(BodyReader):
     def _begin_trace(self, tracing: Tracing) -> Trace:
         parent = self.request.headers.get("Traceparent")
         return tracing.begin(self.endpoint, parent, self._started_at)
-
-    # Tornado hands the route's needs here; a subclass takes its own and passes `frame` on. Declared as Tornado does,
-    # so that each may have its own arguments.
-    initialize: Callable[..., None] = _begin
-
-    def clear(self) -> None:
-        """As in the base class."""
-        self._headers = Fields(
-            {
-                "Content-Type": ["text/html; charset=UTF-8"],
-                "Date": [http_date()],
-                "Cache-Control": [self.cache_control],
-                "X-Content-Type-Options": ["nosniff"],
-            }
-        )
-        self.set_default_headers()
-        self._write_buffer = []
-        self._status_code, self._reason = 200, "OK"
-
-    def set_header(self, name: str, value: Any) -> None:
-        """As in the base class, which looks at each value twice."""
-        if type(value) is str and value.isascii() and value.isprintable():
-            self._headers[name] = value
-        else:
-            super().set_header(name, value)
 
     def set_default_headers(self) -> None:
         """CORS as the clients in browsers rely on it (`provider-api.md` section 1), and the request id."""
@@ -170,23 +145,22 @@ class Endpoint(BodyReader):
         """Answer the request; subclasses write this."""
         raise NotImplementedError
 
-    def start(self, ticket: Ticket | None) -> asyncio.Task[None]:
-        """Take over the request and its `ticket`, which `_own` gives back."""
-        self.ticket = ticket
-        if ticket is not None:
-            self._held.client = ticket.client
+    def start(self) -> asyncio.Task[None]:
+        """Take over the request and its ticket, which `_own` gives back."""
+        if self.ticket is not None:
+            self._held.client = self.ticket.client
         self._frame.in_progress.add(self)
         return asyncio.get_running_loop().create_task(self._own())
 
     async def _own(self) -> None:
         """Serve the request. The one place where what it holds is given back, and where it is counted and logged."""
         try:
-            await self._execute([])
+            await self.execute()
         finally:
-            self._release()
+            self._give_back()
             self._account()
 
-    def _release(self) -> None:
+    def _give_back(self) -> None:
         """Give back what is counted for this request."""
         self._frame.in_progress.discard(self)
         if self.ticket is not None:
@@ -226,7 +200,7 @@ class Endpoint(BodyReader):
         """The one place where an error becomes a response. Once the head is out it can only cut the connection."""
         if error.detail:
             self.facts["detail"] = error.detail
-        if self._headers_written:
+        if self.headers_written:
             self.error_code = error.code
             self.cut()
         elif not self.gone:
@@ -235,9 +209,9 @@ class Endpoint(BodyReader):
     def reply_error(self, error: ProviderError) -> None:
         """Reply with the error's status and body."""
         self.error_code = error.code
-        self._frame.metrics.error(error.code)
+        self._frame.metrics.requests.errors.add(error.code)
         if isinstance(error, OrderError) or error.code in ORDER_CODES:
-            self._frame.metrics.order_refused(error.code)
+            self._frame.metrics.requests.order_refusals.add(error.code)
         if error.retry_after_seconds is not None:
             self.set_header("Retry-After", str(error.retry_after_seconds))
         self.reply_json(error.body(), status=error.http_status)
@@ -277,9 +251,9 @@ class Endpoint(BodyReader):
 
     def cut(self) -> None:
         """Close the consumer's connection so that an unfinished body is seen as cut, and stop working for it."""
-        if not self._finished:
+        if not self.finished:
             self.detach().close()
-        if not self._headers_written:
+        if not self.headers_written:
             self._left_without_answer("cut")
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -293,7 +267,7 @@ class Endpoint(BodyReader):
         """The consumer left: stop working for it."""
         super().on_connection_close()
         self.gone = True
-        if not self._headers_written:
+        if not self.headers_written:
             self._left_without_answer("consumer_gone")
         self.consumer_gone()
 
@@ -309,7 +283,7 @@ class Endpoint(BodyReader):
         """Count and log this request."""
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
-        self._frame.metrics.request(self.endpoint, status, seconds)
+        self._frame.metrics.requests.answer(self.endpoint, status, seconds)
         write = self._frame.access_log.write
         if write is None and self._trace is None:
             return
@@ -348,7 +322,7 @@ class Endpoint(BodyReader):
 
     def send_error(self, status_code: int = 500, **more: Any) -> None:
         """As in the base class, which would end a body that has begun as if it were whole."""
-        if self._headers_written:
+        if self.headers_written:
             self.cut()
         else:
             super().send_error(status_code, **more)
@@ -360,6 +334,14 @@ class Endpoint(BodyReader):
 
     def _named(self) -> dict[str, object]:
         return {"facts": {"request_id": self.request_id}}
+
+
+class Endpoint(BaseEndpoint, Generic[D]):
+    """Base of endpoints with dependencies of type `D`: a subclass names itself and writes `handle`."""
+
+    def __init__(self, application: Application, request: Request, frame: Frame, deps: D) -> None:
+        self.deps = deps
+        super().__init__(application, request, frame)
 
 
 def _read_json(query: str, content_type: str, text: list[bytearray], shape: JsonShape) -> Data:

@@ -3,13 +3,15 @@
 import asyncio
 from typing import ClassVar
 
-from tornado.web import RequestHandler, stream_request_body
+from tornado.web import Application, stream_request_body
 
 from provider.admission.bodies import Bodies, HeldBody
 from provider.errors import BodiesFull, BodyTooComplex, BodyTooLarge, ProviderError
 from provider.handlers.json_body import PIECE_BYTES, JsonShape
 from provider.handlers.request_data import is_json
 from provider.http1.connection import end_with_reply
+from provider.http1.handler import HttpHandler
+from provider.http1.heads import Request
 from provider.wire.text import digits
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
@@ -26,7 +28,7 @@ def joined(pieces: list[bytearray]) -> bytearray:
 
 
 @stream_request_body
-class BodyReader(RequestHandler):
+class BodyReader(HttpHandler):
     """The part of an endpoint that reads the body in pieces, so that one over the limit is refused while it comes."""
 
     gone = False
@@ -34,7 +36,8 @@ class BodyReader(RequestHandler):
     max_body_bytes: ClassVar[int | None] = SHORT_BODY_BYTES
     """Of this endpoint; None for as much as settings allow any request."""
 
-    def _begin_body(self, bodies: Bodies, max_body_bytes: int) -> None:
+    def __init__(self, application: Application, request: Request, bodies: Bodies, max_body_bytes: int) -> None:
+        super().__init__(application, request)
         self._held = HeldBody(bodies)
         own = self.max_body_bytes
         self._max_body_bytes = max_body_bytes if own is None else min(own, max_body_bytes)
@@ -77,7 +80,7 @@ class BodyReader(RequestHandler):
         """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit of settings."""
         if self._refused:
             self._discarded_bytes += len(chunk)
-            if self._discarded_bytes > self._max_discarded_bytes and not self._finished:
+            if self._discarded_bytes > self._max_discarded_bytes and not self.finished:
                 self.finish()
             return
         if not self._body_began:
@@ -119,7 +122,7 @@ class BodyReader(RequestHandler):
 
     def give_up(self, error: ProviderError) -> None:
         """Nothing more of the body is waited for."""
-        if self._refused or self._finished:
+        if self._refused or self.finished:
             return
         self._refused = True
         self._forget_body()
@@ -130,7 +133,7 @@ class BodyReader(RequestHandler):
 
     def _linger(self, seen_bytes: int) -> None:
         """Look again and again, until the client has fallen silent."""
-        if self._finished or self.gone:
+        if self.finished or self.gone:
             return
         if self._discarded_bytes == seen_bytes:
             self.finish()

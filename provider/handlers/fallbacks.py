@@ -1,9 +1,10 @@
 """Answers outside the service routes: unknown path, wrong method, OPTIONS, doubled slashes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
-from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+from provider.handlers.base import ALL_METHODS, Endpoint
 from provider.wire.text import digits
 
 # What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
@@ -14,7 +15,7 @@ SENDABLE = "Range, If-Range, If-Match, If-None-Match, Authorization, AuthToken"
 SWALLOWED_BYTES = 64 << 10
 
 
-class NotFoundEndpoint(Endpoint):
+class NotFoundEndpoint(Endpoint[None]):
     """No such path: 404."""
 
     endpoint = "not_found"
@@ -29,84 +30,78 @@ class NotFoundEndpoint(Endpoint):
         self.reply_error(RouteNotFound())
 
 
-class MethodNotAllowedEndpoint(Endpoint):
-    """The path exists, the method does not: 405 with `Allow`. Nothing is consumed (a HEAD spends no nonce)."""
+class MethodNotAllowedEndpoint(Endpoint[str]):
+    """The path exists, the method does not: 405. Nothing is consumed (a HEAD spends no nonce).
+
+    `deps` is the value of `Allow`.
+    """
 
     endpoint = "method_not_allowed"
 
-    def initialize(self, *, frame: Frame, allowed: str) -> None:
-        """`allowed` is the value of the `Allow` header."""
-        super().initialize(frame=frame)
-        self._allowed = allowed
-
     async def handle(self) -> None:
         """Always refuse."""
-        self.set_header("Allow", self._allowed)
+        self.set_header("Allow", self.deps)
         raise MethodNotAllowed
 
     def write_error(self, status_code: int, **more: Any) -> None:
         """As `Endpoint.write_error`, with the header that a 405 must have (RFC 9110 section 15.5.6)."""
-        self.set_header("Allow", self._allowed)
+        self.set_header("Allow", self.deps)
         super().write_error(status_code, **more)
 
 
-class OptionsEndpoint(Endpoint):
-    """OPTIONS, and with it CORS preflight: 200, empty."""
+class OptionsEndpoint(Endpoint[str]):
+    """OPTIONS, and with it CORS preflight: 200, empty. `deps` is the value of `Allow`."""
 
     endpoint = "options"
 
-    def initialize(self, *, frame: Frame, allowed: str) -> None:
-        """`allowed` is the value of the `Allow` header."""
-        super().initialize(frame=frame)
-        self._allowed = allowed
-
     async def handle(self) -> None:
         """Tell the methods, and the headers that scripts may send."""
-        self.set_header("Allow", self._allowed)
+        self.set_header("Allow", self.deps)
         if "Access-Control-Request-Method" in self.request.headers:
             self.set_header("Access-Control-Allow-Methods", ALL_METHODS)
             wanted = self.request.headers.get("Access-Control-Request-Headers")
             self.set_header("Access-Control-Allow-Headers", wanted or SENDABLE)
 
 
-class MergedPathEndpoint(Endpoint):
-    """A path with doubled slashes inside: 308 to the merged path, method and body kept (RFC 9110 section 15.4.9)."""
+class MergedPathEndpoint(Endpoint[str]):
+    """A path with doubled slashes inside: 308 to the merged path, method and body kept (RFC 9110 section 15.4.9).
+
+    `deps` is the merged path. It starts with exactly one slash, so it cannot name another host.
+    """
 
     endpoint = "merged_path"
-
-    def initialize(self, *, frame: Frame, path: str) -> None:
-        """`path` is the merged path; it starts with exactly one slash, so it cannot name another host."""
-        super().initialize(frame=frame)
-        self._path = path
 
     async def handle(self) -> None:
         """Redirect."""
         query = self.request.query
         self.set_status(308)
-        self.set_header("Location", f"{self._path}?{query}" if query else self._path)
+        self.set_header("Location", f"{self.deps}?{query}" if query else self.deps)
 
 
-class RefusedEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error that refuses a request, and the name of the endpoint that would have answered it."""
+
+    error: ProviderError
+    endpoint: str
+
+
+class RefusedEndpoint(Endpoint[Refusal]):
     """A request that was not let in: answered before its body is read, whatever it asks."""
-
-    def initialize(self, *, frame: Frame, error: ProviderError, endpoint: str) -> None:
-        """`endpoint` would have answered it."""
-        super().initialize(frame=frame)
-        self._error = error
-        self._asked = endpoint
 
     def prepare(self) -> None:
         """A short body is read and dropped, so that the connection can be kept; a long one may end it."""
-        self.endpoint = self._asked  # type: ignore[misc]
+        self.endpoint = self.deps.endpoint
+        error = self.deps.error
         headers = self.request.headers
         announced = headers.get("Content-Length", "")
         length_bytes = digits(announced)
         if not announced and "Transfer-Encoding" not in headers:
-            self.reply_error(self._error)
+            self.reply_error(error)
             self.finish()
         elif length_bytes is not None and length_bytes <= SWALLOWED_BYTES and "Expect" not in headers:
             self._refused = True
-            self.reply_error(self._error)
+            self.reply_error(error)
             self.flush()
         else:
-            self._refuse_body(self._error)
+            self._refuse_body(error)

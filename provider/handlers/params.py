@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from provider.auth.identify import Signed
 from provider.auth.token import PresentedToken
 from provider.crypto.keccak import to_checksum_address
 from provider.handlers import rules
@@ -26,25 +27,14 @@ class NonceRequest:
         return cls(address=to_checksum_address(parse_address(data, "userAddress")))
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """Who signs (as sent, for the message), the checksummed address, the nonce, and the signature or else the token."""
+def parse_signed(data: Data, name: str, token: PresentedToken | None = None) -> Signed:
+    """`name` is the field of the claimed signer; `token` as `token_params.presented_token` found it.
 
-    claimed: str
-    address: str
-    nonce: str
-    signature: str = field(repr=False)
-    token: PresentedToken | None = None
-
-    @classmethod
-    def parse(cls, data: Data, name: str, token: PresentedToken | None = None) -> Self:
-        """`name` is the field of the claimed signer; `token` as `token_params.presented_token` found it.
-
-        Raises ValidationFailed.
-        """
-        claimed = parse_address(data, name)
-        nonce = wire_text(value_of(data, "nonce"))
-        return cls(claimed, to_checksum_address(claimed), nonce, parse_text(data, "signature"), token)
+    Raises ValidationFailed.
+    """
+    claimed = parse_address(data, name)
+    nonce = wire_text(value_of(data, "nonce"))
+    return Signed(claimed, to_checksum_address(claimed), nonce, parse_text(data, "signature"), token)
 
 
 def signed_fields(fields: Sequence[Field], data: Data, token: PresentedToken | None) -> Sequence[Field]:
@@ -99,7 +89,7 @@ class DecryptRequest:
         validate(signed_fields(cls.FIELDS, data, token), data)
         data_nft_text = parse_address(data, "dataNftAddress")
         return cls(
-            signed=Signed.parse(data, "decrypterAddress", token),
+            signed=parse_signed(data, "decrypterAddress", token),
             chain_id=parse_chain_id(data["chainId"]),
             chain_id_text=parse_text(data, "chainId"),
             data_nft=to_checksum_address(data_nft_text),
@@ -210,7 +200,7 @@ class DownloadRequest:
         """Raises ValidationFailed."""
         validate(signed_fields(cls.FIELDS, data, token), data)
         return cls(
-            signed=Signed.parse(data, "consumerAddress", token),
+            signed=parse_signed(data, "consumerAddress", token),
             did=parse_text(data, "documentId"),
             service_id=parse_text(data, "serviceId"),
             order_tx_id=parse_text(data, "transferTxId"),

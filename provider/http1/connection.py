@@ -34,7 +34,7 @@ class RefusingDelegate(HTTPMessageDelegate):
     """A delegate that is also told of a request that cannot be read to its end."""
 
     def refuse(self, error: ProviderError) -> bytes:
-        """Send the refusal, or return a complete answer to be sent if none was begun. The connection ends next."""
+        """Refuse the request. Return a complete answer, or nothing if its handler answers. The connection ends."""
         raise NotImplementedError
 
 
@@ -59,11 +59,11 @@ class _HeadLimit:
             self._timer = self._loop.call_later(min(self._limit_seconds, self._head_seconds / 2), self._look)
 
     def end(self) -> None:
-        """The head has arrived."""
+        """Stop the clock, since the head has arrived."""
         self._due_at = None
 
     def stop(self) -> None:
-        """The connection has ended."""
+        """Cancel the timer, since the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -133,9 +133,7 @@ class PublicServer(HTTPServer):
 
     @override
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        # Permanent: Tornado would toggle it around each reply, and a reply is one piece anyway.
         stream.set_nodelay(True)
-        stream.set_nodelay = _leave_nodelay  # type: ignore[method-assign]
         if isinstance(stream, SSLIOStream):
             limit = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, stream.close)
             # Also completes, with an error that Tornado has handled, if the connection is lost first.
@@ -235,10 +233,6 @@ def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], N
 
 class _CannotAcceptError(Exception):
     """The system is out of descriptors or memory."""
-
-
-def _leave_nodelay(value: bool) -> None:
-    pass
 
 
 class CertificateWatch:

@@ -4,16 +4,17 @@ The reply stays Tornado's: access log, `on_finish`, keep-alive and drain work as
 """
 
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
 
 from provider.http1.seam import bypassable, count_body, is_chunked
 from provider.http1.streams import AnswersAtOnce
 from provider.override import override
-from provider.streaming.limits import Paced, pace_socket
+from provider.streaming.limits import pace_socket
 from provider.streaming.sink import ConsumerGone, Fields, RawConsumer, Sink
 
 # Tornado copies a chunk when it adds the framing. Pieces of this size keep that copy small.
@@ -24,41 +25,10 @@ _TCP_INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
 
 
-class Asked(Protocol):
-    """The request that a reply belongs to."""
-
-    @property
-    def connection(self) -> object:
-        """Tornado's connection for the request."""
-
-
-class Reply(Protocol):
-    """A reply, as `tornado.web.RequestHandler` and our endpoints provide it."""
-
-    @property
-    def request(self) -> Asked:
-        """The request that this answers."""
-
-    def set_status(self, status: int, /) -> None:
-        """Set the status."""
-
-    def set_header(self, name: str, value: str, /) -> None:
-        """Set a header field."""
-
-    def write(self, data: bytes, /) -> None:
-        """Add body bytes to the next `flush`."""
-
-    def flush(self) -> Awaitable[None]:
-        """Send what was written."""
-
-    def finish(self) -> Awaitable[None] | None:
-        """End the reply."""
-
-
-class TornadoSink(Sink, Paced):
+class TornadoSink(Sink):
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
-    def __init__(self, handler: Reply) -> None:
+    def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
         # Both were created by our own server.
         self._connection = cast(HTTP1Connection, handler.request.connection)
@@ -136,8 +106,8 @@ class TornadoSink(Sink, Paced):
         if callback is not None:
             callback()
 
-    @override
     def pace(self, bytes_per_second: int) -> None:
+        """Send at most `bytes_per_second` from now on."""
         if not self._stream.closed():
             pace_socket(self._stream.socket, bytes_per_second)
 

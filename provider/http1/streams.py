@@ -55,6 +55,14 @@ class AnswersAtOnce(IOStream):
     """Time until which the client was told to wait because it sent too much, by `time.monotonic`."""
     mid_reply = False
     """True while a reply has begun and not ended."""
+    _is_nodelay = False
+
+    @override
+    def set_nodelay(self, value: bool) -> None:
+        # Permanent: Tornado would toggle it around each reply, and a reply is one piece anyway.
+        if value and not self._is_nodelay:
+            self._is_nodelay = True
+            super().set_nodelay(True)
 
     def cut(self) -> None:
         """Close so that no client can mistake the bytes it has for a complete reply. Idempotent."""

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from provider.assets.ddo import Service
 from provider.chain.events import OrderStarted, ProviderFee, Receipt
 from provider.errors import (
     OrderDatatokenUnknown,
@@ -101,27 +102,21 @@ def referenced_order(receipt: Receipt, datatoken: str) -> str | None:
 
 def check_order(
     facts: OrderFacts,
+    service: Service,
     *,
     tx_id: str,
-    datatoken: str,
-    service_id: str,
-    service_index: int,
-    timeout_seconds: int,
     sender: str,
     provider: str,
     now: float,
     environment: str | None = None,
     tolerate_expired_fee: bool = False,
 ) -> Order:
-    """Return the order that lets `sender` consume the service at `now`. Addresses may be in any case.
+    """Return the order that lets `sender` consume `service` at `now`. Addresses may be in any case.
 
     Args:
         facts: what the chain says.
+        service: the service to consume.
         tx_id: the transaction that the consumer sent.
-        datatoken: of the service.
-        service_id: of the service.
-        service_index: position of the service in the DDO.
-        timeout_seconds: of the service; 0 never expires.
         sender: the consumer.
         provider: our address on this chain.
         now: unix seconds.
@@ -137,19 +132,19 @@ def check_order(
         raise OrderNotFound(f"Transaction with tx id {tx_id} was not found, it may not be confirmed yet.")
     if not facts.receipt.succeeded:
         raise OrderTransactionFailed
-    emitter = datatoken.lower()
-    fee, data = _find_fee(facts.receipt, emitter, service_id.lower(), tx_id)
+    emitter = service.datatoken.lower()
+    fee, data = _find_fee(facts.receipt, emitter, service.id.lower(), tx_id)
     if environment is not None and data.environment != environment:
         raise OrderEnvironmentMismatch
     _check_fee_is_ours(fee, provider)
     if environment is not None and not tolerate_expired_fee:
         _check_fee_is_live(fee, data, facts.receipt, emitter, now)
     started_in = facts.receipt
-    if referenced_order(facts.receipt, datatoken) is not None:
+    if referenced_order(facts.receipt, service.datatoken) is not None:
         started_in = _require_referenced(facts.started_receipt, tx_id)
-    started = _find_started(started_in, emitter, service_index, sender.lower(), tx_id)
+    started = _find_started(started_in, emitter, service.index, sender.lower(), tx_id)
     _check_paid(started)
-    _check_timeout(started, timeout_seconds, now)
+    _check_timeout(started, service.timeout_seconds, now)
     if sender.lower() not in (started.consumer.lower(), started.payer.lower()):
         raise OrderNotConsumer
     return Order(

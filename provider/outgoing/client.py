@@ -19,6 +19,8 @@ from provider.outgoing.sessions import Outgoing
 from provider.wire.json import read_json
 
 _trace_headers: ContextVar[Mapping[str, str] | None] = ContextVar("trace_headers", default=None)
+TRY_LATER = (408, 425, 429)
+"""These mean "not now" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2)."""
 Parameters = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
@@ -46,6 +48,21 @@ class ServiceReply:
             return read_json(self.body)
         except ValueError:
             return None
+
+
+class _LostError(aiohttp.ClientError):
+    """The connection was lost after the request may have been sent."""
+
+
+async def _not_repeated(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware that hides lost connections from aiohttp, which would send GET, PUT and DELETE once more."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        # Nothing was sent.
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _LostError from error
 
 
 class ServiceClient:
@@ -123,7 +140,8 @@ class ServiceClient:
             raise self._failed(f"no answer within {limit} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             # These messages may contain the URL, and with it a password.
-            raise self._failed(f"request failed: {type(error).__name__}") from None
+            cause = error.__cause__ if isinstance(error, _LostError) else error
+            raise self._failed(f"request failed: {type(cause).__name__}") from None
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -137,14 +155,13 @@ class ServiceClient:
     async def _send(self, method: str, path: str, with_body: bool, options: Mapping[str, Any]) -> ServiceReply:
         if self._session is None:
             self._session = self._outgoing.session(force_close=self._sends_once)
-            # aiohttp offers only this switch, meant for its own tests.
-            self._session._retry_connection = not self._sends_once
         async with self._session.request(
             method,
             self._base_url + path,
             allow_redirects=self._max_redirects > 0,
             max_redirects=self._max_redirects,
             proxy=self._proxy,
+            middlewares=(_not_repeated,) if self._sends_once else (),
             **options,
         ) as response:
             content = await self._bounded_body(response) if with_body else b""

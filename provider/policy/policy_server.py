@@ -11,13 +11,12 @@ import orjson
 
 from provider.assets.ddo import Asset, Service
 from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailable, ValidationFailed
-from provider.outgoing.client import ServiceClient, ServiceReply
+from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500
 # These say "not now" rather than "no" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
-_TRY_LATER = (408, 425, 429)
 _ERRORS, _CONSENTS = ("error", "errors"), ("success", "allowed", "allow")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 
@@ -98,7 +97,7 @@ class PolicyServer:
             if says_no(reply):
                 raise PolicyRefused(refusal_text(reply), detail="the policy server answered 200 with a refusal")
             return
-        if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in _TRY_LATER):
+        if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in TRY_LATER):
             raise PolicyRefused(refusal_text(reply), detail=f"the policy server answered {reply.status}")
         raise PolicyServerUnavailable(detail=f"the policy server answered {reply.status}")
 

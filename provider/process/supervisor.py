@@ -330,10 +330,10 @@ class Supervisor:
             os.kill(old.pid, RETIRE_SIGNAL)
 
     def _count_restart(self, reason: str) -> None:
-        from provider.observability.metrics.shared import tell_restarts  # noqa: PLC0415
+        from provider.observability.metrics.board import write_restarts  # noqa: PLC0415
 
         self._restarts[reason] = self._restarts.get(reason, 0) + 1
-        tell_restarts(self._directory, self._restarts)
+        write_restarts(self._directory, self._restarts)
 
 
 def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings:
@@ -346,6 +346,6 @@ def _set_up_logging(settings: Settings, debug: DebugSwitch) -> None:
 
 
 def _keep_metrics(pid: int, directory: str) -> None:
-    from provider.observability.metrics.shared import bury  # noqa: PLC0415
+    from provider.observability.metrics.board import bury  # noqa: PLC0415
 
     bury(directory, pid)

@@ -12,13 +12,13 @@ from provider.admin.health import Liveness
 from provider.admin.listener import admin_application
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
-from provider.app.dashboard import DashboardParts, build_dashboard
+from provider.app.dashboard import build_board, build_dashboard
 from provider.config import Settings
 from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
 from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
-from provider.observability.metrics import Metrics, NoMetrics
+from provider.observability.metrics import Metrics
 from provider.process.drain import Stop, drain
 from provider.process.loop_lag import LoopLag
 from provider.process.sockets import refuse_new_connections
@@ -45,25 +45,26 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     """
     loop = asyncio.get_running_loop()
     stop = Stop(loop, context)
-    metrics = (Metrics if settings.observing.metrics else NoMetrics)(context.shared_directory)
+    metrics = Metrics(is_on=settings.observing.metrics)
     parts = await _build_unless_stopped(settings, metrics, stop.asked, context)
     if parts is None:
         return True
     server = _public_server(settings, parts, metrics, tls)
-    dashboard_parts = build_dashboard(settings, metrics, parts, context.shared_directory)
-    loop_lag = LoopLag(lambda: _beat(metrics, dashboard_parts), observe_lag=metrics.loop_lag)
+    board = build_board(metrics, parts, context.shared_directory)
+    dashboard = build_dashboard(settings, board, parts)
+    loop_lag = LoopLag(board.write, observe_lag=metrics.processes.loop_lag.observe)
     admin = HTTPServer(
         admin_application(
-            metrics,
+            board,
             parts.readiness,
-            Liveness(loop_lag, metrics),
-            dashboard_parts.dashboard,
+            Liveness(loop_lag, board),
+            dashboard,
             hosts=settings.server.accepted_admin_hosts,
         )
     )
     watch = CertificateWatch(tls) if tls else None
     if tls is not None:
-        metrics.watch_certificate(lambda: tls.expires_at)
+        metrics.processes.certificate_expiry.follow(lambda: tls.expires_at)
     if watch is not None and context.life_line is None:
         loop.add_signal_handler(signal.SIGHUP, watch.renew)
     # What was built stays alive, and requests leave no cycles (`tests/e2e/test_garbage.py`).
@@ -82,11 +83,12 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
         if not stop.at_once.is_set():
             # The successor serves now, and does what one worker does for all.
             admin.stop()
-            dashboard_parts.dashboard.feed.close()
+            dashboard.feed.close()
             parts.hand_over()
             metrics.hand_over()
+            board.write()
         elif context.life_line is None:
-            # A supervisor has already done this.
+            # Where there is a supervisor, it has done this.
             refuse_new_connections(context.listener)
         finished = await drain(server, parts, settings.server, stop)
         admin.stop()
@@ -95,10 +97,10 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
         loop_lag.stop()
         if watch is not None:
             watch.stop()
-        await dashboard_parts.dashboard.close()
+        await dashboard.close()
         await parts.close()
-        # These sums outlive the process.
-        metrics.publish()
+        # The sums outlive this process.
+        board.write()
 
 
 def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: ServerTls | None) -> PublicServer:
@@ -127,16 +129,10 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
         access_log.follow(debug)
 
 
-def _beat(metrics: Metrics, dashboard_parts: DashboardParts) -> None:
-    """Publish this worker's sums in a shared file, where the worker that serves the metrics reads them."""
-    metrics.publish()
-    dashboard_parts.answer()
-
-
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
-    """Count a refusal that no handler saw."""
-    metrics.error(error.code)
-    metrics.request("at_once", error.http_status, 0.0)
+    """No handler saw the request, so that nobody else counts it."""
+    metrics.requests.errors.add(error.code)
+    metrics.requests.answer("at_once", error.http_status, 0.0)
     parts.admission.shed += 1
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from provider.errors import ProviderError
+from provider.observability.metrics.groups import Proofs
 from provider.proofs.proof import Proof
 from provider.proofs.store import ProofStore, SendingLock
 
@@ -35,7 +36,6 @@ class ProofQueue:
 
     `lock`: held by the process that sends; None if another process sends what is queued here.
     `max_age_seconds`: a proof not sent by then is lost.
-    `observe_queued`: gets the number of proofs in progress, in the process that sends.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class ProofQueue:
         *,
         lock: SendingLock | None,
         max_age_seconds: float,
-        observe_queued: Callable[[int], None],
+        metrics: Proofs,
     ) -> None:
         self._store = store
         self._senders = senders
         self._sending_lock = lock
         self._max_age_seconds = max_age_seconds
-        self._observe_queued = observe_queued
+        self._metrics = metrics
         self._wakes = [asyncio.Event() for _ in senders]
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -130,7 +130,7 @@ class ProofQueue:
     async def _tidy(self) -> None:
         while not self._leaving.is_set():
             try:
-                self._observe_queued(await self._store.tidy(max_age_seconds=self._max_age_seconds))
+                self._metrics.queued.set(await self._store.tidy(max_age_seconds=self._max_age_seconds))
             except Exception as error:  # noqa: BLE001 - likewise
                 _report("tidying proofs", error, is_news=True)
             await _wait(self._leaving, TIDY_SECONDS)

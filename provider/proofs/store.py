@@ -17,15 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from provider.errors import StoreError
+from provider.observability.metrics.groups import Proofs
 from provider.proofs import sql
 from provider.proofs.budget import Budget
 from provider.proofs.proof import Proof
 from provider.proofs.sql import Entry
 from provider.proofs.transaction import SignedTransaction
 from provider.sqlite import SqliteThread, prove_writable
-
-ProofObserver = Callable[[str, str], None]
-"""Called with the kind (`http`, `chain`) and the outcome of one proof: `queued`, `confirmed`, `lost` or `skipped`."""
 
 # Proofs in memory that wait for the disk; each takes about 1 KiB.
 MAX_UNWRITTEN = 10_000
@@ -62,7 +60,7 @@ class ProofStore:
         *,
         kind: str,
         max_queued: int,
-        observe: ProofObserver,
+        metrics: Proofs,
         budget: Budget | None = None,
         busy_timeout_seconds: float = 5.0,
         clock: Callable[[], float] = time.time,
@@ -71,7 +69,7 @@ class ProofStore:
         self._file = SqliteThread(Path(path), connect, name="proofs")
         self._kind = kind
         self._max_queued = max_queued
-        self._observe = observe
+        self._metrics = metrics
         self._budget = budget
         self._clock = clock
         self._unwritten: list[Proof] = []
@@ -98,15 +96,14 @@ class ProofStore:
             outcome = writing.result()
         except asyncio.CancelledError:
             return
-        for _ in range(outcome.queued):
-            self._observe(self._kind, "queued")
+        if outcome.queued:
+            self._metrics.outcomes.add(self._kind, "queued", by=outcome.queued)
         if outcome.beyond_budget:
             reason = "the budget of the order, of its consumer or of the day is used up"
             _log.info(
                 "no proof", extra={"facts": {"kind": self._kind, "count": outcome.beyond_budget, "reason": reason}}
             )
-            for _ in range(outcome.beyond_budget):
-                self._observe(self._kind, "skipped")
+            self._metrics.outcomes.add(self._kind, "skipped", by=outcome.beyond_budget)
         if outcome.refused:
             self._lose(self._kind, outcome.refused, "the queue is full, or its file cannot be written")
         if outcome.queued:
@@ -115,12 +112,11 @@ class ProofStore:
     def skip(self, proof: Proof, reason: str) -> None:
         """Count and log a download that cannot be proven."""
         _log.info("no proof", extra={"facts": {"kind": self._kind, "chain_id": proof.chain_id, "reason": reason}})
-        self._observe(self._kind, "skipped")
+        self._metrics.outcomes.add(self._kind, "skipped")
 
     def _lose(self, kind: str, count: int, reason: str) -> None:
         _log.error("proofs lost", extra={"facts": {"kind": kind, "count": count, "reason": reason}})
-        for _ in range(count):
-            self._observe(kind, "lost")
+        self._metrics.outcomes.add(kind, "lost", by=count)
 
     async def open(self) -> None:
         """Open the file."""
@@ -173,7 +169,7 @@ class ProofStore:
         """Record that the proof has arrived."""
         now = self._clock()
         await self._file.ask(lambda c: sql.end(c, entry, "confirmed", "", now))
-        self._observe(self._kind, "confirmed")
+        self._metrics.outcomes.add(self._kind, "confirmed")
 
     async def give_up(self, entry: Entry, reason: str, *, outcome: str = "lost") -> None:
         """Record that it never will arrive. `outcome`: `lost`, or `skipped` for what cannot be proven this way."""
@@ -181,7 +177,7 @@ class ProofStore:
         await self._file.ask(lambda c: sql.end(c, entry, "given_up", reason, now))
         facts = {"kind": self._kind, "chain_id": entry.proof.chain_id, "proof": entry.id, "reason": reason}
         _log.warning("proof %s", outcome, extra={"facts": facts})
-        self._observe(self._kind, outcome)
+        self._metrics.outcomes.add(self._kind, outcome)
 
     async def tidy(self, *, max_age_seconds: float) -> int:
         """Give up proofs that are too old, delete those that ended long ago, and return the number of open ones."""

@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from itertools import product
+from typing import Final, get_args
 
 from provider.errors import StoreError
+from provider.observability.metrics.groups import Redis
 from provider.outgoing.names import OperatorNames
 from provider.redis.connection import Command, NodeConnection, Reply, load_library
 from provider.redis.errors import error_code, reason_of
@@ -44,7 +46,6 @@ class RedisClient:
         exchange before its own. One that times out may still take effect.
     `wait_replicas`: number of replicas that must acknowledge a write before it counts as done (WAIT).
     `logs_outages`: log when a server becomes unreachable and when it is back.
-    `record`: called after each question with its operation, its seconds, and whether it was answered.
     """
 
     def __init__(
@@ -54,14 +55,16 @@ class RedisClient:
         timeout_seconds: float,
         wait_replicas: int = 0,
         logs_outages: bool = True,
-        record: Callable[[Operation, float, bool], None] | None = None,
+        metrics: Redis | None = None,
     ) -> None:
         load_library()
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._wait_replicas = wait_replicas
         self._logs_outages = logs_outages
-        self._record = record
+        self._metrics = metrics or Redis(is_on=False)
+        for labels in product(get_args(Operation), ("ok", "failed")):
+            self._metrics.seconds.begin(*labels)
         self._names = OperatorNames()
         self._topology = topology_of(target, timeout_seconds=timeout_seconds, names=self._names)
         self._pipelines: dict[Address, Pipeline] = {}
@@ -139,8 +142,8 @@ class RedisClient:
         return reply
 
     def _record_outcome(self, job: Job, began: float, is_answered: bool) -> None:
-        if self._record is not None:
-            self._record(job.question.operation, time.perf_counter() - began, is_answered)
+        result = "ok" if is_answered else "failed"
+        self._metrics.seconds.observe(time.perf_counter() - began, job.question.operation, result)
 
     async def _ask_on_own_connection(self, address: Address, commands: Sequence[Command]) -> list[Reply]:
         """Use a separate connection, so that no batch has to wait."""

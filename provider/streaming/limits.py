@@ -5,20 +5,17 @@ The kernel paces each connection (SO_MAX_PACING_RATE), so a limit costs nothing 
 """
 
 import socket
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from provider.errors import TooManyStreams
+
+if TYPE_CHECKING:
+    from provider.http1.sink import TornadoSink
+    from provider.redis.leases import StreamLeases
 
 # asm-generic/socket.h; Python has no name for it. A 32-bit value in bytes per second; all ones mean no limit.
 SO_MAX_PACING_RATE = 47
 MAX_RATE = 0xFFFFFFFE
-
-
-class Paced(Protocol):
-    """A stream with an adjustable speed."""
-
-    def pace(self, bytes_per_second: int) -> None:
-        """Send at most `bytes_per_second` from now on."""
 
 
 def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
@@ -29,28 +26,16 @@ def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
         return
 
 
-class Leases(Protocol):
-    """Counts a consumer's streams over all hosts, as `provider.redis.leases` does."""
-
-    async def acquire(self, consumer: str) -> str | None:
-        """Take a lease; None if they cannot be counted now. Raises TooManyStreams."""
-        ...
-
-    def release(self, consumer: str, lease: str) -> None:
-        """Release the lease, since the stream ended."""
-        ...
-
-
 class StreamSlot:
     """One admitted stream of a consumer. Call `begin` once its connection is known."""
 
     def __init__(self, limits: "StreamLimits", consumer: str) -> None:
         self._limits = limits
         self.consumer = consumer
-        self.stream: Paced | None = None
+        self.stream: TornadoSink | None = None
         self.lease: str | None = None
 
-    def begin(self, stream: Paced) -> None:
+    def begin(self, stream: "TornadoSink") -> None:
         """Start the stream. Its speed is limited from now on."""
         self.stream = stream
         self._limits.share_out(self.consumer)
@@ -71,7 +56,7 @@ class StreamLimits:
         max_streams_per_consumer: int = 0,
         max_bytes_per_second_per_stream: int = 0,
         max_bytes_per_second_per_consumer: int = 0,
-        leases: Leases | None = None,
+        leases: "StreamLeases | None" = None,
     ) -> None:
         self._max_streams = max_streams_per_consumer
         self._per_stream = max_bytes_per_second_per_stream

@@ -4,14 +4,14 @@ A short body never ends cleanly. The caller decides status and headers.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamTooShort
 from provider.streaming.copy_pump import BufferPool, copy
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress, StallWatch
-from provider.streaming.resume import Resumer, Resuming
+from provider.streaming.resume import Reopen, Resumer, Resuming
 from provider.streaming.sink import ConsumerGone, Fields, Sink
 from provider.streaming.splice_pump import SplicePump
 from provider.upstream.source import Source
@@ -20,16 +20,8 @@ Outcome = Literal["complete", "upstream_truncated", "upstream_timed_out", "consu
 Path = Literal["splice", "copy"]
 
 # Bodies with fewer bytes left are copied. At 128 KiB both paths cost the same; splicing saves 8 % of a request's CPU at
-# 256 KiB and 40 % at 1 MiB. Below, a copy needs no second look at its sockets.
+# 256 KiB and 40 % at 1 MiB. Below 128 KiB a copy needs no second look at its sockets.
 SPLICE_FROM_BYTES = 128 << 10
-
-_buffers = BufferPool()
-_pipes = PipePool()
-
-
-def pipes_of_process() -> PipePool:
-    """The pipes that all relays of this process share."""
-    return _pipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,49 +42,61 @@ class Relayed:
     resumes: int = 0
 
 
-async def relay(
-    source: Source,
-    sink: Sink,
-    fields: Fields,
-    *,
-    status: int,
-    idle_timeout_seconds: float,
-    progress: Progress | None = None,
-    resuming: Resuming | None = None,
-    buffers: BufferPool = _buffers,
-    pipes: PipePool = _pipes,
-) -> Relayed:
-    """Send `status`, `fields` and the body. Both sides are finished or closed on return.
+@dataclass(frozen=True, slots=True)
+class StreamEngine:
+    """Relays bodies. All streams of a process share one, with its buffers and pipes.
 
-    If the source breaks before the head went out, an exception is raised, so that it can still become a reply. After
-    that every end is an outcome.
-
-    Args:
-        source: the open answer.
-        sink: the reply.
-        fields: header fields of the reply.
-        status: status of the reply.
-        idle_timeout_seconds: longest time in which the consumer takes nothing. The source has its own limit.
-        progress: figures that may be read during the transfer.
-        resuming: how to continue if the origin is lost in the body. None: end there.
+    Attributes:
+        idle_timeout_seconds: longest time in which a consumer takes nothing. A source has its own limit.
+        max_resumes: attempts to continue one body after its origin was lost; 0 for none.
         buffers: memory for the copy path.
         pipes: pipes for the splice path.
-
-    Raises:
-        UpstreamTruncated: the body broke at its first byte; nothing was sent.
     """
-    relaying = _Relay(source, sink, progress or Progress(), buffers, pipes)
-    return await relaying.run(status, fields, idle_timeout_seconds, resuming)
+
+    idle_timeout_seconds: float
+    max_resumes: int = 0
+    buffers: BufferPool = field(default_factory=BufferPool)
+    pipes: PipePool = field(default_factory=PipePool)
+
+    async def relay(
+        self,
+        source: Source,
+        sink: Sink,
+        fields: Fields,
+        *,
+        status: int,
+        progress: Progress | None = None,
+        reopen: Reopen | None = None,
+    ) -> Relayed:
+        """Send `status`, `fields` and the body. Both sides are finished or closed on return.
+
+        If the source breaks before the head went out, an exception is raised, so that it can still become a reply.
+        After that every end is an outcome.
+
+        Args:
+            source: the open answer.
+            sink: the reply.
+            fields: header fields of the reply.
+            status: status of the reply.
+            progress: figures that may be read during the transfer.
+            reopen: asks for the rest if the origin is lost in the body. None: end there.
+
+        Raises:
+            UpstreamTruncated: the body broke at its first byte; nothing was sent.
+        """
+        resuming = Resuming(reopen, self.max_resumes) if reopen is not None and self.max_resumes else None
+        return await _Relay(self, source, sink, progress or Progress(), resuming).run(status, fields)
 
 
 class _Relay:
     """One run. Remembers which side ended it first, since closing one side makes the other fail too."""
 
-    def __init__(self, source: Source, sink: Sink, progress: Progress, buffers: BufferPool, pipes: PipePool) -> None:
-        self._source, self._sink = source, sink
+    def __init__(
+        self, engine: StreamEngine, source: Source, sink: Sink, progress: Progress, resuming: Resuming | None
+    ) -> None:
+        self._engine, self._source, self._sink = engine, source, sink
         self._length_bytes = source.length_bytes
-        self._progress, self._buffers, self._pipes = progress, buffers, pipes
-        self._resuming: Resuming | None = None
+        self._progress, self._resuming = progress, resuming
         self._resumer: Resumer | None = None
         self._opening: asyncio.Task[bool] | None = None
         self._first = b""
@@ -100,8 +104,8 @@ class _Relay:
         self._path: Path = "copy"
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
-    async def run(self, status: int, fields: Fields, idle_timeout_seconds: float, resuming: Resuming | None) -> Relayed:
-        source, sink, self._resuming = self._source, self._sink, resuming
+    async def run(self, status: int, fields: Fields) -> Relayed:
+        source, sink = self._source, self._sink
         try:
             self._first = self._first_bytes()
         except BaseException:
@@ -110,7 +114,7 @@ class _Relay:
         watch = StallWatch(
             sink,
             self._progress,
-            consumer_idle_seconds=idle_timeout_seconds,
+            consumer_idle_seconds=self._engine.idle_timeout_seconds,
             origin_idle_seconds=source.idle_timeout_seconds,
             on_consumer_stall=self._consumer_stalled,
             on_origin_stall=self._origin_stalled,
@@ -135,10 +139,10 @@ class _Relay:
         """Body bytes that arrived with the head. Sent together with ours, they save a small file a second write."""
         if not self._source.ready_bytes:
             return b""
-        buffer = self._buffers.take()
+        buffer = self._engine.buffers.take()
         count = self._source.read_now(buffer) or 0
         first = bytes(buffer[:count])
-        self._buffers.give(buffer)
+        self._engine.buffers.give(buffer)
         return first
 
     async def _move(self, status: int, fields: Fields) -> Outcome:
@@ -169,7 +173,7 @@ class _Relay:
         try:
             if pump is None:
                 self._progress.path = "copy"
-                await copy(self._source, self._sink, buffers=self._buffers, progress=self._progress)
+                await copy(self._source, self._sink, buffers=self._engine.buffers, progress=self._progress)
             else:
                 await self._splice(pump)
         except UpstreamTooShort:
@@ -226,14 +230,14 @@ class _Relay:
 
     def _splice_pump(self) -> SplicePump | None:
         """The zero-copy path, if both sides and the body allow it and it pays."""
-        length = self._length_bytes
-        if not self._pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
+        length, pipes = self._length_bytes, self._engine.pipes
+        if not pipes.usable or (length is not None and length - self._progress.bytes_sent < SPLICE_FROM_BYTES):
             return None
         origin = self._source.raw_socket()
         consumer = self._sink.raw_consumer() if origin is not None else None
         if origin is None or consumer is None:
             return None
-        return SplicePump(self._source, origin, consumer, pipes=self._pipes, progress=self._progress)
+        return SplicePump(self._source, origin, consumer, pipes=pipes, progress=self._progress)
 
     async def _splice(self, pump: SplicePump) -> None:
         sent_before = self._progress.bytes_sent

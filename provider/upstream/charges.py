@@ -1,17 +1,19 @@
 """Charges requests to origins, and bytes read only to inspect a file, to whoever caused them.
 
-The handler of a request that anyone may send names a `Payer`. Every request sent to an origin on its behalf is then
-charged, including redirects, retries and further gateways. Without a payer nothing is charged: that is a paid download.
+The handler of a request that anyone may send names its ticket. Every request sent to an origin on its behalf is then
+charged, including redirects, retries and further gateways. A paid download names none, so nothing is charged.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+from provider.admission.entry import Ticket
+
 
 @dataclass(frozen=True, slots=True)
-class Payer:
+class _Payer:
     """Receives the charges.
 
     Args:
@@ -25,12 +27,18 @@ class Payer:
     check_read: Callable[[], None]
 
 
-_payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
+_payer: ContextVar[_Payer | None] = ContextVar("payer", default=None)
+
+
+def charged_to(ticket: Ticket | None) -> AbstractContextManager[None]:
+    """Charge the ticket's client for the work done inside this context, and in tasks started there."""
+    if ticket is None:
+        return nullcontext()
+    return _paying(_Payer(lambda: ticket.charge_requests(1), ticket.charge, ticket.check_pace))
 
 
 @contextmanager
-def charged_to(payer: Payer) -> Iterator[None]:
-    """Charge the work done inside this context, and in tasks started there."""
+def _paying(payer: _Payer) -> Iterator[None]:
     token = _payer.set(payer)
     try:
         yield
@@ -53,7 +61,7 @@ def first_request_paid() -> Iterator[None]:
         if sent > 1:
             payer.request()
 
-    with charged_to(replace(payer, request=request)):
+    with _paying(replace(payer, request=request)):
         yield
 
 

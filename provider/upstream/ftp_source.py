@@ -81,8 +81,8 @@ class FtpSource(Source):
         self.headers = Headers(fields)
 
     @property
+    @override
     def status(self) -> int:
-        """200, 206 or 416, as for HTTP."""
         part = self._session.part
         return part.status if part is not None else 200
 

@@ -156,7 +156,7 @@ class HttpOrigin:
 
     All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
     (request sent until the answer's head is complete) and `idle` (silence while the body is read). Following redirects
-    may take as long as `connect` and `first_byte` together.
+    takes at most as long as `connect` and `first_byte` together.
     """
 
     def __init__(

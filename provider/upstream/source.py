@@ -98,7 +98,7 @@ class Source(Protocol):
         """Length of the body; None if unknown."""
 
     def expect(self, count_bytes: int) -> None:
-        """Announce the length of a body, before the first read, if it is unknown. Any other length is then an error."""
+        """Require `count_bytes` of a body of unknown length, before its first read. Fewer or more are then an error."""
 
     @property
     def final_url_path(self) -> str:
@@ -124,7 +124,7 @@ class Source(Protocol):
         """
 
     async def read_into(self, buffer: memoryview) -> int:
-        """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises what these two methods raise."""
+        """Wait for body bytes and place them in `buffer`; 0 at the clean end. Raises as `read_now` and `wait_ready`."""
 
     def raw_socket(self) -> socket.socket | None:
         """The plain socket, for zero-copy reads; `contiguous_bytes` tells how far they may go. None with TLS."""

@@ -9,7 +9,9 @@ import re
 # Python's int() refuses longer decimal text (`sys.int_info.default_max_str_digits`).
 _MAX_DIGITS = 4300
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NAME_CHARS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
+"""The characters of a token, for a character class of a regular expression."""
+TOKEN = re.compile(rf"[{NAME_CHARS}]+")
 """A token: the name of a header field, a method, and more (RFC 9110 section 5.6.2)."""
 
 

@@ -25,6 +25,7 @@ from provider.handlers.downloads.streaming import StreamingEndpoint
 from provider.handlers.routes import Route, RouteTable
 from provider.http1.listener import PublicServer
 from provider.observability.metrics import Metrics
+from provider.observability.metrics.values import merge
 from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.wish import Wish, read_wish
@@ -58,7 +59,8 @@ class Served:
         """Put the same `handle`, and what else is named, into every endpoint."""
 
         def faulty(route: Route) -> Route:
-            return replace(route, endpoint=type("Faulty", (route.endpoint,), {"handle": handle, **members}))
+            endpoint = type("Faulty", (route.endpoint,), {"handle": handle, **members})
+            return Route(route.method, route.path, endpoint, route.deps)
 
         self._listen([faulty(route) for route in self.routes])
 
@@ -96,7 +98,7 @@ class Served:
     def counted(self) -> dict[str, float]:
         """What stands for requests that are under way."""
         admission, frame = self.parts.admission, self.parts.frame
-        readings = self.metrics.read()
+        readings = merge([self.metrics.snapshot()])
         gauges = {
             name: sum(cells.values())
             for name, cells in readings.items()
@@ -242,10 +244,10 @@ def fails(_: Endpoint) -> None:
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.parametrize("member", ["prepare", "set_default_headers", "_begin_body"])
+@pytest.mark.parametrize("member", ["prepare", "set_default_headers", "__init__"])
 async def test_a_failure_before_the_request_is_handled_leaves_nothing_counted(member: str, path: Path) -> None:
     async with serving(path) as served:
-        served.serve(answers, **{member: fails if member != "_begin_body" else lambda *_: fails(_[0])})
+        served.serve(answers, **{member: fails if member != "__init__" else lambda *_: fails(_[0])})
         for route in served.routes:
             await served.ask(route)
         # An endpoint that could not even be made has no line.

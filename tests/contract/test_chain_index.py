@@ -26,6 +26,7 @@ from provider.errors import (
     MetadataStoreUnavailable,
     StoreError,
 )
+from provider.observability.metrics.groups import Index
 from tests.support.chain_index import eventually, gateway_to, index_on, network_on
 
 FILE = [url_file("http://127.0.0.1:9/data.csv")]
@@ -311,11 +312,9 @@ async def test_unreachable_chain_is_not_taken_for_no_such_asset(chain, offline_p
 async def test_background_work_outlives_an_outage(chain, offline_publisher, tmp_path: Path, caplog) -> None:
     async with gateway_to(chain.url) as gateway:
         gateway.down = True
-        seen: list[tuple[int, int]] = []
+        metrics = Index()
         network = network_on(chain, url=gateway.url)
-        async with index_on(
-            network, tmp_path / "index", poll=True, observe=lambda chain_id, block: seen.append((chain_id, block))
-        ) as index:
+        async with index_on(network, tmp_path / "index", poll=True, metrics=metrics) as index:
 
             async def warned() -> bool:
                 return any(record.name.endswith("chain_index") for record in caplog.records)
@@ -326,7 +325,7 @@ async def test_background_work_outlives_an_outage(chain, offline_publisher, tmp_
             height = chain.w3.eth.block_number
 
             async def caught_up() -> bool:
-                return seen[-1:] == [(chain.contracts.chain_id, height)]
+                return metrics.block.values == {(chain.contracts.chain_id,): height}
 
             await eventually(caught_up)
             assert index.behind() == {chain.contracts.chain_id: 0}
@@ -436,7 +435,7 @@ async def test_a_scan_that_steps_back_reads_only_for_those_who_wait(chain, offli
             start_block=network.start_block,
             batch_blocks=1000,
             max_document_bytes=1000,
-            observe=lambda *_: None,
+            metrics=Index(),
         )
         scan.hand_over()
         assert not await scan.run()

@@ -15,7 +15,7 @@ from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
 from provider.auth import messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.auth.nonce_store import NonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
@@ -111,9 +111,8 @@ class Desk:
     async def ask(self, address: str, signature: str, nonce: str, chain_id: int | None = 8996, **more: Any) -> str:
         texts = messages.download(document_id=DID, consumer=address, nonce=nonce)
         options = {"chain": None if chain_id is None else NamedChain(chain_id), **more}
-        return await self.identifier.identify(
-            address=address, messages=texts, signature=signature, nonce=nonce, **options
-        )
+        proof = Signed(address, address, nonce, signature, options.pop("token", None))
+        return await self.identifier.identify(proof, texts, **options)
 
     @property
     def methods(self) -> list[list[str]]:

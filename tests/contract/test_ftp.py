@@ -31,7 +31,7 @@ from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
-from provider.streaming.relay import Relayed, relay
+from provider.streaming.relay import Relayed, StreamEngine
 from provider.streaming.resume import Reopen, Resumer, Resuming
 from provider.upstream.answer import Whole, answer_of
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
@@ -358,23 +358,21 @@ async def test_the_name_is_resolved_once(ports: dict[str, int]) -> None:
 class _Relaying(RequestHandler):
     """Relays an FTP source as a download does."""
 
-    def initialize(self, source: FtpSource, resuming: Resuming, pipes: PipePool, ended: list[Relayed]) -> None:
-        self._needs = source, resuming, pipes, ended
+    def initialize(self, source: FtpSource, reopen: Reopen, engine: StreamEngine, ended: list[Relayed]) -> None:
+        self._needs = source, reopen, engine, ended
 
     async def get(self) -> None:
-        source, resuming, pipes, ended = self._needs
+        source, reopen, engine, ended = self._needs
         answer = answer_of(NO_WISH, source)
         assert isinstance(answer, Whole)
         ended.append(
-            await relay(
+            await engine.relay(
                 source,
                 TornadoSink(self),
                 reply_headers(source, answer, name="data.bin"),
                 status=answer.status,
-                idle_timeout_seconds=60.0,
                 progress=Progress(),
-                resuming=resuming,
-                pipes=pipes,
+                reopen=reopen,
             )
         )
 
@@ -385,7 +383,8 @@ async def relayed_to_a_socket(source: FtpSource, reopen: Reopen, *, splices: boo
     pipes = PipePool()
     if not splices:
         pipes.disable()
-    needs = {"source": source, "resuming": Resuming(reopen, 50), "pipes": pipes, "ended": ended}
+    engine = StreamEngine(60.0, max_resumes=50, pipes=pipes)
+    needs = {"source": source, "reopen": reopen, "engine": engine, "ended": ended}
     server = PublicServer(Application([("/", _Relaying, needs)], log_function=lambda _: None))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)

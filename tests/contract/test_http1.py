@@ -1,8 +1,11 @@
 """What `provider/http1/` leans on holds in the installed Tornado, and its short ways refuse what Tornado refuses."""
 
 import asyncio
+import socket
+from typing import cast
 
 import pytest
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -22,6 +25,14 @@ class Echo(RequestHandler):
 
     def post(self) -> None:
         self.write(self.request.body)
+
+
+class NoDelay(RequestHandler):
+    """Tells whether small segments leave at once."""
+
+    def get(self) -> None:
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        self.finish(str(stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
 
 
 async def talk(*pieces: bytes) -> bytes:
@@ -146,3 +157,18 @@ async def test_a_request_of_http_1_0_with_a_transfer_coding_ends_its_connection(
     answer = await talk(head + b"2\r\nab\r\n0\r\n\r\n" + PLAIN)
     assert answer.count(b"HTTP/1.") == 1
     assert b"keep-alive" not in answer.lower()
+
+
+@pytest.mark.gen_test
+async def test_small_segments_leave_at_once_on_a_kept_connection() -> None:
+    """Tornado would switch this off after each reply."""
+    server = PublicServer(Application([("/", NoDelay)], log_function=lambda _: None))
+    (listener,) = bind_sockets(0, "127.0.0.1")
+    server.add_sockets([listener])
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    for _ in range(3):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(1) != b"0"
+    writer.close()
+    server.stop()

@@ -17,9 +17,12 @@ from provider.demo.market.consumer import Consumer, fee_tuple
 from provider.demo.market.publisher import Published, Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import OrderFeeMissing, OrderNotConsumer, OrderNotFound
+from provider.observability.metrics.groups import Chains
 from provider.orders.check import Order, check_order
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
+from tests.support.rpc_nodes import exchanges
+from tests.support.services import service
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)
 
@@ -28,13 +31,11 @@ class Desk:
     """Asks the chain as a download does, and counts the exchanges."""
 
     def __init__(self, chain: DemoChain) -> None:
-        self.exchanges: list[str] = []
+        self.metrics = Chains()
         self.network = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc(
-                [chain.url], chain_id=8996, user_agent="test", observe=lambda *seen: self.exchanges.append(seen[1])
-            ),
+            rpc=Rpc([chain.url], chain_id=8996, user_agent="test", metrics=self.metrics),
             factory=chain.contracts.factory,
             fee_token=chain.contracts.ocean,
             account=ACCOUNT,
@@ -49,6 +50,11 @@ class Desk:
             receipt_wait_seconds=0.2,
         )
 
+    @property
+    def exchanges(self) -> dict[object, float]:
+        """By outcome."""
+        return {outcome: count for (_, outcome), count in exchanges(self.metrics).items()}
+
     async def order(self, asset: Published, tx_id: str, sender: str, index: int = 0, **more: Any) -> Order:
         state, facts = await self.lookup.facts(
             self.network, data_nft=asset.data_nft, datatoken=asset.datatokens[index], tx_id=tx_id
@@ -56,11 +62,8 @@ class Desk:
         assert state == 0
         return check_order(
             facts,
+            service(asset.service(index)["id"], index=index, datatoken=asset.datatokens[index]),
             tx_id=tx_id,
-            datatoken=asset.datatokens[index],
-            service_id=asset.service(index)["id"],
-            service_index=index,
-            timeout_seconds=3600,
             sender=sender,
             provider=ACCOUNT.address,
             now=time.time(),
@@ -107,7 +110,7 @@ async def test_an_order_with_our_quote_is_valid_after_one_round_trip(
         assert (order.consumer, order.payer) == (consumer.address, consumer.address)
         assert abs(order.started_at - time.time()) < 3600
         await desk.order(published, order_tx, consumer.address)
-        assert desk.exchanges == ["ok"]
+        assert desk.exchanges == {"ok": 1}
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -135,7 +138,7 @@ async def test_a_renewed_order_is_valid_after_two_round_trips(
     async with open_desk(chain) as desk:
         order = await desk.order(published, renewed_tx, consumer.address)
         assert (order.tx_id, order.started_tx_id) == (renewed_tx, order_tx)
-        assert desk.exchanges == ["ok", "ok"]
+        assert desk.exchanges == {"ok": 2}
 
 
 @pytest.mark.gen_test(timeout=20)

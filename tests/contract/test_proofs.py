@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Publisher
 from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable, StoreError
+from provider.observability.metrics.groups import Proofs
 from provider.outgoing.client import ServiceClient
 from provider.proofs import chain_sender, http_sender
 from provider.proofs import queue as proof_queue
@@ -52,6 +53,16 @@ class Clock:
         return self.now
 
 
+class Heard:
+    """In place of the counter of outcomes."""
+
+    def __init__(self, hear: Callable[[str, str, int], None]) -> None:
+        self._hear = hear
+
+    def add(self, kind: str, outcome: str, *, by: int = 1) -> None:
+        self._hear(kind, outcome, by)
+
+
 class Desk:
     """A store and what was observed of it; `restart` is the next life of the server over the same file."""
 
@@ -66,12 +77,17 @@ class Desk:
 
     def restart(self) -> None:
         self.store = ProofStore(
-            self.path, kind=self.kind, max_queued=self.max_queued, observe=self._observe, clock=self.clock
+            self.path, kind=self.kind, max_queued=self.max_queued, metrics=self._metrics(), clock=self.clock
         )
 
-    def _observe(self, kind: str, outcome: str) -> None:
+    def _metrics(self) -> Proofs:
+        metrics = Proofs()
+        metrics.outcomes = Heard(self._hear)
+        return metrics
+
+    def _hear(self, kind: str, outcome: str, by: int) -> None:
         assert kind == self.kind
-        self.outcomes[outcome] += 1
+        self.outcomes[outcome] += by
         self.changed.set()
 
     async def add(self, *proofs: Proof) -> None:
@@ -471,9 +487,9 @@ class Counting:
 
 
 def queue_of(desk: Desk, sender: Counting) -> ProofQueue:
-    store = ProofStore(desk.path, kind="chain", max_queued=9, observe=lambda *_: None)
+    store = ProofStore(desk.path, kind="chain", max_queued=9, metrics=Proofs())
     lock = SendingLock(desk.path)
-    return ProofQueue(store, [sender], lock=lock, max_age_seconds=1e9, observe_queued=lambda _: None)
+    return ProofQueue(store, [sender], lock=lock, max_age_seconds=1e9, metrics=Proofs())
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -571,13 +587,13 @@ class Stuck:
 
 @pytest.mark.gen_test(timeout=10)
 async def test_closing_waits_for_no_answer_and_leaves_the_queue_on_disk(consumer: Consumer, desk: Desk) -> None:
-    sender, counts = Stuck(), list[int]()
+    sender = Stuck()
     queue = ProofQueue(
         desk.store,
         [sender],
         lock=SendingLock(desk.path),
         max_age_seconds=1e9,
-        observe_queued=counts.append,
+        metrics=Proofs(),
     )
     await queue.start()
     await sender.began.wait()

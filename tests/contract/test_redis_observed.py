@@ -10,9 +10,10 @@ import pytest
 import provider.redis.client as client_module
 from provider.auth.redis_store import RedisNonceStore
 from provider.errors import NonceRefused, StoreError
+from provider.observability.metrics.groups import Redis
+from provider.observability.metrics.instruments import LabelValues
 from provider.redis.client import RedisClient
 from provider.redis.leases import StreamLeases
-from provider.redis.pipeline import Operation
 from provider.redis.url import parse_target
 from tests.support.redis_server import RedisServer
 
@@ -38,40 +39,40 @@ async def test_each_question_is_told_by_what_it_is_for_and_whether_it_was_answer
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "PROBE_SECONDS", 0.05)
-    seen: list[tuple[Operation, bool]] = []
+    metrics = Redis()
 
-    def observe(operation: Operation, seconds: float, is_answered: bool) -> None:
-        assert 0 <= seconds < 20
-        seen.append((operation, is_answered))
+    def seen() -> dict[LabelValues, float]:
+        assert all(0 <= cell[0] < 20 for cell in metrics.seconds.values.values())
+        counts = {labels: sum(cell[1:]) for labels, cell in metrics.seconds.values.items()}
+        return {labels: count for labels, count in counts.items() if count}
 
-    client = RedisClient(parse_target(server.url), timeout_seconds=15.0, logs_outages=False, record=observe)
+    client = RedisClient(parse_target(server.url), timeout_seconds=15.0, logs_outages=False, metrics=metrics)
     try:
         store = RedisNonceStore(client, prefix="test")
         await store.check()
-        assert {operation for operation, _ in seen} == {"check"}
-        seen.clear()
+        assert {operation for operation, _ in seen()} == {"check"}
+        metrics.seconds.values.clear()
         await store.use(CONSUMER, "1")
         with pytest.raises(NonceRefused):
             await store.use(CONSUMER, "1")
         await store.revoke("token", int(time.time()) + 60)
         await StreamLeases(client, prefix="test", max_streams_per_consumer=1).acquire(CONSUMER)
-        assert seen == [("nonce", True), ("nonce", True), ("revocation", True), ("leases", True)]
+        assert seen() == {("nonce", "ok"): 2, ("revocation", "ok"): 1, ("leases", "ok"): 1}
         # An error reply is no answer, but Redis is up all the same.
         server.ask("SET", f"test:{{{CONSUMER}}}:nonce", "no hash")
-        seen.clear()
         with pytest.raises(StoreError):
             await store.last(CONSUMER)
-        assert seen == [("nonce", False)]
+        assert seen()["nonce", "failed"] == 1
         assert client.is_up
         server.ask("FLUSHALL")
         server.kill()
         with pytest.raises(StoreError):
             await store.use(CONSUMER, "2")
-        assert ("nonce", False) in seen
+        assert seen()["nonce", "failed"] >= 2
         assert not client.is_up
         server.start()
         # Nobody asks anything.
-        await until(lambda: seen[-1] == ("check", True))
+        await until(lambda: ("check", "ok") in seen())
         assert client.is_up
     finally:
         await client.close()

@@ -21,7 +21,7 @@ from provider.observability.metrics import Metrics
 DOWNLOAD, NONCE = "/api/services/download?a=1", "/api/services/nonce?a=1"
 
 
-class Download(Endpoint):
+class Download(Endpoint[None]):
     endpoint = "download"
 
     async def handle(self) -> None:
@@ -43,7 +43,10 @@ def running(*, downloads: int, others: int) -> Iterator[tuple[int, list[str]]]:
     overload = Overload(lag_seconds=0)
     admission = Admission(clients, {"download": rule(downloads)}, others=rule(others), overload=overload)
     frame = Frame(metrics=Metrics(), max_body_bytes=1000, access_log=AccessLog("ERROR", "json"))
-    routes = [Route("GET", "/api/services/download", Download), Route("GET", "/api/services/nonce", Nonce)]
+    routes = [
+        Route("GET", "/api/services/download", Download, None),
+        Route("GET", "/api/services/nonce", Nonce, None),
+    ]
     refused: list[str] = []
     server = PublicServer(
         RouteTable(Application(), frame, routes, admission),

@@ -11,7 +11,8 @@ from provider.chain import health as health_module
 from provider.chain.jsonrpc import RpcCall
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
-from tests.support.rpc_nodes import CHAIN_ID, Node, playing, until
+from provider.observability.metrics.groups import Chains
+from tests.support.rpc_nodes import CHAIN_ID, Node, exchanges, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")
 BALANCE = RpcCall("eth_getBalance", ("0x00", "latest"))
@@ -50,14 +51,14 @@ async def test_a_failure_moves_on_to_the_next_endpoint(
     mode: str, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint_module, "MAX_REPLY_BYTES", 65_536)
-    seen: list[tuple[str, str]] = []
+    metrics = Chains()
     bad, good = Node(mode), Node()
-    async with playing(bad, good, observe=lambda method, result, _: seen.append((method, result))) as rpc:
+    async with playing(bad, good, metrics=metrics) as rpc:
         assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
         asked = len(bad.requests)
         assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
         assert len(bad.requests) == asked  # put aside
-    assert seen == [("batch", outcome), ("batch", "ok"), ("batch", "ok")]
+    assert exchanges(metrics) == {("batch", outcome): 1, ("batch", "ok"): 2}
 
 
 @pytest.mark.parametrize("mode", FAILURES)
@@ -246,11 +247,13 @@ async def test_after_several_failures_a_call_fails_at_once(monkeypatch: pytest.M
 
 @pytest.mark.gen_test
 async def test_a_slow_endpoint_has_the_next_one_asked_as_well() -> None:
-    seen: list[str] = []
+    metrics = Chains()
     slow, good = Node("slow"), Node()
-    async with playing(slow, good, hedge_after_seconds=0.05, observe=lambda _, result, __: seen.append(result)) as rpc:
+    async with playing(slow, good, hedge_after_seconds=0.05, metrics=metrics) as rpc:
         assert await rpc.call("eth_blockNumber") == "0x64"
-        await until(lambda: sorted(seen) == ["cancelled", "ok"])
+        expected = {("eth_blockNumber", "ok"): 1, ("eth_blockNumber", "cancelled"): 1}
+        await until(lambda: exchanges(metrics) == expected)
+        assert metrics.hedges.values == {(CHAIN_ID,): 1}
         assert rpc.is_available
 
 
@@ -269,10 +272,10 @@ async def test_an_endpoint_that_is_always_slow_is_asked_later() -> None:
 async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_again() -> None:
     late, level = Node(), Node()
     late.height, level.height = 100, 200
-    seen: dict[int, int] = {}
-    async with playing(late, level) as rpc:
-        rpc.watch(every_seconds=0.02, max_lag_blocks=10, observe=seen.__setitem__)
-        await until(lambda: seen == {0: 100, 1: 200})
+    metrics = Chains()
+    async with playing(late, level, metrics=metrics) as rpc:
+        rpc.watch(every_seconds=0.02, max_lag_blocks=10)
+        await until(lambda: metrics.endpoint_block.values == {(CHAIN_ID, 1): 100, (CHAIN_ID, 2): 200})
 
         first, second = rpc._endpoints
         await until(lambda: first.health.behind)
@@ -290,7 +293,7 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
     async with playing(good, broken) as rpc:
         await rpc.look()
         assert (good.requests, broken.requests) == ([], [])
-        rpc.watch(every_seconds=0, max_lag_blocks=10, observe=lambda *_: None)
+        rpc.watch(every_seconds=0, max_lag_blocks=10)
         assert [health.standing for health in rpc.healths()] == ["unasked", "unasked"]
         await rpc.look()
         first, second = rpc.healths()
@@ -303,7 +306,7 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
 async def test_a_single_endpoint_is_not_watched() -> None:
     node = Node()
     async with playing(node) as rpc:
-        rpc.watch(every_seconds=0.01, max_lag_blocks=10, observe=lambda *_: None)
+        rpc.watch(every_seconds=0.01, max_lag_blocks=10)
         await asyncio.sleep(0.05)
     assert node.requests == []
 

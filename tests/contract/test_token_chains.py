@@ -14,7 +14,7 @@ from provider.auth.identify import Identifier
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.tokens import Tokens
 from provider.handlers.base import Frame
-from provider.handlers.identity.tokens import CreateAuthTokenEndpoint, GenerateAuthTokenEndpoint
+from provider.handlers.identity.tokens import CreateAuthTokenEndpoint, GenerateAuthTokenEndpoint, TokenDeps
 from provider.handlers.routes import Route, RouteTable
 from provider.http1.listener import PublicServer
 from provider.observability.logs import AccessLog
@@ -44,14 +44,11 @@ class OwnedByTwo:
 async def serving(path: Path, *agreeing: int) -> AsyncIterator[int]:
     nonces = SqliteNonceStore(path / "nonces")
     tokens = Tokens(bytes(32), nonces, max_lifetime_seconds=600)
-    needs = {
-        "identifier": Identifier(nonces, tokens, contracts=OwnedByTwo(frozenset(agreeing))),
-        "tokens": tokens,
-        "node": "node",
-    }
+    identifier = Identifier(nonces, tokens, contracts=OwnedByTwo(frozenset(agreeing)))
+    deps = TokenDeps(identifier, tokens, node="node")
     routes = [
-        Route("GET", "/create", CreateAuthTokenEndpoint, needs),
-        Route("GET", "/node", GenerateAuthTokenEndpoint, needs),
+        Route("GET", "/create", CreateAuthTokenEndpoint, deps),
+        Route("GET", "/node", GenerateAuthTokenEndpoint, deps),
     ]
     frame = Frame(metrics=Metrics(), max_body_bytes=1000, access_log=AccessLog("ERROR", "json"))
     server = PublicServer(RouteTable(Application(), frame, routes))

@@ -17,8 +17,8 @@ from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, url_file
 from provider.demo.scenes.readings import Readings, scrape
 from provider.demo.stage import DemoChain, DemoServer
-from provider.observability.metrics.catalog import FAMILIES
-from provider.observability.metrics.family import Family
+from provider.observability.metrics.instruments import Instrument
+from provider.observability.metrics.metrics import DECLARED
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until
@@ -155,15 +155,15 @@ def check_families(own: DemoServer) -> None:
     """What is served is what the page says, and nothing else."""
     text = request("GET", f"{own.admin_url}/metrics").body.decode()
     described = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)
-    assert described == [(family.name, family.kind) for family in FAMILIES.values()]
+    assert described == [(metric.name, metric.kind) for metric in DECLARED.values()]
     samples = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
-    for family in FAMILIES.values():
-        if family.name not in ELSEWHERE | {"provider_rpc_endpoint_block"}:
-            assert _sample(family) in samples, family.name
+    for metric in DECLARED.values():
+        if metric.name not in ELSEWHERE | {"provider_rpc_endpoint_block"}:
+            assert _sample(metric) in samples, metric.name
 
 
-def _sample(family: Family) -> str:
-    return f"{family.name}_count" if family.kind in ("histogram", "summary") else family.name
+def _sample(metric: Instrument) -> str:
+    return f"{metric.name}_count" if metric.kind in ("histogram", "summary") else metric.name
 
 
 def lines(own: DemoServer, message: str) -> list[Mapping[str, object]]:

@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 import yaml
 
-from provider.observability.metrics.catalog import FAMILIES
+from provider.observability.metrics.metrics import DECLARED
 from tests.observability.dashboard_model import CONF, FILE, MODEL, PANELS, queries
 from tests.observability.expressions import selectors
 
@@ -73,7 +73,7 @@ def test_each_panel_asks_the_chosen_data_source_for_the_chosen_instances(panel: 
         assert found
         for name, matchers in found:
             assert (matchers["job"], matchers["instance"]) == ("$job", "$instance")
-            family = FAMILIES.get(name) or FAMILIES.get(re.sub(r"_(bucket|sum|count)$", "", name))
+            family = DECLARED.get(name) or DECLARED.get(re.sub(r"_(bucket|sum|count)$", "", name))
             labels = {"job", "instance", *(family.labels if family else ())}
             assert family is not None or name == "up"
             assert set(matchers) <= labels
@@ -82,8 +82,8 @@ def test_each_panel_asks_the_chosen_data_source_for_the_chosen_instances(panel: 
 
 def test_every_metric_is_on_the_dashboard() -> None:
     asked = {name for _, query in queries() for name, _ in selectors(query)}
-    shown = {family for family in FAMILIES if asked & {family, f"{family}_bucket", f"{family}_sum", f"{family}_count"}}
-    assert set(FAMILIES) - shown == set()
+    shown = {family for family in DECLARED if asked & {family, f"{family}_bucket", f"{family}_sum", f"{family}_count"}}
+    assert set(DECLARED) - shown == set()
 
 
 def test_variables_choose_data_source_job_instance_and_chain() -> None:

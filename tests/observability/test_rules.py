@@ -11,7 +11,7 @@ import yaml
 
 from provider.errors.base import ProviderError
 from provider.errors.document_tables import STREAM_ENDS
-from provider.observability.metrics.catalog import FAMILIES
+from provider.observability.metrics.metrics import DECLARED
 from tests.observability.expressions import rules, selectors
 from tests.observability.live_prometheus import CONF, PROMTOOL, RULES
 
@@ -102,7 +102,7 @@ def test_rules_use_metrics_and_labels_that_exist() -> None:
     recorded = {rule["record"] for rule in rules("recording")}
     unknown = []
     for rule, name, matchers in names():
-        family = FAMILIES.get(re.sub(r"_(bucket|sum|count)$", "", name)) or FAMILIES.get(name)
+        family = DECLARED.get(re.sub(r"_(bucket|sum|count)$", "", name)) or DECLARED.get(name)
         labels = set(family.labels) | {"job", "instance"} if family else set(matchers)
         if (family is None and name not in recorded and name != "up") or not set(matchers) <= labels:
             unknown.append((rule, name, matchers))

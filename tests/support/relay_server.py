@@ -15,8 +15,7 @@ from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
 from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
-from provider.streaming.relay import Relayed, relay
-from provider.streaming.resume import Resuming
+from provider.streaming.relay import Relayed, StreamEngine
 from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest
@@ -71,15 +70,14 @@ class RelayHandler(RequestHandler):
         answer = answer_of(read_wish(self.request.headers), source)
         assert isinstance(answer, Whole | Part | Parts), answer
         fields = reply_headers(source, answer, name="data.csv")
-        relayed = await relay(
+        engine = StreamEngine(self.idle_timeout_seconds, self.proxy.max_resumes, pipes=self.proxy.pipes)
+        relayed = await engine.relay(
             source,
             self.sink,
             fields,
             status=answer.status,
-            idle_timeout_seconds=self.idle_timeout_seconds,
             progress=progress,
-            resuming=Resuming(lambda rest: opener.open(for_rest(asked, rest)), self.proxy.max_resumes),
-            pipes=self.proxy.pipes,
+            reopen=lambda rest: opener.open(for_rest(asked, rest)),
         )
         self.proxy.relayed.append(relayed)
         self.proxy.ended.set()

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from provider.chain.rpc import Rpc
+from provider.observability.metrics.groups import Chains
 
 CHAIN_ID = 8996
 
@@ -145,6 +146,12 @@ async def playing(*nodes: Node, **options: object) -> AsyncIterator[Rpc]:
         for node in nodes:
             node.released.set()
             await node.server.close()
+
+
+def exchanges(metrics: Chains) -> dict[tuple[object, object], float]:
+    """How many exchanges were counted, by method and outcome."""
+    cells = metrics.exchange_seconds.values.items()
+    return {(method, outcome): sum(cell[1:]) for (_, method, outcome), cell in cells}
 
 
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:

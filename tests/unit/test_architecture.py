@@ -5,8 +5,11 @@ import configparser
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+
+import tornado
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = ROOT / "provider"
@@ -61,6 +64,40 @@ def test_tornado_web_is_imported_by_handlers_and_listeners_only() -> None:
     allowed = ("handlers/", "http1/", "admin/", "demo/", "app/", "process/")
     users = {name for name, tree in TREES.items() if "tornado.web" in imported_modules(tree)}
     assert not {name for name in users if not name.startswith(allowed)}
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Names with one leading underscore that a module defines, or uses of an object."""
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    named |= {node.name for node in ast.walk(tree) if isinstance(node, defined)}
+    return {name for name in named if re.match("_[^_]", name)}
+
+
+def private_uses(tree: ast.AST, private: set[str], *, own: bool) -> Iterator[str]:
+    """Private names of Tornado that a module uses; those of `self` count where the class may be Tornado's (`own`)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in private:
+            if own or not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                yield node.attr
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tornado"):
+            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+
+
+def test_private_members_of_tornado_are_used_in_http1_only() -> None:
+    """They may change with any release of Tornado; the contract tests of http1/ fail then."""
+    folder = Path(tornado.__file__).parent
+    modules = ("web", "httputil", "http1connection", "httpserver", "iostream", "tcpserver")
+    private = set().union(*(private_names(ast.parse((folder / f"{name}.py").read_text())) for name in modules))
+    faults = {}
+    for name, tree in TREES.items():
+        near = name.startswith(("handlers/", "admin/")) or any(
+            module.startswith(("tornado", "provider.http1")) for module in imported_modules(tree)
+        )
+        used = set() if name.startswith("http1/") else set(private_uses(tree, private, own=near))
+        if used:
+            faults[name] = used
+    assert not faults
 
 
 def normalized(distribution: str) -> str:

@@ -4,9 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    from provider.admin.dashboard.page import DashboardEventsHandler
 
 log = logging.getLogger("provider.server")
 EVERY_SECONDS = 1.0
@@ -16,16 +19,6 @@ MAX_POINTS = 300
 
 Picture = tuple[Mapping[str, float | None], Mapping[str, Any]]
 """What charts keep, and what tables show."""
-
-
-class Listener(Protocol):
-    """One open page."""
-
-    def send(self, event: bytes) -> bool:
-        """Take the event or skip it; False when it has skipped too many and is to be dropped."""
-
-    def drop(self) -> None:
-        """It gets nothing more."""
 
 
 def event(name: str, value: object) -> bytes:
@@ -46,10 +39,10 @@ class Feed:
     ) -> None:
         """`stopped` is called when the last listener has gone."""
         self._take = take
-        self._stopped = stopped
+        self._on_stop = stopped
         self._every_seconds = every_seconds
         self._max_listeners = max_listeners
-        self._listeners: set[Listener] = set()
+        self._listeners: set[DashboardEventsHandler] = set()
         self._points: deque[Mapping[str, float | None]] = deque(maxlen=MAX_POINTS)
         self._task: asyncio.Task[None] | None = None
         self.pictures = 0
@@ -60,7 +53,7 @@ class Feed:
         """Is there a timer?"""
         return self._task is not None
 
-    def join(self, listener: Listener, hello: Mapping[str, Any]) -> bool:
+    def join(self, listener: "DashboardEventsHandler", hello: Mapping[str, Any]) -> bool:
         """Send `hello` with the past, then every picture; False when there are too many listeners."""
         if len(self._listeners) >= self._max_listeners:
             return False
@@ -71,13 +64,13 @@ class Feed:
             self._task.add_done_callback(self._ended)
         return True
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: "DashboardEventsHandler") -> None:
         """As often as one likes. The timer goes with the last listener."""
         self._listeners.discard(listener)
         if not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
-            self._stopped()
+            self._on_stop()
 
     def close(self) -> None:
         """Drop all; browsers come back by themselves, to whoever serves then."""

@@ -10,10 +10,8 @@ from provider.admin.dashboard.sample import (
     quantile,
     ratio,
 )
-from provider.observability.metrics.catalog.processes import LOOP_LAG
-from provider.observability.metrics.catalog.requests import ERRORS, REQUEST_SECONDS, REQUESTS
-from provider.observability.metrics.catalog.state import CACHE_ENTRIES, CACHE_REQUESTS, PROOFS_QUEUED
-from provider.observability.metrics.catalog.streams import DECRYPT_SECONDS, FIRST_BYTE_SECONDS
+from provider.observability.metrics.groups import Caches, Files, Proofs, Requests, Streams
+from provider.observability.metrics.processes import Processes
 
 MAX_SHOWN_STREAMS = 50
 
@@ -21,9 +19,9 @@ MAX_SHOWN_STREAMS = 50
 def point(window: Window, now_seconds: float) -> dict[str, float | None]:
     """What charts keep of this moment. Times in seconds, rates per second, None for what is not known."""
     known = len(window.moments) > 1
-    statuses = window.rates(REQUESTS.name, "status")
-    first_byte_p50, first_byte_p99 = window.quantiles(FIRST_BYTE_SECONDS.name)
-    decrypt_p50, decrypt_p99 = window.quantiles(DECRYPT_SECONDS.name, RECENT_SECONDS)
+    statuses = window.rates(Requests.answered.name, "status")
+    first_byte_p50, first_byte_p99 = window.quantiles(Streams.first_byte_seconds.name)
+    decrypt_p50, decrypt_p99 = window.quantiles(Files.decrypt_seconds.name, RECENT_SECONDS)
     workers = window.moments[-1].workers
     return {
         "t": round(now_seconds, 1),
@@ -37,7 +35,7 @@ def point(window: Window, now_seconds: float) -> dict[str, float | None]:
         "decrypt_p50": decrypt_p50,
         "decrypt_p99": decrypt_p99,
         "hit_ratio": _hit_ratio(window),
-        "loop_lag_p99": window.quantiles(LOOP_LAG.name)[1],
+        "loop_lag_p99": window.quantiles(Processes.loop_lag.name)[1],
         "cpu": sum(window.worker_rates("cpu_seconds").values()) if known else None,
         "rss_bytes": sum(worker["rss_bytes"] for worker in workers),
     }
@@ -57,7 +55,7 @@ def picture(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _hit_ratio(window: Window) -> float | None:
-    results = window.growth(CACHE_REQUESTS.name, "result", RECENT_SECONDS)
+    results = window.growth(Caches.requests.name, "result", RECENT_SECONDS)
     hits = results.get("hit", 0.0)
     return ratio(hits, hits + results.get("miss", 0.0))
 
@@ -74,17 +72,17 @@ def _streams(window: Window) -> list[dict[str, Any]]:
 
 
 def _codes(window: Window) -> list[dict[str, Any]]:
-    totals = by(window.moments[-1].reading, ERRORS.name, "code")
-    recent = window.growth(ERRORS.name, "code", RECENT_SECONDS)
+    totals = by(window.moments[-1].reading, Requests.errors.name, "code")
+    recent = window.growth(Requests.errors.name, "code", RECENT_SECONDS)
     rows = [{"code": code, "total": total, "recent": recent.get(code, 0.0)} for code, total in totals.items() if total]
     return sorted(rows, key=lambda row: (-row["recent"], -row["total"], row["code"]))
 
 
 def _caches(window: Window) -> list[dict[str, Any]]:
     reading = window.moments[-1].reading
-    hits = by(reading, CACHE_REQUESTS.name, "cache", result="hit")
-    misses = by(reading, CACHE_REQUESTS.name, "cache", result="miss")
-    entries = by(reading, CACHE_ENTRIES.name, "cache")
+    hits = by(reading, Caches.requests.name, "cache", result="hit")
+    misses = by(reading, Caches.requests.name, "cache", result="miss")
+    entries = by(reading, Caches.entries.name, "cache")
     return [
         {
             "cache": cache,
@@ -99,11 +97,11 @@ def _caches(window: Window) -> list[dict[str, Any]]:
 
 
 def _requests(window: Window) -> list[dict[str, Any]]:
-    totals = by(window.moments[-1].reading, REQUESTS.name, "endpoint")
-    rates = window.rates(REQUESTS.name, "endpoint")
+    totals = by(window.moments[-1].reading, Requests.answered.name, "endpoint")
+    rates = window.rates(Requests.answered.name, "endpoint")
     rows = []
     for endpoint, total in sorted(totals.items(), key=lambda entry: -entry[1]):
-        median, late = window.quantiles(REQUEST_SECONDS.name, endpoint=endpoint)
+        median, late = window.quantiles(Requests.seconds.name, endpoint=endpoint)
         rows.append(
             {"endpoint": endpoint, "total": total, "rate": rates.get(endpoint, 0.0), "p50": median, "p99": late}
         )
@@ -130,12 +128,12 @@ def _of_class(statuses: Mapping[str, float], first_digit: str) -> float:
 
 def _totals(window: Window) -> dict[str, float | None]:
     latest = window.moments[-1]
-    statuses = by(latest.reading, REQUESTS.name, "status")
+    statuses = by(latest.reading, Requests.answered.name, "status")
     return {
         "sent_bytes": sum(worker["sent_bytes"] for worker in latest.workers),
         "requests": sum(statuses.values()),
         "refused": _of_class(statuses, "4"),
         "failed": _of_class(statuses, "5"),
-        "decrypt_p99": quantile(0.99, by(latest.reading, f"{DECRYPT_SECONDS.name}_bucket", "le")),
-        "proofs_queued": sum(value for _, value in latest.reading.get(PROOFS_QUEUED.name, ())),
+        "decrypt_p99": quantile(0.99, by(latest.reading, f"{Files.decrypt_seconds.name}_bucket", "le")),
+        "proofs_queued": sum(value for _, value in latest.reading.get(Proofs.queued.name, ())),
     }

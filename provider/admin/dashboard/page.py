@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http.client import responses
 from importlib.resources import files
 from pathlib import PurePath
 from string import Template
@@ -66,7 +67,7 @@ class DashboardHandler(RequestHandler):
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """In words."""
-        self._end(status_code, self._reason)
+        self._end(status_code, responses.get(status_code, "Unknown"))
 
     def _end(self, status: int, text: str) -> None:
         self.set_status(status)
@@ -137,7 +138,7 @@ class DashboardEventsHandler(DashboardHandler):
         await self._dropped.wait()
 
     def send(self, event: bytes) -> bool:
-        """As `Listener`."""
+        """Send the event, or skip it. False after too many skips: the page is to be dropped."""
         if self._sending is not None and not self._sending.done():
             self._skipped += 1
             return self._skipped <= MAX_SKIPPED
@@ -147,7 +148,7 @@ class DashboardEventsHandler(DashboardHandler):
         return True
 
     def drop(self) -> None:
-        """As `Listener`."""
+        """Send nothing more, and end the stream."""
         self._dropped.set()
         if self._sending is not None and not self._sending.done():
             # It reads nothing: an orderly end would wait for it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
 
-from provider.observability.metrics.catalog import FAMILIES
+from provider.observability.metrics.metrics import DECLARED
 from provider.observability.metrics.values import Readings
 
 Reading = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
@@ -20,16 +20,16 @@ RECENT_SECONDS = 60.0
 
 
 def reading_of(readings: Readings) -> Reading:
-    """As `Metrics.read` gives it, with labels by name."""
+    """The same with labels by name."""
     reading: dict[str, list[tuple[Mapping[str, str], float]]] = {}
     for name, cells in readings.items():
-        family = FAMILIES[name]
-        bounds = (*map(str, family.buckets), "+Inf")
+        metric = DECLARED[name]
+        bounds = (*map(str, metric.buckets), "+Inf")
         for values, value in cells.items():
-            labels = dict(zip(family.labels, values, strict=True))
+            labels = dict(zip(metric.labels, values, strict=True))
             if not isinstance(value, list):
                 reading.setdefault(name, []).append((labels, value))
-            elif family.kind == "histogram":
+            elif metric.kind == "histogram":
                 reading.setdefault(f"{name}_bucket", []).extend(
                     ({**labels, "le": bound}, below) for bound, below in zip(bounds, accumulate(value[1:]), strict=True)
                 )

@@ -3,35 +3,24 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from provider.admin.dashboard.feed import Picture
 from provider.admin.dashboard.frame import picture, point
-from provider.admin.dashboard.live import OwnFigures, SharedFigures
-from provider.admin.dashboard.sample import Moment, Reading, Window
+from provider.admin.dashboard.sample import Moment, Window, reading_of
+from provider.chain.networks import Networks
+from provider.observability.metrics import Board
 
 # Nodes may be paid by the call, and a height is old by a block anyway.
 LOOK_SECONDS = 10.0
 
 
 class Sampler:
-    """`read` gives the metrics of all workers; `endpoints` what is known of the chains' endpoints, `look` asks them."""
+    """`board` has the metrics and figures of all workers."""
 
-    def __init__(
-        self,
-        *,
-        read: Callable[[], Reading],
-        own: OwnFigures,
-        shared: SharedFigures | None,
-        endpoints: Callable[[], Sequence[Mapping[str, Any]]],
-        look: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._read = read
-        self._own = own
-        self._shared = shared
-        self._endpoints = endpoints
-        self._look = look
+    def __init__(self, board: Board, networks: Networks) -> None:
+        self._board = board
+        self._networks = networks
         self._window = Window()
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = -LOOK_SECONDS
@@ -39,11 +28,8 @@ class Sampler:
     def take(self) -> Picture:
         """The picture of now."""
         self._look_now_and_then()
-        workers = [self._own.take()]
-        if self._shared is not None:
-            self._shared.ask()
-            workers += self._shared.others()
-        self._window.add(Moment(workers[0]["at"], self._read(), workers))
+        workers = self._board.watch()
+        self._window.add(Moment(workers[0]["at"], reading_of(self._board.read()), workers))
         return point(self._window, time.time()), picture(self._window, self._endpoints())
 
     def stop(self) -> None:
@@ -64,3 +50,21 @@ class Sampler:
         if now - self._looked_at >= LOOK_SECONDS and (self._looking is None or self._looking.done()):
             self._looked_at = now
             self._looking = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        await asyncio.gather(*(network.rpc.look() for network in self._networks))
+
+    def _endpoints(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "chain": network.chain_id,
+                "name": network.name,
+                "endpoint": health.index + 1,
+                "standing": health.standing,
+                "height": health.height,
+                "latency": health.latency_seconds,
+                "back_in_seconds": health.back_in_seconds,
+            }
+            for network in self._networks
+            for health in network.rpc.healths()
+        ]

@@ -13,6 +13,8 @@ import orjson
 import uvloop
 from eth_account import Account
 from eth_typing import Address
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from provider.demo.chain.evm import CallReverted, Evm, TransactionRefused
@@ -47,9 +49,9 @@ class Node:
             "eth_getBlockByHash": lambda p: evm.block(evm.number_of_hash(p[0]), full=_flag(p, 1)),
             "eth_getTransactionByHash": lambda p: evm.transaction(p[0]),
             "eth_getTransactionReceipt": lambda p: evm.receipt(p[0]),
-            "eth_getTransactionCount": lambda p: hex(self._state(p).get_nonce(_address(p))),
-            "eth_getBalance": lambda p: hex(self._state(p).get_balance(_address(p))),
-            "eth_getCode": lambda p: "0x" + self._state(p).get_code(_address(p)).hex(),
+            "eth_getTransactionCount": lambda p: hex(self._read_state(p).get_nonce(_address(p))),
+            "eth_getBalance": lambda p: hex(self._read_state(p).get_balance(_address(p))),
+            "eth_getCode": lambda p: "0x" + self._read_state(p).get_code(_address(p)).hex(),
             "eth_getStorageAt": self._storage_at,
             "eth_call": lambda p: "0x" + evm.call(p[0], _tag(p, 1)).hex(),
             "eth_estimateGas": lambda p: hex(evm.estimate(p[0])),
@@ -78,7 +80,7 @@ class Node:
         except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
             return _error(request_id, -32602, f"invalid argument: {error}")
 
-    def _state(self, params: Params) -> Any:
+    def _read_state(self, params: Params) -> Any:
         return self._evm.state(_tag(params, 1))
 
     def _storage_at(self, params: Params) -> str:
@@ -154,9 +156,10 @@ async def serve(port: int, *, watch_stdin: bool) -> None:
     """Serve on 127.0.0.1 until stopped; port 0 takes a free one."""
     addresses = [Account.from_key(key).address for key in FUNDED_KEYS]
     node = Node(Evm(Address(bytes.fromhex(address[2:])) for address in addresses), addresses)
-    server = Application([("/", RpcHandler, {"node": node})], log_function=lambda _: None).listen(port, "127.0.0.1")
-    # Tornado's own list of listening sockets: the only way to learn the port the kernel chose
-    bound = next(iter(server._sockets.values())).getsockname()[1]
+    (listener,) = bind_sockets(port, "127.0.0.1")
+    server = HTTPServer(Application([("/", RpcHandler, {"node": node})], log_function=lambda _: None))
+    server.add_sockets([listener])
+    bound = listener.getsockname()[1]
     announce({"url": f"http://127.0.0.1:{bound}", "chainId": CHAIN_ID})
     await until_stopped(watch_stdin=watch_stdin)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from eth_account import Account
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from provider.demo.chain.evm_json import CHAIN_ID
@@ -174,10 +176,10 @@ async def serve(port: int, folder: Path, provider_url: str, *, watch_stdin: bool
         (f"{base}/environments", EnvironmentsHandler, parts),
         (f"{base}/getResult", ResultHandler, parts),
     ]
-    server = Application(routes, log_function=lambda _: None).listen(port, "127.0.0.1")
-    # As in chain.py: the only way to learn the port the kernel chose
-    bound = next(iter(server._sockets.values())).getsockname()[1]
-    announce({"url": f"http://127.0.0.1:{bound}"})
+    (listener,) = bind_sockets(port, "127.0.0.1")
+    server = HTTPServer(Application(routes, log_function=lambda _: None))
+    server.add_sockets([listener])
+    announce({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"})
     await until_stopped(watch_stdin=watch_stdin)
     await operator.close()
 

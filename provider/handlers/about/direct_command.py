@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from provider import __version__
 from provider.auth.nonce_store import NonceStore
 from provider.errors import RequestError
 from provider.handlers.about.root import Identity
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import Endpoint
 from provider.handlers.identity.nonce import FIRST_NONCE
 from provider.handlers.params import NonceRequest
 
@@ -39,27 +40,29 @@ def _storage(*, ipfs: bool, arweave: bool) -> Mapping[str, bool]:
     return {**always, "ipfs": ipfs, "arweave": arweave, "arwave": arweave}
 
 
-class DirectCommandEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class DirectCommandDeps:
+    """`status` comes from `describe_node`; `started_at` is by the monotonic clock."""
+
+    status: Mapping[str, object]
+    nonces: NonceStore
+    started_at: float
+
+
+class DirectCommandEndpoint(Endpoint[DirectCommandDeps]):
     """Answers out of memory and the nonce store; every other command has a route of its own or is not served."""
 
     endpoint = "directCommand"
-
-    def initialize(self, *, frame: Frame, status: Mapping[str, object], nonces: NonceStore, started_at: float) -> None:
-        """`status` is what `describe_node` made, `started_at` by the monotonic clock."""
-        super().initialize(frame=frame)
-        self._status = status
-        self._nonces = nonces
-        self._started_at = started_at
 
     async def handle(self) -> None:
         """Reply to the command. Raises RequestError for others."""
         arguments = self.arguments()
         command = arguments.get("command")
         if command == "status":
-            self.reply_json({**self._status, "uptime": round(time.monotonic() - self._started_at, 3)})
+            self.reply_json({**self.deps.status, "uptime": round(time.monotonic() - self.deps.started_at, 3)})
         elif command == "nonce":
             request = NonceRequest.parse({"userAddress": arguments.get("address")})
-            last = await self._nonces.last(request.address)
+            last = await self.deps.nonces.last(request.address)
             self.reply_json({"nonce": last if last is not None else FIRST_NONCE})
         else:
             raise RequestError("Unsupported command: this server answers status and nonce here.")

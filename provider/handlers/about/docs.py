@@ -9,12 +9,13 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePath
 from typing import IO
 
 from provider.errors import RouteNotFound
-from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.wire.text import ows
 
 # Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
@@ -69,19 +70,21 @@ POLICY = "; ".join(
 )
 
 
-class SpecEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class SpecDeps:
+    """`render` returns the JSON; the same bytes each time."""
+
+    render: Callable[[], bytes]
+
+
+class SpecEndpoint(Endpoint[SpecDeps]):
     """The description, made at the first request and kept as bytes."""
 
     endpoint = "spec"
 
-    def initialize(self, *, frame: Frame, specification: Callable[[], bytes]) -> None:
-        """`specification` gives the JSON; the same bytes each time."""
-        super().initialize(frame=frame)
-        self._specification = specification
-
     async def handle(self) -> None:
         """Reply; 304 to those who have it (RFC 9110 section 13.1.2)."""
-        body = self._specification()
+        body = self.deps.render()
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         self.set_header("ETag", tag)
         self.set_header("Cache-Control", "no-cache")
@@ -94,7 +97,7 @@ class SpecEndpoint(Endpoint):
         self.write(body)
 
 
-class DocsRedirectEndpoint(Endpoint):
+class DocsRedirectEndpoint(Endpoint[None]):
     """The page's references are relative to its folder."""
 
     endpoint = "docs_redirect"
@@ -105,7 +108,7 @@ class DocsRedirectEndpoint(Endpoint):
         self.set_header("Location", "docs/")
 
 
-class DocsEndpoint(Endpoint):
+class DocsEndpoint(Endpoint[None]):
     """The page."""
 
     endpoint = "docs"
@@ -120,26 +123,24 @@ class DocsEndpoint(Endpoint):
         self.write(PAGE)
 
 
-class DocsAssetEndpoint(Endpoint):
-    """A file of Swagger UI. Its path holds the version, so it may be kept for good (RFC 8246)."""
+class DocsAssetEndpoint(Endpoint[str]):
+    """A file of Swagger UI. Its path holds the version, so it may be kept for good (RFC 8246).
+
+    `deps` is its name, one of ASSETS.
+    """
 
     endpoint = "docs_asset"
 
-    def initialize(self, *, frame: Frame, name: str) -> None:
-        """`name` is one of ASSETS."""
-        super().initialize(frame=frame)
-        self._name = name
-
     async def handle(self) -> None:
         """Reply, piece by piece: a slow client does not keep the whole file in memory."""
-        file = files("swagger_ui_bundle") / f"vendor/swagger-ui-{SWAGGER_UI}" / self._name
+        file = files("swagger_ui_bundle") / f"vendor/swagger-ui-{SWAGGER_UI}" / self.deps
         try:
             opened = await asyncio.to_thread(file.open, "rb")
         except FileNotFoundError:
             # Another version of the package than the pinned one.
             raise RouteNotFound from None
         with opened:
-            self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
+            self.set_header("Content-Type", MEDIA_TYPES[PurePath(self.deps).suffix])
             self.set_header("Cache-Control", "public, max-age=31536000, immutable")
             self.set_header("Content-Length", str(os.fstat(opened.fileno()).st_size))
             await self._send(opened)

@@ -13,7 +13,7 @@ from provider.auth import messages
 from provider.chain.networks import Networks
 from provider.crypto.accounts import compressed_public_key
 from provider.handlers.about.root_page import Page, build_page, wants_page
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import Endpoint
 from provider.handlers.routes import NODE_ENDPOINTS, SERVICE_ENDPOINTS
 
 
@@ -80,16 +80,18 @@ def page_of(networks: Networks) -> Callable[[], Page]:
     return page
 
 
-class RootEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class RootDeps:
+    """`document` comes from `describe`, `page` from `page_of`."""
+
+    document: bytes
+    page: Callable[[], Page]
+
+
+class RootEndpoint(Endpoint[RootDeps]):
     """Answers with the document made at start, or with the page when HTML is preferred."""
 
     endpoint = "root"
-
-    def initialize(self, *, frame: Frame, document: bytes, page: Callable[[], Page]) -> None:
-        """`document` is what `describe` made, `page` what `page_of` did."""
-        super().initialize(frame=frame)
-        self._document = document
-        self._page = page
 
     async def handle(self) -> None:
         """Reply."""
@@ -100,11 +102,11 @@ class RootEndpoint(Endpoint):
             await self._show()
             return
         self.set_header("Content-Type", "application/json")
-        self.set_header("Content-Length", str(len(self._document)))
-        self.write(self._document)
+        self.set_header("Content-Length", str(len(self.deps.document)))
+        self.write(self.deps.document)
 
     async def _show(self) -> None:
-        page = await asyncio.to_thread(self._page)
+        page = await asyncio.to_thread(self.deps.page)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", page.policy)
         self.set_header("Referrer-Policy", "no-referrer")

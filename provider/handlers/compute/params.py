@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from provider.auth.identify import Signed
 from provider.auth.token import PresentedToken
 from provider.compute.items import ALGORITHM, Algorithm, Item, JobRequest, QuoteRequest, dataset_resource
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import ComputeRefused, JobIdMissing, ValidationFailed
 from provider.handlers import rules
 from provider.handlers.json_body import parse_json
-from provider.handlers.params import Signed, signed_fields
+from provider.handlers.params import parse_signed, signed_fields
 from provider.handlers.rules import Data, Demand, Field, Rule, is_empty, is_present, validate, value_of, wire_text
 
 # The code of a raw algorithm comes with the request; a job with 50 datasets and no code is 20 KB.
@@ -145,7 +146,7 @@ class StartComputeRequest:
         """Raises ValidationFailed."""
         validate(signed_fields(cls.FIELDS, data, token), data)
         return cls(
-            signed=Signed.parse(data, "consumerAddress", token),
+            signed=parse_signed(data, "consumerAddress", token),
             job_id=_short(data, "jobId"),
             dataset=_item(dataset_resource(0), data.get("dataset")),
             additional=data.get("additionalDatasets"),
@@ -194,7 +195,7 @@ class ChangeComputeRequest:
         """Raises ValidationFailed."""
         validate(signed_fields(cls.FIELDS, data, token), data)
         return cls(
-            signed=Signed.parse(data, "consumerAddress", token),
+            signed=parse_signed(data, "consumerAddress", token),
             job_id=_short(data, "jobId"),
             document_id=_short(data, "documentId"),
         )
@@ -247,7 +248,7 @@ class ComputeResultRequest:
         """Raises ValidationFailed."""
         validate(signed_fields(cls.FIELDS, data, token), data)
         return cls(
-            signed=Signed.parse(data, "consumerAddress", token),
+            signed=parse_signed(data, "consumerAddress", token),
             job_id=_short(data, "jobId"),
             index=_short(data, "index"),
         )

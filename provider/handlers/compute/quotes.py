@@ -2,37 +2,26 @@
 
 from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
-from provider.handlers.base import Endpoint, Frame
-from provider.handlers.charging import payer
+from provider.handlers.base import Endpoint
 from provider.handlers.compute.params import RAW_ALGORITHM_BODY_BYTES, InitializeComputeRequest
 from provider.upstream.charges import charged_to
 
 
-class ComputeEnvironmentsEndpoint(Endpoint):
+class ComputeEnvironmentsEndpoint(Endpoint[Environments]):
     """Where jobs can run, by chain."""
 
     endpoint = "computeEnvironments"
 
-    def initialize(self, *, frame: Frame, environments: Environments) -> None:
-        """`environments` are those of all chains."""
-        super().initialize(frame=frame)
-        self._environments = environments
-
     async def handle(self) -> None:
         """`provider-api.md` section 5.11; whatever is sent along is ignored."""
-        self.reply_json(await self._environments.listing())
+        self.reply_json(await self.deps.listing())
 
 
-class InitializeComputeEndpoint(Endpoint):
+class InitializeComputeEndpoint(Endpoint[Quoting]):
     """What has to be ordered and paid."""
 
     endpoint = "initializeCompute"
     max_body_bytes = RAW_ALGORITHM_BODY_BYTES
-
-    def initialize(self, *, frame: Frame, quoting: Quoting) -> None:
-        """`quoting` answers."""
-        super().initialize(frame=frame)
-        self._quoting = quoting
 
     async def handle(self) -> None:
         """`provider-api.md` sections 5.7 and 9.3."""
@@ -41,5 +30,5 @@ class InitializeComputeEndpoint(Endpoint):
             # Each item has to be looked up; what files and other Providers are asked for comes on top.
             self.ticket.check_rate()
             self.ticket.charge_requests(quote.item_count - 1)
-        with charged_to(payer(self.ticket)):
-            self.reply_json(await self._quoting.answer(quote))
+        with charged_to(self.ticket):
+            self.reply_json(await self.deps.answer(quote))

@@ -1,17 +1,16 @@
 """`GET computeResult`: a result of a job, streamed from the operator service like any download."""
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.compute.operator import Operator
 from provider.errors import OperatorUnavailable, UpstreamError
-from provider.handlers.base import Frame
 from provider.handlers.compute.jobs import OperatorEndpoint
 from provider.handlers.compute.params import ComputeResultRequest
-from provider.handlers.downloads.streaming import StreamingEndpoint
+from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint
 from provider.handlers.identity.token_params import presented_token
-from provider.streaming.limits import StreamLimits
 from provider.upstream.answer import Refused
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.resume import Rest, for_rest
@@ -22,28 +21,19 @@ from provider.upstream.wish import NO_WISH, Wish, read_wish
 MAX_REFUSAL_BYTES = 64 * 1024
 
 
-class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeResultDeps(StreamDeps):
+    """`origin` connects to the operator service only, so it has no address guard."""
+
+    identifier: Identifier
+    operator: Operator
+    origin: HttpOrigin
+
+
+class ComputeResultEndpoint(StreamingEndpoint[ComputeResultDeps], OperatorEndpoint[ComputeResultDeps]):
     """Who asks is proven, whose job it is the operator knows."""
 
     endpoint = "computeResult"
-
-    def initialize(
-        self,
-        *,
-        frame: Frame,
-        identifier: Identifier,
-        operator: Operator,
-        origin: HttpOrigin,
-        limits: StreamLimits,
-        idle_timeout_seconds: float,
-        max_resumes: int,
-    ) -> None:
-        """`origin` connects to the operator service only, so that no address guard stands in it."""
-        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds, max_resumes=max_resumes)
-        self._identifier = identifier
-        self._operator = operator
-        self._origin = origin
-        self._limits = limits
 
     async def handle(self) -> None:
         """`provider-api.md` section 5.10; the nonce is spent before the operator is asked."""
@@ -51,21 +41,18 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
         request = ComputeResultRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         self.enter("signature")
-        consumer = await self._identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.compute_result(
+        consumer = await self.deps.identifier.identify(
+            signed,
+            messages.compute_result(
                 consumer=signed.claimed, job_id=request.job_id, index=request.index, nonce=signed.nonce
             ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
+            client=self.client,
             enter=self.enter,
         )
 
         def wanted(wish: Wish) -> HttpRequest:
             # Signed anew each time, as the operator takes a nonce once.
-            return self._operator.result(
+            return self.deps.operator.result(
                 owner=signed.claimed,
                 job_id=request.job_id,
                 index=request.index,
@@ -74,14 +61,14 @@ class ComputeResultEndpoint(StreamingEndpoint, OperatorEndpoint):
             )
 
         def ask(wish: Wish) -> Awaitable[HttpSource]:
-            return self._origin.open(wanted(wish))
+            return self.deps.origin.open(wanted(wish))
 
         def reopen(rest: Rest) -> Awaitable[Source]:
-            return self._origin.open(for_rest(wanted(NO_WISH), rest))
+            return self.deps.origin.open(for_rest(wanted(NO_WISH), rest))
 
-        with self._limits.admitted(consumer) as slot:
-            if self._limits.leases is not None:
-                await self._limits.count_everywhere(slot)
+        with self.deps.limits.admitted(consumer) as slot:
+            if self.deps.limits.leases is not None:
+                await self.deps.limits.count_everywhere(slot)
             try:
                 source, answer = await self.opened(ask, read_wish(self.request.headers), "result")
             except UpstreamError as error:

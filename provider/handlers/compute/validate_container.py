@@ -5,7 +5,7 @@ from provider.handlers.base import Endpoint
 from provider.handlers.request_data import request_data
 
 
-class ValidateContainerEndpoint(Endpoint):
+class ValidateContainerEndpoint(Endpoint[None]):
     """Echoes a container that keeps the rules. Anybody may ask; nothing is looked up."""
 
     endpoint = "validateContainer"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from provider.assets.access import check_state
 from provider.assets.catalog import Catalog
@@ -15,9 +16,8 @@ from provider.errors import OrderError, ServiceTypeRefused, named_network
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.resolve import asked_of
-from provider.handlers.base import Frame
 from provider.handlers.downloads.file_params import read_userdata
-from provider.handlers.downloads.streaming import StreamingEndpoint
+from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint
 from provider.handlers.identity.token_params import presented_token
 from provider.handlers.params import DownloadRequest
 from provider.orders.check import Order, check_order, parse_tx_id
@@ -25,45 +25,30 @@ from provider.orders.lookup import OrderLookup
 from provider.policy.gate import DOWNLOAD, Gate
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
-from provider.streaming.limits import StreamLimits
 from provider.streaming.relay import Relayed
 from provider.upstream.resume import Rest
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish, read_wish
 
 
-class DownloadEndpoint(StreamingEndpoint):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadDeps(StreamDeps):
+    """The parts in the order they are used."""
+
+    identifier: Identifier
+    catalog: Catalog
+    lookup: OrderLookup
+    gate: Gate
+    environments: Environments
+    files: FileListOpener
+    origins: FileOrigins
+    proofs: ProofQueue | None
+
+
+class DownloadEndpoint(StreamingEndpoint[DownloadDeps]):
     """Who asks, for which asset, with which order; then the origin's bytes pass through."""
 
     endpoint = "download"
-
-    def initialize(
-        self,
-        *,
-        frame: Frame,
-        identifier: Identifier,
-        catalog: Catalog,
-        lookup: OrderLookup,
-        gate: Gate,
-        environments: Environments,
-        files: FileListOpener,
-        origins: FileOrigins,
-        limits: StreamLimits,
-        proofs: ProofQueue | None,
-        idle_timeout_seconds: float,
-        max_resumes: int,
-    ) -> None:
-        """The parts in the order they are used; `idle_timeout_seconds` cuts a side that makes no progress."""
-        super().initialize(frame=frame, idle_timeout_seconds=idle_timeout_seconds, max_resumes=max_resumes)
-        self._identifier = identifier
-        self._catalog = catalog
-        self._lookup = lookup
-        self._gate = gate
-        self._environments = environments
-        self._files = files
-        self._origins = origins
-        self._limits = limits
-        self._proofs = proofs
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.6; the nonce is spent before any chain or upstream work."""
@@ -71,19 +56,16 @@ class DownloadEndpoint(StreamingEndpoint):
         request = DownloadRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
         self.enter("signature")
-        consumer = await self._identifier.identify(
+        consumer = await self.deps.identifier.identify(
+            signed,
+            messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
             client=self.client,
-            address=signed.address,
-            messages=messages.download(document_id=request.did, consumer=signed.claimed, nonce=signed.nonce),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
-            chain=self._catalog.chain_of(request.did),
+            chain=self.deps.catalog.chain_of(request.did),
             enter=self.enter,
         )
         self.enter("asset")
-        await self._gate.ask_role("access", consumer, request.did, request.service_id)
-        asset, network = await self._catalog.find(request.did)
+        await self.deps.gate.ask_role("access", consumer, request.did, request.service_id)
+        asset, network = await self.deps.catalog.find(request.did)
         self.facts["chain_id"] = network.chain_id
         with named_network(network.name):
             service = asset.service(request.service_id)
@@ -94,18 +76,18 @@ class DownloadEndpoint(StreamingEndpoint):
             self.enter("files")
             userdata = read_userdata(request.userdata)
             check_parameters(service.consumer_parameters, userdata.values or None, field="userdata")
-            file = self._files.file(network.account, asset, service, request.file_index)
+            file = self.deps.files.file(network.account, asset, service, request.file_index)
             asked = asked_of(file, read_wish(self.request.headers))
 
             def ask(wish: Wish) -> Awaitable[Source]:
-                return self._origins.open(file, userdata, wish, chain_id=network.chain_id)
+                return self.deps.origins.open(file, userdata, wish, chain_id=network.chain_id)
 
             def reopen(rest: Rest) -> Awaitable[Source]:
-                return self._origins.open(file, userdata, NO_WISH, chain_id=network.chain_id, rest=rest)
+                return self.deps.origins.open(file, userdata, NO_WISH, chain_id=network.chain_id, rest=rest)
 
-            with self._limits.admitted(consumer) as slot:
-                if self._limits.leases is not None:
-                    await self._limits.count_everywhere(slot)
+            with self.deps.limits.admitted(consumer) as slot:
+                if self.deps.limits.leases is not None:
+                    await self.deps.limits.count_everywhere(slot)
                 source, answer = await self.opened(ask, asked, file.type)
                 relayed = await self.stream(
                     source,
@@ -116,8 +98,8 @@ class DownloadEndpoint(StreamingEndpoint):
                     service_type=service.type,
                     file_type=file.type,
                 )
-            if self._proofs is not None and relayed is not None:
-                self._prove(self._proofs, request, network, service, relayed)
+            if self.deps.proofs is not None and relayed is not None:
+                self._prove(self.deps.proofs, request, network, service, relayed)
 
     def _prove(
         self, proofs: ProofQueue, request: DownloadRequest, network: Network, service: Service, relayed: Relayed
@@ -151,22 +133,19 @@ class DownloadEndpoint(StreamingEndpoint):
         policy_data: object,
     ) -> Order:
         tx_id = parse_tx_id(order_tx_id)
-        state, facts = await self._lookup.facts(
+        state, facts = await self.deps.lookup.facts(
             network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id
         )
         check_state(state)
-        await self._gate.admit(network, asset, service, consumer, action=DOWNLOAD, policy_data=policy_data)
+        await self.deps.gate.admit(network, asset, service, consumer, action=DOWNLOAD, policy_data=policy_data)
         # The files of other services are for the jobs of an environment.
-        if service.type != "access" and not await self._environments.is_consumer(consumer):
+        if service.type != "access" and not await self.deps.environments.is_consumer(consumer):
             raise ServiceTypeRefused(f"Service with index={service.id} is not an access service.")
         try:
             return check_order(
                 facts,
+                service,
                 tx_id=tx_id,
-                datatoken=service.datatoken,
-                service_id=service.id,
-                service_index=service.index,
-                timeout_seconds=service.timeout_seconds,
                 sender=consumer,
                 provider=network.account.address,
                 now=time.time(),

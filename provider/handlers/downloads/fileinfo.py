@@ -18,8 +18,7 @@ from provider.files.file_object import kind_of, parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata, as_json
-from provider.handlers.base import Endpoint, Frame
-from provider.handlers.charging import payer
+from provider.handlers.base import Endpoint
 from provider.handlers.downloads.file_params import read_userdata
 from provider.handlers.params import FileInfoRequest
 from provider.upstream.charges import charged_to, first_request_paid
@@ -44,28 +43,21 @@ class Listed:
     key: bytes
 
 
-class FileInfoEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class FileInfoDeps:
+    """`answers` are shared by those who ask for the same list; `max_checksum_bytes` 0 means no checksums."""
+
+    catalog: Catalog
+    files: FileListOpener
+    origins: FileOrigins
+    answers: FactCache[bytes, Items]
+    max_checksum_bytes: int
+
+
+class FileInfoEndpoint(Endpoint[FileInfoDeps]):
     """Answers with one item per file; one that cannot be reached is `valid: false`, not an error."""
 
     endpoint = "fileinfo"
-
-    def initialize(
-        self,
-        *,
-        frame: Frame,
-        catalog: Catalog,
-        files: FileListOpener,
-        origins: FileOrigins,
-        answers: FactCache[bytes, Items],
-        max_checksum_bytes: int,
-    ) -> None:
-        """`answers` are shared by those who ask for the same list; `max_checksum_bytes` 0 means no checksums."""
-        super().initialize(frame=frame)
-        self._catalog = catalog
-        self._files = files
-        self._origins = origins
-        self._answers = answers
-        self._max_checksum_bytes = max_checksum_bytes
 
     async def handle(self) -> None:
         """`provider-api.md` section 5.4."""
@@ -73,7 +65,7 @@ class FileInfoEndpoint(Endpoint):
         userdata = read_userdata(request.userdata)
         if request.with_checksum and self.ticket is not None:
             self.ticket.check_pace()
-        with charged_to(payer(self.ticket)):
+        with charged_to(self.ticket):
             if request.file_object is not None:
                 with first_request_paid():
                     info = await self._inspect(request.file_object, userdata, None, checksum=request.with_checksum)
@@ -84,10 +76,10 @@ class FileInfoEndpoint(Endpoint):
             async def fetch() -> Items:
                 return await self._inspect_all(files, userdata, checksum=request.with_checksum)
 
-            self.reply_json(await self._answers.get(files.key, fetch, ttl_seconds=self._kept_seconds))
+            self.reply_json(await self.deps.answers.get(files.key, fetch, ttl_seconds=self._kept_seconds))
 
     def _kept_seconds(self, items: Items) -> float:
-        return self._answers.ttl_seconds if len(orjson.dumps(items)) <= MAX_KEPT_BYTES else 0.0
+        return self.deps.answers.ttl_seconds if len(orjson.dumps(items)) <= MAX_KEPT_BYTES else 0.0
 
     async def _inspect_all(self, files: Listed, userdata: Userdata, *, checksum: bool) -> Items:
         """One item for each file. The client pays for each, and each that is under way holds an inspection.
@@ -120,23 +112,23 @@ class FileInfoEndpoint(Endpoint):
             return list(await gather_limited(describe, range(len(files.items)), limit=places))
 
     async def _inspect(self, raw: object, userdata: Userdata, listed: Listed | None, *, checksum: bool) -> FileInfo:
-        return await self._origins.inspect(
+        return await self.deps.origins.inspect(
             parse_file_object(raw, party=listed.did if listed is not None else ""),
             userdata,
             want_checksum=checksum,
-            max_checksum_bytes=self._max_checksum_bytes,
+            max_checksum_bytes=self.deps.max_checksum_bytes,
             chain_id=listed.chain_id if listed is not None else None,
         )
 
     async def _listed(self, request: FileInfoRequest, userdata: Userdata) -> Listed:
         """The files of an asset's service. Raises what its catalog and its list raise."""
-        asset, network = await self._catalog.find(request.did)
+        asset, network = await self.deps.catalog.find(request.did)
         with named_network(network.name):
             service = asset.service(request.service_id)
             if userdata.values:
                 # They go to the origin, and nobody has signed this request. Clients also ask without any.
                 check_parameters(service.consumer_parameters, userdata.values, field="userdata")
-            files = self._files.open(network.account, asset, service)
+            files = self.deps.files.open(network.account, asset, service)
             if not len(files):
                 raise FilesUndecryptable
             if len(files) > MAX_FILES:

@@ -1,6 +1,7 @@
 """`GET initialize`: what a consumer needs to order a service: the datatoken and a signed provider fee."""
 
 import time
+from dataclasses import dataclass
 
 from provider.assets.access import check_state
 from provider.assets.catalog import Catalog
@@ -13,8 +14,7 @@ from provider.files.file_object import parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
-from provider.handlers.base import Endpoint, Frame
-from provider.handlers.charging import payer
+from provider.handlers.base import Endpoint
 from provider.handlers.downloads.file_params import read_userdata
 from provider.handlers.params import InitializeRequest
 from provider.orders.check import check_order, parse_tx_id
@@ -24,40 +24,32 @@ from provider.policy.gate import Gate
 from provider.upstream.charges import charged_to, first_request_paid
 
 
-class InitializeEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class InitializeDeps:
+    """The parts in the order they are asked."""
+
+    catalog: Catalog
+    lookup: OrderLookup
+    gate: Gate
+    files: FileListOpener
+    origins: FileOrigins
+    nonces: NonceStore
+
+
+class InitializeEndpoint(Endpoint[InitializeDeps]):
     """Answers with a valid order when there is one already, else with a fee quote."""
 
     endpoint = "initialize"
 
-    def initialize(
-        self,
-        *,
-        frame: Frame,
-        catalog: Catalog,
-        lookup: OrderLookup,
-        gate: Gate,
-        files: FileListOpener,
-        origins: FileOrigins,
-        nonces: NonceStore,
-    ) -> None:
-        """The parts it asks, in the order it asks them."""
-        super().initialize(frame=frame)
-        self._catalog = catalog
-        self._lookup = lookup
-        self._gate = gate
-        self._files = files
-        self._origins = origins
-        self._nonces = nonces
-
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.5."""
         request = InitializeRequest.parse(self.arguments())
-        await self._gate.ask_role("initialize", request.consumer, request.did, request.service_id)
-        asset, network = await self._catalog.find(request.did)
+        await self.deps.gate.ask_role("initialize", request.consumer, request.did, request.service_id)
+        asset, network = await self.deps.catalog.find(request.did)
         with named_network(network.name):
-            check_state(await self._lookup.nft_state(network, asset.data_nft))
+            check_state(await self.deps.lookup.nft_state(network, asset.data_nft))
             service = asset.service(request.service_id)
-            await self._gate.admit(network, asset, service, request.consumer, action=None)
+            await self.deps.gate.admit(network, asset, service, request.consumer, action=None)
             if service.type == "compute":
                 raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
             userdata = read_userdata(request.userdata)
@@ -86,7 +78,7 @@ class InitializeEndpoint(Endpoint):
     async def _last_nonce(self, consumer: str) -> str | None:
         """Clients ask `GET nonce` before they sign, so a quote does not depend on a store that is away."""
         try:
-            return await self._nonces.last(consumer)
+            return await self.deps.nonces.last(consumer)
         except StoreError:
             return None
 
@@ -99,16 +91,13 @@ class InitializeEndpoint(Endpoint):
         try:
             tx_id = parse_tx_id(request.order_tx_id)
             # Nobody has signed this request: it may not make us wait for a transaction of its choice.
-            _, facts = await self._lookup.facts(
+            _, facts = await self.deps.lookup.facts(
                 network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id, wait=False
             )
             order = check_order(
                 facts,
+                service,
                 tx_id=tx_id,
-                datatoken=service.datatoken,
-                service_id=service.id,
-                service_index=service.index,
-                timeout_seconds=service.timeout_seconds,
                 sender=request.consumer,
                 provider=network.account.address,
                 now=time.time(),
@@ -121,9 +110,9 @@ class InitializeEndpoint(Endpoint):
     async def _check_file(
         self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
-        file = parse_file_object(self._files.open(network.account, asset, service).at(file_index), party=asset.did)
-        with charged_to(payer(self.ticket)), first_request_paid():
-            info = await self._origins.inspect(file, userdata, chain_id=network.chain_id)
+        file = parse_file_object(self.deps.files.open(network.account, asset, service).at(file_index), party=asset.did)
+        with charged_to(self.ticket), first_request_paid():
+            info = await self.deps.origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:
             unavailable = FileUnavailable()
             if info.failure is not None:

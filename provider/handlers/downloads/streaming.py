@@ -3,19 +3,22 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from tornado.web import Application
 
 from provider.errors import LengthUnknown, PreconditionRefused, ProviderError
 from provider.handlers.base import Endpoint, Frame
 from provider.http1.connection import tells_end
+from provider.http1.heads import Request
 from provider.http1.sink import TornadoSink
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
-from provider.streaming.limits import StreamSlot
+from provider.streaming.limits import StreamLimits, StreamSlot
 from provider.streaming.measured import measured
 from provider.streaming.progress import Progress
-from provider.streaming.relay import Relayed, relay
-from provider.streaming.resume import Reopen, Resuming
+from provider.streaming.relay import Relayed, StreamEngine
+from provider.streaming.resume import Reopen
 from provider.upstream.answer import (
     Answer,
     AskWhole,
@@ -39,21 +42,28 @@ def _random_name() -> str:
     return secrets.token_hex(16)
 
 
-class StreamingEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDeps:
+    """What every endpoint that streams needs."""
+
+    engine: StreamEngine
+    limits: StreamLimits
+
+
+S = TypeVar("S", bound=StreamDeps)
+
+
+class StreamingEndpoint(Endpoint[S]):
     """Base of endpoints whose body comes from an origin."""
 
     # What was paid for belongs to one consumer; caches that store in spite of `no-store` respect this one.
     cache_control = "private, no-store"
 
-    def _begin_stream(self, *, frame: Frame, idle_timeout_seconds: float, max_resumes: int) -> None:
-        self._begin(frame=frame)
-        self._idle_timeout_seconds = idle_timeout_seconds
-        self._max_resumes = max_resumes
+    def __init__(self, application: Application, request: Request, frame: Frame, deps: S) -> None:
+        super().__init__(application, request, frame, deps)
         self._sink: TornadoSink | None = None
         self.progress: Progress | None = None
         """Of the body, while it is under way."""
-
-    initialize: Callable[..., None] = _begin_stream
 
     @property
     def started_at(self) -> float:
@@ -75,9 +85,10 @@ class StreamingEndpoint(Endpoint):
                 source = await ask(asked.whole())
                 answer = whole_instead(asked, first_status, source)
         except ProviderError as error:
-            self._frame.metrics.upstream(file_type, error.code, time.perf_counter() - began)
+            self._frame.metrics.files.upstream_seconds.observe(time.perf_counter() - began, file_type, error.code)
             raise
-        self._frame.metrics.upstream(file_type, f"{source.status // 100}xx", time.perf_counter() - began)
+        status_class = f"{source.status // 100}xx"
+        self._frame.metrics.files.upstream_seconds.observe(time.perf_counter() - began, file_type, status_class)
         return source, answer
 
     async def stream(
@@ -115,28 +126,28 @@ class StreamingEndpoint(Endpoint):
         began = time.perf_counter()
         sink, progress = self._stream_begins(slot, began)
         try:
-            relayed = await relay(
+            relayed = await self.deps.engine.relay(
                 source,
                 sink,
                 headers,
                 status=answer.status,
-                idle_timeout_seconds=self._idle_timeout_seconds,
-                resuming=Resuming(reopen, self._max_resumes) if self._max_resumes else None,
                 progress=progress,
+                reopen=reopen,
             )
         except BaseException:
-            self._frame.metrics.stream_failed(progress)
+            self._frame.metrics.streams.fail(progress)
             raise
         finally:
             self.progress = None
             # Sink and endpoint hold each other; a cycle would stay until the collector comes.
             self._sink = None
-        self._frame.metrics.stream_ended(
+        self._frame.metrics.streams.end(
             progress,
             service_type=service_type,
             file_type=file_type,
             path=relayed.path,
             outcome=relayed.outcome,
+            resumes=relayed.resumes,
             seconds=time.perf_counter() - began,
         )
         self._stream_ended(relayed)
@@ -153,25 +164,23 @@ class StreamingEndpoint(Endpoint):
 
     def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
         self.enter("stream")
-        self._frame.metrics.first_byte(self.endpoint, now - self._started_at)
+        self._frame.metrics.streams.first_byte_seconds.observe(now - self._started_at, self.endpoint)
         sink = self._sink = TornadoSink(self)
         if self.ticket is not None:
             self.ticket.worked()
         slot.begin(sink)
         progress = self.progress = Progress()
-        self._frame.metrics.stream_begins(self.endpoint, progress)
+        self._frame.metrics.streams.start(self.endpoint, progress)
         return sink, progress
 
     def _stream_ended(self, relayed: Relayed) -> None:
-        """For the access log and the counts of resumes and errors."""
-        metrics = self._frame.metrics
+        """For the access log, and the count of errors."""
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.resumes:
             self.facts["resumes"] = relayed.resumes
-            metrics.resumed(self.endpoint, relayed.resumes)
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
-            metrics.error(relayed.outcome)
+            self._frame.metrics.requests.errors.add(relayed.outcome)
 
     def _reply_without_body(self, source: Source, answer: Answer) -> None:
         """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""

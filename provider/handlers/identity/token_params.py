@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from provider.auth.identify import Signed
 from provider.auth.token import PresentedToken
 from provider.errors import UnsupportedChain, ValidationFailed
 from provider.handlers import rules
-from provider.handlers.params import Signed
+from provider.handlers.params import parse_signed
 from provider.handlers.rules import DIGITS, Data, Field, Rule, is_empty, validate, wire_text
 from provider.wire.text import ows
 
@@ -89,7 +90,7 @@ class CreateTokenRequest:
     def parse(cls, data: Data, *, now: float) -> Self:
         """`now` in unix seconds. Raises ValidationFailed."""
         validate(_creation(now), data)
-        return cls(Signed.parse(data, "address"), _seconds(data["expiration"]))
+        return cls(parse_signed(data, "address"), _seconds(data["expiration"]))
 
     @classmethod
     def parse_node(cls, data: Data, *, now: float) -> Self:
@@ -104,7 +105,7 @@ class CreateTokenRequest:
             expires_at = expires_at // 1000 if expires_at >= _FIRST_MILLISECONDS else expires_at
             if expires_at <= now:
                 raise ValidationFailed({"validUntil": ["Invalid timestamp provided."]})
-        return cls(Signed.parse(data, "address"), expires_at)
+        return cls(parse_signed(data, "address"), expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,4 @@ class EndTokenRequest:
     def parse(cls, data: Data) -> Self:
         """Raises ValidationFailed."""
         validate(cls.FIELDS, data)
-        return cls(Signed.parse(data, "address"), wire_text(data["token"]))
+        return cls(parse_signed(data, "address"), wire_text(data["token"]))

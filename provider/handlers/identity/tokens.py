@@ -1,38 +1,38 @@
 """AuthTokens over HTTP: created and ended by a signature, in the words of Provider 2.1 and in those of ocean-node."""
 
 import time
+from dataclasses import dataclass
 
 from provider.auth import messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.auth.tokens import Tokens
-from provider.handlers.base import Endpoint, Frame
+from provider.handlers.base import Endpoint
 from provider.handlers.identity.token_params import CreateTokenRequest, EndTokenRequest
-from provider.handlers.params import Signed
 
 
-class _TokenEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class TokenDeps:
+    """`node` is the name that `messages.node_id` gives this server."""
+
+    identifier: Identifier
+    tokens: Tokens
+    node: str
+
+
+class _TokenEndpoint(Endpoint[TokenDeps]):
     """Only a signature can create or end a token: a token that came with the request counts for nothing here."""
-
-    def initialize(self, *, frame: Frame, identifier: Identifier, tokens: Tokens, node: str) -> None:
-        """`node` is what `messages.node_id` names us."""
-        super().initialize(frame=frame)
-        self._identifier = identifier
-        self._tokens = tokens
-        self._node = node
 
     async def _identify(self, signed: Signed, texts: tuple[str, ...]) -> str:
         # Of a contract on all chains, whatever `chainId` says: its address may be another's on the chain that a
         # stranger names, and a token works on all.
-        return await self._identifier.identify(
-            client=self.client, address=signed.address, messages=texts, signature=signed.signature, nonce=signed.nonce
-        )
+        return await self.deps.identifier.identify(signed, texts, client=self.client)
 
     async def _end(self) -> None:
         request = EndTokenRequest.parse(self.arguments())
         signed = request.signed
         texts = messages.invalidate_token(address=signed.claimed, nonce=signed.nonce)
         address = await self._identify(signed, texts)
-        await self._tokens.revoke(request.token, address)
+        await self.deps.tokens.revoke(request.token, address)
 
 
 class CreateAuthTokenEndpoint(_TokenEndpoint):
@@ -44,9 +44,9 @@ class CreateAuthTokenEndpoint(_TokenEndpoint):
         """Reply with the token; the nonce is used up [K7]."""
         request = CreateTokenRequest.parse(self.arguments(), now=time.time())
         signed = request.signed
-        texts = messages.create_auth_token(address=signed.claimed, nonce=signed.nonce, node=self._node)
+        texts = messages.create_auth_token(address=signed.claimed, nonce=signed.nonce, node=self.deps.node)
         await self._identify(signed, texts)
-        self.reply_json({"token": await self._tokens.issue(signed.claimed, request.expires_at)})
+        self.reply_json({"token": await self.deps.tokens.issue(signed.claimed, request.expires_at)})
 
 
 class DeleteAuthTokenEndpoint(_TokenEndpoint):
@@ -69,9 +69,9 @@ class GenerateAuthTokenEndpoint(_TokenEndpoint):
         """Reply with a token whose payload holds `address`, where ocean.js reads it."""
         request = CreateTokenRequest.parse_node(self.arguments(), now=time.time())
         signed = request.signed
-        texts = messages.create_token(address=signed.claimed, nonce=signed.nonce, node=self._node)
+        texts = messages.create_token(address=signed.claimed, nonce=signed.nonce, node=self.deps.node)
         await self._identify(signed, texts)
-        self.reply_json({"token": await self._tokens.issue(signed.claimed, request.expires_at)})
+        self.reply_json({"token": await self.deps.tokens.issue(signed.claimed, request.expires_at)})
 
 
 class InvalidateAuthTokenEndpoint(_TokenEndpoint):

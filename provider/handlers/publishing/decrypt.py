@@ -18,7 +18,7 @@ from provider.errors import (
     UnsupportedChain,
 )
 from provider.files.document import COMPRESSED, is_document_of, is_remote_stub
-from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.handlers.body import SHORT_BODY_BYTES
 from provider.handlers.identity.token_params import NamedChain, presented_token
 from provider.handlers.params import DecryptRequest
@@ -46,57 +46,46 @@ class SealedDocument:
     document_hash: bytes
 
 
-class DecryptEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class DecryptDeps:
+    """`authorized_decrypters` are lower-case addresses; empty means everybody."""
+
+    networks: Networks
+    identifier: Identifier
+    lookup: OrderLookup
+    authorized_decrypters: frozenset[str]
+    open_document: BoundDocumentOpener
+    catalog: Catalog
+
+
+class DecryptEndpoint(Endpoint[DecryptDeps]):
     """Answers 201 with the document's bytes."""
 
     endpoint = "decrypt"
     max_body_bytes = None
-
-    def initialize(
-        self,
-        *,
-        frame: Frame,
-        networks: Networks,
-        identifier: Identifier,
-        lookup: OrderLookup,
-        authorized_decrypters: frozenset[str],
-        open_document: BoundDocumentOpener,
-        catalog: Catalog,
-    ) -> None:
-        """`authorized_decrypters` are lower-case addresses, empty means everybody."""
-        super().initialize(frame=frame)
-        self._networks = networks
-        self._identifier = identifier
-        self._lookup = lookup
-        self._authorized_decrypters = authorized_decrypters
-        self._open_document = open_document
-        self._catalog = catalog
 
     async def handle(self) -> None:
         """The steps of `provider-api.md` section 5.3, in their order."""
         arguments = await self.arguments_of_document()
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
-        decrypter = await self._identifier.identify(
-            client=self.client,
-            address=signed.address,
-            messages=messages.decrypt(
+        decrypter = await self.deps.identifier.identify(
+            signed,
+            messages.decrypt(
                 transaction_id=request.transaction_id,
                 data_nft=request.data_nft_text,
                 decrypter=signed.claimed,
                 chain_id=request.chain_id_text,
                 nonce=signed.nonce,
             ),
-            signature=signed.signature,
-            nonce=signed.nonce,
-            token=signed.token,
+            client=self.client,
             chain=NamedChain(request.chain_id),
         )
         network = self._network(request)
-        if self._authorized_decrypters and decrypter.lower() not in self._authorized_decrypters:
+        if self.deps.authorized_decrypters and decrypter.lower() not in self.deps.authorized_decrypters:
             raise DecrypterNotAuthorized
         known, document = await asyncio.gather(
-            self._lookup.is_factory_nft(network, request.data_nft),
+            self.deps.lookup.is_factory_nft(network, request.data_nft),
             self._sealed(network, request),
             return_exceptions=True,
         )
@@ -104,7 +93,7 @@ class DecryptEndpoint(Endpoint):
             raise DecryptError("Asset not deployed by the data NFT factory.")
         sealed = _value(document)
         # Only now: until the factory has said so, the address may be any contract that a stranger chose.
-        _check_state(await self._lookup.nft_state(network, request.data_nft))
+        _check_state(await self.deps.lookup.nft_state(network, request.data_nft))
 
         def is_answer(clear: bytes) -> bool:
             # What is opened must be of the NFT whose state was checked. Its own event is proof enough for a stub.
@@ -112,7 +101,7 @@ class DecryptEndpoint(Endpoint):
             return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
 
         clear = await self._opened(network.account, sealed, is_answer)
-        self._catalog.document_opened(request.data_nft, network.chain_id)
+        self.deps.catalog.document_opened(request.data_nft, network.chain_id)
         pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
         await self.reply_text(pieces, length_bytes=len(clear), status=201)
 
@@ -120,8 +109,8 @@ class DecryptEndpoint(Endpoint):
         """The clear document. One that is large, or may become so, is opened off the loop."""
         arguments = (account, sealed.data, sealed.flags, sealed.document_hash, is_answer)
         if len(sealed.data) <= SHORT_BODY_BYTES and not sealed.flags & COMPRESSED:
-            return self._open_document(*arguments)
-        clear = await self.off_loop(self._open_document, *arguments)
+            return self.deps.open_document(*arguments)
+        clear = await self.off_loop(self.deps.open_document, *arguments)
         self.hold(self.held_bytes + len(clear))
         return clear
 
@@ -129,7 +118,7 @@ class DecryptEndpoint(Endpoint):
         if request.chain_id is None:
             shown = request.chain_id_text if CHAIN_ID.fullmatch(request.chain_id_text) else ""
             raise UnsupportedChain(f"Unsupported chain ID {shown}")
-        return self._networks.get(request.chain_id)
+        return self.deps.networks.get(request.chain_id)
 
     async def _sealed(self, network: Network, request: DecryptRequest) -> SealedDocument:
         if request.transaction_id:
@@ -140,7 +129,7 @@ class DecryptEndpoint(Endpoint):
 
     async def _from_transaction(self, network: Network, request: DecryptRequest) -> SealedDocument:
         try:
-            receipt = await self._lookup.receipt(network, parse_tx_id(request.transaction_id))
+            receipt = await self.deps.lookup.receipt(network, parse_tx_id(request.transaction_id))
         except OrderNotFound as exc:
             raise DecryptError("Failed to process transaction id.") from exc
         # Only what the named NFT itself emitted: the state that is checked is this NFT's [K2].

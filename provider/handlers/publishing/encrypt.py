@@ -2,12 +2,13 @@
 
 from binascii import hexlify
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from provider.chain.networks import Networks
 from provider.crypto.ecies import encrypt
 from provider.errors import EncryptError, RequestError, UnsupportedChain
 from provider.files.file_list import check_length
-from provider.handlers.base import PIECE_BYTES, Endpoint, Frame
+from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.handlers.body import SHORT_BODY_BYTES, joined
 from provider.handlers.request_data import parse_chain_id, request_data
 from provider.handlers.rules import wire_text
@@ -15,17 +16,19 @@ from provider.policy.gate import Gate
 from provider.wire.text import ows
 
 
-class EncryptEndpoint(Endpoint):
+@dataclass(frozen=True, slots=True)
+class EncryptDeps:
+    """`networks` hold the keys; `gate` asks a policy server, if there is one."""
+
+    networks: Networks
+    gate: Gate
+
+
+class EncryptEndpoint(Endpoint[EncryptDeps]):
     """Raw bytes in, `0x` and the hex of the ECIES blob out."""
 
     endpoint = "encrypt"
     max_body_bytes = None
-
-    def initialize(self, *, frame: Frame, networks: Networks, gate: Gate) -> None:
-        """`networks` hold the keys; `gate` asks a policy server, if there is one."""
-        super().initialize(frame=frame)
-        self._networks = networks
-        self._gate = gate
 
     async def handle(self) -> None:
         """Checks in the order of `provider-api.md` section 5.2, then 201."""
@@ -38,10 +41,10 @@ class EncryptEndpoint(Endpoint):
             raise RequestError("Missing chainId query parameter.")
         chain_id = parse_chain_id(chain_text)
         try:
-            network = self._networks.get(chain_id if chain_id is not None else -1)
+            network = self.deps.networks.get(chain_id if chain_id is not None else -1)
         except UnsupportedChain as exc:
             raise EncryptError from exc
-        await self._gate.admit_encryption(
+        await self.deps.gate.admit_encryption(
             network, wire_text(arguments.get("consumerAddress")), policy_data=arguments.get("policyServer")
         )
         if self.ticket is not None:

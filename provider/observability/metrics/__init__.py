@@ -1,10 +1,7 @@
-"""Every metric of the server: its name (`catalog/`), what counts it (`recorder.py`), and how it is told.
+"""Metrics: declared by topic (`groups.py`, `processes.py`), and shared by workers (`board.py`).
 
-Rooms do not import this: they take the observers that `app.py` hands them.
+A room imports its group and counts in it.
 """
 
-from provider.observability.metrics.chain_observer import ChainObserver
-from provider.observability.metrics.off import NoMetrics
-from provider.observability.metrics.recorder import Metrics
-
-__all__ = ["ChainObserver", "Metrics", "NoMetrics"]
+from provider.observability.metrics.board import Board as Board
+from provider.observability.metrics.metrics import Metrics as Metrics

@@ -6,15 +6,15 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
-from provider.observability.metrics.catalog import FAMILIES
-from provider.observability.metrics.family import Family
-from provider.observability.metrics.values import Labels, Readings, Value
+from provider.observability.metrics.instruments import Instrument, Value
+from provider.observability.metrics.metrics import DECLARED
+from provider.observability.metrics.values import Labels, Readings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def expose(readings: Readings) -> bytes:
-    """Every family of the catalog, in its order, also those without a sample."""
+    """Every declared metric in its order, also those without a sample."""
     registry = CollectorRegistry()
     registry.register(_Collector(readings))
     text: bytes = generate_latest(registry)
@@ -22,12 +22,12 @@ def expose(readings: Readings) -> bytes:
 
 
 def families_of(readings: Readings) -> Iterator[Metric]:
-    """The same as the library's own values."""
-    for family in FAMILIES.values():
-        # The library adds the ending of counters where a format has it.
-        metric = Metric(family.name.removesuffix("_total"), family.help, family.kind)
-        for labels, value in readings[family.name].items():
-            _add(metric, family, labels, value)
+    """The same as values of the library."""
+    for declared in DECLARED.values():
+        # The library adds the suffix of counters where a format has it.
+        metric = Metric(declared.name.removesuffix("_total"), declared.help, declared.kind)
+        for labels, value in readings[declared.name].items():
+            _add(metric, declared, labels, value)
         yield metric
 
 
@@ -36,25 +36,25 @@ class _Collector:
         self._readings = readings
 
     def describe(self) -> list[Metric]:
-        """Nothing: what is registered here is read once."""
+        """Nothing: this collector is read once."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """As the library's registry asks."""
+        """The values, for the registry of the library."""
         return families_of(self._readings)
 
 
-def _add(metric: Metric, family: Family, labels: Labels, value: Value) -> None:
-    named = dict(zip(family.labels, labels, strict=True))
+def _add(metric: Metric, declared: Instrument, labels: Labels, value: Value) -> None:
+    named = dict(zip(declared.labels, labels, strict=True))
     if not isinstance(value, list):
-        metric.add_sample(family.name, named, value)
+        metric.add_sample(declared.name, named, value)
         return
-    if family.kind == "summary":
+    if declared.kind == "summary":
         total, count = value
     else:
         total, counts = value[0], list(accumulate(value[1:]))
         count = counts[-1]
-        for bound, below in zip((*map(str, family.buckets), "+Inf"), counts, strict=True):
-            metric.add_sample(f"{family.name}_bucket", {**named, "le": bound}, below)
-    metric.add_sample(f"{family.name}_count", named, count)
-    metric.add_sample(f"{family.name}_sum", named, total)
+        for bound, below in zip((*map(str, declared.buckets), "+Inf"), counts, strict=True):
+            metric.add_sample(f"{declared.name}_bucket", {**named, "le": bound}, below)
+    metric.add_sample(f"{declared.name}_count", named, count)
+    metric.add_sample(f"{declared.name}_sum", named, total)

@@ -1,71 +1,223 @@
-"""One instrument for each family of the catalog."""
+"""Instruments: each is the declaration of one metric, and holds its values in one process.
 
-from provider.observability.metrics.catalog import chains, processes, requests, state, streams
-from provider.observability.metrics.values import Counter, Gauge, Histogram, Instrument, Summary
+Values are kept in plain dicts, keyed on tuples of label values: counting is one look-up and one addition.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from provider.override import override
+
+Kind = Literal["counter", "gauge", "histogram", "summary"]
+Merge = Literal["sum", "max", "min"]
+LabelValues = tuple[object, ...]
+Value = float | list[float]
+"""A number; of a histogram its sum and the count of each bucket, +Inf last; of a summary its sum and its count."""
+Snapshot = dict[str, list[tuple[list[str], Value]]]
+"""Label values and value of each cell, by name of the metric, as JSON can hold it."""
+Cell = TypeVar("Cell", float, list[float])
 
 
-class Instruments:
-    """All of them, each told in the catalog's words."""
+class Metric(Generic[Cell]):
+    """What all kinds share.
 
-    def __init__(self) -> None:
-        self.requests = Counter(requests.REQUESTS)
-        self.request_seconds = Histogram(requests.REQUEST_SECONDS)
-        self.requests_in_progress = Gauge(requests.REQUESTS_IN_PROGRESS)
-        self.errors = Counter(requests.ERRORS)
-        self.order_refusals = Counter(requests.ORDER_REFUSALS)
-        self.streams_ended = Counter(streams.STREAMS)
-        self.streams_in_progress = Gauge(streams.STREAMS_IN_PROGRESS)
-        self.streamed_bytes = Counter(streams.STREAMED_BYTES)
-        self.streams_resumed = Counter(streams.STREAMS_RESUMED)
-        self.sent_bytes = Counter(streams.SENT_BYTES)
-        self.stream_resumes = Counter(streams.STREAM_RESUMES)
-        self.first_byte_seconds = Histogram(streams.FIRST_BYTE_SECONDS)
-        self.stream_rate = Histogram(streams.STREAM_RATE)
-        self.pipes_open = Gauge(streams.PIPES_OPEN)
-        self.pipes_in_use = Gauge(streams.PIPES_IN_USE)
-        self.pipe_fallbacks = Counter(streams.PIPE_FALLBACKS)
-        self.upstream_seconds = Histogram(streams.UPSTREAM_SECONDS)
-        self.decrypt_seconds = Histogram(streams.DECRYPT_SECONDS)
-        self.rpc_seconds = Histogram(chains.RPC_SECONDS)
-        self.rpc_calls = Counter(chains.RPC_CALLS)
-        self.rpc_failovers = Counter(chains.RPC_FAILOVERS)
-        self.rpc_faults = Counter(chains.RPC_FAULTS)
-        self.rpc_hedges = Counter(chains.RPC_HEDGES)
-        self.rpc_endpoint_up = Gauge(chains.RPC_ENDPOINT_UP)
-        self.rpc_endpoint_block = Gauge(chains.RPC_ENDPOINT_BLOCK)
-        self.chain_block_height = Gauge(chains.CHAIN_BLOCK_HEIGHT)
-        self.chain_heads = Counter(chains.CHAIN_HEADS)
-        self.nonces = Counter(state.NONCES)
-        self.nonce_commit_seconds = Histogram(state.NONCE_COMMIT_SECONDS)
-        self.redis_seconds = Histogram(state.REDIS_SECONDS)
-        self.redis_up = Gauge(state.REDIS_UP)
-        self.cache_requests = Counter(state.CACHE_REQUESTS)
-        self.cache_evictions = Counter(state.CACHE_EVICTIONS)
-        self.cache_entries = Gauge(state.CACHE_ENTRIES)
-        self.cache_max_entries = Gauge(state.CACHE_MAX_ENTRIES)
-        self.cache_hit_age = Summary(state.CACHE_HIT_AGE_SECONDS)
-        self.index_block = Gauge(chains.INDEX_BLOCK)
-        self.index_blocks_behind = Gauge(chains.INDEX_BLOCKS_BEHIND)
-        self.index_last_poll = Gauge(chains.INDEX_LAST_POLL)
-        self.proofs = Counter(state.PROOFS)
-        self.proofs_queued = Gauge(state.PROOFS_QUEUED)
-        self._of_processes()
+    name: as it is exposed, with its unit.
+    help: what it measures, for Prometheus and `docs/metrics.md`.
+    labels: name of each label, and in words the values it takes.
+    buckets: upper bounds of a histogram.
+    merge: how the values of several workers become one. Only gauges choose; all others are summed.
+    begin: label values that are exposed from the start, with zeros. Without them a first count is no increase for
+        Prometheus, and alerts miss it.
+    """
 
-    def _of_processes(self) -> None:
-        self.loop_lag = Histogram(processes.LOOP_LAG)
-        self.storage_free = Gauge(processes.STORAGE_FREE)
-        self.storage_size = Gauge(processes.STORAGE_SIZE)
-        self.cpu_seconds = Counter(processes.CPU_SECONDS)
-        self.resident_memory = Gauge(processes.RESIDENT_MEMORY)
-        self.open_fds = Gauge(processes.OPEN_FDS)
-        self.max_fds = Gauge(processes.MAX_FDS)
-        self.build_info = Gauge(processes.BUILD_INFO)
-        self.workers = Gauge(processes.WORKERS)
-        self.worker_restarts = Counter(processes.WORKER_RESTARTS)
-        self.certificate_expiry = Gauge(processes.CERTIFICATE_EXPIRY)
-        self.start_time = Gauge(processes.START_TIME)
+    kind: ClassVar[Kind]
+    __slots__ = ("buckets", "followed", "help", "labels", "merge", "name", "started", "values")
 
-    @property
-    def every(self) -> list[Instrument]:
-        """For a snapshot."""
-        return [value for value in vars(self).values() if isinstance(value, Counter | Histogram | Summary)]
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        buckets: tuple[float, ...] = (),
+        merge: Merge = "sum",
+        begin: Iterable[LabelValues] = (),
+    ) -> None:
+        self.name, self.help, self.labels = name, help, labels or {}
+        self.buckets: tuple[float, ...] = buckets
+        self.merge: Merge = merge
+        self.started = tuple(begin)
+        self.values: dict[LabelValues, Cell] = {}
+        self.followed: dict[LabelValues, Callable[[], Cell | None]] = {}
+        for values in self.started:
+            self.begin(*values)
+
+    def begin(self, *labels: object) -> None:
+        """Expose these label values from here on. Raises TypeError when a label is missing."""
+        if len(labels) != len(self.labels):
+            raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
+        self.values.setdefault(labels, self._zero())
+
+    def follow(self, read: Callable[[], Cell | None], *labels: object) -> None:
+        """Expose what `read` returns each time metrics are read. None leaves the value as it was."""
+        self.followed[labels] = read
+
+    def look(self) -> None:
+        """Read what is followed."""
+        for labels, read in self.followed.items():
+            value = read()
+            if value is not None:
+                self.values[labels] = value
+
+    def cells(self) -> list[tuple[list[str], Value]]:
+        """All values of now. Lists are not copied."""
+        return [([str(label) for label in labels], value) for labels, value in self.values.items()]
+
+    def _zero(self) -> Cell:
+        raise NotImplementedError
+
+
+class Counter(Metric[float]):
+    """A number that grows."""
+
+    kind = "counter"
+    __slots__ = ()
+
+    def add(self, *labels: object, by: float = 1) -> None:
+        """Add to the number with these label values."""
+        try:
+            self.values[labels] += by
+        except KeyError:
+            self.begin(*labels)
+            self.values[labels] += by
+
+    @override
+    def _zero(self) -> float:
+        return 0
+
+
+class Gauge(Metric[float]):
+    """A number that goes up and down."""
+
+    kind = "gauge"
+    __slots__ = ()
+
+    def set(self, value: float, *labels: object) -> None:
+        """Replace the number with these label values."""
+        self.values[labels] = value
+
+    @override
+    def _zero(self) -> float:
+        return 0
+
+
+class Histogram(Metric[list[float]]):
+    """Observations counted by bucket."""
+
+    kind = "histogram"
+    __slots__ = ()
+
+    def observe(self, value: float, *labels: object) -> None:
+        """Count one observation."""
+        cell = self.values.get(labels)
+        if cell is None:
+            self.begin(*labels)
+            cell = self.values[labels]
+        cell[0] += value
+        cell[1 + bisect_left(self.buckets, value)] += 1
+
+    @override
+    def _zero(self) -> list[float]:
+        return [0.0, *([0] * (len(self.buckets) + 1))]
+
+
+class Summary(Metric[list[float]]):
+    """A sum and a count that are kept elsewhere and followed here."""
+
+    kind = "summary"
+    __slots__ = ()
+
+    @override
+    def _zero(self) -> list[float]:
+        return [0.0, 0]
+
+
+class _Off:
+    """Overrides of an instrument that counts nothing."""
+
+    __slots__ = ()
+
+    def begin(self, *labels: object) -> None:
+        pass
+
+    def follow(self, read: Callable[[], object], *labels: object) -> None:
+        pass
+
+
+class _OffCounter(_Off, Counter):
+    __slots__ = ()
+
+    @override
+    def add(self, *labels: object, by: float = 1) -> None:
+        pass
+
+
+class _OffGauge(_Off, Gauge):
+    __slots__ = ()
+
+    @override
+    def set(self, value: float, *labels: object) -> None:
+        pass
+
+
+class _OffHistogram(_Off, Histogram):
+    __slots__ = ()
+
+    @override
+    def observe(self, value: float, *labels: object) -> None:
+        pass
+
+
+class _OffSummary(_Off, Summary):
+    __slots__ = ()
+
+
+Instrument = Counter | Gauge | Histogram | Summary
+_OFF: Mapping[type[Instrument], type[Instrument]] = {
+    Counter: _OffCounter,
+    Gauge: _OffGauge,
+    Histogram: _OffHistogram,
+    Summary: _OffSummary,
+}
+
+
+class Group:
+    """The metrics of one topic. A subclass declares each of them once, as a class attribute.
+
+    Every object of the subclass has instruments of its own. With `is_on` False they are null: they count nothing.
+    """
+
+    title: ClassVar[str]
+
+    def __init__(self, *, is_on: bool = True) -> None:
+        self.instruments: list[Instrument] = []
+        """Those that count, in the order of their declarations."""
+        for name, declared in self.declared().items():
+            kind = type(declared) if is_on else _OFF[type(declared)]
+            own = kind(
+                declared.name,
+                declared.help,
+                declared.labels,
+                buckets=declared.buckets,
+                merge=declared.merge,
+                begin=declared.started,
+            )
+            setattr(self, name, own)
+            if is_on:
+                self.instruments.append(own)
+
+    @classmethod
+    def declared(cls) -> Mapping[str, Instrument]:
+        """The declarations by attribute, in their order."""
+        return {name: value for name, value in vars(cls).items() if isinstance(value, Instrument)}

@@ -11,12 +11,13 @@ from eth_utils import keccak
 from tornado.ioloop import IOLoop
 
 from provider.auth import identify, messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import recover_address
 from provider.errors import NonceRefused, SignatureInvalid, TokenNotAccepted
+from provider.observability.metrics.groups import Nonces
 
 KEY = EthAccount.from_key("5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8")
 ADDRESS = KEY.address
@@ -32,18 +33,13 @@ class Desk:
         self.store = store
         self.now = 1_700_000_000.0
         self.tokens = Tokens(b"k" * 32, store, max_lifetime_seconds=3600, clock=lambda: self.now)
-        self.observed: list[str] = []
-        self.identifier = Identifier(
-            store,
-            self.tokens,
-            observe=lambda result, _: self.observed.append(result),
-            clock=lambda: self.now,
-            **options,
-        )
+        self.metrics = Nonces()
+        self.identifier = Identifier(store, self.tokens, metrics=self.metrics, clock=lambda: self.now, **options)
 
     async def ask(self, nonce: str, signature: str = "", token: PresentedToken | None = None, **more: Any) -> str:
-        options = {"address": ADDRESS, "messages": texts(nonce), **more}
-        return await self.identifier.identify(nonce=nonce, signature=signature, token=token, **options)
+        address, candidates = more.pop("address", ADDRESS), more.pop("messages", texts(nonce))
+        proof = Signed(address, address, nonce, signature, token)
+        return await self.identifier.identify(proof, candidates, **more)
 
     async def token(self, *, needs_nonce: bool, address: str = ADDRESS) -> PresentedToken:
         return PresentedToken(await self.tokens.issue(address, None), needs_nonce)
@@ -77,7 +73,7 @@ async def test_both_families_are_accepted_and_share_the_nonce(desk: Desk) -> Non
     assert await desk.ask("8", signed(f"{DID}8")) == ADDRESS
     with pytest.raises(NonceRefused):
         await desk.ask("8", signed(f"{ADDRESS}8download"))
-    assert desk.observed == ["accepted", "refused", "accepted", "refused"]
+    assert desk.metrics.presented.values == {("accepted",): 2, ("refused",): 2, ("failed",): 0}
 
 
 @pytest.mark.gen_test

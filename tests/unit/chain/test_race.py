@@ -46,6 +46,7 @@ class Asked:
             failure=Refused,
             patience_seconds=patience_seconds,
             failed=lambda runner, _: self.failed.append(runner),
+            hedged=lambda: None,
         )
 
 

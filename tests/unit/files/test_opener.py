@@ -1,7 +1,5 @@
 """Opening through the cache: one decryption, and every check at every opening."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,6 +8,7 @@ from provider.errors import FileIndexOutOfRange, FilesUndecryptable
 from provider.files.file_object import UrlFile, parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.plaintext_cache import PlaintextCache
+from provider.observability.metrics.groups import Files
 from tests.unit.files.test_file_list import ACCOUNT, ASSET, BOUND, FILES, OTHER, SERVICE, UNBOUND, sealed
 
 
@@ -17,17 +16,16 @@ class Opener:
     """An opener that counts its decryptions."""
 
     def __init__(self, *, allow_unbound: bool = False, ttl_seconds: float = 30.0) -> None:
-        self.decryptions = 0
+        self._metrics = Files()
         self.cache = PlaintextCache(max_entries=4, ttl_seconds=ttl_seconds, later=lambda *_: None)
-        self._opener = FileListOpener(allow_unbound=allow_unbound, plaintexts=self.cache, timed=self._count)
+        self._opener = FileListOpener(allow_unbound=allow_unbound, plaintexts=self.cache, metrics=self._metrics)
         self.open = self._opener.open
         self.file = self._opener.file
         self.close = self._opener.close
 
-    @contextmanager
-    def _count(self) -> Iterator[None]:
-        self.decryptions += 1
-        yield
+    @property
+    def decryptions(self) -> float:
+        return sum(self._metrics.decrypt_seconds.values["files", "ok"][1:])
 
 
 def test_a_list_is_decrypted_once() -> None:

@@ -15,7 +15,7 @@ from provider.openapi.document import BODIES, build_document, input_name
 from provider.openapi.operations import COMPUTE_OPERATIONS, OPERATIONS, TAGS
 from provider.openapi.schemas import object_schema, word_of
 
-EVERYTHING = [Route(method, path, Endpoint) for method, path in OPERATIONS]
+EVERYTHING = [Route(method, path, Endpoint, None) for method, path in OPERATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_every_operation_has_a_known_tag_and_says_what_may_go_wrong(document: An
 
 
 def test_a_route_without_description_is_left_out() -> None:
-    assert build_document([Route("GET", "/unheard-of", Endpoint)])["paths"] == {}
+    assert build_document([Route("GET", "/unheard-of", Endpoint, None)])["paths"] == {}
 
 
 @pytest.mark.parametrize("key", OPERATIONS, ids=" ".join)

@@ -39,6 +39,7 @@ from provider.orders.check import (
     parse_tx_id,
     referenced_order,
 )
+from tests.support.services import service
 
 PROVIDER_KEY = "fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215"
 PROVIDER = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
@@ -110,8 +111,22 @@ class Case:
     provider: str = PROVIDER
 
     def check(self) -> Order:
-        arguments = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "facts"}
-        return check_order(self.facts, tx_id=TX, **arguments)
+        bought = service(
+            self.service_id,
+            index=self.service_index,
+            datatoken=self.datatoken,
+            timeout_seconds=self.timeout_seconds,
+        )
+        return check_order(
+            self.facts,
+            bought,
+            tx_id=TX,
+            sender=self.sender,
+            provider=self.provider,
+            now=self.now,
+            environment=self.environment,
+            tolerate_expired_fee=self.tolerate_expired_fee,
+        )
 
     def with_receipt(self, **changes: object) -> "Case":
         assert self.facts.receipt is not None

@@ -7,7 +7,7 @@ import pytest
 from provider.errors import UpstreamTimedOut, UpstreamTruncated
 from provider.streaming.copy_pump import BufferPool
 from provider.streaming.progress import Progress
-from provider.streaming.relay import relay
+from provider.streaming.relay import StreamEngine
 from provider.streaming.sink import ConsumerGone
 from provider.upstream.source import Headers
 
@@ -95,14 +95,8 @@ class FakeSink:
 
 
 async def run(source: FakeSource, sink: FakeSink, *, idle_timeout_seconds: float = 30, buffers=None):
-    return await relay(
-        source,
-        sink,
-        [("A", "b")],
-        status=source.status,
-        idle_timeout_seconds=idle_timeout_seconds,
-        buffers=buffers or BufferPool(),
-    )
+    engine = StreamEngine(idle_timeout_seconds, buffers=buffers or BufferPool())
+    return await engine.relay(source, sink, [("A", "b")], status=source.status)
 
 
 @pytest.mark.gen_test
@@ -237,5 +231,5 @@ async def test_a_stream_that_never_waits_lets_others_run() -> None:
 @pytest.mark.gen_test
 async def test_progress_is_counted_in_a_plain_attribute() -> None:
     progress = Progress()
-    await relay(FakeSource(b"abc"), FakeSink(), [], status=200, idle_timeout_seconds=30, progress=progress)
+    await StreamEngine(30).relay(FakeSource(b"abc"), FakeSink(), [], status=200, progress=progress)
     assert progress == Progress(bytes_sent=3, awaits_consumer=False)

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from provider.errors import ChainUnavailable, UpstreamRefused, UpstreamTruncated
-from provider.streaming.copy_pump import BufferPool
-from provider.streaming.relay import Relayed, relay
-from provider.streaming.resume import Reopen, Resuming
+from provider.streaming.relay import Relayed, StreamEngine
+from provider.streaming.resume import Reopen
 from provider.upstream.resume import Rest
 from provider.upstream.source import Headers
 from tests.unit.streaming.test_relay_outcomes import FakeSink, FakeSource
@@ -31,8 +30,7 @@ def broken() -> Part:
 
 
 async def run(source: FakeSource, sink: FakeSink, reopen: Reopen, *, max_attempts: int = 5) -> Relayed:
-    resuming = Resuming(reopen, max_attempts)
-    return await relay(source, sink, [], status=200, idle_timeout_seconds=30, resuming=resuming, buffers=BufferPool())
+    return await StreamEngine(30, max_attempts).relay(source, sink, [], status=200, reopen=reopen)
 
 
 @pytest.mark.gen_test

@@ -1,10 +1,6 @@
-"""The figures of a process, and how several leave theirs for one another."""
+"""The figures of a process."""
 
-import os
-import time
-from pathlib import Path
-
-from provider.admin.dashboard.live import FRESH_SECONDS, MAX_LISTED_STREAMS, OwnFigures, SharedFigures, StreamNow
+from provider.admin.dashboard.live import MAX_LISTED_STREAMS, OwnFigures, StreamNow
 
 
 class Request:
@@ -13,12 +9,6 @@ class Request:
 
 def stream(key: object, sent_bytes: int, began: float = 0.0) -> StreamNow:
     return StreamNow(key, "download", "copy", began, sent_bytes, "")
-
-
-def leave_as(folder: Path, pid: int, text: str = '{"pid": 1}') -> Path:
-    path = folder / f"dashboard.{pid}"
-    path.write_text(text)
-    return path
 
 
 def test_stream_keeps_its_number_and_no_other_gets_it() -> None:
@@ -43,32 +33,3 @@ def test_figures_name_neither_who_nor_what() -> None:
     key = Request()
     (row,) = OwnFigures(lambda: [stream(key, 1)], lambda: 0).take()["streams"]
     assert row.keys() == {"number", "endpoint", "path", "age_seconds", "sent_bytes", "waits_for"}
-
-
-def test_nothing_is_left_unless_somebody_asks(tmp_path: Path) -> None:
-    shared = SharedFigures(str(tmp_path))
-    shared.answer(lambda: {"pid": 1})
-    assert list(tmp_path.iterdir()) == []
-    shared.ask()
-    shared.answer(lambda: {"pid": 1})
-    assert (tmp_path / f"dashboard.{os.getpid()}").read_text() == '{"pid":1}'
-
-
-def test_nothing_is_left_any_longer_when_asking_has_ended(tmp_path: Path) -> None:
-    shared = SharedFigures(str(tmp_path))
-    shared.ask()
-    long_ago = time.time() - 2 * FRESH_SECONDS
-    os.utime(tmp_path / "dashboard.watched", (long_ago, long_ago))
-    shared.answer(lambda: {"pid": 1})
-    assert not (tmp_path / f"dashboard.{os.getpid()}").exists()
-
-
-def test_others_are_those_who_left_something_of_late(tmp_path: Path) -> None:
-    shared = SharedFigures(str(tmp_path))
-    shared.ask()
-    shared.answer(lambda: {"pid": os.getpid()})
-    leave_as(tmp_path, 1)
-    leave_as(tmp_path, 2, "{broken")
-    long_ago = time.time() - 2 * FRESH_SECONDS
-    os.utime(leave_as(tmp_path, 3, '{"pid": 3}'), (long_ago, long_ago))
-    assert list(shared.others()) == [{"pid": 1}]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from provider.admin.dashboard.frame import picture, point
 from provider.admin.dashboard.sample import Moment, Reading, Window, grown, quantile, reading_of
 from provider.observability.metrics import Metrics
+from provider.observability.metrics.values import merge
 
 BOUNDS = ("0.01", "0.1", "1.0", "+Inf")
 
@@ -130,13 +131,15 @@ def test_old_moments_are_forgotten() -> None:
 
 def test_figures_of_the_recorder_are_understood() -> None:
     metrics = Metrics()
-    before = reading_of(metrics.read())
+    before = reading_of(merge([metrics.snapshot()]))
     for seconds in (0.00006, 0.00007, 0.2):
-        metrics.first_byte("download", seconds)
-    metrics.request("download", 200, 0.01)
-    metrics.request("nonce", 400, 0.01)
-    metrics.error("nonce_refused")
-    window = window_of((0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(metrics.read()), [worker(1, 1.0, 0)]))
+        metrics.streams.first_byte_seconds.observe(seconds, "download")
+    metrics.requests.answer("download", 200, 0.01)
+    metrics.requests.answer("nonce", 400, 0.01)
+    metrics.requests.errors.add("nonce_refused")
+    window = window_of(
+        (0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(merge([metrics.snapshot()])), [worker(1, 1.0, 0)])
+    )
     shown, tables = point(window, 0.0), picture(window, [])
     assert (shown["requests"], shown["refused"]) == (2.0, 1.0)
     median = shown["first_byte_p50"]

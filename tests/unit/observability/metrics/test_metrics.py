@@ -1,4 +1,4 @@
-"""What is told is what is read: counts, looks, streams under way, and every family in the text of Prometheus."""
+"""What is counted is what is read: counts, followed values, streams in progress, and the text for Prometheus."""
 
 import ast
 import re
@@ -11,17 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import provider
 from provider.cache import CacheCounts
-from provider.observability.metrics import Metrics, NoMetrics
-from provider.observability.metrics.catalog import FAMILIES
+from provider.observability.metrics import Board, Metrics
 from provider.observability.metrics.document import PAGE, page
 from provider.observability.metrics.exposition import expose
-from provider.observability.metrics.family import Family
-from provider.observability.metrics.values import Histogram, merge
-
-
-@dataclass
-class Body:
-    bytes_sent: int = 0
+from provider.observability.metrics.groups import Requests
+from provider.observability.metrics.instruments import Instrument
+from provider.observability.metrics.metrics import DECLARED, GROUPS
+from provider.observability.metrics.values import merge
+from provider.streaming.progress import Progress
 
 
 @dataclass
@@ -37,7 +34,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     """What Prometheus' own client library reads in our text."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(expose(metrics.read()).decode())
+        for family in text_string_to_metric_families(expose(merge([metrics.snapshot()])).decode())
         for sample in family.samples
     }
 
@@ -46,14 +43,22 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return samples(metrics).get((name, tuple(sorted(labels.items()))))
 
 
-def end(metrics: Metrics, body: Body, *, seconds: float = 1.0, outcome: str = "complete") -> None:
-    metrics.stream_ended(body, service_type="access", file_type="url", path="splice", outcome=outcome, seconds=seconds)
+def end(metrics: Metrics, progress: Progress, *, seconds: float = 1.0, resumes: int = 0) -> None:
+    metrics.streams.end(
+        progress,
+        service_type="access",
+        file_type="url",
+        path="splice",
+        outcome="complete",
+        resumes=resumes,
+        seconds=seconds,
+    )
 
 
 def test_requests_are_counted_and_timed() -> None:
     metrics = Metrics()
     for status in (200, 200, 404):
-        metrics.request("nonce", status, 0.002)
+        metrics.requests.answer("nonce", status, 0.002)
     assert value(metrics, "provider_requests_total", endpoint="nonce", status="200") == 2
     assert value(metrics, "provider_requests_total", endpoint="nonce", status="404") == 1
     assert value(metrics, "provider_request_seconds_count", endpoint="nonce") == 3
@@ -64,28 +69,28 @@ def test_requests_are_counted_and_timed() -> None:
 
 def test_bytes_of_streams_under_way_are_sent_and_those_of_ended_ones_stay() -> None:
     metrics = Metrics()
-    one, other = Body(), Body()
-    metrics.stream_begins("download", one)
-    metrics.stream_begins("download", other)
+    one, other = Progress(), Progress()
+    metrics.streams.start("download", one)
+    metrics.streams.start("download", other)
     one.bytes_sent, other.bytes_sent = 100, 20
     assert value(metrics, "provider_sent_bytes_total", endpoint="download") == 120
     assert value(metrics, "provider_streams_in_progress") == 2
     end(metrics, one)
     other.bytes_sent = 50
-    metrics.stream_failed(other)
+    metrics.streams.fail(other)
     assert value(metrics, "provider_sent_bytes_total", endpoint="download") == 150
     assert value(metrics, "provider_streams_in_progress") == 0
     labels = {"endpoint": "download", "path": "splice", "outcome": "complete"}
     assert value(metrics, "provider_streams_total", **labels) == 1
     assert value(metrics, "provider_streamed_bytes_total", **labels, service_type="access", file_type="url") == 100
-    assert metrics.ended_bytes() == 150
+    assert metrics.streams.all_sent() == 150
 
 
 def test_throughput_is_told_of_bodies_that_are_long_enough() -> None:
     metrics = Metrics()
     for size in (65535, 65536):
-        body = Body(size)
-        metrics.stream_begins("download", body)
+        body = Progress(size)
+        metrics.streams.start("download", body)
         end(metrics, body, seconds=0.5)
     assert value(metrics, "provider_stream_bytes_per_second_count", path="splice") == 1
     assert value(metrics, "provider_stream_bytes_per_second_sum", path="splice") == 131072
@@ -94,7 +99,7 @@ def test_throughput_is_told_of_bodies_that_are_long_enough() -> None:
 def test_caches_are_looked_at() -> None:
     metrics = Metrics()
     held = Held()
-    metrics.watch_cache("ddo", held)
+    metrics.caches.follow("ddo", held)
     held.counts = CacheCounts(hits=4, misses=2, evictions=1, hit_age_seconds=10.0)
     assert value(metrics, "provider_cache_requests_total", cache="ddo", result="hit") == 4
     assert value(metrics, "provider_cache_requests_total", cache="ddo", result="miss") == 2
@@ -107,47 +112,34 @@ def test_caches_are_looked_at() -> None:
 
 def test_decryption_is_timed_whether_it_succeeds_or_not() -> None:
     metrics = Metrics()
-    with metrics.decrypting("files"):
+    with metrics.files.decrypting("files"):
         pass
-    with pytest.raises(ValueError), metrics.decrypting("document"):  # noqa: PT011 - ours
+    with pytest.raises(ValueError), metrics.files.decrypting("document"):  # noqa: PT011 - ours
         raise ValueError
     assert value(metrics, "provider_decrypt_seconds_count", kind="files", result="ok") == 1
     assert value(metrics, "provider_decrypt_seconds_count", kind="document", result="failed") == 1
 
 
-def test_what_a_chain_tells_has_its_id() -> None:
+def test_resumes_are_counted_with_the_end_of_their_stream() -> None:
     metrics = Metrics()
-    chain = metrics.chain(137)
-    chain.exchange("eth_call", "ok", 0.01)
-    chain.calls(3)
-    chain.put_aside(0)
-    chain.hedged()
-    assert value(metrics, "provider_chain_heads_total", chain="137") == 0
-    chain.head(9)
-    chain.head(9)
-    chain.endpoint_height(1, 8)
-    metrics.watch_endpoints(137, lambda: {0: False, 1: True})
-    assert value(metrics, "provider_rpc_seconds_count", chain="137", method="eth_call", outcome="ok") == 1
-    assert value(metrics, "provider_rpc_calls_total", chain="137") == 3
-    assert value(metrics, "provider_rpc_failovers_total", chain="137", endpoint="1") == 1
-    assert value(metrics, "provider_rpc_failovers_total", chain="137", endpoint="2") == 0
-    assert value(metrics, "provider_rpc_hedges_total", chain="137") == 1
-    assert value(metrics, "provider_chain_block_height", chain="137") == 9
-    assert value(metrics, "provider_chain_heads_total", chain="137") == 2
-    assert value(metrics, "provider_rpc_endpoint_block", chain="137", endpoint="2") == 8
-    assert value(metrics, "provider_rpc_endpoint_up", chain="137", endpoint="1") == 0
+    for resumes in (0, 3):
+        progress = Progress()
+        metrics.streams.start("download", progress)
+        end(metrics, progress, resumes=resumes)
+    assert value(metrics, "provider_stream_resumes_total", endpoint="download") == 3
+    assert value(metrics, "provider_streams_resumed_total", endpoint="download") == 1
 
 
-def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are(tmp_path: Path) -> None:
-    old, new = Metrics(str(tmp_path)), Metrics(str(tmp_path))
+def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are() -> None:
+    old, new = Metrics(), Metrics()
     for metrics, is_up, behind in ((old, False, 900), (new, True, 1)):
-        metrics.watch_endpoints(1, lambda is_up=is_up: {0: is_up})
-        metrics.watch_redis(("nonce",), lambda is_up=is_up: is_up)
-        metrics.watch_index(lambda behind=behind: {1: behind})
-        metrics.watch_requests(lambda: 2)
-        metrics.request("download", 200, 0.1)
+        metrics.chains.endpoint_up.follow(lambda is_up=is_up: is_up, 1, 1)
+        metrics.redis.up.follow(lambda is_up=is_up: is_up)
+        metrics.index.blocks_behind.follow(lambda behind=behind: behind, 1)
+        metrics.requests.in_progress.follow(lambda: 2)
+        metrics.requests.answer("download", 200, 0.1)
     old.hand_over()
-    old.request("download", 200, 0.1)
+    old.requests.answer("download", 200, 0.1)
     told = merge([old.snapshot(), new.snapshot()])
     assert told["provider_rpc_endpoint_up"] == {("1", "1"): True}
     assert told["provider_redis_up"] == {(): True}
@@ -157,55 +149,77 @@ def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are(tmp_path:
     assert told["provider_workers"] == {(): 2}
 
 
-def test_who_steps_back_tells_the_others_at_once(tmp_path: Path) -> None:
-    old = Metrics(str(tmp_path))
-    old.watch_endpoints(1, lambda: {0: False})
-    old.publish()
+def test_who_stepped_back_shows_the_others_sums_only(tmp_path: Path) -> None:
+    old = Metrics()
+    board = Board(old, dict, str(tmp_path))
+    old.chains.endpoint_up.follow(lambda: False, 1, 1)
+    board.write()
     path = next(tmp_path.glob("*.json"))
     assert "provider_rpc_endpoint_up" in orjson.loads(path.read_bytes())[1]
     old.hand_over()
+    board.write()
     assert "provider_rpc_endpoint_up" not in orjson.loads(path.read_bytes())[1]
 
 
-def test_off_counts_nothing_and_still_times_blocks() -> None:
-    metrics = NoMetrics()
-    metrics.request("nonce", 200, 0.1)
-    metrics.stream_begins("download", Body())
-    with metrics.decrypting("files"):
+def test_off_counts_nothing_and_knows_how_much_was_sent() -> None:
+    metrics = Metrics(is_on=False)
+    metrics.requests.answer("nonce", 200, 0.1)
+    metrics.requests.in_progress.follow(lambda: 1)
+    metrics.chains.endpoint_block.set(5, 1, 1)
+    progress = Progress(7)
+    metrics.streams.start("download", progress)
+    with metrics.files.decrypting("files"):
         pass
+    end(metrics, progress)
     assert metrics.snapshot() == {}
-    assert not metrics.is_on
+    assert metrics.streams.all_sent() == 7
+    for group in (group for group in vars(metrics).values() if isinstance(group, GROUPS)):
+        assert group.instruments == []
+        assert not any(getattr(group, name).values for name in group.declared())
+
+
+def test_each_process_counts_by_itself() -> None:
+    Metrics().requests.answer("nonce", 200, 0.1)
+    assert value(Metrics(), "provider_requests_total", endpoint="nonce", status="200") is None
+    assert Requests.answered.values == {}
+
+
+def test_a_missing_label_fails_where_it_is_counted() -> None:
+    requests = Requests()
+    with pytest.raises(TypeError, match="provider_requests_total has 2 labels, not 1"):
+        requests.answered.add("download")
+    with pytest.raises(TypeError):
+        requests.seconds.observe(0.1)
 
 
 def test_a_bucket_holds_what_equals_its_bound() -> None:
-    family = FAMILIES["provider_request_seconds"]
-    histogram = Histogram(family)
-    for bound in family.buckets:
-        histogram.observe(bound)
-    histogram.observe(family.buckets[-1] + 1)
-    assert histogram.values[()][1:] == [1] * (len(family.buckets) + 1)
+    histogram = Requests().seconds
+    for bound in (*histogram.buckets, histogram.buckets[-1] + 1):
+        histogram.observe(bound, "nonce")
+    assert histogram.values["nonce",][1:] == [1] * (len(histogram.buckets) + 1)
 
 
 def test_page_is_current() -> None:
     assert PAGE.read_text() == page(), "run `python -m provider.observability.metrics.document`"
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_names_follow_prometheus(family: Family) -> None:
-    assert re.fullmatch(r"(provider|process)_[a-z_]+", family.name)
-    assert (family.kind == "counter") == family.name.endswith("_total")
-    assert bool(family.buckets) == (family.kind == "histogram")
-    assert list(family.buckets) == sorted(family.buckets)
-    assert family.help.endswith(".")
-    assert not re.search(r"milli|_ms\b|micro|kilo|mega", family.name)
-    assert not {"did", "address", "url", "tx", "consumer", "le", "quantile"} & family.labels.keys()
+@pytest.mark.parametrize("metric", DECLARED.values(), ids=lambda metric: metric.name)
+def test_names_follow_prometheus(metric: Instrument) -> None:
+    assert re.fullmatch(r"(provider|process)_[a-z_]+", metric.name)
+    assert (metric.kind == "counter") == metric.name.endswith("_total")
+    assert bool(metric.buckets) == (metric.kind == "histogram")
+    assert metric.merge == "sum" or metric.kind == "gauge"
+    assert list(metric.buckets) == sorted(metric.buckets)
+    assert metric.help.endswith(".")
+    assert not re.search(r"milli|_ms\b|micro|kilo|mega", metric.name)
+    assert not {"did", "address", "url", "tx", "consumer", "le", "quantile"} & metric.labels.keys()
 
 
-def test_metric_names_stand_in_the_catalog_only() -> None:
+def test_metrics_are_named_in_their_declarations_only() -> None:
     root = Path(provider.__file__).parent
     for path in root.rglob("*.py"):
-        if path.is_relative_to(root / "metrics") or path.is_relative_to(root / "demo"):
+        if path.is_relative_to(root / "observability" / "metrics") or path.is_relative_to(root / "demo"):
             continue
         texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
         strays = {text for text in texts if isinstance(text, str) and re.fullmatch(r"provider_\w+_total", text)}
-        assert strays <= FAMILIES.keys(), path
+        assert not strays, path

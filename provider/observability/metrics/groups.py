@@ -1,0 +1,403 @@
+"""Every metric of the server, but for those of its processes (`processes.py`), by topic.
+
+A metric is declared here once: name, help, labels, buckets. The room that measures it gets its group. `docs/metrics.md`
+is made from these declarations. Names follow Prometheus: base units, and `_total` for counters. Every label has a
+bounded set of values: never a DID, address, URL or transaction.
+
+Nothing is counted per piece of a body. What can be read at any time, such as the size of a cache, is followed: it is
+looked up only when somebody reads the metrics, or twice a second with several workers.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from provider.observability.metrics.instruments import Counter, Gauge, Group, Histogram, Summary
+
+if TYPE_CHECKING:
+    from provider.cache import FactCache
+    from provider.files.plaintext_cache import PlaintextCache
+    from provider.streaming.pipes import PipePool
+    from provider.streaming.progress import Progress
+
+# A warm request takes a fraction of a millisecond; one that waits for a chain or an origin, up to some seconds. Streams
+# last as long as their consumers are slow: `provider_stream_bytes_per_second` says more about them.
+_REQUEST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+# Only limits of seconds apply before the first byte.
+_FIRST_BYTE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Steps of four from a modem to a local disk: 64 KiB/s to 4 GiB/s.
+_RATE = tuple(float(64 << 10 << (2 * step)) for step in range(9))
+# ECIES of a file list takes about 50 µs, of a 1 MB document about 200 µs, LZMA of one some tens of milliseconds.
+_DECRYPT = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+# From a disk with a battery or without a flush (100 µs) to one that is busy with other writers.
+_COMMIT = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+# Nodes in the same network answer in a millisecond, public ones in some hundred; the usual limit is 10 s.
+_RPC = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# Shorter bodies mostly measure the cost of system calls.
+RATED_BYTES = 64 << 10
+_PATHS = ("splice", "copy")
+_EARLY_ENDS = ("upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled")
+_STREAMING = "`download` or `computeResult`"
+_PATH = "`splice` (zero copy) or `copy`"
+_OUTCOME = (
+    "`complete`; the origin's fault: `upstream_truncated`, `upstream_timed_out`; the consumer's: `consumer_gone`, "
+    "`consumer_stalled`"
+)
+_FILE_TYPE = "`url`, `ipfs`, `arweave`, `graphql`, `smartcontract`, `s3`, `ftp`, or `result` of a compute job"
+_CHAIN = "chain id"
+_POSITION = "position in `NETWORK_URL`, from 1"
+_CACHE = "`ddo`, `files`, `receipt`, `nft_state`, `datatoken`, `factory_nft`, `access_list`, …: one per cache"
+
+
+class Requests(Group):
+    """Requests and refusals."""
+
+    title = "Requests"
+
+    answered = Counter(
+        "provider_requests_total",
+        "Requests answered.",
+        {"endpoint": "name of the endpoint, `unknown` for none", "status": "HTTP status; 499: no answer was sent"},
+    )
+    seconds = Histogram(
+        "provider_request_seconds",
+        "Time from the request's head to the end of the answer, streaming included.",
+        {"endpoint": "name of the endpoint"},
+        buckets=_REQUEST,
+    )
+    in_progress = Gauge("provider_requests_in_progress", "Requests being answered.")
+    errors = Counter(
+        "provider_errors_total",
+        "Refusals, failures and streams that ended early.",
+        {"code": "error code or end of a stream, see `errors.md`"},
+        begin=[(outcome,) for outcome in _EARLY_ENDS],
+    )
+    order_refusals = Counter(
+        "provider_order_refusals_total",
+        "Orders refused; also counted in `provider_errors_total`.",
+        {"code": 'error code, see "Orders" in `errors.md`; `compute_order_invalid` and `compute_fees_not_paid`'},
+    )
+
+    def answer(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self.answered.add(endpoint, status)
+        self.seconds.observe(seconds, endpoint)
+
+
+class Streams(Group):
+    """Bodies on their way to consumers."""
+
+    title = "Streaming"
+
+    ended = Counter(
+        "provider_streams_total",
+        "Streams ended.",
+        {"endpoint": _STREAMING, "outcome": _OUTCOME, "path": _PATH},
+        begin=product(("download",), ("complete", *_EARLY_ENDS), _PATHS),
+    )
+    in_progress = Gauge("provider_streams_in_progress", "Streams in progress.")
+    streamed_bytes = Counter(
+        "provider_streamed_bytes_total",
+        "Body bytes of ended streams, by outcome.",
+        {
+            "endpoint": _STREAMING,
+            "service_type": "`access` or `compute`",
+            "file_type": _FILE_TYPE,
+            "path": _PATH,
+            "outcome": _OUTCOME,
+        },
+    )
+    resumes = Counter(
+        "provider_stream_resumes_total",
+        "Times that a broken body was continued with a new request.",
+        {"endpoint": _STREAMING},
+        begin=[("download",)],
+    )
+    resumed = Counter(
+        "provider_streams_resumed_total",
+        "Ended streams that were resumed at least once.",
+        {"endpoint": _STREAMING},
+        begin=[("download",)],
+    )
+    sent_bytes = Counter(
+        "provider_sent_bytes_total",
+        "Body bytes sent to consumers so far, including streams in progress. Use this one for rates.",
+        {"endpoint": _STREAMING},
+    )
+    first_byte_seconds = Histogram(
+        "provider_first_byte_seconds",
+        "Time from the request's head to the first byte of a streamed answer.",
+        {"endpoint": _STREAMING},
+        buckets=_FIRST_BYTE,
+    )
+    bytes_per_second = Histogram(
+        "provider_stream_bytes_per_second",
+        "Throughput of each ended stream of at least 64 KiB, from its first byte to its last.",
+        {"path": _PATH},
+        buckets=_RATE,
+        begin=[(path,) for path in _PATHS],
+    )
+    pipes_open = Gauge("provider_pipes_open", "Open pipes for splicing.")
+    pipes_in_use = Gauge("provider_pipes_in_use", "Pipes for splicing that hold bytes.")
+    pipe_fallbacks = Counter(
+        "provider_pipe_fallbacks_total", "Times that bytes were copied because no pipe was available."
+    )
+
+    def __init__(self, *, is_on: bool = True) -> None:
+        super().__init__(is_on=is_on)
+        self._under_way: dict[int, tuple[str, Progress]] = {}
+        self._ended_bytes = {"download": 0, "computeResult": 0}
+        for endpoint in self._ended_bytes:
+            self.sent_bytes.follow(partial(self.sent, endpoint), endpoint)
+        self.in_progress.follow(lambda: len(self._under_way))
+
+    def start(self, endpoint: str, progress: "Progress") -> None:
+        """Follow `progress` until `end` or `fail`."""
+        self._under_way[id(progress)] = (endpoint, progress)
+
+    def end(
+        self,
+        progress: "Progress",
+        *,
+        service_type: str,
+        file_type: str,
+        path: str,
+        outcome: str,
+        resumes: int,
+        seconds: float,
+    ) -> None:
+        """Count a stream that ended `seconds` after its first byte; `outcome` and `path` as in `streaming.relay`."""
+        endpoint = self.fail(progress)
+        self.ended.add(endpoint, outcome, path)
+        self.streamed_bytes.add(endpoint, service_type, file_type, path, outcome, by=progress.bytes_sent)
+        if progress.bytes_sent >= RATED_BYTES and seconds > 0:
+            self.bytes_per_second.observe(progress.bytes_sent / seconds, path)
+        if resumes:
+            self.resumes.add(endpoint, by=resumes)
+            self.resumed.add(endpoint)
+
+    def fail(self, progress: "Progress") -> str:
+        """Count only the bytes of a stream that never began or has no outcome. Returns its endpoint."""
+        endpoint, _ = self._under_way.pop(id(progress))
+        self._ended_bytes[endpoint] += progress.bytes_sent
+        return endpoint
+
+    def sent(self, endpoint: str) -> int:
+        """Body bytes of this process so far, including streams in progress."""
+        under_way = (progress.bytes_sent for of, progress in self._under_way.values() if of == endpoint)
+        return self._ended_bytes[endpoint] + sum(under_way)
+
+    def all_sent(self) -> int:
+        """The same over all endpoints. Known even if metrics are off."""
+        return sum(map(self.sent, self._ended_bytes))
+
+    def follow_pipes(self, pipes: "PipePool") -> None:
+        """Follow the pipes for splicing."""
+        self.pipes_open.follow(lambda: pipes.opened)
+        self.pipes_in_use.follow(lambda: pipes.taken)
+        self.pipe_fallbacks.follow(lambda: pipes.fallbacks)
+
+
+class Files(Group):
+    """Origins that answer, and decryption of file lists and documents."""
+
+    title = "Origins and decryption"
+
+    upstream_seconds = Histogram(
+        "provider_upstream_seconds",
+        "Time until an origin's answer began: connection, request, redirects and head, not the body.",
+        {"file_type": _FILE_TYPE, "result": "status class `2xx` to `5xx`, or the error code when there was no answer"},
+        buckets=_FIRST_BYTE,
+    )
+    decrypt_seconds = Histogram(
+        "provider_decrypt_seconds",
+        "Time to decrypt.",
+        {"kind": "`files` (a file list) or `document` (a DDO)", "result": "`ok` or `failed`"},
+        buckets=_DECRYPT,
+        begin=[("files", "ok"), ("document", "ok")],
+    )
+
+    def __init__(self, *, is_on: bool = True) -> None:
+        super().__init__(is_on=is_on)
+        self.lock = threading.Lock()
+        """Held while a thread counts, and while all values are read."""
+
+    @contextmanager
+    def decrypting(self, kind: str) -> Iterator[None]:
+        """Time a block that decrypts `files` or a `document`, in any thread."""
+        began = time.perf_counter()
+        result = "failed"
+        try:
+            yield
+            result = "ok"
+        finally:
+            seconds = time.perf_counter() - began
+            with self.lock:
+                self.decrypt_seconds.observe(seconds, kind, result)
+
+
+class Nonces(Group):
+    """Nonces and the store that uses them up."""
+
+    title = "Nonces"
+
+    presented = Counter(
+        "provider_nonces_total",
+        "Nonces presented with a valid signature.",
+        {"result": "`accepted`, `refused`, or `failed`: the store did not work"},
+        begin=[("accepted",), ("refused",), ("failed",)],
+    )
+    commit_seconds = Histogram(
+        "provider_nonce_commit_seconds",
+        "Time until a nonce was durably used, or refused.",
+        buckets=_COMMIT,
+        begin=[()],
+    )
+
+
+class Redis(Group):
+    """What hosts share."""
+
+    title = "Redis"
+
+    seconds = Histogram(
+        "provider_redis_seconds",
+        "Time of each request to Redis, including requests queued before it; only with `REDIS_CONNECTION`.",
+        {
+            "operation": "`nonce`, `revocation`, `facts`, `leases` (of streams), `limits` (of clients), `check`",
+            "result": "`ok`, or `failed`: refused, not answered in time, or not sent at all after a failure",
+        },
+        buckets=_COMMIT,
+    )
+    up = Gauge(
+        "provider_redis_up",
+        "0 while a worker considers Redis, or a server of a cluster, unreachable: for nonces, or only for the other "
+        "data that hosts share (`provider_redis_seconds` shows which, by `operation`); only with `REDIS_CONNECTION`.",
+        merge="min",
+    )
+
+
+class Chains(Group):
+    """JSON-RPC endpoints and chains. The client of each chain counts here."""
+
+    title = "Chains"
+
+    exchange_seconds = Histogram(
+        "provider_rpc_seconds",
+        "Time of one exchange with one JSON-RPC endpoint.",
+        {
+            "chain": _CHAIN,
+            "method": "JSON-RPC method, `batch` for several calls",
+            "outcome": "`ok`, `fault` (some calls were not answered), `timeout`, `unreachable`, `http_status`, "
+            "`malformed`, `too_large`, `limited`, `wrong_chain`, `cancelled` (another endpoint answered first, or "
+            "nobody waited any longer)",
+        },
+        buckets=_RPC,
+    )
+    calls = Counter("provider_rpc_calls_total", "JSON-RPC calls sent, each call of a batch counted.", {"chain": _CHAIN})
+    failovers = Counter(
+        "provider_rpc_failovers_total",
+        "Outages of an endpoint; each counts once, however many calls failed.",
+        {"chain": _CHAIN, "endpoint": _POSITION},
+    )
+    faults = Counter(
+        "provider_rpc_faults_total",
+        "Exchanges in which an endpoint answered a call with an error of its own, not with the chain's answer as a "
+        "revert is.",
+        {"chain": _CHAIN, "endpoint": _POSITION},
+    )
+    hedges = Counter(
+        "provider_rpc_hedges_total",
+        "Times that the next endpoint was asked as well because the one before was slow.",
+        {"chain": _CHAIN},
+    )
+    endpoint_up = Gauge(
+        "provider_rpc_endpoint_up",
+        "0 during an outage that a worker sees, else 1.",
+        {"chain": _CHAIN, "endpoint": _POSITION},
+        merge="min",
+    )
+    endpoint_block = Gauge(
+        "provider_rpc_endpoint_block",
+        "Latest block of an endpoint; only with several of them.",
+        {"chain": _CHAIN, "endpoint": _POSITION},
+        merge="max",
+    )
+    block_height = Gauge(
+        "provider_chain_block_height",
+        "Latest block that a node reported, whenever one was asked.",
+        {"chain": _CHAIN},
+        merge="max",
+    )
+    heads = Counter(
+        "provider_chain_heads_total",
+        "Times that a node reported its latest block, new or not.",
+        {"chain": _CHAIN},
+    )
+
+
+class Caches(Group):
+    """Caches of facts."""
+
+    title = "Caches"
+
+    requests = Counter(
+        "provider_cache_requests_total", "Cache look-ups.", {"cache": _CACHE, "result": "`hit` or `miss`"}
+    )
+    evictions = Counter("provider_cache_evictions_total", "Entries evicted before they expired.", {"cache": _CACHE})
+    entries = Gauge("provider_cache_entries", "Entries held.", {"cache": _CACHE})
+    max_entries = Gauge("provider_cache_max_entries", "Entries that fit.", {"cache": _CACHE})
+    hit_age_seconds = Summary(
+        "provider_cache_hit_age_seconds",
+        "Age of entries when they were used. The sum divided by the count is the average age of a used fact.",
+        {"cache": _CACHE},
+    )
+
+    def follow(self, name: str, cache: "FactCache[Any, Any] | PlaintextCache") -> None:
+        """Follow the cache of this name."""
+        self.requests.follow(lambda: cache.counts.hits, name, "hit")
+        self.requests.follow(lambda: cache.counts.misses, name, "miss")
+        self.evictions.follow(lambda: cache.counts.evictions, name)
+        self.entries.follow(lambda: len(cache), name)
+        self.max_entries.follow(lambda: cache.max_entries, name)
+        self.hit_age_seconds.follow(lambda: [cache.counts.hit_age_seconds, cache.counts.hits], name)
+
+
+class Index(Group):
+    """The metadata index that reads the chains' logs."""
+
+    title = "Metadata index"
+
+    block = Gauge(
+        "provider_index_block", "Last block that the metadata index has read.", {"chain": _CHAIN}, merge="max"
+    )
+    blocks_behind = Gauge(
+        "provider_index_blocks_behind",
+        "Blocks between the newest one seen and the last one that the metadata index has read.",
+        {"chain": _CHAIN},
+        merge="max",
+    )
+    last_poll = Gauge(
+        "provider_index_last_poll_timestamp_seconds",
+        "When the metadata index last read the chain to its end; `time() -` this is how long ago. 0: not yet.",
+        {"chain": _CHAIN},
+        merge="max",
+    )
+
+
+class Proofs(Group):
+    """Proofs of download on their way."""
+
+    title = "Proofs of download"
+
+    outcomes = Counter(
+        "provider_proofs_total",
+        "Proofs of download.",
+        {"kind": "`http` or `chain`", "outcome": "`queued`, `confirmed` (sent, and accepted), `lost`, `skipped`"},
+    )
+    queued = Gauge("provider_proofs_queued", "Proofs of download neither confirmed nor lost so far.", merge="max")

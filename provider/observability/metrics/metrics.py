@@ -1,0 +1,72 @@
+"""All metrics of one process, by topic."""
+
+from collections.abc import Mapping
+
+from provider.observability.metrics.groups import (
+    Caches,
+    Chains,
+    Files,
+    Index,
+    Nonces,
+    Proofs,
+    Redis,
+    Requests,
+    Streams,
+)
+from provider.observability.metrics.instruments import Group, Instrument, Snapshot
+from provider.observability.metrics.processes import Processes
+
+GROUPS: tuple[type[Group], ...] = (
+    Requests,
+    Streams,
+    Files,
+    Nonces,
+    Redis,
+    Chains,
+    Caches,
+    Index,
+    Proofs,
+    Processes,
+)
+"""In the order of `docs/metrics.md` and of the exposition."""
+
+DECLARED: Mapping[str, Instrument] = {
+    declared.name: declared for group in GROUPS for declared in group.declared().values()
+}
+"""Every metric, by name."""
+
+
+class Metrics:
+    """The groups that rooms count in. Use them on the event loop's thread, except `files.decrypting`.
+
+    With `is_on` False nothing is counted: all instruments are null.
+    """
+
+    def __init__(self, *, is_on: bool = True) -> None:
+        self.is_on = is_on
+        self.requests = Requests(is_on=is_on)
+        self.streams = Streams(is_on=is_on)
+        self.files = Files(is_on=is_on)
+        self.nonces = Nonces(is_on=is_on)
+        self.redis = Redis(is_on=is_on)
+        self.chains = Chains(is_on=is_on)
+        self.caches = Caches(is_on=is_on)
+        self.index = Index(is_on=is_on)
+        self.proofs = Proofs(is_on=is_on)
+        self.processes = Processes(is_on=is_on)
+        groups = [group for group in vars(self).values() if isinstance(group, Group)]
+        self._instruments = [instrument for group in groups for instrument in group.instruments]
+
+    def hand_over(self) -> None:
+        """Leave the present to a successor: from here on expose only what is summed over workers.
+
+        A maximum or minimum that this process still saw could hide the successor's.
+        """
+        self._instruments = [instrument for instrument in self._instruments if instrument.merge == "sum"]
+
+    def snapshot(self) -> Snapshot:
+        """The values of now. Use them before the event loop turns."""
+        for instrument in self._instruments:
+            instrument.look()
+        with self.files.lock:
+            return {instrument.name: instrument.cells() for instrument in self._instruments}
