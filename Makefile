@@ -12,17 +12,17 @@ install: $(BIN)/provider  ## Create .venv with everything that tests and benchma
 
 $(BIN)/provider: setup.cfg
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[test,bench]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[test,test-deploy,bench]'
 	@touch $@
 
 demo: install  ## Publish, buy and stream a dataset on a local chain
 	$(BIN)/provider demo
 
 unit: install  ## Tests without sockets or processes (seconds)
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n 3 tests/unit
 
 test: install  ## All tests (minutes)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 3
 
 check: install  ## Lint, formatting and types
 	$(BIN)/ruff check .
@@ -32,6 +32,7 @@ check: install  ## Lint, formatting and types
 docs: install  ## Rewrite the pages that are made from the code
 	$(BIN)/python -m provider.errors.document
 	$(BIN)/python -m provider.observability.metrics.document
+	$(BIN)/python -m provider.config.document
 
 bench: install  ## Compare a warm download with nginx and a bare Tornado handler
 	$(BIN)/python -m benchmarks run warm_download

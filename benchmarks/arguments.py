@@ -17,15 +17,15 @@ PAGE = FOLDER / "RESULTS.md"
 
 def parser() -> argparse.ArgumentParser:
     """All commands."""
-    whole = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of the server.")
+    whole = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the server next to rivals.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="name every script and its question")
+    commands.add_parser("list", help="list the scripts and their questions")
     kind = argparse.ArgumentDefaultsHelpFormatter
     _add_run(commands.add_parser("run", help="run scripts", formatter_class=kind))
-    report = commands.add_parser("report", help="a page with tables and plots out of results", formatter_class=kind)
-    report.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="where the results are")
+    report = commands.add_parser("report", help="make a page with tables and plots from results", formatter_class=kind)
+    report.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="directory of the results")
     report.add_argument("--output", type=Path, metavar="FILE", default=PAGE, help="the page to write")
-    _add_against(commands.add_parser("against", help="measure a deployment of your own", formatter_class=kind))
+    _add_against(commands.add_parser("against", help="measure your own deployment", formatter_class=kind))
     return whole
 
 
@@ -39,38 +39,52 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--seconds", metavar="S", type=_real(0.01, 600), help="length of one run of small requests (1 second)"
     )
     run.add_argument(
-        "--size", metavar="BYTES", type=_large_bytes, default=DEFAULT_LARGE_BYTES, help="bytes moved by one large run"
+        "--size", metavar="BYTES", type=_large_bytes, default=DEFAULT_LARGE_BYTES, help="bytes that one large run moves"
     )
     run.add_argument("--only", default="", metavar="TEXT", help="only the cases whose name contains this")
     run.add_argument(
         "--variants", nargs="+", default=[], metavar="TEXT", help="only the variants whose name contains one of these"
     )
-    run.add_argument("--storage", type=_folder, metavar="DIR", help="where the nonce store lies (a real disk)")
-    run.add_argument("--consumers", type=_whole(1, 50_000), default=1000, metavar="N", help="how many slow consumers")
-    run.add_argument("--hold", type=_real(0.1, 3600), default=60.0, metavar="S", help="seconds that they are held")
+    run.add_argument("--storage", type=_folder, metavar="DIR", help="directory of the nonce store (on a real disk)")
+    run.add_argument("--consumers", type=_whole(1, 50_000), default=1000, metavar="N", help="number of slow consumers")
+    run.add_argument("--hold", type=_real(0.1, 3600), default=60.0, metavar="S", help="seconds to hold them")
     run.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
         default=argparse.SUPPRESS,
-        help=f"where NAME.json goes (default: {RESULTS.name}/ of this package, {QUICK_RESULTS.name}/ with --quick)",
+        help=f"directory for NAME.json (default: {RESULTS.name}/ of this package, {QUICK_RESULTS.name}/ with --quick)",
     )
 
 
 def _add_against(against: argparse.ArgumentParser) -> None:
     against.add_argument("url", type=_base_url, metavar="URL", help="base URL of the Provider, http or https")
     against.add_argument(
-        "--signer-key-file", type=Path, required=True, metavar="FILE", help="holds the consumer's key, 64 hex digits"
+        "--signer-key-file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file with the consumer's key, 64 hex digits",
     )
     against.add_argument("--did", required=True, metavar="D", help="the asset")
     against.add_argument("--service", required=True, metavar="S", help="id of the service in its DDO")
     against.add_argument("--order", required=True, metavar="TX", help="transaction of the consumer's order")
-    against.add_argument("--file-index", type=_whole(0, 9999), default=0, metavar="I", help="which of the files")
-    against.add_argument("--connections", type=_whole(1, MAX_CONNECTIONS), default=1, metavar="N", help="at a time")
-    against.add_argument("--seconds", type=_real(0.1, MAX_SECONDS), default=10.0, metavar="S", help="at most so long")
-    against.add_argument("--requests", type=_whole(1, MAX_REQUESTS), default=100, metavar="N", help="at most so many")
+    against.add_argument("--file-index", type=_whole(0, 9999), default=0, metavar="I", help="index of the file")
     against.add_argument(
-        "--bytes", type=_whole(1, MAX_TOTAL_BYTES), default=10 * 10**9, metavar="N", help="at most so many, in all"
+        "--connections", type=_whole(1, MAX_CONNECTIONS), default=1, metavar="N", help="number of connections"
+    )
+    against.add_argument(
+        "--seconds", type=_real(0.1, MAX_SECONDS), default=10.0, metavar="S", help="stop after this time"
+    )
+    against.add_argument(
+        "--requests", type=_whole(1, MAX_REQUESTS), default=100, metavar="N", help="stop after this number"
+    )
+    against.add_argument(
+        "--bytes",
+        type=_whole(1, MAX_TOTAL_BYTES),
+        default=10 * 10**9,
+        metavar="N",
+        help="stop after this number, in all",
     )
 
 

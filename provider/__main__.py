@@ -68,8 +68,8 @@ def _with_settings(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="provider",
-        description="The data-serving proxy of Ocean Protocol: checks orders on chain, streams remote bytes, "
-        "never reveals their URL.",
+        description="Access gateway for Ocean Protocol datasets: checks orders on chain and streams files without "
+        "revealing their URLs.",
     )
     parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -86,25 +86,27 @@ def _add_serve(commands: "_Commands") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the server",
-        description="Run the server until SIGTERM or SIGINT. Settings come from the environment, then from the file, "
-        "then from defaults; conf/provider.toml lists every one. Required: NETWORK_URL and PROVIDER_PRIVATE_KEY "
-        "(or PROVIDER_PRIVATE_KEY_FILE). With several workers SIGHUP replaces them one by one with the settings file "
-        "of that moment; the old ones finish what they serve. Exit status: 0 stopped, all requests finished; 1 the "
-        "start failed, or a worker died while it stopped; 2 a setting is wrong; 3 stopped, but the drain deadline "
-        "passed and requests were cut.",
+        description="Run the server until SIGTERM or SIGINT. The environment takes precedence over the settings file, "
+        "and the file over defaults; conf/provider.toml lists every setting. Required: NETWORK_URL and "
+        "PROVIDER_PRIVATE_KEY (or PROVIDER_PRIVATE_KEY_FILE). With several workers, SIGHUP reads the settings file "
+        "again and replaces the workers one by one; the old workers finish their requests. Exit status: 0 stopped, all "
+        "requests finished; 1 the start failed, or a worker died while it stopped; 2 a setting is wrong; 3 stopped, "
+        "but requests were cut at the drain deadline.",
     )
     _add_config(serve)
     serve.add_argument(
-        "--workers", metavar="N|auto", help="processes on one port; auto: one a core (default: $PROVIDER_WORKERS or 1)"
+        "--workers",
+        metavar="N|auto",
+        help="processes on one port; auto: one per core (default: $PROVIDER_WORKERS or 1)",
     )
 
 
 def _add_check(commands: "_Commands") -> None:
     check = commands.add_parser(
         "check",
-        help="try everything that is configured and print what works",
+        help="try everything that is configured and say what works",
         description="Try each RPC endpoint, contract address, key, metadata store, service and store of the settings, "
-        "and print a table. Exit status 1 if anything required fails, 2 if the settings are wrong.",
+        "and print a table. Exit status: 0 ready to serve; 1 something required fails; 2 a setting is wrong.",
     )
     _add_config(check)
     check.set_defaults(workers=None)
@@ -123,15 +125,19 @@ def _add_health(commands: "_Commands") -> None:
 def _add_import_nonces(commands: "_Commands") -> None:
     imports = commands.add_parser(
         "import-nonces",
-        help="take over used nonces from an SQLite file",
-        description="Take over the nonces of an SQLite file, of Provider 2.1 or of this one, and revoked tokens of "
-        "this one, into the store of the settings (STORAGE_PATH, or Redis with REDIS_CONNECTION). Nothing is lowered "
-        "or removed, and a second run changes nothing. Exit status: 0 all of it is in the store; 1 the file cannot be "
-        "read or the store fails, and what was taken over until then stays; 2 a setting is wrong.",
+        help="import used nonces from an SQLite file",
+        description="Import used nonces from an SQLite file of Provider 2.1 or of this version, and revoked tokens "
+        "from a file of this version. They go to the store in the settings (STORAGE_PATH, or Redis with "
+        "REDIS_CONNECTION). Existing nonces are never lowered; safe to run again. Exit status: 0 everything is in the "
+        "store; 1 the file cannot be read or the store fails (nonces imported until then stay); 2 a setting is wrong.",
     )
     imports.add_argument("--from", dest="source", metavar="FILE", required=True, help="the SQLite file to read")
-    imports.add_argument("--to", dest="target", metavar="FILE", help="an SQLite file, instead of the settings' store")
-    imports.add_argument("--dry-run", action="store_true", help="only count what would be taken over")
+    imports.add_argument(
+        "--to", dest="target", metavar="FILE", help="an SQLite file to write to, instead of the store in the settings"
+    )
+    imports.add_argument(
+        "--dry-run", action="store_true", help="only count the nonces and tokens that would be imported"
+    )
     _add_config(imports)
     imports.set_defaults(workers=None)
 
@@ -140,17 +146,17 @@ def _add_demo(commands: "_Commands") -> None:
     demo = commands.add_parser(
         "demo",
         help="publish, buy and stream a dataset on a local chain",
-        description="Start a local chain with the Ocean contracts, an origin and a server; publish two datasets, buy "
-        "them, stream them, and show what a stranger, a replay and a forged order get. With --compute: publish a "
-        "dataset that only jobs can read and an algorithm, buy both, run a job, fetch its results, and show what is "
-        "refused. Needs the extra `demo`.",
+        description="Start a local chain with the Ocean contracts, an origin and a server. Publish, buy and stream two "
+        "datasets. Show how a stranger, a replay and a forged order are refused. With --compute: publish an algorithm "
+        "and a dataset that only jobs can read, buy both, run a job, fetch its results, and show what is refused. "
+        "Needs the extra `demo`.",
     )
     demo.add_argument("--size", default="1GiB", metavar="SIZE", help="size of the large file (default: 1GiB)")
     demo.add_argument(
         "--compute",
         action="store_true",
-        help="show compute-to-data instead: a job on a purchased dataset, run by an operator service that is part of "
-        "the demo, in a sandboxed process without network (Linux namespaces); for trying things out only",
+        help="show compute-to-data instead: run a job on a purchased dataset. The operator service is part of the demo "
+        "and runs the job in a sandboxed process without network (Linux namespaces); for demonstrations only",
     )
     demo.add_argument("--keep", action="store_true", help="leave everything running and print a ready curl line")
 

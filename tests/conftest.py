@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tornado.ioloop import IOLoop
 
 pytest_plugins = ["tests.support.chain", "tests.support.witness"]
+TESTS = Path(__file__).parent
 # How fast a machine makes examples is no property of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -30,9 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run soak tests in full (minutes)")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No limit of an async test is short: what it has to find out is wrong sooner, and machines are busy at times."""
+    """Mark each test with the name of its folder, and lengthen short limits of async tests: machines are busy at times.
+
+    Runs before pytest looks at `-m`.
+    """
     for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
         marker = item.get_closest_marker("gen_test")
         if marker is not None and marker.kwargs.get("timeout", 0) < ASYNC_SECONDS:
             item.add_marker(pytest.mark.gen_test(**{**marker.kwargs, "timeout": ASYNC_SECONDS}), append=False)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from provider.auth.nonce import MAX_DIGITS, parse_nonce
+from provider.wire.text import digits
 
 # A fraction has at most so many digits; an exponent counts as digits.
 _FRACTION_DIGITS = MAX_DIGITS
@@ -17,9 +18,9 @@ def sortable(nonce: str) -> str:
     the number without its sign, each taken from nine, with the fraction filled up so that none is the start of
     another. Digits only, because Redis compares texts by the collation of its server's locale.
     """
-    if nonce.isascii() and nonce.isdigit() and len(nonce) <= MAX_DIGITS:
-        digits = nonce.lstrip("0")
-        return f"1{len(digits):03}{digits}"
+    if digits(nonce, max_chars=MAX_DIGITS) is not None:
+        significant = nonce.lstrip("0")
+        return f"1{len(significant):03}{significant}"
     value = parse_nonce(nonce)
     if value is None:
         raise ValueError("not a nonce")

@@ -57,8 +57,11 @@ class NonceStore(Protocol):
 
 
 def nonce_refused(*, given: str, stored: str) -> NonceRefused:
-    """The refusal with the documented text; its comparison sign is the wrong way round (wire)."""
-    return NonceRefused(f"Invalid signature expected nonce ({stored}) > current nonce ({given}).")
+    """Return the refusal: the documented text, whose comparison sign is the wrong way round (wire), and a remedy."""
+    return NonceRefused(
+        f"Invalid signature expected nonce ({stored}) > current nonce ({given}). "
+        "This link has already been used; sign again with a higher nonce."
+    )
 
 
 def revocation_key(token_id: str) -> str:

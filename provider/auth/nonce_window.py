@@ -9,6 +9,7 @@ from decimal import Context, Decimal
 
 from provider.auth.nonce import MAX_DIGITS, parse_nonce
 from provider.auth.nonce_order import sortable, sortable_value
+from provider.wire.text import digits
 
 WINDOW_SECONDS = 600
 
@@ -18,6 +19,7 @@ FIRST_SECONDS = 1_500_000_000
 # Units per second, by the number of integer digits that such a clock shows between July 2017 and December 2099.
 # Ocean's contracts are younger, and one digit more or fewer never gives a clock value of the same unit.
 _UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
+CLOCK_DIGITS = tuple(_UNITS)
 _FIRST_DIGITS, _END_DIGITS = "15", "41"
 _CLOCKS = {f"1{size:03}": str(size) for size in _UNITS}
 _FIRST_SECONDS_ORDER = sortable(str(FIRST_SECONDS))
@@ -56,9 +58,10 @@ def has_window(kind: str) -> bool:
 def oldest_order(nonce: str, kind: str) -> str:
     """`sortable` of the lowest nonce that may be used while `nonce` is the greatest; `kind` has a window."""
     units = WINDOW_SECONDS * _UNITS[int(kind)]
-    if nonce.isdigit():
+    whole = digits(nonce)
+    if whole is not None:
         # No clock of these years loses a digit in ten minutes.
-        return f"10{kind}{int(nonce) - units}"
+        return f"10{kind}{whole - units}"
     value = parse_nonce(nonce)
     if value is None:
         raise ValueError("not a nonce")
@@ -68,12 +71,14 @@ def oldest_order(nonce: str, kind: str) -> str:
 def seconds_of(nonce: str, kind: str) -> float | None:
     """Unix seconds of a clock value; None for other kinds."""
     value = parse_nonce(nonce)
-    if value is None or not kind.isdigit():
+    length = digits(kind)
+    if value is None or length is None:
         return None
-    return float(value) / _UNITS[int(kind)]
+    return float(value) / _UNITS[length]
 
 
 def clock_nonce(seconds: float, kind: str) -> str:
     """The clock value of a kind at a time in unix seconds; of other kinds the one in milliseconds."""
-    units = _UNITS[int(kind)] if kind.isdigit() else 1000
+    length = digits(kind)
+    units = 1000 if length is None else _UNITS[length]
     return str(int(seconds * units))

@@ -10,6 +10,7 @@ from typing import Self
 
 from provider.auth.nonce_order import sortable
 from provider.auth.nonce_window import clock_nonce, is_large, kind_of
+from provider.wire.text import digits
 
 # Sorts above every nonce.
 _NEVER = "9013"
@@ -33,7 +34,7 @@ class Epoch:
         if not isinstance(reply, bytes):
             return None
         name, _, began_at = reply.decode("utf-8", "replace").partition(" ")
-        return cls(name, int(began_at) if began_at.isascii() and began_at.isdigit() and len(began_at) < 12 else 0)
+        return cls(name, digits(began_at, max_chars=11) or 0)
 
     @property
     def text(self) -> str:

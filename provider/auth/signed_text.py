@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_order import sortable
-from provider.auth.nonce_window import COUNTER, FIRST_SECONDS, is_large, kind_of, seconds_of
+from provider.auth.nonce_window import CLOCK_DIGITS, COUNTER, FIRST_SECONDS, is_large, kind_of, seconds_of
 
 # Time zones and daylight saving put wrong clocks at most 14 hours ahead.
 MAX_AHEAD_SECONDS = 86_400
@@ -61,8 +61,21 @@ def read_text(text: str, nonce: str, *, now: float) -> OpenText | None:
     seconds = seconds_of(nonce, kind)
     if seconds is not None and seconds > now + MAX_AHEAD_SECONDS:
         raise Misread
-    may_begin = not is_large(kind) and (seconds is None or seconds > now - MAX_AHEAD_SECONDS)
+    may_begin = not is_large(kind) and (seconds is None or _is_only_now(nonce, seconds, now))
     return OpenText(_digest(text), _highest_counter(text) if kind == COUNTER else "", may_begin)
+
+
+def _is_only_now(nonce: str, seconds: float, now: float) -> bool:
+    """Is this the time of now, within a day, and is no shorter reading of the same digits the time of now as well?
+
+    Else a job id with the first digits of today's date would make milliseconds read as nanoseconds.
+    """
+    if abs(seconds - now) > MAX_AHEAD_SECONDS:
+        return False
+    digits = nonce.partition(".")[0]
+    shorter = [digits[-size:] for size in CLOCK_DIGITS if size < len(digits)]
+    others = [seconds_of(text, kind_of(sortable(text))) for text in shorter]
+    return all(other is None or abs(other - now) > MAX_AHEAD_SECONDS for other in others)
 
 
 def _after_did(text: str) -> str | None:

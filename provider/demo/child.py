@@ -160,7 +160,7 @@ def first_stop_signal_interrupts() -> Iterator[None]:
 def child_parser(description: str) -> argparse.ArgumentParser:
     """In the child: parse the options that every child has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 selects a free one")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
     return parser
 

@@ -1,20 +1,20 @@
-"""Every error a client can see: its code (also the metric label), HTTP status and public text.
+"""Every error that a client can see: its code (also the metric label), HTTP status and public text.
 
     ProviderError
     ├── RequestError            the request itself is wrong
-    ├── AuthError               who is asking could not be proven
+    ├── AuthError               the request does not prove who is asking
     ├── AssetError              the asset or service cannot be consumed
-    ├── OrderError              no valid paid right to consume
+    ├── OrderError              the order gives no right to consume
     ├── FileError               the file list or one of its file objects
-    ├── PreconditionRefused     the file is of another version than the one insisted on
+    ├── PreconditionRefused     the file is not the version that the request demands
     ├── DecryptError            a document cannot be decrypted for the caller
-    ├── ComputeError            a compute request
+    ├── ComputeError            a part of a compute request is refused
     ├── TooManyStreams          a limit that the operator set
     ├── LoadRefused             too much at once, whatever the request says
     ├── UpstreamError           the origin of the bytes
     ├── ServiceUnavailable      a service that the operator configured
     ├── ChainError              no JSON-RPC endpoint gave an answer
-    └── StoreError              our own durable state
+    └── StoreError              the server's own durable state
 
 `detail` is for the log only. Public texts are constants of ours or the documented ones (`provider-api.md`
 section 17); they never hold a URL, host, path, key, signature or an echo of the request.

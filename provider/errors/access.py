@@ -1,4 +1,4 @@
-"""Refusals by what the operator put beside the asset's own rules, and container rules of algorithms."""
+"""Refusals by rules that the operator added to the asset's own, and container rules of algorithms."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from provider.errors.request import RequestError
 
 
 class RbacRefused(AuthError):
-    """The RBAC server does not know the consumer as one who may do this (`provider-api.md` section 13.1)."""
+    """The RBAC server does not allow the consumer to do this (`provider-api.md` section 13.1)."""
 
     code = "rbac_refused"
     shape = "validation"
@@ -22,33 +22,33 @@ class RbacRefused(AuthError):
 
 
 class RbacUnavailable(ServiceUnavailable):
-    """The RBAC server gave no usable answer, which is never taken for a yes."""
+    """The RBAC server gave no usable answer. Access is never granted without its yes."""
 
     code = "rbac_unavailable"
-    remedy = "Try again later. The operator looks at the service behind `RBAC_SERVER_URL`."
+    remedy = "Try again later. Operator: check the service behind `RBAC_SERVER_URL`."
     text = "The access control service cannot be reached, please try again later."
 
 
 class PolicyRefused(AssetError):
-    """The policy server refuses; its own words, where they can be shown, are the text."""
+    """The policy server refuses. If its own text can be shown, it replaces the text here."""
 
     code = "policy_refused"
     http_status = 403
-    remedy = "Do what the text asks for, or ask the operator what the policy demands."
+    remedy = "Do what the text asks for, or ask the operator what the policy requires."
     text = "The policy server refused access."
 
 
 class PolicyServerUnavailable(ServiceUnavailable):
-    """The policy server gave no usable answer, which is never taken for a yes."""
+    """The policy server gave no usable answer. Access is never granted without its yes."""
 
     code = "policy_server_unavailable"
-    remedy = "Try again later. The operator looks at the service behind `POLICY_SERVER_URL`."
+    remedy = "Try again later. Operator: check the service behind `POLICY_SERVER_URL`."
     text = "The policy server cannot be reached, please try again later."
 
 
 class ContainerInvalid(RequestError):
-    """A container object breaks a rule; the text is the code of `provider-api.md` sections 5.12 and 10.2."""
+    """A container object breaks a rule; the text is a code of `provider-api.md` sections 5.12 and 10.2."""
 
     code = "container_invalid"
-    remedy = "Give `entrypoint`, `image` and a `checksum` that begins with `sha256:`."
+    remedy = "Send `entrypoint`, `image` and a `checksum` that begins with `sha256:`."
     text = "missing_entrypoint_image_checksum"

@@ -11,31 +11,31 @@ class AssetError(ProviderError):
 
 
 class AssetNotFound(AssetError):
-    """No DDO behind the DID."""
+    """There is no DDO for the DID."""
 
     code = "asset_not_found"
-    remedy = "Check the DID. A new asset needs a moment until the metadata store or the chain's index has it."
+    remedy = "Check the DID. It takes a moment until the metadata store or the chain's index has a new asset."
     text = "Cannot resolve DID"
 
 
 class AssetMalformed(AssetError):
-    """The DDO lacks what a consumable asset needs, or is not bound to its DID."""
+    """The DDO lacks a part that a consumable asset needs, or is not bound to its DID."""
 
     code = "asset_malformed"
-    remedy = "The publisher corrects the DDO and publishes it again."
+    remedy = "Publisher: correct the DDO and publish it again."
     text = "Asset malformed or disabled."
 
 
 class AssetNotConsumable(AssetError):
-    """State of the data NFT on chain is neither active (0) nor unlisted (5)."""
+    """The state of the data NFT on chain is neither active (0) nor unlisted (5)."""
 
     code = "asset_not_consumable"
-    remedy = "The publisher sets the data NFT's state to active (0) or unlisted (5)."
+    remedy = "Publisher: set the data NFT's state to active (0) or unlisted (5)."
     text = "Asset is not consumable."
 
 
 class AccessDenied(AssetError):
-    """Credentials or the metadata store's state refuse this consumer."""
+    """The credentials, or the state in the metadata store, do not admit this consumer."""
 
     code = "access_denied"
     remedy = "Use an address that the asset's credentials admit, or ask the publisher to admit yours."
@@ -51,10 +51,10 @@ class ServiceNotFound(AssetError):
 
 
 class ServiceTypeRefused(AssetError):
-    """The service exists but is not of the type this endpoint serves."""
+    """The service exists, but this endpoint does not serve its type."""
 
     code = "service_type_refused"
-    remedy = "Use the endpoints for services of this type; for compute that is initializeCompute."
+    remedy = "Use the endpoints for services of this type; for compute, begin with initializeCompute."
     text = "The service is not an access service."
 
 
@@ -62,8 +62,9 @@ class ServiceMalformed(AssetError):
     """The service is in the DDO, but a field that it needs is missing or malformed."""
 
     code = "service_malformed"
-    remedy = "The publisher corrects the field that the text names and publishes the DDO again."
+    remedy = "Publisher: correct the field that the text names and publish the DDO again."
     text = "The service cannot be used: a field in the DDO is missing or malformed."
+    other_texts = ("The service cannot be used: its <field> in the DDO is missing or malformed.",)
 
     def __init__(self, field: str) -> None:
         super().__init__(f"The service cannot be used: its {field} in the DDO is missing or malformed.")

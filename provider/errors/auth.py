@@ -1,4 +1,4 @@
-"""Who is asking could not be proven."""
+"""The request does not prove who is asking."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from provider.errors.base import ProviderError
 
 
 class AuthError(ProviderError):
-    """Base of refusals about identity; 400 as the clients expect (`provider-api.md` section 2)."""
+    """Base of refusals about identity; 400, as clients expect (`provider-api.md` section 2)."""
 
     code = "auth_failed"
     http_status = 400
@@ -18,8 +18,8 @@ class SignatureInvalid(AuthError):
     code = "signature_invalid"
     shape = "signature"
     remedy = (
-        "Sign the message that this endpoint documents, with the nonce that is sent and the key of the "
-        "address that is sent."
+        "Sign the message that this endpoint documents. Use the nonce that you send, and the key of the address that "
+        "you send."
     )
     text = "Invalid signature provided. Please check the nonce or documentId."
 
@@ -32,7 +32,7 @@ class NonceRefused(SignatureInvalid):
     """The nonce is not greater than the last one accepted."""
 
     code = "nonce_refused"
-    remedy = "Ask for the last nonce and sign again with a greater one."
+    remedy = "Ask for the last nonce, and sign again with a greater one."
     text = "Invalid signature: the nonce is not greater than the stored one."
 
 
@@ -40,7 +40,7 @@ class TokenRefused(AuthError):
     """The AuthToken is not ours, is malformed, or belongs to another address."""
 
     code = "token_refused"
-    remedy = "Create a token at this Provider, with the address that uses it."
+    remedy = "Create a token at this Provider with the address that uses it."
     text = "Token is invalid."
 
 
@@ -61,11 +61,11 @@ class TokenRevoked(TokenRefused):
 
 
 class TokenNotAccepted(AuthError):
-    """A token that was presented in place of a signature is not good. `errors.signature` is a list (wire)."""
+    """A token that was sent in place of a signature is not valid. `errors.signature` is a list (wire)."""
 
     code = "token_not_accepted"
     shape = "validation"
-    remedy = "Create a new token with the address that is sent, or send a signature; the log tells the reason."
+    remedy = "Create a new token with the address that you send, or send a signature. The log has the reason."
     text = "Invalid signature provided. Please check the nonce or documentId."
 
     def body(self) -> Mapping[str, object]:
@@ -74,10 +74,10 @@ class TokenNotAccepted(AuthError):
 
 
 class ContractChecksBusy(AuthError):
-    """Too many signatures at once that only a contract account could have made (ERC-1271)."""
+    """Too many requests at once have signatures that only a contract account could have made (ERC-1271)."""
 
     code = "contract_checks_busy"
     http_status = 429
-    remedy = "Try again after a second; accounts with a key of their own are not affected."
-    text = "Too many signatures of contract accounts at once, please try again."
+    remedy = "Try again after a second. Accounts with a key of their own are not affected."
+    text = "Too many requests of contract accounts at once, please try again."
     retry_after_seconds = 1

@@ -1,24 +1,24 @@
-"""The root of all errors a client can see, and the network prefix some of them carry."""
+"""The root of all errors that a client can see, and the network prefix that some of them carry."""
 
 import math
 from collections.abc import Mapping
 
 
 class ProviderError(Exception):
-    """A fault of ours that nobody foresaw. Raise a subclass; `text` overrides its default public text.
+    """An unexpected fault of the server. Raise a subclass; `text` overrides its default public text.
 
-    A subclass's docstring is the cause and `remedy` the way out that `docs/errors.md` shows; `other_texts` are public
-    texts that no literal in the source shows.
+    `docs/errors.md` shows a subclass's docstring as the cause, and `remedy`. `other_texts` are public texts that no
+    literal in the source shows.
     """
 
     code = "internal"
-    remedy = "Tell the operator the `X-Request-ID` of the answer: the log line with it names the fault."
+    remedy = "Send the operator the `X-Request-ID` of the answer: the log line with this id names the fault."
     http_status = 500
     text = "Internal error."
     other_texts: tuple[str, ...] = ()
     # What `body` looks like: "error", "validation", "signature" or "compute" (`docs/errors.md` shows them).
     shape = "error"
-    # Value of Retry-After (RFC 9110 section 10.2.3) for refusals that will pass.
+    # Value of Retry-After (RFC 9110 section 10.2.3) for temporary refusals.
     retry_after_seconds: int | None = None
 
     def __init__(self, text: str | None = None, *, detail: str | None = None) -> None:
@@ -27,15 +27,16 @@ class ProviderError(Exception):
         self.network: str | None = None
 
     def ask_again_in(self, seconds: float) -> None:
-        """`Retry-After` becomes the next whole second, at least one: a client that comes back then is not too early.
+        """Round `Retry-After` up to a whole second, at least one, so that a client does not come back too early.
 
-        The difference of two clock readings may be a hair longer than what was added, which is no second more.
+        The difference of two clock readings may be slightly longer than the wait that was added. Rounding it to a
+        millisecond keeps that from becoming one more second.
         """
         self.retry_after_seconds = max(1, math.ceil(round(seconds, 3)))
 
     @property
     def public_text(self) -> str:
-        """Text for the client on one line, with the `Provider <network>: ` prefix where it applies."""
+        """The text for the client, on one line, with the `Provider <network>: ` prefix if it has a network."""
         text = str(self)
         return " ".join((f"Provider {self.network}: {text}" if self.network else text).split())
 
@@ -45,7 +46,7 @@ class ProviderError(Exception):
 
 
 class named_network:  # noqa: N801 - used as a function
-    """Errors raised inside carry the `Provider <name>: ` prefix that clients of old show to their users."""
+    """Give errors raised inside the `Provider <name>: ` prefix that older clients show to their users."""
 
     __slots__ = ("_name",)
 

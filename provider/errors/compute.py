@@ -1,11 +1,11 @@
-"""Compute-to-data: what is refused before a job starts, and the operator service behind it."""
+"""Compute-to-data: refusals before a job starts, and failures of the operator service."""
 
 from collections.abc import Mapping
 
 from provider.errors.base import ProviderError
 from provider.errors.outside import ServiceUnavailable
 
-# The reasons of `provider-api.md` section 10.2, and one of our own for a fee that another Provider does not quote.
+# The reasons of `provider-api.md` section 10.2, and one of our own: another Provider quotes no fee.
 COMPUTE_REASONS = frozenset(
     (
         "algorithm_container_checksum_mismatch",
@@ -39,20 +39,20 @@ class ComputeError(ProviderError):
     """Base of refusals of compute requests."""
 
     code = "compute_refused"
-    remedy = "Read resource and reason in the answer: they name the part of the request and the rule it breaks."
+    remedy = "Read resource and reason in the answer: they name a part of the request and the rule that it breaks."
     http_status = 400
 
 
 class ComputeRefused(ComputeError):
-    """A part of the request is refused; the wire shape `{"error": {resource: reason}}`.
+    """A part of the request is refused; the body is `{"error": {resource: reason}}`.
 
-    `reason` is one of COMPUTE_REASONS, or the text that denies access to an asset; the code of that is
+    `reason` is one of COMPUTE_REASONS, or the text that denies access to an asset, which has the code
     `compute_access_denied`.
     """
 
-    # Of an instance: with its reason.
+    # An instance has its reason in it.
     code = "compute_<reason>"
-    remedy = "Find the reason below."
+    remedy = "Look up the reason in the table below."
     shape = "compute"
     text = ""
 
@@ -71,7 +71,7 @@ class EnvironmentUnknown(ComputeError):
     """No compute environment has this id."""
 
     code = "compute_environment_unknown"
-    remedy = "Take an `id` from computeEnvironments."
+    remedy = "Use an `id` from computeEnvironments."
     text = "Compute environment does not exist"
 
 
@@ -84,7 +84,7 @@ class ComputeEndInvalid(ComputeError):
 
 
 class NotAnAlgorithm(ComputeError):
-    """initializeCompute was given the DID of something else."""
+    """The DID that initializeCompute got as algorithm belongs to another kind of asset."""
 
     code = "compute_not_algo"
     remedy = "Send the DID of an asset whose `metadata.type` is `algorithm`."
@@ -92,7 +92,7 @@ class NotAnAlgorithm(ComputeError):
 
 
 class JobIdMissing(ComputeError):
-    """A stop or delete that names no job would mean every job of the consumer [K44]."""
+    """The request names no job. A stop or delete without one would mean every job of the consumer [K44]."""
 
     code = "compute_job_missing"
     shape = "validation"
@@ -105,15 +105,15 @@ class JobIdMissing(ComputeError):
 
 
 class OperatorUnavailable(ServiceUnavailable):
-    """The operator service gave no answer, or none that can be passed on."""
+    """The operator service gave no answer, or one that cannot be passed on."""
 
     code = "operator_unavailable"
-    remedy = "Try again later; operators look at OPERATOR_SERVICE_URL and its service."
+    remedy = "Try again later. Operator: check `OPERATOR_SERVICE_URL` and the service behind it."
     text = "The compute service cannot be reached, please try again later."
 
 
 class EnvironmentsUnavailable(OperatorUnavailable):
-    """The operator service told no environments of any chain."""
+    """The operator service named no environments for any chain."""
 
     code = "compute_environments_unavailable"
-    remedy = "Try again later; operators look at OPERATOR_SERVICE_URL and its service."
+    remedy = "Try again later. Operator: check `OPERATOR_SERVICE_URL` and the service behind it."

@@ -14,17 +14,15 @@ class FilesUndecryptable(FileError):
     """The files envelope cannot be decrypted, or is bound to another asset."""
 
     code = "files_undecryptable"
-    remedy = (
-        "The publisher encrypts the file list with this Provider, for this data NFT and datatoken, and publishes again."
-    )
+    remedy = "Publisher: encrypt the file list with this Provider, for this data NFT and datatoken, and publish again."
     text = "Unable to get dataset files"
 
 
 class FileIndexOutOfRange(FileError):
-    """No file at this index."""
+    """There is no file at this index."""
 
     code = "file_index_out_of_range"
-    remedy = "Use an index from 0 to one less than the number of files that fileinfo lists."
+    remedy = "Use an index from 0 to one less than the number of files in fileinfo."
     text = "No such fileIndex"
 
 
@@ -32,23 +30,23 @@ class FileObjectInvalid(FileError):
     """A file object breaks a rule of its type (`provider-api.md` section 11.1)."""
 
     code = "file_object_invalid"
-    remedy = "The publisher corrects the file object as the text says, encrypts the list and publishes again."
+    remedy = "Publisher: correct the file object as the text says, encrypt the list and publish again."
     text = "malformed file object."
 
 
 class UserdataInvalid(FileError):
-    """User data that a file needs cannot be read, or do not fit what the file asks for."""
+    """User data that a file needs cannot be read, or do not match its inputs."""
 
     code = "userdata_invalid"
-    remedy = "Send `userdata` as a JSON object with a value of the right type for each input that the file asks for."
+    remedy = "Send `userdata` as a JSON object with a value of the right type for each input of the file."
     text = "userdata is not a JSON object."
 
 
 class FileUnavailable(FileError):
-    """The file does not answer as a readable file."""
+    """The file's host does not answer with a readable file."""
 
     code = "file_unavailable"
-    remedy = "Try again later; if it lasts, the publisher makes the file reachable or corrects its address."
+    remedy = "Try again later. Publisher: make the file reachable, or correct its address."
     text = "Asset URL not found, not available or invalid."
 
 
@@ -56,7 +54,7 @@ class EncryptError(ProviderError):
     """The body cannot be encrypted."""
 
     code = "encrypt_failed"
-    remedy = "Name a chain that `GET /` lists as `chainId`."
+    remedy = "Send a `chainId` that `GET /` lists."
     http_status = 400
     text = "Failed to encrypt."
 
@@ -65,16 +63,16 @@ class DecryptError(ProviderError):
     """A document cannot be decrypted; the exact texts of `provider-api.md` section 5.3."""
 
     code = "decrypt_failed"
-    remedy = "Check what the text names: the transaction, or the document with its flags and hash, and the data NFT."
+    remedy = "Check the part in the text: the transaction, the document with its flags and hash, or the data NFT."
     http_status = 400
     text = "Failed to decrypt."
 
 
 class DecrypterNotAuthorized(DecryptError):
-    """The caller is not an authorised decrypter."""
+    """The caller is not an authorized decrypter."""
 
     code = "decrypter_not_authorized"
-    remedy = "Let the operator add the address to `AUTHORIZED_DECRYPTERS`."
+    remedy = "Ask the operator to add the address to `AUTHORIZED_DECRYPTERS`."
     http_status = 403
     text = "Decrypter not authorized"
 
@@ -83,24 +81,24 @@ class DocumentStateRefused(DecryptError):
     """The data NFT's state forbids reading its document."""
 
     code = "document_state_refused"
-    remedy = "The publisher sets the data NFT to a readable state; until then the document stays closed."
+    remedy = "Publisher: set the data NFT to a readable state. Until then the document cannot be read."
     http_status = 403
     text = "Asset revoked"
     other_texts = ("Asset end of life", "Asset deprecated")
 
 
 class PreconditionRefused(ProviderError):
-    """The file is not the version that the request insists on with `If-Match` or `If-Unmodified-Since`."""
+    """The file is not the version that the request demands with `If-Match` or `If-Unmodified-Since`."""
 
     code = "precondition_failed"
-    remedy = "Fetch the file from its beginning, without the condition: it has changed."
+    remedy = "Fetch the file from its beginning without the condition: it has changed."
     http_status = 412
     text = "The file is not the version that If-Match or If-Unmodified-Since names."
 
 
 class FileListTooLong(FileError):
-    """The file list of the service, or one that is to be encrypted, holds too many files."""
+    """The file list of the service, or the list in the request, holds too many files."""
 
     code = "file_list_too_long"
-    remedy = "The publisher spreads the files over several services, or packs them into fewer."
+    remedy = "Publisher: spread the files over several services, or pack them into fewer files."
     text = "The file list holds more than 100 files."

@@ -1,13 +1,13 @@
-"""No valid paid right to consume."""
+"""The order gives no right to consume."""
 
 from provider.errors.base import ProviderError
 
 
 class OrderError(ProviderError):
-    """Base of refused orders; `check_order` raises the exact subclass with the documented reason."""
+    """Base of refused orders. The text gives the reason; each reason has a row below."""
 
     code = "order_refused"
-    remedy = "Read the reason at the end of the text; the rows below have one each."
+    remedy = "Read the reason at the end of the text, and look it up below."
     http_status = 400
     text = "The order could not be validated."
 
@@ -30,10 +30,10 @@ class OrderDatatokenUnknown(OrderError):
 
 
 class OrderNotFound(OrderError):
-    """No such transaction, or it holds no order of this datatoken and service."""
+    """There is no such transaction, or it holds no order of this datatoken and service."""
 
     code = "order_not_found"
-    remedy = "Wait until the transaction is mined, and send the one in which this very service was ordered."
+    remedy = "Wait until the transaction is mined. Send the transaction in which this service was ordered."
     text = "Cannot find the event for the order transaction."
 
 
@@ -41,7 +41,7 @@ class OrderTransactionFailed(OrderError):
     """The transaction was reverted."""
 
     code = "order_transaction_failed"
-    remedy = "Order again; a reverted transaction has bought nothing."
+    remedy = "Order again: a reverted transaction buys nothing."
     text = "order transaction failed."
 
 
@@ -54,7 +54,7 @@ class OrderFeeMissing(OrderError):
 
 
 class OrderFeeMismatch(OrderError):
-    """The provider fee is another provider's, or was not signed by us."""
+    """The provider fee is another provider's, or this Provider did not sign it."""
 
     code = "order_fee_mismatch"
     remedy = "Order with a `providerFee` that this Provider has signed."
@@ -65,12 +65,12 @@ class OrderEnvironmentMismatch(OrderError):
     """The order was made for another compute environment."""
 
     code = "order_environment_mismatch"
-    remedy = "Initialize and order for the environment in which the job is to run."
+    remedy = "Initialize and order for the environment in which the job will run."
     text = "Mismatch between ordered c2d environment and selected one."
 
 
 class OrderFeeExpired(OrderError):
-    """The provider fee of a compute order has expired, grace included."""
+    """The provider fee of a compute order has expired, and the period of grace is over."""
 
     code = "order_fee_expired"
     remedy = "Call initializeCompute and reuse the order with the new fee."
@@ -97,5 +97,5 @@ class OrderNotConsumer(OrderError):
     """The caller is neither the consumer nor the payer of the order."""
 
     code = "order_not_consumer"
-    remedy = "Ask with the address that was the order's consumer or payer."
+    remedy = "Send the request with the address of the order's consumer or payer."
     text = "sender of order transaction is not the consumer/payer."

@@ -1,4 +1,4 @@
-"""The request itself is wrong, or over a limit that the operator set."""
+"""The request itself is wrong, or exceeds a limit that the operator set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from provider.errors.base import ProviderError
 
 
 class RequestError(ProviderError):
-    """The request is malformed; 400 unless a subclass says otherwise."""
+    """The request is malformed."""
 
     code = "request_invalid"
     remedy = "Correct the request as the text says."
@@ -18,12 +18,12 @@ class ValidationFailed(RequestError):
     """One or more fields failed their rules; the wire shape of `provider-api.md` section 2.
 
     `errors` maps a field (dotted when nested) to its messages: a list, or a plain string for a refused
-    signature (wire: that irregularity is relied upon).
+    signature (wire: clients rely on that irregularity).
     """
 
     code = "validation_failed"
     shape = "validation"
-    remedy = "Correct the fields named in `errors`; each has its messages."
+    remedy = "Correct the fields named in `errors`, as their messages say."
     text = "Validation error"
 
     def __init__(self, errors: Mapping[str, Sequence[str] | str], *, detail: str | None = None) -> None:
@@ -36,33 +36,33 @@ class ValidationFailed(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is longer than its route takes (`docs/limits.md`)."""
+    """The body is longer than its route accepts (`docs/limits.md`)."""
 
     code = "body_too_large"
-    remedy = "Send a shorter body; for `encrypt` and `decrypt` the operator may raise `PROVIDER_MAX_BODY_BYTES`."
+    remedy = "Send a shorter body. Operator: `PROVIDER_MAX_BODY_BYTES` is the limit for `encrypt` and `decrypt`."
     http_status = 413
     text = "The request body is too large."
 
 
 class NotHttp(RequestError):
-    """What arrived is no request by the rules of HTTP/1.1 (RFC 9112): its first line, a header field or its body."""
+    """Not a valid HTTP/1.1 request (RFC 9112): the first line, a header field or the body is malformed."""
 
     code = "not_http"
-    remedy = "Look at what stands between client and server; a TLS client on a plain port is one cause."
+    remedy = "Check the client, and the proxies between it and the server. One cause is a TLS client on a plain port."
     text = "This is not an HTTP request."
 
 
 class BodyTooSlow(RequestError):
-    """The body was not all there when the time that settings give it was over (RFC 9110 section 15.5.9)."""
+    """The body was not complete when its time limit had passed (RFC 9110 section 15.5.9)."""
 
     code = "body_too_slow"
-    remedy = "Send the body faster, or let the operator raise `PROVIDER_BODY_TIMEOUT_SECONDS`."
+    remedy = "Send the body faster, or ask the operator to raise `PROVIDER_BODY_TIMEOUT_SECONDS`."
     http_status = 408
     text = "The request body took too long to arrive."
 
 
 class BodyNotObject(RequestError):
-    """The JSON body is an array, text, number or boolean; null counts as no body."""
+    """The JSON body is an array, text, number or boolean. Null counts as no body."""
 
     code = "body_not_object"
     remedy = "Send a JSON object."
@@ -70,10 +70,10 @@ class BodyNotObject(RequestError):
 
 
 class RouteNotFound(RequestError):
-    """No such path."""
+    """There is no such path."""
 
     code = "route_not_found"
-    remedy = "Take the paths from `GET /`. Compute routes exist only where the operator has set `OPERATOR_SERVICE_URL`."
+    remedy = "Use the paths that `GET /` lists. Compute routes exist only if `OPERATOR_SERVICE_URL` is set."
     http_status = 404
     text = (
         "404 Not Found: The requested URL was not found on the server. If you entered the URL manually "
@@ -82,7 +82,7 @@ class RouteNotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, the method does not."""
+    """The path exists, but does not support this method."""
 
     code = "method_not_allowed"
     remedy = "Use a method that the `Allow` header names."
@@ -94,15 +94,15 @@ class UnsupportedChain(RequestError):
     """The chain is not configured here."""
 
     code = "unsupported_chain"
-    remedy = "Use a chain that `GET /` lists, or let the operator add it to `NETWORK_URL`."
+    remedy = "Use a chain that `GET /` lists, or ask the operator to add yours to `NETWORK_URL`."
     text = "Unsupported chain ID."
 
 
 class TooManyStreams(ProviderError):
-    """The consumer has as many streams under way as the settings allow (RFC 6585 section 4)."""
+    """The consumer has as many streams in progress as the settings allow (RFC 6585 section 4)."""
 
     code = "too_many_streams"
-    remedy = "Wait as long as `Retry-After` says, or let the operator raise `PROVIDER_MAX_STREAMS_PER_CONSUMER`."
+    remedy = "Try again after `Retry-After`, or ask the operator to raise `PROVIDER_MAX_STREAMS_PER_CONSUMER`."
     http_status = 429
     text = "Too many downloads at once, please try again when one has ended."
     retry_after_seconds = 5
@@ -112,6 +112,6 @@ class BodyTooComplex(RequestError):
     """A JSON body, or JSON text in a field, has more values than any request needs (`docs/limits.md`)."""
 
     code = "body_too_complex"
-    remedy = "Send fewer values: entries of lists and objects count, whatever they hold."
+    remedy = "Send fewer values. Every entry of a list or an object counts, whatever it holds."
     http_status = 413
     text = "The JSON document has too many values."

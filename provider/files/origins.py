@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
 from provider.upstream.request_head import PreparedRequest, Redirect
 from provider.upstream.resume import Rest, for_rest
-from provider.upstream.source import HttpRequest, Source
+from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
@@ -174,9 +175,8 @@ class FileOrigins:
         return await self._http.open(answer) if isinstance(answer, Redirect) else answer
 
     async def _ask_s3(self, file: S3File, wishes: _Wishes) -> HttpSource | Redirect:
-        # In a thread: the first call imports a library.
-        request = await asyncio.to_thread(_signed, file, wishes.asked, wishes.rest)
-        return await self._http.open_hop(request)
+        fields = wishes.asked.fields if wishes.rest is None else wishes.rest.fields
+        return await self._http.open_hop(signed_get(file, fields, now=datetime.now(UTC)))
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
@@ -221,10 +221,6 @@ class FileOrigins:
         if len(self._networks) == 1:
             return self._networks.chain_ids[0]
         raise FileObjectInvalid
-
-
-def _signed(file: S3File, asked: Wish, rest: Rest | None) -> HttpRequest:
-    return signed_get(file, asked.fields if rest is None else rest.fields)
 
 
 async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:

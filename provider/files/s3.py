@@ -1,12 +1,17 @@
-"""S3 objects: a file object in, a signed GET out (AWS Signature Version 4), and the region that a store names.
+"""S3 objects: a file object in, a signed GET out (AWS Signature Version 4), and the region that a store names (pure).
 
 Streaming, address guard and redirects work as for any HTTP request. Nothing signed follows a redirect to another host.
 A request is signed for a region. If a bucket is in another region, the store answers 301, 307 or 400 and names that
 region in `x-amz-bucket-region`, in the error's `Region`, or in the host that it redirects to.
+
+The signature: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html.
 """
 
+import hashlib
+import hmac
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
@@ -14,11 +19,13 @@ from provider.errors import FileObjectInvalid
 from provider.files.file_fields import Fields
 from provider.files.file_object import S3File
 from provider.upstream.source import Headers, HttpRequest
+from provider.upstream.urls import parse_url
 
 # A bucket name that may be the first label of a host name under a wildcard certificate.
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])", re.ASCII)
-# Fields that botocore may add and that must reach the store.
-_SIGNED = ("X-Amz-Date", "X-Amz-Content-SHA256", "X-Amz-Security-Token", "Authorization")
+_ALGORITHM = "AWS4-HMAC-SHA256"
+# A GET has no body.
+_EMPTY_SHA256 = hashlib.sha256().hexdigest()
 # Longer than any error document of a store.
 MAX_ERROR_BYTES = 16 * 1024
 _ELSEWHERE = frozenset((301, 307, 400))
@@ -28,26 +35,50 @@ _IN_ERROR = re.compile(rb"<Region>([a-z0-9-]{1,64})</Region>")
 _AMAZON = re.compile(r"((?:.+\.)?s3(?:\.dualstack)?)(?:[.-]([a-z0-9-]+))?(\.amazonaws\.com(?:\.cn)?)")
 
 
-def signed_get(file: S3File, asked: Fields = ()) -> HttpRequest:
-    """GET of the object, signed with the current time if there are keys. Raises FileObjectInvalid for a bad endpoint.
+def signed_get(file: S3File, asked: Fields = (), *, now: datetime) -> HttpRequest:
+    """Return a GET of the object. It is signed if the file object has keys.
 
-    `asked`: `Range` and conditions (`wish.Wish.fields`). The signature covers them.
+    Args:
+        file: The object and the keys.
+        asked: `Range` and conditions (`wish.Wish.fields`). The signature covers them.
+        now: The time of the signature, with its zone. Stores accept a difference of 15 minutes.
+
+    Raises:
+        FileObjectInvalid: The endpoint is not a URL.
+        UnsafeAddress: The endpoint is a URL that is never asked.
     """
-    # Imported with the first S3 file: botocore takes 28 MiB and a fifth of a second.
-    from botocore.auth import S3SigV4Auth  # noqa: PLC0415
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.credentials import Credentials  # noqa: PLC0415
-
-    fields = dict(asked)
     url = object_url(file)
+    fields = dict(asked)
     if file.requester_pays:
         fields["x-amz-request-payer"] = "requester"
     if file.access_key_id:
-        request = AWSRequest("GET", url, headers=fields)
-        credentials = Credentials(file.access_key_id, file.secret_access_key, file.session_token or None)
-        S3SigV4Auth(credentials, "s3", file.region).add_auth(request)
-        fields |= {name: request.headers[name] for name in _SIGNED if name in request.headers}
+        fields["X-Amz-Date"] = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        fields["X-Amz-Content-SHA256"] = _EMPTY_SHA256
+        if file.session_token:
+            fields["X-Amz-Security-Token"] = file.session_token
+        fields["Authorization"] = _authorization(file, url, fields)
     return HttpRequest("GET", url, tuple(fields.items()), party=file.party)
+
+
+def _authorization(file: S3File, url: str, fields: dict[str, str]) -> str:
+    """The Authorization field of a GET without a query. `fields` holds everything else that is to be signed."""
+    target = parse_url(url)
+    signed = {name.lower(): " ".join(value.split()) for name, value in fields.items()} | {"host": target.host_field}
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
+    request = f"GET\n{target.path}\n\n{lines}\n{names}\n{_EMPTY_SHA256}"
+    date = fields["X-Amz-Date"]
+    scope = f"{date[:8]}/{file.region}/s3/aws4_request"
+    text = f"{_ALGORITHM}\n{date}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = f"AWS4{file.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = _hmac(key, part)
+    signature = _hmac(key, text).hex()
+    return f"{_ALGORITHM} Credential={file.access_key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def object_url(file: S3File) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from provider.app.build import Parts
-from provider.config import ServerSettings
+from provider.config import ServerConfig
 from provider.http1.listener import PublicServer
 from provider.process.worker_context import WorkerContext
 
@@ -56,9 +56,8 @@ class Stop:
         then()
 
 
-async def drain(server: PublicServer, parts: Parts, limits: ServerSettings, stop: Stop) -> bool:
-    """Stop accepting, let requests finish up to a deadline, then close what is left. Returns False if any request was
-    cut.
+async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: Stop) -> bool:
+    """Stop accepting and let requests under way finish up to a deadline, then close what is left; False if any was.
 
     A worker with a successor has the longer deadline, until it is told to stop as well. For the first moments, its idle
     connections may bring one more request. A worker without a successor accepts what waits in the backlog, and waits a

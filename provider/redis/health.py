@@ -73,7 +73,7 @@ def _calls(server: Mapping[str, str], command: str) -> int:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return digits(text) or 0
 
 
 def _fatal(server: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ from tests.support.client_installs import node_is_here
 from tests.support.client_stage import Driven
 from tests.support.origin import CSV, pattern, pattern_sha256
 
-pytestmark = pytest.mark.clients
 if not node_is_here():
     pytest.skip("Node and npm are not here", allow_module_level=True)
 

@@ -20,7 +20,6 @@ from tests.support.metadata_store import StoringPublisher, running_metadata_stor
 from tests.support.operator import OperatorService, Result, environment, running_operator
 from tests.support.origin import CSV, Origin
 
-pytestmark = pytest.mark.clients
 if not node_is_here():
     pytest.skip("Node and npm are not here", allow_module_level=True)
 

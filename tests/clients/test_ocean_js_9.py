@@ -17,8 +17,6 @@ from provider.demo.market.publisher import Published, Publisher, url_file
 from tests.support.client_stage import CONSUMER_KEY, PUBLISHER_KEY, SetStage, Stage
 from tests.support.origin import CSV
 
-pytestmark = pytest.mark.clients
-
 CSV_SHA256 = hashlib.sha256(CSV).hexdigest()
 
 

@@ -14,7 +14,6 @@ from tests.support.client_installs import python_for_ocean_py
 from tests.support.client_stage import Driven
 from tests.support.origin import CSV
 
-pytestmark = pytest.mark.clients
 if python_for_ocean_py() is None:
     pytest.skip("ocean.py's own pins have wheels for Python 3.11 only, which is not here", allow_module_level=True)
 

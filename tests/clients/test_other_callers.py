@@ -18,8 +18,6 @@ from tests.support.client_stage import CONSUMER_KEY, PUBLISHER_KEY, SetStage, St
 from tests.support.indexer import Family
 from tests.support.origin import CSV
 
-pytestmark = pytest.mark.clients
-
 
 @pytest.fixture(scope="module")
 def stage(set_stage: SetStage) -> Stage:

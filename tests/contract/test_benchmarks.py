@@ -59,6 +59,7 @@ def test_list_names_every_script_with_its_question(capsys):
 
 
 def test_a_run_is_written_and_reported(tmp_path):
+    pytest.importorskip("matplotlib", reason="plots need the extra test-deploy")
     sizes = ("--rounds", "1", "--seconds", "0.2", "--only", "1 KiB, 1 connection", "--variants", "provider")
     ran = run_command("run", "warm_download", *sizes, "--results", str(tmp_path), "--storage", str(tmp_path))
     assert ran.returncode == 0, ran.stderr

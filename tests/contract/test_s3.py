@@ -5,10 +5,10 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from provider.chain.networks import Networks
@@ -19,6 +19,7 @@ from provider.files.origins import FileOrigins
 from provider.files.s3 import object_url, signed_get
 from provider.files.userdata import Userdata
 from provider.upstream.addresses import Address
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin, HttpSource
@@ -29,6 +30,8 @@ from tests.support.origin import pattern
 from tests.support.processes import running
 from tests.support.raw_origin import Exchange, Script, raw_origin
 
+boto3 = pytest.importorskip("boto3", reason="an S3 store needs the extra test-deploy")
+pytest.importorskip("moto", reason="an S3 store needs the extra test-deploy")
 SIZE = 2_000_000
 KEYS = ("data.bin", "a folder/ü & b+c.csv", "q?x=1#y", "%2e%2e/x", "a//b", "~tilde (1)*'!.txt", "..", "end ")
 
@@ -58,15 +61,19 @@ def file_of(store: dict[str, Any], key: str, **changes: object) -> S3File:
     return file
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 async def _to_loopback(_: str, port: int) -> list[Address]:
     return [(2, ("127.0.0.1", port))]
 
 
 @asynccontextmanager
 async def opened(file: S3File, asked: Fields = ()) -> AsyncIterator[HttpSource]:
-    origin = HttpOrigin(allow_private=True, resolver=_to_loopback)
+    origin = HttpOrigin(UpstreamConfig(allow_non_public_ip=True), resolver=_to_loopback)
     try:
-        async with origin.opened(signed_get(file, asked)) as source:
+        async with origin.opened(signed_get(file, asked, now=now())) as source:
             yield source
     finally:
         origin.close()
@@ -136,8 +143,8 @@ async def test_refusals_of_the_store_are_no_file(store: dict[str, Any], changes:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_objects_are_described_with_their_checksum(store: dict[str, Any]) -> None:
-    origin = HttpOrigin(allow_private=True)
-    opening = origin.open(signed_get(file_of(store, "data.bin")))
+    origin = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
+    opening = origin.open(signed_get(file_of(store, "data.bin"), now=now()))
     info = await inspect(opening, want_checksum=True, max_checksum_bytes=SIZE)
     origin.close()
     assert (info.valid, info.content_length, info.content_type) == (True, str(SIZE), "text/plain")
@@ -167,9 +174,9 @@ async def test_a_redirect_to_another_host_carries_no_signature() -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_endpoints_pass_the_address_guard(store: dict[str, Any]) -> None:
-    origin = HttpOrigin(allow_private=False)
+    origin = HttpOrigin(UpstreamConfig())
     with pytest.raises(UnsafeAddress):
-        await origin.open(signed_get(file_of(store, "data.bin")))
+        await origin.open(signed_get(file_of(store, "data.bin"), now=now()))
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -184,7 +191,7 @@ async def test_temporary_keys_come_with_their_token(store: dict[str, Any]) -> No
 @pytest.mark.gen_test(timeout=20)
 async def test_who_pays_is_signed(store: dict[str, Any]) -> None:
     file = file_of(store, "data.bin", requestPayer="requester")
-    signed = dict(signed_get(file).headers)
+    signed = dict(signed_get(file, now=now()).headers)
     assert signed["x-amz-request-payer"] == "requester"
     assert "x-amz-request-payer" in signed["Authorization"]
     assert (await fetch(file))[0] == 200
@@ -194,7 +201,7 @@ async def test_who_pays_is_signed(store: dict[str, Any]) -> None:
 async def test_without_keys_nothing_is_signed(store: dict[str, Any]) -> None:
     """Of a bucket that is not public the store gives nothing, so it did not take the request for a signed one."""
     file = file_of(store, "data.bin", accessKeyId=None, secretAccessKey=None)
-    assert {name.lower() for name, _ in signed_get(file, (("Range", "bytes=0-1"),)).headers} == {"range"}
+    assert {name.lower() for name, _ in signed_get(file, (("Range", "bytes=0-1"),), now=now()).headers} == {"range"}
     assert (await fetch(file))[0] == 403
 
 
@@ -230,14 +237,14 @@ def _front(store: dict[str, Any], answer: bytes) -> Script:
 
 def _files(http: HttpOrigin) -> FileOrigins:
     none = Gateways((), own=http, guarded=http)
-    ftp = FtpOrigin(allow_private=True, tls_context=ssl.create_default_context())
+    ftp = FtpOrigin(UpstreamConfig(allow_non_public_ip=True), tls_context=ssl.create_default_context())
     return FileOrigins(http=http, ipfs=none, arweave=none, ftp=ftp, networks=Networks({}))
 
 
 @pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("answer", list(ELSEWHERE.values()), ids=list(ELSEWHERE))
 async def test_an_object_of_another_region_is_signed_again_once(store: dict[str, Any], answer: bytes) -> None:
-    http = HttpOrigin(allow_private=True)
+    http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
     async with raw_origin(_front(store, answer)) as front:
         file = file_of(store, "a//b", endpoint=front.url, region="us-east-1")
         source = await _files(http).open(file, Userdata(), NO_WISH)
@@ -255,7 +262,7 @@ async def test_a_store_that_goes_on_naming_regions_is_asked_twice() -> None:
         await exchange.send(_elsewhere(400, f"x-amz-bucket-region: {next(regions)}"))
         return False
 
-    http = HttpOrigin(allow_private=True)
+    http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
     async with raw_origin(script) as front:
         source = await _files(http).open(S3File(front.url, "b", "k", "id", "secret"), Userdata(), NO_WISH)
         assert (source.status, len(front.exchanges)) == (400, 2)

@@ -48,6 +48,22 @@ def test_the_image_runs_as_a_user_of_its_own_and_stops_when_asked() -> None:
     assert instructions("EXPOSE") == ["8030 8031"]
 
 
+def test_nothing_that_the_image_leaves_out_is_read() -> None:
+    """The server's modules, and all that they import: none stands in a folder that the Dockerfile removes."""
+    removed = set(re.findall(r"-type d \\\( (.*?) \\\)", TEXT)[0].replace("-name ", "").split(" -o "))
+    assert removed == {"test", "tests", "SelfTest"}
+    listing = (
+        "import importlib, pkgutil, sys, provider\n"
+        "for module in pkgutil.walk_packages(provider.__path__, 'provider.'):\n"
+        "    if not module.name.startswith(('provider.demo', 'provider.__main__')):\n"
+        "        importlib.import_module(module.name)\n"
+        "print('\\n'.join(name for name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "tornado.web" in done.stdout.splitlines()
+    assert [name for name in done.stdout.splitlines() if removed & set(name.split("."))] == []
+
+
 @pytest.mark.parametrize(("port", "status"), [("", 0), ("1", 1)], ids=["alive", "not there"])
 def test_the_health_check_tells_whether_the_server_is_alive(stage: Stage, port: str, status: int) -> None:
     command = json.loads(re.search(r"HEALTHCHECK.*?CMD\s+(\[.*\])$", TEXT, re.MULTILINE)[1])  # type: ignore[index]

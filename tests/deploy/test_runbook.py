@@ -24,9 +24,9 @@ from tests.support.origin import wait_until
 
 PAGE = (ROOT / "docs/runbook.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-FUNCTIONS = next(block for block in BLOCKS if "told()" in block)
+FUNCTIONS = next(block for block in BLOCKS if "logq()" in block)
 COMMANDS = [
-    *re.findall(r"`(logs \d+[mh] \| told [^`]+)`", PAGE),
+    *re.findall(r"`(logs \d+[mh] \| logq [^`]+)`", PAGE),
     *(line for block in BLOCKS for line in block.splitlines() if line.startswith("logs ")),
 ]
 # What `journalctl -u provider -o cat` prints between our lines, and what other programs may write to the same place.
@@ -73,7 +73,7 @@ FINDS: dict[str, Callable[[str], bool]] = {
 
 
 def condition(command: str) -> str:
-    return re.findall(r"told '([^']*)'", command)[0]
+    return re.findall(r"logq '([^']*)'", command)[0]
 
 
 def formatted(text: str, **facts: object) -> str:
@@ -157,7 +157,7 @@ def test_every_command_that_reads_the_log_is_run() -> None:
     assert {condition(command) for command in COMMANDS} == set(FINDS)
     # Beside the function that lets lines pass which are no JSON, nothing reads the log.
     assert len(re.findall(r"\bjq\b", PAGE)) == 1
-    assert len(re.findall(r"\blogs \d+[mh] \| told", PAGE)) == len(COMMANDS)
+    assert len(re.findall(r"\blogs \d+[mh] \| logq", PAGE)) == len(COMMANDS)
 
 
 def test_a_container_asks_its_admin_listener_without_curl(stage: Stage) -> None:

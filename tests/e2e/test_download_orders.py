@@ -16,7 +16,6 @@ from provider.demo.stage import DemoChain, DemoServer
 from tests.support.downloads import ask, order_refusal, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import CSV, Origin
-from tests.support.patience import ends_within
 
 pytestmark = pytest.mark.usefixtures("log_holds_no_secret")
 
@@ -116,11 +115,7 @@ def test_failed_order_is_refused(stranger: Consumer, bought: tuple[Published, st
 def test_unknown_transaction_is_refused_within_bounds(consumer: Consumer, bought: tuple[Published, str]) -> None:
     tx = "0x" + "cd" * 32
     reason = f"Transaction with tx id {tx} was not found, it may not be confirmed yet."
-
-    def asked() -> None:
-        assert refused(ask(consumer, bought[0], tx), order_refusal(tx, reason))
-
-    assert ends_within(5, asked)
+    assert refused(ask(consumer, bought[0], tx), order_refusal(tx, reason))
 
 
 @pytest.mark.parametrize(
@@ -236,21 +231,17 @@ def test_unknown_asset_and_service_are_refused(consumer: Consumer, bought: tuple
 # Fields
 
 
-@pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
 @pytest.mark.parametrize(
     "name", ["documentId", "serviceId", "consumerAddress", "transferTxId", "fileIndex", "nonce", "signature"]
 )
-def test_each_missing_field_is_named(
-    consumer: Consumer, bought: tuple[Published, str], name: str, value: str | None
-) -> None:
-    parameters = {**consumer.download_parameters(*bought), name: value}
-    got = request("GET", with_query(f"{consumer.provider_url}/api/services/download", parameters))
-    errors = got.json()["errors"]
-    assert got.status == 400
+def test_each_missing_field_is_named(consumer: Consumer, bought: tuple[Published, str], name: str) -> None:
+    text = f"The {name} field is required."
     if name == "signature":
-        assert errors == {name: ["Invalid signature provided. Please check the nonce or documentId."]}
-    else:
-        assert errors == {name: [f"The {name} field is required."]}
+        text = "Invalid signature provided. Please check the nonce or documentId."
+    for value in (None, ""):
+        parameters = {**consumer.download_parameters(*bought), name: value}
+        got = request("GET", with_query(f"{consumer.provider_url}/api/services/download", parameters))
+        assert (got.status, got.json()["errors"]) == (400, {name: [text]}), value
 
 
 def test_validation_ends_at_the_first_missing_field(server: DemoServer) -> None:
@@ -259,11 +250,11 @@ def test_validation_ends_at_the_first_missing_field(server: DemoServer) -> None:
 
 
 @pytest.mark.parametrize("name", ["documentId", "serviceId", "consumerAddress", "transferTxId", "fileIndex", "nonce"])
-@pytest.mark.parametrize("value", [["x"], {"a": 1}, True, "x" * 10_000, 1.5], ids=lambda value: str(value)[:6])
-def test_wrong_types_are_400(consumer: Consumer, bought: tuple[Published, str], name: str, value: object) -> None:
-    parameters = {**consumer.download_parameters(*bought), name: value}
-    url = f"{consumer.provider_url}/api/services/download"
-    headers = {"Content-Type": "application/json"}
-    reply = request("GET", url, body=json.dumps(parameters).encode(), headers=headers)
-    assert reply.status == 400
-    assert reply.json().keys() <= {"error", "errors", "message", "success"}
+def test_wrong_types_are_400(consumer: Consumer, bought: tuple[Published, str], name: str) -> None:
+    for value in (["x"], {"a": 1}, True, "x" * 10_000, 1.5):
+        parameters = {**consumer.download_parameters(*bought), name: value}
+        url = f"{consumer.provider_url}/api/services/download"
+        headers = {"Content-Type": "application/json"}
+        reply = request("GET", url, body=json.dumps(parameters).encode(), headers=headers)
+        assert reply.status == 400, str(value)[:9]
+        assert reply.json().keys() <= {"error", "errors", "message", "success"}

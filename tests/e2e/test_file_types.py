@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import boto3
 import psutil
 import pytest
 
@@ -31,6 +30,7 @@ from tests.support.origin import CSV, Origin, pattern, wait_until
 from tests.support.processes import running
 
 CID = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+NO_STORE = "an S3 store needs the extra test-deploy"
 TX_ID = "aB3" * 14 + "_"
 SIZE = 700_000
 QUERY = "query($id: ID!) { nft(id: $id) { symbol } }"
@@ -41,6 +41,8 @@ PRIVATE = {"ALLOW_NON_PUBLIC_IP": "false"}
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A running S3 store and FTP server, each with `folder/data set.bin`."""
+    boto3 = pytest.importorskip("boto3", reason=NO_STORE)
+    pytest.importorskip("moto", reason=NO_STORE)
     folder = tmp_path_factory.mktemp("ftp")
     (folder / "folder").mkdir()
     (folder / "folder" / "data set.bin").write_bytes(pattern(SIZE))

@@ -16,7 +16,7 @@ from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import files_document, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
-from tests.e2e.test_decrypt import DOCUMENT, by_transaction, post
+from tests.e2e.test_decrypt import by_transaction, document_of, post
 from tests.support.contract_account import RETURNING_MEGABYTES, REVERTING_WITH_RATE_LIMIT, deploy
 from tests.support.downloads import ask
 from tests.support.illnesses import ILLNESSES
@@ -90,7 +90,7 @@ def test_a_reverting_contract_that_a_stranger_names_spoils_nothing_for_the_other
     documents = []
     for _ in range(OTHERS):
         nft, _ = publisher.create_nft()
-        documents.append((publisher.set_metadata(nft, DOCUMENT, flags=2), nft))
+        documents.append((publisher.set_metadata(nft, document_of(nft), flags=2), nft))
     others = [Consumer(chain.wallet(f"0x{number:064x}"), server_of_two.url) for number in range(1, OTHERS + 1)]
     asked = [by_transaction(other, tx, nft) for other, (tx, nft) in zip(others, documents, strict=True)]
     foul = by_transaction(stranger, documents[0][0], reverting)
@@ -154,7 +154,7 @@ def test_quotes_downloads_and_documents_are_served_while_one_node_is_ill(
         assert buyer.initialize(asset)["datatoken"] == asset.datatokens[0]
         assert ask(buyer, asset, tx).body == CSV
         nft, _ = publisher.create_nft()
-        written = publisher.set_metadata(nft, DOCUMENT, flags=2)
+        written = publisher.set_metadata(nft, document_of(nft), flags=2)
         assert post(own, by_transaction(consumer, written, nft)).status == 201
     finally:
         ill.manner = None

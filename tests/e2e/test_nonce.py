@@ -11,16 +11,13 @@ from provider.demo.http_client import Reply, request, with_query
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
+from tests.support.nonce_refusal import nonce_refusal
 
 NEVER_SEEN = "0x" + "0f" * 20
 
 
 def ask(server: DemoServer, address: object) -> Reply:
     return request("GET", with_query(f"{server.url}/api/services/nonce", {"userAddress": address}))
-
-
-def refusal(stored: str, given: str) -> str:
-    return f"Invalid signature expected nonce ({stored}) > current nonce ({given})."
 
 
 UNKNOWN_DID = "did:op:" + "00" * 32
@@ -106,7 +103,9 @@ def test_nonces_must_rise_and_are_compared_as_numbers(chain: DemoChain, server: 
         for nonce in nonces:
             reply = signer.spend(nonce)
             assert reply.status == 400
-            assert reply.json()["errors"]["signature"] == refusal(rising[-1] if nonces[0] == "9" else large[-1], nonce)
+            assert reply.json()["errors"]["signature"] == nonce_refusal(
+                rising[-1] if nonces[0] == "9" else large[-1], nonce
+            )
 
 
 def test_equal_nonce_is_refused_with_the_documented_body(chain: DemoChain, server: DemoServer) -> None:
@@ -115,7 +114,7 @@ def test_equal_nonce_is_refused_with_the_documented_body(chain: DemoChain, serve
     reply = signer.spend("7")
     assert (reply.status, reply.json()) == (
         400,
-        {"errors": {"signature": refusal("7", "7")}, "message": "Validation error", "success": False},
+        {"errors": {"signature": nonce_refusal("7", "7")}, "message": "Validation error", "success": False},
     )
 
 
@@ -198,4 +197,4 @@ def test_lower_case_address_does_not_open_the_door_for_a_replay(
     for address in (consumer.address.lower(), "0x" + consumer.address[2:].upper()):
         reply = request("GET", with_query(url, {**parameters, "consumerAddress": address}))
         nonce = str(parameters["nonce"])
-        assert (reply.status, reply.json()["errors"]["signature"]) == (400, refusal(nonce, nonce))
+        assert (reply.status, reply.json()["errors"]["signature"]) == (400, nonce_refusal(nonce, nonce))

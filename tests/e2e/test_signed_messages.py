@@ -16,6 +16,7 @@ from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.contract_account import deploy, owned_by
 from tests.support.metadata_store import StoringPublisher
+from tests.support.nonce_refusal import nonce_refusal
 from tests.support.origin import CSV, Origin
 
 INVALID = "Invalid signature provided. Please check the nonce or documentId."
@@ -152,7 +153,7 @@ def test_one_nonce_serves_once_over_routes_and_families(client: Client, family: 
     }
     signature = client.sign(texts[family])
     assert client.download(nonce, signature).body == CSV
-    refusal = f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."
+    refusal = nonce_refusal(nonce, nonce)
     assert error_of(client.download(nonce, signature)) == refusal
     assert error_of(client.download(nonce, signature, client.address.lower())) == refusal
     for other in texts.values():
@@ -202,7 +203,7 @@ def test_contract_account_is_who_its_contract_says(contract: Client, route: str)
     signature = contract.sign(f"{contract.address}{nonce}{COMMANDS[route]}")
     reply = getattr(contract, route)(nonce, signature)
     assert reply.status in (200, 201), reply.body
-    refusal = f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."
+    refusal = nonce_refusal(nonce, nonce)
     assert error_of(getattr(contract, route)(nonce, signature)) == refusal
 
 

@@ -18,6 +18,7 @@ from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import StoringPublisher
+from tests.support.nonce_refusal import nonce_refusal
 from tests.support.origin import CSV, Origin
 
 REFUSED = {
@@ -161,7 +162,7 @@ def test_nonce_is_used_up_and_the_same_request_works_once(holder: Holder, name: 
     assert act(nonce).status == 200
     assert get_json(f"{holder.url}/nonce", {"userAddress": holder.address}) == {"nonce": nonce}
     replay = act(nonce)
-    text = f"Invalid signature expected nonce ({nonce}) > current nonce ({nonce})."
+    text = nonce_refusal(nonce, nonce)
     assert (replay.status, replay.json()["errors"]) == (400, {"signature": text})
 
 
@@ -293,7 +294,7 @@ def test_nonce_of_a_token_must_rise_like_that_of_a_signature(
     assert get_json(f"{holder.url}/nonce", {"userAddress": holder.address}) == {"nonce": nonce}
     for given in (nonce, "5"):
         reply = holder.download(owned, {header: token}, nonce=given)
-        text = f"Invalid signature expected nonce ({nonce}) > current nonce ({given})."
+        text = nonce_refusal(nonce, given)
         assert (reply.status, reply.json()["errors"]) == (400, {"signature": text})
     reply = holder.download(owned, {header: token}, nonce="nan")
     assert reply.json()["errors"] == {"nonce": ["The nonce must be a number."]}

@@ -28,9 +28,9 @@ GRACE_SECONDS = 60.0
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all when none is named: {', '.join(TARGETS)}")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each target")
-    parser.add_argument("--minutes", type=float, help="for each target, instead of seconds")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all if none is named: {', '.join(TARGETS)}")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time for each target")
+    parser.add_argument("--minutes", type=float, help="time for each target, instead of --seconds")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for inputs that failed")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="targets at a time (atheris)")
     options = parser.parse_args()

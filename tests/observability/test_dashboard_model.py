@@ -5,7 +5,6 @@ import subprocess
 import sys
 from itertools import groupby
 
-import pytest
 import yaml
 
 from provider.observability.metrics.metrics import DECLARED
@@ -17,7 +16,6 @@ COLUMNS = 24
 # Of https://grafana.com: names of units that fields may have.
 UNITS = {"short", "reqps", "ops", "percentunit", "s", "bytes", "Bps", "dtdurations"}
 SECTIONS = ["At a glance", "Traffic", "Latency", "Streaming", "Chains", "Caches", "Security", "Resources"]
-each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 
 
 def test_file_is_what_the_generator_prints() -> None:
@@ -53,31 +51,31 @@ def test_each_line_of_panels_is_full_and_even() -> None:
         top += places[0]["h"]
 
 
-@each_panel
-def test_each_panel_has_unit_words_legend_and_thresholds(panel: dict) -> None:
-    defaults = panel["fieldConfig"]["defaults"]
-    assert defaults["unit"] in UNITS
-    assert panel["description"].endswith((".", "%."))
-    assert all(target["legendFormat"] for target in panel["targets"])
-    steps = defaults["thresholds"]["steps"]
-    assert steps[0]["value"] is None
-    assert [step["value"] for step in steps[1:]] == sorted(step["value"] for step in steps[1:])
+def test_each_panel_has_unit_words_legend_and_thresholds() -> None:
+    for panel in PANELS:
+        title, defaults = panel["title"], panel["fieldConfig"]["defaults"]
+        assert defaults["unit"] in UNITS, title
+        assert panel["description"].endswith((".", "%.")), title
+        assert all(target["legendFormat"] for target in panel["targets"]), title
+        steps = defaults["thresholds"]["steps"]
+        assert steps[0]["value"] is None, title
+        assert [step["value"] for step in steps[1:]] == sorted(step["value"] for step in steps[1:]), title
 
 
-@each_panel
-def test_each_panel_asks_the_chosen_data_source_for_the_chosen_instances(panel: dict) -> None:
-    for target in (panel, *panel["targets"]):
-        assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    for target in panel["targets"]:
-        found = list(selectors(target["expr"]))
-        assert found
-        for name, matchers in found:
-            assert (matchers["job"], matchers["instance"]) == ("$job", "$instance")
-            family = DECLARED.get(name) or DECLARED.get(re.sub(r"_(bucket|sum|count)$", "", name))
-            labels = {"job", "instance", *(family.labels if family else ())}
-            assert family is not None or name == "up"
-            assert set(matchers) <= labels
-            assert ("chain" in labels) == ("chain" in matchers)
+def test_each_panel_asks_the_chosen_data_source_for_the_chosen_instances() -> None:
+    for panel in PANELS:
+        for target in (panel, *panel["targets"]):
+            assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, panel["title"]
+        for target in panel["targets"]:
+            found = list(selectors(target["expr"]))
+            assert found, target["expr"]
+            for name, matchers in found:
+                assert (matchers["job"], matchers["instance"]) == ("$job", "$instance"), target["expr"]
+                family = DECLARED.get(name) or DECLARED.get(re.sub(r"_(bucket|sum|count)$", "", name))
+                labels = {"job", "instance", *(family.labels if family else ())}
+                assert family is not None or name == "up", target["expr"]
+                assert set(matchers) <= labels, target["expr"]
+                assert ("chain" in labels) == ("chain" in matchers), target["expr"]
 
 
 def test_every_metric_is_on_the_dashboard() -> None:

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 TOP = ("provider", "tests", "benchmarks", "conf", "docs", ".ci")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -39,32 +37,31 @@ def named(page: Path) -> Iterator[str]:
         yield from re.findall(rf"(?<![\w./<-])(?:{'|'.join(map(re.escape, TOP))})/[\w./-]*\w(?![\w*<])", span)
 
 
-def identify(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
+def found(pattern: str) -> Iterator[tuple[Path, str]]:
+    """Each page, and each place in it that the pattern matches."""
+    return ((page, text) for page in PAGES for text in re.findall(pattern, page.read_text()))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identify)
-def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    missing = {path for path in named(page) if f"/{path.rstrip('/')}" not in ENDS} - ELSEWHERE
-    assert not missing
+def test_every_path_that_a_page_names_exists() -> None:
+    paths = ((page, path) for page in PAGES for path in named(page))
+    missing = [(page.name, path) for page, path in paths if f"/{path.rstrip('/')}" not in ENDS]
+    assert [(page, path) for page, path in missing if path not in ELSEWHERE] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identify)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-    assert not [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    links = [(page, target) for page, target in found(r"\]\(([^)#\s]+)") if "://" not in target]
+    assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identify)
-def test_every_setting_that_a_page_names_exists(page: Path) -> None:
-    for name in re.findall(r"\bPROVIDER_[A-Z0-9_]+", page.read_text()):
-        assert name in SETTINGS or (name.endswith("_") and any(known.startswith(name) for known in SETTINGS)), name
+def test_every_setting_that_a_page_names_exists() -> None:
+    prefixes = {name[: end + 1] for name in SETTINGS for end, char in enumerate(name) if char == "_"}
+    settings = found(r"\bPROVIDER_[A-Z0-9_]+")
+    assert [(page.name, name) for page, name in settings if name not in SETTINGS | prefixes] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identify)
-def test_every_module_that_a_page_runs_exists(page: Path) -> None:
-    for name in re.findall(r"python -m ((?:provider|benchmarks|tests)[\w.]*\w)", page.read_text()):
-        assert importlib.util.find_spec(name) is not None, name
+def test_every_module_that_a_page_runs_exists() -> None:
+    modules = found(r"python -m ((?:provider|benchmarks|tests)[\w.]*\w)")
+    assert [(page.name, name) for page, name in modules if importlib.util.find_spec(name) is None] == []
 
 
 def test_every_room_is_described() -> None:

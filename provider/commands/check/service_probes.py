@@ -5,9 +5,9 @@ import aiohttp
 from provider.auth.redis_store import RedisNonceStore
 from provider.commands.check.reach import Unreachable, get, host_of
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.config import RedisSettings
 from provider.errors import StoreError
 from provider.redis.client import RedisClient
+from provider.redis.config import RedisConfig
 from provider.redis.health import check_health
 from provider.redis.url import RedisTarget
 
@@ -75,7 +75,7 @@ async def probe_gatekeeper(
 _VARIABLE = "REDIS_CONNECTION"
 
 
-async def probe_redis(redis: RedisSettings) -> list[Finding]:
+async def probe_redis(redis: RedisConfig) -> list[Finding]:
     """Check the connection to Redis, and every reason why it could lose nonces. Writes one key of its own."""
     what = f"Redis ({_hosts(redis.target)})"
     client = RedisClient(

@@ -187,8 +187,8 @@ async def serve(port: int, folder: Path, provider_url: str, *, watch_stdin: bool
 def main() -> None:
     """Entry point of `python -m provider.demo.operator.service`."""
     parser = child_parser("Operator service of the Provider demo, for trying things out only.")
-    parser.add_argument("--folder", help="where jobs have their files (default: a temporary folder)")
-    parser.add_argument("--provider", required=True, metavar="URL", help="the Provider that inputs come through")
+    parser.add_argument("--folder", help="folder for the files of jobs (default: a temporary folder)")
+    parser.add_argument("--provider", required=True, metavar="URL", help="the Provider that serves the inputs")
     arguments = parser.parse_args()
     os.umask(0o022)  # started by root, the sandbox reads as nobody
     with tempfile.TemporaryDirectory(prefix="operator-", dir=arguments.folder) as folder:

@@ -12,6 +12,7 @@ from provider.auth import nonce_rows
 from provider.auth.nonce_rows import NonceRows, last_nonce
 from provider.auth.nonce_rule import MAX_RECENT, NonceUse
 from provider.auth.sqlite_file import open_store
+from tests.support.nonce_refusal import nonce_refusal
 
 A, B, C = (f"0x{number:040x}" for number in (1, 2, 3))
 
@@ -71,9 +72,7 @@ def test_the_file_decides_when_another_process_was_there(
     rows.use_all(uses((A, "1"), (B, "1")))
     NonceRows(other).use_all(uses((A, "9")))
     answers = rows.use_all(uses(*group))
-    assert [str(answer) for answer in answers if answer] == [
-        "Invalid signature expected nonce (9) > current nonce (7)."
-    ]
+    assert [str(answer) for answer in answers if answer] == [nonce_refusal("9", "7")]
     assert len([answer for answer in answers if answer is None]) == len(group) - 1
     assert last_nonce(connection, A) == "9"
     assert accepted(rows, (A, "9"), (A, "10")) == [False, True]
@@ -102,7 +101,7 @@ def test_a_known_address_is_refused_as_an_unknown_one(connection: sqlite3.Connec
     rows = NonceRows(connection)
     rows.use_all(uses((A, "5")))
     told = [str(each.use_all(uses((A, nonce)))[0]) for each in (rows, NonceRows(connection))]
-    assert told == [f"Invalid signature expected nonce (5) > current nonce ({nonce})."] * 2
+    assert told == [nonce_refusal("5", nonce)] * 2
 
 
 @pytest.mark.parametrize("group", [[(A, "2")], [(A, "2"), (B, "2")]], ids=["alone", "in a group"])
@@ -195,7 +194,7 @@ def test_refusal_in_the_window_has_the_documented_text(connection: sqlite3.Conne
     rows = NonceRows(connection)
     passes(rows, CLOCK)
     (answer,) = rows.use_all(uses((A, str(CLOCK))))
-    assert str(answer) == f"Invalid signature expected nonce ({CLOCK}) > current nonce ({CLOCK})."
+    assert str(answer) == nonce_refusal(CLOCK, CLOCK)
 
 
 def test_nonces_from_before_an_upgrade_are_not_free(connection: sqlite3.Connection) -> None:

@@ -238,3 +238,12 @@ def test_highest_counter_of_a_text(tail: str, highest: str) -> None:
     found = read_text(f"{ADDRESS}x{tail}", "5", now=NOW)
     assert isinstance(found, OpenText)
     assert found.highest == highest
+
+
+@pytest.mark.parametrize(("head", "nonce"), [("179500", "1795000000002"), ("179", "1795000000002")])
+def test_digits_of_today_in_front_of_milliseconds_do_not_begin_another_clock(head: str, nonce: str) -> None:
+    account = Account()
+    assert not account.present(f"{ADDRESS}{head}{nonce}", head + nonce)
+    assert account.present(f"{ADDRESS}{head}{nonce}", nonce)
+    assert Account().present(f"{ADDRESS}1795123456789012345", "1795123456789012345") is False
+    assert Account(now=1_795_123_456.0).present(f"{ADDRESS}1795123456789012345", "1795123456789012345")

@@ -82,18 +82,18 @@ def test_another_account_cannot_open_a_blob() -> None:
         decrypt(OTHER, BLOB)
 
 
-@pytest.mark.parametrize("position", [*range(0, 104, 5), 103])
-def test_any_changed_byte_is_noticed(position: int) -> None:
-    changed = bytearray(BLOB)
-    changed[position] ^= 1
-    with pytest.raises(ValueError, match=r"not an ECIES blob|not encrypted to this key"):
-        decrypt(PROVIDER, bytes(changed))
+def test_any_changed_byte_is_noticed() -> None:
+    for position in range(len(BLOB)):
+        changed = bytearray(BLOB)
+        changed[position] ^= 1
+        with pytest.raises(ValueError, match=r"not an ECIES blob|not encrypted to this key"):
+            decrypt(PROVIDER, bytes(changed))
 
 
-@pytest.mark.parametrize("length", [0, 1, 64, 65, 81, 96, 97, 103])
-def test_truncated_blob_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=r"not an ECIES blob|not encrypted to this key"):
-        decrypt(PROVIDER, BLOB[:length])
+def test_a_blob_cut_anywhere_is_refused() -> None:
+    for length in range(len(BLOB)):
+        with pytest.raises(ValueError, match=r"not an ECIES blob|not encrypted to this key"):
+            decrypt(PROVIDER, BLOB[:length])
 
 
 @pytest.mark.parametrize("marker", [0, 2, 3, 5, 6, 7])

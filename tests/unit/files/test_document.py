@@ -106,10 +106,10 @@ def test_malformed_hash_matches_nothing(expected_hash: bytes) -> None:
         opened(DOCUMENT, 0, expected_hash)
 
 
-@pytest.mark.parametrize("length", range(len(XZ)))
-def test_cut_stream_is_refused(length: int) -> None:
-    with pytest.raises(DecryptError, match="Failed to decompress"):
-        opened(XZ[:length], 1)
+def test_a_stream_cut_anywhere_is_refused() -> None:
+    for length in range(len(XZ)):
+        with pytest.raises(DecryptError, match="Failed to decompress"):
+            opened(XZ[:length], 1)
 
 
 @pytest.mark.parametrize("tail", [b"\x00", b"\x00" * 4, b"x", XZ], ids=["byte", "padding", "garbage", "second stream"])

@@ -45,11 +45,11 @@ def test_what_stands_outside_of_strings_is_found(value: object, ascii_only: bool
     assert JsonShape.of(text.encode("utf-8", "surrogatepass")).outside.decode() == outside(text)
 
 
-@pytest.mark.parametrize("before", range(PIECE_BYTES - 6, PIECE_BYTES + 3))
 @pytest.mark.parametrize("string", [r"\\\"[{", r"\"", r"\\", r"\\\\", "[,]", "\\u005b"])
-def test_strings_are_told_apart_across_pieces(before: int, string: str) -> None:
-    text = f'["{"x" * before}{string}", "{string}"]'
-    assert JsonShape.of(text.encode()).outside.decode() == outside(text) == "[, ]"
+def test_strings_are_told_apart_across_pieces(string: str) -> None:
+    for before in range(PIECE_BYTES - 6, PIECE_BYTES + 3):
+        text = f'["{"x" * before}{string}", "{string}"]'
+        assert JsonShape.of(text.encode()).outside.decode() == outside(text) == "[, ]", before
 
 
 @given(VALUES, st.integers(1, 9))

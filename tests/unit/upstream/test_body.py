@@ -231,10 +231,9 @@ def test_what_follows_the_body_is_counted_and_never_payload(step: int) -> None:
     assert decoder.surplus_bytes == 23
 
 
-@pytest.mark.parametrize("cut", range(len(WHOLE["trailers"])))
-def test_a_cut_body_is_never_done(cut: int) -> None:
-    _, decoder = decode(WHOLE["trailers"][:cut])
-    assert not decoder.done
+def test_a_cut_body_is_never_done() -> None:
+    cuts = range(len(WHOLE["trailers"]))
+    assert [cut for cut in cuts if decode(WHOLE["trailers"][:cut])[1].done] == []
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.integers(1, 40))

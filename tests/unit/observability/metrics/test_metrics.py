@@ -15,7 +15,6 @@ from provider.observability.metrics import Board, Metrics
 from provider.observability.metrics.document import PAGE, page
 from provider.observability.metrics.exposition import expose
 from provider.observability.metrics.groups import Requests
-from provider.observability.metrics.instruments import Instrument
 from provider.observability.metrics.metrics import DECLARED, GROUPS
 from provider.observability.metrics.values import merge
 from provider.streaming.progress import Progress
@@ -203,16 +202,17 @@ def test_page_is_current() -> None:
     assert PAGE.read_text() == page(), "run `python -m provider.observability.metrics.document`"
 
 
-@pytest.mark.parametrize("metric", DECLARED.values(), ids=lambda metric: metric.name)
-def test_names_follow_prometheus(metric: Instrument) -> None:
-    assert re.fullmatch(r"(provider|process)_[a-z_]+", metric.name)
-    assert (metric.kind == "counter") == metric.name.endswith("_total")
-    assert bool(metric.buckets) == (metric.kind == "histogram")
-    assert metric.merge == "sum" or metric.kind == "gauge"
-    assert list(metric.buckets) == sorted(metric.buckets)
-    assert metric.help.endswith(".")
-    assert not re.search(r"milli|_ms\b|micro|kilo|mega", metric.name)
-    assert not {"did", "address", "url", "tx", "consumer", "le", "quantile"} & metric.labels.keys()
+def test_names_follow_prometheus() -> None:
+    for name, metric in DECLARED.items():
+        assert name == metric.name
+        assert re.fullmatch(r"(provider|process)_[a-z_]+", name), name
+        assert (metric.kind == "counter") == name.endswith("_total"), name
+        assert bool(metric.buckets) == (metric.kind == "histogram"), name
+        assert metric.merge == "sum" or metric.kind == "gauge", name
+        assert list(metric.buckets) == sorted(metric.buckets), name
+        assert metric.help.endswith("."), name
+        assert not re.search(r"milli|_ms\b|micro|kilo|mega", name), name
+        assert not {"did", "address", "url", "tx", "consumer", "le", "quantile"} & metric.labels.keys(), name
 
 
 def test_metrics_are_named_in_their_declarations_only() -> None:
