@@ -85,7 +85,7 @@ class MetricsHandler(AdminHandler):
     """Prometheus text format; with several workers, the sum over all of them."""
 
     def initialize(self, board: Board) -> None:
-        """`board` has the values of all workers."""
+        """Take the board, which has the values of all workers."""
         self._board = board
 
     @override

@@ -165,7 +165,7 @@ class Admission:
         self.shed = 0
 
     def enter(self, endpoint: str, head: "HTTPServerRequest") -> Ticket | ProviderError | None:
-        """A ticket, an error to refuse with, or None where there is nothing to count."""
+        """Return a ticket, an error to refuse with, or None if there is nothing to count."""
         rule = self._rules.get(endpoint, self._others)
         client = self.clients.of_request(head.remote_ip or "", head.headers)
         refused = self._refusal(rule, client)

@@ -9,7 +9,7 @@ from random import getrandbits
 
 from provider.wire.head import PLAIN_BYTES
 
-# One request of the kind that comes in masses, whole, without a body, and without anything that the answer depends on.
+# The kind of request that comes in masses: complete, without a body, and with nothing that changes the refusal.
 _BEGIN = b"GET /api/services/download?"
 _END = b"\r\n\r\n"
 _DEPENDS = (
@@ -21,7 +21,7 @@ _REMEMBERED, _REMEMBERED_BYTES = 256, 1024
 
 
 def is_plain_download(data: bytes) -> bool:
-    """Is this one whole download request that a prepared answer fits? Others go the ordinary way."""
+    """Tell whether `data` is one complete download request that a prepared refusal fits. Others go the ordinary way."""
     if not data.startswith(_BEGIN) or not data.endswith(_END) or data.translate(None, PLAIN_BYTES):
         return False
     # A line may end in LF alone. What follows the first LF would otherwise belong to another request.

@@ -34,7 +34,8 @@ class Sender(Protocol):
 class ProofQueue:
     """The durable queue and its senders.
 
-    `max_age_seconds`: a proof that could not be sent until then is lost.
+    `lock`: held by the process that sends; None if another process sends what is queued here.
+    `max_age_seconds`: a proof not sent by then is lost.
     """
 
     def __init__(

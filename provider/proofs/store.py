@@ -25,7 +25,7 @@ from provider.proofs.sql import Entry
 from provider.proofs.transaction import SignedTransaction
 from provider.sqlite import SqliteThread, prove_writable
 
-# Waiting for the disk, in memory; a proof is about 1 KiB.
+# Proofs in memory that wait for the disk; each takes about 1 KiB.
 MAX_UNWRITTEN = 10_000
 # Ended proofs stay readable for the operator this long.
 KEPT_SECONDS = 7 * 86_400.0

@@ -42,9 +42,10 @@ class Script:
 class RedisClient:
     """Sends questions to Redis. Every failure is a StoreError whose `detail` holds no secret and names no host.
 
-    `timeout_seconds` bounds one exchange with a server, connecting included; a question waits for one before its own
-    at most. One whose time is up may still take effect. `wait_replicas`: replicas that must have got what was written
-    before it counts as done (WAIT). `logs_outages`: say in the log when a server goes away and comes back.
+    `timeout_seconds`: limit for one exchange with a server, connecting included. A question waits for at most one other
+        exchange before its own. One that times out may still take effect.
+    `wait_replicas`: number of replicas that must acknowledge a write before it counts as done (WAIT).
+    `logs_outages`: log when a server becomes unreachable and when it is back.
     """
 
     def __init__(

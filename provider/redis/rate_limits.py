@@ -88,7 +88,7 @@ class SharedLimits:
         self._is_down = False
 
     def add(self, pace: "SharedPace") -> None:
-        """Share one more kind of buckets."""
+        """Share one more kind of bucket."""
         self._paces.append(pace)
 
     def wake(self, urgent: bool) -> None:

@@ -68,7 +68,7 @@ async def test_redis_that_cannot_be_used_fails_without_its_password(server: Redi
         # It takes the client's greeting for a command that has not ended yet.
         (f"rediss://:planted@127.0.0.1:{server.port}", "no answer within 1 s"),
         (f"redis+sentinel://127.0.0.1:{server.port}/main", "no Sentinel names a master"),
-        (f"redis+cluster://127.0.0.1:{server.port}", "no node of the cluster tells the slots"),
+        (f"redis+cluster://127.0.0.1:{server.port}", "no node of the cluster lists its slots"),
     ):
         (found,) = await findings(url)
         assert found.state is State.FAIL

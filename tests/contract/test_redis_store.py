@@ -181,7 +181,7 @@ async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer
     server.ask("SET", key, "5")
     with pytest.raises(StoreError) as caught:
         await store.use(address, "6")
-    assert "something else (WRONGTYPE)" in (caught.value.detail or "")
+    assert "another type (WRONGTYPE)" in (caught.value.detail or "")
     await store.close()
 
 
