@@ -4,17 +4,16 @@ A forwarded address is believed only when a trusted proxy tells it, and only as 
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from provider.admission.config import AdmissionConfig
 from provider.wire.text import ows
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Client = bytes
 """An IPv4 address (4 bytes), or the /64 of an IPv6 address (8 bytes): what one customer gets (RFC 6177)."""
-ForwardedHeader = Literal["X-Forwarded-For", "Forwarded"]
 
 # Chains of proxies are short; whoever sends more hops made them up.
 MAX_HOPS = 16
@@ -33,22 +32,16 @@ class _Standing(NamedTuple):
 class Clients:
     """Tells the client of a request; None for one that no limit is counted for.
 
-    Not counted are trusted proxies themselves and, unless `limit_private`, addresses that are not public: behind one
-    of those may stand a proxy that nobody listed, with everybody behind it.
+    Not counted are trusted proxies themselves and, unless `limit_private_clients`, addresses that are not public:
+    behind one of those may stand a proxy that nobody listed, with everybody behind it.
     """
 
-    def __init__(
-        self,
-        *,
-        trusted: Sequence[Network] = (),
-        header: ForwardedHeader = "X-Forwarded-For",
-        limit_private: bool = False,
-    ) -> None:
-        """Only `header` is read: the other one is whatever the client wrote, as its proxy leaves it alone."""
-        self._trusted = tuple(trusted)
-        self._header = header
-        self._hops = _forwarded_hops if header == "Forwarded" else _plain_hops
-        self._limit_private = limit_private
+    def __init__(self, config: AdmissionConfig) -> None:
+        # Only this header is read: the other one is whatever the client wrote, as its proxy leaves it alone.
+        self._header = config.client_address_header
+        self._trusted = config.trusted_proxies
+        self._hops = _forwarded_hops if self._header == "Forwarded" else _plain_hops
+        self._limit_private = config.limit_private_clients
         # Most requests come from few addresses; parsing one costs as much as all the rest.
         self._standing = lru_cache(maxsize=_REMEMBERED)(self._judge)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from provider.admission.buckets import Buckets, BytePace
 from provider.admission.clients import Client, Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.overload import Overload
 from provider.errors import InspectionsBusy, ProviderError, ServerBusy, ServerFull, TooManyRequests
 
@@ -138,20 +139,17 @@ class Admission:
 
     def __init__(
         self,
-        clients: Clients,
+        config: AdmissionConfig,
         rules: Mapping[str, Rule],
         *,
         others: Rule,
-        overload: Overload,
-        max_streams: int = 0,
-        max_inspections: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`rules` by endpoint; `others` for those without."""
-        self.clients = clients
+        self.clients = Clients(config)
         self._rules, self._others = rules, others
-        self._overload = overload
-        self._max_streams, self._max_inspections = max_streams, max_inspections
+        self._overload = Overload(lag_seconds=config.overload_lag_seconds)
+        self._max_streams, self._max_inspections = config.max_streams, config.max_inspections
         self._clock = clock
         self.at_work = 0
         self._let_by = 0

@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 
 from provider.admission.bodies import Bodies
 from provider.admission.buckets import Buckets, BytePace
-from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig, Rate
 from provider.admission.connections import Connections, fitting_connections
 from provider.admission.entry import Admission, Rule
-from provider.admission.overload import Overload
 from provider.config import Settings
-from provider.config.admission_values import AdmissionSettings, Rate
 
 # Everything else is cheap: it costs neither a signature nor a question to anybody.
 GUARDED = (
@@ -34,22 +32,10 @@ Share = Callable[[str, Buckets], None]
 def build_admission(settings: Settings, share: Share | None) -> Admission:
     """What decides about requests. Buckets of clients are given to `share`, unless each worker counts for itself."""
     limits = settings.admission
-    clients = Clients(
-        trusted=limits.trusted_proxies,
-        header=limits.client_address_header,
-        limit_private=limits.limit_private_clients,
-    )
-    return Admission(
-        clients,
-        _rules(limits, share),
-        others=Rule(_buckets("cheap", limits.cheap, limits, share)),
-        overload=Overload(lag_seconds=limits.overload_lag_seconds),
-        max_streams=limits.max_streams,
-        max_inspections=limits.max_inspections,
-    )
+    return Admission(limits, _rules(limits, share), others=Rule(_buckets("cheap", limits.cheap, limits, share)))
 
 
-def _rules(limits: AdmissionSettings, share: Share | None) -> Mapping[str, Rule]:
+def _rules(limits: AdmissionConfig, share: Share | None) -> Mapping[str, Rule]:
     guarded = _buckets("guarded", limits.guarded, limits, share)
     paid = _buckets("paid", limits.paid, limits, share)
     checksums = _pace("checksums", limits.checksum_bytes_per_second, limits, share)
@@ -65,7 +51,7 @@ def _rules(limits: AdmissionSettings, share: Share | None) -> Mapping[str, Rule]
     }
 
 
-def _buckets(name: str, rate: Rate, limits: AdmissionSettings, share: Share | None) -> Buckets | None:
+def _buckets(name: str, rate: Rate, limits: AdmissionConfig, share: Share | None) -> Buckets | None:
     if not rate.per_second:
         return None
     buckets = Buckets(rate=rate.per_second, burst=rate.burst, max_clients=limits.max_tracked_clients)
@@ -74,7 +60,7 @@ def _buckets(name: str, rate: Rate, limits: AdmissionSettings, share: Share | No
     return buckets
 
 
-def _pace(name: str, bytes_per_second: int, limits: AdmissionSettings, share: Share | None) -> BytePace | None:
+def _pace(name: str, bytes_per_second: int, limits: AdmissionConfig, share: Share | None) -> BytePace | None:
     if not bytes_per_second:
         return None
     pace = BytePace(bytes_per_second=bytes_per_second, max_clients=limits.max_tracked_clients)
@@ -84,15 +70,15 @@ def _pace(name: str, bytes_per_second: int, limits: AdmissionSettings, share: Sh
     return pace
 
 
-def build_connections(limits: AdmissionSettings) -> Connections:
+def build_connections(limits: AdmissionConfig) -> Connections:
     """What counts connections."""
     maximum = limits.max_connections
-    if maximum is None:
+    if maximum < 0:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         maximum = 0 if soft == resource.RLIM_INFINITY else fitting_connections(soft)
     return Connections(max_all=maximum, max_per_client=limits.max_connections_per_client)
 
 
-def build_bodies(limits: AdmissionSettings) -> Bodies:
+def build_bodies(limits: AdmissionConfig) -> Bodies:
     """What counts the memory of bodies."""
     return Bodies(max_bytes=limits.max_bodies_bytes)

@@ -1,10 +1,8 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from provider.app.compute import MakeCache
-from provider.app.networks import USER_AGENT
-from provider.app.stores import ready
+from provider.app.redis import Caches
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
@@ -15,6 +13,8 @@ from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
+from provider.errors import StoreError
+from provider.errors.start import StartError
 from provider.files.document import open_document
 from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
@@ -25,35 +25,30 @@ async def open_asset_source(
     settings: Settings,
     metrics: Metrics,
     networks: Networks,
-    make_cache: MakeCache,
+    caches: Caches,
     outgoing: Outgoing,
     *,
     index_here: bool,
     shared_directory: str | None,
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
-    metadata, limits = settings.metadata, settings.cache
-    cache: FactCache[str, Asset] = make_cache("ddo", max_entries=limits.ddo_entries, ttl_seconds=limits.ddo_seconds)
+    metadata = settings.metadata
+    cache: FactCache[str, Asset] = caches.make("ddo", settings.cache.ddo)
     if metadata.aquarius_url is not None:
         return MetadataStore(
             metadata.aquarius_url,
-            timeout_seconds=metadata.timeout_seconds,
+            metadata,
             cache=cache,
-            max_bytes=metadata.max_document_bytes,
-            user_agent=USER_AGENT,
             keep_documents=settings.access.policy_url is not None,
             outgoing=outgoing,
             marks=DocumentMarks(shared_directory),
         )
     index = ChainIndex(
         networks,
+        metadata,
         path=index_path(settings.storage_path),
         open_document=document_opener(settings, metrics),
         cache=cache,
-        poll_seconds=metadata.index_poll_seconds,
-        batch_blocks=metadata.index_batch_blocks,
-        start_block=metadata.index_start_block,
-        max_document_bytes=metadata.max_document_bytes,
         keep_documents=settings.access.policy_url is not None,
         metrics=metrics.index,
     )
@@ -83,3 +78,11 @@ def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocument
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)
 
     return opener
+
+
+async def ready(opening: Awaitable[object]) -> None:
+    """A store that cannot be opened ends the start. Raises StartError."""
+    try:
+        await opening
+    except StoreError as error:
+        raise StartError(f"STORAGE_PATH: {error.detail or error.public_text}") from error

@@ -1,38 +1,37 @@
 """The composition root: every part is built here from Settings and handed to the endpoints that need it."""
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tornado.web import Application
 
 from provider.admin.readiness import Readiness
 from provider.admission.entry import Admission
 from provider.app.admission import build_admission, build_bodies
-from provider.app.assets import bound_document_opener, open_asset_source
+from provider.app.assets import bound_document_opener, open_asset_source, ready
 from provider.app.compute import Foundation, build_compute, build_environments
-from provider.app.networks import USER_AGENT, build_networks
-from provider.app.origins import Origins, build_origins
+from provider.app.networks import build_networks
 from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
-from provider.app.redis import Shared, build_shared
+from provider.app.redis import Caches, Shared, build_shared
 from provider.app.routes import Rooms, routes
-from provider.app.stores import open_nonce_store, ready
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
+from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
-from provider.cache import FactCache
+from provider.cache import CacheLimits
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.opener import FileListOpener
+from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.routes import RouteTable
@@ -47,10 +46,32 @@ from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
 from provider.streaming.relay import StreamEngine
+from provider.upstream.ftp_source import FtpOrigin
+from provider.upstream.gateways import Gateways
+from provider.upstream.http_source import HttpOrigin
+from provider.upstream.names import Names
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
-_FILE_ANSWERS, _FILE_ANSWER_SECONDS = 256, 5.0
+_FILE_ANSWERS = CacheLimits(256, 5.0)
+
+# The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
+_NAMES_PART_OF_CONNECTING = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """`http` opens any URL behind the address guard; `gateways` only what the operator configured; `files` is all."""
+
+    http: HttpOrigin
+    gateways: HttpOrigin
+    ftp: FtpOrigin
+    files: FileOrigins
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self.http.close()
+        self.gateways.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +113,13 @@ async def build(
     outgoing = Outgoing(settings.proxies)
     networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
-    nonces = await open_nonce_store(settings) if shared is None else shared.nonces
+    nonces = await _open_nonce_store(settings) if shared is None else shared.nonces
+    caches = Caches(metrics, shared)
     source = await open_asset_source(
         settings,
         metrics,
         networks,
-        partial(_cache, metrics),
+        caches,
         outgoing,
         index_here=index_here,
         shared_directory=shared_directory,
@@ -105,10 +127,11 @@ async def build(
     proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())
-    origins = build_origins(settings, networks, outgoing)
+    origins = _origins(settings, networks, outgoing)
     rooms = _rooms(
         settings,
         metrics,
+        caches,
         networks,
         shared=shared,
         nonces=nonces,
@@ -147,9 +170,17 @@ async def build(
     )
 
 
+async def _open_nonce_store(settings: Settings) -> NonceStore:
+    """That of this host alone. Raises StartError."""
+    nonces = SqliteNonceStore(settings.storage_path)
+    await ready(nonces.check())
+    return nonces
+
+
 def _rooms(
     settings: Settings,
     metrics: Metrics,
+    caches: Caches,
     networks: Networks,
     *,
     shared: Shared | None,
@@ -166,28 +197,50 @@ def _rooms(
         max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
     )
     files = _files(settings, metrics)
-    gate = _gate(settings, metrics, networks, outgoing)
-    make_cache = partial(_cache, metrics)
-    operator, environments = build_environments(settings, networks, make_cache, outgoing)
-    catalog, lookup = Catalog(source, networks), _lookup(settings, metrics, shared)
+    gate = _gate(settings, caches, networks, outgoing)
+    operator, environments = build_environments(settings, networks, caches, outgoing)
+    catalog, lookup = Catalog(source, networks), _lookup(settings, caches)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
     return Rooms(
         networks=networks,
         nonces=nonces,
         tokens=tokens,
-        identifier=_identifier(settings, metrics, networks, nonces=nonces, tokens=tokens),
+        identifier=_identifier(settings, metrics, caches, networks, nonces=nonces, tokens=tokens),
         catalog=catalog,
         lookup=lookup,
         gate=gate,
         files=files,
         origins=origins.files,
         engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
-        file_answers=make_cache("fileinfo", max_entries=_FILE_ANSWERS, ttl_seconds=_FILE_ANSWER_SECONDS),
+        file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),
         proofs=proofs,
-        compute=build_compute(settings, foundation, operator, environments, make_cache, outgoing=outgoing),
+        compute=build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing),
         leases=None if shared is None else shared.leases,
     )
+
+
+def _origins(settings: Settings, networks: Networks, outgoing: Outgoing) -> Origins:
+    """Nothing is connected to here."""
+    upstream = settings.upstream
+    names = Names(
+        servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
+    )
+    # Building one takes about 26 ms.
+    tls_context = ssl.create_default_context()
+    http = HttpOrigin(upstream, tls_context=tls_context, resolver=names)
+    # The operator named these hosts, so they may be private. The next one is asked at once instead of waiting.
+    trusting = replace(upstream, allow_non_public_ip=True)
+    gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
+    ftp = FtpOrigin(upstream, tls_context=tls_context, resolver=names)
+    files = FileOrigins(
+        http=http,
+        ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
+        arweave=Gateways(upstream.arweave_gateways, own=gateways, guarded=http),
+        ftp=ftp,
+        networks=networks,
+    )
+    return Origins(http, gateways, ftp, files)
 
 
 def _frame(settings: Settings, metrics: Metrics) -> Frame:
@@ -195,7 +248,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
         access_log=AccessLog(settings.log.level, settings.log.format),
-        tracing=Tracing() if settings.observing.tracing else None,
+        tracing=Tracing() if settings.observing.tracing == "otlp" else None,
         bodies=build_bodies(settings.admission),
     )
     metrics.requests.in_progress.follow(lambda: len(frame.in_progress))
@@ -205,6 +258,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
 def _identifier(
     settings: Settings,
     metrics: Metrics,
+    caches: Caches,
     networks: Networks,
     *,
     nonces: NonceStore,
@@ -212,10 +266,7 @@ def _identifier(
 ) -> Identifier:
     contracts = None
     if settings.identity.contract_accounts:
-        limits = settings.cache
-        holding_code = _cache(
-            metrics, "contract_account", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds
-        )
+        holding_code = caches.make("contract_account", settings.cache.state)
         contracts = ContractAccounts(networks, holding_code=holding_code)
     return Identifier(nonces, tokens, contracts=contracts, metrics=metrics.nonces)
 
@@ -233,54 +284,25 @@ def _files(settings: Settings, metrics: Metrics) -> FileListOpener:
     )
 
 
-def _cache(metrics: Metrics, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-    cache: FactCache[Any, Any] = FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-    metrics.caches.follow(name, cache)
-    return cache
-
-
-def _lookup(settings: Settings, metrics: Metrics, shared: Shared | None) -> OrderLookup:
+def _lookup(settings: Settings, caches: Caches) -> OrderLookup:
     limits = settings.cache
-
-    def states(name: str) -> FactCache[Any, Any]:
-        return cache(name, max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
-
-    def cache(name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-        if shared is None:
-            return _cache(metrics, name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        made = shared.cache(name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        metrics.caches.follow(name, made)
-        return made
-
     return OrderLookup(
-        states=states("nft_state"),
-        datatokens=states("datatoken"),
-        factory_nfts=states("factory_nft"),
-        owners=states("nft_owner"),
-        receipts=cache("receipt", max_entries=limits.receipt_entries, ttl_seconds=limits.receipt_seconds),
+        states=caches.make("nft_state", limits.state),
+        datatokens=caches.make("datatoken", limits.state),
+        factory_nfts=caches.make("factory_nft", limits.state),
+        owners=caches.make("nft_owner", limits.state),
+        receipts=caches.make("receipt", limits.receipt),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )
 
 
-def _gate(settings: Settings, metrics: Metrics, networks: Networks, outgoing: Outgoing) -> Gate:
-    access, limits = settings.access, settings.cache
-    cache = _cache(metrics, "access_list", max_entries=limits.state_entries, ttl_seconds=limits.state_seconds)
+def _gate(settings: Settings, caches: Caches, networks: Networks, outgoing: Outgoing) -> Gate:
+    access, lists = settings.access, caches.make("access_list", settings.cache.state)
     rbac, policy = None, None
     if access.rbac_url is not None:
         rbac = RbacServer(
-            access.rbac_url,
-            account=Account.from_hex(settings.security.universal_key),
-            is_private=access.is_private,
-            timeout_seconds=access.timeout_seconds,
-            user_agent=USER_AGENT,
-            outgoing=outgoing,
+            access.rbac_url, access, account=Account.from_hex(settings.security.universal_key), outgoing=outgoing
         )
     if access.policy_url is not None:
-        policy = PolicyServer(
-            access.policy_url,
-            api_key=access.policy_api_key,
-            timeout_seconds=access.timeout_seconds,
-            user_agent=USER_AGENT,
-            outgoing=outgoing,
-        )
-    return Gate(AccessLists(networks, cache=cache), rbac=rbac, policy=policy)
+        policy = PolicyServer(access.policy_url, access, outgoing=outgoing)
+    return Gate(AccessLists(networks, cache=lists), rbac=rbac, policy=policy)

@@ -1,12 +1,10 @@
 """Builds the compute room from settings. Without an operator service only quotes are answered, all refused."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from provider.app.networks import USER_AGENT
+from provider.app.redis import Caches
 from provider.assets.catalog import Catalog
-from provider.cache import FactCache
+from provider.cache import CacheLimits
 from provider.chain.networks import Networks
 from provider.compute.checksums import AlgorithmChecksums
 from provider.compute.choices import Choices
@@ -26,16 +24,13 @@ from provider.policy.gate import Gate
 from provider.upstream.http_source import HttpOrigin
 
 # Tokens do not change their decimals, nor Providers their keys, but an operator may correct a mistake.
-_FACT_SECONDS = 600.0
-_FACT_ENTRIES = 1000
+_FACTS = CacheLimits(1000, 600.0)
 # How long a host that gave no usable answer is not asked again for a quote.
-_SILENT_SECONDS = 30.0
+_SILENT = CacheLimits(1000, 30.0)
 # A published file may change at its origin, and then its checksum has to fail soon.
-_CHECKSUM_SECONDS = 10.0
+_CHECKSUMS = CacheLimits(1000, 10.0)
 # An environment's address changes about never; this is how late a pod of a new one is known.
 _FOLLOW_SECONDS = 60.0
-
-MakeCache = Callable[..., FactCache[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +72,20 @@ class Foundation:
 
 
 def build_environments(
-    settings: Settings, networks: Networks, cache: MakeCache, outgoing: Outgoing
+    settings: Settings, networks: Networks, caches: Caches, outgoing: Outgoing
 ) -> tuple[Operator | None, Environments]:
     """The operator service, None where there is none, and its environments; inside the running loop."""
     operator = None
-    if settings.operator_service_url is not None:
+    if settings.compute.operator_service_url is not None:
         account = Account.from_hex(settings.security.universal_key)
         operator = Operator(
-            settings.operator_service_url,
+            settings.compute.operator_service_url,
             account=account,
             address=account.address,
             timeout_seconds=settings.compute.timeout_seconds,
-            user_agent=USER_AGENT,
             outgoing=outgoing,
         )
-    lists = cache("environments", max_entries=_FACT_ENTRIES, ttl_seconds=settings.compute.environments_seconds)
+    lists = caches.make("environments", CacheLimits(_FACTS.max_entries, settings.compute.environments_seconds))
     environments = Environments(operator, networks, cache=lists)
     environments.follow(_FOLLOW_SECONDS)
     return operator, environments
@@ -102,7 +96,7 @@ def build_compute(
     rooms: Foundation,
     operator: Operator | None,
     environments: Environments,
-    cache: MakeCache,
+    caches: Caches,
     *,
     outgoing: Outgoing,
 ) -> Compute:
@@ -116,12 +110,10 @@ def build_compute(
             files=rooms.files,
             origins=rooms.origins,
             max_file_bytes=settings.upstream.max_checksum_bytes,
-            cache=cache("algorithm_checksum", max_entries=_FACT_ENTRIES, ttl_seconds=_CHECKSUM_SECONDS),
+            cache=caches.make("algorithm_checksum", _CHECKSUMS),
         ),
     )
-    desk = OrderDesk(
-        lookup=rooms.lookup, decimals=cache("decimals", max_entries=_FACT_ENTRIES, ttl_seconds=_FACT_SECONDS)
-    )
+    desk = OrderDesk(lookup=rooms.lookup, decimals=caches.make("decimals", _FACTS))
     quoting = Quoting(
         choices=choices,
         desk=desk,
@@ -129,8 +121,8 @@ def build_compute(
         others=OtherProviders(
             origin=rooms.origin,
             own_urls=_own_urls(settings),
-            roots=cache("provider_roots", max_entries=_FACT_ENTRIES, ttl_seconds=_FACT_SECONDS),
-            silent=cache("provider_silent", max_entries=_FACT_ENTRIES, ttl_seconds=_SILENT_SECONDS),
+            roots=caches.make("provider_roots", _FACTS),
+            silent=caches.make("provider_silent", _SILENT),
             timeout_seconds=settings.upstream.first_byte_timeout_seconds,
         ),
     )
@@ -155,19 +147,16 @@ def _starting(
 
 def result_origin(settings: Settings, outgoing: Outgoing) -> HttpOrigin:
     """What fetches results: the operator of this server named the one address; redirects could lead elsewhere."""
-    return HttpOrigin(
-        allow_private=True,
-        max_redirects=0,
+    config = replace(
+        settings.upstream,
+        allow_non_public_ip=True,
+        attempts=1,
+        first_byte_timeout_seconds=settings.compute.timeout_seconds,
         # A request that went to a kept connection is sent again when that turns out to be closed. These are signed with
         # a nonce that counts once, and the service may have read it: each has a connection of its own.
         max_idle_connections=0,
-        patient=False,
-        connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
-        first_byte_timeout_seconds=settings.compute.timeout_seconds,
-        idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
-        user_agent=USER_AGENT,
-        resolver=outgoing.names,
     )
+    return HttpOrigin(config, max_redirects=0, patient=False, resolver=outgoing.names)
 
 
 def _own_urls(settings: Settings) -> frozenset[str]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from provider import __version__
+from provider.chain.config import ChainConfig
 from provider.chain.networks import (
     ZERO_ADDRESS,
     ChainAddresses,
@@ -14,7 +14,7 @@ from provider.chain.networks import (
     load_address_book,
 )
 from provider.chain.rpc import Rpc
-from provider.config import ChainSettings, Settings
+from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.errors import ChainError
 from provider.errors.start import StartError
@@ -22,7 +22,6 @@ from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
 
 log = logging.getLogger("provider.server")
-USER_AGENT = f"OceanProvider/{__version__}"
 # How long a start waits for a node that is still starting itself, as in a compose file.
 FIRST_ANSWER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -37,12 +36,12 @@ async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoin
         networks[chain_id] = network = _network(
             chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
         )
-        network.rpc.watch(every_seconds=settings.rpc.watch_seconds, max_lag_blocks=settings.rpc.max_lag_blocks)
+        network.rpc.watch()
     return Networks(networks)
 
 
 def _network(
-    chain: ChainSettings,
+    chain: ChainConfig,
     chain_id: int,
     addresses: ChainAddresses | None,
     settings: Settings,
@@ -57,10 +56,8 @@ def _network(
         name=addresses.name,
         rpc=Rpc(
             chain.rpc_urls,
+            settings.rpc,
             chain_id=chain_id,
-            timeout_seconds=settings.rpc.timeout_seconds,
-            hedge_after_seconds=settings.rpc.hedge_after_seconds,
-            user_agent=USER_AGENT,
             metrics=metrics.chains,
             outgoing=outgoing,
         ),
@@ -68,18 +65,12 @@ def _network(
         fee_token=chain.fee_token or addresses.ocean or ZERO_ADDRESS,
         account=Account.from_hex(chain.private_key),
         start_block=addresses.start_block,
-        finality_blocks=settings.rpc.finality_by_chain.get(chain_id, settings.rpc.finality_blocks),
+        finality_blocks=settings.rpc.finality_blocks.of(chain_id),
     )
 
 
-async def _ask_chain_id(chain: ChainSettings, settings: Settings, outgoing: Outgoing) -> int:
-    rpc = Rpc(
-        chain.rpc_urls,
-        chain_id=None,
-        timeout_seconds=settings.rpc.timeout_seconds,
-        user_agent=USER_AGENT,
-        outgoing=outgoing,
-    )
+async def _ask_chain_id(chain: ChainConfig, settings: Settings, outgoing: Outgoing) -> int:
+    rpc = Rpc(chain.rpc_urls, settings.rpc, chain_id=None, outgoing=outgoing)
     deadline = time.monotonic() + FIRST_ANSWER_SECONDS
     told = False
     try:

@@ -2,7 +2,6 @@
 
 from urllib.parse import urlsplit
 
-from provider.app.networks import USER_AGENT
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import transaction_signer
@@ -47,7 +46,7 @@ def build_proofs(
             ChainSender(
                 network,
                 store=store,
-                max_fee_wei=proofs.max_fee_wei_by_chain.get(network.chain_id, proofs.max_fee_wei),
+                max_fee_wei=proofs.max_fee_wei.of(network.chain_id),
             )
             for network in networks
         ]
@@ -67,7 +66,6 @@ def _http_sender(url: str, networks: Networks, store: ProofStore, outgoing: Outg
         name="proof service",
         timeout_seconds=HTTP_TIMEOUT_SECONDS,
         max_bytes=HTTP_MAX_BYTES,
-        user_agent=USER_AGENT,
         outgoing=outgoing,
     )
     path = parts.path + (f"?{parts.query}" if parts.query else "")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
 from provider.auth.redis_store import RedisNonceStore
-from provider.cache import FactCache
+from provider.cache import CacheLimits, FactCache
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.errors import StoreError
@@ -66,15 +66,27 @@ class Shared:
             await self.link.close()
         await self.nonces.close()
 
-    def cache(self, name: str, *, max_entries: int, ttl_seconds: float) -> FactCache[Any, Any]:
-        """The cache of this name, shared where that is worth it."""
-        if self.shelf is None or name not in CODECS:
-            return FactCache(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-        return SharedFactCache(self.shelf, CODECS[name], name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
-
     def share(self, name: str, buckets: Buckets) -> None:
         """Let clients have these buckets once over all workers and hosts; `name` alike on all."""
         self.limits.add(SharedPace(name, buckets, wake=self.limits.wake))
+
+
+class Caches:
+    """Makes caches of facts that metrics count, and that hosts share where this is worth it."""
+
+    def __init__(self, metrics: Metrics, shared: Shared | None) -> None:
+        self._metrics = metrics
+        self._shelf = None if shared is None else shared.shelf
+
+    def make(self, name: str, limits: CacheLimits) -> FactCache[Any, Any]:
+        """The cache of this name."""
+        size, seconds = limits.max_entries, limits.ttl_seconds
+        if self._shelf is None or name not in CODECS:
+            cache: FactCache[Any, Any] = FactCache(name=name, max_entries=size, ttl_seconds=seconds)
+        else:
+            cache = SharedFactCache(self._shelf, CODECS[name], name=name, max_entries=size, ttl_seconds=seconds)
+        self._metrics.caches.follow(name, cache)
+        return cache
 
 
 async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:

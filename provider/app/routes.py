@@ -109,12 +109,7 @@ def _documentation_routes(served: list[Route]) -> list[Route]:
 
 
 def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
-    limits = StreamLimits(
-        max_streams_per_consumer=settings.limits.max_streams_per_consumer,
-        max_bytes_per_second_per_stream=settings.limits.max_bytes_per_second_per_stream,
-        max_bytes_per_second_per_consumer=settings.limits.max_bytes_per_second_per_consumer,
-        leases=rooms.leases,
-    )
+    limits = StreamLimits(settings.limits, leases=rooms.leases)
     root = RootDeps(describe(rooms.networks), page_of(rooms.networks))
     command = DirectCommandDeps(
         status=describe_node(

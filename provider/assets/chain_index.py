@@ -13,6 +13,7 @@ from pathlib import Path
 
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_scan import ChainScan
+from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset
 from provider.assets.index_records import StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
@@ -43,13 +44,10 @@ class ChainIndex(AssetSource):
 
     Args:
         networks: the configured chains.
+        config: times, sizes and the first block, which replaces that of every network.
         path: of the file.
         open_document: decrypts a document.
         cache: decrypted assets; each stays until a newer event of its NFT is read.
-        poll_seconds: time between two checks of the chains, or of the file.
-        batch_blocks: most blocks per query.
-        start_block: replaces that of every network.
-        max_document_bytes: longer documents are not stored.
         keep_documents: passed to `parse_ddo`.
         wait_seconds: longest time that a request with an unknown DID waits.
     """
@@ -57,14 +55,11 @@ class ChainIndex(AssetSource):
     def __init__(
         self,
         networks: Networks,
+        config: MetadataConfig,
         *,
         path: str | Path,
         open_document: DocumentOpener,
         cache: FactCache[str, Asset],
-        poll_seconds: float = 15.0,
-        batch_blocks: int = 1000,
-        start_block: int | None = None,
-        max_document_bytes: int = 5 << 20,
         keep_documents: bool = False,
         wait_seconds: float = 3.0,
         metrics: Index | None = None,
@@ -73,7 +68,7 @@ class ChainIndex(AssetSource):
         self._open_document = open_document
         self._keep_documents = keep_documents
         self._cache = cache
-        self._poll_seconds = poll_seconds
+        self._poll_seconds = config.index_poll_seconds
         self._wait_seconds = wait_seconds
         self._metrics = metrics or Index(is_on=False)
         self._store = IndexStore(path)
@@ -85,9 +80,9 @@ class ChainIndex(AssetSource):
             network.chain_id: ChainScan(
                 network,
                 self._store,
-                start_block=network.start_block if start_block is None else start_block,
-                batch_blocks=batch_blocks,
-                max_document_bytes=max_document_bytes,
+                start_block=network.start_block if config.index_start_block < 0 else config.index_start_block,
+                batch_blocks=config.index_batch_blocks,
+                max_document_bytes=config.max_document_bytes,
                 metrics=self._metrics,
             )
             for network in networks

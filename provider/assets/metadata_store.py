@@ -7,6 +7,7 @@ an indexer, the store may have a newer one soon, so every worker drops its cache
 import time
 
 from provider.assets.catalog import AssetSource
+from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
@@ -29,8 +30,7 @@ class MetadataStore(AssetSource):
     Its client is created inside the running event loop, at the first request. Failures are not cached.
 
     Args:
-        timeout_seconds: limit for one whole lookup.
-        max_bytes: limit for one document (decoded).
+        config: limits for one whole lookup, and for one document (decoded).
         cache: found assets.
         keep_documents: passed to `parse_ddo`.
         marks: shared with other workers.
@@ -39,11 +39,9 @@ class MetadataStore(AssetSource):
     def __init__(
         self,
         base_url: str,
+        config: MetadataConfig,
         *,
-        timeout_seconds: float,
         cache: FactCache[str, Asset],
-        max_bytes: int = 5 * 1024 * 1024,
-        user_agent: str = "OceanProvider",
         keep_documents: bool = False,
         outgoing: Outgoing | None = None,
         marks: DocumentMarks | None = None,
@@ -56,9 +54,8 @@ class MetadataStore(AssetSource):
         self._service = ServiceClient(
             base_url,
             name="metadata store",
-            timeout_seconds=timeout_seconds,
-            max_bytes=max_bytes,
-            user_agent=user_agent,
+            timeout_seconds=config.timeout_seconds,
+            max_bytes=config.max_document_bytes,
             headers={"Accept": "application/json"},
             max_redirects=3,
             unavailable=MetadataStoreUnavailable,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from provider import USER_AGENT
 from provider.chain.batch_size import BatchSize
 from provider.chain.health import Health
 from provider.chain.jsonrpc import (
@@ -73,9 +74,7 @@ class EndpointState:
 class Endpoint:
     """Address and health of one endpoint; the health is kept here and changed by those who ask it."""
 
-    def __init__(
-        self, url: str, *, index: int, timeout_seconds: float, user_agent: str, proxy: str | None = None
-    ) -> None:
+    def __init__(self, url: str, *, index: int, timeout_seconds: float, proxy: str | None = None) -> None:
         parsed = URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"RPC endpoint {index + 1}: not an http or https URL")
@@ -84,7 +83,7 @@ class Endpoint:
         self._url = parsed.with_user(None)
         self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._headers = {"Content-Type": "application/json", "User-Agent": user_agent}
+        self._headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
         if parsed.user is not None:
             credentials = f"{parsed.user}:{parsed.password or ''}".encode()
             self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()

@@ -19,6 +19,7 @@ from functools import partial
 import aiohttp
 
 from provider.chain.collected import Collected
+from provider.chain.config import RpcConfig
 from provider.chain.endpoint import Endpoint, EndpointFailed, EndpointState, parse_quantity
 from provider.chain.health import EndpointHealth, behind, order, seconds_until_open, tell
 from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer, is_limit
@@ -40,10 +41,10 @@ _log = logging.getLogger(__name__)
 class Rpc:
     """Pooled keep-alive JSON-RPC client of one chain with failover.
 
-    chain_id: what every endpoint must answer for. None: unknown so far; nothing is verified until `learn_chain_id`.
-    timeout_seconds: limit of one HTTP exchange with one endpoint. A call waits at most this times the number of
+    urls: the endpoints, in order of preference.
+    config: `timeout_seconds` limits one HTTP exchange with one endpoint. A call waits at most this times the number of
         endpoints, or twice that if a batch is refused late and its calls are sent singly.
-    hedge_after_seconds: how long an answer may take before the next endpoint is asked as well; 0: never.
+    chain_id: what every endpoint must answer for. None: unknown so far; nothing is verified until `learn_chain_id`.
     metrics: None: nothing is counted.
 
     The first call opens the HTTP session, inside the running loop. Raises ValueError for an unusable URL.
@@ -52,32 +53,29 @@ class Rpc:
     def __init__(
         self,
         urls: Sequence[str],
+        config: RpcConfig,
         *,
         chain_id: int | None,
-        timeout_seconds: float = 10.0,
-        hedge_after_seconds: float = 1.0,
-        user_agent: str,
         metrics: Chains | None = None,
         outgoing: Outgoing | None = None,
     ) -> None:
         if not urls:
             raise ValueError("at least one RPC endpoint is needed")
         self._chain_id = chain_id
-        self._hedge_after_seconds = hedge_after_seconds
+        self._config = config
         self._metrics = metrics or Chains(is_on=False)
         self._outgoing = outgoing or Outgoing()
         self._endpoints = [
             Endpoint(
                 url,
                 index=index,
-                timeout_seconds=timeout_seconds,
-                user_agent=user_agent,
+                timeout_seconds=config.timeout_seconds,
                 proxy=self._outgoing.proxy_of(url),
             )
             for index, url in enumerate(urls)
         ]
         self._submissions = Submissions(self)
-        self._max_lag_blocks: int | None = None
+        self._is_watched = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[int, asyncio.TimerHandle] = {}
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by: for foreign calls?
@@ -166,18 +164,18 @@ class Rpc:
         now = asyncio.get_running_loop().time()
         return [tell(endpoint.index, endpoint.health, now) for endpoint in self._endpoints]
 
-    def watch(self, *, every_seconds: float, max_lag_blocks: int) -> None:
-        """From here on look at the height of every endpoint now and then; one too far behind is asked last.
+    def watch(self) -> None:
+        """Compare the heights of all endpoints from now on. One that is too far behind is asked last.
 
-        A single endpoint, which would be asked all the same, is looked at by `look` only.
+        A single endpoint would be asked all the same, so only `look` checks it.
         """
-        self._max_lag_blocks = max_lag_blocks
-        if len(self._endpoints) > 1 and every_seconds:
-            self.start(self._look_every(every_seconds))
+        self._is_watched = True
+        if len(self._endpoints) > 1 and self._config.watch_seconds:
+            self.start(self._look_every(self._config.watch_seconds))
 
     async def look(self) -> None:
         """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""
-        if self._max_lag_blocks is None or self._closed:
+        if not self._is_watched or self._closed:
             return
         await asyncio.gather(*map(self._look_at, self._endpoints))
         heights = {
@@ -185,7 +183,7 @@ class Rpc:
             for endpoint in self._endpoints
             if endpoint.health.height is not None and _is_up(endpoint)
         }
-        late = behind(heights, self._max_lag_blocks)
+        late = behind(heights, self._config.max_lag_blocks)
         for endpoint in self._endpoints:
             if (endpoint in late) != endpoint.health.behind:
                 endpoint.health.behind = endpoint in late
@@ -258,7 +256,7 @@ class Rpc:
             endpoints,
             ask,
             failure=EndpointFailed,
-            patience_seconds=self._hedge_after_seconds,
+            patience_seconds=self._config.hedge_after_seconds,
             failed=failed,
             hedged=partial(self._metrics.hedges.add, self._chain_id),
         )

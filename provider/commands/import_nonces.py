@@ -19,10 +19,11 @@ from provider.auth.nonce_rows import held_from, spent_nonces_query
 from provider.auth.nonce_rule import Held, imported, without_messages
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
-from provider.config import RedisSettings, Settings
+from provider.config import Settings
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, StoreError
 from provider.redis.client import RedisLink
+from provider.redis.config import RedisConfig
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -139,7 +140,7 @@ async def _import(found: Found, target: str | None, settings: Settings | None, d
     return EXIT_DONE
 
 
-def _redis_store(redis: RedisSettings) -> RedisNonceStore:
+def _redis_store(redis: RedisConfig) -> RedisNonceStore:
     link = RedisLink(
         redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, tells=False
     )

@@ -2,20 +2,11 @@
 
 import os
 
-from provider.config.load import load_admin_listener, load_settings
-from provider.config.model import ChainSettings, Listener, RedisSettings, ServerSettings, Settings
-from provider.config.source import SettingsError
+from provider.config.load import Settings, load_admin_listener, load_settings
+from provider.config.reader import SettingsError
+from provider.config.server import Listener, ServerConfig
 
-__all__ = [
-    "ChainSettings",
-    "Listener",
-    "RedisSettings",
-    "ServerSettings",
-    "Settings",
-    "SettingsError",
-    "admin_listener",
-    "from_environment",
-]
+__all__ = ["Listener", "ServerConfig", "Settings", "SettingsError", "admin_listener", "from_environment"]
 
 
 def from_environment(config_path: str | None = None, workers: str | None = None) -> Settings:

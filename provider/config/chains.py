@@ -2,78 +2,204 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
-from provider.config.keys import read_keys
-from provider.config.model import ChainSettings
-from provider.config.source import Source, url_problem
+import orjson
+
+from provider.chain.config import ChainConfig
+from provider.config.keys import KeySettings, open_keys
+from provider.config.reader import Reader
+from provider.setting import json_or_text, special, text, url_problem
 
 CHAIN_ID = re.compile(r"[1-9][0-9]{0,17}")
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 BOTH_KINDS = "NETWORK_URL and PROVIDER_PRIVATE_KEY must both be single or both json encoded."
 NO_UNIVERSAL = "Must define UNIVERSAL_PRIVATE_KEY or a single PROVIDER_PRIVATE_KEY."
+_NODES = ["https://first.example/KEY", "https://second.example"]
 
 
-def read_chains(source: Source) -> tuple[tuple[ChainSettings, ...], str]:
-    """The chains and the universal key. Faults are noted in `source`; the result is then incomplete."""
-    urls = source.json_or_text("NETWORK_URL", "chains.network_url")
-    keys = read_keys(source, "PROVIDER_PRIVATE_KEY", "chains.private_key")
-    fee_tokens = source.json_or_text("PROVIDER_FEE_TOKEN", "chains.fee_token")
-    universal = _universal_key(source, keys)
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Where the chains are read and what is paid there, as the operator wrote it: one value, or one per chain id."""
+
+    SECTION: ClassVar = "chains"
+
+    network_url: object = special(
+        "NETWORK_URL",
+        json_or_text,
+        help="JSON-RPC endpoint of the node (http or https). REQUIRED. One URL, or a list in order of preference: the "
+        "next one takes over when one fails. For several chains a table by chain id (in the environment: the same as "
+        "JSON).",
+        examples=("http://127.0.0.1:8545", _NODES, {"1": _NODES, "137": "https://polygon.example"}),
+        secret=True,
+    )
+    fee_token: object = special(
+        "PROVIDER_FEE_TOKEN",
+        json_or_text,
+        help="Token in which provider fees are paid. Default: the Ocean token of the chain. One address, or one per "
+        "chain id.",
+        examples=("0x967da4048cD07aB37855c090aAF366e4ce1b9F48",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey(KeySettings):
+    """The Provider's key, or one per chain id."""
+
+    SECTION: ClassVar = "chains"
+
+    value: object = special(
+        "PROVIDER_PRIVATE_KEY",
+        json_or_text,
+        key="private_key",
+        help="The Provider's key, 64 hex digits. It decrypts what was published to it and signs fees. REQUIRED, in one "
+        "of three ways: this setting, a file, or a keystore. One key, or one per chain id, as in network_url.",
+        secret=True,
+    )
+    file: str | None = text(
+        "PROVIDER_PRIVATE_KEY_FILE",
+        key="private_key_file",
+        help="A file that holds the key.",
+        example="/run/secrets/provider_key",
+    )
+    keystore_file: object = special(
+        "PROVIDER_PRIVATE_KEY_KEYSTORE_FILE",
+        json_or_text,
+        key="private_key_keystore_file",
+        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        examples=("/run/secrets/provider_keystore.json",),
+    )
+    password_file: str | None = text(
+        "PROVIDER_PRIVATE_KEY_PASSWORD_FILE",
+        key="private_key_password_file",
+        help="The file that holds the password of the keystore.",
+        example="/run/secrets/provider_keystore_password",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UniversalKey(KeySettings):
+    """The key for what belongs to no chain."""
+
+    SECTION: ClassVar = "security"
+
+    value: object = special(
+        "UNIVERSAL_PRIVATE_KEY",
+        json_or_text,
+        key="universal_private_key",
+        help="Key for auth tokens and for signatures that belong to no chain, 64 hex digits. Default: the Provider's "
+        "key if there is one for all chains. It can be given in the same three ways.",
+        secret=True,
+    )
+    file: str | None = text(
+        "UNIVERSAL_PRIVATE_KEY_FILE",
+        key="universal_private_key_file",
+        help="A file that holds the key.",
+        example="/run/secrets/universal_key",
+    )
+    keystore_file: object = special(
+        "UNIVERSAL_PRIVATE_KEY_KEYSTORE_FILE",
+        json_or_text,
+        key="universal_private_key_keystore_file",
+        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        examples=("/run/secrets/universal_keystore.json",),
+    )
+    password_file: str | None = text(
+        "UNIVERSAL_PRIVATE_KEY_PASSWORD_FILE",
+        key="universal_private_key_password_file",
+        help="The file that holds the password of the keystore.",
+        example="/run/secrets/universal_keystore_password",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFile:
+    """Where the contracts are."""
+
+    SECTION: ClassVar = "chains"
+
+    address_file: str | None = text(
+        "ADDRESS_FILE",
+        help="Contract addresses by network. Default: the bundled file with the public networks.",
+        example="/ocean-contracts/artifacts/address.json",
+    )
+
+
+def read_addresses(reader: Reader) -> str:
+    """Text of the address file, "" for the bundled one. Faults are noted in `reader`."""
+    path = reader.read(AddressFile).address_file
+    found = reader.read_file("ADDRESS_FILE", path) if path else None
+    if found is None:
+        return ""
+    try:
+        if not isinstance(orjson.loads(found), dict):
+            raise ValueError
+    except ValueError:
+        reader.fault("ADDRESS_FILE", f"{path} is not a JSON object of networks")
+        return ""
+    return found
+
+
+def read_chains(reader: Reader) -> tuple[tuple[ChainConfig, ...], str]:
+    """The chains and the universal key. Faults are noted in `reader`; the result is then incomplete."""
+    nodes = reader.read(Nodes)
+    urls, fee_tokens = nodes.network_url, nodes.fee_token
+    keys = open_keys(reader, "PROVIDER_PRIVATE_KEY", reader.read(ProviderKey))
+    universal = _universal_key(reader, keys)
     if urls is None:
-        source.fault(
-            "NETWORK_URL", "chains.network_url", "is required: the URL of a JSON-RPC node, or one per chain id"
-        )
-    if keys is None and not any(fault.startswith("PROVIDER_PRIVATE_KEY") for fault in source.faults):
-        source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", "is required: the key that decrypts and signs fees")
+        reader.fault("NETWORK_URL", "is required: the URL of a JSON-RPC node, or one per chain id")
+    if keys is None and not reader.has_fault("PROVIDER_PRIVATE_KEY"):
+        reader.fault("PROVIDER_PRIVATE_KEY", "is required: the key that decrypts and signs fees")
     kinds_differ = urls is not None and keys is not None and isinstance(urls, Mapping) != isinstance(keys, Mapping)
     if kinds_differ:
-        source.fault("NETWORK_URL", "chains.network_url", BOTH_KINDS)
+        reader.fault("NETWORK_URL", BOTH_KINDS)
     if urls is None or keys is None or kinds_differ:
-        _check_alone(source, urls, fee_tokens)
+        _check_alone(reader, urls, fee_tokens)
         return (), universal
     if not isinstance(urls, Mapping):
-        chain = ChainSettings(None, _endpoints(source, urls, ""), str(keys), _fee_token(source, fee_tokens, None))
+        chain = ChainConfig(None, _endpoints(reader, urls, ""), str(keys), _fee_token(reader, fee_tokens, None))
         return (chain,), universal
     assert isinstance(keys, Mapping)  # noqa: S101 - both kinds agree, checked above
-    return _many(source, urls, keys, fee_tokens), universal
+    return _many(reader, urls, keys, fee_tokens), universal
 
 
-def _check_alone(source: Source, urls: object, fee_tokens: object) -> None:
+def _check_alone(reader: Reader, urls: object, fee_tokens: object) -> None:
     """Note the faults of endpoints and fee tokens that cannot be brought together with keys."""
     if urls is not None:
         for chain_text, value in urls.items() if isinstance(urls, Mapping) else [("", urls)]:
-            _endpoints(source, value, chain_text)
+            _endpoints(reader, value, chain_text)
     if isinstance(fee_tokens, Mapping):
         for chain_text in fee_tokens:
-            _fee_token(source, fee_tokens, str(chain_text))
+            _fee_token(reader, fee_tokens, str(chain_text))
     else:
-        _fee_token(source, fee_tokens, None)
+        _fee_token(reader, fee_tokens, None)
 
 
 def _many(
-    source: Source, urls: Mapping[str, object], keys: Mapping[str, str], fee_tokens: object
-) -> tuple[ChainSettings, ...]:
+    reader: Reader, urls: Mapping[str, object], keys: Mapping[str, str], fee_tokens: object
+) -> tuple[ChainConfig, ...]:
     chains = []
     for chain_text, chain_urls in urls.items():
         if not CHAIN_ID.fullmatch(str(chain_text)):
-            source.fault("NETWORK_URL", "chains.network_url", "must name each chain by its id, a decimal number")
+            reader.fault("NETWORK_URL", "must name each chain by its id, a decimal number")
             continue
-        endpoints = _endpoints(source, chain_urls, chain_text)
-        fee_token = _fee_token(source, fee_tokens, chain_text)
+        endpoints = _endpoints(reader, chain_urls, chain_text)
+        fee_token = _fee_token(reader, fee_tokens, chain_text)
         key = keys.get(chain_text)
         if key is None:
-            source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", f"has no usable key for chain {chain_text}")
+            reader.fault("PROVIDER_PRIVATE_KEY", f"has no usable key for chain {chain_text}")
             continue
-        chains.append(ChainSettings(int(chain_text), endpoints, key, fee_token))
+        chains.append(ChainConfig(int(chain_text), endpoints, key, fee_token))
     if not urls:
-        source.fault("NETWORK_URL", "chains.network_url", "names no chain")
+        reader.fault("NETWORK_URL", "names no chain")
     for chain_text in keys:
         if chain_text not in urls:
-            source.fault("PROVIDER_PRIVATE_KEY", "chains.private_key", f"chain {chain_text[:20]} is not in NETWORK_URL")
+            reader.fault("PROVIDER_PRIVATE_KEY", f"chain {chain_text[:20]} is not in NETWORK_URL")
     return tuple(chains)
 
 
-def _endpoints(source: Source, value: object, chain_text: str) -> tuple[str, ...]:
+def _endpoints(reader: Reader, value: object, chain_text: str) -> tuple[str, ...]:
     """`chain_text` is empty for a single chain."""
     of_chain = f"chain {chain_text} " if CHAIN_ID.fullmatch(chain_text) else ""
     urls = value if isinstance(value, list) else [value]
@@ -81,38 +207,38 @@ def _endpoints(source: Source, value: object, chain_text: str) -> tuple[str, ...
     for position, url in enumerate(urls):
         problem = url_problem(url) if isinstance(url, str) else "must be text"
         if problem:
-            source.fault("NETWORK_URL", "chains.network_url", f"{of_chain}endpoint {position + 1} {problem}")
+            reader.fault("NETWORK_URL", f"{of_chain}endpoint {position + 1} {problem}")
         else:
             good.append(url)
     if not urls:
-        source.fault("NETWORK_URL", "chains.network_url", f"{of_chain}names no endpoint")
+        reader.fault("NETWORK_URL", f"{of_chain}names no endpoint")
     return tuple(good)
 
 
-def _fee_token(source: Source, value: object, chain_text: str | None) -> str | None:
+def _fee_token(reader: Reader, value: object, chain_text: str | None) -> str | None:
     if value is None:
         return None
     if isinstance(value, Mapping):
         if chain_text is None or chain_text not in value:
             where = f"chain {chain_text}" if chain_text else "a single chain: give one address"
-            source.fault("PROVIDER_FEE_TOKEN", "chains.fee_token", f"has no entry for {where}")
+            reader.fault("PROVIDER_FEE_TOKEN", f"has no entry for {where}")
             return None
         value = value[chain_text]
     if not isinstance(value, str) or not ADDRESS.fullmatch(value):
-        source.fault("PROVIDER_FEE_TOKEN", "chains.fee_token", "must be an address, or one per chain id")
+        reader.fault("PROVIDER_FEE_TOKEN", "must be an address, or one per chain id")
         return None
     return value
 
 
-def _universal_key(source: Source, keys: str | dict[str, str] | None) -> str:
-    universal = read_keys(source, "UNIVERSAL_PRIVATE_KEY", "security.universal_private_key")
+def _universal_key(reader: Reader, keys: str | dict[str, str] | None) -> str:
+    universal = open_keys(reader, "UNIVERSAL_PRIVATE_KEY", reader.read(UniversalKey))
     if isinstance(universal, dict):
-        source.fault("UNIVERSAL_PRIVATE_KEY", "security.universal_private_key", "must be one key, not one per chain")
+        reader.fault("UNIVERSAL_PRIVATE_KEY", "must be one key, not one per chain")
         return ""
     if universal is not None:
         return universal
     if isinstance(keys, str):
         return keys
     if isinstance(keys, dict):
-        source.fault("UNIVERSAL_PRIVATE_KEY", "security.universal_private_key", NO_UNIVERSAL)
+        reader.fault("UNIVERSAL_PRIVATE_KEY", NO_UNIVERSAL)
     return ""

@@ -19,6 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream
 
 from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.connections import Connections
 from provider.admission.fast_reject import Answer, is_plain_download
 from provider.crypto.certificate import ServerTls, TlsFault
@@ -66,7 +67,7 @@ class PublicServer(HTTPServer):
         """
         super().initialize(*args, **more)
         self._counted = connections if connections is not None else Connections()
-        self._clients = clients if clients is not None else Clients()
+        self._clients = clients if clients is not None else Clients(AdmissionConfig())
         self._head_seconds = head_seconds
         self._turns_away = turns_away
         self._observe_refusal = observe_refusal

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from provider import USER_AGENT
 from provider.errors import AnswerTooLong, ServiceUnavailable
 from provider.outgoing.sessions import Outgoing
 from provider.wire.json import read_json
@@ -84,7 +85,6 @@ class ServiceClient:
         name: str,
         timeout_seconds: float,
         max_bytes: int,
-        user_agent: str,
         headers: Mapping[str, str] | None = None,
         max_redirects: int = 0,
         sends_once: bool = False,
@@ -96,7 +96,7 @@ class ServiceClient:
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
         # identity, so that the limit counts the transferred bytes.
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
+        self._headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
         self._max_redirects = max_redirects
         self._sends_once = sends_once
         self._unavailable = unavailable

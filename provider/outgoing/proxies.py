@@ -1,10 +1,29 @@
 """Chooses the proxy for a request to a service of the operator: a URL in, the proxy's URL or None out (pure)."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
+from provider.setting import http_url, or_default, plain_text, special, texts
 from provider.wire.text import digits
+
+
+def _proxy_url(value: object) -> str:
+    """As curl and Python's requests read it: the scheme may be left out."""
+    found = plain_text(value)
+    return http_url(found if "://" in found else f"http://{found}")
+
+
+def _proxy(variable: str, scheme: str) -> str | None:
+    return special(
+        variable,
+        or_default(None, _proxy_url),
+        help=f"The proxy for {scheme} URLs, itself http or https. {variable.lower()} wins over this variable.",
+        examples=("http://proxy.internal:3128",),
+        secret=True,
+        stronger=variable.lower(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +34,19 @@ class Proxies:
     network. A port after a name or an address limits the entry to that port. Loopback is always reached directly.
     """
 
-    http: str | None = field(default=None, repr=False)
-    https: str | None = field(default=None, repr=False)
-    direct: tuple[str, ...] = ()
+    SECTION: ClassVar = "proxy"
+
+    http: str | None = _proxy("HTTP_PROXY", "http://")
+    https: str | None = _proxy("HTTPS_PROXY", "https://")
+    direct: tuple[str, ...] = special(
+        "NO_PROXY",
+        texts,
+        [],
+        help='Hosts that are reached directly: names with their subdomains, addresses, networks, or "*". Loopback '
+        "always is. no_proxy wins over this variable.",
+        examples=([".internal", "10.0.0.0/8"],),
+        stronger="no_proxy",
+    )
 
     def of(self, url: str) -> str | None:
         """The proxy for `url`; None for a direct connection."""

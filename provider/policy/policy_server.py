@@ -13,6 +13,7 @@ from provider.assets.ddo import Asset, Service
 from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailable, ValidationFailed
 from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
+from provider.policy.config import AccessConfig
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500
@@ -22,24 +23,21 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 
 
 class PolicyServer:
-    """The server at `base_url`; `api_key` goes with every question, `timeout_seconds` bounds one."""
+    """The server at `base_url`; the API key goes with every question."""
 
     def __init__(
         self,
         base_url: str,
+        config: AccessConfig,
         *,
-        api_key: str | None,
-        timeout_seconds: float,
-        user_agent: str,
         outgoing: Outgoing | None = None,
     ) -> None:
         self._service = ServiceClient(
             base_url,
             name="policy server",
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=config.timeout_seconds,
             max_bytes=MAX_ANSWER_BYTES,
-            user_agent=user_agent,
-            headers={"X-API-Key": api_key} if api_key else None,
+            headers={"X-API-Key": config.policy_api_key} if config.policy_api_key else None,
             unavailable=PolicyServerUnavailable,
             outgoing=outgoing,
         )

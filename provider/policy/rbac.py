@@ -15,6 +15,7 @@ from provider.crypto.signature import sign_message
 from provider.errors import AnswerTooLong, RbacRefused, RbacUnavailable
 from provider.outgoing.client import ServiceClient
 from provider.outgoing.sessions import Outgoing
+from provider.policy.config import AccessConfig
 
 MAX_ANSWER_BYTES = 64 * 1024
 _REFUSALS = (401, 403)
@@ -43,26 +44,23 @@ class RbacQuestion:
 
 
 class RbacServer:
-    """The server at `base_url`; `timeout_seconds` bounds one question. Questions are signed by `account`."""
+    """The server at `base_url`; Questions are signed by `account`."""
 
     def __init__(
         self,
         base_url: str,
+        config: AccessConfig,
         *,
         account: Account,
-        is_private: bool,
-        timeout_seconds: float,
-        user_agent: str,
         outgoing: Outgoing | None = None,
     ) -> None:
         self._account = account
-        self._access = "private" if is_private else "public"
+        self._access = "private" if config.is_private else "public"
         self._service = ServiceClient(
             base_url,
             name="RBAC server",
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=config.timeout_seconds,
             max_bytes=MAX_ANSWER_BYTES,
-            user_agent=user_agent,
             unavailable=RbacUnavailable,
             outgoing=outgoing,
         )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from provider.app.build import Parts
-from provider.config import ServerSettings
+from provider.config import ServerConfig
 from provider.http1.listener import PublicServer
 from provider.process.worker_context import Place
 
@@ -51,7 +51,7 @@ class Stop:
         then()
 
 
-async def drain(server: PublicServer, parts: Parts, limits: ServerSettings, stop: Stop) -> bool:
+async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: Stop) -> bool:
     """Stop accepting and let requests under way finish up to a deadline, then close what is left; False if any was.
 
     A worker with a successor has the longer limit, until it is told to stop as well, and its idle connections may bring

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from provider.config import ServerSettings, Settings, SettingsError
+from provider.config import ServerConfig, Settings, SettingsError
 from provider.crypto.certificate import ServerTls
 from provider.observability.logs import DebugSwitch, set_up_logging
 from provider.process.forked_worker import STOP_SIGNALS, ForkedWorker, ended_child, has_written, status_as_ours
@@ -282,7 +282,7 @@ class Supervisor:
         write_restarts(self._directory, self._restarts)
 
 
-def _with_sockets_of(old: ServerSettings, new: ServerSettings) -> ServerSettings:
+def _with_sockets_of(old: ServerConfig, new: ServerConfig) -> ServerConfig:
     """`new`, but for what belongs to the sockets that are open, and so cannot change without a restart."""
     return replace(new, listener=old.listener, admin=old.admin, tls=old.tls, workers=old.workers)
 

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from provider.errors import TooManyStreams
+from provider.streaming.config import StreamConfig
 
 if TYPE_CHECKING:
     from provider.http1.sink import TornadoSink
@@ -50,17 +51,10 @@ class StreamSlot:
 class StreamLimits:
     """Admits streams and shares a consumer's rate among them. 0 means no limit, everywhere."""
 
-    def __init__(
-        self,
-        *,
-        max_streams_per_consumer: int = 0,
-        max_bytes_per_second_per_stream: int = 0,
-        max_bytes_per_second_per_consumer: int = 0,
-        leases: "StreamLeases | None" = None,
-    ) -> None:
-        self._max_streams = max_streams_per_consumer
-        self._per_stream = max_bytes_per_second_per_stream
-        self._per_consumer = max_bytes_per_second_per_consumer
+    def __init__(self, config: StreamConfig, *, leases: "StreamLeases | None" = None) -> None:
+        self._max_streams = config.max_streams_per_consumer
+        self._per_stream = config.max_bytes_per_second_per_stream
+        self._per_consumer = config.max_bytes_per_second_per_consumer
         self._slots: dict[str, list[StreamSlot]] = {}
         self.leases = leases
         """Counts over all hosts; None if each worker counts for itself."""

@@ -24,6 +24,7 @@ from provider.override import override
 from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.charges import charge_request
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.connection import Connection
 from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ftp_url import FtpTarget
@@ -222,27 +223,15 @@ class FtpOrigin:
     """Opens files on FTP servers. Limits are those of `HttpOrigin`; `first_byte` covers login and commands."""
 
     def __init__(
-        self,
-        *,
-        allow_private: bool,
-        tls_context: ssl.SSLContext,
-        connect_timeout_seconds: float = 10.0,
-        first_byte_timeout_seconds: float = 10.0,
-        idle_timeout_seconds: float = 60.0,
-        attempts: int = 1,
-        resolver: Resolver | None = None,
+        self, config: UpstreamConfig, *, tls_context: ssl.SSLContext, resolver: Resolver | None = None
     ) -> None:
-        """`attempts` includes the first one. Only temporary failures are tried again."""
-        self._allow_private = allow_private
+        """`config.attempts` includes the first one. Only temporary failures are tried again."""
+        self._config = config
         self._tls_context = tls_context
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._first_byte_timeout_seconds = first_byte_timeout_seconds
-        self._idle_timeout_seconds = idle_timeout_seconds
-        self._attempts = max(1, attempts)
         self._resolver = resolver if resolver is not None else Names()
-        self._logins = _threads(connect_timeout_seconds)
+        self._logins = _threads(config.connect_timeout_seconds)
         # Separate from logins: a transfer that reaches its end must not fail because others begin.
-        self._ends = _threads(connect_timeout_seconds)
+        self._ends = _threads(config.connect_timeout_seconds)
 
     async def open(self, target: FtpTarget, range_header: str | None, *, if_range: str | None = None) -> FtpSource:
         """Start the transfer of the file, or of the part that `range_header` asks for.
@@ -259,18 +248,18 @@ class FtpOrigin:
             UpstreamError: the server does not speak FTP.
             OriginsBusy: too many logins are in progress.
         """
-        for attempt in range(1, self._attempts + 1):
+        for attempt in range(1, self._config.attempts + 1):
             charge_request()
             try:
                 return await self._try(target, range_header, if_range)
             except (UpstreamUnreachable, UpstreamTimedOut):
-                if attempt == self._attempts:
+                if attempt == self._config.attempts:
                     raise
         raise AssertionError("unreachable: attempts is at least 1")
 
     async def _try(self, target: FtpTarget, range_header: str | None, if_range: str | None) -> FtpSource:
         try:
-            async with asyncio.timeout(self._connect_timeout_seconds + self._first_byte_timeout_seconds):
+            async with asyncio.timeout(self._config.connect_timeout_seconds + self._config.first_byte_timeout_seconds):
                 return await self._open(target, range_header, if_range)
         except TimeoutError as exc:
             raise UpstreamTimedOut(detail="origin: limit of the FTP login passed") from exc
@@ -279,13 +268,13 @@ class FtpOrigin:
         from provider.upstream.ftp_session import FtpSession  # noqa: PLC0415 - ftplib only where it is used
 
         addresses = await resolve_checked(
-            target.host, target.port, allow_private=self._allow_private, resolver=self._resolver
+            target.host, target.port, allow_private=self._config.allow_non_public_ip, resolver=self._resolver
         )
         session = FtpSession(
             target,
             tls_context=self._tls_context,
-            connect_timeout_seconds=self._connect_timeout_seconds,
-            reply_timeout_seconds=self._first_byte_timeout_seconds,
+            connect_timeout_seconds=self._config.connect_timeout_seconds,
+            reply_timeout_seconds=self._config.first_byte_timeout_seconds,
         )
         numbers = [str(address[0]) for _, address in addresses[:_MAX_ADDRESSES]]
         work = partial(session.retrieve, numbers, range_header, if_range, time.monotonic())
@@ -300,7 +289,7 @@ class FtpOrigin:
             connection,
             self._ends,
             url_path=target.url_path,
-            idle_timeout_seconds=self._idle_timeout_seconds,
+            idle_timeout_seconds=self._config.idle_timeout_seconds,
         )
 
     async def _data_connection(self, session: "FtpSession", target: FtpTarget) -> Connection | None:

@@ -16,6 +16,7 @@ from provider.override import override
 from provider.upstream.addresses import Resolver
 from provider.upstream.body import Body
 from provider.upstream.charges import charge_request
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.connection import Connection
 from provider.upstream.connections import Connections, IdlePool
 from provider.upstream.exchange import ConnectionWasStale, exchange
@@ -33,6 +34,9 @@ _DRAIN_BYTES = 64 * 1024
 # memory beside the reader's buffer. Each takes its share from the size of one read.
 _STREAM_BYTES = 256 * 1024
 _COPY_BYTES = 64 * 1024
+_MAX_IDLE_PER_PARTITION = 32
+_POOL_IDLE_SECONDS = 30.0
+_POOL_AGE_SECONDS = 300.0
 # After an answer that says "not now"; multiplied by the number of the attempt.
 _RETRY_PAUSE_SECONDS = 0.2
 # RFC 9110 section 9.2.2: these may be sent again when it is unknown whether they arrived.
@@ -154,54 +158,35 @@ class HttpSource(Source):
 class HttpOrigin:
     """Opens requests at any origin. Owns the pool of idle connections and the one TLS context.
 
-    All limits are in seconds and none covers a whole transfer: `connect` (name resolution, TCP, TLS), `first_byte`
-    (request sent until the answer's head is complete) and `idle` (silence while the body is read). Following redirects
-    takes at most as long as `connect` and `first_byte` together.
+    No limit covers a whole transfer. Following redirects takes at most as long as the limits of connecting and of the
+    first byte together. `config.attempts` includes the first one. Only idempotent requests are tried again, after a
+    failure or after a 429 or 5xx that may pass.
     """
 
     def __init__(
         self,
+        config: UpstreamConfig,
         *,
-        allow_private: bool,
-        connect_timeout_seconds: float = 10.0,
-        first_byte_timeout_seconds: float = 10.0,
-        idle_timeout_seconds: float = 60.0,
-        attempts: int = 1,
         max_redirects: int = 20,
-        max_idle_connections: int = 256,
-        max_idle_per_partition: int = 32,
-        pool_idle_seconds: float = 30.0,
-        pool_age_seconds: float = 300.0,
-        pool_quiet_seconds: float = 0.05,
         patient: bool = True,
-        user_agent: str = "OceanProvider",
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        """Set the limits.
-
-        Args:
-            attempts: includes the first one. Only idempotent requests are tried again, after a failure or after a 429
-                or 5xx that may pass.
-            patient: try once more if an answer asks to wait for less than the first-byte limit.
-        """
-        self._first_byte_timeout_seconds = first_byte_timeout_seconds
-        self._redirects_timeout_seconds = connect_timeout_seconds + first_byte_timeout_seconds
-        self._idle_timeout_seconds = idle_timeout_seconds
-        self._attempts = max(1, attempts)
+        """`patient`: try once more if an answer asks to wait for less than the first-byte limit."""
+        self._config = config
+        self._redirects_timeout_seconds = config.connect_timeout_seconds + config.first_byte_timeout_seconds
         self._max_redirects = max_redirects
         self._patient = patient
-        self._user_agent = user_agent
         self._pool = IdlePool(
-            max_idle=max_idle_connections,
-            max_idle_per_partition=max_idle_per_partition,
-            idle_seconds=pool_idle_seconds,
-            age_seconds=pool_age_seconds,
-            quiet_seconds=pool_quiet_seconds,
+            max_idle=config.max_idle_connections,
+            max_idle_per_partition=_MAX_IDLE_PER_PARTITION,
+            idle_seconds=_POOL_IDLE_SECONDS,
+            age_seconds=_POOL_AGE_SECONDS,
+            quiet_seconds=config.quiet_seconds,
         )
         self._connections = Connections(
-            allow_private=allow_private,
-            connect_timeout_seconds=connect_timeout_seconds,
+            allow_private=config.allow_non_public_ip,
+            connect_timeout_seconds=config.connect_timeout_seconds,
             # Making a context takes about 26 ms, so all connections share one.
             tls_context=tls_context if tls_context is not None else ssl.create_default_context(),
             resolver=resolver if resolver is not None else Names(),
@@ -229,7 +214,7 @@ class HttpOrigin:
 
     def prepare(self, request: HttpRequest) -> PreparedRequest:
         """Prepare a request that is sent often; pass the result to `open`. Raises UnsafeAddress, FileObjectInvalid."""
-        return prepare(request, user_agent=self._user_agent)
+        return prepare(request)
 
     async def open(self, request: HttpRequest | PreparedRequest | Redirect) -> HttpSource:
         """Send the request, follow redirects, return the first answer that is not a redirect.
@@ -254,7 +239,7 @@ class HttpOrigin:
         try:
             async with asyncio.timeout(self._redirects_timeout_seconds):
                 for _ in range(self._max_redirects):
-                    answer = await self._hop(prepare(redirect, user_agent=self._user_agent))
+                    answer = await self._hop(prepare(redirect))
                     if isinstance(answer, HttpSource):
                         return answer
                     redirect = answer
@@ -276,7 +261,7 @@ class HttpOrigin:
 
     async def _answered(self, asked: PreparedRequest) -> HttpSource:
         began_at = asyncio.get_running_loop().time()
-        attempts = self._attempts if asked.request.method in _IDEMPOTENT else 1
+        attempts = self._config.attempts if asked.request.method in _IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
             try:
                 source = await self._ask(asked)
@@ -293,7 +278,7 @@ class HttpOrigin:
     async def _once_more(self, asked: PreparedRequest, source: HttpSource, began_at: float) -> HttpSource:
         """Try again after the pause that `source` asks for. Without such a pause, `source` remains the answer."""
         pause = pause_seconds(source.status, source.headers, now=time.time())
-        waited_at = began_at + self._first_byte_timeout_seconds
+        waited_at = began_at + self._config.first_byte_timeout_seconds
         loop = asyncio.get_running_loop()
         if not self._patient or asked.request.method not in _IDEMPOTENT or pause is None:
             return source
@@ -327,7 +312,7 @@ class HttpOrigin:
             connection,
             asked.request.method,
             asked.payload,
-            first_byte_timeout_seconds=self._first_byte_timeout_seconds,
+            first_byte_timeout_seconds=self._config.first_byte_timeout_seconds,
         )
         self._connections.keep_session(asked.target, connection)
         return HttpSource(
@@ -335,6 +320,6 @@ class HttpOrigin:
             head,
             ahead,
             target=asked.target,
-            idle_timeout_seconds=self._idle_timeout_seconds,
+            idle_timeout_seconds=self._config.idle_timeout_seconds,
             reuse=partial(self._pool.put, asked.partition, asked.first_url),
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 
+from provider import USER_AGENT
 from provider.errors import FileObjectInvalid, UpstreamError
 from provider.upstream.source import Headers, HttpRequest
 from provider.upstream.urls import DEFAULT_PORTS, Target, join_location, parse_url
@@ -147,18 +148,18 @@ class Redirect:
     headers: Headers = field(repr=False)
 
 
-def prepare(request: HttpRequest | Redirect, *, user_agent: str) -> PreparedRequest:
+def prepare(request: HttpRequest | Redirect) -> PreparedRequest:
     """Prepare a request for sending. Raises UnsafeAddress (nothing is resolved yet), FileObjectInvalid."""
     if isinstance(request, HttpRequest):
         asked, first_url, cookies = request, request.url, NO_COOKIES
     else:
         asked, first_url, cookies = request.request, request.first_url, request.cookies
     target = parse_url(asked.url)
-    payload = encode_request(asked, target, user_agent=user_agent, cookies=cookies)
+    payload = encode_request(asked, target, cookies=cookies)
     return PreparedRequest(asked, target, (*target.origin, asked.party), payload, first_url, cookies)
 
 
-def encode_request(request: HttpRequest, target: Target, *, user_agent: str, cookies: Cookies = NO_COOKIES) -> bytes:
+def encode_request(request: HttpRequest, target: Target, *, cookies: Cookies = NO_COOKIES) -> bytes:
     """Encode request line, header fields and body (RFC 9112 section 2.1).
 
     Raises:
@@ -172,7 +173,7 @@ def encode_request(request: HttpRequest, target: Target, *, user_agent: str, coo
     # Host goes first (RFC 9110 section 7.2).
     fields = [("Host", target.host_field), ("Accept-Encoding", "identity"), *kept]
     if "user-agent" not in given:
-        fields.append(("User-Agent", user_agent))
+        fields.append(("User-Agent", USER_AGENT))
     if "accept" not in given:
         fields.append(("Accept", "*/*"))
     if target.authorization is not None and "authorization" not in given:

@@ -8,6 +8,7 @@ import pytest
 
 from provider.assets.credentials import AccessList
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -46,7 +47,7 @@ class Clock:
 
 @asynccontextmanager
 async def opened(proxy: RpcProxy, clock: Clock | None = None) -> AsyncIterator[AccessLists]:
-    rpc = Rpc([proxy.url], chain_id=8996, user_agent="test", timeout_seconds=5)
+    rpc = Rpc([proxy.url], RpcConfig(timeout_seconds=5), chain_id=8996)
     account = Account.from_hex(PROVIDER_KEY)
     network = Network(chain_id=8996, name="Ganache", rpc=rpc, factory=None, fee_token=ZERO_ADDRESS, account=account)
     more = {"clock": clock} if clock is not None else {}

@@ -26,6 +26,7 @@ from provider.handlers.routes import Route, RouteTable
 from provider.http1.listener import PublicServer
 from provider.observability.metrics import Metrics
 from provider.observability.metrics.values import merge
+from provider.streaming.config import StreamConfig
 from provider.streaming.limits import StreamLimits
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.wish import Wish, read_wish
@@ -45,7 +46,7 @@ class Served:
 
     parts: Parts
     metrics: Metrics
-    limits: StreamLimits = field(default_factory=lambda: StreamLimits(max_streams_per_consumer=STREAMS))
+    limits: StreamLimits = field(default_factory=lambda: StreamLimits(StreamConfig(max_streams_per_consumer=STREAMS)))
     lines: list[Mapping[str, object]] = field(default_factory=list)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     server: PublicServer | None = None

@@ -201,7 +201,7 @@ async def test_restart_goes_on_where_it_stopped(chain, offline_publisher, tmp_pa
 async def test_other_factory_or_earlier_start_reads_anew(chain, offline_publisher, tmp_path: Path) -> None:
     asset = await publish(offline_publisher)
     height = chain.w3.eth.block_number
-    async with index_on(network_on(chain), tmp_path / "index", start_block=height + 1) as index:
+    async with index_on(network_on(chain), tmp_path / "index", index_start_block=height + 1) as index:
         with pytest.raises(AssetNotFound):
             await index.fetch(asset.did)
     async with index_on(network_on(chain), tmp_path / "index") as index:
@@ -451,8 +451,8 @@ async def test_two_processes_that_read_at_once_agree(chain, offline_publisher, t
     path = tmp_path / "index"
     assets = [await publish(offline_publisher) for _ in range(3)]
     async with (
-        index_on(network_on(chain), path, poll=True, batch_blocks=2) as one,
-        index_on(network_on(chain), path, poll=True, batch_blocks=3) as two,
+        index_on(network_on(chain), path, poll=True, index_batch_blocks=2) as one,
+        index_on(network_on(chain), path, poll=True, index_batch_blocks=3) as two,
     ):
 
         async def both_there() -> bool:

@@ -7,14 +7,14 @@ import pytest
 
 from provider.commands.check.redis_probe import probe_redis
 from provider.commands.check.table import Finding, State
-from provider.config import RedisSettings
+from provider.redis.config import RedisConfig
 from provider.redis.url import parse_target
 from tests.support.redis_server import AOF, RedisServer
 
 
 async def findings(url: str, *, wait_replicas: int = 0) -> list[Finding]:
     return await probe_redis(
-        RedisSettings(
+        RedisConfig(
             target=parse_target(url),
             prefix="check",
             timeout_seconds=1.0,

@@ -21,6 +21,7 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.contract_accounts import BURST, UNKNOWN_PART, ContractAccounts
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
@@ -97,7 +98,7 @@ class Desk:
         first = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc([rpc.url], chain_id=8996, timeout_seconds=60.0, user_agent="test"),
+            rpc=Rpc([rpc.url], RpcConfig(timeout_seconds=60), chain_id=8996),
             factory=None,
             fee_token="0x" + "00" * 20,
             account=Account.from_hex(PROVIDER_KEY),
@@ -375,7 +376,7 @@ async def test_a_chain_that_is_away_keeps_nobody_from_another(
 ) -> None:
     async with desk(rpc, tmp_path, chains=2) as open_desk:
         first, _ = open_desk.networks
-        away = Rpc(["http://127.0.0.1:1"], chain_id=1, user_agent="test")
+        away = Rpc(["http://127.0.0.1:1"], RpcConfig(), chain_id=1)
         open_desk.networks = Networks({8996: first, 1: replace(first, chain_id=1, rpc=away)})
         open_desk.identifier = Identifier(
             open_desk.store,
@@ -428,7 +429,7 @@ async def test_without_a_chain_every_chain_where_it_holds_code_must_agree(
                     "0x" if call.method == "eth_call" else result for call, result in zip(calls, results, strict=True)
                 ]
 
-        other = Elsewhere([chain.url], chain_id=8996, user_agent="test")
+        other = Elsewhere([chain.url], RpcConfig(), chain_id=8996)
         both = Networks({8996: first, 1: replace(first, chain_id=1, rpc=other)})
         open_desk.identifier = Identifier(
             open_desk.store,

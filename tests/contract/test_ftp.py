@@ -33,7 +33,9 @@ from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, StreamEngine
 from provider.streaming.resume import Reopen, Resumer, Resuming
+from provider.upstream.addresses import Resolver
 from provider.upstream.answer import Whole, answer_of
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.ftp_source import FtpOrigin, FtpSource
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.inspect import inspect
@@ -90,9 +92,12 @@ def ports(servers: dict[str, dict[str, Any]]) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def opener(**options: object) -> AsyncIterator[FtpOrigin]:
-    given = {"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
-    yield FtpOrigin(**({"tls_context": ssl.create_default_context()} | given | options))  # type: ignore[arg-type]
+async def opener(
+    tls_context: ssl.SSLContext | None = None, resolver: Resolver | None = None, **options: object
+) -> AsyncIterator[FtpOrigin]:
+    usual = {"allow_non_public_ip": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
+    config = UpstreamConfig(**(usual | options))  # type: ignore[arg-type]
+    yield FtpOrigin(config, tls_context=tls_context or ssl.create_default_context(), resolver=resolver)
 
 
 async def read_all(source: FtpSource) -> bytes:
@@ -339,7 +344,7 @@ async def test_files_are_described_with_their_checksum(ports: dict[str, int]) ->
 async def test_private_addresses_are_refused_before_anything_is_sent() -> None:
     async with scripted(_never) as server:
         with pytest.raises(UnsafeAddress):
-            await fetch(f"ftp://localhost:{server.port}/f", allow_private=False)
+            await fetch(f"ftp://localhost:{server.port}/f", allow_non_public_ip=False)
         assert server.connections == 0
 
 

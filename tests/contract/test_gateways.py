@@ -3,10 +3,12 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamRefused, UpstreamUnreachable
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import Rest, for_rest
@@ -35,8 +37,9 @@ class Clock:
 
 @asynccontextmanager
 async def gateways(*urls: str, allow_private: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateways]:
-    own = HttpOrigin(allow_private=True, first_byte_timeout_seconds=0.3, patient=False)
-    guarded = HttpOrigin(allow_private=allow_private, first_byte_timeout_seconds=0.3)
+    trusting = UpstreamConfig(allow_non_public_ip=True, first_byte_timeout_seconds=0.3)
+    own = HttpOrigin(trusting, patient=False)
+    guarded = HttpOrigin(replace(trusting, allow_non_public_ip=allow_private))
     try:
         yield Gateways(urls, own=own, guarded=guarded, clock=clock or Clock())
     finally:

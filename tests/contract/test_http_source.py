@@ -300,7 +300,7 @@ async def test_bytes_after_an_answer_never_become_another_party_s_file() -> None
 
 @pytest.mark.gen_test
 async def test_requests_of_one_party_for_one_url_share_a_connection_at_once() -> None:
-    async with raw_origin(answering(OK, keep=True)) as origin, opener(pool_quiet_seconds=60.0) as opened:
+    async with raw_origin(answering(OK, keep=True)) as origin, opener(quiet_seconds=60.0) as opened:
         for _ in range(5):
             async with opened.opened(of_party(origin.url + "/a", "did:op:1")) as source:
                 assert await read_all(source) == b"ok"
@@ -595,7 +595,7 @@ async def test_a_private_address_gets_no_packet(host: str) -> None:
     async with raw_origin(answering(OK)) as origin:
         port = origin.url.rpartition(":")[2]
         with pytest.raises(UnsafeAddress) as caught:
-            await fetch(f"http://{host}:{port}/", allow_private=False)
+            await fetch(f"http://{host}:{port}/", allow_non_public_ip=False)
         assert origin.connections == 0
         assert "127" not in f"{caught.value} {caught.value.detail}"
 
@@ -609,7 +609,7 @@ async def test_a_redirect_to_a_private_host_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(addresses, "check_address", lambda text: None if text == "127.0.0.1" else real(text))
     async with raw_origin(answering(redirect("http://[::1]/"))) as origin:
         with pytest.raises(UnsafeAddress):
-            await fetch(origin.url, allow_private=False)
+            await fetch(origin.url, allow_non_public_ip=False)
         assert origin.connections == 1
 
 

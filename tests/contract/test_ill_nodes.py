@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -38,7 +39,7 @@ async def desk(chain: DemoChain, urls: list[str]) -> AsyncIterator[tuple[OrderLo
     network = Network(
         chain_id=chain.contracts.chain_id,
         name="Ganache",
-        rpc=Rpc(urls, chain_id=chain.contracts.chain_id, user_agent="test"),
+        rpc=Rpc(urls, RpcConfig(), chain_id=chain.contracts.chain_id),
         factory=chain.contracts.factory,
         fee_token=chain.contracts.ocean,
         account=Account.from_hex(PROVIDER_KEY),

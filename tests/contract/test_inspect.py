@@ -64,7 +64,7 @@ async def test_only_200_is_a_good_file(status: bytes) -> None:
 
 @pytest.mark.gen_test
 async def test_an_origin_that_fails_is_an_invalid_file() -> None:
-    async with opener(allow_private=False) as opened:
+    async with opener(allow_non_public_ip=False) as opened:
         info = await inspect(opened.open(get("http://127.0.0.1:9/")))
     assert (info.valid, type(info.failure)) == (False, UnsafeAddress)
 

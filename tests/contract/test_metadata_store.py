@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from provider import USER_AGENT
 from provider.assets import metadata_store
+from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset
 from provider.assets.did import did_for
 from provider.assets.document_marks import DocumentMarks
@@ -79,7 +81,9 @@ async def running(
     server.base_url = f"http://127.0.0.1:{port}"
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=ttl_seconds)
     store = MetadataStore(
-        server.base_url + path, timeout_seconds=timeout_seconds, cache=cache, max_bytes=max_bytes, user_agent="Test/1"
+        server.base_url + path,
+        MetadataConfig(timeout_seconds=timeout_seconds, max_document_bytes=max_bytes),
+        cache=cache,
     )
     try:
         yield server, store
@@ -101,7 +105,7 @@ async def test_asset_of_aquarius_is_fetched() -> None:
         asset = await store.fetch(DID)
     assert (asset.did, asset.data_nft, asset.nft_state) == (DID, NFT, 0)
     assert server.targets == [f"/api/aquarius/assets/ddo/{DID}"]
-    assert "User-Agent: Test/1\r\n" in server.heads[0]
+    assert f"User-Agent: {USER_AGENT}\r\n" in server.heads[0]
     assert "Accept-Encoding: identity\r\n" in server.heads[0]
 
 
@@ -293,7 +297,7 @@ async def test_connection_cut_in_the_body_means_that_the_store_is_unavailable() 
     listener = await asyncio.start_server(cut, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
-    store = MetadataStore(f"http://127.0.0.1:{port}", timeout_seconds=5, cache=cache)
+    store = MetadataStore(f"http://127.0.0.1:{port}", MetadataConfig(timeout_seconds=5), cache=cache)
     assert type(await refusal(store)) is MetadataStoreUnavailable
     await store.close()
     listener.close()
@@ -306,7 +310,7 @@ async def test_unreachable_store_is_unavailable_and_its_password_not_shown() -> 
     listener.close()
     await listener.wait_closed()
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
-    store = MetadataStore(f"http://user:SECRET@127.0.0.1:{port}", timeout_seconds=5, cache=cache)
+    store = MetadataStore(f"http://user:SECRET@127.0.0.1:{port}", MetadataConfig(timeout_seconds=5), cache=cache)
     error = await refusal(store)
     with pytest.raises(MetadataStoreUnavailable):
         await store.check()
@@ -321,7 +325,7 @@ async def test_password_of_the_base_url_is_sent_as_basic_credential() -> None:
     async with running() as (server, _):
         cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
         url = server.base_url.replace("http://", "http://user:pass@")
-        store = MetadataStore(url, timeout_seconds=5, cache=cache)
+        store = MetadataStore(url, MetadataConfig(timeout_seconds=5), cache=cache)
         await store.fetch(DID)
         await store.close()
     assert "Authorization: Basic dXNlcjpwYXNz\r\n" in server.heads[0]
@@ -379,7 +383,9 @@ async def test_a_document_that_was_opened_is_asked_for_again_by_every_worker(tmp
     async with running() as (server, one):
         caches = [FactCache(name="ddo", max_entries=10, ttl_seconds=60.0) for _ in range(2)]
         workers = [
-            MetadataStore(server.base_url, timeout_seconds=5, cache=cache, marks=DocumentMarks(str(tmp_path)))
+            MetadataStore(
+                server.base_url, MetadataConfig(timeout_seconds=5), cache=cache, marks=DocumentMarks(str(tmp_path))
+            )
             for cache in caches
         ]
         for worker in (one, *workers):

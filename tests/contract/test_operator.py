@@ -21,6 +21,7 @@ from provider.crypto.signature import sign_message
 from provider.demo.http_client import Reply, request, with_query
 from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
 from provider.outgoing.sessions import Outgoing
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import OK, read_all
@@ -49,7 +50,7 @@ def service() -> Iterator[OperatorService]:
 
 
 def connect(url: str, **more: Any) -> Operator:
-    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=3, user_agent="test", **more)
+    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=3, **more)
 
 
 async def start(operator: Operator, agreement: str = "0x01", **more: Any) -> Any:
@@ -99,7 +100,7 @@ async def test_nonces_rise_even_when_the_clock_stands(service: OperatorService) 
 @pytest.mark.gen_test(timeout=20)
 async def test_result_is_read_as_a_stream(service: OperatorService) -> None:
     operator = connect(service.url)
-    origin = HttpOrigin(allow_private=True, max_redirects=0)
+    origin = HttpOrigin(UpstreamConfig(allow_non_public_ip=True), max_redirects=0)
     job_id = (await start(operator)).json()[0]["jobId"]
     service.finish(job_id, Result("a.csv", "output", b"0123456789"))
     wanted = operator.result(
@@ -201,7 +202,6 @@ async def test_operator_that_says_nothing_is_unavailable_in_time() -> None:
             account=ACCOUNT,
             address=ACCOUNT.address,
             timeout_seconds=0.2,
-            user_agent="test",
         )
         with pytest.raises(OperatorUnavailable):
             await start(operator)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -35,7 +36,7 @@ class Desk:
         self.network = Network(
             chain_id=8996,
             name="Ganache",
-            rpc=Rpc([chain.url], chain_id=8996, user_agent="test", metrics=self.metrics),
+            rpc=Rpc([chain.url], RpcConfig(), chain_id=8996, metrics=self.metrics),
             factory=chain.contracts.factory,
             fee_token=chain.contracts.ocean,
             account=ACCOUNT,

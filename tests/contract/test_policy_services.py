@@ -11,6 +11,7 @@ from provider.assets.did import did_for
 from provider.crypto.accounts import Account
 from provider.demo.chain.keys import PROVIDER_KEY
 from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable
+from provider.policy.config import AccessConfig
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject
 from tests.support.answering_service import AnsweringService, running_service
@@ -38,9 +39,7 @@ def service() -> Iterator[AnsweringService]:
 
 @asynccontextmanager
 async def rbac(service: AnsweringService, *, timeout_seconds: float = 5.0) -> AsyncIterator[RbacServer]:
-    server = RbacServer(
-        service.url, account=ACCOUNT, is_private=True, timeout_seconds=timeout_seconds, user_agent="Test/1"
-    )
+    server = RbacServer(service.url, AccessConfig(is_private=True, timeout_seconds=timeout_seconds), account=ACCOUNT)
     try:
         yield server
     finally:
@@ -51,7 +50,7 @@ async def rbac(service: AnsweringService, *, timeout_seconds: float = 5.0) -> As
 async def policy(
     service: AnsweringService, *, timeout_seconds: float = 5.0, api_key: str | None = None
 ) -> AsyncIterator[PolicyServer]:
-    server = PolicyServer(service.url, api_key=api_key, timeout_seconds=timeout_seconds, user_agent="Test/1")
+    server = PolicyServer(service.url, AccessConfig(policy_api_key=api_key, timeout_seconds=timeout_seconds))
     try:
         yield server
     finally:

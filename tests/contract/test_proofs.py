@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -139,7 +140,7 @@ async def network_at(url: str, *, key: str = PROVIDER_KEY, finality_blocks: int 
     network = Network(
         chain_id=CHAIN_ID,
         name="Ganache",
-        rpc=Rpc([url], chain_id=CHAIN_ID, user_agent="test", timeout_seconds=5),
+        rpc=Rpc([url], RpcConfig(timeout_seconds=5), chain_id=CHAIN_ID),
         factory=None,
         fee_token="",
         account=Account.from_hex(key),
@@ -385,9 +386,7 @@ async def test_http_proof_is_retried_until_the_service_takes_it(consumer: Consum
     await desk.add(proof)
     taker = type("OneTaker", (Taker,), {"forms": [], "statuses": [500, 302]})
     listener, port = bind_unused_port()
-    client = ServiceClient(
-        f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000, user_agent="test"
-    )
+    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000)
     server = HTTPServer(Application([("/proofs", taker)], log_function=lambda _: None))
     server.add_socket(listener)
     async with network_at("http://127.0.0.1:9") as network:
@@ -412,9 +411,7 @@ async def test_http_proof_is_lost_after_the_last_attempt_or_without_its_chain(
     await desk.add(*(proof_of(consumer, "0x" + "d7" * 20, chain_id=chain_id) for chain_id in (CHAIN_ID, 137)))
     listener, port = bind_unused_port()
     listener.close()
-    client = ServiceClient(
-        f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000, user_agent="test"
-    )
+    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000)
     async with network_at("http://127.0.0.1:9") as network:
         sender = HttpSender(client, "/", networks=Networks({CHAIN_ID: network}), store=desk.store)
         await sender.turn()

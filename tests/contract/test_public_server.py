@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.connections import Connections
 from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
@@ -67,7 +68,7 @@ def running(
         ssl_options=ServerTls(authority.issue("listener")).context if authority else None,
         idle_connection_timeout=idle_seconds,
         connections=connections,
-        clients=Clients(limit_private=True),
+        clients=Clients(AdmissionConfig(limit_private_clients=True)),
         head_seconds=head_seconds,
         turns_away=lambda: state.full,
         observe_refusal=state.observe,

@@ -9,9 +9,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from provider.admission.buckets import Buckets
-from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.entry import Admission, Rule
-from provider.admission.overload import Overload
 from provider.handlers.base import Endpoint, Frame
 from provider.handlers.routes import Route, RouteTable
 from provider.http1.listener import PublicServer
@@ -39,9 +38,8 @@ def rule(burst: int) -> Rule:
 @contextmanager
 def running(*, downloads: int, others: int) -> Iterator[tuple[int, list[str]]]:
     """The port of a server that lets so many in, and what it refused before parsing it."""
-    clients = Clients(limit_private=True)
-    overload = Overload(lag_seconds=0)
-    admission = Admission(clients, {"download": rule(downloads)}, others=rule(others), overload=overload)
+    config = AdmissionConfig(limit_private_clients=True, overload_lag_seconds=0, max_inspections=0)
+    admission = Admission(config, {"download": rule(downloads)}, others=rule(others))
     frame = Frame(metrics=Metrics(), max_body_bytes=1000, access_log=AccessLog("ERROR", "json"))
     routes = [
         Route("GET", "/api/services/download", Download, None),
@@ -50,7 +48,7 @@ def running(*, downloads: int, others: int) -> Iterator[tuple[int, list[str]]]:
     refused: list[str] = []
     server = PublicServer(
         RouteTable(Application(), frame, routes, admission),
-        clients=clients,
+        clients=admission.clients,
         turns_away=admission.turns_away,
         observe_refusal=lambda error: refused.append(error.code),
     )

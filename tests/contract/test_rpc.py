@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from provider.chain import endpoint as endpoint_module
+from provider.chain.config import RpcConfig
 from provider.chain.contracts import foreign_call
 from provider.chain.jsonrpc import TOO_LARGE, RpcCall, RpcFault
 from provider.chain.rpc import Rpc
@@ -165,7 +166,7 @@ async def test_credentials_of_the_url_become_a_header() -> None:
     node = Node()
     async with playing(node):
         url = node.url.replace("http://", "http://us%40er:p%3Ass@")
-        rpc = Rpc([url], chain_id=None, user_agent="OceanProvider/3.0.0")
+        rpc = Rpc([url], RpcConfig(), chain_id=None)
         await rpc.call("eth_blockNumber")
         await rpc.close()
     (headers,) = node.headers
@@ -177,13 +178,13 @@ async def test_credentials_of_the_url_become_a_header() -> None:
 @pytest.mark.parametrize("url", ["", "ws://127.0.0.1:1", "ftp://secret@host", "127.0.0.1:8545", "http://"])
 def test_an_unusable_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="RPC endpoint 2") as caught:
-        Rpc(["http://127.0.0.1:1", url], chain_id=1, user_agent="test")
+        Rpc(["http://127.0.0.1:1", url], RpcConfig(), chain_id=1)
     assert "secret" not in str(caught.value)
 
 
 def test_no_endpoint_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        Rpc([], chain_id=1, user_agent="test")
+        Rpc([], RpcConfig(), chain_id=1)
 
 
 @pytest.mark.gen_test

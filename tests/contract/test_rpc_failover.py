@@ -8,6 +8,7 @@ from aiohttp.test_utils import unused_port
 
 from provider.chain import endpoint as endpoint_module
 from provider.chain import health as health_module
+from provider.chain.config import RpcConfig
 from provider.chain.jsonrpc import RpcCall
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
@@ -83,7 +84,7 @@ async def test_nothing_listening_is_a_failure() -> None:
     good = Node()
     await good.server.start_server()
     dead = f"http://127.0.0.1:{unused_port()}/"
-    rpc = Rpc([dead, good.url], chain_id=CHAIN_ID, user_agent="test")
+    rpc = Rpc([dead, good.url], RpcConfig(), chain_id=CHAIN_ID)
     assert await rpc.call("eth_blockNumber") == "0x64"
     await good.server.close()
     with pytest.raises(ChainUnavailable):
@@ -273,8 +274,8 @@ async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_aga
     late, level = Node(), Node()
     late.height, level.height = 100, 200
     metrics = Chains()
-    async with playing(late, level, metrics=metrics) as rpc:
-        rpc.watch(every_seconds=0.02, max_lag_blocks=10)
+    async with playing(late, level, metrics=metrics, watch_seconds=0.02, max_lag_blocks=10) as rpc:
+        rpc.watch()
         await until(lambda: metrics.endpoint_block.values == {(CHAIN_ID, 1): 100, (CHAIN_ID, 2): 200})
 
         first, second = rpc._endpoints
@@ -290,10 +291,10 @@ async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_aga
 @pytest.mark.gen_test
 async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
     good, broken = Node(), Node("failing")
-    async with playing(good, broken) as rpc:
+    async with playing(good, broken, watch_seconds=0) as rpc:
         await rpc.look()
         assert (good.requests, broken.requests) == ([], [])
-        rpc.watch(every_seconds=0, max_lag_blocks=10)
+        rpc.watch()
         assert [health.standing for health in rpc.healths()] == ["unasked", "unasked"]
         await rpc.look()
         first, second = rpc.healths()
@@ -305,9 +306,9 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
 @pytest.mark.gen_test
 async def test_a_single_endpoint_is_not_watched() -> None:
     node, *others = Node(), Node(), Node()
-    async with playing(node) as rpc, playing(*others) as watched:
-        for each in (rpc, watched):
-            each.watch(every_seconds=0.01, max_lag_blocks=10)
+    async with playing(node, watch_seconds=0.01) as rpc, playing(*others, watch_seconds=0.01) as watched:
+        rpc.watch()
+        watched.watch()
         async with asyncio.timeout(60):
             while len(others[0].requests) < 3:  # noqa: ASYNC110 - a played node has no event
                 await asyncio.sleep(0.01)

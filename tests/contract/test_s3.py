@@ -19,6 +19,7 @@ from provider.files.origins import FileOrigins
 from provider.files.s3 import object_url, signed_get
 from provider.files.userdata import Userdata
 from provider.upstream.addresses import Address
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin, HttpSource
@@ -70,7 +71,7 @@ async def _to_loopback(_: str, port: int) -> list[Address]:
 
 @asynccontextmanager
 async def opened(file: S3File, asked: Fields = ()) -> AsyncIterator[HttpSource]:
-    origin = HttpOrigin(allow_private=True, resolver=_to_loopback)
+    origin = HttpOrigin(UpstreamConfig(allow_non_public_ip=True), resolver=_to_loopback)
     try:
         async with origin.opened(signed_get(file, asked, now=now())) as source:
             yield source
@@ -142,7 +143,7 @@ async def test_refusals_of_the_store_are_no_file(store: dict[str, Any], changes:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_objects_are_described_with_their_checksum(store: dict[str, Any]) -> None:
-    origin = HttpOrigin(allow_private=True)
+    origin = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
     opening = origin.open(signed_get(file_of(store, "data.bin"), now=now()))
     info = await inspect(opening, want_checksum=True, max_checksum_bytes=SIZE)
     origin.close()
@@ -173,7 +174,7 @@ async def test_a_redirect_to_another_host_carries_no_signature() -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_endpoints_pass_the_address_guard(store: dict[str, Any]) -> None:
-    origin = HttpOrigin(allow_private=False)
+    origin = HttpOrigin(UpstreamConfig())
     with pytest.raises(UnsafeAddress):
         await origin.open(signed_get(file_of(store, "data.bin"), now=now()))
 
@@ -236,14 +237,14 @@ def _front(store: dict[str, Any], answer: bytes) -> Script:
 
 def _files(http: HttpOrigin) -> FileOrigins:
     none = Gateways((), own=http, guarded=http)
-    ftp = FtpOrigin(allow_private=True, tls_context=ssl.create_default_context())
+    ftp = FtpOrigin(UpstreamConfig(allow_non_public_ip=True), tls_context=ssl.create_default_context())
     return FileOrigins(http=http, ipfs=none, arweave=none, ftp=ftp, networks=Networks({}))
 
 
 @pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("answer", list(ELSEWHERE.values()), ids=list(ELSEWHERE))
 async def test_an_object_of_another_region_is_signed_again_once(store: dict[str, Any], answer: bytes) -> None:
-    http = HttpOrigin(allow_private=True)
+    http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
     async with raw_origin(_front(store, answer)) as front:
         file = file_of(store, "a//b", endpoint=front.url, region="us-east-1")
         source = await _files(http).open(file, Userdata(), NO_WISH)
@@ -261,7 +262,7 @@ async def test_a_store_that_goes_on_naming_regions_is_asked_twice() -> None:
         await exchange.send(_elsewhere(400, f"x-amz-bucket-region: {next(regions)}"))
         return False
 
-    http = HttpOrigin(allow_private=True)
+    http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
     async with raw_origin(script) as front:
         source = await _files(http).open(S3File(front.url, "b", "k", "id", "secret"), Userdata(), NO_WISH)
         assert (source.status, len(front.exchanges)) == (400, 2)

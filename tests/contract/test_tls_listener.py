@@ -12,6 +12,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.connections import Connections
 from provider.crypto.certificate import ServerTls
 from provider.http1 import listener as tls_listener
@@ -43,7 +44,7 @@ async def serving(
         Application([("/", Hello)]),
         ssl_options=tls.context,
         connections=Connections(max_all=100, max_per_client=CONNECTIONS),
-        clients=Clients(limit_private=True),
+        clients=Clients(AdmissionConfig(limit_private_clients=True)),
     )
     sock, port = bind_unused_port()
     server.add_socket(sock)

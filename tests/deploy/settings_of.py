@@ -15,6 +15,7 @@ def settings_of(variables: Mapping[str, str], folder: Path, *, config_path: str 
     for variable in contents.keys() & environ.keys():
         path = folder / variable
         path.write_text(contents[variable])
+        path.chmod(0o600)
         environ[variable] = str(path)
     settings = load_settings(environ, config_path)
     assert settings.warnings == ()

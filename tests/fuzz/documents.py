@@ -89,7 +89,7 @@ def file_objects(data: bytes) -> None:
             request = resolve_graphql(file, file.userdata or {}, NO_WISH)
         else:
             return
-        head, _, body = encode_request(request, parse_url(request.url), user_agent="fuzz").partition(b"\r\n\r\n")
+        head, _, body = encode_request(request, parse_url(request.url)).partition(b"\r\n\r\n")
         assert body == (request.body or b"")
         first, *fields = head.split(b"\r\n")
         assert re.fullmatch(rb"(GET|POST) [\x21-\x7e]+ HTTP/1\.1", first)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import orjson
 from aiohttp import web
 
 from provider.assets.chain_index import ChainIndex
+from provider.assets.config import MetadataConfig
 from provider.cache import FactCache
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -21,6 +24,7 @@ from provider.demo.stage import DemoChain
 from provider.files.document import open_document
 
 MAX_DOCUMENT_BYTES = 100_000
+_CONFIGURED = {field.name for field in fields(MetadataConfig)}
 
 
 class Gateway:
@@ -87,7 +91,7 @@ def network_on(chain: DemoChain, *, url: str | None = None, finality_blocks: int
     return Network(
         chain_id=chain.contracts.chain_id,
         name="development",
-        rpc=Rpc([url or chain.url], chain_id=chain.contracts.chain_id, timeout_seconds=5.0, user_agent="test"),
+        rpc=Rpc([url or chain.url], RpcConfig(timeout_seconds=5), chain_id=chain.contracts.chain_id),
         factory=chain.contracts.factory,
         fee_token=chain.contracts.ocean,
         account=Account.from_hex(chain.provider_key),
@@ -101,13 +105,14 @@ async def index_on(
     network: Network, path: Path, *, poll: bool | None = None, **options: Any
 ) -> AsyncIterator[ChainIndex]:
     """An index; `poll` None leaves it without background work."""
+    configured = {name: options.pop(name) for name in _CONFIGURED & options.keys()}
     index = ChainIndex(
         Networks({network.chain_id: network}),
+        MetadataConfig(**({"index_poll_seconds": 0.05, "max_document_bytes": MAX_DOCUMENT_BYTES} | configured)),
         path=path,
         open_document=partial(open_document, max_bytes=MAX_DOCUMENT_BYTES),
         cache=FactCache(name="ddo", max_entries=100, ttl_seconds=3600.0),
-        max_document_bytes=MAX_DOCUMENT_BYTES,
-        **{"poll_seconds": 0.05, **options},
+        **options,
     )
     try:
         if poll is not None:

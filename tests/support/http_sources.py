@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.http_source import HttpOrigin, HttpSource
 from provider.upstream.source import HttpRequest
 from tests.support.raw_origin import Exchange
@@ -20,9 +21,10 @@ def chunks(data: bytes, size: int = 1000) -> bytes:
 
 
 @asynccontextmanager
-async def opener(**options) -> AsyncIterator[HttpOrigin]:
+async def opener(*, patient=True, tls_context=None, resolver=None, **options) -> AsyncIterator[HttpOrigin]:
+    usual = {"allow_non_public_ip": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
     origin = HttpOrigin(
-        **({"allow_private": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0} | options)
+        UpstreamConfig(**(usual | options)), patient=patient, tls_context=tls_context, resolver=resolver
     )
     try:
         yield origin

@@ -17,6 +17,7 @@ from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, StreamEngine
 from provider.upstream.answer import Part, Parts, Whole, answer_of
+from provider.upstream.config import UpstreamConfig
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest
 from provider.upstream.source import HttpRequest
@@ -101,7 +102,9 @@ async def proxied(
     serving, trusting = contexts or (None, None)
     async with raw_origin(script, context=serving) as origin:
         proxy = Proxy(origin, pipes=PipePool() if pipes is None else pipes, max_resumes=max_resumes)
-        proxy.opener = HttpOrigin(allow_private=True, idle_timeout_seconds=origin_idle_seconds, tls_context=trusting)
+        proxy.opener = HttpOrigin(
+            UpstreamConfig(allow_non_public_ip=True, idle_timeout_seconds=origin_idle_seconds), tls_context=trusting
+        )
         needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
         app = Application(
             [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 
 import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from provider.chain.config import RpcConfig
 from provider.chain.rpc import Rpc
 from provider.observability.metrics.groups import Chains
 
 CHAIN_ID = 8996
+_CONFIGURED = {field.name for field in fields(RpcConfig)}
 
 
 class Node:
@@ -137,7 +140,8 @@ async def playing(*nodes: Node, **options: object) -> AsyncIterator[Rpc]:
         await node.server.start_server()
     rpc = Rpc(
         [node.url for node in nodes],
-        **{"chain_id": CHAIN_ID, "timeout_seconds": 5.0, "user_agent": "OceanProvider/test", **options},
+        RpcConfig(**({"timeout_seconds": 5.0} | {name: options.pop(name) for name in _CONFIGURED & options.keys()})),
+        **({"chain_id": CHAIN_ID} | options),
     )
     try:
         yield rpc

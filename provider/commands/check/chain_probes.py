@@ -8,6 +8,7 @@ import aiohttp
 
 from provider.assets.index_records import page_calls
 from provider.chain.abi import AbiError, int_of_hex
+from provider.chain.config import ChainConfig
 from provider.chain.contracts import (
     block_number_call,
     decimals_call,
@@ -22,7 +23,6 @@ from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer
 from provider.chain.networks import ZERO_ADDRESS, ChainAddresses
 from provider.commands.check.reach import host_of, reason_of
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.config import ChainSettings
 from provider.crypto.accounts import Account
 from provider.errors import ChainError
 from provider.outgoing.proxies import Proxies
@@ -68,12 +68,11 @@ class ChainProbe:
     `pays_proofs`: the Provider's account pays for proofs of download on this chain.
     """
 
-    chain: ChainSettings
+    chain: ChainConfig
     book: Mapping[int, ChainAddresses]
     session: aiohttp.ClientSession
     proxies: Proxies
     timeout_seconds: float
-    user_agent: str
     index_blocks: int | None
     pays_proofs: bool
     now: float
@@ -85,7 +84,6 @@ class ChainProbe:
                 url,
                 index=index,
                 timeout_seconds=self.timeout_seconds,
-                user_agent=self.user_agent,
                 proxy=self.proxies.of(url),
             )
             for index, url in enumerate(self.chain.rpc_urls)

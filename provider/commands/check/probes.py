@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from provider import __version__
+from provider import USER_AGENT
 from provider.assets.index_store import IndexStore, index_path
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.chain.networks import ChainAddresses, bundled_address_book, load_address_book
@@ -21,14 +21,13 @@ from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing
 
-USER_AGENT = f"OceanProvider/{__version__}"
 # A chain is asked four times in a row at most, each within the RPC timeout; nothing takes longer than this.
 LONGEST_SECONDS = 60.0
 
 
 async def run_probes(settings: Settings) -> list[Finding]:
     """Everything that was found, in a fixed order. Raises nothing for whatever does not work."""
-    findings = [warned("settings", warning, "correct it, or leave it if it is meant") for warning in settings.warnings]
+    findings = [warned("settings", warning, "correct its name, or unset it") for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))
     async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:
@@ -69,7 +68,6 @@ def _chain_probe(
         session=session,
         proxies=settings.proxies,
         timeout_seconds=settings.rpc.timeout_seconds,
-        user_agent=USER_AGENT,
         index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
         pays_proofs=settings.proofs.on_chain,
         now=time.time(),
@@ -90,7 +88,7 @@ def _services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[
     )
     services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
     for what, variable, url in (
-        ("operator service", "OPERATOR_SERVICE_URL", settings.operator_service_url),
+        ("operator service", "OPERATOR_SERVICE_URL", settings.compute.operator_service_url),
         *(("IPFS gateway", "IPFS_GATEWAY", url) for url in upstream.ipfs_gateways),
         *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
     ):

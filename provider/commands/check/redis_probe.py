@@ -2,16 +2,16 @@
 
 from provider.auth.redis_store import RedisNonceStore
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.config import RedisSettings
 from provider.errors import StoreError
 from provider.redis.client import RedisLink
+from provider.redis.config import RedisConfig
 from provider.redis.health import survey
 from provider.redis.url import RedisTarget
 
 _VARIABLE = "REDIS_CONNECTION"
 
 
-async def probe_redis(redis: RedisSettings) -> list[Finding]:
+async def probe_redis(redis: RedisConfig) -> list[Finding]:
     """One finding for the connection, one for each reason why nonces could be forgotten. Writes one key of its own."""
     what = f"Redis ({_hosts(redis.target)})"
     link = RedisLink(

@@ -5,13 +5,20 @@ from collections.abc import Mapping
 
 import pytest
 
-from provider.admission.clients import MAX_HOPS, Clients, ForwardedHeader, parse_address
+from provider.admission.clients import MAX_HOPS, Clients, parse_address
+from provider.admission.config import AdmissionConfig, ForwardedHeader
 
 PROXY, OTHER_PROXY, STRANGER, VICTIM = "10.0.0.1", "10.0.0.2", "8.8.8.8", "9.9.9.9"
 
 
 def clients(*, header: ForwardedHeader = "X-Forwarded-For", limit_private: bool = False) -> Clients:
-    return Clients(trusted=[ipaddress.ip_network("10.0.0.0/8")], header=header, limit_private=limit_private)
+    return Clients(
+        AdmissionConfig(
+            trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),),
+            client_address_header=header,
+            limit_private_clients=limit_private,
+        )
+    )
 
 
 def packed(text: str) -> bytes:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from provider.admission.buckets import Buckets, BytePace
-from provider.admission.clients import Clients
+from provider.admission.config import AdmissionConfig
 from provider.admission.entry import Admission, Rule, Ticket
-from provider.admission.overload import Overload
 from provider.errors import InspectionsBusy, ServerBusy, ServerFull, TooManyRequests
 
 CLIENT, OTHER = "8.8.8.8", "9.9.9.9"
@@ -22,8 +21,8 @@ class Head:
 
 
 def admission(rule: Rule, **limits: int) -> Admission:
-    overload = Overload(lag_seconds=0.05)
-    return Admission(Clients(), {"asked": rule}, others=Rule(), overload=overload, clock=lambda: 100.0, **limits)
+    config = AdmissionConfig(overload_lag_seconds=0.05, **{"max_inspections": 0, **limits})
+    return Admission(config, {"asked": rule}, others=Rule(), clock=lambda: 100.0)
 
 
 def enter(admitting: Admission, client: str = CLIENT) -> Ticket:

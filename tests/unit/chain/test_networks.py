@@ -6,6 +6,7 @@ from importlib import resources
 import pytest
 from eth_utils import is_checksum_address
 
+from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks, bundled_address_book, load_address_book, network_name
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
@@ -19,7 +20,7 @@ def network(chain_id: int) -> Network:
     return Network(
         chain_id=chain_id,
         name="x",
-        rpc=Rpc(["http://127.0.0.1:1"], chain_id=chain_id, user_agent="test"),
+        rpc=Rpc(["http://127.0.0.1:1"], RpcConfig(), chain_id=chain_id),
         factory=None,
         fee_token=OCEAN,
         account=Account.from_hex("01" * 32),

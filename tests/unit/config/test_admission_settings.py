@@ -25,7 +25,7 @@ def test_a_proxy_that_is_no_network_is_a_fault(text: str) -> None:
 def test_nobody_is_trusted_unless_named() -> None:
     admission = load_settings(SINGLE).admission
     assert admission.trusted_proxies == ()
-    assert admission.max_connections is None
+    assert admission.max_connections == -1
     assert not admission.limit_private_clients
 
 

@@ -2,15 +2,18 @@
 
 import pytest
 
-from provider.config.gateways import read_gateways
-from provider.config.source import Source
+from provider.config.reader import Reader
+from provider.setting import settings_of
+from provider.upstream.config import UpstreamConfig
 
-ONE, TWO, DEFAULT = "https://a.test", "http://10.0.0.1:8080/x", "https://default.test"
+ONE, TWO, DEFAULT = "https://a.test", "http://10.0.0.1:8080/x", "https://ipfs.io"
+SETTING = settings_of(UpstreamConfig)["ipfs_gateways"]
 
 
-def read(value: str | None = None, in_file: object = None) -> tuple[tuple[str, ...], list[str]]:
-    source = Source({"G": value} if value is not None else {}, {"upstream": {"g": in_file}} if in_file else {})
-    return read_gateways(source, "G", "upstream.g", DEFAULT), source.faults
+def read(value: str | None = None, in_file: object = None) -> tuple[object, list[str]]:
+    environ = {"IPFS_GATEWAY": value} if value is not None else {}
+    reader = Reader(environ, {"upstream": {"ipfs_gateway": in_file}} if in_file else {})
+    return reader.value(SETTING), reader.faults
 
 
 @pytest.mark.parametrize(
@@ -40,5 +43,5 @@ def test_faults_are_named_without_the_value(value: str) -> None:
     gateways, faults = read(value)
     assert gateways == (DEFAULT,)
     assert len(faults) == 1
-    assert faults[0].startswith("G (file: upstream.g): ")
+    assert faults[0].startswith("IPFS_GATEWAY (file: upstream.ipfs_gateway): ")
     assert "SECRET" not in faults[0]

@@ -2,16 +2,18 @@
 
 import pytest
 
-from provider.config.outgoing import read_dns_servers, read_proxies
-from provider.config.source import Source
+from provider.config.reader import Reader
 from provider.outgoing.proxies import Proxies
+from provider.setting import settings_of
+from provider.upstream.config import UpstreamConfig
 
 PROXY, OTHER = "http://proxy.test:3128", "https://u:p@other.test:3129"
+DNS_SERVERS = settings_of(UpstreamConfig)["dns_servers"]
 
 
 def proxies(environ: dict[str, str], in_file: dict[str, object] | None = None) -> tuple[Proxies, list[str]]:
-    source = Source(environ, {"proxy": in_file or {}})
-    return read_proxies(source), source.faults
+    reader = Reader(environ, {"proxy": in_file or {}})
+    return reader.read(Proxies), reader.faults
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,14 @@ def test_hosts_that_are_no_texts_are_a_fault(value: object) -> None:
     ],
 )
 def test_name_servers_are_addresses_with_a_port_or_without(value: str, expected: tuple[str, ...]) -> None:
-    source = Source({"PROVIDER_DNS_SERVERS": value}, {})
-    assert (read_dns_servers(source), source.faults) == (expected, [])
+    reader = Reader({"PROVIDER_DNS_SERVERS": value}, {})
+    assert (reader.value(DNS_SERVERS), reader.faults) == (expected, [])
 
 
 @pytest.mark.parametrize(
     "value", ["dns.test", "10.0.0.53:x", "10.0.0.53:70000", "10.0.0.53/8", "user@10.0.0.53:53", "10.0.0.53:0", "::1]:5"]
 )
 def test_what_is_no_name_server_is_a_fault(value: str) -> None:
-    source = Source({"PROVIDER_DNS_SERVERS": f"10.0.0.1,{value}"}, {})
-    assert read_dns_servers(source) == ()
-    assert len(source.faults) == 1
+    reader = Reader({"PROVIDER_DNS_SERVERS": f"10.0.0.1,{value}"}, {})
+    assert reader.value(DNS_SERVERS) == ()
+    assert len(reader.faults) == 1

@@ -6,7 +6,8 @@ import pytest
 
 from provider.config import SettingsError
 from provider.config.load import load_settings
-from provider.config.model import ProofSettings
+from provider.proofs.config import ProofConfig
+from provider.setting import PerChain
 
 GWEI = 10**9
 SINGLE = {
@@ -15,7 +16,7 @@ SINGLE = {
 }
 
 
-def proofs(**environ: str) -> ProofSettings:
+def proofs(**environ: str) -> ProofConfig:
     return load_settings({**SINGLE, **environ}).proofs
 
 
@@ -41,7 +42,7 @@ def test_http_wins_and_says_so() -> None:
 )
 def test_fee_bound_is_one_number_or_one_per_chain(text: str, default: int, by_chain: dict[int, int]) -> None:
     found = proofs(PROVIDER_PROOF_MAX_FEE_GWEI=text)
-    assert (found.max_fee_wei, found.max_fee_wei_by_chain) == (default, by_chain)
+    assert found.max_fee_wei == PerChain(default, by_chain)
 
 
 def test_file_has_the_same_settings(tmp_path: Path) -> None:
@@ -51,11 +52,10 @@ def test_file_has_the_same_settings(tmp_path: Path) -> None:
         "period_seconds = 5\nmax_per_order = 3\nmax_per_day = 0\n"
     )
     found = load_settings(SINGLE, str(config)).proofs
-    assert found == ProofSettings(
+    assert found == ProofConfig(
         http_url=None,
         on_chain=True,
-        max_fee_wei=100 * GWEI,
-        max_fee_wei_by_chain={1: 20_500_000_000},
+        max_fee_wei=PerChain(100 * GWEI, {1: 20_500_000_000}),
         max_queued=7,
         max_age_seconds=60.0,
         period_seconds=5.0,

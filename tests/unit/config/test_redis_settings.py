@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from provider.config.load import load_settings
-from provider.config.model import RedisSettings
-from provider.config.source import SettingsError
+from provider.config.reader import SettingsError
+from provider.redis.config import RedisConfig
 from provider.redis.url import parse_target
 
 SINGLE = {"NETWORK_URL": "http://node:8545", "PROVIDER_PRIVATE_KEY": "0x" + "1" * 64}
 
 
-def redis_of(**environ: str) -> RedisSettings:
+def redis_of(**environ: str) -> RedisConfig:
     redis = load_settings({**SINGLE, **environ}).redis
     assert redis is not None
     return redis

@@ -102,7 +102,7 @@ class Answering:
 
     def prepare(self, request: HttpRequest) -> PreparedRequest:
         self.prepared += 1
-        return prepare(request, user_agent="test")
+        return prepare(request)
 
     async def open(self, request: HttpRequest | PreparedRequest) -> None:
         self.asked.append(request)

@@ -8,6 +8,7 @@ from eth_abi import encode
 
 from provider.cache import FactCache
 from provider.chain import contracts, events
+from provider.chain.config import RpcConfig
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
@@ -52,7 +53,7 @@ class ChainRpc(Rpc):
     """The client with its HTTP replaced by a dictionary; batching and all else is the real thing."""
 
     def __init__(self) -> None:
-        super().__init__(["http://127.0.0.1:1"], chain_id=8996, user_agent="test")
+        super().__init__(["http://127.0.0.1:1"], RpcConfig(), chain_id=8996)
         self.batches: list[list[str]] = []
         self.receipts: dict[str, object] = {TX: raw_receipt()}
         self.state: object = "0x" + word(128) + word(160) + word(5) + word(1)

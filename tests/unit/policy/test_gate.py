@@ -12,6 +12,7 @@ from provider.cache import FactCache
 from provider.chain.networks import Network, Networks
 from provider.errors import AccessDenied, PolicyServerUnavailable
 from provider.policy.access_lists import AccessLists
+from provider.policy.config import AccessConfig
 from provider.policy.gate import DOWNLOAD, Gate
 from provider.policy.policy_server import PolicyServer
 from tests.support.assets import ASSET, NFT, SERVICE
@@ -52,7 +53,7 @@ def test_access_list_of_an_unconfigured_chain_admits_nobody() -> None:
 
 
 def test_policy_server_stands_in_for_credentials_but_not_for_the_state() -> None:
-    policy = PolicyServer("http://policy.test", api_key=None, timeout_seconds=1, user_agent="t")
+    policy = PolicyServer("http://policy.test", AccessConfig())
     gate = open_gate(policy)
     at_once(gate.admit(NETWORK, replace(ASSET, credentials=DENY_ME), SERVICE, ME, action=None))
     with pytest.raises(AccessDenied):
@@ -60,6 +61,6 @@ def test_policy_server_stands_in_for_credentials_but_not_for_the_state() -> None
 
 
 def test_policy_server_is_never_asked_without_the_document() -> None:
-    policy = PolicyServer("http://policy.test", api_key=None, timeout_seconds=1, user_agent="t")
+    policy = PolicyServer("http://policy.test", AccessConfig())
     with pytest.raises(PolicyServerUnavailable):
         open_gate(policy).admit(NETWORK, ASSET, SERVICE, ME, action=DOWNLOAD).send(None)

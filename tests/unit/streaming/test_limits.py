@@ -3,6 +3,7 @@
 import pytest
 
 from provider.errors import TooManyStreams
+from provider.streaming.config import StreamConfig
 from provider.streaming.limits import StreamLimits
 
 
@@ -17,14 +18,14 @@ class Stream:
 
 
 def test_no_limits_admit_everybody_and_pace_nobody() -> None:
-    limits, stream = StreamLimits(), Stream()
+    limits, stream = StreamLimits(StreamConfig()), Stream()
     with limits.admitted("a") as slot, limits.admitted("a"), limits.admitted("a"):
         slot.begin(stream)
     assert stream.rates == []
 
 
 def test_a_stream_over_the_consumers_number_is_refused_until_one_ends() -> None:
-    limits = StreamLimits(max_streams_per_consumer=2)
+    limits = StreamLimits(StreamConfig(max_streams_per_consumer=2))
     with limits.admitted("a"):
         with limits.admitted("a"), pytest.raises(TooManyStreams), limits.admitted("a"):
             pass
@@ -33,13 +34,13 @@ def test_a_stream_over_the_consumers_number_is_refused_until_one_ends() -> None:
 
 
 def test_consumers_are_counted_apart() -> None:
-    limits = StreamLimits(max_streams_per_consumer=1)
+    limits = StreamLimits(StreamConfig(max_streams_per_consumer=1))
     with limits.admitted("a"), limits.admitted("b"):
         pass
 
 
 def test_a_refused_or_failed_stream_leaves_no_slot_behind() -> None:
-    limits = StreamLimits(max_streams_per_consumer=1)
+    limits = StreamLimits(StreamConfig(max_streams_per_consumer=1))
     with pytest.raises(ValueError, match="origin"), limits.admitted("a"):
         raise ValueError("origin")
     with limits.admitted("a"):
@@ -47,7 +48,7 @@ def test_a_refused_or_failed_stream_leaves_no_slot_behind() -> None:
 
 
 def test_a_consumers_rate_is_shared_by_its_running_streams() -> None:
-    limits = StreamLimits(max_bytes_per_second_per_consumer=1000)
+    limits = StreamLimits(StreamConfig(max_bytes_per_second_per_consumer=1000))
     first, second = Stream(), Stream()
     with limits.admitted("a") as slot:
         slot.begin(first)
@@ -57,7 +58,7 @@ def test_a_consumers_rate_is_shared_by_its_running_streams() -> None:
 
 
 def test_the_smaller_of_both_rates_counts() -> None:
-    limits = StreamLimits(max_bytes_per_second_per_stream=300, max_bytes_per_second_per_consumer=1000)
+    limits = StreamLimits(StreamConfig(max_bytes_per_second_per_stream=300, max_bytes_per_second_per_consumer=1000))
     assert (limits.rate(1), limits.rate(5)) == (300, 200)
 
 
@@ -83,7 +84,7 @@ class Counting:
 @pytest.mark.gen_test
 async def test_a_stream_counted_over_hosts_is_given_back_when_it_ends() -> None:
     leases = Counting()
-    limits = StreamLimits(max_streams_per_consumer=2, leases=leases)
+    limits = StreamLimits(StreamConfig(max_streams_per_consumer=2), leases=leases)
     with limits.admitted("a") as slot:
         await limits.count_everywhere(slot)
         assert leases.held == [("a", "lease")]
@@ -93,7 +94,7 @@ async def test_a_stream_counted_over_hosts_is_given_back_when_it_ends() -> None:
 @pytest.mark.gen_test
 async def test_refusal_over_hosts_frees_the_slot_here() -> None:
     leases = Counting(refuse=True)
-    limits = StreamLimits(max_streams_per_consumer=1, leases=leases)
+    limits = StreamLimits(StreamConfig(max_streams_per_consumer=1), leases=leases)
     with pytest.raises(TooManyStreams), limits.admitted("a") as slot:
         await limits.count_everywhere(slot)
     leases.refuse, leases.away = False, True

@@ -2,6 +2,7 @@
 
 import pytest
 
+from provider import USER_AGENT
 from provider.errors import FileObjectInvalid, UnsafeAddress, UpstreamError
 from provider.upstream.request_head import encode_request, is_redirect, redirected
 from provider.upstream.source import HttpRequest
@@ -9,19 +10,17 @@ from provider.upstream.urls import parse_url
 
 
 def sent(request: HttpRequest) -> tuple[str, dict[str, str], bytes]:
-    payload = encode_request(request, parse_url(request.url), user_agent="OceanProvider/test")
+    payload = encode_request(request, parse_url(request.url))
     head, _, body = payload.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     return first, dict(line.split(": ", 1) for line in lines), body
 
 
 def test_a_request_has_host_first_and_asks_for_identity() -> None:
-    payload = encode_request(
-        HttpRequest("GET", "http://example.com/a?b"), parse_url("http://example.com/a?b"), user_agent="test"
-    )
+    payload = encode_request(HttpRequest("GET", "http://example.com/a?b"), parse_url("http://example.com/a?b"))
     assert payload == (
         b"GET /a?b HTTP/1.1\r\nHost: example.com\r\nAccept-Encoding: identity\r\n"
-        b"User-Agent: test\r\nAccept: */*\r\n\r\n"
+        b"User-Agent: " + USER_AGENT.encode() + b"\r\nAccept: */*\r\n\r\n"
     )
 
 

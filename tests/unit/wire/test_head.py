@@ -2,7 +2,8 @@
 
 import pytest
 
-from provider.wire.head import TOKEN, plain_lines
+from provider.wire.head import plain_lines
+from provider.wire.text import TOKEN
 
 
 def test_lines_of_a_plain_head_are_its_start_line_and_its_fields() -> None:

@@ -1,0 +1,153 @@
+"""The one reader of settings: the environment, then the file, then the default; every fault is noted."""
+
+import difflib
+import stat
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from provider.setting import BadSettingError, Setting, settings_of
+
+Config = TypeVar("Config")
+T = TypeVar("T")
+
+# Set by the old image and by Barge, never used by either Provider; and the file itself.
+IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
+
+
+class SettingsError(Exception):
+    """Every fault of the settings, one line each, naming the variable. Never holds a secret value.
+
+    `warnings`: what else was odd; a misspelt variable may be why another is missing.
+    """
+
+    def __init__(self, faults: list[str], warnings: Sequence[str] = ()) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+        self.warnings = warnings
+
+
+class Reader:
+    """Reads declared settings. Faults are collected, so that an operator sees all of them at once."""
+
+    def __init__(self, environ: Mapping[str, str], table: Mapping[str, object]) -> None:
+        self._environ = environ
+        self._table = table
+        self._known: dict[str, Setting[object]] = {}
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+
+    @property
+    def known_variables(self) -> frozenset[str]:
+        """Variables of the settings that were read."""
+        return frozenset(self._known)
+
+    def read(self, config: type[Config], **composed: object) -> Config:
+        """The config with the values of its declared settings, and with the fields that were `composed` elsewhere."""
+        build: Callable[..., Config] = config
+        declared = settings_of(config)
+        return build(**composed, **{name: self.value(declared[name]) for name in declared if name not in composed})
+
+    def value(self, setting: Setting[T]) -> T:
+        """The value of one setting; its default where nothing is set, and after a fault."""
+        self._known[setting.variable] = setting
+        given = self._given(setting)
+        if given is None:
+            return setting.default
+        try:
+            return setting.parse(given)
+        except BadSettingError as error:
+            self.fault(setting.variable, str(error))
+            return setting.default
+
+    def is_set(self, setting: Setting[object]) -> bool:
+        """Is there a value in the environment or in the file?"""
+        return self._given(setting) is not None
+
+    def fault(self, variable: str, what: str) -> None:
+        """Note that the setting is wrong; `what` must not hold a secret."""
+        setting = self._known.get(variable)
+        key = f" (file: {setting.key})" if setting is not None and setting.key else ""
+        self.faults.append(f"{variable}{key}: {what}")
+
+    def has_fault(self, variable: str) -> bool:
+        """Was something wrong with a variable whose name begins so?"""
+        return any(fault.startswith(variable) for fault in self.faults)
+
+    def environment(self, variable: str) -> str | None:
+        """Environment text, stripped; an empty variable counts as not set, as container tools set it."""
+        return self._environ.get(variable, "").strip() or None
+
+    def read_file(self, variable: str, path: str, *, of_secret: bool = False) -> str | None:
+        """Text of a file that the setting names. `of_secret`: by mistake the secret itself may stand there."""
+        if of_secret:
+            self.warn_of_readers(variable, path)
+        try:
+            return Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
+            is_path = path.startswith(("/", "./", "../")) or not of_secret
+            shown = path if is_path else "the file (it has no folder: is that the secret itself, not its file?)"
+            self.fault(variable, f"cannot read {shown}: {reason}")
+            return None
+
+    def warn_of_readers(self, variable: str, path: str) -> None:
+        """Warn when every user of this host may read the secret in a file."""
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError):
+            return
+        if mode & stat.S_IROTH:
+            self.warnings.append(
+                f"{variable}: every user of this host may read the file (mode {stat.S_IMODE(mode):04o}): chmod o-r"
+            )
+
+    def note_unknown(self) -> None:
+        """Unknown keys of the file are faults, unknown variables in our name space warnings."""
+        keys = [setting.key for setting in self._known.values()]
+        for key in _leaves(self._table):
+            if not any(key == known or key.startswith(known + ".") for known in keys):
+                self.faults.append(f"{key}: unknown key in the settings file")
+        for variable in sorted(self._environ):
+            if variable.startswith("PROVIDER_") and variable not in self._known and variable not in IGNORED:
+                self.warnings.append(f"{variable} is set but not known to this version{self._suggestion(variable)}")
+
+    def _given(self, setting: Setting[object]) -> object | None:
+        for variable in filter(None, (setting.stronger, setting.variable)):
+            if (text := self.environment(variable)) is not None:
+                return text
+        value: object = self._table if setting.key else None
+        for part in setting.key.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return None
+            value = value[part]
+        return value
+
+    def _suggestion(self, variable: str) -> str:
+        near = difflib.get_close_matches(variable, self._known, n=1, cutoff=0.8)
+        return f"; did you mean {near[0]}?" if near else ""
+
+
+def read_table(path: str | None) -> dict[str, object]:
+    """The settings file. Raises SettingsError."""
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise SettingsError([f"PROVIDER_CONFIG_FILE: cannot read {path}: {exc.strerror}"]) from exc
+    except RecursionError as exc:
+        raise SettingsError([f"PROVIDER_CONFIG_FILE: {path} is not TOML: nested too deeply"]) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError([f"PROVIDER_CONFIG_FILE: {path} is not TOML: {exc}"]) from exc
+
+
+def _leaves(table: Mapping[str, object], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            keys.extend(_leaves(value, f"{prefix}{name}."))
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys

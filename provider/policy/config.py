@@ -1,0 +1,85 @@
+"""Settings of who may do what: allowed decrypters, unbound files, an RBAC server and a policy server."""
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from provider.setting import BadSettingError, boolean, json_or_text, or_default, plain_text, seconds, special, url
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+
+
+def _addresses(value: object) -> frozenset[str]:
+    value = json_or_text(value)
+    if not isinstance(value, list) or not all(isinstance(item, str) and _ADDRESS.fullmatch(item) for item in value):
+        raise BadSettingError("must be a JSON list of addresses; it decides who may decrypt, so nothing is guessed")
+    return frozenset(item.lower() for item in value)
+
+
+def _header_value(value: object) -> str:
+    text = plain_text(value)
+    if not (text.isascii() and text.isprintable()):
+        raise BadSettingError("must be printable ASCII")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    """An empty `authorized_decrypters` means everybody. `universal_key` signs what belongs to no chain."""
+
+    SECTION: ClassVar = "security"
+
+    authorized_decrypters: frozenset[str] = special(
+        "AUTHORIZED_DECRYPTERS",
+        _addresses,
+        [],
+        help="Addresses that may call decrypt. Default: everybody. In the environment, write a JSON list.",
+        examples=(["0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"],),
+    )
+    allow_unbound_files: bool = boolean(
+        "ALLOW_UNBOUND_FILES",
+        False,
+        help="Serve assets of version 4.0.0. Their file lists are not bound to their asset.",
+    )
+    universal_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Services that decide with us, None where there is none; `timeout_seconds` bounds one question to either."""
+
+    SECTION: ClassVar = "access"
+
+    rbac_url: str | None = url(
+        "RBAC_SERVER_URL",
+        key="rbac_server_url",
+        help="This server is asked at initialize, download and compute whether the consumer has the role.",
+        example="http://rbac:3000/",
+    )
+    is_private: bool = boolean(
+        "PRIVATE_PROVIDER",
+        False,
+        key="private_provider",
+        help="Tell the RBAC server that this is a private Provider.",
+    )
+    policy_url: str | None = url(
+        "POLICY_SERVER_URL",
+        key="policy_server_url",
+        help="This server decides instead of the credentials in DDOs.",
+        example="http://policy:8100/",
+    )
+    policy_api_key: str | None = special(
+        "POLICY_SERVER_API_KEY",
+        or_default(None, _header_value),
+        key="policy_server_api_key",
+        help="API key that is sent with every question to the policy server.",
+        examples=("secret",),
+        secret=True,
+    )
+    timeout_seconds: float = seconds(
+        "PROVIDER_ACCESS_TIMEOUT_SECONDS",
+        5,
+        minimum=0.1,
+        maximum=60,
+        help="Limit of one question to either server. Without an answer the call is refused with 503.",
+    )
