@@ -307,8 +307,8 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
 async def test_a_single_endpoint_is_not_watched() -> None:
     node, *others = Node(), Node(), Node()
     async with playing(node, watch_seconds=0.01) as rpc, playing(*others, watch_seconds=0.01) as watched:
-        for each in (rpc, watched):
-            each.watch()
+        rpc.watch()
+        watched.watch()
         async with asyncio.timeout(60):
             while len(others[0].requests) < 3:  # noqa: ASYNC110 - a played node has no event
                 await asyncio.sleep(0.01)

@@ -436,6 +436,12 @@ BOMBS = {
 }
 
 
+def test_provider_data_is_read_up_to_its_limit() -> None:
+    longest = provider_data().rjust(4096)
+    assert direct().with_receipt(provider_fees=(fee(longest),)).check().fee == fee(longest)
+    refused(direct().with_receipt(provider_fees=(fee(b" " + longest),)), OrderFeeMissing, NO_FEE)
+
+
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
 def test_provider_data_that_makes_no_sense_is_skipped(data: bytes) -> None:
     refused(direct().with_receipt(provider_fees=(fee(data),)), OrderFeeMissing, NO_FEE)

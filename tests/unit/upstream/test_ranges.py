@@ -32,6 +32,13 @@ from provider.upstream.ranges import ContentRange, Selection, parse_content_rang
         ("bytes=" + ",".join(["0-0"] * 8), "bytes=" + ",".join(["0-0"] * 8)),
         ("bytes=" + ",".join(["0-0"] * 9), None),
         ("bytes=0-" + "9" * 600, None),
+        ("bytes=0-1" + " " * 503, "bytes=0-1"),
+        ("bytes=0-1" + " " * 504, None),
+        ("bytes=0-4=", None),
+        ("\xa0bytes=0-4", None),
+        ("bytes=\x0b0-4", None),
+        ("Xbytes=0-4", None),
+        ("bytes=X0-4", None),
     ],
 )
 def test_ranges_are_normalised_or_ignored(text: str | None, expected: str | None) -> None:

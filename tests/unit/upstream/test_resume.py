@@ -74,6 +74,14 @@ def test_the_rest_is_asked_for_instead_of_any_range() -> None:
     assert for_rest(request, None) is request
 
 
+def test_the_rest_of_a_coded_file_has_the_same_coding() -> None:
+    rest = rest_of(Answer(200, 1000, ETag='"v1"', Content_Encoding="br"))
+    assert rest == Rest(0, 999, 1000, "ETag", '"v1"', "br")
+    part = {"ETag": '"v1"', "Content_Range": "bytes 100-999/1000"}
+    assert rest.after(100).is_in(Answer(206, 900, **part, Content_Encoding="br"))
+    assert not rest.after(100).is_in(Answer(206, 900, **part, Content_Encoding="gzip"))
+
+
 def test_only_get_has_a_rest() -> None:
     with pytest.raises(UpstreamRefused):
         for_rest(HttpRequest("POST", "http://x/", (), b""), REST)
