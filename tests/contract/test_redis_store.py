@@ -375,7 +375,7 @@ async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
     await store.close()
     for changed, words in (
-        ({"password": "wrong"}, "refuses the user or the password"),
+        ({"password": "wrong"}, "wrong user or password"),
         ({"password": None, "username": None}, "asks for a password"),
         ({"ca_file": None}, "TLS certificate is not trusted"),
     ):
