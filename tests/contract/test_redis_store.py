@@ -376,7 +376,7 @@ async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
     await store.close()
     for changed, words in (
         ({"password": "wrong"}, "wrong user or password"),
-        ({"password": None, "username": None}, "asks for a password"),
+        ({"password": None, "username": None}, "requires a password"),
         ({"ca_file": None}, "TLS certificate is not trusted"),
     ):
         store = store_at(replace(good, **changed))
