@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from provider.assets.ddo import parse_ddo
+from provider.assets.ddo import NO_TIMEOUT, parse_ddo
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt, encrypt
 from provider.errors import (
@@ -67,7 +67,7 @@ def ddo(data: bytes) -> None:
     except AssetMalformed:
         return
     for service in asset.services:
-        assert service.timeout_seconds >= 0
+        assert service.timeout_seconds >= 0 or service.timeout_seconds == NO_TIMEOUT
         assert asset.service(service.id).id == service.id
         assert service.files not in repr(service) or len(service.files) < 8
     assert asset.document is not None
