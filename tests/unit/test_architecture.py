@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import tornado
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = ROOT / "provider"
@@ -119,6 +120,50 @@ def test_every_declared_dependency_is_imported_by_the_server() -> None:
     distributions = metadata.packages_distributions()
     used = {normalized(name) for module in imported for name in distributions.get(module, [])}
     assert not declared - used - {FAMILIES.get(name, "") for name in used}
+
+
+# They bring what a folder of tests installs by itself, or what runs where there is a wheel.
+OF_OTHERS = {"tests/clients/", "tests/fuzz/__main__.py", "tests/fuzz/guided.py", "tests/fuzz/mutation.py"}
+
+
+def required_with(extras: set[str]) -> set[str]:
+    """The distributions that these extras of this project bring, directly and through others."""
+    found: set[str] = set()
+    waiting = [Requirement(f"ocean-stream-provider[{','.join(extras)}]")]
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        found.add(normalized(requirement.name))
+        try:
+            needed = metadata.requires(requirement.name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for line in needed:
+            other = Requirement(line)
+            environments = [{"extra": extra} for extra in requirement.extras or {""}]
+            if other.marker is None or any(other.marker.evaluate(environment) for environment in environments):
+                waiting.append(other)
+    return found
+
+
+def test_everything_the_tests_import_is_installed_with_them() -> None:
+    """README's second command installs the extras `test` and `test-deploy` and nothing else."""
+    required = required_with({"test", "test-deploy"})
+    distributions = metadata.packages_distributions()
+    own = {"provider", "tests", "benchmarks"} | sys.stdlib_module_names
+    own |= {path.stem for path in ROOT.glob("conf/grafana/*.py")}
+    missing = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith(tuple(OF_OTHERS)):
+            continue
+        for module in {module.split(".")[0] for module in imported_modules(ast.parse(path.read_text()))} - own:
+            if not required & {normalized(one) for one in distributions.get(module, [module])}:
+                missing.add((name, module))
+    assert not missing
 
 
 # Every call that blocks a thread or resolves a name, and why no stranger can fill what others wait in. Threads of the
