@@ -34,6 +34,7 @@ from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
+from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.routes import RouteTable
 from provider.observability.logs import AccessLog
 from provider.observability.metrics import Metrics
@@ -54,6 +55,8 @@ from provider.upstream.names import Names
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
 _FILE_ANSWERS = CacheLimits(256, 5.0)
+# Claims that the operator's own servers agreed to lately.
+_AGREED_ENTRIES = 10_000
 
 # The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
 _NAMES_PART_OF_CONNECTING = 0.8
@@ -210,6 +213,14 @@ def _rooms(
         lookup=lookup,
         gate=gate,
         files=files,
+        purchases=Purchases(
+            catalog=catalog,
+            lookup=lookup,
+            gate=gate,
+            environments=environments,
+            files=files,
+            agreed=caches.make("policy", CacheLimits(_AGREED_ENTRIES, settings.links.policy_seconds)),
+        ),
         origins=origins.files,
         engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
         file_answers=caches.make("fileinfo", _FILE_ANSWERS),

@@ -41,6 +41,7 @@ from provider.handlers.compute.validate_container import ValidateContainerEndpoi
 from provider.handlers.downloads.download import DownloadDeps, DownloadEndpoint
 from provider.handlers.downloads.fileinfo import FileInfoDeps, FileInfoEndpoint, Items
 from provider.handlers.downloads.initialize import InitializeDeps, InitializeEndpoint
+from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.identity.nonce import NonceEndpoint
 from provider.handlers.identity.tokens import (
     CreateAuthTokenEndpoint,
@@ -72,6 +73,7 @@ class Rooms:
     lookup: OrderLookup
     gate: Gate
     files: FileListOpener
+    purchases: Purchases
     origins: FileOrigins
     engine: StreamEngine
     file_answers: FactCache[bytes, Items]
@@ -162,11 +164,7 @@ def _data_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
         engine=rooms.engine,
         limits=limits,
         identifier=rooms.identifier,
-        catalog=rooms.catalog,
-        lookup=rooms.lookup,
-        gate=rooms.gate,
-        environments=rooms.compute.environments,
-        files=rooms.files,
+        purchases=rooms.purchases,
         origins=rooms.origins,
         proofs=rooms.proofs,
     )

@@ -17,6 +17,7 @@ from provider.compute.config import ComputeConfig
 from provider.config.chains import AddressFile, Nodes, ProviderKey, UniversalKey
 from provider.config.load import Settings
 from provider.config.server import PublicListener, ServerConfig
+from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
 from provider.policy.config import AccessConfig, SecurityConfig
@@ -41,6 +42,7 @@ CONFIGS: tuple[type[object], ...] = (
     UpstreamConfig,
     Proxies,
     StreamConfig,
+    LinkConfig,
     AdmissionConfig,
     SecurityConfig,
     IdentityConfig,
@@ -67,6 +69,7 @@ _SECTIONS = {
     "policy server, proofs. Files and results of compute jobs are never fetched through it. See docs/deploy.md.",
     "limits": "Limits of streams, counted per worker process; with Redis, the number of streams is counted over all "
     "workers and hosts. 0 means no limit. The kernel keeps the speeds, which costs nothing.",
+    "links": "Links: plain URLs for bought files. See docs/links.md.",
     "admission": "Who may come in, decided before anything else is checked. See docs/limits.md. Counted per worker "
     "process; with Redis, requests and bytes of a client are counted over all workers and hosts. 0 means no limit.",
     "security": "Keys, tokens and permissions.",

@@ -13,6 +13,7 @@ from provider.config.chains import read_addresses, read_chains
 from provider.config.reader import Reader, SettingsError, read_table
 from provider.config.redis import read_redis
 from provider.config.server import Listener, ServerConfig, read_admin, read_server
+from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
 from provider.policy.config import AccessConfig, SecurityConfig
@@ -36,6 +37,7 @@ class Settings:
     proxies: Proxies
     cache: CacheConfig
     limits: StreamConfig
+    links: LinkConfig
     admission: AdmissionConfig
     security: SecurityConfig
     access: AccessConfig
@@ -72,6 +74,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         proxies=reader.read(Proxies),
         cache=reader.read(CacheConfig),
         limits=reader.read(StreamConfig),
+        links=reader.read(LinkConfig),
         admission=reader.read(AdmissionConfig),
         access=reader.read(AccessConfig),
         proofs=_proofs(reader),

@@ -25,6 +25,11 @@ class Gate:
         self._rbac = rbac
         self._policy = policy
 
+    @property
+    def asks_servers(self) -> bool:
+        """True if a server of the operator has a say, so that a decision takes a question to it."""
+        return self._rbac is not None or self._policy is not None
+
     async def ask_role(self, event: str, consumer: str, did: str, service_id: str) -> None:
         """Check the consumer's role for an `initialize` or `access` event, before the chain is looked at.
 

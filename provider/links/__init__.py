@@ -1,0 +1,1 @@
+"""Links: capabilities for one bought file, which any tool can open."""
