@@ -83,12 +83,18 @@ class AdmissionConfig:
         help="Requests per second of one client to download and compute.",
     )
     paid_burst: int = _limit("PROVIDER_PAID_BURST", 1_000, help="Such requests of one client at once.")
+    link_requests_per_second: int = _limit(
+        "PROVIDER_LINK_REQUESTS_PER_SECOND",
+        200,
+        help="Requests per second of one client to links. Tools that read a file by ranges send many.",
+    )
+    link_burst: int = _limit("PROVIDER_LINK_BURST", 2_000, help="Such requests of one client at once.")
     max_tracked_clients: int = integer(
         "PROVIDER_MAX_TRACKED_CLIENTS",
         20_000,
         minimum=1,
         maximum=10_000_000,
-        help="Clients remembered for each of the three rates. The client that was not seen for longest is forgotten.",
+        help="Clients remembered for each of these rates. The client that was not seen for longest is forgotten.",
     )
     max_connections: int = integer(
         "PROVIDER_MAX_CONNECTIONS",
@@ -160,6 +166,11 @@ class AdmissionConfig:
     def guarded(self) -> Rate:
         """For requests that cost work and are not paid for."""
         return Rate(self.guarded_requests_per_second, max(1, self.guarded_burst))
+
+    @property
+    def links(self) -> Rate:
+        """For requests of links, which cost no signature and no nonce."""
+        return Rate(self.link_requests_per_second, max(1, self.link_burst))
 
     @property
     def paid(self) -> Rate:

@@ -18,6 +18,7 @@ GUARDED = (
     "deleteAuthToken",
     "generateAuthToken",
     "invalidateAuthToken",
+    "revokeLinks",
     "validateContainer",
 )
 PAID = ("computeStart", "computeStatus", "computeStop", "computeDelete")
@@ -45,6 +46,8 @@ def _rules(limits: AdmissionConfig, share: Share | None) -> Mapping[str, Rule]:
         **dict.fromkeys(PAID, Rule(paid, works=True)),
         **dict.fromkeys(STREAMING, Rule(paid, works=True, streams=True)),
         "initialize": Rule(guarded, works=True, inspects=True),
+        "links": Rule(paid, works=True, inspects=True),
+        "link": Rule(_buckets("links", limits.links, limits, share), works=True, streams=True),
         # Whether a checksum is wanted stands in the body, or in a dataset's demands.
         **dict.fromkeys(SUMMING, Rule(guarded, checksums, pays_first=False, works=True, inspects=True)),
         "encrypt": Rule(guarded, encrypting, works=True),

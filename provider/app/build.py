@@ -35,7 +35,11 @@ from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.downloads.purchase import Purchases
+from provider.handlers.links.files import KnownFiles
 from provider.handlers.routes import RouteTable
+from provider.links.links import REVOCATIONS_SECONDS, Links
+from provider.links.reads import LinkReads
+from provider.links.token import LinkSeal
 from provider.observability.logs import AccessLog
 from provider.observability.metrics import Metrics
 from provider.observability.tracing import Tracing
@@ -57,6 +61,10 @@ log = logging.getLogger("provider.server")
 _FILE_ANSWERS = CacheLimits(256, 5.0)
 # Claims that the operator's own servers agreed to lately.
 _AGREED_ENTRIES = 10_000
+# Facts about linked files, so that a HEAD or a renewal asks no origin.
+_LINKED_FILES = CacheLimits(10_000, 60.0)
+# Consumers and orders of links in use.
+_REVOCATIONS = 20_000
 
 # The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
 _NAMES_PART_OF_CONNECTING = 0.8
@@ -165,6 +173,7 @@ async def build(
             rooms.gate.close,
             rooms.compute.close,
             *(() if proofs is None else (proofs.close,)),
+            *(() if rooms.reads is None else (rooms.reads.close,)),
         ),
         leavers=(
             *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
@@ -204,6 +213,7 @@ def _rooms(
     operator, environments = build_environments(settings, networks, caches, outgoing)
     catalog, lookup = Catalog(source, networks), _lookup(settings, caches)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
+    compute = build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing)
     return Rooms(
         networks=networks,
         nonces=nonces,
@@ -225,9 +235,25 @@ def _rooms(
         engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
         file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),
+        links=_links(settings, caches, nonces),
+        known_files=KnownFiles(
+            origins.files,
+            None if compute.jobs is None else compute.jobs.results,
+            caches.make("link_files", _LINKED_FILES),
+        ),
+        reads=None if proofs is None else LinkReads(proofs),
         proofs=proofs,
-        compute=build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing),
+        compute=compute,
         leases=None if shared is None else shared.leases,
+    )
+
+
+def _links(settings: Settings, caches: Caches, nonces: NonceStore) -> Links:
+    return Links(
+        LinkSeal(Account.from_hex(settings.security.universal_key)),
+        nonces,
+        config=settings.links,
+        known=caches.make("link_revocations", CacheLimits(_REVOCATIONS, REVOCATIONS_SECONDS)),
     )
 
 

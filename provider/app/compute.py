@@ -13,6 +13,7 @@ from provider.compute.orders import OrderLoader
 from provider.compute.other_providers import OtherProviders
 from provider.compute.quoting import Quoting
 from provider.compute.resolver import ItemResolver
+from provider.compute.results import JobResults
 from provider.compute.starting import Starting
 from provider.config import Settings
 from provider.crypto.accounts import Account
@@ -35,11 +36,11 @@ _FOLLOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What there is with an operator service. `origin` connects to it and to nothing else."""
+    """What there is with an operator service."""
 
     operator: Operator
     starting: Starting
-    origin: HttpOrigin
+    results: JobResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Compute:
         """Close every part."""
         await self.environments.close()
         if self.jobs is not None:
-            self.jobs.origin.close()
+            self.jobs.results.origin.close()
             await self.jobs.operator.close()
 
 
@@ -129,7 +130,7 @@ def build_compute(
     jobs = None
     if operator is not None:
         starting = _starting(settings, resolver, order_loader, environments, operator)
-        jobs = Jobs(operator, starting, result_origin(settings, outgoing))
+        jobs = Jobs(operator, starting, JobResults(operator, result_origin(settings, outgoing)))
     return Compute(environments, quoting, jobs)
 
 

@@ -50,9 +50,14 @@ from provider.handlers.identity.tokens import (
     InvalidateAuthTokenEndpoint,
     TokenDeps,
 )
+from provider.handlers.links.files import KnownFiles
+from provider.handlers.links.make import LinksDeps, MakeLinksEndpoint, RevokeLinksDeps, RevokeLinksEndpoint
+from provider.handlers.links.open import LinkDeps, LinkEndpoint
 from provider.handlers.publishing.decrypt import BoundDocumentOpener, DecryptDeps, DecryptEndpoint
 from provider.handlers.publishing.encrypt import EncryptDeps, EncryptEndpoint
 from provider.handlers.routes import Route
+from provider.links.links import Links
+from provider.links.reads import LinkReads
 from provider.orders.lookup import OrderLookup
 from provider.policy.gate import Gate
 from provider.proofs.queue import ProofQueue
@@ -79,6 +84,9 @@ class Rooms:
     file_answers: FactCache[bytes, Items]
     open_document: BoundDocumentOpener
     compute: Compute
+    links: Links
+    known_files: KnownFiles
+    reads: LinkReads | None
     proofs: ProofQueue | None
     leases: StreamLeases | None
 
@@ -132,6 +140,7 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         *_token_routes(rooms),
         Route("POST", "/directCommand", DirectCommandEndpoint, command),
         *_compute_routes(rooms, limits),
+        *_link_routes(settings, rooms, limits),
     ]
 
 
@@ -198,6 +207,37 @@ def _token_routes(rooms: Rooms) -> list[Route]:
     ]
 
 
+def _link_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list[Route]:
+    """None if links are turned off."""
+    if not settings.links.max_seconds:
+        return []
+    public_url = settings.compute.public_url
+    make = LinksDeps(
+        identifier=rooms.identifier,
+        tokens=rooms.tokens,
+        purchases=rooms.purchases,
+        known=rooms.known_files,
+        links=rooms.links,
+        public_url=public_url,
+        proves=rooms.reads is not None,
+    )
+    link = LinkDeps(
+        engine=rooms.engine,
+        limits=limits,
+        purchases=rooms.purchases,
+        origins=rooms.origins,
+        links=rooms.links,
+        known=rooms.known_files,
+        reads=rooms.reads,
+        public_url=public_url,
+    )
+    return [
+        Route("POST", "/api/services/links", MakeLinksEndpoint, make),
+        Route("DELETE", "/api/services/links", RevokeLinksEndpoint, RevokeLinksDeps(rooms.identifier, rooms.links)),
+        *(Route(method, "/d/{token}/{name}", LinkEndpoint, link) for method in ("GET", "HEAD", "POST")),
+    ]
+
+
 def _compute_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
     """Without an operator service only quotes are there, and everything else is 404 before it is looked at."""
     compute = rooms.compute
@@ -208,11 +248,7 @@ def _compute_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
     start = ComputeStartDeps(rooms.identifier, rooms.gate, compute.jobs.starting)
     change = ComputeChangeDeps(rooms.identifier, rooms.gate, operator)
     result = ComputeResultDeps(
-        engine=rooms.engine,
-        limits=limits,
-        identifier=rooms.identifier,
-        operator=operator,
-        origin=compute.jobs.origin,
+        engine=rooms.engine, limits=limits, identifier=rooms.identifier, results=compute.jobs.results
     )
     path = "/api/services/compute"
     return [

@@ -23,6 +23,8 @@ COMPUTE_STATUS = "getComputeStatus"
 COMPUTE_RESULT = "getComputeResult"
 CREATE_TOKEN = "createAuthToken"  # noqa: S105 - a command
 INVALIDATE_TOKEN = "invalidateAuthToken"  # noqa: S105 - a command
+CREATE_LINKS = "createLinks"
+REVOKE_LINKS = "revokeLinks"
 
 
 def node_id(address: str) -> str:
@@ -96,6 +98,16 @@ def invalidate_token(*, address: str, nonce: str) -> tuple[str, ...]:
     ocean.js 8 leaves the command out on the new route too.
     """
     return _both(address, nonce, INVALIDATE_TOKEN, lambda text: f"{text}{nonce}")
+
+
+def create_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
+    """POST links, signed by `consumerAddress`. Only the new form: no other signature may become a link."""
+    return _new(consumer, nonce, CREATE_LINKS)
+
+
+def revoke_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
+    """DELETE links, signed by `consumerAddress`. Only the new form."""
+    return _new(consumer, nonce, REVOKE_LINKS)
 
 
 def _spellings(address: str) -> tuple[str, ...]:

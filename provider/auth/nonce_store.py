@@ -43,8 +43,8 @@ class NonceStore(Protocol):
         """Forget a revocation, durably."""
         ...
 
-    async def is_revoked(self, token_id: str) -> bool:
-        """Was the token revoked and not restored since?"""
+    async def revoked_until(self, token_id: str) -> int | None:
+        """The `expires_at` of the last revocation; None if the token is not revoked, or was restored since."""
         ...
 
     async def check(self) -> None:

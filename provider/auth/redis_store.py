@@ -113,17 +113,18 @@ class RedisNonceStore:
         seconds = forgotten_at - int(self._clock())
         if seconds > 0:
             key = self._revocation(row_key)
-            await self._client.ask(Question(key, ("SET", key, "1", "EX", seconds), "revocation"))
+            await self._client.ask(Question(key, ("SET", key, str(expires_at), "EX", seconds), "revocation"))
 
     async def restore(self, token_id: str) -> None:
         """See NonceStore."""
         key = self._revocation(revocation_key(token_id))
         await self._client.ask(Question(key, ("DEL", key), "revocation"))
 
-    async def is_revoked(self, token_id: str) -> bool:
-        """See NonceStore."""
+    async def revoked_until(self, token_id: str) -> int | None:
+        """See NonceStore; 1 for a revocation of version 3.0, which did not store its end."""
         key = self._revocation(revocation_key(token_id))
-        return bool(await self._client.ask(Question(key, ("EXISTS", key), "revocation", writes=False)))
+        reply = await self._client.ask(Question(key, ("GET", key), "revocation", writes=False))
+        return int(reply) if isinstance(reply, bytes) else None
 
     async def check(self) -> None:
         """See NonceStore; refuses as well a Redis that would forget nonces when its memory is full."""

@@ -102,12 +102,12 @@ class SqliteNonceStore:
             writes=True,
         )
 
-    async def is_revoked(self, token_id: str) -> bool:
+    async def revoked_until(self, token_id: str) -> int | None:
         """See NonceStore."""
         row = (revocation_key(token_id),)
-        query = "SELECT 1 FROM token_revocations WHERE token_id = ?"
+        query = "SELECT expires_at FROM token_revocations WHERE token_id = ?"
         answer = await self._ask(lambda connection: connection.execute(query, row).fetchone(), writes=False)
-        return answer is not None
+        return answer[0] if isinstance(answer, tuple) else None
 
     async def check(self) -> None:
         """See NonceStore."""

@@ -44,14 +44,14 @@ class Tokens:
         )
         token = create_token(self._key, address=claimed, expires_at=expires_at)
         name = token_id(token)
-        if await self._revocations.is_revoked(name):
+        if await self._revocations.revoked_until(name) is not None:
             await self._revocations.restore(name)
         return token
 
     async def check(self, token: str, address: str) -> AuthToken:
         """The token of `address`. Raises TokenRefused, TokenExpired, TokenRevoked, StoreError."""
         known = decode_token(self._key, token, address=address, now=self._clock())
-        if await self._revocations.is_revoked(known.token_id):
+        if await self._revocations.revoked_until(known.token_id) is not None:
             raise TokenRevoked
         return known
 
@@ -64,7 +64,7 @@ class Tokens:
         known = decode_token(self._key, token, address=address, now=_ANY_TIME)
         now = self._clock()
         has_expired = known.expires_at <= now
-        if not has_expired and await self._revocations.is_revoked(known.token_id):
+        if not has_expired and await self._revocations.revoked_until(known.token_id) is not None:
             raise TokenRevoked
         await self._revocations.revoke(known.token_id, int(now) + 2 * self._max_lifetime_seconds)
         if has_expired:

@@ -6,6 +6,7 @@
     ├── AssetError              the asset or service cannot be consumed
     ├── OrderError              the order gives no right to consume
     ├── FileError               the file list or one of its file objects
+    ├── LinkError               a link opens nothing, or no longer
     ├── PreconditionRefused     the file is not the version that the request demands
     ├── DecryptError            a document cannot be decrypted for the caller
     ├── ComputeError            a part of a compute request is refused
@@ -72,6 +73,7 @@ from provider.errors.file import (
     PreconditionRefused,
     UserdataInvalid,
 )
+from provider.errors.link import LinkError, LinkExpired, LinkRevoked, LinkTooLong, LinkUnknown
 from provider.errors.load import (
     BodiesFull,
     InspectionsBusy,
@@ -165,6 +167,11 @@ __all__ = [
     "InspectionsBusy",
     "JobIdMissing",
     "LengthUnknown",
+    "LinkError",
+    "LinkExpired",
+    "LinkRevoked",
+    "LinkTooLong",
+    "LinkUnknown",
     "LoadRefused",
     "MetadataStoreUnavailable",
     "MethodNotAllowed",

@@ -63,6 +63,7 @@ _SECTIONS = {
     "asset": "The asset",
     "order": "The order",
     "file": "Files and documents",
+    "link": "Links",
     "compute": "Compute",
     "load": "Too much at once",
     "outside": "Dependencies",

@@ -218,9 +218,13 @@ class BaseEndpoint(BodyReader):
 
     def reply_json(self, value: Mapping[str, object] | list[object], *, status: int = 200) -> None:
         """Write `value` as JSON."""
-        body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
         self.set_status(status)
-        self.set_header("Content-Type", "application/json")
+        self.reply_body(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), "application/json")
+
+    def reply_body(self, body: bytes, media_type: str) -> None:
+        """Reply with this body, in place of one that was written but not sent."""
+        self.drop_unsent()
+        self.set_header("Content-Type", media_type)
         self.set_header("Content-Length", str(len(body)))
         self.write(body)
 
@@ -283,7 +287,7 @@ class BaseEndpoint(BodyReader):
         """Count and log this request."""
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
-        self._frame.metrics.requests.answer(self.endpoint, status, seconds)
+        self.count(status, seconds)
         write = self._frame.access_log.write
         if write is None and self._trace is None:
             return
@@ -293,20 +297,27 @@ class BaseEndpoint(BodyReader):
         if self._trace is not None:
             self._trace.end(facts, self._steps, self._started_at + seconds)
 
+    def count(self, status: int, seconds: float) -> None:
+        """Count this request, once it has ended."""
+        self._frame.metrics.requests.answer(self.endpoint, status, seconds)
+
+    def outcome(self, status: int) -> str:
+        """How the request ended: `facts` may name an early end of its body."""
+        ended = self.facts.get("outcome", self.error_code if status == NO_ANSWER else None)
+        return str(ended or ("ok" if status < 400 else "refused" if status < 500 else "failed"))
+
     def _access_facts(self, status: int, seconds: float) -> dict[str, object]:
-        """What the access line tells; `facts` may name another outcome."""
+        """What the access line tells."""
         facts: dict[str, object] = {
             "request_id": self.request_id,
             "endpoint": self.endpoint,
             "method": self.request.method,
             "status": status,
-            "outcome": "ok" if status < 400 else "refused" if status < 500 else "failed",
+            "outcome": self.outcome(status),
             "seconds": round(seconds, 6),
         }
         if self.error_code:
             facts["code"] = self.error_code
-            if status == NO_ANSWER:
-                facts["outcome"] = self.error_code
         if self._steps:
             facts["steps"] = durations(self._steps, self._started_at + seconds)
         facts.update(self.facts)

@@ -22,7 +22,7 @@ KNOWN_FIELDS = frozenset(
         *("consumerAddress", "dataNftAddress", "dataset", "datasets", "decrypterAddress", "did", "documentHash"),
         *("documentId", "encryptedDocument", "entrypoint", "environment", "expiration", "fileIndex", "flags", "hash"),
         *("headers", "image", "index", "jobId", "method", "nonce", "output", "policyServer", "query", "s3Access"),
-        *("serviceId", "signature", "token", "transactionId", "transferTxId", "type", "url", "userAddress"),
+        *("seconds", "serviceId", "signature", "token", "transactionId", "transferTxId", "type", "url", "userAddress"),
         *("userdata", "validUntil"),
     )
 )

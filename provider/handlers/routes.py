@@ -56,9 +56,18 @@ NODE_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "directCommand": ("POST", "/directCommand"),
 }
 
+# Neither Provider 2.1 nor ocean-node has these.
+LINK_ENDPOINTS: Mapping[str, tuple[str, str]] = {
+    "createLinks": ("POST", "/api/services/links"),
+    "revokeLinks": ("DELETE", "/api/services/links"),
+}
+
 
 class Route:
-    """A method and a path, the endpoint that answers, and the dependencies of that endpoint, which must fit it."""
+    """A method and a path, the endpoint that answers, and the dependencies of that endpoint, which must fit it.
+
+    A path such as `/d/{token}/{name}` stands for all paths that begin like it; the endpoint reads the rest.
+    """
 
     __slots__ = ("answer", "deps", "endpoint", "method", "path")
 
@@ -86,14 +95,17 @@ class RouteTable(Dispatcher):
         self.admission = admission
         self.routes = tuple(routes)
         self._paths: dict[str, dict[str, Route]] = {}
+        self._families: dict[str, dict[str, Route]] = {}
         for route in routes:
-            self._paths.setdefault(route.path, {})[route.method] = route
+            beginning, brace, _ = route.path.partition("{")
+            table = self._families if brace else self._paths
+            table.setdefault(beginning, {})[route.method] = route
 
     def find(self, method: str, path: str) -> Route:
         """The route that answers this request; one that refuses, where the table has none."""
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
-        methods = self._paths.get(path)
+        methods = self._paths.get(path) or self._families.get(path[: path.find("/", 1) + 1])
         if methods is not None:
             return methods.get(method) or _without_method(method, methods)
         if path == "*" and method == "OPTIONS":
@@ -114,7 +126,7 @@ class RouteTable(Dispatcher):
         if self.admission is not None:
             entered = self.admission.enter(name, request)
             if isinstance(entered, ProviderError):
-                if name == "download":
+                if name in ("download", "link"):
                     self._refuse_further(request, entered)
                 route = Route(route.method, route.path, RefusedEndpoint, Refusal(entered, name))
             else:

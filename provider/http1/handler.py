@@ -43,6 +43,10 @@ class HttpHandler(RequestHandler):
         """Has the reply ended?"""
         return self._finished
 
+    def drop_unsent(self) -> None:
+        """Forget what was written to the body and has not left."""
+        self._write_buffer = []
+
     @override
     def clear(self) -> None:
         self._headers = Fields(

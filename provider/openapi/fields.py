@@ -63,6 +63,7 @@ WORDS: Mapping[str, Word] = {
         ANYTHING,
         {"endpoint": "https://s3.example", "bucket": "data", "objectKey": "data.csv"},
     ),
+    "seconds": Word("How long the links shall live, in seconds.", INTEGER, 86400),
     "serviceId": Word("`id` of a service in the DDO.", NUMBER, "1"),
     "signature": Word("EIP-191 signature of the message named above, hex.", TEXT, SIGNATURE),
     "token": Word("An auth token.", TEXT, "eyJhbGciOiJIUzI1NiJ9.eyJhZGRyZXNzIjoiMHgifQ.c2ln"),

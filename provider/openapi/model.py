@@ -4,10 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from provider.errors import ProviderError
+from provider.errors import (
+    ChainError,
+    NonceRefused,
+    ProviderError,
+    RbacRefused,
+    ServiceUnavailable,
+    SignatureInvalid,
+    StoreError,
+    UnsupportedChain,
+)
 from provider.handlers.rules import Field
 
 Schema = Mapping[str, object]
+
+SIGNED = (SignatureInvalid, NonceRefused, UnsupportedChain, ChainError, StoreError)
+"""Errors of every signed operation."""
+
+GATE = (RbacRefused, ServiceUnavailable)
+"""Errors that the operator's own rules add to any operation."""
 
 
 @dataclass(frozen=True, slots=True)

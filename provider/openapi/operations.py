@@ -11,14 +11,12 @@ from provider.errors import (
     EncryptError,
     FileError,
     FileListTooLong,
-    NonceRefused,
     OperatorUnavailable,
     OrderError,
     PreconditionRefused,
     RbacRefused,
     RequestError,
     ServiceUnavailable,
-    SignatureInvalid,
     StoreError,
     TokenRefused,
     TooManyStreams,
@@ -43,10 +41,9 @@ from provider.handlers.params import (
 )
 from provider.handlers.rules import Field
 from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
-from provider.openapi.model import Operation, Reply, Word
+from provider.openapi.link_operations import LINK_OPERATIONS
+from provider.openapi.model import GATE, SIGNED, Operation, Reply, Word
 from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, closed, ref
-
-SIGNED = (SignatureInvalid, NonceRefused, UnsupportedChain, ChainError, StoreError)
 
 # The request value builds these at each request, because "in the future" depends on the time.
 _CREATE = (
@@ -229,8 +226,6 @@ TAGS = {
     "identity": "Nonces and tokens.",
     "compute": "Compute-to-data.",
 }
-# Errors that the operator's own rules add to any operation.
-GATE = (RbacRefused, ServiceUnavailable)
 FEE = {
     "providerFeeAddress": CONSUMER,
     "providerFeeToken": "0x967da4048cD07aB37855c090aAF366e4ce1b9F48",
@@ -295,6 +290,7 @@ FILE_INFO = Operation(
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     **TOKEN_OPERATIONS,
     **COMPUTE_OPERATIONS,
+    **LINK_OPERATIONS,
     ("GET", "/"): ROOT,
     ("HEAD", "/"): Operation(
         id="rootHead", summary="Liveness check", tag="about", replies=(Reply("Like GET, without body.", media=None),)

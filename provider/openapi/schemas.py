@@ -86,6 +86,29 @@ SCHEMAS: dict[str, Schema] = {
     )
     | {"additionalProperties": True},
     "Nonce": closed({"nonce": _TEXT}),
+    "Links": closed(
+        {
+            "documentId": _TEXT,
+            "jobId": _TEXT,
+            "expires": {"type": "string", "format": "date-time"},
+            "files": {
+                "type": "array",
+                "items": closed(
+                    {
+                        "index": {"type": "integer", "minimum": 0},
+                        "name": _TEXT,
+                        "url": _TEXT,
+                        "length": {"type": ["integer", "null"], "minimum": 0},
+                        "contentType": _TEXT,
+                        "etag": {"type": ["string", "null"]},
+                        "ranges": {"type": "boolean"},
+                    },
+                    ("length", "contentType", "etag", "ranges"),
+                ),
+            },
+        },
+        ("documentId", "jobId"),
+    ),
     "ProviderFee": closed(
         {
             "providerFeeAddress": ADDRESS,

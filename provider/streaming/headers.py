@@ -15,10 +15,10 @@ from provider.upstream.file_names import (
     name_in_path,
     with_extension,
 )
-from provider.upstream.source import Headers, Source
+from provider.upstream.source import Headers
 from provider.upstream.validators import ENTITY_TAG, parse_http_date
 
-_DEFAULT_CONTENT_TYPE = "application/octet-stream"
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
 # Browsers hide all other fields from scripts (Fetch section 3.2.6). A script needs these to resume or report a fault.
 EXPOSED = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, X-Request-ID"
 
@@ -32,36 +32,35 @@ _SHAPES = {
 _LONGEST_CHARS = 256
 
 
-def file_name(source: Source, *, url_path: str | None, fallback: Callable[[], str]) -> str:
+def file_name(headers: Headers, *, url_path: str | None, fallback: Callable[[], str]) -> str:
     """Name of the downloaded file.
 
     The origin's Content-Disposition, else the last segment of `url_path`, else `fallback()` (32 random hex digits).
     A name without an extension gets the usual one of the content type.
 
     Args:
-        source: the open answer.
+        headers: fields of the origin's answer.
         url_path: path of the configured URL, still encoded; None for kinds of files whose URL holds no name.
         fallback: makes a name.
     """
-    name = name_in_disposition(source.headers.get("Content-Disposition"))
+    name = name_in_disposition(headers.get("Content-Disposition"))
     if not name and url_path is not None:
         name = name_in_path(url_path)
-    return with_extension(name or fallback(), source.headers.get("Content-Type"))
+    return with_extension(name or fallback(), headers.get("Content-Type"))
 
 
-def reply_headers(source: Source, answer: Whole | Part | Parts, *, name: str) -> list[tuple[str, str]]:
-    """Header fields of the reply that carries `source`.
+def reply_headers(headers: Headers, answer: Whole | Part | Parts, *, name: str) -> list[tuple[str, str]]:
+    """Header fields of the reply that carries an origin's answer.
 
     Content-Length is present only if the length is known; with it the consumer's connection stays open without chunks.
     A field of the origin is passed on only if its value is well-formed.
 
     Args:
-        source: the open answer.
+        headers: fields of the origin's answer.
         answer: its judgement.
         name: result of `file_name`.
     """
-    headers = source.headers
-    content_type = stated(headers, "Content-Type") or guess_content_type(name) or _DEFAULT_CONTENT_TYPE
+    content_type = stated(headers, "Content-Type") or guess_content_type(name) or DEFAULT_CONTENT_TYPE
     fields = [("Content-Type", content_type)]
     if answer.length_bytes is not None:
         fields.append(("Content-Length", str(answer.length_bytes)))
@@ -76,9 +75,9 @@ def reply_headers(source: Source, answer: Whole | Part | Parts, *, name: str) ->
     return fields
 
 
-def validator_headers(source: Source) -> list[tuple[str, str]]:
+def validator_headers(headers: Headers) -> list[tuple[str, str]]:
     """Fields of a 304, by which the consumer recognises its copy (RFC 9110 section 15.4.5)."""
-    fields = [(name, stated(source.headers, name)) for name in ("ETag", "Last-Modified")]
+    fields = [(name, stated(headers, name)) for name in ("ETag", "Last-Modified")]
     return [(name, value) for name, value in fields if value is not None]
 
 

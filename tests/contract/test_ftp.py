@@ -374,7 +374,7 @@ class _Relaying(RequestHandler):
             await engine.relay(
                 source,
                 TornadoSink(self),
-                reply_headers(source, answer, name="data.bin"),
+                reply_headers(source.headers, answer, name="data.bin"),
                 status=answer.status,
                 progress=Progress(),
                 reopen=reopen,

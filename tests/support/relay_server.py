@@ -70,7 +70,7 @@ class RelayHandler(RequestHandler):
         self.proxy.progress.append(progress)
         answer = answer_of(read_wish(self.request.headers), source)
         assert isinstance(answer, Whole | Part | Parts), answer
-        fields = reply_headers(source, answer, name="data.csv")
+        fields = reply_headers(source.headers, answer, name="data.csv")
         engine = StreamEngine(self.idle_timeout_seconds, self.proxy.max_resumes, pipes=self.proxy.pipes)
         relayed = await engine.relay(
             source,

@@ -12,9 +12,10 @@ from provider import __version__
 from provider.auth import messages
 from provider.chain.networks import Networks
 from provider.crypto.accounts import compressed_public_key
-from provider.handlers.about.root_page import Page, build_page, wants_page
+from provider.handlers.about.root_page import Page, build_page
+from provider.handlers.accept import wants_page
 from provider.handlers.base import Endpoint
-from provider.handlers.routes import NODE_ENDPOINTS, SERVICE_ENDPOINTS
+from provider.handlers.routes import LINK_ENDPOINTS, NODE_ENDPOINTS, SERVICE_ENDPOINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def describe(networks: Networks) -> bytes:
             "nodeId": identity.node_id,
             "nodePublicKey": identity.public_key,
             "serviceEndpoints": {name: list(route) for name, route in endpoints.items()},
+            # Apart from the others, since some clients count those.
+            "linkEndpoints": {name: list(route) for name, route in LINK_ENDPOINTS.items()},
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
@@ -72,7 +75,7 @@ def page_of(networks: Networks) -> Callable[[], Page]:
         identity = Identity.of(networks)
         return build_page(
             [(network.name, network.chain_id, network.account.address) for network in networks],
-            {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS},
+            {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS, **LINK_ENDPOINTS},
             node_id=identity.node_id,
             public_key=identity.public_key,
         )
@@ -97,8 +100,7 @@ class RootEndpoint(Endpoint[RootDeps]):
         """Reply."""
         headers = self.request.headers
         self.set_header("Vary", "Accept" if headers.get("Origin") is None else "Origin, Accept")
-        accept = headers.get("Accept")
-        if accept is not None and "html" in accept and wants_page(accept):
+        if wants_page(headers.get("Accept")):
             await self._show()
             return
         self.set_header("Content-Type", "application/json")

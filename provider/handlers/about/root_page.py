@@ -1,8 +1,7 @@
-"""`GET /` for people: the facts of the root document as a page, with nothing from elsewhere. Whom to show it to."""
+"""`GET /` for people: the facts of the root document as a page, with nothing from elsewhere."""
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -10,16 +9,12 @@ from importlib.resources import files
 from string import Template
 
 from provider import __version__
-from provider.wire.text import ows
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Cpath fill='none' stroke='%230b8293' stroke-width='2.4' stroke-linecap='round' "
     "d='M1.5 5.5c2.2-3 4.3-3 6.5 0s4.3 3 6.5 0M1.5 11c2.2-3 4.3-3 6.5 0s4.3 3 6.5 0'/%3E%3C/svg%3E"
 )
-HTML_TYPES = ("text/html", "application/xhtml+xml")
-JSON_TYPES = ("application/json", "application/*", "*/*")
-_WEIGHT = re.compile(r"[0-9]+\.?[0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +23,6 @@ class Page:
 
     body: bytes
     policy: str
-
-
-def wants_page(accept: str) -> bool:
-    """Does this `Accept` rate HTML above JSON (RFC 9110 section 12.5.1)?
-
-    A malformed one asks for nothing: Java's HttpURLConnection names text/html in one (`*; q=.2`) for all its programs.
-    """
-    qualities: dict[str, float] = {}
-    for part in accept.split(","):
-        media, *parameters = (ows(piece).lower() for piece in part.split(";"))
-        if media.count("/") != 1:
-            return False
-        weight = next((value[2:] for value in parameters if value.startswith("q=")), "1")
-        if _WEIGHT.fullmatch(weight) is None:
-            return False
-        qualities.setdefault(media, float(weight))
-    html = max((qualities[name] for name in HTML_TYPES if name in qualities), default=0.0)
-    json = next((qualities[name] for name in JSON_TYPES if name in qualities), 0.0)
-    return html > json or (html > 0 and html == json and "application/json" not in qualities)
 
 
 def build_page(

@@ -1,36 +1,88 @@
 """`GET computeResult`: a result of a job, streamed from the operator service like any download."""
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from provider.auth import messages
 from provider.auth.identify import Identifier
-from provider.compute.operator import Operator
+from provider.compute.results import JobResult, JobResults
 from provider.errors import OperatorUnavailable, UpstreamError
 from provider.handlers.compute.jobs import OperatorEndpoint
 from provider.handlers.compute.params import ComputeResultRequest
-from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint
+from provider.handlers.downloads.streaming import S, StreamDeps, StreamingEndpoint, file_name_of
 from provider.handlers.identity.token_params import presented_token
-from provider.upstream.answer import Refused
-from provider.upstream.http_source import HttpOrigin, HttpSource
-from provider.upstream.resume import Rest, for_rest
-from provider.upstream.source import HttpRequest, Source
-from provider.upstream.wish import NO_WISH, Wish, read_wish
+from provider.streaming.relay import Relayed
+from provider.upstream.answer import Answer, Refused
+from provider.upstream.http_source import HttpSource
+from provider.upstream.wish import Wish, read_wish
 
 # Refusals are a sentence; of anything longer nothing is shown.
 MAX_REFUSAL_BYTES = 64 * 1024
 
 
+class ResultEndpoint(StreamingEndpoint[S], OperatorEndpoint[S]):
+    """Base of endpoints that send a result of a job."""
+
+    async def send_result(
+        self, results: JobResults, result: JobResult, consumer: str, *, signature: str, name: str | None = None
+    ) -> Relayed | None:
+        """Stream the result as the request's range and conditions say; the operator's refusal is passed on.
+
+        Args:
+            results: opens it.
+            result: which one.
+            consumer: whose stream it is, for the limits.
+            signature: the consumer's signature for the operator.
+            name: name of the file; None for the operator's.
+
+        Raises:
+            OperatorUnavailable: no answer, or one that is neither a file nor a refusal.
+            ProviderError: as `stream`.
+        """
+        with self.deps.limits.admitted(consumer) as slot:
+            if self.deps.limits.leases is not None:
+                await self.deps.limits.count_everywhere(slot)
+            opened = await self.opened_result(results, result, read_wish(self.request.headers), signature=signature)
+            if opened is None:
+                return None
+            source, answer = opened
+            return await self.stream(
+                source,
+                answer,
+                slot,
+                name=name or file_name_of(source.headers, None),
+                reopen=lambda rest: results.ask_rest(result, rest, signature=signature),
+                service_type="compute",
+                file_type="result",
+            )
+
+    async def opened_result(
+        self, results: JobResults, result: JobResult, wish: Wish, *, signature: str
+    ) -> tuple[HttpSource, Answer] | None:
+        """The open result and its answer; None if the operator refused, which is passed on. Raises as `send_result`."""
+        try:
+            source, answer = await self.opened(
+                lambda asked: results.ask(result, asked, signature=signature), wish, "result"
+            )
+        except UpstreamError as error:
+            raise OperatorUnavailable(detail=f"operator: {error.detail or error.code}") from error
+        if not isinstance(answer, Refused):
+            return source, answer
+        if source.status == 206:
+            source.close()
+            raise OperatorUnavailable(detail=f"operator: {answer.detail}")
+        self.pass_on(source.status, await _refusal(source))
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeResultDeps(StreamDeps):
-    """`origin` connects to the operator service only, so it has no address guard."""
+    """The parts in the order they are used."""
 
     identifier: Identifier
-    operator: Operator
-    origin: HttpOrigin
+    results: JobResults
 
 
-class ComputeResultEndpoint(StreamingEndpoint[ComputeResultDeps], OperatorEndpoint[ComputeResultDeps]):
+class ComputeResultEndpoint(ResultEndpoint[ComputeResultDeps]):
     """Who asks is proven, whose job it is the operator knows."""
 
     endpoint = "computeResult"
@@ -49,39 +101,8 @@ class ComputeResultEndpoint(StreamingEndpoint[ComputeResultDeps], OperatorEndpoi
             client=self.client,
             enter=self.enter,
         )
-
-        def wanted(wish: Wish) -> HttpRequest:
-            # Signed anew each time, as the operator takes a nonce once.
-            return self.deps.operator.result(
-                owner=signed.claimed,
-                job_id=request.job_id,
-                index=request.index,
-                consumer_signature=signed.signature,
-                asked=wish.fields,
-            )
-
-        def ask(wish: Wish) -> Awaitable[HttpSource]:
-            return self.deps.origin.open(wanted(wish))
-
-        def reopen(rest: Rest) -> Awaitable[Source]:
-            return self.deps.origin.open(for_rest(wanted(NO_WISH), rest))
-
-        with self.deps.limits.admitted(consumer) as slot:
-            if self.deps.limits.leases is not None:
-                await self.deps.limits.count_everywhere(slot)
-            try:
-                source, answer = await self.opened(ask, read_wish(self.request.headers), "result")
-            except UpstreamError as error:
-                raise OperatorUnavailable(detail=f"operator: {error.detail or error.code}") from error
-            if not isinstance(answer, Refused):
-                await self.stream(
-                    source, answer, slot, url_path=None, reopen=reopen, service_type="compute", file_type="result"
-                )
-            elif source.status == 206:
-                source.close()
-                raise OperatorUnavailable(detail=f"operator: {answer.detail}")
-            else:
-                self.pass_on(source.status, await _refusal(source))
+        result = JobResult(request.job_id, request.index, signed.claimed)
+        await self.send_result(self.deps.results, result, consumer, signature=signed.signature)
 
 
 async def _refusal(source: HttpSource) -> bytes:

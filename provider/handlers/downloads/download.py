@@ -11,7 +11,7 @@ from provider.files.file_object import FileObject
 from provider.files.origins import FileOrigins
 from provider.files.resolve import asked_of
 from provider.handlers.downloads.purchase import Claim, Purchase, Purchases
-from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint
+from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint, file_name_of
 from provider.handlers.identity.token_params import presented_token
 from provider.handlers.params import DownloadRequest
 from provider.proofs.proof import Proof
@@ -36,10 +36,19 @@ F = TypeVar("F", bound=FileDeps)
 class FileEndpoint(StreamingEndpoint[F]):
     """Base of endpoints that send a bought file."""
 
-    async def send(self, purchase: Purchase, file: FileObject, consumer: str) -> Relayed | None:
+    async def send(
+        self, purchase: Purchase, file: FileObject, consumer: str, *, name: str | None = None
+    ) -> Relayed | None:
         """Stream the file as the request's range and conditions say; None when no body was due.
 
-        `consumer`: whose stream it is, for the limits. Raises ProviderError, as `opened` and `stream` do.
+        Args:
+            purchase: what was bought.
+            file: one of its files.
+            consumer: whose stream it is, for the limits.
+            name: name of the file; None for the origin's.
+
+        Raises:
+            ProviderError: as `opened` and `stream`.
         """
         chain_id, userdata = purchase.network.chain_id, purchase.userdata
 
@@ -57,7 +66,7 @@ class FileEndpoint(StreamingEndpoint[F]):
                 source,
                 answer,
                 slot,
-                url_path=file.url_path,
+                name=name or file_name_of(source.headers, file.url_path),
                 reopen=reopen,
                 service_type=purchase.service.type,
                 file_type=file.type,

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import orjson
@@ -11,7 +10,6 @@ from provider.assets.catalog import Catalog
 from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.cache import FactCache
-from provider.compute.gather_limited import gather_limited
 from provider.errors import FileListTooLong, FilesUndecryptable, OriginsBusy, ProviderError, named_network
 from provider.files.file_list import MAX_FILES
 from provider.files.file_object import kind_of, parse_file_object
@@ -20,12 +18,11 @@ from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata, as_json
 from provider.handlers.base import Endpoint
 from provider.handlers.downloads.file_params import read_userdata
+from provider.handlers.downloads.many_files import each_file
 from provider.handlers.params import FileInfoRequest
 from provider.upstream.charges import charged_to, first_request_paid
 from provider.upstream.inspect import FileInfo
 
-# How many files of one list are asked at a time: anybody may call this, so one call must not become a flood [K15].
-FILES_AT_ONCE = 4
 # Origins can make answers long by their headers; longer ones are not kept.
 MAX_KEPT_BYTES = 64 * 1024
 
@@ -82,10 +79,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
         return self.deps.answers.ttl_seconds if len(orjson.dumps(items)) <= MAX_KEPT_BYTES else 0.0
 
     async def _inspect_all(self, files: Listed, userdata: Userdata, *, checksum: bool) -> Items:
-        """One item for each file. The client pays for each, and each that is under way holds an inspection.
-
-        The work may outlive the request that began it, because others wait for the same answer.
-        """
+        """One item for each file."""
 
         async def describe(index: int) -> dict[str, object]:
             raw = files.items[index]
@@ -100,16 +94,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
                 info = FileInfo(valid=False)
             return item(index, kind_of(raw), info)
 
-        with ExitStack() as held:
-            places = 1
-            if self.ticket is not None:
-                self.ticket.check_rate()
-                self.ticket.charge_requests(len(files.items) - 1)
-                inspections = self.ticket.inspections(min(FILES_AT_ONCE, len(files.items)))
-                for inspection in inspections:
-                    held.callback(inspection.end)
-                places = max(1, len(inspections))
-            return list(await gather_limited(describe, range(len(files.items)), limit=places))
+        return list(await each_file(len(files.items), describe, self.ticket))
 
     async def _inspect(self, raw: object, userdata: Userdata, listed: Listed | None, *, checksum: bool) -> FileInfo:
         return await self.deps.origins.inspect(

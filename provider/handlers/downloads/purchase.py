@@ -48,6 +48,12 @@ class Purchase:
     order: Order
     userdata: Userdata = field(repr=False)
 
+    @property
+    def ends_at(self) -> int | None:
+        """When the order ends, in unix seconds; None if never."""
+        timeout_seconds = self.service.timeout_seconds
+        return self.order.started_at + timeout_seconds if timeout_seconds else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchases:

@@ -9,7 +9,9 @@ from typing import TypeVar
 from tornado.web import Application
 
 from provider.errors import LengthUnknown, PreconditionRefused, ProviderError
+from provider.handlers.accept import wants_page
 from provider.handlers.base import Endpoint, Frame
+from provider.handlers.refusal_page import refusal_page
 from provider.http1.connection import tells_end
 from provider.http1.heads import Request
 from provider.http1.sink import TornadoSink
@@ -32,10 +34,18 @@ from provider.upstream.answer import (
     whole_instead,
 )
 from provider.upstream.patience import refusal
-from provider.upstream.source import Source
+from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish
 
 OpenSource = TypeVar("OpenSource", bound=Source)
+
+
+def file_name_of(headers: Headers, url_path: str | None, *, fallback: str | None = None) -> str:
+    """Name of a file by its origin's answer, or by the path of its configured URL, or else `fallback`.
+
+    None as `fallback` makes a random name.
+    """
+    return file_name(headers, url_path=url_path, fallback=_random_name if fallback is None else lambda: fallback)
 
 
 def _random_name() -> str:
@@ -70,6 +80,17 @@ class StreamingEndpoint(Endpoint[S]):
         """When the request's head had come, by `time.perf_counter`."""
         return self._started_at
 
+    def reply_error(self, error: ProviderError) -> None:
+        """As in the base class; a browser that navigates here gets a page."""
+        super().reply_error(error)
+        if not wants_page(self.request.headers.get("Accept")):
+            return
+        body, policy = refusal_page(error, self.request_id)
+        self.reply_body(body, "text/html; charset=utf-8")
+        self.set_header("Vary", "Origin, Accept")
+        self.set_header("Content-Security-Policy", policy)
+        self.set_header("Referrer-Policy", "no-referrer")
+
     async def opened(
         self, ask: Callable[[Wish], Awaitable[OpenSource]], asked: Wish, file_type: str
     ) -> tuple[OpenSource, Answer]:
@@ -97,15 +118,15 @@ class StreamingEndpoint(Endpoint[S]):
         answer: Answer,
         slot: StreamSlot,
         *,
-        url_path: str | None,
+        name: str,
         reopen: Reopen,
         service_type: str,
         file_type: str,
     ) -> Relayed | None:
         """Relay `source` to the consumer; None when no body was due.
 
-        `url_path` is the path of the configured URL, from which the file's name is taken; None when it has no name.
-        `reopen` asks for the rest when the origin is lost in the body. The types are for the metrics only.
+        `name` is the name of the file (`file_name_of`). `reopen` asks for the rest when the origin is lost in the
+        body. The types are for the metrics only.
 
         Raises:
             UpstreamRefused: its answer is no file, or not the part that was asked for.
@@ -119,7 +140,7 @@ class StreamingEndpoint(Endpoint[S]):
             source = await self._measured(source)
             answer = replace(answer, length_bytes=source.length_bytes)
         try:
-            headers = reply_headers(source, answer, name=file_name(source, url_path=url_path, fallback=_random_name))
+            headers = reply_headers(source.headers, answer, name=name)
         except BaseException:
             source.close()
             raise
@@ -198,7 +219,7 @@ class StreamingEndpoint(Endpoint[S]):
                 self.set_header("Content-Range", f"bytes */{answer.total_bytes}")
             self.set_header("Content-Length", "0")
         else:
-            for name, value in validator_headers(source):
+            for name, value in validator_headers(source.headers):
                 self.set_header(name, value)
 
     def consumer_gone(self) -> None:

@@ -42,7 +42,7 @@ _RPC = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 RATED_BYTES = 64 << 10
 _PATHS = ("splice", "copy")
 _EARLY_ENDS = ("upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled")
-_STREAMING = "`download` or `computeResult`"
+_STREAMING = "`download`, `link` or `computeResult`"
 _PATH = "`splice` (zero copy) or `copy`"
 _OUTCOME = (
     "`complete`; the origin's fault: `upstream_truncated`, `upstream_timed_out`; the consumer's: `consumer_gone`, "
@@ -151,7 +151,7 @@ class Streams(Group):
     def __init__(self, *, is_on: bool = True) -> None:
         super().__init__(is_on=is_on)
         self._under_way: dict[int, tuple[str, Progress]] = {}
-        self._ended_bytes = {"download": 0, "computeResult": 0}
+        self._ended_bytes = {"download": 0, "link": 0, "computeResult": 0}
         for endpoint in self._ended_bytes:
             self.sent_bytes.follow(partial(self.sent, endpoint), endpoint)
         self.in_progress.follow(lambda: len(self._under_way))
@@ -201,6 +201,28 @@ class Streams(Group):
         self.pipes_open.follow(lambda: pipes.opened)
         self.pipes_in_use.follow(lambda: pipes.taken)
         self.pipe_fallbacks.follow(lambda: pipes.fallbacks)
+
+
+class LinkMetrics(Group):
+    """Links made and used."""
+
+    title = "Links"
+
+    changed = Counter(
+        "provider_links_total",
+        "Links made, renewed and revoked. A request that revokes links counts once.",
+        {"change": "`made`, `renewed` or `revoked`"},
+        begin=[("made",), ("renewed",), ("revoked",)],
+    )
+    requests = Counter(
+        "provider_link_requests_total",
+        "Requests of links. Signed downloads are not among them.",
+        {
+            "method": "`GET`, `HEAD` or `POST`",
+            "outcome": "`ok`, `refused` (4xx), `failed` (5xx), or the early end of a stream",
+        },
+        begin=[("GET", "ok"), ("HEAD", "ok"), ("POST", "ok")],
+    )
 
 
 class Files(Group):

@@ -7,6 +7,7 @@ from provider.observability.metrics.groups import (
     Chains,
     Files,
     Index,
+    LinkMetrics,
     Nonces,
     Proofs,
     Redis,
@@ -19,6 +20,7 @@ from provider.observability.metrics.processes import Processes
 GROUPS: tuple[type[Group], ...] = (
     Requests,
     Streams,
+    LinkMetrics,
     Files,
     Nonces,
     Redis,
@@ -46,6 +48,7 @@ class Metrics:
         self.is_on = is_on
         self.requests = Requests(is_on=is_on)
         self.streams = Streams(is_on=is_on)
+        self.links = LinkMetrics(is_on=is_on)
         self.files = Files(is_on=is_on)
         self.nonces = Nonces(is_on=is_on)
         self.redis = Redis(is_on=is_on)

@@ -8,6 +8,7 @@ import provider
 from provider.handlers import params
 from provider.handlers.compute import params as compute_params
 from provider.handlers.identity import token_params
+from provider.handlers.links import params as link_params
 from provider.handlers.request_data import KNOWN_FIELDS, request_data
 from provider.handlers.rules import Field
 from provider.openapi.operations import OPERATIONS
@@ -29,6 +30,8 @@ INSIDE = {
     *("If-None-Match", "Origin", "Range", "Traceparent", "X-Request-ID", "Access-Control-Request-Headers"),
     *("algocustomdata", "algouserdata", "forcePathStyle", "meta", "objectKey", "region"),
     *("requestPayer", "sessionToken"),
+    # Of the log line.
+    "outcome",
 }
 
 
@@ -52,7 +55,7 @@ def constants(nodes: list[ast.expr]) -> Iterator[str]:
 
 def test_every_field_of_a_request_value_is_known() -> None:
     found = set()
-    for module in (params, compute_params, token_params):
+    for module in (params, compute_params, token_params, link_params):
         for request in vars(module).values():
             for fields in (getattr(request, "FIELDS", ()), getattr(request, "NODE_FIELDS", ())):
                 found |= {field.name.partition(".")[0] for field in fields if isinstance(field, Field)}

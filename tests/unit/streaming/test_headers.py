@@ -1,25 +1,17 @@
 """Which of the origin's headers reach the consumer, and what is ours."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from provider.streaming.headers import file_name, reply_headers
 from provider.upstream.answer import Part, Parts, Whole
 from provider.upstream.source import Headers
 
-
-@dataclass
-class FakeSource:
-    headers: Headers = field(default_factory=Headers)
-
-
 FIVE_BYTES = Whole(5)
 
 
 def replied(answer: Whole | Part | Parts = FIVE_BYTES, name: str = "data.csv", **fields: str) -> dict[str, str]:
     headers = Headers((key.replace("_", "-"), value) for key, value in fields.items())
-    return dict(reply_headers(FakeSource(headers), answer, name=name))
+    return dict(reply_headers(headers, answer, name=name))
 
 
 OF_FILE = {
@@ -111,5 +103,5 @@ def test_a_name_is_a_token_or_quoted_and_extended_beyond_ascii(name: str, expect
 )
 def test_the_name_comes_from_the_origin_the_url_or_chance(disposition, url_path, content_type, expected) -> None:
     fields = [("Content-Disposition", disposition), ("Content-Type", content_type)]
-    source = FakeSource(headers=Headers((name, value) for name, value in fields if value))
-    assert file_name(source, url_path=url_path, fallback=lambda: "f00d") == expected
+    headers = Headers((name, value) for name, value in fields if value)
+    assert file_name(headers, url_path=url_path, fallback=lambda: "f00d") == expected

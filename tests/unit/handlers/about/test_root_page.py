@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from provider.handlers.about.root_page import build_page, wants_page
+from provider.handlers.about.root_page import build_page
+from provider.handlers.accept import wants_page
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
 SAFARI = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

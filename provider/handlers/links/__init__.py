@@ -1,0 +1,1 @@
+"""Endpoints of links: making, revoking and opening them."""

@@ -1,0 +1,112 @@
+"""What is known of a linked file, and the manifest that a request for links is answered with."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from provider.cache import FactCache
+from provider.compute.results import JobResult, JobResults
+from provider.errors import ProviderError, RouteNotFound
+from provider.files.file_object import FileObject
+from provider.files.origins import FileOrigins
+from provider.files.resolve import asked_of
+from provider.files.userdata import as_json
+from provider.handlers.accept import preferred
+from provider.handlers.base import BaseEndpoint
+from provider.handlers.downloads.purchase import Purchase
+from provider.links.facts import FIRST_BYTE, FileFacts, facts_of
+from provider.links.manifest import JSON, METALINK, URI_LIST, Manifest
+from provider.upstream.answer import answer_of
+from provider.upstream.patience import refusal
+from provider.upstream.source import Source
+
+# A manifest does not wait longer for one file. Its link works all the same.
+_FACTS_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFiles:
+    """Facts about linked files, learned with one request to the origin and kept for a while.
+
+    `results` is None if this server starts no jobs.
+    """
+
+    origins: FileOrigins
+    results: JobResults | None
+    kept: FactCache[bytes, FileFacts]
+
+    async def of_file(self, purchase: Purchase, file: FileObject, index: int) -> FileFacts:
+        """Facts about a bought file. Raises UpstreamError and what `FileOrigins.open` raises."""
+        wish = asked_of(file, FIRST_BYTE)
+
+        async def fetch() -> FileFacts:
+            source = await self.origins.open(file, purchase.userdata, wish, chain_id=purchase.network.chain_id)
+            answer = answer_of(wish, source)
+            return await _learned(source, facts_of(source, answer, is_publishers_part=wish.of_file_object))
+
+        return await self.kept.get(_key_of_file(purchase, index), fetch)
+
+    async def of_result(self, result: JobResult, *, signature: str) -> FileFacts:
+        """Facts about a result of a job. Raises RouteNotFound without an operator service, UpstreamError."""
+        results = self.results
+        if results is None:
+            raise RouteNotFound
+
+        async def fetch() -> FileFacts:
+            source = await results.ask(result, FIRST_BYTE, signature=signature)
+            return await _learned(source, facts_of(source, answer_of(FIRST_BYTE, source)))
+
+        return await self.kept.get(_key("result", result.owner, result.job_id, result.index), fetch)
+
+
+async def if_known(facts: Awaitable[FileFacts]) -> FileFacts | None:
+    """The facts; None if the origin does not answer properly, or not in time."""
+    try:
+        async with asyncio.timeout(_FACTS_SECONDS):
+            return await facts
+    except (ProviderError, TimeoutError):
+        return None
+
+
+async def _learned(source: Source, facts: FileFacts | None) -> FileFacts:
+    """End the request that brought the facts. Raises UpstreamError if it brought none."""
+    if facts is None:
+        source.close()
+        raise refusal(source, f"origin: status {source.status}", now=time.time())
+    if source.length_bytes == 1:
+        # With the one byte read, the connection can be used again.
+        await source.read_into(memoryview(bytearray(1)))
+    source.release()
+    return facts
+
+
+def _key_of_file(purchase: Purchase, index: int) -> bytes:
+    # The ciphertext is part of it, so an edited list is seen at once.
+    return _key(
+        purchase.network.chain_id,
+        purchase.asset.did,
+        purchase.service.id,
+        purchase.service.files,
+        index,
+        as_json(purchase.userdata.values),
+    )
+
+
+def _key(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def reply_manifest(endpoint: BaseEndpoint, manifest: Manifest) -> None:
+    """Reply with the manifest in the form that the client prefers."""
+    media_type = preferred(endpoint.request.headers.get("Accept"), (JSON, METALINK, URI_LIST))
+    endpoint.set_header("Vary", "Origin, Accept")
+    endpoint.reply_body(manifest.text(media_type), media_type)
+
+
+def base_url(endpoint: BaseEndpoint, public_url: str | None) -> str:
+    """Where consumers reach this server, without a slash at the end; by the request, if no setting says it."""
+    if public_url is not None:
+        return public_url.rstrip("/")
+    return f"{endpoint.request.protocol}://{endpoint.request.host}"

@@ -1,0 +1,142 @@
+"""Issues, opens and revokes links: `token.py` with the clock, the limits and the store of revocations."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from provider.auth.nonce_store import NonceStore
+from provider.auth.token import AuthToken
+from provider.cache import FactCache
+from provider.compute.results import JobResult
+from provider.errors import LinkExpired, LinkRevoked
+from provider.links.config import MAX_SECONDS, LinkConfig
+from provider.links.token import Link, LinkSeal, OrderedFile
+
+REVOCATIONS_SECONDS = 5.0
+"""How long an answer about revocations is kept: another worker or host notices a revocation after this time."""
+
+
+class Links:
+    """All links of this Provider.
+
+    Args:
+        seal: makes and opens tokens.
+        store: remembers revocations.
+        config: lifetimes.
+        known: answers of the store by name: the time until which it keeps a revocation, 0 for none.
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self,
+        seal: LinkSeal,
+        store: NonceStore,
+        *,
+        config: LinkConfig,
+        known: FactCache[str, int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._seal = seal
+        self._store = store
+        self._config = config
+        self._known = known
+        self._clock = clock
+
+    async def issue(
+        self,
+        target: OrderedFile | JobResult,
+        consumer: str,
+        *,
+        seconds: int | None,
+        ends_at: int | None,
+        token: AuthToken | None,
+        nonce: str,
+        signature: str,
+    ) -> Link:
+        """A link that begins now.
+
+        Args:
+            target: what it opens.
+            consumer: who made the request, checksummed.
+            seconds: lifetime that the request names; None for the default.
+            ends_at: end of the order in unix seconds; None if it has none.
+            token: the AuthToken that made the request. The link does not outlive it.
+            nonce: the nonce of the request.
+            signature: the signature of the request, "" with a token.
+
+        Raises:
+            StoreError: revocations cannot be read.
+        """
+        lifetime = min(self._config.default_seconds if seconds is None else seconds, self._config.max_seconds)
+        not_after = 0 if token is None else token.expires_at
+        link = Link(
+            target=target,
+            consumer=consumer,
+            issued_at=0,
+            expires_at=0,
+            lifetime_seconds=lifetime,
+            not_after=not_after,
+            token_id="" if token is None else token.token_id,
+            nonce=nonce,
+            signature=signature,
+        )
+        return await self.renew(link, ends_at=ends_at)
+
+    async def renew(self, link: Link, *, ends_at: int | None) -> Link:
+        """The same link, beginning now. `ends_at`: as in `issue`. Raises StoreError."""
+        now = int(self._clock())
+        ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
+        # A link of the very second in which others were revoked must not count as one of them.
+        revoked_at = max(await self._revocations_at(link))
+        return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
+
+    def seal(self, link: Link, name: str) -> str:
+        """Token for a URL that ends with the file name `name`. Raises LinkTooLong."""
+        return self._seal.seal(link, name)
+
+    async def open(self, token: str, name: str) -> Link:
+        """The link of a URL with this token and file name.
+
+        Raises:
+            LinkUnknown: not a link of ours.
+            LinkExpired: its time is over.
+            LinkRevoked: the consumer ended it, or the AuthToken that made it.
+            StoreError: revocations cannot be read.
+        """
+        link = self._seal.open(token, name)
+        if link.expires_at <= self._clock():
+            raise LinkExpired
+        if link.issued_at <= max(await self._revocations_at(link)):
+            raise LinkRevoked
+        if link.token_id and (await self._look_up([link.token_id]))[link.token_id]:
+            raise LinkRevoked
+        return link
+
+    async def revoke(self, consumer: str, order_tx_id: str | None) -> None:
+        """End all links that `consumer` has made so far, or those of one order. Raises StoreError."""
+        name = _name(consumer, order_tx_id)
+        # Kept as long as any of these links may live, which tells as well when they were revoked.
+        until = int(self._clock()) + MAX_SECONDS
+        await self._store.revoke(name, until)
+        self._known.put(name, until)
+
+    async def _revocations_at(self, link: Link) -> list[int]:
+        """When links of this consumer and of this order were revoked last; 0 or less for never."""
+        names = [_name(link.consumer, None)]
+        if isinstance(link.target, OrderedFile):
+            names.append(_name(link.consumer, link.target.order_tx_id))
+        found = await self._look_up(names)
+        return [until - MAX_SECONDS for until in found.values()]
+
+    async def _look_up(self, names: list[str]) -> Mapping[str, int]:
+        async def fetch(missing: list[str]) -> Mapping[str, int]:
+            found = await asyncio.gather(*map(self._store.revoked_until, missing))
+            return {name: until or 0 for name, until in zip(missing, found, strict=True)}
+
+        return await self._known.get_many(names, fetch)
+
+
+def _name(consumer: str, order_tx_id: str | None) -> str:
+    """What the store calls the links of a consumer, or of one order of a consumer."""
+    return f"links of {consumer}" if order_tx_id is None else f"links of {consumer} by {order_tx_id}"
