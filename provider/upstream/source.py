@@ -6,7 +6,7 @@ No I/O here. Origins make sources: `http_source`, `ftp_source`; `memory_source` 
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from provider.wire.text import ows
 
@@ -69,6 +69,13 @@ class Headers:
         return f"<Headers: {len(self._fields)} fields>"
 
 
+class FilePlace(NamedTuple):
+    """Where bytes lie in a regular file: its open descriptor, which belongs to the source, and an offset in bytes."""
+
+    descriptor: int
+    offset: int
+
+
 class Source(Protocol):
     """An open answer: the head has been read, the body has not.
 
@@ -129,15 +136,28 @@ class Source(Protocol):
     def raw_socket(self) -> socket.socket | None:
         """The plain socket, for zero-copy reads; `contiguous_bytes` tells how far they may go. None with TLS."""
 
+    def raw_file(self) -> FilePlace | None:
+        """Where the next body bytes lie in a regular file, for `sendfile`; `contiguous_bytes` tells how many do.
+
+        None if they come from elsewhere. A source whose body comes from files at any time returns a place before its
+        first read. Ask again for each piece: the next bytes may lie in another file, and a change of the file is
+        noticed here.
+
+        Raises:
+            UpstreamTruncated: the file is no longer the one that was opened.
+        """
+        return None
+
     @property
     def contiguous_bytes(self) -> int:
-        """Number of the next bytes on `raw_socket()` that are body only, without framing between them.
+        """Number of the next bytes on `raw_socket()` that are body only, without framing between them, or of the bytes
+        at `raw_file()`.
 
         0 at the end, and while bytes in memory or framing come first: continue with `read_now` then.
         """
 
     def advance(self, count_bytes: int) -> None:
-        """Record that `count_bytes` (at most `contiguous_bytes`) were read directly from `raw_socket()`."""
+        """Record that `count_bytes` (at most `contiguous_bytes`) were read directly from socket or file."""
 
     def release(self) -> None:
         """Give the source up. The connection returns to the pool if the body was read to its end, else it closes."""
