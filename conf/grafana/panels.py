@@ -268,7 +268,7 @@ STREAMING = (
     ),
     Panel(
         "Bytes by path",
-        "Of ended streams. `splice` passes through the kernel, `copy` through the server: TLS, decoding, small bodies.",
+        "Of ended streams. `splice` and `sendfile` stay in the kernel. `copy` is for TLS, decoding and small bodies.",
         {"{{path}}": rate("provider_streamed_bytes_total", by="path")},
         "Bps",
         stacked=True,

@@ -22,7 +22,7 @@ class Progress:
     bytes_sent: int = 0
     awaits_consumer: bool = False
     awaits_origin: bool = False
-    path: Literal["splice", "copy"] = "copy"
+    path: Literal["splice", "sendfile", "copy"] = "copy"
 
 
 _LOOKS_PER_LIMIT = 4

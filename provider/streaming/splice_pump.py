@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import socket
+from typing import Literal
 
 from provider.errors import UpstreamError, UpstreamTruncated
 from provider.streaming.epoll_watcher import loop_watcher
@@ -69,8 +70,10 @@ class SplicePump:
         "_watcher",
         "_woken",
         "_writer",
-        "spliced_bytes",
+        "zero_copy_bytes",
     )  # fmt: skip
+
+    path: Literal["splice"] = "splice"
 
     def __init__(
         self, source: Source, origin: socket.socket, consumer: RawConsumer, *, pipes: PipePool, progress: Progress
@@ -83,7 +86,7 @@ class SplicePump:
         self._watcher = loop_watcher()
         self._pipe: Pipe | None = None
         # Body bytes that passed through a pipe, and body bytes in the pipe now.
-        self.spliced_bytes = self._held = 0
+        self.zero_copy_bytes = self._held = 0
         # The next bytes are worth a splice.
         self._bulk = source.framing != "chunked" or source.contiguous_bytes >= MIN_RUN_BYTES
         # The descriptors in `_watcher`, -1 for none. Their sockets may be closed from outside at any time.
@@ -180,7 +183,7 @@ class SplicePump:
         except BlockingIOError:
             return self._await_origin()
         except OSError as exc:
-            if exc.errno in _NO_SPLICE and not self.spliced_bytes:
+            if exc.errno in _NO_SPLICE and not self.zero_copy_bytes:
                 self._release_pipe()
                 self._pipes.disable()
                 return True
@@ -189,7 +192,7 @@ class SplicePump:
             return self._fill_framed(_FRAMING_BYTES, hold=False)
         self._source.advance(count)
         self._held = count
-        self.spliced_bytes += count
+        self.zero_copy_bytes += count
         # Fewer bytes than requested, and too few to have filled the pipe: the origin's socket is empty, and reading
         # again at once would bring little or nothing.
         self._drained = count < min(want, DRAINED_BELOW)

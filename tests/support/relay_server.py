@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -18,9 +19,10 @@ from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, StreamEngine
 from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.config import UpstreamConfig
+from provider.upstream.disk import Disk
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.resume import for_rest
-from provider.upstream.source import HttpRequest
+from provider.upstream.source import HttpRequest, Source
 from provider.upstream.wish import read_wish
 from tests.support.raw_origin import RawOrigin, Script, raw_origin
 
@@ -30,14 +32,23 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
+class Opener(Protocol):
+    """What the proxy relays from."""
+
+    async def open(self, request: HttpRequest) -> Source: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class Proxy:
     """The relaying server and what it recorded."""
 
     origin: RawOrigin
     port: int = 0
-    opener: HttpOrigin | None = None
+    opener: Opener | None = None
     pipes: PipePool = field(default_factory=PipePool)
+    disk: Disk = field(default_factory=Disk)
     max_resumes: int = 0
     relayed: list[Relayed] = field(default_factory=list)
     logged: list[int] = field(default_factory=list)
@@ -61,17 +72,18 @@ class RelayHandler(RequestHandler):
     async def get(self) -> None:
         opener = self.proxy.opener
         assert opener is not None
-        wanted = self.request.headers.get("Range")
-        headers = (("Range", wanted),) if wanted else ()
-        asked = HttpRequest("GET", self.proxy.origin.url + self.request.uri, headers)
+        wish = read_wish(self.request.headers)
+        asked = HttpRequest("GET", self.proxy.origin.url + self.request.uri, wish.range_fields)
         source = await opener.open(asked)
         self.sink = TornadoSink(self)
         progress = Progress()
         self.proxy.progress.append(progress)
-        answer = answer_of(read_wish(self.request.headers), source)
+        answer = answer_of(wish, source)
         assert isinstance(answer, Whole | Part | Parts), answer
         fields = reply_headers(source.headers, answer, name="data.csv")
-        engine = StreamEngine(self.idle_timeout_seconds, self.proxy.max_resumes, pipes=self.proxy.pipes)
+        engine = StreamEngine(
+            self.idle_timeout_seconds, self.proxy.max_resumes, pipes=self.proxy.pipes, disk=self.proxy.disk
+        )
         relayed = await engine.relay(
             source,
             self.sink,
@@ -105,21 +117,31 @@ async def proxied(
         proxy.opener = HttpOrigin(
             UpstreamConfig(allow_non_public_ip=True, idle_timeout_seconds=origin_idle_seconds), tls_context=trusting
         )
-        needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
-        app = Application(
-            [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())
-        )
-        server = PublicServer(app)
-        sockets = bind_sockets(0, "127.0.0.1")
-        proxy.port = sockets[0].getsockname()[1]
-        server.add_sockets(sockets)
-        try:
+        async with relaying(proxy, idle_timeout_seconds=idle_timeout_seconds):
             yield proxy
-        finally:
-            server.stop()
-            await server.close_all_connections()
-            proxy.opener.close()
-            proxy.pipes.close()
+
+
+@asynccontextmanager
+async def relaying(
+    proxy: Proxy, *, idle_timeout_seconds: float, context: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Run the server of `proxy`. `context`: of TLS for consumers."""
+    needs = {"proxy": proxy, "idle_timeout_seconds": idle_timeout_seconds}
+    app = Application(
+        [("/.*", RelayHandler, needs)], log_function=lambda handler: proxy.logged.append(handler.get_status())
+    )
+    server = PublicServer(app, ssl_options=context)
+    sockets = bind_sockets(0, "127.0.0.1")
+    proxy.port = sockets[0].getsockname()[1]
+    server.add_sockets(sockets)
+    try:
+        yield
+    finally:
+        server.stop()
+        await server.close_all_connections()
+        assert proxy.opener is not None
+        proxy.opener.close()
+        proxy.pipes.close()
 
 
 @asynccontextmanager

@@ -40,10 +40,10 @@ _RPC = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 
 # Shorter bodies mostly measure the cost of system calls.
 RATED_BYTES = 64 << 10
-_PATHS = ("splice", "copy")
+_PATHS = ("splice", "sendfile", "copy")
 _EARLY_ENDS = ("upstream_truncated", "upstream_timed_out", "consumer_gone", "consumer_stalled")
 _STREAMING = "`download`, `link` or `computeResult`"
-_PATH = "`splice` (zero copy) or `copy`"
+_PATH = "`splice` or `sendfile` (zero copy, from a socket or a file), or `copy`"
 _OUTCOME = (
     "`complete`; the origin's fault: `upstream_truncated`, `upstream_timed_out`; the consumer's: `consumer_gone`, "
     "`consumer_stalled`"

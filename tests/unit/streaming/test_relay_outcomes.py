@@ -44,6 +44,9 @@ class FakeSource:
     def raw_socket(self) -> None:
         return None
 
+    def raw_file(self) -> None:
+        return None
+
     def release(self) -> None:
         self.ended = self.ended or "released"
 
