@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from provider.errors import UpstreamTimedOut, UpstreamTruncated
 from provider.override import override
 from provider.upstream.disk import Disk
+from provider.upstream.file_names import guess_content_type, name_in_path
 from provider.upstream.ranges import select_range
 from provider.upstream.source import FilePlace, Framing, Headers, Source
 from provider.upstream.validators import http_date_text
@@ -19,6 +20,7 @@ from provider.upstream.wish import NO_WISH, Wish
 TAIL_BYTES = 4096
 # What a thread reads at a time if the bytes are not in memory. It is also the memory limit of a stream.
 _READ_BYTES = 256 << 10
+_DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _YEAR_10000 = 253_402_300_800
 
 
@@ -28,8 +30,10 @@ class FileSource(Source):
     Args:
         disk: reads the file.
         descriptor: of a regular file. This source closes it.
-        path: percent-encoded; file names are derived from it.
+        opened: the file's state when it was opened. Every later one counts as a change.
+        path: percent-encoded; the file's name and type are derived from it.
         idle_timeout_seconds: longest wait for the disk.
+        content: of the whole file, if it was read after `opened` and before now.
     """
 
     __slots__ = (
@@ -55,11 +59,20 @@ class FileSource(Source):
     final_url_path: str
 
     def __init__(
-        self, disk: Disk, descriptor: int, *, path: str, idle_timeout_seconds: float, wish: Wish = NO_WISH
+        self,
+        disk: Disk,
+        descriptor: int,
+        opened: os.stat_result,
+        *,
+        path: str,
+        idle_timeout_seconds: float,
+        wish: Wish = NO_WISH,
+        content: bytes | None = None,
     ) -> None:
-        self._disk, self._descriptor = disk, descriptor
-        self._opened = opened = os.fstat(descriptor)
-        fields = [("ETag", entity_tag(opened)), ("Accept-Ranges", "bytes"), *_last_modified(opened)]
+        self._disk, self._descriptor, self._opened = disk, descriptor, opened
+        content_type = guess_content_type(name_in_path(path)) or _DEFAULT_CONTENT_TYPE
+        fields = [("Content-Type", content_type), ("ETag", entity_tag(opened)), ("Accept-Ranges", "bytes")]
+        fields += _last_modified(opened)
         part = select_range(wish.ranges if wish.version_holds(Headers(fields)) else None, opened.st_size)
         if part.status != 200:
             fields.append(("Content-Range", part.content_range))
@@ -67,7 +80,8 @@ class FileSource(Source):
         self.final_url_path, self.idle_timeout_seconds = path, idle_timeout_seconds
         self._offset, self._end = part.first, part.first + part.count
         # Bytes from `_offset` on that a thread has read.
-        self._ahead = memoryview(b"")
+        known = content is not None and len(content) == opened.st_size
+        self._ahead = memoryview(content or b"")[part.first : self._end] if known else memoryview(b"")
         self._reading: asyncio.Future[bytes] | None = None
 
     @override

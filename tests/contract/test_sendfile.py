@@ -498,7 +498,8 @@ async def test_a_body_of_several_files_and_of_memory_is_whole(file: Path, tmp_pa
 @pytest.mark.gen_test
 async def test_a_source_that_was_closed_reads_nothing(file: Path) -> None:
     disk = Disk()
-    source = FileSource(disk, os.open(file, os.O_RDONLY), path="x", idle_timeout_seconds=10)
+    descriptor = os.open(file, os.O_RDONLY)
+    source = FileSource(disk, descriptor, os.fstat(descriptor), path="x", idle_timeout_seconds=10)
     evict(file)
     buffer = memoryview(bytearray(1000))
     waiting = asyncio.ensure_future(source.wait_ready())

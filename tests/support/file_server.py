@@ -24,7 +24,12 @@ class FileOpener:
         wish = read_wish(dict(request.headers))
         descriptor = os.open(self.path, os.O_RDONLY)
         return FileSource(
-            self.disk, descriptor, path="data.bin", idle_timeout_seconds=self.idle_timeout_seconds, wish=wish
+            self.disk,
+            descriptor,
+            os.fstat(descriptor),
+            path="data.bin",
+            idle_timeout_seconds=self.idle_timeout_seconds,
+            wish=wish,
         )
 
     def close(self) -> None:

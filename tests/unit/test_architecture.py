@@ -193,6 +193,8 @@ BLOCKING_USES = {
     ("observability/tracing.py", "Thread"): "sends the last traces at the end of the process",
     ("upstream/disk.py", "ThreadPoolExecutor"): "reads local files; nothing else waits for a disk that hangs",
     ("upstream/disk.py", "run_in_executor"): "reads local files: one piece of limited size at a time for each stream",
+    ("upstream/folder.py", "ThreadPoolExecutor"): "opens files of one folder; only its buyers wait for it",
+    ("upstream/folder.py", "run_in_executor"): "opens one file of a folder, for as long as its limit",
     ("upstream/ftp_session.py", "create_connection"): "to a checked address, in the thread of one login",
     ("upstream/ftp_source.py", "run_in_own_thread"): "one login or one end of a transfer, counted for its client",
     ("upstream/names.py", "getaddrinfo"): "numbers only (AI_NUMERICHOST), and c-ares on the event loop",
