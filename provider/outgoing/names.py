@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from provider.cache import FactCache
-from provider.own_thread import run_in_own_thread
+from provider.outgoing.own_thread import run_in_own_thread
 
 Address = tuple[int, tuple[Any, ...]]
 """Family and socket address, as returned by `getaddrinfo`."""

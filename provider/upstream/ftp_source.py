@@ -20,8 +20,8 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.outgoing.own_thread import run_in_own_thread
 from provider.override import override
-from provider.own_thread import run_in_own_thread
 from provider.upstream.addresses import Resolver, resolve_checked
 from provider.upstream.charges import charge_request
 from provider.upstream.config import UpstreamConfig

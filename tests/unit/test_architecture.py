@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROVIDER = ROOT / "provider"
 TREES = {path.relative_to(PROVIDER).as_posix(): ast.parse(path.read_text()) for path in sorted(PROVIDER.rglob("*.py"))}
 # The end of a request, the top of a background task, and a thread that hands its failure to the caller.
-BROAD_EXCEPTS = {"own_thread.py", "handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
+BROAD_EXCEPTS = {"outgoing/own_thread.py", "handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
 # web3 is a family of distributions, of which each use takes the smallest.
 FAMILIES = {"eth-account": "web3", "eth-keyfile": "web3"}
 
@@ -186,7 +186,7 @@ BLOCKING_USES = {
     ("commands/import_nonces.py", "to_thread"): "a command, not the server",
     ("outgoing/names.py", "getaddrinfo"): "names of the operator, each in a thread of its own",
     ("outgoing/names.py", "run_in_own_thread"): "names of the operator: one thread for each name",
-    ("own_thread.py", "Thread"): "a thread for one call",
+    ("outgoing/own_thread.py", "Thread"): "a thread for one call",
     ("process/server.py", "getaddrinfo"): "the listener's own address, before anything is served",
     ("sqlite.py", "ThreadPoolExecutor"): "the one thread of one file; each step is one transaction",
     ("sqlite.py", "run_in_executor"): "the one thread of one file; each step is one transaction",
