@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from provider.errors.base import ProviderError
-from provider.errors.document_tables import REASONS, STREAM_ENDS
+from provider.errors.compute import COMPUTE_REASONS
 
 PACKAGE = Path(__file__).parents[1]
 PAGE = PACKAGE.parent / "docs" / "errors.md"
@@ -55,7 +55,25 @@ complete. The log line and `provider_errors_total` have one of these codes.
 | --- | --- | --- |
 """
 
-
+STREAM_ENDS: Mapping[str, tuple[str, str]] = {
+    "upstream_truncated": (
+        "The origin's body ended before its announced length, and could not be resumed.",
+        "Request the rest with `Range`, from where the bytes ended.",
+    ),
+    "upstream_timed_out": (
+        "The origin sent nothing until the idle limit.",
+        "Request the rest with `Range`. Operator: the limits are under `[upstream]`.",
+    ),
+    "consumer_gone": (
+        "The consumer closed its connection. The log has status 499 if the answer had not begun.",
+        "None needed. Operator: if consumers complain, check the proxies in front of the server and their limits.",
+    ),
+    "consumer_stalled": (
+        "The consumer read nothing until the idle limit.",
+        "Read faster, or request the rest with `Range`.",
+    ),
+}
+"""Cause and remedy of the outcomes of `streaming/relay.py`, except "complete"."""
 _SECTIONS = {
     "request": "The request",
     "auth": "Who is asking",
@@ -102,7 +120,7 @@ def page() -> str:
         + "".join(lines)
         for title, lines in rows.items()
     ]
-    return "\n".join([_HEAD, *sections, _REASONS + _rows(REASONS), _ENDS + _rows(STREAM_ENDS)])
+    return "\n".join([_HEAD, *sections, _REASONS + _rows(COMPUTE_REASONS), _ENDS + _rows(STREAM_ENDS)])
 
 
 def _rows(table: Mapping[str, tuple[str, str]]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from provider.errors.base import ProviderError
-from provider.errors.document_tables import STREAM_ENDS
+from provider.errors.document import STREAM_ENDS
 from provider.observability.metrics.metrics import DECLARED
 from tests.observability.expressions import rules, selectors
 from tests.observability.live_prometheus import CONF, PROMTOOL, RULES

@@ -3,8 +3,7 @@
 from typing import get_args
 
 from provider.errors.compute import COMPUTE_REASONS
-from provider.errors.document import PAGE, error_classes, is_raised, page
-from provider.errors.document_tables import REASONS, STREAM_ENDS
+from provider.errors.document import PAGE, STREAM_ENDS, error_classes, is_raised, page
 from provider.streaming.relay import Outcome
 
 RAISED = [error for error in error_classes() if is_raised(error)]
@@ -25,8 +24,11 @@ def test_a_body_of_its_own_has_a_shape_of_its_own() -> None:
     assert [error for error in error_classes() if "body" in vars(error) and "shape" not in vars(error)] == []
 
 
-def test_reasons_and_ends_are_those_of_the_code() -> None:
-    assert REASONS.keys() == COMPUTE_REASONS
+def test_reasons_of_refused_compute_requests_are_sorted() -> None:
+    assert list(COMPUTE_REASONS) == sorted(COMPUTE_REASONS)
+
+
+def test_ends_are_those_of_the_relay() -> None:
     assert {*STREAM_ENDS, "complete"} == set(get_args(Outcome))
 
 
