@@ -1,5 +1,6 @@
 """Everything an operator can set: the rooms' configs, put together from an environment and a TOML file."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,14 +12,14 @@ from provider.chain.config import ChainConfig, RpcConfig
 from provider.compute.config import ComputeConfig
 from provider.config.chains import read_addresses, read_chains
 from provider.config.reader import Reader, SettingsError, read_table
-from provider.config.redis import read_redis
 from provider.config.server import Listener, ServerConfig, read_admin, read_server
 from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
 from provider.policy.config import AccessConfig, SecurityConfig
 from provider.proofs.config import ProofConfig
-from provider.redis.config import RedisConfig
+from provider.redis.config import RedisConfig, RedisConnection
+from provider.redis.url import RedisTarget, parse_target
 from provider.setting import text
 from provider.streaming.config import StreamConfig
 from provider.upstream.config import UpstreamConfig
@@ -81,7 +82,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         identity=reader.read(IdentityConfig),
         log=reader.read(LogConfig),
         observing=reader.read(ObservingConfig),
-        redis=read_redis(reader),
+        redis=_redis(reader),
         compute=reader.read(ComputeConfig),
     )
     reader.note_unknown()
@@ -109,3 +110,46 @@ def _proofs(reader: Reader) -> ProofConfig:
         return proofs
     reader.warnings.append("USE_CHAIN_PROOF is ignored: USE_HTTP_PROOF is set, and one proof is enough")
     return replace(proofs, on_chain=False)
+
+
+def _redis(reader: Reader) -> RedisConfig | None:
+    """None without a connection. Faults are noted in `reader`, without the URL, which is never shown."""
+    given = reader.read(RedisConnection)
+    target = _redis_target(reader, given)
+    ca_file = _ca_file(reader, given.ca_file)
+    # Read in any case, so that faults are found and the file's keys are known.
+    config = reader.read(RedisConfig, target=target)
+    if target is None:
+        return None
+    if ca_file is not None and not target.uses_tls:
+        reader.fault("PROVIDER_REDIS_CA_FILE", "is for rediss:// only, and REDIS_CONNECTION does not use TLS")
+    return replace(config, target=replace(target, ca_file=ca_file, sentinel_password=given.sentinel_password))
+
+
+def _redis_target(reader: Reader, given: RedisConnection) -> RedisTarget | None:
+    text, variable = given.connection, "REDIS_CONNECTION"
+    if given.connection_file is not None:
+        variable = "REDIS_CONNECTION_FILE"
+        if text is not None:
+            reader.fault(variable, "give one of REDIS_CONNECTION and REDIS_CONNECTION_FILE, not both")
+            return None
+        content = reader.read_file(variable, given.connection_file, of_secret=True)
+        text = content.strip() if content is not None else None
+    if text is None:
+        return None
+    try:
+        return parse_target(text)
+    except ValueError as error:
+        reader.fault(variable, str(error))
+        return None
+
+
+def _ca_file(reader: Reader, path: str | None) -> str | None:
+    if path is None or reader.read_file("PROVIDER_REDIS_CA_FILE", path) is None:
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        reader.fault("PROVIDER_REDIS_CA_FILE", f"{path} holds no PEM certificates")
+        return None
+    return path

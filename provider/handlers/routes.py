@@ -8,7 +8,6 @@ from tornado.web import Application
 
 from provider.admission.entry import Admission, Ticket
 from provider.errors import ProviderError, TooManyRequests
-from provider.handlers.bad_request import refusal_of_unread
 from provider.handlers.base import BaseEndpoint, D, Endpoint, Frame
 from provider.handlers.fallbacks import (
     MergedPathEndpoint,
@@ -17,6 +16,7 @@ from provider.handlers.fallbacks import (
     OptionsEndpoint,
     Refusal,
     RefusedEndpoint,
+    refusal_of_unread,
 )
 from provider.http1.dispatch import Dispatcher
 from provider.http1.heads import Request

@@ -1,6 +1,9 @@
 """A `Sink` for one reply of Tornado's HTTP server.
 
-The reply stays Tornado's: access log, `on_finish`, keep-alive and drain work as for any other reply.
+The reply stays Tornado's: access log, `on_finish`, keep-alive, pipelining, idle timeouts and drain work as for any
+other reply. A body may be sent below Tornado's IOStream, which only needs the number of bytes that bypassed it. This
+relies on undocumented attributes of Tornado: `tests/contract/test_tornado_seam.py` fails if a release changes them,
+and `bypassable` then makes bodies be copied.
 """
 
 import socket
@@ -8,10 +11,9 @@ from collections.abc import Callable
 from typing import cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import RequestHandler
 
-from provider.http1.seam import bypassable, count_body, is_chunked
 from provider.http1.streams import AnswersAtOnce
 from provider.override import override
 from provider.streaming.limits import pace_socket
@@ -160,3 +162,29 @@ def _gone(error: StreamClosedError) -> ConsumerGone:
     """Drop the error's frames: Tornado's connection keeps the error, and they hold the connection."""
     error.__traceback__ = None
     return ConsumerGone()
+
+
+def bypassable(connection: HTTP1Connection) -> bool:
+    """True if the body may be sent below this connection: the head has left, and nothing waits behind it."""
+    stream = connection.stream
+    return (
+        isinstance(stream, IOStream)
+        and not isinstance(stream, SSLIOStream)
+        and isinstance(stream.socket, socket.socket)
+        and not stream.closed()
+        and not stream.writing()
+        and isinstance(getattr(connection, "_chunking_output", None), bool)
+        and isinstance(getattr(connection, "_expected_content_remaining", False), int | None)
+    )
+
+
+def is_chunked(connection: HTTP1Connection) -> bool:
+    """True if the head, written by Tornado, announced chunks."""
+    return connection._chunking_output
+
+
+def count_body(connection: HTTP1Connection, count_bytes: int) -> None:
+    """Report bytes sent past Tornado, so that its own check of Content-Length works at the end."""
+    left = connection._expected_content_remaining
+    if left is not None:
+        connection._expected_content_remaining = left - count_bytes

@@ -21,7 +21,7 @@ def _prefix(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RedisConnection:
-    """Where Redis is and how to log in, as the operator wrote it; `provider/config/redis.py` makes a target of it."""
+    """Where Redis is and how to log in, as the operator wrote it; `provider/config/load.py` makes a target of it."""
 
     SECTION: ClassVar = "redis"
 

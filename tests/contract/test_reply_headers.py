@@ -7,9 +7,9 @@ import pytest
 
 from provider.errors import NotHttp, ServerBusy
 from provider.handlers.about.docs import DocsAssetEndpoint
-from provider.handlers.bad_request import refusal_of_unread
 from provider.handlers.base import Endpoint
 from provider.handlers.downloads.streaming import StreamingEndpoint
+from provider.handlers.fallbacks import refusal_of_unread
 from provider.http1.listener import prepared_answer
 from tests.contract.test_accounting import answers, fails, raising, serving
 

@@ -1,4 +1,4 @@
-"""What `tornado_seam.py` leans on holds in the installed Tornado. When this fails, a release has moved the ground:
+"""What `http1/sink.py` relies on holds in the installed Tornado. When this fails, a release has moved the ground:
 
 bodies are then copied, which is correct and slow; adapt the seam before the bound in `setup.cfg` is raised.
 """
@@ -12,7 +12,7 @@ from tornado.httputil import HTTPOutputError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from provider.http1.seam import bypassable, count_body, is_chunked
+from provider.http1.sink import bypassable, count_body, is_chunked
 
 BODY = b"sent below Tornado"
 
