@@ -14,7 +14,8 @@ from provider.auth.config import IdentityConfig
 from provider.cache import CacheConfig
 from provider.chain.config import RpcConfig
 from provider.compute.config import ComputeConfig
-from provider.config.chains import AddressFile, Nodes, ProviderKey, UniversalKey
+from provider.config.chains import AddressFile, Nodes
+from provider.config.keys import ProviderKey, UniversalKey
 from provider.config.load import Settings
 from provider.config.server import PublicListener, ServerConfig
 from provider.links.config import LinkConfig

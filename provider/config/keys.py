@@ -1,11 +1,13 @@
 """Private keys: from the variable itself, from a file, or from an encrypted keystore with a password file."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import orjson
 
 from provider.config.reader import Reader
 from provider.crypto.keystore import open_keystore
+from provider.setting import json_or_text, special, text
 
 # secp256k1 group order: a private key is an integer from 1 to this minus 1 (SEC 2, section 2.4.1).
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -19,6 +21,76 @@ class KeySettings:
     file: str | None
     keystore_file: object
     password_file: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey(KeySettings):
+    """The Provider's key, or one per chain id."""
+
+    SECTION: ClassVar = "chains"
+
+    value: object = special(
+        "PROVIDER_PRIVATE_KEY",
+        json_or_text,
+        key="private_key",
+        help="The Provider's key, 64 hex digits. It decrypts what was published to it and signs fees. REQUIRED, in one "
+        "of three ways: this setting, a file, or a keystore. One key, or one per chain id, as in network_url.",
+        secret=True,
+    )
+    file: str | None = text(
+        "PROVIDER_PRIVATE_KEY_FILE",
+        key="private_key_file",
+        help="A file that holds the key.",
+        example="/run/secrets/provider_key",
+    )
+    keystore_file: object = special(
+        "PROVIDER_PRIVATE_KEY_KEYSTORE_FILE",
+        json_or_text,
+        key="private_key_keystore_file",
+        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        examples=("/run/secrets/provider_keystore.json",),
+    )
+    password_file: str | None = text(
+        "PROVIDER_PRIVATE_KEY_PASSWORD_FILE",
+        key="private_key_password_file",
+        help="The file that holds the password of the keystore.",
+        example="/run/secrets/provider_keystore_password",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UniversalKey(KeySettings):
+    """The key for what belongs to no chain."""
+
+    SECTION: ClassVar = "security"
+
+    value: object = special(
+        "UNIVERSAL_PRIVATE_KEY",
+        json_or_text,
+        key="universal_private_key",
+        help="Key for auth tokens and for signatures that belong to no chain, 64 hex digits. Default: the Provider's "
+        "key if there is one for all chains. It can be given in the same three ways.",
+        secret=True,
+    )
+    file: str | None = text(
+        "UNIVERSAL_PRIVATE_KEY_FILE",
+        key="universal_private_key_file",
+        help="A file that holds the key.",
+        example="/run/secrets/universal_key",
+    )
+    keystore_file: object = special(
+        "UNIVERSAL_PRIVATE_KEY_KEYSTORE_FILE",
+        json_or_text,
+        key="universal_private_key_keystore_file",
+        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        examples=("/run/secrets/universal_keystore.json",),
+    )
+    password_file: str | None = text(
+        "UNIVERSAL_PRIVATE_KEY_PASSWORD_FILE",
+        key="universal_private_key_password_file",
+        help="The file that holds the password of the keystore.",
+        example="/run/secrets/universal_keystore_password",
+    )
 
 
 def parse_private_key(text: str) -> str | None:
