@@ -12,6 +12,10 @@ from provider.setting import json_or_text, special, text
 # secp256k1 group order: a private key is an integer from 1 to this minus 1 (SEC 2, section 2.4.1).
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
+_IN_A_FILE = "A file that holds the key."
+_IN_A_KEYSTORE = "An encrypted keystore (Web3 secret storage) that holds the key."
+_PASSWORD = "The file that holds the password of the keystore."
+
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
@@ -40,20 +44,20 @@ class ProviderKey(KeySettings):
     file: str | None = text(
         "PROVIDER_PRIVATE_KEY_FILE",
         key="private_key_file",
-        help="A file that holds the key.",
+        help=_IN_A_FILE,
         example="/run/secrets/provider_key",
     )
     keystore_file: object = special(
         "PROVIDER_PRIVATE_KEY_KEYSTORE_FILE",
         json_or_text,
         key="private_key_keystore_file",
-        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        help=_IN_A_KEYSTORE,
         examples=("/run/secrets/provider_keystore.json",),
     )
     password_file: str | None = text(
         "PROVIDER_PRIVATE_KEY_PASSWORD_FILE",
         key="private_key_password_file",
-        help="The file that holds the password of the keystore.",
+        help=_PASSWORD,
         example="/run/secrets/provider_keystore_password",
     )
 
@@ -75,20 +79,20 @@ class UniversalKey(KeySettings):
     file: str | None = text(
         "UNIVERSAL_PRIVATE_KEY_FILE",
         key="universal_private_key_file",
-        help="A file that holds the key.",
+        help=_IN_A_FILE,
         example="/run/secrets/universal_key",
     )
     keystore_file: object = special(
         "UNIVERSAL_PRIVATE_KEY_KEYSTORE_FILE",
         json_or_text,
         key="universal_private_key_keystore_file",
-        help="An encrypted keystore (Web3 secret storage) that holds the key.",
+        help=_IN_A_KEYSTORE,
         examples=("/run/secrets/universal_keystore.json",),
     )
     password_file: str | None = text(
         "UNIVERSAL_PRIVATE_KEY_PASSWORD_FILE",
         key="universal_private_key_password_file",
-        help="The file that holds the password of the keystore.",
+        help=_PASSWORD,
         example="/run/secrets/universal_keystore_password",
     )
 
