@@ -14,7 +14,7 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 _IN_A_FILE = "A file that holds the key."
 _IN_A_KEYSTORE = "An encrypted keystore (Web3 secret storage) that holds the key."
-_PASSWORD = "The file that holds the password of the keystore."
+_OPENS_THE_KEYSTORE = "The file that holds the password of the keystore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ProviderKey(KeySettings):
     password_file: str | None = text(
         "PROVIDER_PRIVATE_KEY_PASSWORD_FILE",
         key="private_key_password_file",
-        help=_PASSWORD,
+        help=_OPENS_THE_KEYSTORE,
         example="/run/secrets/provider_keystore_password",
     )
 
@@ -92,7 +92,7 @@ class UniversalKey(KeySettings):
     password_file: str | None = text(
         "UNIVERSAL_PRIVATE_KEY_PASSWORD_FILE",
         key="universal_private_key_password_file",
-        help=_PASSWORD,
+        help=_OPENS_THE_KEYSTORE,
         example="/run/secrets/universal_keystore_password",
     )
 
