@@ -4,7 +4,8 @@
 
 Modes: `plain`; `explicit` (TLS demanded on both connections); `implicit` (TLS from
 the first byte); `lies` (its passive replies name another address);
-`no-size` (neither SIZE nor REST); `cuts` (drops each data connection after 100 000 bytes);
+`no-size` (neither SIZE nor REST); `cuts` (drops each data connection after 100 000 bytes and replies 426);
+`silently-cuts` (the same without a reply);
 `size-0`, `size-more`, `size-words`, `size-450` (SIZE says 0, 1000 bytes too many, `<n> bytes`, 450);
 `no-pasv` (PASV is refused, EPSV is not); `code-page` (names are latin-1 until `OPTS UTF8 ON`).
 Its line also names a file that grows by a byte with each login.
@@ -29,11 +30,21 @@ USER, PASSWORD = "publisher", "p@ss:w0rd/planted"
 class Cutting(DTPHandler):
     """Closes in the middle."""
 
+    replies = True
+
     def initiate_send(self) -> None:
-        if self.tot_bytes_sent >= 100_000:
+        if self.tot_bytes_sent < 100_000:
+            super().initiate_send()
+        elif self.replies:
+            self.handle_close()
+        else:
             self.close()
-            return
-        super().initiate_send()
+
+
+class SilentlyCutting(Cutting):
+    """Closes in the middle, and never says so."""
+
+    replies = False
 
 
 class OddSize(FTPHandler):
@@ -71,6 +82,7 @@ class CodePage(FTPHandler):
 
 
 ODD = {"no-pasv": NoPasv, "code-page": CodePage, **{f"size-{what}": OddSize for what in ("0", "more", "words", "450")}}
+CUTTING = {"cuts": Cutting, "silently-cuts": SilentlyCutting}
 
 
 class ImplicitTls(TLS_FTPHandler):
@@ -109,9 +121,9 @@ def main() -> None:
         known = dict(FTPHandler.proto_cmds)
         del known["SIZE"], known["REST"]
         handler.proto_cmds = known
-    if mode == "cuts":
+    if mode in CUTTING:
         handler.use_sendfile = False
-        handler.dtp_handler = Cutting
+        handler.dtp_handler = CUTTING[mode]
     server = FTPServer(("127.0.0.1", 0), handler)
     print(json.dumps({"port": server.address[1], "logins": str(logins)}), flush=True)
     server.serve_forever(handle_exit=False)
