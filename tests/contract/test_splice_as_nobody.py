@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = ("tests/contract/test_splice.py", "tests/contract/test_relay.py", "tests/unit/streaming/test_pipes.py")
+CORE = (
+    "tests/contract/test_splice.py",
+    "tests/contract/test_relay.py::test_a_body_arrives_whole",
+    "tests/unit/streaming/test_pipes.py",
+)
 NOBODY = "65534"
 # The interpreter may lie in root's home: reading is allowed everywhere, and nothing else is.
 CAPABILITIES = "-all,+dac_read_search"
@@ -21,7 +25,9 @@ def test_everything_holds_for_an_unprivileged_user() -> None:
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     become += [f"--{kind}-caps={CAPABILITIES}" for kind in ("inh", "ambient")] + [f"--bounding-set={CAPABILITIES}"]
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-n0", "-rs", "-p", "no:cacheprovider", *CORE]
-    environment = {**os.environ, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+    # Nobody may write the measurements of coverage here.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    environment |= {"HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(
         become + pytest_run, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
