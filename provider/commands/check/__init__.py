@@ -3,20 +3,53 @@
 import asyncio
 import shutil
 import sys
+from collections.abc import Awaitable
 
-from provider.commands.check.probes import run_probes
-from provider.commands.check.table import has_failed, render
+from provider import USER_AGENT
+from provider.commands.check.chain_probes import probe_chains
+from provider.commands.check.host_probes import probe_listeners, probe_stores
+from provider.commands.check.service_probes import probe_services
+from provider.commands.check.table import Finding, failed, has_failed, passed, render, warned
 from provider.config import Settings
+from provider.crypto.accounts import Account
+from provider.outgoing.sessions import Outgoing
 
 __all__ = ["check"]
 
 EXIT_FAILED = 1
+# A chain is asked four times in a row at most, each within the RPC timeout; nothing takes longer than this.
+LONGEST_SECONDS = 60.0
 
 
 def check(settings: Settings) -> int:
     """Run all probes at once and print the table. Returns 1 if something required does not work, otherwise 0."""
-    findings = asyncio.run(run_probes(settings))
+    findings = asyncio.run(_run_probes(settings))
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else 0
     print(render(findings, width=width, colour=is_terminal))
     return EXIT_FAILED if has_failed(findings) else 0
+
+
+async def _run_probes(settings: Settings) -> list[Finding]:
+    """Everything that was found, in a fixed order. Raises nothing for whatever does not work."""
+    findings = [warned("settings", warning, "correct its name, or unset it") for warning in settings.warnings]
+    universal = Account.from_hex(settings.security.universal_key).address
+    findings.append(passed("universal key", f"its address is {universal}"))
+    async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:
+        groups = [
+            *probe_chains(settings, session),
+            *probe_services(settings, session),
+            ("stores", probe_stores(settings)),
+            ("listeners", probe_listeners(settings)),
+        ]
+        for found in await asyncio.gather(*(_in_time(what, group) for what, group in groups)):
+            findings += found
+    return findings
+
+
+async def _in_time(what: str, group: Awaitable[list[Finding]]) -> list[Finding]:
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            return await group
+    except TimeoutError:
+        return [failed(what, f"no answer within {LONGEST_SECONDS:g} s", "try again, or check that part itself")]

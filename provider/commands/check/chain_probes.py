@@ -1,7 +1,8 @@
 """Probes a chain: each endpoint, the contracts, the Provider's key, and reading logs."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -20,9 +21,10 @@ from provider.chain.contracts import (
 )
 from provider.chain.endpoint import Endpoint, EndpointFailed
 from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer
-from provider.chain.networks import ZERO_ADDRESS, ChainAddresses
+from provider.chain.networks import ZERO_ADDRESS, ChainAddresses, bundled_address_book, load_address_book
 from provider.commands.check.reach import host_of, reason_of
 from provider.commands.check.table import Finding, failed, passed, warned
+from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.errors import ChainError
 from provider.outgoing.proxies import Proxies
@@ -258,3 +260,32 @@ def _token_finding(name: str, fee_token: str, code: object, decimals: object) ->
     if digits is None:
         return failed(what, f"{fee_token} is not an ERC-20 token", "PROVIDER_FEE_TOKEN: name a token of this chain")
     return passed(what, f"{fee_token}, {digits} decimals")
+
+
+def probe_chains(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
+    """Return the name and the check of each chain."""
+    try:
+        book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
+    except ValueError as error:
+        return [("address file", _found(failed("address file", str(error), "ADDRESS_FILE: correct the file")))]
+    return [("chain", _chain_probe(settings, session, index, book).run()) for index in range(len(settings.chains))]
+
+
+def _chain_probe(
+    settings: Settings, session: aiohttp.ClientSession, index: int, book: Mapping[int, ChainAddresses]
+) -> ChainProbe:
+    metadata = settings.metadata
+    return ChainProbe(
+        chain=settings.chains[index],
+        book=book,
+        session=session,
+        proxies=settings.proxies,
+        timeout_seconds=settings.rpc.timeout_seconds,
+        index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
+        pays_proofs=settings.proofs.on_chain,
+        now=time.time(),
+    )
+
+
+async def _found(finding: Finding) -> list[Finding]:
+    return [finding]

@@ -5,20 +5,51 @@ import errno
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 
+from provider.assets.index_store import IndexStore, index_path
+from provider.auth.sqlite_store import SqliteNonceStore
+from provider.commands.check.service_probes import probe_redis
 from provider.commands.check.table import Finding, failed, passed, warned
-from provider.config import Listener
+from provider.config import Listener, Settings
 from provider.crypto.certificate import TlsFiles
 from provider.errors import StoreError
 
 # SQLite's log alone may grow to some megabytes before it is merged back.
 MIN_FREE_BYTES = 64 << 20
 FEW_FREE_BYTES = 1 << 30
+
+
+async def probe_stores(settings: Settings) -> list[Finding]:
+    """Check where nonces and the index of the chain are kept."""
+    path = Path(settings.storage_path)
+    if settings.redis is not None:
+        found = await probe_redis(settings.redis)
+    else:
+        nonces = SqliteNonceStore(path)
+        found = [await probe_store("nonce store", path, nonces.check)]
+        await nonces.close()
+    if settings.metadata.aquarius_url is None:
+        index = IndexStore(index_path(path))
+        found.append(await probe_store("metadata index", index_path(path), index.check))
+        await index.close()
+    return [*found, probe_disk(path)]
+
+
+async def probe_listeners(settings: Settings) -> list[Finding]:
+    """Check both listeners and the certificate."""
+    server = settings.server
+    # In a thread: resolving the listener's name may take a while.
+    return [
+        await asyncio.to_thread(probe_listener, "listener", "OCEAN_PROVIDER_URL", server.listener),
+        await asyncio.to_thread(probe_listener, "admin listener", "PROVIDER_ADMIN_URL", server.admin),
+        probe_certificate(server.tls, now=time.time()),
+    ]
 
 
 async def probe_store(what: str, path: Path, check: Callable[[], Awaitable[None]]) -> Finding:

@@ -1,10 +1,13 @@
 """Probes the services that the Provider uses: metadata store, operator service, gateways, Redis."""
 
+from collections.abc import Awaitable
+
 import aiohttp
 
 from provider.auth.redis_store import RedisNonceStore
 from provider.commands.check.reach import Unreachable, get, host_of
 from provider.commands.check.table import Finding, failed, passed, warned
+from provider.config import Settings
 from provider.errors import StoreError
 from provider.redis.client import RedisClient
 from provider.redis.config import RedisConfig
@@ -13,6 +16,49 @@ from provider.redis.url import RedisTarget
 
 # Not the hash of any data NFT, so a working store answers "not found".
 _MADE_UP_DID = "did:op:" + "0" * 64
+
+
+def probe_services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
+    """Return the name and the check of each service that the settings name, Redis excepted."""
+    metadata, upstream, proxies = settings.metadata, settings.upstream, settings.proxies
+    store = (
+        probe_metadata_store(
+            session,
+            metadata.aquarius_url,
+            timeout_seconds=metadata.timeout_seconds,
+            proxy=proxies.of(metadata.aquarius_url),
+        )
+        if metadata.aquarius_url
+        else _passed("metadata store", "none: metadata is read from the chain")
+    )
+    services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
+    for what, variable, url in (
+        ("operator service", "OPERATOR_SERVICE_URL", settings.compute.operator_service_url),
+        *(("IPFS gateway", "IPFS_GATEWAY", url) for url in upstream.ipfs_gateways),
+        *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
+    ):
+        if url:
+            # Gateways are origins of files, which never use a proxy.
+            proxy = proxies.of(url) if variable == "OPERATOR_SERVICE_URL" else None
+            probe = probe_optional(
+                session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds, proxy=proxy
+            )
+            services.append((what, _listed(probe)))
+    for what, variable, url in (
+        ("RBAC server", "RBAC_SERVER_URL", settings.access.rbac_url),
+        ("policy server", "POLICY_SERVER_URL", settings.access.policy_url),
+    ):
+        if url:
+            probe = probe_gatekeeper(
+                session,
+                what,
+                variable,
+                url,
+                timeout_seconds=settings.access.timeout_seconds,
+                proxy=proxies.of(url),
+            )
+            services.append((what, _listed(probe)))
+    return services
 
 
 async def probe_metadata_store(
@@ -101,3 +147,11 @@ async def probe_redis(redis: RedisConfig) -> list[Finding]:
 def _hosts(target: RedisTarget) -> str:
     """Return hosts and ports; the rest of the URL may hold passwords."""
     return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in target.nodes)
+
+
+async def _listed(probe: Awaitable[Finding]) -> list[Finding]:
+    return [await probe]
+
+
+async def _passed(what: str, detail: str) -> Finding:
+    return passed(what, detail)
