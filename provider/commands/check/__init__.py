@@ -31,7 +31,7 @@ def check(settings: Settings) -> int:
 
 
 async def _run_probes(settings: Settings) -> list[Finding]:
-    """Everything that was found, in a fixed order. Raises nothing for whatever does not work."""
+    """Return the findings in a fixed order. A part that does not work is a finding, never an exception."""
     findings = [warned("settings", warning, "correct its name, or unset it") for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))

@@ -1,6 +1,8 @@
 """Probes the services that the Provider uses: metadata store, operator service, gateways, Redis."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
@@ -18,104 +20,95 @@ from provider.redis.url import RedisTarget
 _MADE_UP_DID = "did:op:" + "0" * 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """How much depends on a service: the finding without it, and what to do if it is silent or reports an error."""
+
+    problem: Callable[[str, str, str], Finding]
+    if_silent: str
+    if_broken: str
+
+
+_FOR_SOME_ASSETS = _Need(warned, "assets that need it will fail", "the service reports an error")
+_FOR_EVERY_CONSUMER = _Need(
+    failed,
+    "is it right? Without its answer consumers are refused with 503",
+    "consumers are refused with 503 until it works",
+)
+
+
 def probe_services(settings: Settings, session: aiohttp.ClientSession) -> list[tuple[str, Awaitable[list[Finding]]]]:
     """Return the name and the check of each service that the settings name, Redis excepted."""
-    metadata, upstream, proxies = settings.metadata, settings.upstream, settings.proxies
-    store = (
-        probe_metadata_store(
-            session,
-            metadata.aquarius_url,
-            timeout_seconds=metadata.timeout_seconds,
-            proxy=proxies.of(metadata.aquarius_url),
-        )
-        if metadata.aquarius_url
-        else _passed("metadata store", "none: metadata is read from the chain")
-    )
-    services: list[tuple[str, Awaitable[list[Finding]]]] = [("metadata store", _listed(store))]
-    for what, variable, url in (
-        ("operator service", "OPERATOR_SERVICE_URL", settings.compute.operator_service_url),
-        *(("IPFS gateway", "IPFS_GATEWAY", url) for url in upstream.ipfs_gateways),
-        *(("Arweave gateway", "ARWEAVE_GATEWAY", url) for url in upstream.arweave_gateways),
-    ):
-        if url:
-            # Gateways are origins of files, which never use a proxy.
-            proxy = proxies.of(url) if variable == "OPERATOR_SERVICE_URL" else None
-            probe = probe_optional(
-                session, what, variable, url, timeout_seconds=upstream.first_byte_timeout_seconds, proxy=proxy
-            )
-            services.append((what, _listed(probe)))
-    for what, variable, url in (
-        ("RBAC server", "RBAC_SERVER_URL", settings.access.rbac_url),
-        ("policy server", "POLICY_SERVER_URL", settings.access.policy_url),
-    ):
-        if url:
-            probe = probe_gatekeeper(
+    access, metadata, upstream, proxies = settings.access, settings.metadata, settings.upstream, settings.proxies
+    services: list[tuple[str, Awaitable[list[Finding]]]] = [
+        (
+            "metadata store",
+            _metadata_store(
                 session,
-                what,
-                variable,
-                url,
-                timeout_seconds=settings.access.timeout_seconds,
-                proxy=proxies.of(url),
-            )
-            services.append((what, _listed(probe)))
+                metadata.aquarius_url,
+                timeout_seconds=metadata.timeout_seconds,
+                proxy=proxies.of(metadata.aquarius_url) if metadata.aquarius_url else None,
+            ),
+        )
+    ]
+
+    def add(what: str, variable: str, url: str | None, need: _Need, *, timeout_seconds: float, proxied: bool) -> None:
+        if url:
+            proxy = proxies.of(url) if proxied else None
+            probe = _any_answer(session, what, variable, url, need, timeout_seconds=timeout_seconds, proxy=proxy)
+            services.append((what, probe))
+
+    some = partial(add, need=_FOR_SOME_ASSETS, timeout_seconds=upstream.first_byte_timeout_seconds)
+    some("operator service", "OPERATOR_SERVICE_URL", settings.compute.operator_service_url, proxied=True)
+    # Gateways are origins of files, which never use a proxy.
+    for url in upstream.ipfs_gateways:
+        some("IPFS gateway", "IPFS_GATEWAY", url, proxied=False)
+    for url in upstream.arweave_gateways:
+        some("Arweave gateway", "ARWEAVE_GATEWAY", url, proxied=False)
+    every = partial(add, need=_FOR_EVERY_CONSUMER, timeout_seconds=access.timeout_seconds, proxied=True)
+    every("RBAC server", "RBAC_SERVER_URL", access.rbac_url)
+    every("policy server", "POLICY_SERVER_URL", access.policy_url)
     return services
 
 
-async def probe_metadata_store(
-    session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, proxy: str | None = None
-) -> Finding:
+async def _metadata_store(
+    session: aiohttp.ClientSession, url: str | None, *, timeout_seconds: float, proxy: str | None
+) -> list[Finding]:
     """Check that AQUARIUS_URL answers for a DID that does not exist."""
+    if not url:
+        return [passed("metadata store", "none: metadata is read from the chain")]
     what = f"metadata store ({host_of(url)})"
     path = f"{url.rstrip('/')}/api/aquarius/assets/ddo/{_MADE_UP_DID}"
     try:
         status, content_type = await get(session, path, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
-        return failed(what, str(error), "AQUARIUS_URL: is it right, and the store running and reachable?")
+        return [failed(what, str(error), "AQUARIUS_URL: is it right, and the store running and reachable?")]
     if status == 404 and "json" in content_type:
-        return passed(what, "answers, and rejects a made-up DID")
+        return [passed(what, "answers, and rejects a made-up DID")]
     if status in (200, 404):
-        return warned(what, f"HTTP {status}, not the answer of a metadata store", "AQUARIUS_URL: is the path right?")
-    return failed(what, f"HTTP {status}", "AQUARIUS_URL: is it the base URL of an Aquarius or ocean-node?")
+        return [warned(what, f"HTTP {status}, not the answer of a metadata store", "AQUARIUS_URL: is the path right?")]
+    return [failed(what, f"HTTP {status}", "AQUARIUS_URL: is it the base URL of an Aquarius or ocean-node?")]
 
 
-async def probe_optional(
+async def _any_answer(
     session: aiohttp.ClientSession,
     what: str,
     variable: str,
     url: str,
+    need: _Need,
     *,
     timeout_seconds: float,
-    proxy: str | None = None,
-) -> Finding:
-    """Check a service that only some assets need. Any answer will do; no answer is a warning."""
+    proxy: str | None,
+) -> list[Finding]:
+    """Check that a service answers. Any answer will do, since most of the calls to it are POSTs."""
     what = f"{what} ({host_of(url)})"
     try:
         status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
-        return warned(what, str(error), f"{variable}: assets that need it will fail")
+        return [need.problem(what, str(error), f"{variable}: {need.if_silent}")]
     if status >= 500:
-        return warned(what, f"HTTP {status}", f"{variable}: the service reports an error")
-    return passed(what, f"answers (HTTP {status})")
-
-
-async def probe_gatekeeper(
-    session: aiohttp.ClientSession,
-    what: str,
-    variable: str,
-    url: str,
-    *,
-    timeout_seconds: float,
-    proxy: str | None = None,
-) -> Finding:
-    """Check a service without whose answer every consumer is refused. Any answer will do, since its calls are POSTs."""
-    what = f"{what} ({host_of(url)})"
-    try:
-        status, _ = await get(session, url, timeout_seconds=timeout_seconds, proxy=proxy)
-    except Unreachable as error:
-        return failed(what, str(error), f"{variable}: is it right? Without its answer consumers are refused with 503")
-    if status >= 500:
-        return failed(what, f"HTTP {status}", f"{variable}: consumers are refused with 503 until it works")
-    return passed(what, f"answers (HTTP {status})")
+        return [need.problem(what, f"HTTP {status}", f"{variable}: {need.if_broken}")]
+    return [passed(what, f"answers (HTTP {status})")]
 
 
 _VARIABLE = "REDIS_CONNECTION"
@@ -147,11 +140,3 @@ async def probe_redis(redis: RedisConfig) -> list[Finding]:
 def _hosts(target: RedisTarget) -> str:
     """Return hosts and ports; the rest of the URL may hold passwords."""
     return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in target.nodes)
-
-
-async def _listed(probe: Awaitable[Finding]) -> list[Finding]:
-    return [await probe]
-
-
-async def _passed(what: str, detail: str) -> Finding:
-    return passed(what, detail)
