@@ -44,9 +44,12 @@ _ALGORITHM_FIELDS = (
     Field("algorithm.meta", (rules.required_without("algorithm.documentId"),)),
 )
 
+_CONSUMER = Field("consumerAddress", (rules.required(),), bail=True)
+_NONCE = Field("nonce", (rules.required(), rules.numeric()), bail=True)
+
 
 def _item(resource: str, raw: object) -> Item:
-    """An item as sent; what is no object or no text names nothing, which is refused where it is looked at."""
+    """Parse one item. Missing fields and those that are no text become empty; later checks refuse them."""
     values: Mapping[str, object] = raw if isinstance(raw, Mapping) else {}
     return Item(
         resource=resource,
@@ -136,8 +139,8 @@ class StartComputeRequest:
         Field("dataset.serviceId", (rules.required(),), bail=True),
         Field("dataset.transferTxId", (rules.required(),)),
         *_ALGORITHM_FIELDS,
-        Field("consumerAddress", (rules.required(),), bail=True),
-        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        _CONSUMER,
+        _NONCE,
         Field("signature", (rules.signature(),), bail=True),
     )
 
@@ -185,8 +188,8 @@ class ChangeComputeRequest:
     document_id: str
 
     FIELDS = (
-        Field("consumerAddress", (rules.required(),), bail=True),
-        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        _CONSUMER,
+        _NONCE,
         Field("signature", (rules.signature(),)),
     )
 
@@ -214,7 +217,7 @@ class ComputeStatusRequest:
     job_id: str
     document_id: str
 
-    FIELDS = (Field("consumerAddress", (rules.required(),), bail=True),)
+    FIELDS = (_CONSUMER,)
 
     @classmethod
     def parse(cls, data: Data) -> Self:
@@ -238,8 +241,8 @@ class ComputeResultRequest:
     FIELDS = (
         Field("jobId", (rules.required(),), bail=True),
         Field("index", (rules.required(),), bail=True),
-        Field("consumerAddress", (rules.required(),), bail=True),
-        Field("nonce", (rules.required(), rules.numeric()), bail=True),
+        _CONSUMER,
+        _NONCE,
         Field("signature", (rules.signature(),), bail=True),
     )
 
