@@ -397,7 +397,7 @@ async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path) -> No
         await stores[0].use(ADDRESS, "6")
         await asyncio.to_thread(watched.master.kill)
         assert await outcome(stores[0].use(ADDRESS, "7")) is StoreError
-        await asyncio.to_thread(until, lambda: b"role:master" in watched.replica.ask("INFO", "replication"), "failover")
+        await asyncio.to_thread(until, lambda: b"role:master" in watched.replica.replication(), "failover")
         await accepted_in_time(stores[0], "10")
         assert await outcome(stores[0].use(ADDRESS, "5")) is NonceRefused
         # No replica is left that could get it.

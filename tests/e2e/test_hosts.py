@@ -164,9 +164,9 @@ def test_of_1000_identical_requests_with_a_failover_in_the_middle_at_most_one_is
     urls = bought.at_both(bought.url()) * (IDENTICAL_REQUESTS // 2)
     answers = ask_many(urls, halfway=watched.master.kill)
     # The master is gone, the replica is promoted, and the old master comes back as its replica.
-    wait_until(lambda: b"role:master" in watched.replica.ask("INFO", "replication"))
+    wait_until(lambda: b"role:master" in watched.replica.replication())
     watched.master.start()
-    wait_until(lambda: b"state=online" in watched.replica.ask("INFO", "replication"))
+    wait_until(lambda: b"state=online" in watched.replica.replication())
     wait_until(lambda: request("GET", bought.url()).status == 200)
     answers += ask_many(urls[:20])
     statuses = Counter(status for status, _ in answers)

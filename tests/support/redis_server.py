@@ -102,6 +102,13 @@ class RedisServer:
             )
             return connection.recv(1 << 16)
 
+    def replication(self) -> bytes:
+        """What it says of its role and its replicas; empty while it changes its role, when it closes connections."""
+        try:
+            return self.ask("INFO", "replication")
+        except ConnectionError:
+            return b""
+
 
 class Sentinel(RedisServer):
     """One redis-sentinel process, which watches `master` under the name `main`."""
@@ -126,7 +133,7 @@ class Watched:
             failing.callback(self.stop)
             self.master = self._started(RedisServer(folder, *AOF))
             self.replica = self._started(RedisServer(folder, *AOF, "--replicaof", f"127.0.0.1 {self.master.port}"))
-            until(lambda: b"state=online" in self.master.ask("INFO", "replication"), "the replica follows")
+            until(lambda: b"state=online" in self.master.replication(), "the replica follows")
             self.sentinels = [Sentinel(folder, self.master, quorum=2) for _ in range(3)]
             for sentinel in self.sentinels:
                 self._started(sentinel)
