@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tornado.ioloop import IOLoop
 
 from provider.auth.nonce_order import sortable
 from provider.auth.nonce_rows import NonceRows
@@ -28,12 +30,13 @@ from tests.support.certificates import Authority
 from tests.support.redis_server import AOF, Cluster, RedisServer, Watched, until
 
 Start = Callable[..., RedisServer]
+StoreAt = Callable[..., RedisNonceStore]
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 CLOCK = 1_700_000_000_000
 
 
-def store_at(url: str | RedisTarget, *, timeout_seconds: float = 20.0, wait_replicas: int = 0) -> RedisNonceStore:
+def _store(url: str | RedisTarget, *, timeout_seconds: float = 20.0, wait_replicas: int = 0) -> RedisNonceStore:
     target = parse_target(url) if isinstance(url, str) else url
     return RedisNonceStore(
         RedisClient(target, timeout_seconds=timeout_seconds, wait_replicas=wait_replicas), prefix="test"
@@ -64,6 +67,20 @@ async def last_in_time(store: RedisNonceStore, address: str = ADDRESS) -> str:
         await asyncio.sleep(0.02)
     assert isinstance(last, str)
     return last
+
+
+@pytest.fixture
+def store_at(io_loop: IOLoop) -> Iterator[StoreAt]:
+    """Opens stores and closes them however the test ends: what one still tries would keep the loop from ending."""
+    opened: list[RedisNonceStore] = []
+
+    def begin(url: str | RedisTarget, **options: Any) -> RedisNonceStore:
+        opened.append(_store(url, **options))
+        return opened[-1]
+
+    yield begin
+    for store in opened:
+        io_loop.asyncio_loop.run_until_complete(store.close())  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -147,7 +164,7 @@ def _bulk(reply: bytes) -> str:
 
 
 async def _decide(url: str, address: str, uses: list[tuple[str, OpenText | None, bool]]) -> list[str | None]:
-    store = store_at(url)
+    store = _store(url)
     decisions: list[str | None] = []
     for nonce, text, unknown_past in uses:
         try:
@@ -160,18 +177,17 @@ async def _decide(url: str, address: str, uses: list[tuple[str, OpenText | None,
 
 
 @pytest.mark.gen_test
-async def test_window_forgets_what_can_never_be_asked_again(server: RedisServer) -> None:
+async def test_window_forgets_what_can_never_be_asked_again(server: RedisServer, store_at: StoreAt) -> None:
     store = store_at(server.url)
     address = f"0x{next(numbers):040x}"
     for second in range(0, 3000, 10):
         await store.use(address, str(CLOCK + second * 1000))
     key = f"test:{{{to_checksum_address(address)}}}:nonce"
     assert len(_bulk(server.ask("HGET", key, "recent")).split()) == 60
-    await store.close()
 
 
 @pytest.mark.gen_test
-async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer) -> None:
+async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer, store_at: StoreAt) -> None:
     store = store_at(server.url)
     address = f"0x{next(numbers):040x}"
     key = f"test:{{{to_checksum_address(address)}}}:nonce"
@@ -182,7 +198,6 @@ async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer
     with pytest.raises(StoreError) as caught:
         await store.use(address, "6")
     assert "another type (WRONGTYPE)" in (caught.value.detail or "")
-    await store.close()
 
 
 @pytest.mark.gen_test
@@ -202,7 +217,9 @@ async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token
 
 
 @pytest.mark.gen_test
-async def test_uses_of_one_moment_share_an_exchange(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_uses_of_one_moment_share_an_exchange(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt
+) -> None:
     sizes: list[int] = []
     real = NodeConnection.exchange
 
@@ -217,25 +234,25 @@ async def test_uses_of_one_moment_share_an_exchange(server: RedisServer, monkeyp
     await asyncio.gather(*(store.use(f"0x{next(numbers):040x}", "1") for _ in range(300)))
     assert sum(sizes) == 300
     assert len(sizes) <= 3
-    await store.close()
 
 
 @pytest.mark.gen_test
-async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer) -> None:
+async def test_server_that_has_lost_the_script_gets_it_again(server: RedisServer, store_at: StoreAt) -> None:
     store = store_at(server.url)
     address = f"0x{next(numbers):040x}"
     await store.use(address, "1")
     server.ask("SCRIPT", "FLUSH")
     calls = [outcome(store.use(address, nonce)) for nonce in ("3", "2", "4", "4")]
     assert await asyncio.gather(*calls) == [None, NonceRefused, None, NonceRefused]
-    await store.close()
 
 
 # Bad days.
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_away_is_refused_at_once_and_back_is_noticed(
+    start: Start, caplog: pytest.LogCaptureFixture, store_at: StoreAt
+) -> None:
     caplog.set_level("INFO", "provider.shared")
     server = start(*AOF)
     store = store_at(server.url)
@@ -260,11 +277,10 @@ async def test_away_is_refused_at_once_and_back_is_noticed(start: Start, caplog:
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
     told = [record.getMessage() for record in caplog.records if record.name == "provider.shared"]
     assert told == ["Redis unreachable: no connection (Connection refused)", "Redis reachable again"]
-    await store.close()
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_idle_connection_that_the_server_closed_costs_no_request(server: RedisServer) -> None:
+async def test_idle_connection_that_the_server_closed_costs_no_request(server: RedisServer, store_at: StoreAt) -> None:
     store = store_at(server.url)
     await store.check()
     address = f"0x{next(numbers):040x}"
@@ -272,11 +288,12 @@ async def test_idle_connection_that_the_server_closed_costs_no_request(server: R
         await store.use(address, nonce)
         server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await asyncio.sleep(0)
-    await store.close()
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed_up(server: RedisServer) -> None:
+async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed_up(
+    server: RedisServer, store_at: StoreAt
+) -> None:
     store = store_at(server.url, timeout_seconds=0.3)
     address = f"0x{next(numbers):040x}"
     await accepted_in_time(store, "1", address)
@@ -287,21 +304,19 @@ async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed
     assert "no answer within 0.3 s" in (caught.value.detail or "")
     assert await last_in_time(store, address) in (str(given), str(given + 1))
     await accepted_in_time(store, str(given + 2), address)
-    await store.close()
 
 
 @pytest.mark.gen_test
-async def test_queue_is_bounded(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queue_is_bounded(server: RedisServer, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt) -> None:
     monkeypatch.setattr(pipeline, "MAX_WAITING", 50)
     store = store_at(server.url)
     results = await asyncio.gather(*(outcome(store.use(f"0x{next(numbers):040x}", "1")) for _ in range(80)))
     assert results.count(None) == 50
     assert results.count(StoreError) == 30
-    await store.close()
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_no_accepted_nonce_is_accepted_again_after_redis_was_killed(start: Start) -> None:
+async def test_no_accepted_nonce_is_accepted_again_after_redis_was_killed(start: Start, store_at: StoreAt) -> None:
     server = start(*AOF)
     store = store_at(server.url)
     accepted: list[str] = []
@@ -326,36 +341,35 @@ async def test_no_accepted_nonce_is_accepted_again_after_redis_was_killed(start:
         assert int(accepted[-1]) <= int(last) <= int(accepted[-1]) + 1
         for nonce in accepted[-20:]:
             assert await outcome(store.use(ADDRESS, nonce)) is NonceRefused
-    await store.close()
 
 
 @pytest.mark.parametrize("options", [("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru")])
 @pytest.mark.gen_test(timeout=20)
-async def test_redis_that_forgets_when_full_may_hold_no_nonces(start: Start, options: tuple[str, ...]) -> None:
+async def test_redis_that_forgets_when_full_may_hold_no_nonces(
+    start: Start, options: tuple[str, ...], store_at: StoreAt
+) -> None:
     server = start(*options)
     store = store_at(server.url)
     with pytest.raises(StoreError) as caught:
         await store.check()
     assert "allkeys-lru evicts nonces" in store.unfit
     assert store.unfit in (caught.value.detail or "")
-    await store.close()
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_full_memory_refuses_instead_of_forgetting(start: Start) -> None:
+async def test_full_memory_refuses_instead_of_forgetting(start: Start, store_at: StoreAt) -> None:
     server = start("--maxmemory", "1", "--maxmemory-policy", "noeviction")
     store = store_at(server.url)
     with pytest.raises(StoreError) as caught:
         await store.use(ADDRESS, "1")
     assert "memory is full (OOM)" in (caught.value.detail or "")
-    await store.close()
 
 
 # Deployments.
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
+async def test_tls_and_users(tmp_path: Path, start: Start, store_at: StoreAt) -> None:
     authority = Authority(tmp_path)
     files = authority.issue("redis")
     ca_file = str(authority.ca_path)
@@ -373,7 +387,6 @@ async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
     await store.check()
     await store.use(ADDRESS, "1")
     assert await outcome(store.use(ADDRESS, "1")) is NonceRefused
-    await store.close()
     for changed, words in (
         ({"password": "wrong"}, "wrong user or password"),
         ({"password": None, "username": None}, "requires a password"),
@@ -383,11 +396,10 @@ async def test_tls_and_users(tmp_path: Path, start: Start) -> None:
         with pytest.raises(StoreError) as caught:
             await store.use(ADDRESS, "2")
         assert words in (caught.value.detail or "")
-        await store.close()
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path) -> None:
+async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path, store_at: StoreAt) -> None:
     watched = await asyncio.to_thread(Watched, tmp_path)
     try:
         stores = [store_at(watched.url), store_at(watched.url, timeout_seconds=4.0, wait_replicas=1)]
@@ -404,8 +416,6 @@ async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path) -> No
         with pytest.raises(StoreError) as caught:
             await stores[1].use(ADDRESS, "1000")
         assert "replica" in (caught.value.detail or "") or "no " in (caught.value.detail or "")
-        for store in stores:
-            await store.close()
     finally:
         await asyncio.to_thread(watched.stop)
 
@@ -420,7 +430,7 @@ async def _asked_while_the_way_is_looked_up(store: RedisNonceStore) -> list[obje
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_cluster_keeps_each_address_where_its_slot_is(tmp_path: Path) -> None:
+async def test_cluster_keeps_each_address_where_its_slot_is(tmp_path: Path, store_at: StoreAt) -> None:
     cluster = await asyncio.to_thread(Cluster, tmp_path)
     try:
         store, other = store_at(cluster.url), store_at(cluster.url)
@@ -437,8 +447,6 @@ async def test_cluster_keeps_each_address_where_its_slot_is(tmp_path: Path) -> N
         await asyncio.to_thread(cluster.nodes[2].kill)
         results = await asyncio.gather(*(outcome(store.use(address, str(CLOCK + 2))) for address in addresses))
         assert StoreError in results
-        await store.close()
-        await other.close()
     finally:
         await asyncio.to_thread(cluster.stop)
 
@@ -474,7 +482,7 @@ async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer
 
 
 @pytest.mark.gen_test
-async def test_server_that_was_made_a_replica_is_left(start: Start) -> None:
+async def test_server_that_was_made_a_replica_is_left(start: Start, store_at: StoreAt) -> None:
     server = start()
     store = store_at(server.url)
     await store.use(ADDRESS, "1")
@@ -484,14 +492,15 @@ async def test_server_that_was_made_a_replica_is_left(start: Start) -> None:
     assert "replica (READONLY)" in (caught.value.detail or "")
     server.ask("REPLICAOF", "NO", "ONE")
     await accepted_in_time(store, "3")
-    await store.close()
 
 
 # Emptied while running.
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_an_emptied_store_refuses_what_was_used_and_lets_its_consumers_come_back(start: Start) -> None:
+async def test_an_emptied_store_refuses_what_was_used_and_lets_its_consumers_come_back(
+    start: Start, store_at: StoreAt
+) -> None:
     server = start(*AOF)
     one, other = store_at(server.url), store_at(server.url)
     clock = int(time.time() * 1000) - 5
@@ -508,18 +517,16 @@ async def test_an_emptied_store_refuses_what_was_used_and_lets_its_consumers_com
             assert await outcome(store.use(address, nonce)) is NonceRefused
             told = await store.last(address)
             assert int(told or 0) > clock
-        if store not in (one, other):
-            await store.close()
     for number, address in enumerate(addresses):
         told = await one.last(address)
         await one.use(address, str(int(told or 0) + 1))
         assert await outcome(other.use(address, used[number])) is NonceRefused
-    await one.close()
-    await other.close()
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_server_that_starts_over_an_emptied_store_does_not_make_old_nonces_good(start: Start) -> None:
+async def test_a_server_that_starts_over_an_emptied_store_does_not_make_old_nonces_good(
+    start: Start, store_at: StoreAt
+) -> None:
     server = start(*AOF)
     running = store_at(server.url)
     await running.use(ADDRESS, "7")
@@ -537,7 +544,7 @@ async def test_a_server_that_starts_over_an_emptied_store_does_not_make_old_nonc
 
 @pytest.mark.gen_test(timeout=30)
 async def test_a_policy_that_drops_nonces_is_noticed_while_running(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt
 ) -> None:
     monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
     server = start(*AOF)
@@ -552,11 +559,12 @@ async def test_a_policy_that_drops_nonces_is_noticed_while_running(
     server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
     await store.check()
     await store.use(ADDRESS, "2")
-    await store.close()
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_what_was_evicted_is_not_accepted_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_evicted_is_not_accepted_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt
+) -> None:
     monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
     server = start(*AOF)
     store = store_at(server.url)
@@ -572,12 +580,13 @@ async def test_what_was_evicted_is_not_accepted_again(start: Start, monkeypatch:
     await outcome(store.check())
     await outcome(store.use(ADDRESS, "7"))
     assert await outcome(store.use(ADDRESS, "7")) is NonceRefused
-    await store.close()
 
 
 @pytest.mark.parametrize("poison", ["21795000000000", "9" * 41], ids=["shifted ms", "41 digits"])
 @pytest.mark.gen_test
-async def test_an_address_that_version_3_0_locked_out_comes_back(server: RedisServer, poison: str) -> None:
+async def test_an_address_that_version_3_0_locked_out_comes_back(
+    server: RedisServer, poison: str, store_at: StoreAt
+) -> None:
     store = store_at(server.url)
     address = to_checksum_address(f"0x{next(numbers):040x}")
     server.ask("HSET", f"test:{{{address}}}:nonce", "order", sortable(poison), "text", poison)
@@ -588,4 +597,3 @@ async def test_an_address_that_version_3_0_locked_out_comes_back(server: RedisSe
     assert await outcome(store.use(address, poison)) is NonceRefused
     await store.use(address, str(int(poison) + 1))
     assert await store.last(address) == str(told + 60_000)
-    await store.close()
