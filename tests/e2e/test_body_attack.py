@@ -13,17 +13,16 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from provider.demo.child import Children
 from provider.demo.http_client import request
 from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoServer
-from tests.e2e.conftest import LaunchServer
+from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, wait_until
 
 SIZE = 10 * 1000 * 1000
 # Without the limits it was gigabytes and seconds. Times are far above what was measured, as machines are busy at times.
 MAX_RSS_BYTES = 200 << 20
 MAX_MEDIAN_SECONDS = 0.25
-QUIET_SECONDS = 1.0
 LONG = 1234567890123456789012
 ADDRESS = "0xe2DD09d719Da89e5a3D0F2549c7E24566e947260"
 
@@ -104,10 +103,10 @@ def others(own: DemoServer) -> Iterator[Others]:
 
 
 def attack(own: DemoServer, name: str, body: bytes, count: int) -> dict[str, int]:
-    """Send the body so many at a time, for four rounds; the counts of statuses."""
+    """Send the body so many at a time, for two rounds; the counts of statuses."""
     path, content_type, _ = ATTACKS[name]
     parts = urlsplit(own.url)
-    arguments = (str(parts.hostname), str(parts.port), path, content_type, str(count), str(4 * count))
+    arguments = (str(parts.hostname), str(parts.port), path, content_type, str(count), str(2 * count))
     # Attackers have machines of their own: here they get what the server leaves of this one.
     command = ["nice", "-n", "19", sys.executable, "-m", "tests.support.body_attackers", *arguments]
     done = subprocess.run(command, input=body, capture_output=True, check=True)
@@ -115,19 +114,38 @@ def attack(own: DemoServer, name: str, body: bytes, count: int) -> dict[str, int
     return statuses
 
 
-@pytest.mark.parametrize("count", [14, 25])
-@pytest.mark.parametrize("name", ATTACKS)
-def test_bodies_of_10_mb_hold_up_nobody_and_take_little_memory(
-    name: str, count: int, launch: LaunchServer, origin: Origin
-) -> None:
-    body = ATTACKS[name][2](origin)
+@dataclass(frozen=True)
+class Attacked:
+    """A server, and the body that it gets."""
+
+    server: DemoServer
+    name: str
+    body: bytes
+
+
+@pytest.fixture(scope="module", params=ATTACKS)
+def attacked(
+    request: pytest.FixtureRequest,
+    children: Children,
+    chain: DemoChain,
+    origin: Origin,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Attacked]:
+    settings = {"REQUEST_TIMEOUT": "2", "PROVIDER_OVERLOAD_LAG_SECONDS": "0"}
+    own = launch_server(children, chain, tmp_path_factory.mktemp("attacked"), settings, name="attacked")
+    own.wait_ready()
+    body = ATTACKS[request.param][2](origin)
     assert SIZE - 1000 < len(body) <= SIZE
-    own = launch(REQUEST_TIMEOUT="2", PROVIDER_OVERLOAD_LAG_SECONDS="0")
-    with others(own) as quiet:
-        time.sleep(QUIET_SECONDS)
+    yield Attacked(own, request.param, body)
+    own.child.stop()
+
+
+@pytest.mark.parametrize("count", [14, 25])
+def test_bodies_of_10_mb_hold_up_nobody_and_take_little_memory(attacked: Attacked, count: int) -> None:
+    own = attacked.server
     with others(own) as seen:
-        statuses = attack(own, name, body, count)
-    print(f"\n{name}, {count} at a time: {quiet} -> {seen}, {statuses}")
+        statuses = attack(own, attacked.name, attacked.body, count)
+    print(f"\n{attacked.name}, {count} at a time: {seen}, {statuses}")
     assert seen.statuses == {200}
     assert seen.most_bytes < MAX_RSS_BYTES
     assert seen.waited(0.5) < MAX_MEDIAN_SECONDS
