@@ -4,6 +4,7 @@ Each bucket is one timestamp: the Generic Cell Rate Algorithm (ITU-T I.371 annex
 filled at a rate and holds a burst, but nothing has to be refilled.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 CLIENTS_SHARE = 4
@@ -26,18 +27,19 @@ class Buckets:
         self.max_clients = max_clients
         self.charged: Callable[[Hashable, float, float], None] | None = None
         """Called with the client, the time, and the seconds that its bucket needs to refill what was taken."""
-        # When each client's bucket will be full again, the longest unseen client first.
-        self._full_at: dict[Hashable, float] = {}
+        # When each client's bucket will be full again, the longest unseen client first. A plain dict finds its first
+        # key only behind the places of all deleted ones: 200 µs with a million clients.
+        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full_at)
 
     def take(self, client: Hashable, now: float) -> float:
         """Try to take a token. Returns 0, or the seconds until one is available; a refusal consumes nothing."""
-        full_at = self._full_at.pop(client, now)
+        full_at = self._full_at.get(client, now)
         wait_seconds = full_at - now - self._tolerance_seconds
         if wait_seconds > 0:
-            self._full_at[client] = full_at
+            self._full_at.move_to_end(client)
             return wait_seconds
         self._keep(client, max(full_at, now) + self._token_seconds)
         if self.charged is not None:
@@ -51,7 +53,7 @@ class Buckets:
     def charge(self, client: Hashable, now: float, amount: float) -> None:
         """Take `amount` tokens for work already done. The client then waits until they are paid back."""
         cost_seconds = amount / self._rate
-        self._keep(client, max(self._full_at.pop(client, now), now) + cost_seconds)
+        self._keep(client, max(self._full_at.get(client, now), now) + cost_seconds)
         if self.charged is not None:
             self.charged(client, now, cost_seconds)
 
@@ -64,13 +66,13 @@ class Buckets:
         """Apply what others took from this bucket: it is not full before this time."""
         held = self._full_at.get(client)
         if held is None or held < full_at:
-            self._full_at.pop(client, None)
             self._keep(client, full_at)
 
     def _keep(self, client: Hashable, full_at: float) -> None:
-        if len(self._full_at) >= self.max_clients:
-            del self._full_at[next(iter(self._full_at))]
         self._full_at[client] = full_at
+        self._full_at.move_to_end(client)
+        if len(self._full_at) > self.max_clients:
+            self._full_at.popitem(last=False)
 
 
 class BytePace:

@@ -4,6 +4,7 @@ Every worker decides at once, with buckets of its own. It reports its charges no
 others took as well, its own bucket follows. `redis/rate_limits.py` does the reporting.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
@@ -43,7 +44,7 @@ class SharedPace:
         self._early_seconds = max(buckets.burst_seconds / EARLY_SHARE, LEAST_EARLY_SECONDS)
         self._buckets = buckets
         self._wake = wake
-        self._pending: dict[bytes, Charge] = {}
+        self._pending: OrderedDict[bytes, Charge] = OrderedDict()
         buckets.charged = self._charged
 
     @property
@@ -55,7 +56,7 @@ class SharedPace:
         charge = self._pending.get(cast(bytes, client))
         if charge is None:
             if len(self._pending) >= self._buckets.max_clients:
-                del self._pending[next(iter(self._pending))]
+                self._pending.popitem(last=False)
             charge = self._pending[cast(bytes, client)] = Charge(cast(bytes, client), now, 0.0)
             self._wake(False)
         charge.cost_seconds += cost_seconds
@@ -65,7 +66,7 @@ class SharedPace:
     def take(self, at_most: int) -> Sequence[Charge]:
         """Take the charges to report. If there are more than `at_most` clients, take those who used most."""
         if len(self._pending) <= at_most:
-            charges, self._pending = list(self._pending.values()), {}
+            charges, self._pending = list(self._pending.values()), OrderedDict()
             return charges
         charges = nlargest(at_most, self._pending.values(), key=lambda charge: charge.cost_seconds)
         for charge in charges:
