@@ -1,15 +1,17 @@
 """A bounded cache of facts: a key and a function that fetches its value in, the value out.
 
-The least recently used value leaves first. Each value has its own lifetime. Only one lookup per key is in flight, and
-failures are never kept. Not thread-safe: one event loop owns a cache.
+The least recently used value leaves first: beyond a number of values, and where wanted beyond their bytes. Each value
+has its own lifetime. Only one lookup per key is in flight, and failures are never kept. Not thread-safe: one event loop
+owns a cache.
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from provider.setting import integer, seconds
 
@@ -19,10 +21,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """Size and lifetime of one cache, as `FactCache` has them."""
+    """Size and lifetime of one cache, as `FactCache` has them. `max_bytes` None: its values are small."""
 
     max_entries: int
     ttl_seconds: float
+    max_bytes: int | None = None
 
 
 def _lifetime(name: str, default: float, *, help: str) -> float:
@@ -34,6 +37,10 @@ def _size(name: str, default: int, *, help: str) -> int:
     return integer(f"PROVIDER_CACHE_{name}_ENTRIES", default, minimum=1, maximum=10_000_000, help=help)
 
 
+def _memory(name: str, default: int, *, help: str) -> int:
+    return integer(f"PROVIDER_CACHE_{name}_BYTES", default, minimum=1 << 20, maximum=1 << 40, help=help)
+
+
 @dataclass(frozen=True, slots=True)
 class CacheConfig:
     """Lifetime and size of each cache of facts."""
@@ -42,6 +49,12 @@ class CacheConfig:
 
     ddo_seconds: float = _lifetime("DDO", 60, help="How long a DDO is kept.")
     ddo_entries: int = _size("DDO", 2_000, help="DDOs kept.")
+    ddo_bytes: int = _memory(
+        "DDO",
+        64 << 20,
+        help="Memory that the kept DDOs may take in each worker. A DDO takes 1 to 2 KB, and with a policy server its "
+        "whole text besides. One that takes more than an eighth of this is not kept.",
+    )
     state_seconds: float = _lifetime(
         "STATE",
         30,
@@ -50,6 +63,12 @@ class CacheConfig:
     state_entries: int = _size("STATE", 20_000, help="Entries of each of these caches.")
     receipt_seconds: float = _lifetime("RECEIPT", 3600, help="How long receipts below the finality depth are kept.")
     receipt_entries: int = _size("RECEIPT", 20_000, help="Receipts kept.")
+    receipt_bytes: int = _memory(
+        "RECEIPT",
+        64 << 20,
+        help="Memory that the kept receipts may take in each worker. An order takes about 1.2 KB, a published document "
+        "its length. A receipt that takes more than an eighth of this is not kept.",
+    )
     files_seconds: float = _lifetime(
         "FILES",
         30,
@@ -61,7 +80,7 @@ class CacheConfig:
     @property
     def ddo(self) -> CacheLimits:
         """Of the cache of assets."""
-        return CacheLimits(self.ddo_entries, self.ddo_seconds)
+        return CacheLimits(self.ddo_entries, self.ddo_seconds, self.ddo_bytes)
 
     @property
     def state(self) -> CacheLimits:
@@ -71,7 +90,7 @@ class CacheConfig:
     @property
     def receipt(self) -> CacheLimits:
         """Of the cache of receipts."""
-        return CacheLimits(self.receipt_entries, self.receipt_seconds)
+        return CacheLimits(self.receipt_entries, self.receipt_seconds, self.receipt_bytes)
 
 
 @dataclass(slots=True)
@@ -82,6 +101,19 @@ class CacheCounts:
     misses: int = 0
     evictions: int = 0
     hit_age_seconds: float = 0.0
+
+
+# A value may take this part of a cache's memory, so that none drives out all others.
+_LARGEST_PART = 8
+
+
+class _Entry(NamedTuple, Generic[V]):
+    """A value with its expiry and birth by the cache's clock, and the bytes that it takes."""
+
+    value: V
+    expires_at: float
+    born_at: float
+    size_bytes: int
 
 
 class _Flight(Generic[K, V]):
@@ -104,6 +136,8 @@ class FactCache(Generic[K, V]):
     Args:
         name: used in metrics and errors.
         max_entries: number of values to keep; 0 keeps none.
+        max_bytes: memory that they may take by `size_of`; None: any. One that takes more than an eighth is not kept.
+        size_of: bytes that a value takes.
         ttl_seconds: lifetime of a value whose lookup gives none. Zero or less: hand it to the waiting callers and do
             not keep it.
         clock: monotonic seconds.
@@ -115,6 +149,8 @@ class FactCache(Generic[K, V]):
         name: str,
         max_entries: int,
         ttl_seconds: float,
+        max_bytes: int | None = None,
+        size_of: Callable[[V], int] = lambda _: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if max_entries < 0:
@@ -123,8 +159,12 @@ class FactCache(Generic[K, V]):
         self.max_entries = max_entries
         self.ttl_seconds = ttl_seconds
         self.counts = CacheCounts()
+        self.held_bytes = 0
+        """Bytes that the kept values take, by `size_of`."""
+        self._max_bytes = math.inf if max_bytes is None else max_bytes
+        self._size_of = size_of
         self._clock = clock
-        self._entries: OrderedDict[K, tuple[V, float, float]] = OrderedDict()  # value, expiry and birth by the clock
+        self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
         self._flights: dict[K, _Flight[K, V]] = {}
 
     def __len__(self) -> int:
@@ -136,10 +176,10 @@ class FactCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        value, expires_at, born_at = entry
+        value, expires_at, born_at, _ = entry
         now = self._clock()
         if expires_at <= now:
-            del self._entries[key]
+            self._drop(key)
             return None
         self._entries.move_to_end(key)
         counts = self.counts
@@ -163,7 +203,7 @@ class FactCache(Generic[K, V]):
     def discard(self, key: K) -> None:
         """Forget `key`. A lookup in flight still answers the waiting callers, but its value is not kept."""
         self._flights.pop(key, None)
-        self._entries.pop(key, None)
+        self._drop(key)
 
     async def get(
         self,
@@ -286,16 +326,24 @@ class FactCache(Generic[K, V]):
                 del self._flights[key]
 
     def _store(self, key: K, value: V, ttl_seconds: float) -> None:
-        entries = self._entries
+        self._drop(key)
         if not ttl_seconds > 0 or not self.max_entries:
-            entries.pop(key, None)
+            return
+        size_bytes = self._size_of(value)
+        if size_bytes > self._max_bytes / _LARGEST_PART:
             return
         now = self._clock()
-        entries[key] = (value, now + ttl_seconds, now)
-        entries.move_to_end(key)
-        while len(entries) > self.max_entries:
-            entries.popitem(last=False)
+        self._entries[key] = _Entry(value, now + ttl_seconds, now, size_bytes)
+        self.held_bytes += size_bytes
+        while len(self._entries) > self.max_entries or self.held_bytes > self._max_bytes:
+            _, gone = self._entries.popitem(last=False)
+            self.held_bytes -= gone.size_bytes
             self.counts.evictions += 1
+
+    def _drop(self, key: K) -> None:
+        gone = self._entries.pop(key, None)
+        if gone is not None:
+            self.held_bytes -= gone.size_bytes
 
 
 def _has_failed(task: asyncio.Task[Mapping[K, V]]) -> bool:

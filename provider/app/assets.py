@@ -7,6 +7,7 @@ from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
 from provider.assets.document_marks import DocumentMarks
+from provider.assets.footprint import asset_bytes
 from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
@@ -33,7 +34,7 @@ async def open_asset_source(
 ) -> AssetSource:
     """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
     metadata = settings.metadata
-    cache: FactCache[str, Asset] = caches.make("ddo", settings.cache.ddo)
+    cache: FactCache[str, Asset] = caches.make("ddo", settings.cache.ddo, size_of=asset_bytes)
     if metadata.aquarius_url is not None:
         return MetadataStore(
             metadata.aquarius_url,

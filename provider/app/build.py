@@ -43,7 +43,7 @@ from provider.links.token import LinkSeal
 from provider.observability.logs import AccessLog
 from provider.observability.metrics import Metrics
 from provider.observability.tracing import Tracing
-from provider.orders.lookup import OrderLookup
+from provider.orders.lookup import OrderLookup, receipt_bytes
 from provider.outgoing.sessions import Outgoing
 from provider.policy.access_lists import AccessLists
 from provider.policy.gate import Gate
@@ -328,7 +328,7 @@ def _lookup(settings: Settings, caches: Caches) -> OrderLookup:
         datatokens=caches.make("datatoken", limits.state),
         factory_nfts=caches.make("factory_nft", limits.state),
         owners=caches.make("nft_owner", limits.state),
-        receipts=caches.make("receipt", limits.receipt),
+        receipts=caches.make("receipt", limits.receipt, size_of=receipt_bytes),
         receipt_wait_seconds=settings.rpc.receipt_wait_seconds,
     )
 

@@ -1,9 +1,10 @@
 """Build what hosts share from settings: nonces and revocations, facts, leases of streams, limits of clients."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
@@ -78,15 +79,31 @@ class Caches:
         self._metrics = metrics
         self._store = None if shared is None else shared.store
 
-    def make(self, name: str, limits: CacheLimits) -> FactCache[Any, Any]:
-        """The cache of this name."""
-        size, seconds = limits.max_entries, limits.ttl_seconds
+    def make(
+        self, name: str, limits: CacheLimits, *, size_of: Callable[[Any], int] = lambda _: 0
+    ) -> FactCache[Any, Any]:
+        """The cache of this name; `size_of` is what its limit in bytes counts."""
+        sizes = _Sizes(
+            name=name,
+            max_entries=limits.max_entries,
+            ttl_seconds=limits.ttl_seconds,
+            max_bytes=limits.max_bytes,
+            size_of=size_of,
+        )
         if self._store is None or name not in CODECS:
-            cache: FactCache[Any, Any] = FactCache(name=name, max_entries=size, ttl_seconds=seconds)
+            cache: FactCache[Any, Any] = FactCache(**sizes)
         else:
-            cache = SharedFactCache(self._store, CODECS[name], name=name, max_entries=size, ttl_seconds=seconds)
+            cache = SharedFactCache(self._store, CODECS[name], **sizes)
         self._metrics.caches.follow(name, cache)
         return cache
+
+
+class _Sizes(TypedDict):
+    name: str
+    max_entries: int
+    ttl_seconds: float
+    max_bytes: int | None
+    size_of: Callable[[Any], int]
 
 
 async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:

@@ -23,10 +23,6 @@ DatatokenKey = tuple[int, str, str]
 TxKey = tuple[int, str]
 """Chain id, transaction id."""
 
-MAX_CACHED_RECEIPT_BYTES = 16 * 1024
-"""Receipts with more bytes of events are not cached, so that 10 000 of them stay below 160 MiB. One with an order has
-about 1 KiB, one with a published document (encrypted DDO) mostly 2 to 8 KiB."""
-
 _FIRST_POLL_SECONDS = 0.5  # doubles each time, so that an unknown transaction costs few calls
 
 
@@ -222,8 +218,6 @@ class OrderLookup:
         return _seen(network, tx_id, raw, head)
 
     def _receipt_ttl_seconds(self, seen: SeenReceipt) -> float:
-        if _held_bytes(seen.receipt) > MAX_CACHED_RECEIPT_BYTES:
-            return 0.0
         if seen.is_final:
             return self._receipts.ttl_seconds
         return min(self._unsettled_ttl_seconds, self._receipts.ttl_seconds)
@@ -265,11 +259,13 @@ def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceip
     return SeenReceipt(receipt, is_final=depth >= network.finality_blocks)
 
 
-def _held_bytes(receipt: Receipt) -> int:
-    """Approximate memory, in bytes, of a receipt's events."""
+def receipt_bytes(seen: SeenReceipt) -> int:
+    """Approximate memory, in bytes, of a receipt in a cache."""
+    receipt = seen.receipt
     events = len(receipt.order_started) + len(receipt.order_reused) + len(receipt.provider_fees)
     return (
-        events * 600  # three address texts and a few integers each
+        600  # the key, the place in the cache, the receipt without events
+        + events * 600  # three address texts and a few integers each
         + sum(len(fee.provider_data) for fee in receipt.provider_fees)
         + sum(600 + len(item.data) + len(item.flags) + len(item.decryptor_url) for item in receipt.metadata)
     )

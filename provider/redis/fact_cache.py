@@ -134,8 +134,12 @@ class SharedFactCache(FactCache[K, V]):
         name: str,
         max_entries: int,
         ttl_seconds: float,
+        max_bytes: int | None = None,
+        size_of: Callable[[V], int] = lambda _: 0,
     ) -> None:
-        super().__init__(name=name, max_entries=max_entries, ttl_seconds=ttl_seconds)
+        super().__init__(
+            name=name, max_entries=max_entries, ttl_seconds=ttl_seconds, max_bytes=max_bytes, size_of=size_of
+        )
         self._facts = facts
         self._codec = codec
 

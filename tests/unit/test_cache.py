@@ -256,6 +256,44 @@ async def test_put_during_a_lookup_wins() -> None:
     assert cache.peek("k") == "newer"
 
 
+@pytest.mark.gen_test
+async def test_kept_values_take_no_more_bytes_than_they_may_and_the_longest_unused_leaves_first() -> None:
+    cache = make(max_entries=100, max_bytes=80, size_of=len)
+    for key in "abcdefgh":
+        cache.put(key, key * 10)
+    assert (len(cache), cache.held_bytes) == (8, 80)
+    cache.peek("a")
+    cache.put("i", "i" * 5)
+    assert (cache.peek("b"), cache.peek("a"), cache.held_bytes) == (None, "a" * 10, 75)
+    cache.put("i", "i" * 10)
+    assert (len(cache), cache.held_bytes) == (8, 80)
+    cache.discard("a")
+    assert (len(cache), cache.held_bytes) == (7, 70)
+    assert cache.counts.evictions == 1
+
+
+@pytest.mark.gen_test
+async def test_a_value_of_more_than_an_eighth_of_the_bytes_is_handed_out_and_not_kept() -> None:
+    cache = make(max_entries=100, max_bytes=80, size_of=len)
+    cache.put("a", "a" * 10)
+
+    async def large() -> str:
+        return "b" * 11
+
+    assert await cache.get("b", large) == "b" * 11
+    assert (cache.peek("b"), cache.peek("a"), cache.held_bytes) == (None, "a" * 10, 10)
+
+
+@pytest.mark.gen_test
+async def test_bytes_of_an_expired_value_are_free_again() -> None:
+    now = 0.0
+    cache = make(max_entries=100, ttl_seconds=10, max_bytes=80, size_of=len, clock=lambda: now)
+    cache.put("a", "a" * 10)
+    now = 11.0
+    assert cache.peek("a") is None
+    assert cache.held_bytes == 0
+
+
 def test_the_least_recently_used_entry_leaves_first() -> None:
     cache = make(max_entries=2)
     cache.put("a", 1)

@@ -15,7 +15,7 @@ from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
 from provider.errors import ChainError, ChainUnavailable
 from provider.orders import lookup as lookup_module
-from provider.orders.lookup import MAX_CACHED_RECEIPT_BYTES, OrderLookup
+from provider.orders.lookup import OrderLookup, receipt_bytes
 
 NFT, FACTORY = "0x" + "A1" * 20, "0x" + "F6" * 20
 TX, STARTED_TX = "0x" + "ab" * 32, "0x" + "cd" * 32
@@ -23,6 +23,7 @@ DATATOKEN = "0xd2D2d2d2d2d2d2d2d2D2d2d2D2d2D2d2d2d2d2D2"
 OWNER = "0xD1d1d1D1d1d1D1d1D1D1D1d1d1D1D1D1d1D1d1d1"
 FINALITY = 10
 HEAD = 1000
+RECEIPT_BYTES = 1 << 20
 
 
 def word(value: int | str) -> str:
@@ -113,7 +114,7 @@ class Stage:
             account=Account.from_hex("01" * 32),
             finality_blocks=FINALITY,
         )
-        self.receipts: FactCache = self._cache(3600)
+        self.receipts: FactCache = self._cache(3600, max_bytes=RECEIPT_BYTES, size_of=receipt_bytes)
         self.lookup = OrderLookup(
             states=self._cache(30),
             datatokens=self._cache(3600),
@@ -124,8 +125,8 @@ class Stage:
             receipt_wait_seconds=wait_seconds,
         )
 
-    def _cache(self, ttl_seconds: float) -> FactCache:
-        return FactCache(name="x", max_entries=100, ttl_seconds=ttl_seconds, clock=self.clock)
+    def _cache(self, ttl_seconds: float, **more: object) -> FactCache:
+        return FactCache(name="x", max_entries=100, ttl_seconds=ttl_seconds, clock=self.clock, **more)
 
     async def facts(self, tx_id: str = TX, *, wait: bool = True) -> tuple[int, lookup_module.OrderFacts]:
         return await self.lookup.facts(self.network, data_nft=NFT, datatoken=DATATOKEN, tx_id=tx_id, wait=wait)
@@ -446,26 +447,50 @@ async def test_an_unknown_receipt_is_none_after_the_wait() -> None:
     assert len(stage.batches) > 1
 
 
-@pytest.mark.parametrize(("size", "kept"), [(1000, 1), (MAX_CACHED_RECEIPT_BYTES + 1, 0)], ids=["small", "large"])
-@pytest.mark.parametrize("event", ["metadata", "fee"])
-@pytest.mark.gen_test
-async def test_large_receipts_are_not_kept(event: str, size: int, kept: int) -> None:
-    """Memory of the cache is bounded by entries, so entries must be bounded too."""
+def started_log(payer: int) -> dict[str, object]:
+    values = [f"0x{payer:040x}", 10**18, 0, 1_700_000_000, OWNER, payer]
+    types = ["address", "uint256", "uint256", "uint256", "address", "uint256"]
+    return raw_log([events.ORDER_STARTED, "0x" + word(OWNER), "0x" + word(OWNER)], encode(types, values))
+
+
+def fee_log(data: bytes) -> dict[str, object]:
     topic = "0x" + word(NFT)
-    if event == "metadata":
-        types = ["uint8", "string", "bytes", "bytes", "bytes32", "uint256", "uint256"]
-        data = encode(types, [0, "", b"", b"x" * size, bytes(32), 0, 0])
-        log = raw_log([events.METADATA_CREATED, topic], data)
-    else:
-        types = ["uint256", "bytes", "uint8", "bytes32", "bytes32", "uint256"]
-        data = encode(types, [0, b"x" * size, 27, bytes(32), bytes(32), 0])
-        log = raw_log([events.PROVIDER_FEE, topic, topic], data)
+    types = ["uint256", "bytes", "uint8", "bytes32", "bytes32", "uint256"]
+    return raw_log([events.PROVIDER_FEE, topic, topic], encode(types, [0, data, 27, bytes(32), bytes(32), 0]))
+
+
+def document_log(size: int) -> dict[str, object]:
+    types = ["uint8", "string", "bytes", "bytes", "bytes32", "uint256", "uint256"]
+    data = encode(types, [0, "", b"", b"x" * size, bytes(32), 0, 0])
+    return raw_log([events.METADATA_CREATED, "0x" + word(NFT)], data)
+
+
+@pytest.mark.gen_test
+async def test_a_transaction_with_fifty_orders_is_read_once() -> None:
     stage = Stage()
-    stage.rpc.receipts = {TX: raw_receipt(logs=[log])}
-    receipt = await stage.lookup.receipt(stage.network, TX)
-    assert receipt is not None
-    assert len(receipt.metadata) + len(receipt.provider_fees) == 1
-    assert len(stage.receipts) == kept
+    stage.rpc.receipts = {TX: raw_receipt(logs=[*(started_log(n) for n in range(50)), *[fee_log(b"x" * 250)] * 50])}
+    _, facts = await stage.facts()
+    assert facts.receipt is not None
+    assert (len(facts.receipt.order_started), len(facts.receipt.provider_fees)) == (50, 50)
+    asked = len(stage.batches)
+    for _ in range(3):
+        assert await stage.facts() == (5, facts)
+    assert len(stage.batches) == asked
+
+
+@pytest.mark.parametrize("log", [document_log, lambda size: fee_log(b"x" * size)], ids=["document", "fee"])
+@pytest.mark.gen_test
+async def test_kept_receipts_take_no_more_memory_than_they_may(log: Callable[[int], dict[str, object]]) -> None:
+    stage = Stage()
+    for number in range(60):
+        tx_id = f"0x{number:064x}"
+        stage.rpc.receipts = {tx_id: raw_receipt(tx_id, logs=[log(RECEIPT_BYTES // 16)])}
+        assert await stage.lookup.receipt(stage.network, tx_id) is not None
+    assert RECEIPT_BYTES * 3 // 4 < stage.receipts.held_bytes <= RECEIPT_BYTES
+    stage.rpc.receipts = {TX: raw_receipt(logs=[log(RECEIPT_BYTES // 8)])}
+    assert await stage.lookup.receipt(stage.network, TX) is not None
+    assert stage.receipts.peek((8996, TX)) is None, "one receipt may not drive out the others"
+    assert len(stage.receipts) > 10
 
 
 @pytest.mark.gen_test
