@@ -30,6 +30,24 @@ _SCHEMA = (
     " max_fee_wei INTEGER NOT NULL, tip_wei INTEGER, signed_at REAL NOT NULL)",
     "CREATE INDEX transactions_of_proof ON transactions (proof_id)",
 )
+# Each statement below finds its rows by one of these, however many proofs wait, and counts none. A file of an earlier
+# version lacks them. An earlier version that opens this file keeps them up to date without knowing them.
+_ACCESS = (
+    "CREATE INDEX IF NOT EXISTS proofs_waiting ON proofs (kind, state, due_at) WHERE ended_at IS NULL",
+    "CREATE INDEX IF NOT EXISTS proofs_waiting_of_chain ON proofs (kind, state, chain_id, due_at)"
+    " WHERE ended_at IS NULL",
+    "CREATE INDEX IF NOT EXISTS proofs_queued_since ON proofs (created_at) WHERE state = 'queued'",
+    "CREATE INDEX IF NOT EXISTS proofs_in_no_block ON proofs (chain_id, account_nonce)"
+    " WHERE state = 'sent' AND mined_block IS NULL",
+    "CREATE TABLE IF NOT EXISTS open_proofs (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO open_proofs SELECT 1, count(*) FROM proofs WHERE ended_at IS NULL",
+    "CREATE TRIGGER IF NOT EXISTS proof_opens AFTER INSERT ON proofs WHEN NEW.ended_at IS NULL"
+    " BEGIN UPDATE open_proofs SET count = count + 1; END",
+    "CREATE TRIGGER IF NOT EXISTS proof_ends AFTER UPDATE OF ended_at ON proofs"
+    " WHEN OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL BEGIN UPDATE open_proofs SET count = count - 1; END",
+    "CREATE TRIGGER IF NOT EXISTS proof_vanishes AFTER DELETE ON proofs WHEN OLD.ended_at IS NULL"
+    " BEGIN UPDATE open_proofs SET count = count - 1; END",
+)
 _COLUMNS = "id, record, created_at, attempts, misses, account_nonce, mined_block"
 
 
@@ -77,14 +95,10 @@ def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         version = schema_version(connection)
-        if version == _SCHEMA_VERSION:
-            # Separate tables: a file of an earlier version may lack them, and an earlier version ignores them.
-            for statement in budget.SCHEMA:
-                connection.execute(statement)
-            return
-        if version != 0:
+        if version not in (0, _SCHEMA_VERSION):
             raise StoreError(detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION})")
-        for statement in (*_SCHEMA, *budget.SCHEMA):
+        # The last two are separate from the table: an earlier version ignores them.
+        for statement in (*(_SCHEMA if version == 0 else ()), *budget.SCHEMA, *_ACCESS):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
@@ -127,7 +141,7 @@ def insert(
 
 def count_open(connection: sqlite3.Connection) -> int:
     """Count proofs that have not ended."""
-    (count,) = connection.execute("SELECT count(*) FROM proofs WHERE ended_at IS NULL").fetchone()
+    (count,) = connection.execute("SELECT count FROM open_proofs").fetchone()
     return int(count)
 
 
@@ -135,9 +149,10 @@ def due(
     connection: sqlite3.Connection, kind: str, state: str, *, chain_id: int | None, now: float, limit: int
 ) -> list[Entry]:
     """Return the open proofs of one state that are due, the longest due first. `chain_id` None: of every chain."""
+    of_chain = "" if chain_id is None else " AND chain_id = :chain"
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM proofs WHERE ended_at IS NULL AND due_at <= :now AND kind = :kind"  # noqa: S608
-        " AND state = :state AND (:chain IS NULL OR chain_id = :chain) ORDER BY due_at, id LIMIT :count",
+        f"SELECT {_COLUMNS} FROM proofs WHERE ended_at IS NULL AND kind = :kind AND state = :state{of_chain}"  # noqa: S608
+        " AND due_at <= :now ORDER BY due_at, id LIMIT :count",
         {"now": now, "kind": kind, "state": state, "chain": chain_id, "count": limit},
     ).fetchall()
     return [
@@ -166,8 +181,7 @@ def _sent_for(connection: sqlite3.Connection, proof_id: int) -> tuple[Sent, ...]
 def held_nonces(connection: sqlite3.Connection, chain_id: int) -> frozenset[int]:
     """Return the account nonces of our transactions that are in no block as far as we know."""
     rows = connection.execute(
-        "SELECT account_nonce FROM proofs WHERE ended_at IS NULL AND state = 'sent' AND chain_id = ?"
-        " AND mined_block IS NULL",
+        "SELECT account_nonce FROM proofs WHERE state = 'sent' AND mined_block IS NULL AND chain_id = ?",
         (chain_id,),
     )
     return frozenset(number for (number,) in rows)
@@ -242,12 +256,12 @@ def expire(connection: sqlite3.Connection, *, created_before: float, due_before:
     A transaction that was sent cannot be recalled, so the chain decides about it, unless nobody has looked since
     `due_before` because its chain is no longer configured.
     """
+    give_up = "UPDATE proofs SET state = 'given_up', reason = 'too old', ended_at = ?, record = '' WHERE"
     with transaction(connection):
-        rows = connection.execute(
-            "UPDATE proofs SET state = 'given_up', reason = 'too old', ended_at = ?, record = ''"
-            " WHERE ended_at IS NULL AND ((state = 'queued' AND created_at < ?) OR due_at < ?) RETURNING kind",
-            (now, created_before, due_before),
-        ).fetchall()
+        rows = [
+            *connection.execute(f"{give_up} state = 'queued' AND created_at < ? RETURNING kind", (now, created_before)),
+            *connection.execute(f"{give_up} ended_at IS NULL AND due_at < ? RETURNING kind", (now, due_before)),
+        ]
     return [kind for (kind,) in rows]
 
 
