@@ -1,8 +1,9 @@
-"""The command line: `provider serve | demo | check | health | import-nonces | version`."""
+"""The command line: `provider serve | demo | get | check | health | import-nonces | version`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provider import __version__
@@ -17,7 +18,8 @@ EXIT_SETTINGS = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
     # Each command imports what it needs: `version` and `--help` must not wait for a web framework.
     if options.command == "version":
         print(__version__)
@@ -26,9 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from provider.demo.command import run  # noqa: PLC0415
 
         return run(size=options.size, keep=options.keep, compute=options.compute)
+    if options.command == "get":
+        return _get(options, given)
     if options.command == "import-nonces" and options.target is not None:
         return _import_nonces(options, None)
     return _with_settings(options)
+
+
+def _get(options: argparse.Namespace, given: Sequence[str]) -> int:
+    from provider.commands.get.command import Options, get  # noqa: PLC0415
+
+    named = {name: value for name, value in vars(options).items() if name != "command"}
+    return get(Options(**named), given)
 
 
 def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> int:
@@ -78,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_health(commands)
     _add_import_nonces(commands)
     _add_demo(commands)
+    _add_get(commands)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -159,6 +171,60 @@ def _add_demo(commands: "_Commands") -> None:
         "and runs the job in a sandboxed process without network (Linux namespaces); for demonstrations only",
     )
     demo.add_argument("--keep", action="store_true", help="leave everything running and print a ready curl line")
+
+
+def _add_get(commands: "_Commands") -> None:
+    get = commands.add_parser(
+        "get",
+        help="download what you bought",
+        description="Download the files of a dataset that you ordered. The order is given with --tx, or found on the "
+        "chain of --rpc. The Provider is given with --provider, or found in the asset's document at --metadata. A file "
+        "comes in several ranges at once. If the download is cut or stopped, the same command goes on where it ended: "
+        "until then the bytes are in NAME.part, and NAME.part.json says which. A file gets its name when it is whole: "
+        "its length, its validator and, where known, its sha256 are right. Of several files, those that are there "
+        "with the right length are kept. Exit status: 0 everything is there; 1 it failed, and may be tried again; 2 an "
+        "argument is wrong; 3 there is no valid order, or the Provider refuses; 4 a file with this name exists; 130 "
+        "stopped by a signal.",
+    )
+    get.add_argument("did", metavar="DID", help="the dataset: did:op:...")
+    _add_buyer(get)
+    _add_where(get)
+    get.add_argument("--file", dest="file_index", type=int, metavar="N", help="only this file, from 0 (default: all)")
+    get.add_argument("--userdata", metavar="JSON", help="what the publisher asks for, as a JSON object")
+    get.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="the file to write; a folder for several files, or if it ends with / (default: this folder, and the names "
+        "that the Provider gives)",
+    )
+    get.add_argument(
+        "--connections", type=int, default=4, metavar="N", help="ranges of one file at once, 1 to 16 (default: 4)"
+    )
+    get.add_argument("--force", action="store_true", help="replace files that exist")
+    get.add_argument("--quiet", action="store_true", help="print errors only")
+    get.add_argument("--json", dest="as_json", action="store_true", help="print a summary as JSON at the end")
+
+
+def _add_buyer(get: argparse.ArgumentParser) -> None:
+    get.add_argument(
+        "--key-file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the key of the account that ordered: hex, or an encrypted keystore (Web3 secret storage)",
+    )
+    get.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the keystore's password (default: asked in the terminal)"
+    )
+
+
+def _add_where(get: argparse.ArgumentParser) -> None:
+    get.add_argument("--provider", metavar="URL", help="the Provider that serves the dataset")
+    get.add_argument("--metadata", metavar="URL", help="Aquarius or an ocean-node, for the asset's document")
+    get.add_argument("--rpc", metavar="URL", help="a node of the dataset's chain, to find the order")
+    get.add_argument("--tx", dest="order_tx_id", metavar="TX", help="the transaction that ordered the dataset")
+    get.add_argument("--service", dest="service_id", metavar="ID", help="the service that was ordered")
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ SELECTORS = {
     "ownerOf(uint256)": "0x6352211e",
     "decimals()": "0x313ce567",
     "balanceOf(address)": "0x70a08231",
+    "getERC721Address()": "0x007ffb78",
 }
 
 # Of the only token of a data NFT, minted when it is created.
@@ -57,6 +58,11 @@ def decimals_call(token: str) -> RpcCall:
 def balance_of_call(token: str, owner: str) -> RpcCall:
     """ERC-20 and ERC-721: how much, or how many, of the token `owner` holds. For `decode_uint`. Foreign."""
     return foreign_call(token, _call_data(SELECTORS["balanceOf(address)"], owner))
+
+
+def data_nft_call(datatoken: str) -> RpcCall:
+    """ERC20 template: the data NFT that deployed it, for `decode_address`. Foreign."""
+    return foreign_call(datatoken, SELECTORS["getERC721Address()"])
 
 
 def foreign_call(contract: str, data: str, *, gas: int = FOREIGN_GAS) -> RpcCall:

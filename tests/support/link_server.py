@@ -14,12 +14,16 @@ _STEP = 1 << 18
 
 @dataclass
 class Mishap:
-    """What happens to one GET of a link: another status, or a cut after some bytes; `first` runs before it."""
+    """What happens to one GET of a link: another status, or a cut after some bytes; `first` runs before it.
+
+    `resets`, `stalls`: how the cut looks, other than an ordinary end of the connection.
+    """
 
     status: int | None = None
     fields: bytes = b""
     cut_after: int | None = None
     resets: bool = False
+    stalls: bool = False
     first: Callable[[], None] = lambda: None
 
 
@@ -146,6 +150,8 @@ class LinkServer:
             await exchange.send(piece if self.announces_length else b"%x\r\n%b\r\n" % (len(piece), piece))
         if mishap.resets:
             exchange.reset()
+        if mishap.stalls:
+            await exchange.gone()
         if mishap.cut_after is None and not self.announces_length:
             await exchange.send(b"0\r\n\r\n")
         return mishap.cut_after is None

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import threading
 import time
@@ -40,7 +41,7 @@ class PartFile:
         self._part = target.with_name(target.name + PART_SUFFIX)
         self._note = target.with_name(target.name + NOTE_SUFFIX)
         self._facts: Facts | None = None
-        self._saved_at = time.monotonic()
+        self._saved_at = -math.inf
         self._is_saving = False
         # A save that was cancelled may still run in its thread.
         self._lock = threading.Lock()
@@ -166,6 +167,11 @@ class PartFile:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
+
+
+def is_unfinished(target: Path) -> bool:
+    """Are there bytes of this file that another run can go on with?"""
+    return target.with_name(target.name + NOTE_SUFFIX).exists()
 
 
 def check_absent(target: Path) -> None:
