@@ -83,7 +83,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
                 return self.deps.known.of_file(purchase, file, target.file_index)
 
             if self.request.method == "HEAD":
-                self._describe(await facts(), name)
+                await self._describe(await facts(), name)
             elif self.request.method == "POST":
                 about = ("documentId", target.did)
                 renewed = await self.deps.links.renew(link, ends_at=purchase.ends_at)
@@ -109,7 +109,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         if results is None:
             raise RouteNotFound
         if self.request.method == "HEAD":
-            self._describe(await self.deps.known.of_result(result, signature=link.signature), name)
+            await self._describe(await self.deps.known.of_result(result, signature=link.signature), name)
         elif self.request.method == "POST":
             facts = await if_known(self.deps.known.of_result(result, signature=link.signature))
             renewed = await self.deps.links.renew(link, ends_at=None)
@@ -129,7 +129,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         if stated(headers, "ETag") or stated(headers, "Last-Modified"):
             self.set_header("Cache-Control", "private, no-cache")
 
-    def _describe(self, facts: FileFacts, name: str) -> None:
+    async def _describe(self, facts: FileFacts, name: str) -> None:
         """Reply to HEAD as GET would, without asking the origin. Raises PreconditionRefused.
 
         A range changes nothing: it is defined for GET only (RFC 9110 section 14.2).
@@ -145,6 +145,9 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
             fields = reply_headers(facts.headers, Whole(facts.length_bytes), name=name)
         for field, value in fields:
             self.set_header(field, value)
+        if facts.length_bytes is None:
+            # Without this, Tornado would count the bytes of the empty body.
+            await self.flush()
 
     async def _renew(self, link: Link, name: str, about: tuple[str, str], index: int, facts: FileFacts | None) -> None:
         """Reply with the manifest of the renewed link."""
