@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.access_list import deploy_access_list
 from tests.support.answering_service import AnsweringService, running_service
+from tests.support.links import links
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import CSV, Origin, wait_until
 
@@ -175,6 +177,23 @@ def test_policy_server_decides_in_place_of_credentials(
     assert (refused.status, refused.json()) == (403, {"error": text})
     service.hang = True
     assert download(server, (asset, tx), consumer).status == 503
+
+
+def test_a_link_asks_rbac_and_policy_server_when_it_is_made_and_not_per_range(
+    launch: LaunchServer, service: AnsweringService, bought: tuple[Published, str], consumer: Consumer
+) -> None:
+    names = {"RBAC_SERVER_URL": service.url, "POLICY_SERVER_URL": service.url}
+    remembering, asking = launch(**names), launch(**names, PROVIDER_LINK_POLICY_SECONDS="0")
+    (file, _) = links(Consumer(consumer.wallet, remembering.url), *bought, policyServer={"sessionId": "s1"})
+    asked = len(service.questions)
+    assert [request("GET", file["url"]).status for _ in range(5)] == [200] * 5
+    assert (asked, len(service.questions)) == (2, 2)
+    path = urlsplit(file["url"]).path
+    assert request("GET", asking.url + path).body == CSV
+    assert service.questions[-1]["policyServer"] == {"sessionId": "s1"}
+    service.answer(200, False)
+    assert request("GET", asking.url + path).status == 400
+    assert request("GET", file["url"]).status == 200
 
 
 def test_policy_server_hears_of_documents_on_chain_and_of_encryption(
