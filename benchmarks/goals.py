@@ -15,6 +15,7 @@ RIVALS: Mapping[str, frozenset[str]] = {
     HAPROXY: peers.HAPROXY,
     "the requests way": frozenset({peers.REQUESTS}),
     "nginx default": frozenset({nginx.DEFAULT}),
+    peers.HELLO: frozenset({peers.HELLO}),
 }
 
 
@@ -68,8 +69,8 @@ GOALS: Sequence[Goal] = (
     Goal("large_files_tls", "64 × 16 MiB", CPU_GB, 1.0, NGINX_TUNED),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB RSS each", 40.0),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB growth each", 1.0),
-    Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 330.0),
-    Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 280.0),
+    Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 2.3, peers.HELLO),
+    Goal("warm_download", "1 KiB, 1 connection", CPU_REQUEST, 2.8, peers.HELLO),
     Goal("cold_download", "1 KiB, 1 connection", RPC, 2.0, variant="provider, caches off"),
     Goal("cold_download", "1 KiB, 1 connection", UPSTREAM, 1.0, variant="provider, caches off"),
     Goal("overload", "1 KiB, twice the peak", "served, % of peak", 90.0, is_floor=True),

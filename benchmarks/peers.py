@@ -12,6 +12,7 @@ from benchmarks.daemon import Daemon
 from benchmarks.machine import ROOT
 
 AIOHTTP = "aiohttp"
+HELLO = "Tornado hello"
 REQUESTS = "requests, iter_content(4096)"
 NGINX_TUNED = frozenset({nginx.UNBUFFERED, nginx.BUFFERED})
 HAPROXY = frozenset({haproxy.SPLICING, haproxy.COPYING})
@@ -72,6 +73,11 @@ def haproxy_peer(name: str, *, workers: int = 1) -> Peer:
 def aiohttp_peer() -> Peer:
     """The proxy of `proxies/aiohttp_proxy.py`; plain HTTP only."""
     return Peer(AIOHTTP, lambda setting, port: _python("aiohttp_proxy", setting, port))
+
+
+def hello_peer() -> Peer:
+    """The bare handler of `proxies/tornado_hello.py`, on our interpreter; plain HTTP only."""
+    return Peer(HELLO, lambda setting, port: _python("tornado_hello", setting, port))
 
 
 def requests_peer() -> Peer:

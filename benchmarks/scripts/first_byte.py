@@ -14,6 +14,7 @@ NOTES = (
     "Caches off: nothing is remembered from one request to the next, and each connects to the origin anew.",
 )
 PEERS = (
+    peers.hello_peer(),
     peers.nginx_peer(nginx.DEFAULT),
     peers.nginx_peer(nginx.UNBUFFERED),
     peers.haproxy_peer(haproxy.SPLICING),
@@ -29,6 +30,6 @@ def run(options: Options) -> Result:
         options,
         needs=Needs([transfers.WARM_BYTES, LARGER_BYTES], PEERS, {OURS: {}, COLD: COLD_SETTINGS}),
         cases=[small(1), small(1, size_bytes=LARGER_BYTES, file_index=1)],
-        rivals={"× nginx": peers.NGINX_TUNED},
+        rivals={"× hello": frozenset({peers.HELLO}), "× nginx": peers.NGINX_TUNED},
         answer=FIRST_BYTE,
     )

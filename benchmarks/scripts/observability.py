@@ -1,6 +1,6 @@
 """What metrics and the access log cost on the cheapest request that there is: the same server with and without them."""
 
-from benchmarks import transfers
+from benchmarks import peers, transfers
 from benchmarks.cases import KIB, small
 from benchmarks.options import Options
 from benchmarks.result import Result
@@ -27,7 +27,7 @@ def run(options: Options) -> Result:
         QUESTION,
         NOTES,
         options,
-        needs=Needs((transfers.WARM_BYTES, 64 * KIB), servers=SERVERS),
+        needs=Needs((transfers.WARM_BYTES, 64 * KIB), (peers.hello_peer(),), SERVERS),
         cases=[small(16), small(16, size_bytes=64 * KIB, file_index=1)],
-        rivals={"× both off": frozenset({OFF})},
+        rivals={"× both off": frozenset({OFF}), "× hello": frozenset({peers.HELLO})},
     )

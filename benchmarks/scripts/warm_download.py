@@ -9,10 +9,16 @@ from benchmarks.stage import Needs
 QUESTION = "What does a warm authorised download of a small file cost, next to proxies on the same origin?"
 SIZES_BYTES = (KIB, 64 * KIB, MIB)
 NOTES = (
+    "The bare Tornado handler runs on the same interpreter and answers the same bytes from memory; × hello compares.",
     "Ours checks signature, nonce (durable before the answer), order, fee and access each time; the others nothing.",
     "RPC: JSON-RPC round trips of the server; what there is comes from following the chain for its metadata index.",
 )
-PEERS = (peers.nginx_peer(nginx.DEFAULT), *peers.nginx_tuned(), peers.haproxy_peer(haproxy.SPLICING))
+PEERS = (
+    peers.hello_peer(),
+    peers.nginx_peer(nginx.DEFAULT),
+    *peers.nginx_tuned(),
+    peers.haproxy_peer(haproxy.SPLICING),
+)
 
 
 def run(options: Options) -> Result:
@@ -27,5 +33,5 @@ def run(options: Options) -> Result:
             small(1),
             *(small(16, size_bytes=size_bytes, file_index=index) for index, size_bytes in enumerate(SIZES_BYTES)),
         ],
-        rivals={"× nginx": peers.NGINX_TUNED},
+        rivals={"× hello": frozenset({peers.HELLO}), "× nginx": peers.NGINX_TUNED},
     )
