@@ -113,6 +113,8 @@ ALL_COMMANDS = (
     "getComputeResult",
     "getComputeStreamableLogs",
     "invalidateAuthToken",
+    "createLinks",
+    "revokeLinks",
     "validateDDO",
 )
 

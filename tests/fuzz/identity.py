@@ -9,12 +9,15 @@ from provider.auth import messages
 from provider.auth.nonce import is_greater, parse_nonce
 from provider.auth.nonce_order import sortable
 from provider.auth.token import create_token, decode_token
-from provider.errors import TokenExpired, TokenRefused
+from provider.crypto.accounts import Account
+from provider.errors import LinkUnknown, TokenExpired, TokenRefused
+from provider.links.token import Link, LinkSeal, OrderedFile
 from tests.fuzz.model import Target, as_text, lines
 
 KEY = b"k" * 32
 ADDRESS = "0x967da4048cD07aB37855c090aAF366e4ce1b9F48"
 NOW = 1_700_000_000
+SEAL = LinkSeal(Account.from_hex("11" * 32))
 
 
 def tokens(data: bytes) -> None:
@@ -33,6 +36,22 @@ def tokens(data: bytes) -> None:
         raise AssertionError("a spoiled token was accepted")
 
 
+def link_tokens(data: bytes) -> None:
+    """Only a token that we sealed under this name opens. What was spoiled is refused."""
+    text, name = (as_text(part) for part in lines(data, 2))
+    with contextlib.suppress(LinkUnknown):
+        link = SEAL.open(text, name)
+        assert SEAL.seal(link, name) == text
+    made = SEAL.seal(Link(OrderedFile("did:op:1", "1", "0x1", len(data)), ADDRESS, 1, 2, 3), "a")
+    assert SEAL.open(made, "a").target == OrderedFile("did:op:1", "1", "0x1", len(data))
+    at = sum(data) % (len(made) - 1)
+    spoiled = f"{made[:at]}{'A' if made[at] != 'A' else 'B'}{made[at + 1 :]}"
+    for token, ending in ((spoiled, "a"), (made, f"a{name}" if name else "")):
+        with contextlib.suppress(LinkUnknown):
+            SEAL.open(token, ending)
+            raise AssertionError("a spoiled link was opened")
+
+
 def signed_messages(data: bytes) -> None:
     """A text of the new family, which names its route, is no text of the old one, nor of another route."""
     document_id, job_id, index, nonce = (as_text(part) for part in lines(data, 4))
@@ -48,6 +67,8 @@ def signed_messages(data: bytes) -> None:
         messages.COMPUTE_RESULT: messages.compute_result(consumer=ADDRESS, job_id=job_id, index=index, nonce=nonce),
         messages.CREATE_TOKEN: messages.create_auth_token(address=ADDRESS, nonce=nonce, node="node"),
         messages.INVALIDATE_TOKEN: messages.invalidate_token(address=ADDRESS, nonce=nonce),
+        messages.CREATE_LINKS: messages.create_links(consumer=ADDRESS, nonce=nonce),
+        messages.REVOKE_LINKS: messages.revoke_links(consumer=ADDRESS, nonce=nonce),
     }
     for command, texts in routes.items():
         assert len(set(texts)) == len(texts)
@@ -77,6 +98,7 @@ def nonces(data: bytes) -> None:
 
 IDENTITY = (
     Target("tokens", tokens, max_bytes=1200),
+    Target("link_tokens", link_tokens, max_bytes=2500),
     Target("signed_messages", signed_messages, max_bytes=512),
     Target("nonces", nonces, max_bytes=300),
 )

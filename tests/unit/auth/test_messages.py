@@ -29,6 +29,8 @@ ROUTES: dict[str, Make] = {
     "create": lambda a, n: messages.create_auth_token(address=a, nonce=n, node=NODE),
     "generate": lambda a, n: messages.create_token(address=a, nonce=n, node=NODE),
     "invalidate": lambda a, n: messages.invalidate_token(address=a, nonce=n),
+    "links": lambda a, n: messages.create_links(consumer=a, nonce=n),
+    "revoke": lambda a, n: messages.revoke_links(consumer=a, nonce=n),
 }
 NEW = {
     "download": "download",
@@ -40,6 +42,8 @@ NEW = {
     "create": "createAuthToken",
     "generate": "createAuthToken",
     "invalidate": "invalidateAuthToken",
+    "links": "createLinks",
+    "revoke": "revokeLinks",
 }
 OLD = {
     "download": f"{DID}7",

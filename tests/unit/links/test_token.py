@@ -53,6 +53,16 @@ def test_a_token_with_another_character_opens_nothing(place: int, character: str
             SEAL.open(changed, "a")
 
 
+def test_the_spare_bits_of_base64_make_no_second_token() -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for size in range(3):
+        token = SEAL.seal(replace(LINK, nonce="9" * size), "a")
+        twins = [token[:-1] + character for character in alphabet if character != token[-1]]
+        for twin in twins:
+            with pytest.raises(LinkUnknown):
+                SEAL.open(twin, "a")
+
+
 @pytest.mark.parametrize("name", ["", "a ", "A", "a.aux.xml", "\ud800"])
 def test_a_token_opens_under_its_name_only(name: str) -> None:
     with pytest.raises(LinkUnknown):
