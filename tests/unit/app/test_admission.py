@@ -24,7 +24,7 @@ def shared(**settings: str) -> dict[str, Buckets]:
 
 def test_buckets_of_clients_are_shared_each_kind_under_its_name() -> None:
     found = shared(PROVIDER_PAID_REQUESTS_PER_SECOND="10", PROVIDER_PAID_BURST="50")
-    assert found.keys() == {"cheap", "guarded", "paid", "checksums", "encrypt"}
+    assert found.keys() == {"cheap", "guarded", "paid", "links", "checksums", "encrypt"}
     assert found["paid"].burst_seconds == pytest.approx(5.0)
     # A client's quarter of what all may take, whose own buckets hold one entry.
     assert all(buckets.max_clients > 1 for buckets in found.values())
