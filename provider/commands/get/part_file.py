@@ -147,7 +147,7 @@ class PartFile:
         with self._lock:
             if self._file < 0:
                 return
-            os.fdatasync(self._file)
+            os.fsync(self._file)
             fresh.write_bytes(orjson.dumps(note))
             os.replace(fresh, self._note)
         self._saved_at = time.monotonic()
