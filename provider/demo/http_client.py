@@ -114,6 +114,14 @@ def get_json(url: str, parameters: Mapping[str, object] | None = None) -> Any:
     return reply.json()
 
 
+def post_json(url: str, value: object) -> Any:
+    """Return the JSON of a POST of JSON answered with 2xx. Raises ReplyRefused otherwise."""
+    reply = request("POST", url, body=json.dumps(value).encode(), headers={"Content-Type": "application/json"})
+    if reply.status // 100 != 2:
+        raise ReplyRefused(reply)
+    return reply.json()
+
+
 class ReplyRefused(Exception):
     """The server answered with an error; `reply` is the whole reply."""
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import uvloop
 
-from provider.demo import pattern
+from provider.demo import pattern, trips
 from provider.demo.child import announce, child_parser, until_stopped
 
 HEAD_LIMIT_BYTES = 64 * 1024
@@ -158,6 +158,9 @@ class Origin:
     def find(self, path: str) -> Content | None:
         """Return the content at a path."""
         if path in self._texts:
+            return self._texts[path]
+        if path == "/trips.parquet" and trips.is_readable():
+            self._texts[path] = Text(trips.parquet(), "application/vnd.apache.parquet", '"trips-1"')
             return self._texts[path]
         if path == "/stats":
             seen = {"requests": self.requests, "connections": self.connections}

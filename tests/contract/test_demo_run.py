@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,9 @@ def test_demo_holds_and_ends_with_status_0(tmp_path: Path, start: Start) -> None
     assert "\x1b" not in output
     for label in ("stranger", "replay", "forged order"):
         assert f"{label:<12} ok      400 " in output
+    for label in ("link", "provider get"):
+        assert f"{label:<12} ok      " in output
+    assert "one column   ok      " in output or "columns      skipped" in output
     assert leftovers(tmp_path, set()) == []
 
 
@@ -64,11 +68,12 @@ def test_kept_demo_prints_a_good_download_and_a_signal_takes_everything_down(
     lines, commands = [], []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("curl "):
+        if line.startswith(("curl ", "provider get ")):
             commands.append(line)
-        if len(commands) == 2:
+        if len(commands) == 4:
             break
     text = "".join(lines)
+    *commands, link, get = commands
     assert [command.split()[3] for command in commands] == ["data.csv", "large.bin"], text
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
@@ -80,6 +85,14 @@ def test_kept_demo_prints_a_good_download_and_a_signal_takes_everything_down(
     again = subprocess.run(commands[0], shell=True, cwd=tmp_path, check=False, capture_output=True)
     assert again.returncode == 22, "a URL is good once"
     assert (tmp_path / "data.csv").read_bytes() == good, "an error does not replace a good file"
+    for folder in ("once", "again"):
+        (tmp_path / folder).mkdir()
+        subprocess.run(link, shell=True, cwd=tmp_path / folder, check=True, capture_output=True)
+        (file,) = (tmp_path / folder).iterdir()
+        assert file.read_bytes() == (tmp_path / "large.bin").read_bytes()
+    (tmp_path / "get").mkdir()
+    subprocess.run([sys.executable, "-m", *shlex.split(get)], cwd=tmp_path / "get", check=True, capture_output=True)
+    assert (tmp_path / "get" / "large.bin").read_bytes() == (tmp_path / "large.bin").read_bytes()
     dashboard = re.search(r"^ *dashboard +(http://\S+/dashboard/)$", text, re.MULTILINE)
     assert dashboard is not None, text
     with urllib.request.urlopen(dashboard[1]) as reply:

@@ -91,7 +91,13 @@ async def ask(
     try:
         # A redirect could carry the signature to another host.
         async with session.request(
-            method, url, params=query, json=body, timeout=_TIMEOUT, allow_redirects=False
+            method,
+            url,
+            params=query,
+            json=body,
+            headers={"Accept": "application/json"},
+            timeout=_TIMEOUT,
+            allow_redirects=False,
         ) as response:
             reply = Reply(response.status, response.headers, await _bounded(response))
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):

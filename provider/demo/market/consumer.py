@@ -7,7 +7,7 @@ from web3.contract.contract import ContractFunction
 
 from provider.demo.chain.contracts import contract_at
 from provider.demo.chain.wallet import Wallet, tx_id
-from provider.demo.http_client import Downloaded, Progress, download, get_json, with_query
+from provider.demo.http_client import Downloaded, Progress, download, get_json, post_json, with_query
 from provider.demo.market.publisher import ZERO_ADDRESS, Published
 
 NO_MARKET_FEE = (ZERO_ADDRESS, ZERO_ADDRESS, 0)
@@ -125,6 +125,21 @@ class Consumer:
             "signature": self.sign(asset.did, used),
             **more,
         }
+
+    def create_links(self, asset: Published, order_tx: str, index: int = 0, **more: object) -> dict[str, Any]:
+        """Manifest of the links to the files of a service; `more`: fileIndex, seconds, … Raises ReplyRefused."""
+        nonce = self.next_nonce()
+        fields = {
+            "documentId": asset.did,
+            "serviceId": asset.service(index)["id"],
+            "transferTxId": order_tx,
+            "consumerAddress": self.address,
+            "nonce": nonce,
+            "signature": self.sign(f"{self.address}{nonce}", "createLinks"),
+            **more,
+        }
+        manifest: dict[str, Any] = post_json(self._endpoint("links"), fields)
+        return manifest
 
     def download_url(self, asset: Published, order_tx: str, index: int = 0, **more: Any) -> str:
         """Signed download URL, good for one request; arguments as `download_parameters`."""

@@ -20,6 +20,11 @@ class Report:
         self._console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, emoji=False)
         self.failures: list[str] = []
 
+    @property
+    def is_terminal(self) -> bool:
+        """Is the output shown on a terminal?"""
+        return self._console.is_terminal
+
     def heading(self, text: str) -> None:
         """Start a new part of the run."""
         self._console.print()

@@ -4,6 +4,7 @@ The exit status is the verdict: 0 only if every expectation held.
 """
 
 import hashlib
+import shlex
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from provider.demo.child import ChildFailed, Children, first_stop_signal_interru
 from provider.demo.http_client import Downloaded, ReplyRefused
 from provider.demo.origin import small_csv
 from provider.demo.scenes.download import Cast, Dataset, buy, fetch, fetch_range, fetch_warm, publish, refusals
+from provider.demo.scenes.links import get_arguments, link_of, play_links, write_key
 from provider.demo.scenes.readings import Readings, scrape, session_cpu_seconds
 from provider.demo.scenes.report import Report, duration, size
 from provider.demo.stage import (
@@ -105,11 +107,11 @@ def _play(report: Report, children: Children, folder: Path, size_bytes: int, *, 
         report.line(dataset.label, f"{dataset.asset.did}, {size(dataset.size_bytes)}")
         datasets[position] = buy(cast, dataset)
         report.line("", f"ordered with the server's signed fee in {datasets[position].order_tx}")
-    _after_purchase(report, cast, server, datasets, before)
+    _after_purchase(report, cast, server, datasets, before=before, folder=folder)
     report.line("whole run", duration(time.monotonic() - began))
     verdict(report)
     if keep:
-        _stay(report, cast, server, datasets)
+        _stay(report, cast, server, datasets, folder)
 
 
 def _in_background(work: Callable[[], str]) -> Future[str]:
@@ -133,7 +135,9 @@ def _set_up(report: Report, children: Children, folder: Path, began: float) -> t
     return Cast(chain, server.url, origin_url), server
 
 
-def _after_purchase(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset], before: Readings) -> None:
+def _after_purchase(
+    report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset], *, before: Readings, folder: Path
+) -> None:
     small, large = datasets
     report.heading("Download")
     cold = fetch(cast, report, small, "small, cold")
@@ -152,6 +156,7 @@ def _after_purchase(report: Report, cast: Cast, server: DemoServer, datasets: li
     received = cold.size_bytes + warm_bytes + bulk.size_bytes + ranged_bytes + small.size_bytes
     moved = _settled(server, before, received)
     _show_metrics(report, moved, received)
+    play_links(cast, report, large, folder)
     cpu = None if cpu_before is None or cpu_after is None else cpu_after - cpu_before
     _summary(report, bulk, cpu, cold_seconds=cold.first_byte_seconds, warm_seconds=warm_seconds)
 
@@ -209,8 +214,9 @@ def verdict(report: Report) -> None:
         report.plain(f"  - {failure}")
 
 
-def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset]) -> None:
-    contracts = cast.chain.contracts
+def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset], folder: Path) -> None:
+    contracts, large = cast.chain.contracts, datasets[-1]
+    link = link_of(cast, large)  # first: its nonce must not be one of those below
     report.heading("Everything stays up until Ctrl-C")
     for label, value in (
         ("provider", server.url),
@@ -229,6 +235,10 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
     for position, (dataset, name) in enumerate(zip(datasets, ("data.csv", "large.bin"), strict=True)):
         url = cast.consumer.download_url(dataset.asset, dataset.order_tx, nonce=str(first_nonce + position))
         report.plain(f"curl --fail --output {name} '{url}'\n")
+    report.plain("A link to the large file, good for a day in any tool that reads URLs:\n")
+    report.plain(f"curl --fail --continue-at - --remote-name '{link}'\n")
+    report.plain("The same for a buyer who knows only the DID; it goes on where an earlier run was stopped:\n")
+    report.plain(shlex.join(["provider", *get_arguments(cast, large, write_key(folder), "large.bin")]) + "\n")
     stay_up(report, server)
 
 
