@@ -137,7 +137,10 @@ def _linked_file(item: object, base_url: str) -> LinkedFile:
     index, url, name = fields.get("index"), fields.get("url"), fields.get("name")
     if type(index) is not int or not isinstance(url, str):
         raise GetFailed("the Provider's answer has a file without index or url")
-    url = urljoin(base_url, url)
+    try:
+        url = urljoin(base_url, url)
+    except ValueError:
+        raise GetFailed("the Provider's answer has a link that is no URL") from None
     scheme, asked = urlsplit(url).scheme, urlsplit(base_url).scheme
     if scheme not in ("http", "https") or (asked == "https" and scheme != "https"):
         raise GetFailed("the Provider's links do not use TLS, although it does; tell its operator")
