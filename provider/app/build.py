@@ -22,9 +22,11 @@ from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
+from provider.auth.nonce_writer import writer_socket
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
+from provider.auth.writer_store import WriterNonceStore
 from provider.cache import CacheLimits
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
@@ -124,7 +126,7 @@ async def build(
     outgoing = Outgoing(settings.proxies)
     networks = await build_networks(settings, metrics, outgoing)
     shared = await build_shared(settings, metrics)
-    nonces = await _open_nonce_store(settings) if shared is None else shared.nonces
+    nonces = await _open_nonce_store(settings, shared_directory) if shared is None else shared.nonces
     caches = Caches(metrics, shared)
     source = await open_asset_source(
         settings,
@@ -182,11 +184,13 @@ async def build(
     )
 
 
-async def _open_nonce_store(settings: Settings) -> NonceStore:
+async def _open_nonce_store(settings: Settings, shared_directory: str | None) -> NonceStore:
     """That of this host alone. Raises StartError."""
     nonces = SqliteNonceStore(settings.storage_path)
     await ready(nonces.check())
-    return nonces
+    if shared_directory is None:
+        return nonces
+    return WriterNonceStore(nonces, writer_socket(shared_directory, settings.storage_path))
 
 
 def _rooms(

@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NoReturn
 
 from provider.config import ServerConfig, Settings, SettingsError
 from provider.crypto.certificate import ServerTls
 from provider.observability.logs import DebugSwitch, set_up_logging
+from provider.process.nonce_writer import WriterProcess
 from provider.process.sockets import refuse_new_connections
 from provider.process.worker_context import EXIT_CRASHED, EXIT_CUT, EXIT_DRAINED, EXIT_FAILED, WorkerContext, run_worker
 
@@ -108,6 +110,7 @@ class Supervisor:
         self._life_read, self._life_write = os.pipe()
         self._alone_read, self._alone_write = os.pipe()
         self._debug = DebugSwitch()
+        self._nonce_writer = self._make_nonce_writer()
         self._workers: dict[int, ForkedWorker] = {}
         self._due: list[tuple[float, int]] = []
         self._to_replace: list[int] = []
@@ -123,14 +126,40 @@ class Supervisor:
         try:
             for index in range(len(self._contexts)):
                 self._start(index)
+            if self._nonce_writer is not None:
+                self._nonce_writer.start_if_due()
             while self._workers or self._due:
                 self._step()
+            os.close(self._life_write)
+            if self._nonce_writer is not None:
+                self._nonce_writer.wait()
         finally:
             shutil.rmtree(self._directory, ignore_errors=True)
         return self._status
 
+    def _make_nonce_writer(self) -> WriterProcess | None:
+        """With Redis, nonces are there."""
+        if self._settings.redis is not None:
+            return None
+        path = Path(self._settings.storage_path)
+        return WriterProcess(path, self._directory, self._become_no_worker, life_line=self._life_read)
+
+    def _become_no_worker(self) -> None:
+        """Let a new process go on when the others are told to stop, and let go of their sockets and pipes."""
+        for number in (*STOP_SIGNALS, RETIRE_SIGNAL, RELOAD_SIGNAL, LEVEL_SIGNAL):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        _set_up_logging(self._settings, self._debug)
+        os.close(self._life_write)
+        if self._alone_write >= 0:
+            os.close(self._alone_write)
+        for context in self._contexts:
+            for listener in (context.listener, *context.admin_sockets):
+                listener.close()
+
     def _step(self) -> None:
-        waiting = self._due or any(not worker.is_ready for worker in self._workers.values())
+        is_writer_due = self._nonce_writer is not None and self._nonce_writer.is_due
+        waiting = is_writer_due or self._due or any(not worker.is_ready for worker in self._workers.values())
         caught = signal.sigtimedwait(WATCHED, LOOK_SECONDS if waiting else 3600.0)
         number = caught.si_signo if caught else 0
         if number in STOP_SIGNALS:
@@ -145,6 +174,8 @@ class Supervisor:
             self._reap(*ended)
         self._look_for_ready()
         self._start_due()
+        if self._nonce_writer is not None and not self._stopping:
+            self._nonce_writer.start_if_due()
 
     def _stop(self, number: int) -> None:
         self._stopping = True
@@ -215,6 +246,8 @@ class Supervisor:
             os._exit(status)
 
     def _reap(self, pid: int, status: int) -> None:
+        if self._nonce_writer is not None and self._nonce_writer.has_ended(pid, status):
+            return
         worker = self._workers.pop(pid)
         os.close(worker.ready)
         _keep_metrics(pid, self._directory)

@@ -10,10 +10,13 @@ import asyncio
 import random
 import resource
 import sys
+from pathlib import Path
 
 from provider.auth.nonce_store import NonceStore
+from provider.auth.nonce_writer import writer_socket
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.writer_store import WriterNonceStore
 from provider.errors import NonceRefused, StoreError
 from provider.redis.client import RedisClient
 from provider.redis.url import parse_target
@@ -26,8 +29,11 @@ def open_store(kind: str, place: str) -> NonceStore:
     """The kind of store that the test's fixture made at this place."""
     if kind == "redis":
         return RedisNonceStore(RedisClient(parse_target(place), timeout_seconds=30), prefix="test")
+    file = SqliteNonceStore(place, busy_timeout_seconds=30)
+    if kind == "writer":
+        return WriterNonceStore(file, writer_socket(Path(place).parent, place))
     assert kind == "sqlite"
-    return SqliteNonceStore(place, busy_timeout_seconds=30)
+    return file
 
 
 async def contend(store: NonceStore, last: int) -> None:

@@ -14,7 +14,7 @@ from provider.auth.nonce_store import NonceStore
 from provider.errors import NonceRefused, StoreError
 from tests.contract.nonce_worker import open_store
 from tests.support.nonce_refusal import nonce_refusal
-from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, outcome
+from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, RunningWriter, outcome
 from tests.support.redis_server import AOF, RedisServer
 
 MakeStore = Callable[[], NonceStore]
@@ -27,8 +27,18 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.stop()
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture
+def nonce_writer(tmp_path: Path) -> Iterator[RunningWriter]:
+    writer = RunningWriter(tmp_path / "nonces.db")
+    yield writer
+    writer.end()
+
+
+@pytest.fixture(params=["sqlite", "writer", "redis"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "writer":
+        request.getfixturevalue("nonce_writer").start()
+        return Place("writer", str(tmp_path / "nonces.db"))
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         server.ask("FLUSHALL")

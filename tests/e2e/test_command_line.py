@@ -29,7 +29,7 @@ from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 from tests.support.raw_http import connected, is_closed, read_reply
 
 COMMANDS = ("serve", "demo", "get", "check", "health", "import-nonces", "version")
@@ -339,7 +339,7 @@ def test_request_that_waits_for_its_origin_is_cut_at_the_deadline(
 
 
 def workers_of(own: DemoServer) -> list[psutil.Process]:
-    return running_children(own.child.pid)
+    return running_workers(own.child.pid)
 
 
 def answers(own: DemoServer) -> bool:

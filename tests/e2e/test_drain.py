@@ -12,7 +12,7 @@ import pytest
 from provider.demo.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.origin import wait_until
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 from tests.support.raw_http import connected, read_reply
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,7 +23,7 @@ def serving_pids(own: DemoServer, workers: int) -> list[int]:
     if workers == 1:
         return [own.child.pid]
     wait_until(lambda: own.child.stderr_tail(1 << 20).count('"listening"') == workers)
-    return [child.pid for child in running_children(own.child.pid)]
+    return [child.pid for child in running_workers(own.child.pid)]
 
 
 def is_told_to_end(pid: int) -> bool:

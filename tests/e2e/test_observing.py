@@ -22,6 +22,7 @@ from provider.observability.metrics.metrics import DECLARED
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until
+from tests.support.processes import running_workers
 from tests.support.raw_http import exchange
 from tests.support.rpc_proxy import running_rpc_proxy
 
@@ -130,7 +131,7 @@ def test_every_family_has_the_right_value_after_busy_moments(
 
 def check_process(own: DemoServer, latest: Readings, workers: int) -> None:
     parent = psutil.Process(own.child.pid)
-    processes = [parent] if workers == 1 else parent.children()
+    processes = [parent] if workers == 1 else running_workers(parent.pid)
     rss = sum(process.memory_info().rss for process in processes)
     assert latest.total("process_resident_memory_bytes") == pytest.approx(rss, rel=0.5)
     used = sum(sum(process.cpu_times()[:2]) for process in processes)

@@ -21,7 +21,7 @@ from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, pattern_sha256, wait_until
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 from tests.support.raw_http import connected, read_reply
 
 NONCE_TARGET = f"/api/services/nonce?userAddress=0x{'12' * 20}"
@@ -32,7 +32,7 @@ def log_of(own: DemoServer) -> str:
 
 
 def pids_of(own: DemoServer) -> set[int]:
-    return {child.pid for child in running_children(own.child.pid)}
+    return {child.pid for child in running_workers(own.child.pid)}
 
 
 def reload_and_wait(own: DemoServer, workers: int = 2) -> None:

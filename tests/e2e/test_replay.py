@@ -1,8 +1,10 @@
 """A signed request counts once: over workers, and over `kill -9`."""
 
 import http.client
+import itertools
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import psutil
 import pytest
 
 from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
@@ -18,7 +21,8 @@ from provider.demo.http_client import Reply, request
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
-from tests.support.origin import CSV, Origin
+from tests.support.origin import CSV, Origin, wait_until
+from tests.support.processes import nonce_writer, running_workers
 
 IDENTICAL_REQUESTS = 200
 
@@ -116,6 +120,71 @@ def test_no_nonce_accepted_before_kill_9_is_accepted_after_the_restart(
     consumer, order_tx = buyers[0]
     fresh = request("GET", consumer.download_url(asset, order_tx, nonce=str(10**9)).replace(first.url, second.url))
     assert fresh.status == 200
+
+
+def test_the_writer_of_nonces_may_be_killed_at_any_time_and_ends_with_its_server(
+    launch: Callable[..., DemoServer], chain: DemoChain, origin: Origin
+) -> None:
+    server = launch("writer-killed", PROVIDER_WORKERS="2")
+    asset, buyers = buy(chain, server, origin, SPARE_KEYS[1:5])
+    accepted: list[str] = []
+    refused: list[Reply] = []
+    stop = threading.Event()
+
+    def download(buyer: tuple[Consumer, str]) -> None:
+        consumer, order_tx = buyer
+        for nonce in itertools.takewhile(lambda _: not stop.is_set(), itertools.count(1)):
+            url = consumer.download_url(asset, order_tx, nonce=str(nonce))
+            reply = request("GET", url)
+            if reply.status == 200:
+                accepted.append(url)
+            else:
+                refused.append(reply)
+
+    threads = [threading.Thread(target=download, args=(buyer,)) for buyer in buyers]
+    for thread in threads:
+        thread.start()
+    killed: set[int] = set()
+    for _ in range(3):
+        goal = len(accepted) + 40
+        wait_until(lambda goal=goal: len(accepted) >= goal)
+        wait_until(lambda: (writer := nonce_writer(server.child.pid)) is not None and writer.pid not in killed)
+        writer = nonce_writer(server.child.pid)
+        assert writer is not None
+        killed.add(writer.pid)
+        writer.kill()
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert {reply.status for reply in refused} <= {503}
+    assert len(refused) <= 3 * len(buyers)
+    assert {request("GET", url).status for url in accepted} == {400}
+    assert len(running_workers(server.child.pid)) == 2
+    wait_until(lambda: (writer := nonce_writer(server.child.pid)) is not None and writer.pid not in killed)
+    last = nonce_writer(server.child.pid)
+    assert last is not None
+    os.kill(server.child.pid, signal.SIGTERM)
+    assert psutil.Process(server.child.pid).wait(60) == 0
+    assert not last.is_running()
+    assert "raceback" not in server.child.stderr_tail(1 << 20)
+
+
+def test_the_writer_of_nonces_is_closed_to_other_users(launch: Callable[..., DemoServer], tmp_path: Path) -> None:
+    server = launch("closed", PROVIDER_WORKERS="2", TMPDIR=str(tmp_path))
+    wait_until(lambda: nonce_writer(server.child.pid) is not None and len([*tmp_path.glob("*/nonces-*")]) == 1)
+    (socket,) = tmp_path.glob("*/nonces-*")
+    assert socket.is_socket()
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+
+
+def test_the_writer_of_nonces_ends_with_a_supervisor_that_is_killed(launch: Callable[..., DemoServer]) -> None:
+    server = launch("supervisor-killed", PROVIDER_WORKERS="2")
+    wait_until(lambda: nonce_writer(server.child.pid) is not None)
+    writer = nonce_writer(server.child.pid)
+    assert writer is not None
+    os.kill(server.child.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs([writer], timeout=60)
+    assert not alive
 
 
 @pytest.mark.parametrize("unit", [10**6, 10**3, 1], ids=["ms", "us", "ns"])

@@ -17,7 +17,7 @@ from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, wait_until
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 from tests.support.raw_http import connected
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
@@ -27,7 +27,7 @@ STARTED = "process_start_time_seconds"
 
 
 def pids_of(own: DemoServer) -> set[int]:
-    return {child.pid for child in running_children(own.child.pid)}
+    return {child.pid for child in running_workers(own.child.pid)}
 
 
 def streaming_pids(own: DemoServer) -> set[int]:

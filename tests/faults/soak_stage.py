@@ -24,7 +24,7 @@ from provider.demo.market.publisher import Published, url_file
 from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, running_origin
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 from tests.support.redis_server import AOF, REDIS, RedisServer
 from tests.support.resolver import ADDRESS, serve_command
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
@@ -90,7 +90,7 @@ class Stage:
 
 def workers(server: DemoServer) -> list[psutil.Process]:
     """Worker processes that run."""
-    return running_children(server.child.pid)
+    return running_workers(server.child.pid)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.support.processes import running_children
+from tests.support.processes import running_workers
 
 # Connections that are kept for the next request to the origin, the node and the store: after the warm-up one to each,
 # after a test that asks four times at once as many as four. Half a minute later they are closed.
@@ -29,7 +29,7 @@ class Footprint:
 
 def footprint(*pids: int) -> Footprint:
     """Measure these servers' workers, or the server itself if it has none."""
-    workers = [worker for pid in pids for worker in (running_children(pid) or [psutil.Process(pid)])]
+    workers = [worker for pid in pids for worker in (running_workers(pid) or [psutil.Process(pid)])]
     return Footprint(max(worker.num_fds() for worker in workers), max(worker.memory_info().rss for worker in workers))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
+NONCE_WRITER = "nonce-writer"
 
 
 @contextmanager
@@ -30,9 +31,15 @@ def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
             process.kill()
 
 
-def running_children(pid: int) -> list[psutil.Process]:
-    """Return the children that have not ended, whether or not the ended ones were waited for."""
-    return [child for child in psutil.Process(pid).children() if _runs(child)]
+def running_workers(pid: int) -> list[psutil.Process]:
+    """Return the workers of a server that have not ended, whether or not the ended ones were waited for."""
+    return [child for child in psutil.Process(pid).children() if _runs(child) and child.name() != NONCE_WRITER]
+
+
+def nonce_writer(pid: int) -> psutil.Process | None:
+    """Return the process that writes nonces for the workers of a server, if it runs."""
+    children = psutil.Process(pid).children()
+    return next((child for child in children if _runs(child) and child.name() == NONCE_WRITER), None)
 
 
 def _runs(process: psutil.Process) -> bool:

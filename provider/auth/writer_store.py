@@ -1,0 +1,170 @@
+"""NonceStore of one worker among several: it has the server's nonce writer use its nonces (`nonce_writer.py`).
+
+All that waits in one turn of the event loop goes out in one message. While there is no writer, the file is used
+directly. SQLite arbitrates between the two, so that mixing them admits nothing twice.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from provider.auth.nonce import parse_nonce
+from provider.auth.nonce_rule import NonceUse
+from provider.auth.nonce_writer import socket_address
+from provider.auth.signed_text import OpenText
+from provider.auth.sqlite_store import SqliteNonceStore
+from provider.auth.writer_messages import MAX_MESSAGE_BYTES, MAX_USES, decode_answers, encode_uses
+from provider.crypto.keccak import to_checksum_address
+from provider.errors import NonceRefused, StoreError
+
+# Longer than the writer waits for SQLite's lock. One that is silent for longer is left alone.
+PATIENCE_SECONDS = 10.0
+# Shortest time between two attempts to reach a writer that is not there, or that was silent for too long.
+RETRY_SECONDS, SILENT_SECONDS = 0.5, 60.0
+
+_Waiting = tuple[NonceUse, "asyncio.Future[bool]"]
+
+
+class WriterNonceStore:
+    """`file` with the uses of nonces left to the writer that listens at `path`. It belongs to one event loop."""
+
+    def __init__(self, file: SqliteNonceStore, path: str | Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._file = file
+        self._path = Path(path)
+        self._patience_seconds = patience_seconds
+        self._link: _Link | None = None
+        self._next_attempt_at = 0.0
+        self._is_closed = False
+        self.last = file.last
+        self.revoke = file.revoke
+        self.restore = file.restore
+        self.is_revoked = file.is_revoked
+        self.check = file.check
+
+    async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
+        """See NonceStore. Raises StoreError too if the writer vanished after it was asked: the nonce may be used."""
+        key = to_checksum_address(address)
+        if parse_nonce(nonce) is None:
+            raise NonceRefused
+        link = self._link or self._connect()
+        if link is None or not await link.use(NonceUse(key, nonce, text, unknown_past)):
+            await self._file.use(address, nonce, text=text, unknown_past=unknown_past)
+
+    async def close(self) -> None:
+        """See NonceStore."""
+        self._is_closed = True
+        if self._link is not None:
+            await self._link.close()
+        await self._file.close()
+
+    def _connect(self) -> "_Link | None":
+        now = asyncio.get_running_loop().time()
+        if self._is_closed or now < self._next_attempt_at:
+            return None
+        self._next_attempt_at = now + RETRY_SECONDS
+        writer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            writer.setblocking(False)
+            with socket_address(self._path) as address:
+                writer.connect(address)
+        except OSError:
+            writer.close()
+            return None
+        self._link = _Link(writer, self._lost, patience_seconds=self._patience_seconds)
+        return self._link
+
+    def _lost(self, retry_seconds: float) -> None:
+        self._link = None
+        self._next_attempt_at = asyncio.get_running_loop().time() + retry_seconds
+
+
+class _Link:
+    """The connection to a writer: at most one message is under way."""
+
+    def __init__(self, writer: socket.socket, lost: Callable[[float], None], *, patience_seconds: float) -> None:
+        self._writer = writer
+        self._lost = lost
+        self._patience_seconds = patience_seconds
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Waiting] = []
+        self._asked: list[_Waiting] = []
+        self._is_due = False
+        self._is_closed = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._loop.add_reader(writer.fileno(), self._read)
+
+    def use(self, use: NonceUse) -> "asyncio.Future[bool]":
+        """Ask for a use. The result is False if the writer was not asked; raises as `NonceStore.use`."""
+        reply: asyncio.Future[bool] = self._loop.create_future()
+        if self._is_closed:
+            reply.set_result(False)
+            return reply
+        self._waiting.append((use, reply))
+        if not self._asked and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._ask)
+        return reply
+
+    async def close(self) -> None:
+        """Wait for what was asked, then disconnect."""
+        while left := {reply for _, reply in (*self._asked, *self._waiting) if not reply.done()}:
+            await asyncio.wait(left)
+        self._disconnect()
+
+    def _ask(self) -> None:
+        self._is_due = False
+        if self._is_closed or not self._waiting:
+            return
+        self._asked = self._waiting[:MAX_USES]
+        del self._waiting[:MAX_USES]
+        message = encode_uses([use for use, _ in self._asked])
+        self._deadline = self._loop.call_later(self._patience_seconds, self._disconnect, SILENT_SECONDS)
+        try:
+            self._writer.send(message)
+        except OSError:
+            # Nothing of it was sent: a message goes as a whole or not at all.
+            self._waiting = self._asked + self._waiting
+            self._asked = []
+            self._disconnect()
+
+    def _read(self) -> None:
+        try:
+            message = self._writer.recv(MAX_MESSAGE_BYTES)
+            answers = decode_answers(message, len(self._asked))
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            # Also at the end of the connection, which reads as an empty message.
+            self._disconnect()
+            return
+        asked, self._asked = self._asked, []
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for (_, reply), error in zip(asked, answers, strict=True):
+            if reply.done():
+                continue
+            if error is None:
+                reply.set_result(True)
+            else:
+                reply.set_exception(error)
+        self._ask()
+
+    def _disconnect(self, retry_seconds: float = RETRY_SECONDS) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._lost(retry_seconds)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._loop.remove_reader(self._writer.fileno())
+        with suppress(OSError):
+            self._writer.close()
+        for _, reply in self._asked:
+            if not reply.done():
+                reply.set_exception(StoreError(detail="the nonce writer vanished before it answered"))
+        for _, reply in self._waiting:
+            if not reply.done():
+                reply.set_result(False)
+        self._asked, self._waiting = [], []
