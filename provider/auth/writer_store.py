@@ -40,7 +40,7 @@ class WriterNonceStore:
         self.last = file.last
         self.revoke = file.revoke
         self.restore = file.restore
-        self.is_revoked = file.is_revoked
+        self.revoked_until = file.revoked_until
         self.check = file.check
 
     async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
