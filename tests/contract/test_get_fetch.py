@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import os
+import random
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,13 +15,15 @@ from typing import Any
 
 import pytest
 
+from provider.commands.get import part_file, plan
 from provider.commands.get.failures import GetFailed, NoAccess, TargetExists
 from provider.commands.get.fetch import MAX_RENEWALS, MAX_VERSIONS, Fetched, FileFetch
 from provider.commands.get.links import Links, Wanted, open_session
-from provider.commands.get.plan import MAX_ATTEMPTS, MIN_PIECE_BYTES
+from provider.commands.get.part_file import PartFile
+from provider.commands.get.plan import MAX_ATTEMPTS, MIN_PIECE_BYTES, Facts
 from provider.crypto.accounts import Account
 from tests.support.link_server import LinkServer, Mishap, bytes_of
-from tests.support.raw_origin import raw_origin
+from tests.support.raw_origin import raw_origin, tls_contexts
 
 SIZE = 2 * MIN_PIECE_BYTES + 12_345
 CONTENT = bytes_of(SIZE)
@@ -99,8 +103,8 @@ async def buying(server: LinkServer, folder: Path) -> AsyncIterator[Buyer]:
         yield Buyer(server, folder / "data.bin", origin.url)
 
 
-async def stopped(buyer: Buyer, count: int, **more: Any) -> None:
-    """Cancel a download once `count` bytes are there, as Ctrl-C does."""
+async def interrupted(buyer: Buyer, count: int, **more: Any) -> bool:
+    """Cancel a download once `count` bytes are there, as Ctrl-C does. False if it failed by itself."""
     task: asyncio.Task[Fetched]
 
     def progress(done: int, _: int | None) -> None:
@@ -108,8 +112,13 @@ async def stopped(buyer: Buyer, count: int, **more: Any) -> None:
             task.cancel()
 
     task = asyncio.ensure_future(buyer.get(progress=progress, **more))
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
+    return task.cancelled() or task.exception() is None
+
+
+async def stopped(buyer: Buyer, count: int, **more: Any) -> None:
+    assert await interrupted(buyer, count, **more)
+    assert not buyer.target.exists()
 
 
 def run(scene: Callable[[Buyer], Any], server: LinkServer, folder: Path) -> Any:
@@ -307,6 +316,34 @@ def test_a_damaged_note_begins_again(tmp_path: Path, note: bytes) -> None:
         assert buyer.target.read_bytes() == CONTENT
 
     run(scene, LinkServer(CONTENT), tmp_path)
+
+
+def test_a_note_that_is_late_does_not_vouch_for_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save goes on in its thread after its download was cancelled, while the file begins again."""
+    began, goes_on = threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        began.set()
+        assert goes_on.wait(60)
+
+    async def scene() -> None:
+        with PartFile(tmp_path / "data.bin", "a") as part:
+            first, second = (Facts(100, etag, has_ranges=True) for etag in ('"v1"', '"v2"'))
+            part.begin(first)
+            part.write(0, bytes(50))
+            with monkeypatch.context() as patched:
+                patched.setattr(part_file.os, "fsync", slow)
+                save = asyncio.ensure_future(part.save_if_due())
+                await asyncio.to_thread(began.wait, 60)
+                save.cancel()
+                await asyncio.wait([save])
+                assert part.begin(second) == 0
+                goes_on.set()
+                await asyncio.get_running_loop().shutdown_default_executor()
+            # The first version comes back: its bytes do not.
+            assert part.begin(first) == 0
+
+    asyncio.run(scene())
 
 
 def test_a_refused_run_leaves_the_bytes_of_the_one_before(tmp_path: Path) -> None:
@@ -516,6 +553,72 @@ def test_fresh_links_that_help_nothing_are_not_asked_for_without_end(tmp_path: P
         assert buyer.server.count("POST", "/d/") == MAX_RENEWALS
 
     run(scene, server, tmp_path)
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path: Path) -> None:
+    pauses = Pauses()
+
+    async def scene() -> None:
+        context, _ = tls_contexts(tmp_path, "localhost")
+        async with raw_origin(LinkServer(CONTENT), context=context) as origin, open_session() as session:
+            with pytest.raises(GetFailed, match="not trusted"):
+                await Links(session, origin.url, BUYER, pause=pauses).create(WANTED)
+
+    asyncio.run(scene())
+    assert pauses.seconds == []
+
+
+# Everything at once
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_happens_the_file_is_one_version_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Small pieces, and at random: cuts, refusals, ended links, new versions, stops of the buyer."""
+    monkeypatch.setattr(plan, "MIN_PIECE_BYTES", 1000)
+    chance = random.Random(seed)
+    size = chance.randrange(1, 200_000)
+    versions = {f'"v{number}"': bytes_of(size + number % 2, number) for number in range(1, 4)}
+    server = LinkServer(
+        versions['"v1"'],
+        renews=chance.random() < 0.5,
+        has_ranges=chance.random() < 0.9,
+        honours_if_range=chance.random() < 0.7,
+    )
+
+    def change() -> None:
+        server.etag = chance.choice(list(versions))
+        server.content = versions[server.etag]
+
+    def mishap() -> Mishap:
+        kind = chance.randrange(8)
+        if kind == 0:
+            return Mishap(chance.choice([401, 404, 410, 412, 416, 429, 500, 503]))
+        if kind == 1:
+            return Mishap(first=change)
+        return Mishap(cut_after=chance.randrange(size), resets=chance.random() < 0.3) if kind < 4 else Mishap()
+
+    server.mishaps.extend(mishap() for _ in range(60))
+
+    async def scene(buyer: Buyer) -> Fetched:
+        for _ in range(100):
+            if chance.random() < 0.5:
+                await interrupted(buyer, chance.randrange(size), connections=chance.randrange(1, 9))
+            else:
+                try:
+                    return await buyer.get(connections=chance.randrange(1, 9))
+                except GetFailed:
+                    assert not buyer.target.exists()
+            if buyer.target.exists():
+                # The interrupt came after the last byte.
+                assert buyer.target.read_bytes() in versions.values()
+                buyer.target.unlink()
+        raise AssertionError("it never ends")
+
+    got = run(scene, server, tmp_path)
+    assert got.etag is not None
+    assert (tmp_path / "data.bin").read_bytes() == versions[got.etag]
 
 
 # The final name

@@ -20,7 +20,7 @@ from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.flaky_file import Cut, FlakyFile, content
-from tests.support.origin import CSV, pattern
+from tests.support.origin import CSV, Origin, pattern
 from tests.support.raw_origin import Exchange, RawOrigin, raw_origin
 
 SIZE = 3 * MIN_PIECE_BYTES + 4321
@@ -106,6 +106,17 @@ def test_one_file_of_an_order(buyer: Buyer, bought: tuple[Published, str]) -> No
         assert done.status == 0, done.error
         assert {path.name for path in buyer.folder.iterdir()} == {"data.bin"}
         assert buyer.file.read_bytes() == pattern(300_000)
+
+    asyncio.run(scene())
+
+
+def test_userdata_reaches_the_origin(buyer: Buyer, sell: Sell, origin: Origin) -> None:
+    asset, _ = sell(url_file(f"{origin.url}/echo"))
+
+    async def scene() -> None:
+        done = await buyer.get(asset.did, "--userdata", '{"city": "Roma"}')
+        assert done.status == 0, done.error
+        assert origin.requests("/echo")[-1].query == {"city": ["Roma"]}
 
     asyncio.run(scene())
 

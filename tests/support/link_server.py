@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class LinkServer:
     mishaps: deque[Mishap] = field(default_factory=deque)
     manifest: dict[str, Any] = field(default_factory=dict)
     has_ranges: bool = True
+    honours_if_range: bool = True
     answers_head: bool = True
     announces_length: bool = True
     renews: bool = True
@@ -134,8 +136,10 @@ class LinkServer:
             return True
         content, total = self.content, len(self.content)
         wanted, condition = exchange.field("Range"), exchange.field("If-Range")
-        if wanted is not None and self.has_ranges and condition in (None, self.etag):
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
+        holds = condition in (None, self.etag) or not self.honours_if_range
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted or "")
+        if span is not None and self.has_ranges and holds and int(span[2]) < total:
+            first, last = span.groups()
             body = content[int(first) : int(last) + 1]
             head = b"HTTP/1.1 206 X\r\n" + self._fields(len(body), f"bytes {first}-{last}/{total}")
         else:

@@ -40,11 +40,13 @@ class PartFile:
         self._source = source
         self._part = target.with_name(target.name + PART_SUFFIX)
         self._note = target.with_name(target.name + NOTE_SUFFIX)
+        self._new_note = target.with_name(target.name + NOTE_SUFFIX + ".new")
         self._facts: Facts | None = None
         self._saved_at = -math.inf
         self._is_saving = False
-        # A save that was cancelled may still run in its thread.
+        # A save that was cancelled may still run in its thread: its note must not be taken for that of a later version.
         self._lock = threading.Lock()
+        self._began = 0
         self._file = _locked(self._part)
 
     def __enter__(self) -> "PartFile":
@@ -65,11 +67,12 @@ class PartFile:
     def begin(self, facts: Facts) -> int:
         """Prepare for this version. Returns the number of bytes that are there already; others are dropped."""
         size = os.fstat(self._file).st_size
-        self.done = resumable(_read_note(self._note), self._source, facts, size)
-        self._facts = facts
-        if not self.done:
-            self._note.unlink(missing_ok=True)
-            os.ftruncate(self._file, 0)
+        with self._lock:
+            self._began += 1
+            self._facts = facts
+            self.done = resumable(_read_note(self._note), self._source, facts, size)
+            if not self.done:
+                self._drop()
         if facts.can_resume and facts.length is not None:
             self._check_space(facts.length)
             os.ftruncate(self._file, facts.length)
@@ -89,7 +92,7 @@ class PartFile:
             return
         self._is_saving = True
         try:
-            await asyncio.to_thread(self._save, self.done)
+            await asyncio.to_thread(self._save, self.done, self._began)
         finally:
             self._is_saving = False
 
@@ -104,7 +107,7 @@ class PartFile:
             os.replace(self._part, self.target)
         else:
             self._rename_to_new()
-        self._note.unlink(missing_ok=True)
+        self._remove()
         self._close()
         _sync_folder(self.target.parent)
 
@@ -136,20 +139,26 @@ class PartFile:
         elif self._facts.can_resume:
             # On a full disk the note of some seconds ago stays, and is still true.
             with contextlib.suppress(OSError):
-                self._save(self.done)
+                self._save(self.done, self._began)
         else:
             self._remove()
 
-    def _save(self, done: tuple[Span, ...]) -> None:
-        facts = self._facts or Facts()
-        note = {"source": self._source, "length": facts.length, "etag": facts.etag, "done": done}
-        fresh = self._note.with_name(self._note.name + ".new")
+    def _drop(self) -> None:
+        """Forget all bytes, for good: a note that came back after a power loss would vouch for others."""
+        if self._note.exists():
+            self._note.unlink()
+            _sync_folder(self._note.parent)
+        os.ftruncate(self._file, 0)
+
+    def _save(self, done: tuple[Span, ...], began: int) -> None:
+        os.fsync(self._file)
         with self._lock:
-            if self._file < 0:
+            if began != self._began:
                 return
-            os.fsync(self._file)
-            fresh.write_bytes(orjson.dumps(note))
-            os.replace(fresh, self._note)
+            facts = self._facts or Facts()
+            note = {"source": self._source, "length": facts.length, "etag": facts.etag, "done": done}
+            self._new_note.write_bytes(orjson.dumps(note))
+            os.replace(self._new_note, self._note)
         self._saved_at = time.monotonic()
 
     def _check_space(self, length: int) -> None:
@@ -159,11 +168,12 @@ class PartFile:
             raise GetFailed(f"{self.target.parent} has {free} bytes free, and {needed} are needed")
 
     def _remove(self) -> None:
-        for path in (self._part, self._note):
+        for path in (self._part, self._note, self._new_note):
             path.unlink(missing_ok=True)
 
     def _close(self) -> None:
         with self._lock:
+            self._began += 1
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
@@ -186,14 +196,24 @@ def _locked(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise GetFailed(f"{path} cannot be written: {error.strerror}") from None
+    if _is_taken(descriptor, path):
+        os.close(descriptor)
+        raise GetFailed(f"another process is writing {path}")
+    return descriptor
+
+
+def _is_taken(descriptor: int, path: Path) -> bool:
+    """Does another process have the file, or did it finish it after we opened it?"""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            raise FileNotFoundError(path)  # its last owner finished it after we opened it
+    except BlockingIOError:
+        return True
     except OSError:
-        os.close(descriptor)
-        raise GetFailed(f"another process is writing {path}") from None
-    return descriptor
+        pass  # a file system without locks
+    try:
+        return not os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return True
 
 
 def _read_note(path: Path) -> Saved | None:
