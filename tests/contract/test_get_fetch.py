@@ -584,7 +584,7 @@ def test_whatever_happens_the_file_is_one_version_as_it_was(
         versions['"v1"'],
         renews=chance.random() < 0.5,
         has_ranges=chance.random() < 0.9,
-        honours_if_range=chance.random() < 0.7,
+        honours_if_range=chance.random() < 0.4,
     )
 
     def change() -> None:

@@ -277,6 +277,18 @@ def revoke(consumer: Consumer) -> None:
     assert request("DELETE", url, body=body, headers={"Content-Type": "application/json"}).status == 200
 
 
+def test_a_server_without_links_says_so(
+    buyer: Buyer, bought: tuple[Published, str], launch: LaunchServer, chain: DemoChain
+) -> None:
+    without = launch(PROVIDER_LINK_MAX_SECONDS="0")
+
+    async def scene() -> None:
+        done = await Buyer(buyer.folder, chain.url, without.url).get(bought[0].did)
+        assert (done.status, "gives no links" in done.error) == (1, True)
+
+    asyncio.run(scene())
+
+
 def test_a_server_that_allows_one_stream_serves_one(
     buyer: Buyer, sell: Sell, launch: LaunchServer, chain: DemoChain
 ) -> None:

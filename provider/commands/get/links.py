@@ -190,6 +190,8 @@ class Links:
             return await self._ask("POST", "links", body={**fields, **await self.signed(CREATE_LINKS)})
 
         reply = await self.patiently(post)
+        if reply.status in (404, 405):
+            raise GetFailed("the Provider gives no links: it is older than version 3, or they are turned off")
         if reply.status != 200:
             raise NoAccess(f"the Provider refuses: {reply.reason()}")
         return parse_manifest(reply.json(), self.url)
