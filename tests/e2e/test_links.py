@@ -110,6 +110,23 @@ def test_malformed_requests_are_told_what_is_wrong(
     assert (reply.status, reply.json()["message"]) == (400, "Validation error")
 
 
+def test_urls_name_the_host_and_the_scheme_that_the_client_used(
+    consumer: Consumer, bought: tuple[Published, str]
+) -> None:
+    asked = {"Host": "data.example", "X-Forwarded-Proto": "https, http"}
+    files = ask_for_links(consumer, *bought, headers=asked).json()["files"]
+    assert all(file["url"].startswith("https://data.example/d/1") for file in files)
+
+
+def test_urls_name_the_public_url_where_it_is_set(
+    launch: LaunchServer, consumer: Consumer, bought: tuple[Published, str]
+) -> None:
+    server = launch(PROVIDER_PUBLIC_URL="https://data.example/provider/")
+    (url, _) = [file["url"] for file in links(Consumer(consumer.wallet, server.url), *bought)]
+    assert url.startswith("https://data.example/provider/d/1")
+    assert request("GET", server.url + urlsplit(url).path.removeprefix("/provider")).body == CSV
+
+
 # Who may have links
 
 

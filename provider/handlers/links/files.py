@@ -21,6 +21,7 @@ from provider.links.manifest import JSON, METALINK, URI_LIST, Manifest
 from provider.upstream.answer import answer_of
 from provider.upstream.patience import refusal
 from provider.upstream.source import Source
+from provider.wire.text import ows
 
 # A manifest does not wait longer for one file. Its link works all the same.
 _FACTS_SECONDS = 10.0
@@ -106,7 +107,12 @@ def reply_manifest(endpoint: BaseEndpoint, manifest: Manifest) -> None:
 
 
 def base_url(endpoint: BaseEndpoint, public_url: str | None) -> str:
-    """Where consumers reach this server, without a slash at the end; by the request, if no setting says it."""
+    """Where consumers reach this server, without a slash at the end; by the request, if no setting says it.
+
+    Only the client that sent the request sees it, so anybody may say by which scheme it came to a front.
+    """
     if public_url is not None:
         return public_url.rstrip("/")
-    return f"{endpoint.request.protocol}://{endpoint.request.host}"
+    request = endpoint.request
+    forwarded = ows((request.headers.get("X-Forwarded-Proto") or "").partition(",")[0]).lower()
+    return f"{'https' if forwarded == 'https' else request.protocol}://{request.host}"

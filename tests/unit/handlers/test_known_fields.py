@@ -27,7 +27,15 @@ INSIDE = {
         "Content-Type",
         "Expect",
     ),
-    *("If-None-Match", "Origin", "Range", "Traceparent", "X-Request-ID", "Access-Control-Request-Headers"),
+    *(
+        "If-None-Match",
+        "Origin",
+        "Range",
+        "Traceparent",
+        "X-Forwarded-Proto",
+        "X-Request-ID",
+        "Access-Control-Request-Headers",
+    ),
     *("algocustomdata", "algouserdata", "forcePathStyle", "meta", "objectKey", "region"),
     *("requestPayer", "sessionToken"),
     # Of the log line.
