@@ -14,6 +14,8 @@ import uvloop
 from hypothesis import HealthCheck, settings
 from tornado.ioloop import IOLoop
 
+from tests.support.measured import measured_as
+
 pytest_plugins = ["tests.support.chain", "tests.support.witness"]
 TESTS = Path(__file__).parent
 # How fast a machine makes examples is no property of what is tested.
@@ -43,6 +45,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = item.get_closest_marker("gen_test")
         if marker is not None and marker.kwargs.get("timeout", 0) < ASYNC_SECONDS:
             item.add_marker(pytest.mark.gen_test(**{**marker.kwargs, "timeout": ASYNC_SECONDS}), append=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let coverage measure what the folder of a test calls for."""
+    with measured_as(item.path.relative_to(TESTS).parts[0]):
+        return (yield)
 
 
 @contextmanager

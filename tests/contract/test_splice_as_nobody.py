@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.measured import unmeasured_environ
+
 ROOT = Path(__file__).parents[2]
 CORE = (
     "tests/contract/test_splice.py",
@@ -26,8 +28,7 @@ def test_everything_holds_for_an_unprivileged_user() -> None:
     become += [f"--{kind}-caps={CAPABILITIES}" for kind in ("inh", "ambient")] + [f"--bounding-set={CAPABILITIES}"]
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-n0", "-rs", "-p", "no:cacheprovider", *CORE]
     # Nobody may write the measurements of coverage here.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    environment |= {"HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**unmeasured_environ(), "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(
         become + pytest_run, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )

@@ -28,6 +28,7 @@ from provider.demo.market.publisher import url_file
 from provider.demo.ports import free_ports
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
+from tests.support.measured import coverage_environ
 from tests.support.origin import Origin, pattern_sha256, wait_until
 from tests.support.processes import running_workers
 from tests.support.raw_http import connected, is_closed, read_reply
@@ -45,10 +46,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end, in a bare environment and an empty folder."""
     home = str(folder or "/nonexistent")
-    settings = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.run(
         [*command, *arguments],
-        env={**bare_environ(home), **settings, **(environ or {})},
+        env={**bare_environ(home), **coverage_environ(), **(environ or {})},
         capture_output=True,
         text=True,
         timeout=60,

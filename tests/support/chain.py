@@ -5,7 +5,6 @@ code never made the data that tests feed to it.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,6 +19,7 @@ from provider.demo.child import Children
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, chain_ready, launch_chain
+from tests.support.measured import MeasuredChildren
 
 PROVIDER_URL = "http://127.0.0.1:8030"  # what unserved test assets name as their endpoint
 
@@ -27,15 +27,15 @@ PROVIDER_URL = "http://127.0.0.1:8030"  # what unserved test assets name as thei
 @pytest.fixture(scope="session")
 def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
     """Processes that live as long as the session."""
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    with Children(str(tmp_path_factory.mktemp("children")), coverage) as started:
+    with MeasuredChildren(str(tmp_path_factory.mktemp("children"))) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def chain(children: Children) -> DemoChain:
-    """The chain process with the contracts deployed."""
-    return chain_ready(launch_chain(children))
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoChain]:
+    """The chain process with the contracts deployed. Coverage does not measure it: it would take twice the time."""
+    with Children(str(tmp_path_factory.mktemp("chain"))) as started:
+        yield chain_ready(launch_chain(started))
 
 
 def eciespy_encrypt(data: bytes) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from tests.support.measured import unmeasured_environ
+
 HERE = Path(__file__).parent
 NONCE_WRITER = "nonce-writer"
 
@@ -19,7 +21,9 @@ def running(script: str, *arguments: str) -> Iterator[dict[str, Any]]:
     """Run `tests/support/<script>`, return its ready line, and end it with the context."""
     # -P: modules beside the script must not hide those of the standard library.
     command = [sys.executable, "-P", str(HERE / script), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=unmeasured_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
