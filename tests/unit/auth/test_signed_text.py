@@ -137,7 +137,7 @@ STEPS = st.lists(
 
 @pytest.mark.parametrize("style", ["+1", "ms", "us", "ns"])
 @given(steps=STEPS, pauses=st.lists(st.sampled_from([0.0, 1.0, 700.0, 3 * DAY]), min_size=12, max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_each_text_is_accepted_once_and_its_client_is_never_locked_out(
     style: str, steps: list[tuple[str, int | None, list[tuple[int, int]]]], pauses: list[float]
 ) -> None:
