@@ -8,6 +8,7 @@ import orjson
 
 from provider.errors import MethodNotAllowed, ProviderError, RouteNotFound
 from provider.handlers.base import ALL_METHODS, Endpoint, Frame
+from provider.override import override
 from provider.wire.text import digits
 
 # What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
@@ -19,46 +20,51 @@ SWALLOWED_BYTES = 64 << 10
 
 
 class NotFoundEndpoint(Endpoint[None]):
-    """No such path: 404."""
+    """Answers 404 for an unknown path."""
 
     endpoint = "not_found"
 
+    @override
     async def handle(self) -> None:
-        """Always refuse."""
         raise RouteNotFound
 
+    @override
     def write_error(self, *_: int, **__: Any) -> None:
-        """As `Endpoint.write_error`: there is nothing here for any method."""
+        # Whatever the method was: no path, no 405.
         self.set_header("Connection", "close")
         self.reply_error(RouteNotFound())
 
 
 class MethodNotAllowedEndpoint(Endpoint[str]):
-    """The path exists, the method does not: 405. Nothing is consumed (a HEAD spends no nonce).
+    """Answers 405 if the path has other methods. Nothing is consumed: a HEAD spends no nonce.
 
     `deps` is the value of `Allow`.
     """
 
     endpoint = "method_not_allowed"
 
+    @override
     async def handle(self) -> None:
-        """Always refuse."""
         self.set_header("Allow", self.deps)
         raise MethodNotAllowed
 
+    @override
     def write_error(self, status_code: int, **more: Any) -> None:
-        """As `Endpoint.write_error`, with the header that a 405 must have (RFC 9110 section 15.5.6)."""
+        # A 405 must have it (RFC 9110 section 15.5.6).
         self.set_header("Allow", self.deps)
         super().write_error(status_code, **more)
 
 
 class OptionsEndpoint(Endpoint[str]):
-    """OPTIONS, and with it CORS preflight: 200, empty. `deps` is the value of `Allow`."""
+    """Answers OPTIONS and CORS preflights: 200 without a body, the methods, and the headers that scripts may send.
+
+    `deps` is the value of `Allow`.
+    """
 
     endpoint = "options"
 
+    @override
     async def handle(self) -> None:
-        """Tell the methods, and the headers that scripts may send."""
         self.set_header("Allow", self.deps)
         if "Access-Control-Request-Method" in self.request.headers:
             self.set_header("Access-Control-Allow-Methods", ALL_METHODS)
@@ -67,15 +73,15 @@ class OptionsEndpoint(Endpoint[str]):
 
 
 class MergedPathEndpoint(Endpoint[str]):
-    """A path with doubled slashes inside: 308 to the merged path, method and body kept (RFC 9110 section 15.4.9).
+    """Redirects a path with doubled slashes to the merged path: 308 keeps method and body (RFC 9110 section 15.4.9).
 
     `deps` is the merged path. It starts with exactly one slash, so it cannot name another host.
     """
 
     endpoint = "merged_path"
 
+    @override
     async def handle(self) -> None:
-        """Redirect."""
         query = self.request.query
         self.set_status(308)
         self.set_header("Location", f"{self.deps}?{query}" if query else self.deps)
@@ -90,10 +96,11 @@ class Refusal:
 
 
 class RefusedEndpoint(Endpoint[Refusal]):
-    """A request that was not let in: answered before its body is read, whatever it asks."""
+    """Refuses a request that was not admitted, before its body is read."""
 
+    @override
     def prepare(self) -> None:
-        """A short body is read and dropped, so that the connection can be kept; a long one may end it."""
+        # A short body is read and dropped, so that the connection can be kept. A long one may end it.
         self.endpoint = self.deps.endpoint
         error = self.deps.error
         headers = self.request.headers
@@ -111,7 +118,10 @@ class RefusedEndpoint(Endpoint[Refusal]):
 
 
 def refusal_of_unread(frame: Frame, error: ProviderError) -> bytes:
-    """A whole reply after which the connection ends; counted and logged as a request of the endpoint `unknown`."""
+    """Return a whole reply for what is no HTTP request. The connection ends after it.
+
+    It is counted and logged as a request of the endpoint `unknown`.
+    """
     request_id = f"{getrandbits(64):016x}"
     frame.metrics.requests.answer("unknown", error.http_status, 0.0)
     frame.metrics.requests.errors.add(error.code)

@@ -15,6 +15,7 @@ from tornado.web import RequestHandler
 
 from provider.admin.dashboard import uplot
 from provider.admin.dashboard.feed import Feed
+from provider.override import override
 
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 OWN_ASSETS = ("dashboard.css", "dashboard.js", "format.js", "charts.js", "tables.js", "icon.svg")
@@ -65,8 +66,8 @@ class DashboardHandler(RequestHandler):
         ):
             self.set_header(name, value)
 
+    @override
     def write_error(self, status_code: int, **_: Any) -> None:
-        """In words."""
         self._end(status_code, responses.get(status_code, "Unknown"))
 
     def _end(self, status: int, text: str) -> None:
@@ -78,8 +79,8 @@ class DashboardHandler(RequestHandler):
 class DashboardPageHandler(DashboardHandler):
     """The page. All its references are relative to its folder."""
 
+    @override
     async def get(self) -> None:
-        """Reply."""
         page = await asyncio.to_thread(_asset("dashboard.html").read_text, "utf-8")
         self.set_header("Content-Type", "text/html; charset=utf-8")
         integrity = {name.replace(".", "_"): value for name, value in uplot.INTEGRITY.items()}
@@ -87,30 +88,30 @@ class DashboardPageHandler(DashboardHandler):
 
 
 class DashboardRedirectHandler(DashboardHandler):
-    """To the page's folder; relative, so that a path prefix is kept (RFC 9110 section 10.2.2)."""
+    """Redirects to `target`, the page's folder: relative, so that a path prefix is kept (RFC 9110 section 10.2.2)."""
 
+    @override
     def initialize(self, *, dashboard: Dashboard, target: str) -> None:
-        """`target`: where to."""
         super().initialize(dashboard=dashboard)
         self._target = target
 
+    @override
     def get(self) -> None:
-        """Reply."""
         self.set_status(308)
         self.set_header("Location", self._target)
         self.finish()
 
 
 class DashboardAssetHandler(DashboardHandler):
-    """A file of the page; those of the charting library have its version in their path and may be kept for good."""
+    """The file `name` of the page. Files of the charting library have its version in the path, so they may be kept."""
 
+    @override
     def initialize(self, *, dashboard: Dashboard, name: str) -> None:
-        """`name`: of the file."""
         super().initialize(dashboard=dashboard)
         self._name = name
 
+    @override
     async def get(self) -> None:
-        """Reply."""
         content = await asyncio.to_thread(_asset(self._name).read_bytes)
         self.set_header("Content-Type", MEDIA_TYPES[PurePath(self._name).suffix])
         if self._name in uplot.INTEGRITY:
@@ -119,10 +120,10 @@ class DashboardAssetHandler(DashboardHandler):
 
 
 class DashboardEventsHandler(DashboardHandler):
-    """The stream of pictures. A page that does not read is skipped, then dropped: it never holds more than one."""
+    """The stream of pictures. A page that does not read misses pictures, then is dropped. One picture at most waits."""
 
+    @override
     async def get(self) -> None:
-        """Send until one side ends it."""
         self._dropped = asyncio.Event()
         self._skipped = 0
         self._sending: asyncio.Future[None] | None = None
@@ -138,7 +139,7 @@ class DashboardEventsHandler(DashboardHandler):
         await self._dropped.wait()
 
     def send(self, event: bytes) -> bool:
-        """Send the event, or skip it. False after too many skips: the page is to be dropped."""
+        """Send the event; skip it if the page has not read the last one. Returns False if the page must be dropped."""
         if self._sending is not None and not self._sending.done():
             self._skipped += 1
             return self._skipped <= MAX_SKIPPED
@@ -154,8 +155,8 @@ class DashboardEventsHandler(DashboardHandler):
             # It reads nothing: an orderly end would wait for it.
             self.detach().close()
 
+    @override
     def on_connection_close(self) -> None:
-        """The page was closed."""
         self._dashboard.feed.leave(self)
         self._dropped.set()
 
@@ -169,7 +170,7 @@ def _asset(name: str) -> Any:
 
 
 def dashboard_routes(dashboard: Dashboard) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """What the admin listener serves of the dashboard."""
+    """Return the routes of the dashboard for the admin listener."""
     needs = {"dashboard": dashboard}
     own = [(rf"/dashboard/{name}", name) for name in OWN_ASSETS]
     library = [

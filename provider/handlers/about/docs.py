@@ -16,6 +16,7 @@ from typing import IO
 
 from provider.errors import RouteNotFound
 from provider.handlers.base import PIECE_BYTES, Endpoint
+from provider.override import override
 from provider.wire.text import ows
 
 # Of the package swagger-ui-bundle-v2, whose files are those of npm's swagger-ui-dist of the same version.
@@ -98,23 +99,26 @@ class SpecEndpoint(Endpoint[SpecDeps]):
 
 
 class DocsRedirectEndpoint(Endpoint[None]):
-    """The page's references are relative to its folder."""
+    """Redirects to the page's folder, because the references of the page are relative to it.
+
+    The target is relative too, so that a path prefix is kept (RFC 9110 section 10.2.2).
+    """
 
     endpoint = "docs_redirect"
 
+    @override
     async def handle(self) -> None:
-        """Answer 308; relative, so that a path prefix is kept (RFC 9110 section 10.2.2)."""
         self.set_status(308)
         self.set_header("Location", "docs/")
 
 
 class DocsEndpoint(Endpoint[None]):
-    """The page."""
+    """The page of Swagger UI, which reads the description of the API."""
 
     endpoint = "docs"
 
+    @override
     async def handle(self) -> None:
-        """Reply."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Referrer-Policy", "no-referrer")

@@ -16,6 +16,7 @@ from provider.handlers.about.root_page import Page, build_page
 from provider.handlers.accept import wants_page
 from provider.handlers.base import Endpoint
 from provider.handlers.routes import LINK_ENDPOINTS, NODE_ENDPOINTS, SERVICE_ENDPOINTS
+from provider.override import override
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class RootEndpoint(Endpoint[RootDeps]):
 
     endpoint = "root"
 
+    @override
     async def handle(self) -> None:
-        """Reply."""
         headers = self.request.headers
         self.set_header("Vary", "Accept" if headers.get("Origin") is None else "Origin, Accept")
         if wants_page(headers.get("Accept")):

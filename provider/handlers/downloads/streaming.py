@@ -15,6 +15,7 @@ from provider.handlers.refusal_page import refusal_page
 from provider.http1.connection import tells_end
 from provider.http1.heads import Request
 from provider.http1.sink import TornadoSink
+from provider.override import override
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
 from provider.streaming.limits import StreamLimits, StreamSlot
 from provider.streaming.measured import measured
@@ -80,6 +81,7 @@ class StreamingEndpoint(Endpoint[S]):
         """When the request's head had come, by `time.perf_counter`."""
         return self._started_at
 
+    @override
     def reply_error(self, error: ProviderError) -> None:
         """As in the base class; a browser that navigates here gets a page."""
         super().reply_error(error)

@@ -21,6 +21,7 @@ from provider.links.facts import FileFacts
 from provider.links.links import Links
 from provider.links.manifest import LinkedFile, Manifest, distinct_names, link_url
 from provider.links.token import Link, OrderedFile
+from provider.override import override
 from provider.upstream.charges import charged_to, first_request_paid
 from provider.upstream.file_names import name_in_path
 
@@ -64,8 +65,8 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
 
     endpoint = "links"
 
+    @override
     async def handle(self) -> None:
-        """Reply with the manifest; the nonce is used up before any chain or upstream work."""
         arguments = self.arguments()
         request = LinksRequest.parse(arguments, presented_token(arguments, self.request.headers))
         consumer, token = await self._identify(request)
@@ -173,8 +174,8 @@ class RevokeLinksEndpoint(Endpoint[RevokeLinksDeps]):
 
     endpoint = "revokeLinks"
 
+    @override
     async def handle(self) -> None:
-        """End the links; the nonce is used up."""
         request = RevokeLinksRequest.parse(self.arguments())
         signed: Signed = request.signed
         consumer = await self.deps.identifier.identify(

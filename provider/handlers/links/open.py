@@ -20,6 +20,7 @@ from provider.links.reads import LinkReads
 from provider.links.token import Link, OrderedFile, link_id
 from provider.proofs.proof import Proof
 from provider.streaming.headers import reply_headers, stated, validator_headers
+from provider.override import override
 from provider.upstream.answer import Answer, NotModified, PreconditionFailed, Whole, judge
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish, read_wish
@@ -47,11 +48,13 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
 
     endpoint = "link"
 
+    @override
     def set_default_headers(self) -> None:
         """As in the base class; the URL is a capability and must not reach other sites."""
         super().set_default_headers()
         self.set_header("Referrer-Policy", "no-referrer")
 
+    @override
     def count(self, status: int, seconds: float) -> None:
         """As in the base class, and by method and outcome."""
         super().count(status, seconds)
@@ -59,8 +62,8 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         method = self.request.method or ""
         self._frame.metrics.links.requests.add(method, "ok" if outcome == "complete" else outcome)
 
+    @override
     async def handle(self) -> None:
-        """Send the file (GET), its header fields (HEAD), or a fresh link (POST)."""
         token, slash, name = self.request.path.removeprefix(PREFIX).partition("/")
         if not slash:
             raise LinkUnknown
@@ -117,6 +120,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         else:
             await self.send_result(results, result, link.consumer, signature=link.signature, name=name)
 
+    @override
     async def opened(
         self, ask: Callable[[Wish], Awaitable[OpenSource]], asked: Wish, file_type: str
     ) -> tuple[OpenSource, Answer]:
