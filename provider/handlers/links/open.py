@@ -18,9 +18,9 @@ from provider.links.links import Links
 from provider.links.manifest import LinkedFile, Manifest, link_url
 from provider.links.reads import LinkReads
 from provider.links.token import Link, OrderedFile, link_id
+from provider.override import override
 from provider.proofs.proof import Proof
 from provider.streaming.headers import reply_headers, stated, validator_headers
-from provider.override import override
 from provider.upstream.answer import Answer, NotModified, PreconditionFailed, Whole, judge
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish, read_wish
