@@ -1,5 +1,7 @@
 """Reads one chain's logs page by page into the index store, from where it stopped to the node's newest block.
 
+`page_reader.py` asks for them, some ahead of their turn. Here they are checked, parsed and recorded in order.
+
 Strangers cannot set the size of a step. If the logs of one block are more than a node returns or we accept,
 they are queried by contract, in pieces, for the known data NFTs. Then only the logs of an NFT that emits too much by
 itself are left out.
@@ -11,25 +13,28 @@ differs from the recorded one, the scan goes back to the newest page end that st
 
 import asyncio
 import logging
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from provider.assets.index_records import (
+    EventRecord,
+    NftRecord,
     Page,
     Scan,
-    Stride,
     event_records,
     events_of_call,
     nft_records,
-    page_calls,
     transfers_call,
 )
 from provider.assets.index_store import IndexStore
+from provider.assets.page_reader import Answers, PageReader, block_call
+from provider.assets.strides import MOST_PAGE_BYTES
 from provider.chain.contracts import block_number_call, decode_quantity
-from provider.chain.events import parse_logs
-from provider.chain.jsonrpc import RpcCall, RpcFault
+from provider.chain.events import Log, parse_logs
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
-from provider.errors import ChainError, ChainUnavailable
+from provider.errors import ChainError
 from provider.observability.metrics.groups import Index
 
 # Replaced documents are kept this many blocks beyond finality, for a deeper reorganisation.
@@ -38,8 +43,11 @@ _MAX_HASHES_AT_ONCE = 32
 # For a block that is read by contract: data NFTs per query, and queries per request.
 _CONTRACTS_PER_QUERY = 200
 _QUERIES_AT_ONCE = 10
-# Number of blocks remembered as needing to be read by contract.
-_MAX_CROWDED = 1000
+# JSON of a log without its data.
+_LOG_BYTES = 600
+# Read in about a millisecond. A thread that only works is waited for, 5 ms each time (sys.getswitchinterval).
+_LOGS_AT_ONCE = 16
+_PAUSE_SECONDS = 0.0001
 # Transfers are followed only at the end of the chain: nothing older is in a cache.
 _TRANSFER_BLOCKS = 64
 
@@ -73,11 +81,10 @@ class ChainScan:
         self._start_block = start_block
         self._max_document_bytes = max_document_bytes
         self._metrics = metrics
-        self._stride = Stride(batch_blocks)
+        self._reader = PageReader(network, network.factory, batch_blocks=batch_blocks)
         self._known_head = -1
         self._base: tuple[int, str] | None = None
         self._head_was_lower = False
-        self._crowded: dict[int, None] = {}  # blocks whose logs cannot be queried all at once
         self._transfers_read: int | None = None
         self._advanced_at: float | None = None
         self._seen_at = 0.0
@@ -102,6 +109,12 @@ class ChainScan:
 
         Raises ChainUnavailable, ChainError and StoreError. Everything read before is kept.
         """
+        try:
+            return await self._run(budget_seconds)
+        finally:
+            await self._reader.drop()
+
+    async def _run(self, budget_seconds: float | None) -> bool:
         loop = asyncio.get_running_loop()
         deadline = None if budget_seconds is None else loop.time() + budget_seconds
         next_block = await self._resume()
@@ -129,6 +142,7 @@ class ChainScan:
 
     async def _resume(self) -> int | None:
         """The first block to read; None if the node is behind its earlier state."""
+        await self._reader.drop()
         scan = await self._begin()
         self._known_head = decode_quantity(await self.network.rpc.call("eth_blockNumber"))
         is_lower = self._known_head < scan.last_block
@@ -151,7 +165,7 @@ class ChainScan:
         held = self._start_block - 1
         for start in range(0, len(anchors), _MAX_HASHES_AT_ONCE):
             some = anchors[start : start + _MAX_HASHES_AT_ONCE]
-            blocks = await self.network.rpc.batch([_block_call(number) for number, _ in some])
+            blocks = await self.network.rpc.batch([block_call(number) for number, _ in some])
             found = [number for (number, known), block in zip(some, blocks, strict=True) if _hash_of(block) == known]
             if found:
                 held = max(found)
@@ -164,55 +178,16 @@ class ChainScan:
 
     async def _read_page(self, from_block: int) -> Page:
         """Read the next page, as long as the node allows, and note the newest block."""
-        while True:
-            to_block = self._last_of_page(from_block)
-            crowded = from_block in self._crowded
-            nfts_call, events_call = page_calls(self._factory, from_block, to_block)
-            calls = [
-                nfts_call,
-                *(() if crowded else (events_call,)),
-                _block_call(to_block),
-                # In the same batch as the logs, so that both belong to the same branch.
-                _block_call(self._base[0] if self._base else to_block),
-                block_number_call(),
-            ]
-            try:
-                nfts, *read, end, base, head = await self.network.rpc.batch(calls)
-            except ChainUnavailable:
-                # A node may also refuse by HTTP status or silence, so ask for less next time.
-                if to_block == from_block:
-                    self._note_crowded(from_block)
-                self._stride.halve()
-                raise
-            if any(isinstance(logs, RpcFault) for logs in (nfts, *read)) and to_block > from_block:
-                self._stride.refused(to_block - from_block + 1)
-                continue
-            if read and isinstance(read[0], RpcFault):
-                self._note_crowded(from_block)
-                continue
-            events = read[0] if read else await self._events_by_contract(from_block, nfts)
-            # In a thread: strangers decide how many logs there are.
-            page = await asyncio.to_thread(self._page, from_block, to_block, (nfts, events, end, base))
-            self._known_head = max(to_block, decode_quantity(head))
-            self._stride.grow()
-            return page
-
-    def _last_of_page(self, from_block: int) -> int:
-        """The end of the stride, or the block before one that is read by contract, which is a page of its own."""
-        if from_block in self._crowded:
-            return from_block
-        to_block = min(from_block + self._stride.blocks - 1, self._known_head)
-        return min([to_block, *(block - 1 for block in self._crowded if from_block < block <= to_block)])
-
-    def _note_crowded(self, block: int) -> None:
-        if block not in self._crowded:
-            _log.warning(
-                "the logs of a block cannot be read at once, reading them by contract",
-                extra={"facts": {"chain": self.network.chain_id, "block": block}},
-            )
-        self._crowded[block] = None
-        if len(self._crowded) > _MAX_CROWDED:
-            del self._crowded[next(iter(self._crowded))]
+        base_block = self._base[0] if self._base else None
+        answers = await self._reader.next(from_block, base_block=base_block, head=self._known_head)
+        events = answers.events
+        if events is None:
+            events = await self._events_by_contract(from_block, answers.nfts)
+        # In a thread: strangers decide how many logs there are.
+        page, size_bytes = await asyncio.to_thread(self._page, answers, events)
+        self._reader.note_size(page.to_block - from_block + 1, size_bytes)
+        self._known_head = max(page.to_block, answers.head)
+        return page
 
     async def _events_by_contract(self, block: int, nfts: object) -> list[object]:
         """The metadata events of one block, for the data NFTs that are known or created in it."""
@@ -222,7 +197,10 @@ class ChainScan:
         events: list[object] = []
         while pieces:
             asked, pieces = pieces[:_QUERIES_AT_ONCE], pieces[_QUERIES_AT_ONCE:]
-            calls = [events_of_call(piece, block) for piece in asked]
+            calls = [
+                events_of_call(piece, block, max_reply_bytes=MOST_PAGE_BYTES if len(piece) > 1 else None)
+                for piece in asked
+            ]
             *answers, head = await self.network.rpc.batch([*calls, block_number_call()])
             decode_quantity(head)  # a node that cannot answer this is broken, however long the logs are
             for piece, logs in zip(asked, answers, strict=True):
@@ -254,21 +232,31 @@ class ChainScan:
         self._transfers_read = to_block
         return emitters
 
-    def _page(self, from_block: int, to_block: int, answers: tuple[object, object, object, object]) -> Page:
-        nfts, events, end, base = answers
-        end_hash, base_hash = _hash_of(end), _hash_of(base)
+    def _page(self, answers: Answers, events: object) -> tuple[Page, int]:
+        """The page, and the bytes of its logs."""
+        end_hash, base_hash = _hash_of(answers.end), _hash_of(answers.base)
         if end_hash is None or base_hash is None:
             raise ChainError(detail="blocks that the node had before are missing: it lags behind another one")
-        return Page(
+        size_bytes = 0
+        nfts: list[NftRecord] = []
+        for logs in _parsed(answers.nfts):
+            nfts += nft_records(logs, chain_id=self.network.chain_id, factory=self._factory)
+            size_bytes += _size_of(logs)
+        records: list[EventRecord] = []
+        for logs in _parsed(events):
+            records += event_records(logs, max_document_bytes=self._max_document_bytes)
+            size_bytes += _size_of(logs)
+        page = Page(
             chain_id=self.network.chain_id,
-            from_block=from_block,
-            to_block=to_block,
+            from_block=answers.from_block,
+            to_block=answers.to_block,
             block_hash=end_hash,
             base=self._base,
-            is_linked=self._base is None or self._base[1] == base_hash,
-            nfts=nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self._factory),
-            events=event_records(parse_logs(events), max_document_bytes=self._max_document_bytes),
+            is_linked=self._base is None or self._base == (answers.base_block, base_hash),
+            nfts=tuple(nfts),
+            events=tuple(records),
         )
+        return page, size_bytes
 
     def _note(self, page: Page) -> None:
         if self._base is None or page.to_block >= self._base[0]:
@@ -279,8 +267,19 @@ class ChainScan:
             self._metrics.block.set(page.to_block, self.network.chain_id)
 
 
-def _block_call(number: int) -> RpcCall:
-    return RpcCall("eth_getBlockByNumber", (hex(number), False))
+def _parsed(raw: object) -> Iterator[Sequence[Log]]:
+    """Some logs at a time. In between, a thread gives way to the event loop. Raises ChainError."""
+    if not isinstance(raw, list):
+        yield parse_logs(raw)
+        return
+    for start in range(0, len(raw), _LOGS_AT_ONCE):
+        yield parse_logs(raw[start : start + _LOGS_AT_ONCE])
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _size_of(logs: Sequence[Log]) -> int:
+    """About the bytes of their JSON."""
+    return sum(_LOG_BYTES + 2 * len(log.data) for log in logs)
 
 
 def _hash_of(block: object) -> str | None:

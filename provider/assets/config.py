@@ -40,10 +40,10 @@ class MetadataConfig:
     )
     index_batch_blocks: int = integer(
         "PROVIDER_INDEX_BATCH_BLOCKS",
-        1000,
+        10_000,
         minimum=1,
         maximum=1_000_000,
-        help="Blocks per query. Fewer are asked for when the node refuses.",
+        help="Most blocks per query. Fewer are asked for when the node refuses or their logs take more than 512 KiB.",
     )
     max_document_bytes: int = integer(
         "PROVIDER_MAX_DOCUMENT_BYTES",

@@ -5,7 +5,7 @@ comes from an NFT of that factory.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for, is_did
@@ -105,20 +105,22 @@ def did_key(did: str) -> str | None:
     return did.rpartition(":")[2] if is_did(did) else None
 
 
-def page_calls(factory: str, from_block: int, to_block: int) -> tuple[RpcCall, RpcCall]:
-    """The queries for new data NFTs and for metadata events.
+def page_calls(
+    factory: str, from_block: int, to_block: int, *, max_reply_bytes: int | None = None
+) -> tuple[RpcCall, RpcCall]:
+    """The queries for new data NFTs and for metadata events. `max_reply_bytes`: a longer answer is a fault.
 
     The second one names no addresses: a list of all NFTs would cost more than it saves.
     """
-    return (
-        logs_call(factory, [NFT_CREATED], from_block, to_block),
-        logs_call(None, [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], from_block, to_block),
-    )
+    nfts = logs_call(factory, [NFT_CREATED], from_block, to_block)
+    events = logs_call(None, [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], from_block, to_block)
+    return replace(nfts, max_reply_bytes=max_reply_bytes), replace(events, max_reply_bytes=max_reply_bytes)
 
 
-def events_of_call(data_nfts: Collection[str], block: int) -> RpcCall:
+def events_of_call(data_nfts: Collection[str], block: int, *, max_reply_bytes: int | None = None) -> RpcCall:
     """The query for the metadata events of these NFTs in one block."""
-    return logs_call(sorted(data_nfts), [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], block, block)
+    call = logs_call(sorted(data_nfts), [[METADATA_CREATED, METADATA_UPDATED, METADATA_STATE]], block, block)
+    return replace(call, max_reply_bytes=max_reply_bytes)
 
 
 def transfers_call(from_block: int, to_block: int) -> RpcCall:
@@ -171,23 +173,3 @@ def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = Fals
     ddo.pop("indexedMetadata", None)
     ddo["nft"] = {"address": stored.data_nft, "state": stored.state}
     return parse_ddo(ddo, keep_document=keep_document)
-
-
-class Stride:
-    """Number of blocks per query: halved when a node refuses, increased by a quarter when one answers."""
-
-    def __init__(self, max_blocks: int) -> None:
-        self._max_blocks = max_blocks
-        self.blocks = max_blocks
-
-    def halve(self) -> None:
-        """Record that no answer came, perhaps because the range was too long."""
-        self.blocks = max(1, self.blocks // 2)
-
-    def refused(self, blocks: int) -> None:
-        """Record that a range of `blocks` was too long."""
-        self.blocks = max(1, blocks // 2)
-
-    def grow(self) -> None:
-        """Record that a range was answered."""
-        self.blocks = min(self._max_blocks, self.blocks + max(1, self.blocks // 4))

@@ -155,10 +155,7 @@ class Endpoint:
             raise
 
     async def _send_once(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        foreign = any(call.foreign for call in calls)
-        status, body, retry_after = await self._post(
-            session, encode(calls), MAX_FOREIGN_REPLY_BYTES if foreign else MAX_REPLY_BYTES
-        )
+        status, body, retry_after = await self._post(session, encode(calls), _most_bytes(calls))
         results: list[object] | None = None
         problem = ""
         try:
@@ -208,6 +205,13 @@ class Endpoint:
                 if len(received) > max_bytes or logs > MAX_REPLY_LOGS:
                     raise EndpointFailed("too_large", "reply larger than the limit")
             return response.status, bytes(received), response.headers.get("Retry-After")
+
+
+def _most_bytes(calls: Sequence[RpcCall]) -> int:
+    """Longest reply that is read."""
+    if any(call.foreign for call in calls):
+        return MAX_FOREIGN_REPLY_BYTES
+    return min([MAX_REPLY_BYTES, *(call.max_reply_bytes for call in calls if call.max_reply_bytes is not None)])
 
 
 def parse_quantity(result: object, method: str) -> int:

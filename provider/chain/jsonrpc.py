@@ -47,12 +47,14 @@ class RpcCall:
     """One call: method and positional parameters (JSON values).
 
     `foreign`: it runs code that a stranger chose. Such calls never share a request with others, are read to a lower
-    limit, and say nothing about the health of an endpoint.
+    limit, and say nothing about the health of an endpoint. `max_reply_bytes`: limit of the whole reply; None: as for
+    all calls.
     """
 
     method: str
     params: tuple[object, ...] = ()
     foreign: bool = field(default=False, compare=False)
+    max_reply_bytes: int | None = field(default=None, compare=False)
 
     @property
     def target(self) -> str | None:

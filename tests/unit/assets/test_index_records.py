@@ -9,7 +9,6 @@ from eth_utils.abi import event_abi_to_log_topic
 from provider.assets.index_records import (
     SealedDocument,
     StoredAsset,
-    Stride,
     asset_of,
     did_key,
     event_records,
@@ -154,21 +153,3 @@ def test_document_that_is_no_ddo_is_malformed(document: bytes) -> None:
 
 def test_document_does_not_show_in_repr() -> None:
     assert "sealed" not in repr(SealedDocument(2, b"sealed", DIGEST))
-
-
-def test_stride_is_halved_to_one_and_grows_back_slowly() -> None:
-    stride = Stride(1000)
-    stride.refused(40)
-    assert stride.blocks == 20
-    for _ in range(10):
-        stride.halve()
-    assert stride.blocks == 1
-    steps = 0
-    while stride.blocks < 1000:
-        before = stride.blocks
-        stride.grow()
-        assert before < stride.blocks <= before + max(1, before // 4)
-        steps += 1
-    stride.grow()
-    assert stride.blocks == 1000
-    assert steps > 10

@@ -1,0 +1,176 @@
+"""The index reads pages ahead of their turn: what it records is what one page after another would have given."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks.log_node import CHAIN_ID, FACTORY, LogNode, listening
+from provider.assets.chain_scan import ChainScan
+from provider.assets.did import did_for
+from provider.assets.index_store import IndexStore
+from provider.assets.strides import MOST_PAGE_BYTES, MOST_PAGES
+from provider.chain.config import RpcConfig
+from provider.chain.networks import Network
+from provider.chain.rpc import Rpc
+from provider.crypto.accounts import Account
+from provider.crypto.keccak import to_checksum_address
+from provider.errors import ChainUnavailable
+from provider.observability.metrics.groups import Index
+
+FINALITY = 16
+
+
+@asynccontextmanager
+async def scan_of(
+    node: LogNode, path: Path, *, batch_blocks: int = 1000
+) -> AsyncIterator[tuple[ChainScan, IndexStore]]:
+    network = Network(
+        chain_id=CHAIN_ID,
+        name="made up",
+        rpc=Rpc([node.url], RpcConfig(timeout_seconds=10), chain_id=CHAIN_ID),
+        factory=to_checksum_address(FACTORY),
+        fee_token="0x" + "00" * 20,
+        account=Account.from_hex("01" * 32),
+        finality_blocks=FINALITY,
+    )
+    store = IndexStore(path)
+    scan = ChainScan(
+        network,
+        store,
+        start_block=0,
+        batch_blocks=batch_blocks,
+        max_document_bytes=10 << 20,
+        metrics=Index(is_on=False),
+    )
+    try:
+        yield scan, store
+    finally:
+        await network.rpc.close()
+        await store.close()
+
+
+async def is_known(store: IndexStore, data_nft: str) -> bool:
+    key = did_for(to_checksum_address(data_nft), CHAIN_ID).rpartition(":")[2]
+    return await store.find(key) is not None
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_every_asset_is_found_and_several_pages_are_in_flight(tmp_path: Path) -> None:
+    node = LogNode(head=30_000, delay_seconds=0.005)
+    chance = random.Random(1)
+    nfts = [node.publish(chance.randrange(30_001), number) for number in range(300)]
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=300) as (scan, store):
+        assert await scan.run()
+        assert scan.behind == 0
+        assert {await is_known(store, data_nft) for data_nft in nfts} == {True}
+    assert 2 < node.most_in_flight <= MOST_PAGES
+    covered = {block for first, last in node.asked for block in range(first, last + 1)}
+    assert covered == set(range(30_001))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_blocks_that_are_replaced_while_pages_are_in_flight_leave_nothing_behind(tmp_path: Path) -> None:
+    node = LogNode(head=20_000, delay_seconds=0.005)
+    kept = [node.publish(block, block) for block in range(0, 8_000, 500)]
+    gone = [node.publish(block, block) for block in range(8_000, 20_000, 100)]
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=100) as (scan, store):
+        running = asyncio.ensure_future(scan.run())
+        while not node.asked or node.asked[-1][0] < 15_000:  # noqa: ASYNC110 - what the node was asked
+            await asyncio.sleep(0.001)
+        node.reorganise(8_000)
+        late = node.publish(12_345, 999_999)
+        assert await running
+        # At the end of the chain every page was linked to the one before.
+        assert await scan.run()
+        assert {await is_known(store, data_nft) for data_nft in [*kept, late]} == {True}
+        assert {await is_known(store, data_nft) for data_nft in gone} == {False}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_reply_that_is_too_large_is_a_shorter_range_and_no_illness(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = LogNode(head=5_000)
+    nfts = [node.publish(2_000 + number, number, document=b"x" * 400_000) for number in range(20)]
+    async with listening(node), scan_of(node, tmp_path / "index") as (scan, store):
+        assert await scan.run()
+        assert scan.network.rpc.is_available
+        assert scan.network.rpc.healths()[0].standing == "ok"
+        assert {await is_known(store, data_nft) for data_nft in nfts} == {True}
+    assert not [record.message for record in caplog.records if "aside" in record.message]
+    assert not [record.message for record in caplog.records if "by contract" in record.message]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_block_that_is_read_by_contract_comes_after_all_before_it(tmp_path: Path) -> None:
+    """An NFT that is created shortly before must be known by then."""
+    node = LogNode(head=3_000, delay_seconds=0.002)
+    before = node.publish(1_499, 1)
+    crowded = [node.publish(1_500, number, document=b"x" * (MOST_PAGE_BYTES // 8)) for number in range(2, 8)]
+    after = node.publish(1_501, 9)
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=50) as (scan, store):
+        assert await scan.run()
+        assert {await is_known(store, data_nft) for data_nft in [before, *crowded, after]} == {True}
+        assert scan.network.rpc.is_available
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_node_that_gives_ten_blocks_is_asked_for_ten_and_several_times_at_once(tmp_path: Path) -> None:
+    node = LogNode(head=2_000, delay_seconds=0.002)
+    node.most_blocks = 10
+    nfts = [node.publish(block, block) for block in range(0, 2_000, 37)]
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=10_000) as (scan, store):
+        assert await scan.run()
+        assert {await is_known(store, data_nft) for data_nft in nfts} == {True}
+    refused = [last - first + 1 for first, last in node.asked if last - first >= 10]
+    assert len(refused) < 40
+    assert node.most_in_flight > 2
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_failure_ahead_keeps_what_was_read_before_and_leaves_nothing_in_flight(tmp_path: Path) -> None:
+    node = LogNode(head=10_000, delay_seconds=0.005)
+    nfts = [node.publish(block, block) for block in range(0, 10_000, 500)]
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=100) as (scan, store):
+        running = asyncio.ensure_future(scan.run())
+        while len(node.asked) < 30:  # noqa: ASYNC110 - what the node was asked
+            await asyncio.sleep(0.001)
+        node.is_down = True
+        with pytest.raises(ChainUnavailable):
+            await running
+        reached = scan.last_block
+        assert reached is not None
+        assert 0 < reached < 10_000
+        while node.in_flight:  # noqa: ASYNC110 - what the node has under way
+            await asyncio.sleep(0.001)
+        node.is_down = False
+        node.asked.clear()
+        assert await scan.run()
+        assert min(first for first, _ in node.asked) == reached - FINALITY + 1
+        assert {await is_known(store, data_nft) for data_nft in nfts} == {True}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_waits_no_longer_leaves_nothing_in_flight(tmp_path: Path) -> None:
+    node = LogNode(head=1_000_000, delay_seconds=0.005)
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=100) as (scan, _):
+        assert not await scan.run(budget_seconds=0.1)
+        while node.in_flight:  # noqa: ASYNC110 - what the node has under way
+            await asyncio.sleep(0.001)
+        asked = len(node.asked)
+        running = asyncio.ensure_future(scan.run())
+        while len(node.asked) < asked + 20:  # noqa: ASYNC110 - what the node was asked
+            await asyncio.sleep(0.001)
+        running.cancel()
+        await asyncio.wait({running})
+        while node.in_flight:  # noqa: ASYNC110 - what the node has under way
+            await asyncio.sleep(0.001)
+        reached = scan.last_block
+        assert reached is not None
+        assert reached > 0
