@@ -394,9 +394,11 @@ CHAINS = (
     ),
     Panel(
         "Index last level with the chain",
-        "How long ago the metadata index had read the chain to its end. The alert is at ten minutes.",
+        "How long ago the metadata index had read the chain to its end, and how long it takes until it has. "
+        "The alert is at ten minutes.",
         {
             "chain {{chain}}": f"time() - max by (chain) (provider_index_last_poll_timestamp_seconds{at(CHAIN)} > 0)",
+            "left {{chain}}": f"{total('provider_index_left_seconds', CHAIN, 'chain', 'max')} > 0",
         },
         "s",
         steps={None: "transparent", 600: RED},

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from provider.admin.health import Check, NotReady, Readiness
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_index import ChainIndex
+from provider.assets.progress import told_duration
 from provider.auth.nonce_store import NonceStore
 from provider.chain.networks import Networks
 from provider.config import Settings
@@ -49,7 +50,11 @@ def index_is_near(index: ChainIndex, max_behind_blocks: int) -> Check:
             raise NotReady("the metadata index has not read any chain yet")
         far = {chain_id: blocks for chain_id, blocks in behind.items() if blocks and blocks > max_behind_blocks}
         if far:
-            told = ", ".join(f"{blocks} blocks on chain {chain_id}" for chain_id, blocks in sorted(far.items()))
+            left = index.left_seconds()
+            told = ", ".join(
+                f"{blocks} blocks on chain {chain_id}{_about(left.get(chain_id))}"
+                for chain_id, blocks in sorted(far.items())
+            )
             raise NotReady(f"the metadata index is behind: {told}")
         stuck = {chain_id: seconds for chain_id, seconds in index.stalled().items() if seconds > MAX_STALLED_SECONDS}
         if stuck:
@@ -57,6 +62,10 @@ def index_is_near(index: ChainIndex, max_behind_blocks: int) -> Check:
             raise NotReady(f"the metadata index reads nothing new although there are new blocks: {told}")
 
     return check
+
+
+def _about(left_seconds: float | None) -> str:
+    return "" if left_seconds is None else f" (about {told_duration(left_seconds)})"
 
 
 def any_chain(networks: Networks) -> Callable[[], Awaitable[None]]:

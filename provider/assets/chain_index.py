@@ -105,6 +105,7 @@ class ChainIndex(AssetSource):
     def _expose(self, chain_id: int, scan: ChainScan) -> None:
         self._metrics.last_poll.begin(chain_id)
         self._metrics.blocks_behind.follow(lambda: scan.behind, chain_id)
+        self._metrics.left_seconds.follow(lambda: scan.left_seconds, chain_id)
 
     def hand_over(self) -> None:
         """Leave the following of chains to another process, and read changes from the file from now on.
@@ -155,6 +156,10 @@ class ChainIndex(AssetSource):
     def behind(self) -> Mapping[int, int | None]:
         """Per chain: blocks between the newest known one and the last one read; None before the first answer."""
         return {chain_id: scan.behind for chain_id, scan in self._scans.items()}
+
+    def left_seconds(self) -> Mapping[int, float | None]:
+        """Per chain: seconds until its end at the present rate; None as long as that is not known."""
+        return {chain_id: scan.left_seconds for chain_id, scan in self._scans.items()}
 
     def stalled(self) -> Mapping[int, float]:
         """Per chain: seconds without progress although the chain has more blocks."""

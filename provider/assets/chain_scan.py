@@ -29,6 +29,7 @@ from provider.assets.index_records import (
 )
 from provider.assets.index_store import IndexStore
 from provider.assets.page_reader import Answers, PageReader, block_call
+from provider.assets.progress import Progress, told_duration
 from provider.assets.strides import MOST_PAGE_BYTES
 from provider.chain.contracts import block_number_call, decode_quantity
 from provider.chain.events import Log, parse_logs
@@ -50,6 +51,10 @@ _LOGS_AT_ONCE = 16
 _PAUSE_SECONDS = 0.0001
 # Transfers are followed only at the end of the chain: nothing older is in a cache.
 _TRANSFER_BLOCKS = 64
+
+# An index that is farther behind tells how it gets on.
+_FAR_BLOCKS = 10_000
+_TELL_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -89,11 +94,18 @@ class ChainScan:
         self._advanced_at: float | None = None
         self._seen_at = 0.0
         self._stepped_back = False
+        self._progress = Progress()
+        self._tell_at = 0.0
 
     @property
     def behind(self) -> int | None:
         """Number of blocks between the newest known one and the last one read; None before both are known."""
         return None if self.last_block is None else max(0, self._known_head - self.last_block)
+
+    @property
+    def left_seconds(self) -> float | None:
+        """Seconds until the end of the chain at the present rate; None as long as that is not known."""
+        return None if self.behind is None else self._progress.left_seconds(self.behind)
 
     @property
     def stalled_seconds(self) -> float:
@@ -131,6 +143,7 @@ class ChainScan:
             if page.is_linked and await self._store.record(page, prune_below_block=prune_below):
                 next_block = page.to_block + 1
                 self._note(page)
+                self._tell_progress()
             elif page.is_linked:
                 # Another process wrote in the meantime.
                 next_block = await self._resume()
@@ -138,6 +151,7 @@ class ChainScan:
                 await self._go_back()
                 next_block = await self._resume()
         self._advanced_at = loop.time()
+        self._progress.rest()
         return True
 
     async def _resume(self) -> int | None:
@@ -264,7 +278,22 @@ class ChainScan:
                 self._advanced_at = asyncio.get_running_loop().time()
             self._base = (page.to_block, page.block_hash)
             self.last_block = page.to_block
+            self._progress.note(page.to_block, asyncio.get_running_loop().time())
             self._metrics.block.set(page.to_block, self.network.chain_id)
+
+    def _tell_progress(self) -> None:
+        now = asyncio.get_running_loop().time()
+        left_seconds = self.left_seconds
+        if now < self._tell_at or (self.behind or 0) < _FAR_BLOCKS or left_seconds is None:
+            return
+        self._tell_at = now + _TELL_SECONDS
+        facts = {
+            "chain": self.network.chain_id,
+            "block": self.last_block,
+            "blocks_left": self.behind,
+            "blocks_per_second": round(self._progress.blocks_per_second),
+        }
+        _log.info("reading the chain, about %s left", told_duration(left_seconds), extra={"facts": facts})
 
 
 def _parsed(raw: object) -> Iterator[Sequence[Log]]:

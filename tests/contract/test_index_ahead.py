@@ -174,3 +174,22 @@ async def test_who_waits_no_longer_leaves_nothing_in_flight(tmp_path: Path) -> N
         reached = scan.last_block
         assert reached is not None
         assert reached > 0
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_an_index_that_is_far_behind_tells_how_long_it_will_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = LogNode(head=1_000_000, delay_seconds=0.002)
+    async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=1000) as (scan, _):
+        assert not await scan.run(budget_seconds=0.3)
+        left = scan.left_seconds
+        assert left is not None
+        assert left > 0
+        while not await scan.run():
+            pass
+        assert scan.left_seconds == 0
+    (told,) = [record for record in caplog.records if record.message.startswith("reading the chain, about ")]
+    assert told.facts["blocks_left"] > 10_000  # type: ignore[attr-defined]
+    assert told.facts["blocks_per_second"] > 0  # type: ignore[attr-defined]

@@ -146,6 +146,7 @@ def check_process(own: DemoServer, latest: Readings, workers: int) -> None:
 
 # Only with a metadata index, with several endpoints of one chain, or once somebody has to wait that long.
 ELSEWHERE = {"provider_index_block", "provider_index_blocks_behind", "provider_index_last_poll_timestamp_seconds"}
+ELSEWHERE |= {"provider_index_left_seconds"}
 # Only with several workers, or with TLS: `test_reload.py` and `test_tls.py` look at these.
 ELSEWHERE |= {"provider_worker_restarts_total", "provider_tls_certificate_expiry_timestamp_seconds"}
 # Only with Redis: `test_shared_limits.py`.

@@ -10,7 +10,7 @@ from provider.admin.dashboard.sample import (
     quantile,
     ratio,
 )
-from provider.observability.metrics.groups import Caches, Files, Proofs, Requests, Streams
+from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Streams
 from provider.observability.metrics.processes import Processes
 
 MAX_SHOWN_STREAMS = 50
@@ -45,13 +45,23 @@ def picture(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> dict[str,
     """What is shown as tables; `endpoints` are those of the chains."""
     return {
         "streams": _streams(window),
-        "rpc": list(endpoints),
+        "rpc": _endpoints(window, endpoints),
         "codes": _codes(window),
         "caches": _caches(window),
         "requests": _requests(window),
         "workers": _workers(window),
         "totals": _totals(window),
     }
+
+
+def _endpoints(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each with what the metadata index has left to read of its chain."""
+    reading = window.moments[-1].reading
+    behind, left = (by(reading, gauge.name, "chain") for gauge in (Index.blocks_behind, Index.left_seconds))
+    return [
+        {**row, "index_behind": behind.get(str(row["chain"])), "index_left": left.get(str(row["chain"]))}
+        for row in endpoints
+    ]
 
 
 def _hit_ratio(window: Window) -> float | None:

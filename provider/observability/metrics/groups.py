@@ -404,6 +404,12 @@ class Index(Group):
         {"chain": _CHAIN},
         merge="max",
     )
+    left_seconds = Gauge(
+        "provider_index_left_seconds",
+        "Seconds until the metadata index has read the chain to its end, at its rate of the last minute.",
+        {"chain": _CHAIN},
+        merge="max",
+    )
     last_poll = Gauge(
         "provider_index_last_poll_timestamp_seconds",
         "When the metadata index last read the chain to its end; `time() -` this is how long ago. 0: not yet.",

@@ -22,6 +22,14 @@ function standing(row) {
   return badge;
 }
 
+// What the metadata index has left to read.
+function index(row) {
+  if (row.index_behind == null) return format.NONE;
+  if (row.index_behind === 0) return "at the end";
+  const left = row.index_left > 0 ? `, ${format.age(Math.ceil(row.index_left))}` : "";
+  return `${format.count(row.index_behind)} blocks behind${left}`;
+}
+
 const TABLES = {
   streams: {
     empty: "No stream at this moment.",
@@ -46,6 +54,7 @@ const TABLES = {
       ["State", standing],
       ["Latency", (row) => format.seconds(row.latency), "number"],
       ["Height", (row) => format.count(row.height), "number"],
+      ["Index", index],
     ],
   },
   codes: {
