@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | get | check | health | import-nonces | version`."""
+"""The command line: `provider serve | demo | get | check | health | import-nonces | index | version`."""
 
 import argparse
 import sys
@@ -71,6 +71,10 @@ def _with_settings(options: argparse.Namespace) -> int:
         return check(settings)
     if options.command == "import-nonces":
         return _import_nonces(options, settings)
+    if options.command == "index":
+        from provider.commands.index import run_index  # noqa: PLC0415
+
+        return run_index(options.action, options.file, settings)
     from provider.process.server import serve  # noqa: PLC0415
 
     return serve(settings, lambda: from_environment(options.config, options.workers))
@@ -88,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_health(commands)
     _add_import_nonces(commands)
+    _add_index(commands)
     _add_demo(commands)
     _add_get(commands)
     commands.add_parser("version", help="print the version")
@@ -152,6 +157,21 @@ def _add_import_nonces(commands: "_Commands") -> None:
     )
     _add_config(imports)
     imports.set_defaults(workers=None)
+
+
+def _add_index(commands: "_Commands") -> None:
+    index = commands.add_parser(
+        "index",
+        help="take the metadata index to another host",
+        description="Write the metadata index of this host to a file, or take over from a file each chain that was "
+        "read farther than here. Both work beside a running server. The index is then read on from there, and its last "
+        "blocks are compared with the node's. Take only files of your own hosts. Exit status: 0 done; 1 a file cannot "
+        "be read or written; 2 a setting is wrong.",
+    )
+    index.add_argument("action", choices=("export", "import"), help="export writes FILE, import reads it")
+    index.add_argument("file", metavar="FILE", help="the copy")
+    _add_config(index)
+    index.set_defaults(workers=None)
 
 
 def _add_demo(commands: "_Commands") -> None:

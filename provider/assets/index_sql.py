@@ -11,7 +11,7 @@ from provider.assets.index_records import EventRecord, Page, Scan, SealedDocumen
 from provider.errors import StoreError
 from provider.sqlite import schema_version, transaction
 
-_SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1
 _SCHEMA = (
     "CREATE TABLE index_scans (chain_id INTEGER PRIMARY KEY, factory TEXT NOT NULL, start_block INTEGER NOT NULL,"
     " last_block INTEGER NOT NULL)",
@@ -28,6 +28,7 @@ _SCHEMA = (
     "CREATE INDEX index_events_by_nft ON index_events (chain_id, data_nft, block_number, log_index)",
     "CREATE TABLE index_changes (number INTEGER PRIMARY KEY AUTOINCREMENT, did_key TEXT NOT NULL)",
 )
+TABLES = frozenset({"index_scans", "index_anchors", "index_nfts", "index_events", "index_changes"})
 # Number of page ends whose hashes are kept. At one poll per 15 s they cover half an hour.
 _MAX_ANCHORS = 128
 # Changes that other processes may not have read yet. Each of their polls reads them all.
@@ -43,7 +44,7 @@ def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         # If the last commit is lost, it is read from the chain again, so there is no need to wait for the disk.
         connection.execute("PRAGMA synchronous = NORMAL")
-        if schema_version(connection) != _SCHEMA_VERSION:
+        if schema_version(connection) != SCHEMA_VERSION:
             _create(connection, path)
     except (sqlite3.Error, StoreError):
         connection.close()
@@ -55,16 +56,16 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         # Check again under the lock: another worker may have created the tables meanwhile.
         version = schema_version(connection)
-        if version == _SCHEMA_VERSION:
+        if version == SCHEMA_VERSION:
             return
         if version != 0:
             raise StoreError(
-                detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): delete the file if it is"
+                detail=f"{path}: schema version {version} is not ours ({SCHEMA_VERSION}): delete the file if it is"
                 " the metadata index of another version, it is rebuilt from the chain"
             )
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def begin(connection: sqlite3.Connection, chain_id: int, factory: str, start_block: int) -> Scan:
@@ -120,6 +121,21 @@ def rewind(connection: sqlite3.Connection, chain_id: int, to_block: int) -> None
             "UPDATE index_scans SET last_block = MIN(last_block, MAX(?, start_block - 1)) WHERE chain_id = ?",
             (to_block, chain_id),
         )
+
+
+def replace_chain(connection: sqlite3.Connection, chain_id: int, database: str) -> None:
+    """Replace a chain by that of an attached database, inside a transaction."""
+    _forget_above(connection, chain_id, -1)
+    for table in ("index_scans", "index_anchors", "index_nfts", "index_events"):
+        connection.execute(f"DELETE FROM main.{table} WHERE chain_id = ?", (chain_id,))  # noqa: S608 - constants
+        connection.execute(
+            f"INSERT INTO main.{table} SELECT * FROM {database}.{table} WHERE chain_id = ?",  # noqa: S608 - constants
+            (chain_id,),
+        )
+    connection.execute(
+        "INSERT INTO main.index_changes (did_key) SELECT did_key FROM main.index_nfts WHERE chain_id = ?", (chain_id,)
+    )
+    _forget_old_changes(connection)
 
 
 def find(connection: sqlite3.Connection, did_key: str) -> StoredAsset | None:
@@ -208,6 +224,10 @@ def _note_changes(connection: sqlite3.Connection, did_keys: set[str]) -> None:
     if not did_keys:
         return
     connection.executemany("INSERT INTO index_changes (did_key) VALUES (?)", [(key,) for key in sorted(did_keys)])
+    _forget_old_changes(connection)
+
+
+def _forget_old_changes(connection: sqlite3.Connection) -> None:
     connection.execute(
         "DELETE FROM index_changes WHERE number <= (SELECT MAX(number) FROM index_changes) - ?", (_MAX_CHANGES,)
     )
