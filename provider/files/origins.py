@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -28,23 +27,21 @@ from provider.files.file_object import (
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
-from provider.files.s3 import MAX_ERROR_BYTES, in_region, region_told, signed_get
+from provider.files.s3_origin import S3Origin
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_source import HttpOrigin
 from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
-from provider.upstream.request_head import PreparedRequest, Redirect
+from provider.upstream.request_head import PreparedRequest
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 
 _JSON = "application/json"
-# Limit for reading a store's error document.
-_ERROR_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +65,7 @@ class FileOrigins:
         self._ipfs = ipfs
         self._arweave = arweave
         self._ftp = ftp
+        self._s3 = S3Origin(own=http, guarded=http)
         self._networks = networks
         self._openers: Mapping[type, _Opener] = {
             UrlFile: self._open_url,
@@ -168,15 +166,7 @@ class FileOrigins:
         return await self._http.open(for_rest(resolve_graphql(file, values, wishes.asked), wishes.rest))
 
     async def _open_s3(self, file: S3File, wishes: _Wishes) -> Source:
-        answer = await self._ask_s3(file, wishes)
-        moved = await _moved(file, answer)
-        if moved is not None:
-            answer = await self._ask_s3(moved, wishes)
-        return await self._http.open(answer) if isinstance(answer, Redirect) else answer
-
-    async def _ask_s3(self, file: S3File, wishes: _Wishes) -> HttpSource | Redirect:
-        fields = wishes.asked.fields if wishes.rest is None else wishes.rest.fields
-        return await self._http.open_hop(signed_get(file, fields, now=datetime.now(UTC)))
+        return await self._s3.open(file, wishes.asked.fields if wishes.rest is None else wishes.rest.fields)
 
     async def _open_ftp(self, file: FtpFile, wishes: _Wishes) -> Source:
         rest = wishes.rest
@@ -221,33 +211,6 @@ class FileOrigins:
         if len(self._networks) == 1:
             return self._networks.chain_ids[0]
         raise FileObjectInvalid
-
-
-async def _moved(file: S3File, answer: HttpSource | Redirect) -> S3File | None:
-    """The object in another region, if the store's answer names one; otherwise None."""
-    if isinstance(answer, Redirect):
-        region = region_told(answer.status, answer.headers, location=answer.request.url)
-    elif answer.status in (301, 400):
-        error = await _beginning(answer) if "x-amz-bucket-region" not in answer.headers else b""
-        region = region_told(answer.status, answer.headers, error=error)
-    else:
-        return None
-    moved = in_region(file, region) if region is not None else None
-    if moved is not None and isinstance(answer, HttpSource):
-        answer.release()
-    return moved
-
-
-async def _beginning(source: HttpSource) -> bytes:
-    """The beginning of a body, within limits of size and time."""
-    buffer, count = memoryview(bytearray(MAX_ERROR_BYTES)), 0
-    try:
-        async with asyncio.timeout(_ERROR_SECONDS):
-            while count < MAX_ERROR_BYTES and (step := await source.read_into(buffer[count:])):
-                count += step
-    except (UpstreamError, TimeoutError):
-        pass
-    return bytes(buffer[:count])
 
 
 def _result_text(decode: Callable[[], object]) -> str:
