@@ -111,6 +111,16 @@ class OrderLookup:
         key = (network.chain_id, data_nft)
         return await self._owners.get(key, fetch, ttl_seconds=self._owner_ttl_seconds) or None
 
+    async def genuine_owner(self, network: Network, data_nft: str) -> str | None:
+        """Owner of a data NFT that the chain's factory deployed, checksummed; None for any other contract.
+
+        A contract of a stranger names whatever owner it likes. Raises ChainError.
+        """
+        is_genuine, owner = await asyncio.gather(
+            self.is_factory_nft(network, data_nft), self.nft_owner(network, data_nft)
+        )
+        return owner if is_genuine else None
+
     async def is_deployed(self, network: Network, data_nft: str, datatoken: str) -> bool:
         """True if the data NFT deployed the datatoken. Raises ChainError."""
 

@@ -12,7 +12,7 @@ from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
 from provider.demo.market import forge
 from provider.demo.market.consumer import Consumer, fee_tuple
 from provider.demo.market.publisher import Published, Publisher
@@ -22,6 +22,7 @@ from provider.observability.metrics.groups import Chains
 from provider.orders.check import Order, check_order
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
+from tests.support.contract_account import deploy, returning_address
 from tests.support.rpc_nodes import exchanges
 from tests.support.services import service
 
@@ -200,6 +201,18 @@ async def test_only_nfts_of_the_factory_are_genuine(chain: DemoChain, published:
         assert await desk.lookup.is_deployed(desk.network, published.data_nft, published.data_nft) is False
         assert await desk.lookup.is_deployed(desk.network, ACCOUNT.address, published.datatokens[0]) is False
         assert await desk.lookup.nft_state(desk.network, ACCOUNT.address) == -1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_contract_of_a_stranger_has_no_genuine_owner(chain: DemoChain, published: Published) -> None:
+    """It names whatever owner it likes."""
+    listed = chain.wallet(PUBLISHER_KEY).address
+    lying = deploy(chain.wallet(STRANGER_KEY), returning_address(listed))
+    async with open_desk(chain) as desk:
+        assert await desk.lookup.genuine_owner(desk.network, published.data_nft) == listed
+        assert await desk.lookup.nft_owner(desk.network, lying) == listed
+        assert await desk.lookup.genuine_owner(desk.network, lying) is None
+        assert await desk.lookup.genuine_owner(desk.network, ACCOUNT.address) is None
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -35,6 +35,12 @@ def owned_by(owner: str) -> bytes:
     )
 
 
+def returning_address(address: str) -> bytes:
+    """Return the code of a contract that answers every call with `address`."""
+    # PUSH20 address, PUSH1 0, MSTORE, PUSH1 32, PUSH1 0, RETURN
+    return bytes.fromhex("73" + address[2:].lower() + "60005260206000f3")
+
+
 def deploy(wallet: Wallet, code: bytes) -> str:
     """Put `code` on chain and return its address."""
     # PUSH2 length, DUP1, PUSH1 offset, PUSH1 0, CODECOPY, PUSH1 0, RETURN
