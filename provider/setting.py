@@ -5,8 +5,9 @@
         SECTION: ClassVar = "rpc"
         timeout_seconds: float = seconds("PROVIDER_RPC_TIMEOUT_SECONDS", 10, minimum=0.1, maximum=120, help="…")
 
-The file's key is the section and the field's name; `key` replaces the name, or both when it has a dot. `help` is for
-operators: `provider/config/` reads the values, and writes `conf/provider.toml` and `docs/settings.md`.
+The file's key is the section and the field's name; `key` replaces the name, or both when it has a dot or the class
+has no section. `help` is for operators: `provider/config/` reads the values, and writes `conf/provider.toml` and
+`docs/settings.md`.
 """
 
 import ipaddress
@@ -79,7 +80,7 @@ def settings_of(config: type[object]) -> dict[str, Setting[object]]:
         setting = member.metadata.get("setting")
         if isinstance(setting, Setting):
             name = setting.key or member.name
-            found[member.name] = replace(setting, key=name if "." in name else f"{section}.{name}")
+            found[member.name] = replace(setting, key=name if "." in name or not section else f"{section}.{name}")
     return found
 
 

@@ -32,9 +32,11 @@ from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.crypto.accounts import Account
+from provider.files.file_object import Seller
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
+from provider.files.sources.sources import Sources, build_sources
 from provider.handlers.base import Frame
 from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.links.files import KnownFiles
@@ -53,6 +55,7 @@ from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
 from provider.streaming.relay import StreamEngine
+from provider.upstream.disk import Disk
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
@@ -80,11 +83,14 @@ class Origins:
     gateways: HttpOrigin
     ftp: FtpOrigin
     files: FileOrigins
+    sources: Sources
+    disk: Disk
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and the threads that read files."""
         self.http.close()
         self.gateways.close()
+        self.disk.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,8 @@ async def build(
     proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())
-    origins = _origins(settings, networks, outgoing)
+    lookup = _lookup(settings, caches)
+    origins = _origins(settings, networks, lookup, outgoing)
     rooms = _rooms(
         settings,
         metrics,
@@ -149,6 +156,7 @@ async def build(
         shared=shared,
         nonces=nonces,
         source=source,
+        lookup=lookup,
         origins=origins,
         proofs=proofs,
         outgoing=outgoing,
@@ -174,6 +182,7 @@ async def build(
             source.close,
             rooms.gate.close,
             rooms.compute.close,
+            origins.sources.close,
             *(() if proofs is None else (proofs.close,)),
             *(() if rooms.reads is None else (rooms.reads.close,)),
         ),
@@ -202,6 +211,7 @@ def _rooms(
     shared: Shared | None,
     nonces: NonceStore,
     source: AssetSource,
+    lookup: OrderLookup,
     origins: Origins,
     proofs: ProofQueue | None,
     outgoing: Outgoing,
@@ -215,7 +225,7 @@ def _rooms(
     files = _files(settings, metrics)
     gate = _gate(settings, caches, networks, outgoing)
     operator, environments = build_environments(settings, networks, caches, outgoing)
-    catalog, lookup = Catalog(source, networks), _lookup(settings, caches)
+    catalog = Catalog(source, networks)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
     compute = build_compute(settings, foundation, operator, environments, caches, outgoing=outgoing)
     return Rooms(
@@ -236,7 +246,7 @@ def _rooms(
             agreed=caches.make("policy", CacheLimits(_AGREED_ENTRIES, settings.links.policy_seconds)),
         ),
         origins=origins.files,
-        engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes),
+        engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes, disk=origins.disk),
         file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),
         links=_links(settings, caches, nonces),
@@ -261,8 +271,12 @@ def _links(settings: Settings, caches: Caches, nonces: NonceStore) -> Links:
     )
 
 
-def _origins(settings: Settings, networks: Networks, outgoing: Outgoing) -> Origins:
+def _origins(settings: Settings, networks: Networks, lookup: OrderLookup, outgoing: Outgoing) -> Origins:
     """Nothing is connected to here."""
+
+    async def owner_of(seller: Seller) -> str | None:
+        return await lookup.genuine_owner(networks.get(seller.chain_id), seller.data_nft)
+
     upstream = settings.upstream
     names = Names(
         servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
@@ -274,14 +288,27 @@ def _origins(settings: Settings, networks: Networks, outgoing: Outgoing) -> Orig
     trusting = replace(upstream, allow_non_public_ip=True)
     gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
     ftp = FtpOrigin(upstream, tls_context=tls_context, resolver=names)
+    # Hosts of sources may be private, but they are worth a second try, and share no connection with gateways.
+    own = HttpOrigin(trusting, tls_context=tls_context, resolver=outgoing.names)
+    disk = Disk()
+    sources = build_sources(
+        settings.sources.all,
+        upstream,
+        owner_of=owner_of,
+        disk=disk,
+        own=own,
+        guarded=http,
+        outgoing=outgoing,
+    )
     files = FileOrigins(
         http=http,
         ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
         arweave=Gateways(upstream.arweave_gateways, own=gateways, guarded=http),
         ftp=ftp,
         networks=networks,
+        sources=sources,
     )
-    return Origins(http, gateways, ftp, files)
+    return Origins(http, gateways, ftp, files, sources, disk)
 
 
 def _frame(settings: Settings, metrics: Metrics) -> Frame:

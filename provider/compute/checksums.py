@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from provider.cache import FactCache
 from provider.compute.items import ALGORITHM, ResolvedItem
 from provider.errors import ComputeRefused, FileError, GatewayUnset, RequestError
-from provider.files.file_object import FileObject, parse_file_object
-from provider.files.opener import FileListOpener
+from provider.files.file_object import FileObject
+from provider.files.opener import FileListOpener, file_of
 from provider.files.origins import FileOrigins
 from provider.files.userdata import NO_USERDATA
 from provider.upstream.charges import check_bytes
@@ -54,8 +54,7 @@ class AlgorithmChecksums:
             opened = self._files.open(algorithm.network.account, algorithm.asset, algorithm.service)
             if not 0 < len(opened) <= MAX_FILES:
                 raise _unavailable(f"{len(opened)} files")
-            did = algorithm.asset.did
-            digests = [await self._digest(parse_file_object(raw, party=did), algorithm) for raw in opened.items]
+            digests = [await self._digest(file_of(raw, algorithm.asset), algorithm) for raw in opened.items]
         except (FileError, GatewayUnset, RequestError) as error:
             raise _unavailable(error.detail or str(error)) from error
         return "".join(digests)

@@ -18,6 +18,7 @@ from provider.config.chains import AddressFile, Nodes
 from provider.config.keys import ProviderKey, UniversalKey
 from provider.config.load import Settings
 from provider.config.server import PublicListener, ServerConfig
+from provider.files.sources.config import SourceConfig, SourcesConfig
 from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
@@ -41,6 +42,7 @@ CONFIGS: tuple[type[object], ...] = (
     ServerConfig,
     MetadataConfig,
     UpstreamConfig,
+    SourcesConfig,
     Proxies,
     StreamConfig,
     LinkConfig,
@@ -66,6 +68,8 @@ _SECTIONS = {
     "server": "Listeners, workers and connections.",
     "metadata": "Where DDOs come from.",
     "upstream": "How the origins of files are read.",
+    "sources": "Named sources of files: folders of this host, buckets and URLs, whose credentials stay here. The keys "
+    "are those of a source named `climate`. A file with a secret is read again when it changes. See docs/files.md.",
     "proxy": "An outbound proxy for the services that you configure: nodes, metadata store, operator service, RBAC and "
     "policy server, proofs. Files and results of compute jobs are never fetched through it. See docs/deploy.md.",
     "limits": "Limits of streams, counted per worker process; with Redis, the number of streams is counted over all "
@@ -132,32 +136,33 @@ def page() -> str:
 
 
 def _sections() -> Iterator[tuple[str, str, list[Setting[object]]]]:
-    settings = list(declared())
+    settings = [*declared(), *settings_of(SourceConfig).values()]
     for section, about in _SECTIONS.items():
-        yield section, about, [setting for setting in settings if setting.key.startswith(f"{section}.")]
+        yield section, about, [setting for setting in settings if f"{setting.key}.".startswith(f"{section}.")]
 
 
 def _entry(setting: Setting[object]) -> str:
     """Help, then the default, or an example where there is none, then the other examples further in."""
     accepted = f" ({setting.bounds})" if setting.bounds else ""
-    lines = [_comment(f"{setting.variable}{accepted}: {setting.help}")]
+    lines = [_comment(f"{setting.variable}{accepted}: {setting.help}" if setting.variable else setting.help)]
     values = [*([] if _is_nothing(setting.shown) else [setting.shown]), *setting.examples]
     if not values and setting.shown is not None:
         values = [setting.shown]
     name = setting.key.partition(".")[2]
-    for position, value in enumerate(values):
+    for position, value in enumerate(values if name else []):
         lines.append(f"# {'    ' if position else ''}{name} = {toml(value)}\n")
     return "".join(lines)
 
 
 def _row(setting: Setting[object]) -> str:
     default = "" if _is_nothing(setting.shown) else f"`{toml(setting.shown)}`"
-    cells = (f"`{setting.variable}`", f"`{setting.key.partition('.')[2]}`", default, setting.bounds, setting.help)
+    names = (f"`{name}`" if name else "" for name in (setting.variable, setting.key.partition(".")[2]))
+    cells = (*names, default, setting.bounds, setting.help)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
 def _is_nothing(shown: object) -> bool:
-    return shown is None or shown == []
+    return shown is None or shown in ([], {})
 
 
 def _comment(text: str) -> str:

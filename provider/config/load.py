@@ -13,6 +13,8 @@ from provider.compute.config import ComputeConfig
 from provider.config.chains import read_addresses, read_chains
 from provider.config.reader import Reader, SettingsError, read_table
 from provider.config.server import Listener, ServerConfig, read_admin, read_server
+from provider.config.sources import read_sources
+from provider.files.sources.config import SourcesConfig
 from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
@@ -48,6 +50,7 @@ class Settings:
     observing: ObservingConfig
     redis: RedisConfig | None
     compute: ComputeConfig
+    sources: SourcesConfig
     warnings: tuple[str, ...] = ()
     storage_path: str = text(
         "STORAGE_PATH",
@@ -84,6 +87,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         observing=reader.read(ObservingConfig),
         redis=_redis(reader),
         compute=reader.read(ComputeConfig),
+        sources=read_sources(reader),
     )
     reader.note_unknown()
     if reader.faults:

@@ -71,6 +71,7 @@ from provider.errors.file import (
     FilesUndecryptable,
     FileUnavailable,
     PreconditionRefused,
+    SourceRefused,
     UserdataInvalid,
 )
 from provider.errors.link import LinkError, LinkExpired, LinkRevoked, LinkTooLong, LinkUnknown
@@ -207,6 +208,7 @@ __all__ = [
     "ServiceTypeRefused",
     "ServiceUnavailable",
     "SignatureInvalid",
+    "SourceRefused",
     "StoreError",
     "TokenExpired",
     "TokenNotAccepted",

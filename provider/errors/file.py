@@ -34,6 +34,18 @@ class FileObjectInvalid(FileError):
     text = "malformed file object."
 
 
+class SourceRefused(FileError):
+    """The file comes from a named source, and the owner of the asset's data NFT is not listed as a publisher there."""
+
+    code = "source_refused"
+    remedy = (
+        "Publisher: ask the operator whether this source exists and lists the owner of your data NFT. Operator: see "
+        "`publishers` of the source."
+    )
+    http_status = 403
+    text = "This file may not be sold by the publisher of its asset."
+
+
 class UserdataInvalid(FileError):
     """User data that a file needs cannot be read, or do not match its inputs."""
 

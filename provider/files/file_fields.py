@@ -16,6 +16,9 @@ _MAX_HEADERS_CHARS = 32 * 1024
 # A CIDv1 of sha2-512 in base32 has 112. A path below it may be as long as a URL's.
 _MAX_ID_CHARS = 128
 _MAX_ID_PATH_CHARS = 4096
+# limits.h of Linux: PATH_MAX, NAME_MAX.
+_MAX_PATH_BYTES = 4095
+_MAX_NAME_BYTES = 255
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 # Field values may contain tabs (RFC 9110 section 5.5). CR, LF and NUL would end the line in some parser.
@@ -105,6 +108,24 @@ def content_path(value: object, *, missing: str) -> str:
         return "/".join([content_id, *(quote(segment, safe="") for segment in segments)])
     except UnicodeError:
         raise FileObjectInvalid(MALFORMED) from None
+
+
+def source_path(value: object) -> str:
+    """A path below a source: names with `/` between. It is the exact bytes of a name: nothing is normalized.
+
+    No name is empty, `.` or `..`, or has a control character or a backslash, so no system reads more than names in it.
+    """
+    if not isinstance(value, str) or _CONTROLS.search(value) or "\\" in value:
+        raise FileObjectInvalid(MALFORMED)
+    try:
+        names = value.encode().split(b"/")
+    except UnicodeError:
+        raise FileObjectInvalid(MALFORMED) from None
+    if sum(map(len, names)) + len(names) - 1 > _MAX_PATH_BYTES or any(len(name) > _MAX_NAME_BYTES for name in names):
+        raise FileObjectInvalid(MALFORMED)
+    if any(name in (b"", b".", b"..") for name in names):
+        raise FileObjectInvalid(MALFORMED)
+    return value
 
 
 def own_userdata(value: object) -> Mapping[str, object] | None:

@@ -5,7 +5,7 @@ Raw JSON in, a frozen value out. The values contain a publisher's secrets, so ne
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from provider.crypto.keccak import is_address, to_checksum_address
@@ -19,6 +19,7 @@ from provider.upstream.request_head import PreparedRequest
 # Ids of public networks are far smaller. Above 2**53 JSON readers lose digits.
 _MAX_CHAIN_ID = 1 << 53
 _DEFAULT_REGION = "us-east-1"
+_MAX_SOURCE_CHARS = 64
 
 Userdata = Mapping[str, object] | None
 
@@ -140,13 +141,38 @@ class FtpFile:
         return without_type(urlsplit(self.url).path)
 
 
-FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile
+class Seller(NamedTuple):
+    """The asset that sells a file: its chain's id and its data NFT, checksummed. The NFT's owner answers for it."""
+
+    chain_id: int
+    data_nft: str
 
 
-def parse_file_object(raw: object, *, party: str = "") -> FileObject:
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a source that the operator named. `path`: names with `/` between, none of them empty, `.` or `..`.
+
+    `seller`: None outside an asset; such a file is never opened.
+    """
+
+    type: ClassVar[str] = "source"
+    source: str = field(repr=False)
+    path: str = field(repr=False)
+    seller: Seller | None = None
+
+    @property
+    def url_path(self) -> str | None:
+        """Path to name the file by, percent-encoded."""
+        return "/" + quote(self.path)
+
+
+FileObject = UrlFile | IpfsFile | ArweaveFile | GraphqlFile | SmartContractFile | S3File | FtpFile | SourceFile
+
+
+def parse_file_object(raw: object, *, party: str = "", seller: Seller | None = None) -> FileObject:
     """Parse a file object of a known type. Raises FileObjectInvalid with the documented text for its first fault.
 
-    `party`: DID of the file's asset, for `HttpRequest.party`.
+    `party`: DID of the file's asset, for `HttpRequest.party`. `seller`: the asset itself; `opener.file_of` has both.
     """
     if not raw:
         raise FileObjectInvalid("cannot decrypt files for this service.")
@@ -159,6 +185,8 @@ def parse_file_object(raw: object, *, party: str = "") -> FileObject:
     if parse is None:
         raise FileObjectInvalid(f"Unsupported type {fields.echo(kind)}")
     file = parse(raw)
+    if isinstance(file, SourceFile):
+        return replace(file, seller=seller)
     return file if isinstance(file, SmartContractFile | FtpFile) else replace(file, party=party)
 
 
@@ -288,6 +316,15 @@ def _ftp(raw: Raw) -> FtpFile:
     return FtpFile(url=url)
 
 
+def _source(raw: Raw) -> SourceFile:
+    source, path = raw.get("source"), raw.get("path")
+    if not source or not path:
+        raise FileObjectInvalid(MISSING)
+    if not isinstance(source, str) or len(source) > _MAX_SOURCE_CHARS:
+        raise FileObjectInvalid(MALFORMED)
+    return SourceFile(source=source, path=fields.source_path(path))
+
+
 _PARSERS: Mapping[str, Callable[[Raw], FileObject]] = {
     "url": _url,
     "ipfs": _ipfs,
@@ -296,4 +333,5 @@ _PARSERS: Mapping[str, Callable[[Raw], FileObject]] = {
     "smartcontract": _smart_contract,
     "s3": _s3,
     "ftp": _ftp,
+    "source": _source,
 }

@@ -3,7 +3,7 @@
 from provider.assets.ddo import Asset, Service
 from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
-from provider.files.file_object import FileObject, parse_file_object
+from provider.files.file_object import FileObject, Seller, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
 from provider.observability.metrics.groups import Files
 
@@ -46,12 +46,12 @@ class FileListOpener:
         require_allowed(asset, allow_unbound=self._allow_unbound)
         kept = self._plaintexts.get(_key(account, asset, service))
         if kept is None:
-            return parse_file_object(self._decrypted(account, asset, service).at(index), party=asset.did)
+            return file_of(self._decrypted(account, asset, service).at(index), asset)
         # Together with the cache key, these values decide whether the list belongs to the asset.
         wanted = (index, service.datatoken, asset.data_nft, asset.files_are_bound)
         file = kept.read.get(wanted)
         if not isinstance(file, FileObject):
-            file = parse_file_object(read_files(kept.plaintext, service, asset).at(index), party=asset.did)
+            file = file_of(read_files(kept.plaintext, service, asset).at(index), asset)
             # One file has many indices: "0", "00", "-0".
             if len(kept.read) < _MAX_READ_FILES and index == str(int(index)):
                 kept.read[wanted] = file
@@ -67,6 +67,11 @@ class FileListOpener:
     def close(self) -> None:
         """Zero all cached plaintexts."""
         self._plaintexts.close()
+
+
+def file_of(raw: object, asset: Asset) -> FileObject:
+    """The file object of an asset's list, which says whose file it is. Raises FileObjectInvalid."""
+    return parse_file_object(raw, party=asset.did, seller=Seller(asset.chain_id, asset.data_nft))
 
 
 def _key(account: Account, asset: Asset, service: Service) -> tuple[str, ...]:

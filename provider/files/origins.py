@@ -24,10 +24,12 @@ from provider.files.file_object import (
     IpfsFile,
     S3File,
     SmartContractFile,
+    SourceFile,
     UrlFile,
 )
 from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_graphql
 from provider.files.s3_origin import S3Origin
+from provider.files.sources.sources import Sources
 from provider.files.userdata import Userdata
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
@@ -59,7 +61,14 @@ class FileOrigins:
     """Opens and inspects files. Owns what that needs and closes it. Calls contracts on `networks`."""
 
     def __init__(
-        self, *, http: HttpOrigin, ipfs: Gateways, arweave: Gateways, ftp: FtpOrigin, networks: Networks
+        self,
+        *,
+        http: HttpOrigin,
+        ipfs: Gateways,
+        arweave: Gateways,
+        ftp: FtpOrigin,
+        networks: Networks,
+        sources: Sources,
     ) -> None:
         self._http = http
         self._ipfs = ipfs
@@ -67,6 +76,7 @@ class FileOrigins:
         self._ftp = ftp
         self._s3 = S3Origin(own=http, guarded=http)
         self._networks = networks
+        self._sources = sources
         self._openers: Mapping[type, _Opener] = {
             UrlFile: self._open_url,
             IpfsFile: self._open_ipfs,
@@ -75,6 +85,7 @@ class FileOrigins:
             SmartContractFile: self._open_contract,
             S3File: self._open_s3,
             FtpFile: self._open_ftp,
+            SourceFile: self._open_source,
         }
 
     async def open(
@@ -102,6 +113,7 @@ class FileOrigins:
         Raises:
             UpstreamError: the origin failed, or must not be contacted.
             FileObjectInvalid, UserdataInvalid: this file and these user data make no valid request.
+            SourceRefused: the file's asset may not sell it.
             GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot reach this kind of file at all, or
                 not now.
         """
@@ -175,6 +187,9 @@ class FileOrigins:
             wishes.asked.ranges if rest is None else rest.range_header,
             if_range=wishes.asked.if_range if rest is None else rest.validator,
         )
+
+    async def _open_source(self, file: SourceFile, wishes: _Wishes) -> Source:
+        return await self._sources.open(file, wishes.asked, rest=wishes.rest)
 
     async def _open_contract(self, file: SmartContractFile, wishes: _Wishes) -> Source:
         return MemorySource((await self._result(file, wishes)).encode(), content_type=_JSON, wish=wishes.asked)

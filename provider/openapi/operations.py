@@ -253,7 +253,8 @@ FILE_INFO = Operation(
     text=(
         "Takes either an asset's `did` and `serviceId`, or a file object: `url` (with `url`, `method`, `headers`), "
         "`ipfs` (`hash`), `arweave` (`transactionId`), `graphql` (`url`, `query`), `smartcontract` (`address`, "
-        "`chainId`, `abi`), `s3` (`s3Access`) or `ftp` (`url`)."
+        "`chainId`, `abi`), `s3` (`s3Access`) or `ftp` (`url`). Files of named sources (type `source`) are "
+        "described by `did` only; outside an asset their type is unknown."
     ),
     fields=FileInfoRequest.FIELDS,
     also=("checksum", "userdata", "method", "headers", "query", "address", "chainId", "abi", "s3Access"),

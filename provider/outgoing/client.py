@@ -112,6 +112,7 @@ class ServiceClient:
         params: Parameters | None = None,
         json: object = None,
         form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
         with_body: bool = True,
     ) -> ServiceReply:
@@ -125,7 +126,7 @@ class ServiceClient:
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         body = None if json is None else orjson.dumps(json)
-        headers = {**self._headers, "Content-Type": "application/json"} if body is not None else self._headers
+        headers = {**self._headers, **({} if body is None else {"Content-Type": "application/json"}), **(headers or {})}
         trace_headers = _trace_headers.get()
         if trace_headers is not None:
             headers = {**headers, **trace_headers}

@@ -29,6 +29,7 @@ from provider.upstream.wish import NO_WISH
 from tests.support.origin import pattern
 from tests.support.processes import running
 from tests.support.raw_origin import Exchange, Script, raw_origin
+from tests.support.sources import NO_SOURCES
 
 boto3 = pytest.importorskip("boto3", reason="an S3 store needs the extra test-deploy")
 pytest.importorskip("moto", reason="an S3 store needs the extra test-deploy")
@@ -238,7 +239,7 @@ def _front(store: dict[str, Any], answer: bytes) -> Script:
 def _files(http: HttpOrigin) -> FileOrigins:
     none = Gateways((), own=http, guarded=http)
     ftp = FtpOrigin(UpstreamConfig(allow_non_public_ip=True), tls_context=ssl.create_default_context())
-    return FileOrigins(http=http, ipfs=none, arweave=none, ftp=ftp, networks=Networks({}))
+    return FileOrigins(http=http, ipfs=none, arweave=none, ftp=ftp, networks=Networks({}), sources=NO_SOURCES)
 
 
 @pytest.mark.gen_test(timeout=20)

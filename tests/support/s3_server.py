@@ -22,7 +22,10 @@ def main() -> None:
     anybody = {"aws_access_key_id": "x", "aws_secret_access_key": "x", **shared}
     iam = boto3.client("iam", **anybody)
     iam.create_user(UserName="publisher")
-    allowed = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}], "Version": "2012-10-17"}
+    allowed = {
+        "Statement": [{"Effect": "Allow", "Action": ["s3:*", "iam:*"], "Resource": "*"}],
+        "Version": "2012-10-17",
+    }
     iam.put_user_policy(UserName="publisher", PolicyName="all", PolicyDocument=json.dumps(allowed))
     key = iam.create_access_key(UserName="publisher")["AccessKey"]
     trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}], "Version": "2012-10-17"}

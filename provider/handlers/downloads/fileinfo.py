@@ -13,7 +13,7 @@ from provider.cache import FactCache
 from provider.errors import FileListTooLong, FilesUndecryptable, OriginsBusy, ProviderError, named_network
 from provider.files.file_list import MAX_FILES
 from provider.files.file_object import kind_of, parse_file_object
-from provider.files.opener import FileListOpener
+from provider.files.opener import FileListOpener, file_of
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata, as_json
 from provider.handlers.base import Endpoint
@@ -35,8 +35,7 @@ class Listed:
     """The raw file objects of a service, its asset, and the key of the answer about them."""
 
     items: Sequence[object] = field(repr=False)
-    did: str
-    chain_id: int
+    asset: Asset
     key: bytes
 
 
@@ -98,11 +97,11 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
 
     async def _inspect(self, raw: object, userdata: Userdata, listed: Listed | None, *, checksum: bool) -> FileInfo:
         return await self.deps.origins.inspect(
-            parse_file_object(raw, party=listed.did if listed is not None else ""),
+            parse_file_object(raw) if listed is None else file_of(raw, listed.asset),
             userdata,
             want_checksum=checksum,
             max_checksum_bytes=self.deps.max_checksum_bytes,
-            chain_id=listed.chain_id if listed is not None else None,
+            chain_id=listed.asset.chain_id if listed is not None else None,
         )
 
     async def _listed(self, request: FileInfoRequest, userdata: Userdata) -> Listed:
@@ -118,9 +117,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
                 raise FilesUndecryptable
             if len(files) > MAX_FILES:
                 raise FileListTooLong
-        return Listed(
-            files.items, asset.did, network.chain_id, _key(network.chain_id, asset, service, userdata, request)
-        )
+        return Listed(files.items, asset, _key(network.chain_id, asset, service, userdata, request))
 
 
 def _key(chain_id: int, asset: Asset, service: Service, userdata: Userdata, request: FileInfoRequest) -> bytes:

@@ -10,8 +10,7 @@ from provider.assets.ddo import Asset, Service
 from provider.auth.nonce_store import NonceStore
 from provider.chain.networks import Network
 from provider.errors import FileUnavailable, OrderError, ServiceTypeRefused, StoreError, named_network
-from provider.files.file_object import parse_file_object
-from provider.files.opener import FileListOpener
+from provider.files.opener import FileListOpener, file_of
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
 from provider.handlers.base import Endpoint
@@ -110,7 +109,7 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
     async def _check_file(
         self, network: Network, asset: Asset, service: Service, userdata: Userdata, file_index: int
     ) -> None:
-        file = parse_file_object(self.deps.files.open(network.account, asset, service).at(file_index), party=asset.did)
+        file = file_of(self.deps.files.open(network.account, asset, service).at(file_index), asset)
         with charged_to(self.ticket), first_request_paid():
             info = await self.deps.origins.inspect(file, userdata, chain_id=network.chain_id)
         if not info.valid:

@@ -48,7 +48,7 @@ _OUTCOME = (
     "`complete`; the origin's fault: `upstream_truncated`, `upstream_timed_out`; the consumer's: `consumer_gone`, "
     "`consumer_stalled`"
 )
-_FILE_TYPE = "`url`, `ipfs`, `arweave`, `graphql`, `smartcontract`, `s3`, `ftp`, or `result` of a compute job"
+_FILE_TYPE = "`url`, `ipfs`, `arweave`, `graphql`, `smartcontract`, `s3`, `ftp`, `source`, or `result` of a compute job"
 _CHAIN = "chain id"
 _POSITION = "position in `NETWORK_URL`, from 1"
 _CACHE = "`ddo`, `files`, `receipt`, `nft_state`, `datatoken`, `factory_nft`, `access_list`, …: one per cache"

@@ -14,6 +14,7 @@ from provider.upstream.request_head import PreparedRequest, prepare
 from provider.upstream.resume import Rest
 from provider.upstream.source import HttpRequest
 from provider.upstream.wish import NO_WISH, Wish
+from tests.support.sources import NO_SOURCES
 
 REST = Rest(100, 999, 1000, "ETag", '"v1"')
 S3 = {
@@ -39,7 +40,9 @@ async def asked(file: dict[str, object]) -> Any:
     """The one request for the rest of this file; its own wish for a range does not matter any more."""
     http, ftp = Unreachable(), Unreachable()
     gateways = Gateways(["https://gateway.example.com"], own=http, guarded=http)
-    origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=ftp, networks=Networks({}))
+    origins = FileOrigins(
+        http=http, ipfs=gateways, arweave=gateways, ftp=ftp, networks=Networks({}), sources=NO_SOURCES
+    )
     with pytest.raises(UpstreamUnreachable):
         await origins.open(parse_file_object(file), Userdata(), Wish("bytes=5-6"), rest=REST)
     (only,) = http.asked + ftp.asked
@@ -87,7 +90,7 @@ async def test_ftp_is_asked_for_it_too() -> None:
 async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
     http = Unreachable()
     none = Gateways([], own=http, guarded=http)
-    origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}))
+    origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}), sources=NO_SOURCES)
     with pytest.raises(UpstreamRefused):
         await origins.open(parse_file_object(file), Userdata(), NO_WISH, rest=REST)
     assert not http.asked
@@ -112,7 +115,9 @@ class Answering:
 async def test_a_request_without_wishes_is_prepared_once_for_its_file() -> None:
     http = Answering()
     gateways = Gateways([], own=http, guarded=http)
-    origins = FileOrigins(http=http, ipfs=gateways, arweave=gateways, ftp=http, networks=Networks({}))
+    origins = FileOrigins(
+        http=http, ipfs=gateways, arweave=gateways, ftp=http, networks=Networks({}), sources=NO_SOURCES
+    )
     file = parse_file_object({"type": "url", "url": "https://x.example.com/a", "method": "GET", "userdata": {"b": 1}})
     for _ in range(2):
         await origins.open(file, Userdata(), NO_WISH)

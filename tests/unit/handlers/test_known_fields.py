@@ -40,6 +40,8 @@ INSIDE = {
     *("requestPayer", "sessionToken"),
     # Of the log line.
     "outcome",
+    # Of a file object that is in the lists of assets only, never in a request.
+    *("path", "source"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Named sources: where files of type `source` come from, with what credentials, and whose assets may sell them."""

@@ -1,0 +1,11 @@
+"""Named sources for tests of other kinds of files."""
+
+from provider.files.file_object import Seller
+from provider.files.sources.sources import Sources
+
+
+async def _nobody(_: Seller) -> None:
+    return None
+
+
+NO_SOURCES = Sources({}, owner_of=_nobody)
