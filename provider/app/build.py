@@ -1,9 +1,8 @@
 """The composition root: every part is built here from Settings and handed to the endpoints that need it."""
 
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tornado.web import Application
@@ -14,6 +13,7 @@ from provider.app.admission import build_admission, build_bodies
 from provider.app.assets import bound_document_opener, open_asset_source, ready
 from provider.app.compute import Foundation, build_compute, build_environments
 from provider.app.networks import build_networks
+from provider.app.origins import Origins, build_origins
 from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
 from provider.app.redis import Caches, Shared, build_shared
@@ -34,9 +34,7 @@ from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.file_object import Seller
 from provider.files.opener import FileListOpener
-from provider.files.origins import FileOrigins
 from provider.files.plaintext_cache import PlaintextCache
-from provider.files.sources.sources import Sources, build_sources
 from provider.handlers.base import Frame
 from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.links.files import KnownFiles
@@ -55,11 +53,6 @@ from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
 from provider.streaming.relay import StreamEngine
-from provider.upstream.disk import Disk
-from provider.upstream.ftp_source import FtpOrigin
-from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
-from provider.upstream.names import Names
 
 log = logging.getLogger("provider.server")
 # Answers about whole file lists: long enough for those who ask together, short enough for a publisher who mends one.
@@ -70,27 +63,6 @@ _AGREED_ENTRIES = 10_000
 _LINKED_FILES = CacheLimits(10_000, 60.0)
 # Consumers and orders of links in use.
 _REVOCATIONS = 20_000
-
-# The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
-_NAMES_PART_OF_CONNECTING = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """`http` opens any URL behind the address guard; `gateways` only what the operator configured; `files` is all."""
-
-    http: HttpOrigin
-    gateways: HttpOrigin
-    ftp: FtpOrigin
-    files: FileOrigins
-    sources: Sources
-    disk: Disk
-
-    def close(self) -> None:
-        """Close the idle connections, and the threads that read files."""
-        self.http.close()
-        self.gateways.close()
-        self.disk.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,43 +244,10 @@ def _links(settings: Settings, caches: Caches, nonces: NonceStore) -> Links:
 
 
 def _origins(settings: Settings, networks: Networks, lookup: OrderLookup, outgoing: Outgoing) -> Origins:
-    """Nothing is connected to here."""
-
     async def owner_of(seller: Seller) -> str | None:
         return await lookup.genuine_owner(networks.get(seller.chain_id), seller.data_nft)
 
-    upstream = settings.upstream
-    names = Names(
-        servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
-    )
-    # Building one takes about 26 ms.
-    tls_context = ssl.create_default_context()
-    http = HttpOrigin(upstream, tls_context=tls_context, resolver=names)
-    # The operator named these hosts, so they may be private. The next one is asked at once instead of waiting.
-    trusting = replace(upstream, allow_non_public_ip=True)
-    gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
-    ftp = FtpOrigin(upstream, tls_context=tls_context, resolver=names)
-    # Hosts of sources may be private, but they are worth a second try, and share no connection with gateways.
-    own = HttpOrigin(trusting, tls_context=tls_context, resolver=outgoing.names)
-    disk = Disk()
-    sources = build_sources(
-        settings.sources.all,
-        upstream,
-        owner_of=owner_of,
-        disk=disk,
-        own=own,
-        guarded=http,
-        outgoing=outgoing,
-    )
-    files = FileOrigins(
-        http=http,
-        ipfs=Gateways(upstream.ipfs_gateways, own=gateways, guarded=http),
-        arweave=Gateways(upstream.arweave_gateways, own=gateways, guarded=http),
-        ftp=ftp,
-        networks=networks,
-        sources=sources,
-    )
-    return Origins(http, gateways, ftp, files, sources, disk)
+    return build_origins(settings.upstream, settings.sources, networks=networks, owner_of=owner_of, outgoing=outgoing)
 
 
 def _frame(settings: Settings, metrics: Metrics) -> Frame:
