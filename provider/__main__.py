@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | get | check | health | import-nonces | index | version`."""
+"""The command line: `provider serve | demo | get | check | file | health | import-nonces | index | version`."""
 
 import argparse
 import sys
@@ -49,14 +49,10 @@ def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> 
 
 
 def _with_settings(options: argparse.Namespace) -> int:
-    from provider.config import SettingsError, admin_listener, from_environment  # noqa: PLC0415
+    from provider.config import SettingsError  # noqa: PLC0415
 
     try:
-        if options.command == "health":
-            from provider.commands.health import health  # noqa: PLC0415
-
-            return health(admin_listener(options.config))
-        settings = from_environment(options.config, options.workers)
+        return _run(options)
     except SettingsError as error:
         count = len(error.faults)
         print(f"provider: {count} {'setting is' if count == 1 else 'settings are'} wrong:", file=sys.stderr)
@@ -65,10 +61,35 @@ def _with_settings(options: argparse.Namespace) -> int:
         for warning in error.warnings:
             print(f"provider: beside that: {warning}", file=sys.stderr)
         return EXIT_SETTINGS
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command that reads settings. Raises SettingsError."""
+    from provider.config import admin_listener, file_settings, from_environment  # noqa: PLC0415
+
+    if options.command == "health":
+        from provider.commands.health import health  # noqa: PLC0415
+
+        return health(admin_listener(options.config))
+    if options.command == "file" and options.action == "check":
+        from provider.commands.file.check import check_file  # noqa: PLC0415
+
+        return check_file(options.object, file_settings(options.config))
+    settings = from_environment(options.config, options.workers)
     if options.command == "check":
         from provider.commands.check import check  # noqa: PLC0415
 
         return check(settings)
+    if options.command == "file":
+        from provider.commands.file.encrypt import encrypt_files  # noqa: PLC0415
+
+        return encrypt_files(
+            options.files,
+            data_nft=options.nft,
+            datatoken=options.datatoken,
+            chain_id=options.chain,
+            settings=settings,
+        )
     if options.command == "import-nonces":
         return _import_nonces(options, settings)
     if options.command == "index":
@@ -90,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_check(commands)
+    _add_file(commands)
     _add_health(commands)
     _add_import_nonces(commands)
     _add_index(commands)
@@ -127,6 +149,39 @@ def _add_check(commands: "_Commands") -> None:
     )
     _add_config(check)
     check.set_defaults(workers=None)
+
+
+def _add_file(commands: "_Commands") -> None:
+    file = commands.add_parser(
+        "file",
+        help="for publishers: try a file, and encrypt a file list",
+        description="Before publishing: try a file as a download would, and make the encrypted file list of a DDO. "
+        "docs/files.md describes file objects.",
+    )
+    actions = file.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser(
+        "check",
+        help="say what a download would meet",
+        description="Open the file of a file object and print what a download would meet: name, connection, status, "
+        "length, type, validator, ranges and redirects, with a remedy for each fault. Of the settings only those for "
+        "files are read. Exit status: 0 it can be downloaded; 1 it cannot; 2 it is no file object, or a setting is "
+        "wrong.",
+    )
+    check.add_argument("object", metavar="OBJECT.json", help="a file object; - for standard input")
+    _add_config(check)
+    encrypt = actions.add_parser(
+        "encrypt",
+        help="print the encrypted file list of a service",
+        description="Encrypt a list of file objects for one service of an asset, with the key of the settings, and "
+        "print it in hex, as `files` of the service in a DDO. Exit status: 0 printed; 2 the list, or a setting, is "
+        "wrong.",
+    )
+    encrypt.add_argument("files", metavar="FILES.json", help="a list of file objects; - for standard input")
+    encrypt.add_argument("--nft", metavar="ADDRESS", required=True, help="the asset's data NFT")
+    encrypt.add_argument("--datatoken", metavar="ADDRESS", required=True, help="the service's datatoken")
+    encrypt.add_argument("--chain", metavar="ID", type=int, help="the asset's chain, if the settings name several")
+    _add_config(encrypt)
+    encrypt.set_defaults(workers=None)
 
 
 def _add_health(commands: "_Commands") -> None:

@@ -2,11 +2,20 @@
 
 import os
 
-from provider.config.load import Settings, load_admin_listener, load_settings
+from provider.config.load import FileSettings, Settings, load_admin_listener, load_file_settings, load_settings
 from provider.config.reader import SettingsError
 from provider.config.server import Listener, ServerConfig
 
-__all__ = ["Listener", "ServerConfig", "Settings", "SettingsError", "admin_listener", "from_environment"]
+__all__ = [
+    "FileSettings",
+    "Listener",
+    "ServerConfig",
+    "Settings",
+    "SettingsError",
+    "admin_listener",
+    "file_settings",
+    "from_environment",
+]
 
 
 def from_environment(config_path: str | None = None, workers: str | None = None) -> Settings:
@@ -18,3 +27,8 @@ def from_environment(config_path: str | None = None, workers: str | None = None)
 def admin_listener(config_path: str | None = None) -> Listener | None:
     """The admin listener of this process's settings, None when it is off. Raises SettingsError."""
     return load_admin_listener(dict(os.environ), config_path)
+
+
+def file_settings(config_path: str | None = None) -> FileSettings:
+    """The settings of this process that concern files. Raises SettingsError."""
+    return load_file_settings(dict(os.environ), config_path)

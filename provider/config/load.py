@@ -104,6 +104,23 @@ def load_admin_listener(environ: Mapping[str, str], config_path: str | None = No
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """What is needed to ask the hosts of files."""
+
+    upstream: UpstreamConfig
+    sources: SourcesConfig
+
+
+def load_file_settings(environ: Mapping[str, str], config_path: str | None = None) -> FileSettings:
+    """The settings for files alone: no node and no key is named for them. Raises SettingsError."""
+    reader = _reader(environ, config_path)
+    found = FileSettings(reader.read(UpstreamConfig), read_sources(reader))
+    if reader.faults:
+        raise SettingsError(reader.faults, reader.warnings)
+    return found
+
+
 def _reader(environ: Mapping[str, str], config_path: str | None) -> Reader:
     return Reader(environ, read_table(config_path or environ.get("PROVIDER_CONFIG_FILE", "").strip() or None))
 

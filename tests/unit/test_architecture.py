@@ -178,6 +178,7 @@ BLOCKING_USES = {
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
     ("commands/check/host_probes.py", "getaddrinfo"): "`provider check`, not the server",
     ("commands/check/host_probes.py", "to_thread"): "`provider check`, not the server",
+    ("commands/check/source_probes.py", "to_thread"): "`provider check`, not the server",
     ("commands/get/fetch.py", "to_thread"): "`provider get`, not the server",
     ("commands/get/part_file.py", "to_thread"): "`provider get`, not the server",
     ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",

@@ -9,6 +9,7 @@ from provider import USER_AGENT
 from provider.commands.check.chain_probes import probe_chains
 from provider.commands.check.host_probes import probe_listeners, probe_stores
 from provider.commands.check.service_probes import probe_services
+from provider.commands.check.source_probes import probe_sources
 from provider.commands.check.table import Finding, failed, has_failed, passed, render, warned
 from provider.config import Settings
 from provider.crypto.accounts import Account
@@ -39,6 +40,7 @@ async def _run_probes(settings: Settings) -> list[Finding]:
         groups = [
             *probe_chains(settings, session),
             *probe_services(settings, session),
+            ("sources", probe_sources(settings)),
             ("stores", probe_stores(settings)),
             ("listeners", probe_listeners(settings)),
         ]

@@ -53,10 +53,16 @@ def has_failed(findings: Sequence[Finding]) -> bool:
     return any(finding.state is State.FAIL for finding in findings)
 
 
-def render(findings: Sequence[Finding], *, width: int, colour: bool = False) -> str:
+def render(
+    findings: Sequence[Finding],
+    *,
+    width: int,
+    colour: bool = False,
+    verdicts: tuple[str, str] = ("ready to serve", "not ready to serve"),
+) -> str:
     """Return the table and its summary line. Long texts wrap inside their column, so that lines fit `width` characters.
 
-    `width` 0: one line per finding, however long, for pipes and logs.
+    `width` 0: one line per finding, however long, for pipes and logs. `verdicts`: without a failure, and with one.
     """
     rows = [tuple(_plain(cell) for cell in (item.what, item.state, item.detail, item.what_to_do)) for item in findings]
     widths = _widths([_HEADINGS, *rows], width)
@@ -64,13 +70,13 @@ def render(findings: Sequence[Finding], *, width: int, colour: bool = False) -> 
     lines.append(_GAP.join("-" * column for column in widths))
     for finding, row in zip(findings, rows, strict=True):
         lines += _lines(row, widths, _COLOURS[finding.state] if colour else None)
-    return "\n".join([*lines, "", summary(findings)])
+    return "\n".join([*lines, "", summary(findings, verdicts)])
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Return one line: how many findings work, fail, and deserve a look."""
+def summary(findings: Sequence[Finding], verdicts: tuple[str, str] = ("ready to serve", "not ready to serve")) -> str:
+    """Return one line: the verdict, and how many findings work, fail, and deserve a look."""
     counts = {state: sum(finding.state is state for finding in findings) for state in State}
-    verdict = "not ready to serve" if has_failed(findings) else "ready to serve"
+    verdict = verdicts[has_failed(findings)]
     failures, warnings = counts[State.FAIL], counts[State.WARN]
     return (
         f"{verdict}: {counts[State.OK]} ok, {failures} {'failure' if failures == 1 else 'failures'}, "

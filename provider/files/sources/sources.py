@@ -92,15 +92,14 @@ def build_sources(
 
     def store(config: SourceConfig) -> Store:
         if config.path is not None:
-            return FolderStore(
-                Folder(
-                    config.path,
-                    name=config.name,
-                    disk=disk,
-                    open_timeout_seconds=upstream.first_byte_timeout_seconds,
-                    idle_timeout_seconds=upstream.idle_timeout_seconds,
-                )
+            folder = Folder(
+                config.path,
+                name=config.name,
+                disk=disk,
+                open_timeout_seconds=upstream.first_byte_timeout_seconds,
+                idle_timeout_seconds=upstream.idle_timeout_seconds,
             )
+            return FolderStore(folder)
         if config.bucket is not None:
             return S3Store(config, origin=S3Origin(own=own, guarded=guarded))
         return HttpStore(config, credentials=credentials_of(config, outgoing=outgoing), own=own, guarded=guarded)
