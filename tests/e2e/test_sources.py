@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.e2e.conftest import Sell
 from tests.e2e.test_fileinfo import ask as ask_fileinfo
 from tests.e2e.test_fileinfo import by_asset
 from tests.support.downloads import ask
+from tests.support.links import links
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import wait_until
 
@@ -123,6 +125,25 @@ def test_parts_join_to_the_file(buyer: Consumer, bought: tuple[Published, str]) 
     assert {reply.status for reply in replies} == {206}
     assert b"".join(reply.body for reply in replies) == DATA
     assert len({reply.headers["etag"] for reply in replies}) == 1
+
+
+def test_a_link_opens_it_in_parts_at_once(buyer: Consumer, bought: tuple[Published, str]) -> None:
+    (linked,) = links(buyer, *bought, fileIndex=0)
+    assert (linked["length"], linked["ranges"]) == (len(DATA), True)
+    size = 700_000
+    asked = [f"bytes={first}-{first + size - 1}" for first in range(0, len(DATA), size)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        replies = list(pool.map(lambda text: request("GET", linked["url"], headers={"Range": text}), asked))
+    assert b"".join(reply.body for reply in replies) == DATA
+    assert {reply.headers["etag"] for reply in replies} == {linked["etag"]}
+
+
+def test_a_link_of_a_stranger_s_asset_opens_nothing(buyer: Consumer, of_stranger: tuple[Published, str]) -> None:
+    for index in (0, 2, 6):
+        (linked,) = links(buyer, *of_stranger, fileIndex=index)
+        assert set(linked) == {"index", "name", "url"}
+        for method in ("GET", "HEAD"):
+            assert request(method, linked["url"]).status == 403
 
 
 def test_conditions_hold(buyer: Consumer, bought: tuple[Published, str]) -> None:
