@@ -76,6 +76,15 @@ def _run(options: argparse.Namespace) -> int:
 
         return check_file(options.object, file_settings(options.config))
     settings = from_environment(options.config, options.workers)
+    if options.command == "serve":
+        from provider.process.server import serve  # noqa: PLC0415
+
+        return serve(settings, lambda: from_environment(options.config, options.workers))
+    return _run_with(options, settings)
+
+
+def _run_with(options: argparse.Namespace, settings: "Settings") -> int:
+    """Run a command that takes all settings and reads them once."""
     if options.command == "check":
         from provider.commands.check import check  # noqa: PLC0415
 
@@ -90,15 +99,11 @@ def _run(options: argparse.Namespace) -> int:
             chain_id=options.chain,
             settings=settings,
         )
-    if options.command == "import-nonces":
-        return _import_nonces(options, settings)
     if options.command == "index":
         from provider.commands.index import run_index  # noqa: PLC0415
 
         return run_index(options.action, options.file, settings)
-    from provider.process.server import serve  # noqa: PLC0415
-
-    return serve(settings, lambda: from_environment(options.config, options.workers))
+    return _import_nonces(options, settings)
 
 
 def _parser() -> argparse.ArgumentParser:
