@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from provider.chain.abi import AbiError, bytes_of_hex
 from provider.chain.contracts import foreign_call
@@ -31,6 +31,7 @@ from provider.files.resolve import asked_of, resolve, resolve_gateway, resolve_g
 from provider.files.s3_origin import S3Origin
 from provider.files.sources.sources import Sources
 from provider.files.userdata import Userdata
+from provider.override import override
 from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.ftp_url import parse_ftp_url
@@ -57,7 +58,41 @@ class _Wishes:
 _Opener = Callable[[Any, _Wishes], Awaitable[Source]]
 
 
-class FileOrigins:
+class FileOpener(Protocol):
+    """Opens files: at their origins (`FileOrigins`), or from a cache in front of them."""
+
+    async def open(
+        self,
+        file: FileObject,
+        userdata: Userdata,
+        asked: Wish,
+        *,
+        chain_id: int | None = None,
+        rest: Rest | None = None,
+    ) -> Source:
+        """Open a file.
+
+        The caller judges the answer with `upstream.answer`. Answers of gateways are judged here, since another gateway
+        may do better.
+
+        Args:
+            file: the file object.
+            userdata: the consumer's user data.
+            asked: result of `resolve.asked_of`.
+            chain_id: the asset's chain, for contracts that name none.
+            rest: replaces any Range after an earlier answer broke off. The caller checks that the new answer carries
+                it.
+
+        Raises:
+            UpstreamError: the origin failed, or must not be contacted.
+            FileObjectInvalid, UserdataInvalid: this file and these user data make no valid request.
+            SourceRefused: the file's asset may not sell it.
+            GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot reach this kind of file at all, or
+                not now.
+        """
+
+
+class FileOrigins(FileOpener):
     """Opens and inspects files. Owns what that needs and closes it. Calls contracts on `networks`."""
 
     def __init__(
@@ -88,6 +123,7 @@ class FileOrigins:
             SourceFile: self._open_source,
         }
 
+    @override
     async def open(
         self,
         file: FileObject,
@@ -97,26 +133,6 @@ class FileOrigins:
         chain_id: int | None = None,
         rest: Rest | None = None,
     ) -> Source:
-        """Send one request to the file's origin.
-
-        The caller judges the answer with `upstream.answer`. Answers of gateways are judged here, since another gateway
-        may do better.
-
-        Args:
-            file: the file object.
-            userdata: the consumer's user data.
-            asked: result of `resolve.asked_of`.
-            chain_id: the asset's chain, for contracts that name none.
-            rest: replaces any Range after an earlier answer broke off. The caller checks that the new answer carries
-                it.
-
-        Raises:
-            UpstreamError: the origin failed, or must not be contacted.
-            FileObjectInvalid, UserdataInvalid: this file and these user data make no valid request.
-            SourceRefused: the file's asset may not sell it.
-            GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot reach this kind of file at all, or
-                not now.
-        """
         return await self._openers[type(file)](file, _Wishes(userdata, asked, chain_id, rest))
 
     async def inspect(

@@ -190,6 +190,11 @@ BLOCKING_USES = {
     ("outgoing/names.py", "run_in_own_thread"): "names of the operator: one thread for each name",
     ("outgoing/own_thread.py", "Thread"): "a thread for one call",
     ("process/server.py", "getaddrinfo"): "the listener's own address, before anything is served",
+    ("slices/store.py", "ThreadPoolExecutor"): "opens, writes and removes slices; only readers of cached files wait",
+    (
+        "slices/store.py",
+        "run_in_executor",
+    ): "one slice or one piece; readers wait no longer than their idle limit",
     ("sqlite.py", "ThreadPoolExecutor"): "the one thread of one file; each step is one transaction",
     ("sqlite.py", "run_in_executor"): "the one thread of one file; each step is one transaction",
     ("observability/tracing.py", "Thread"): "sends the last traces at the end of the process",

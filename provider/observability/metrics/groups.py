@@ -10,7 +10,7 @@ looked up only when somebody reads the metrics, or twice a second with several w
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
@@ -21,6 +21,7 @@ from provider.observability.metrics.instruments import Counter, Gauge, Group, Hi
 if TYPE_CHECKING:
     from provider.cache import FactCache
     from provider.files.plaintext_cache import PlaintextCache
+    from provider.slices.store import SliceStore
     from provider.streaming.pipes import PipePool
     from provider.streaming.progress import Progress
 
@@ -261,6 +262,56 @@ class Files(Group):
             seconds = time.perf_counter() - began
             with self.lock:
                 self.decrypt_seconds.observe(seconds, kind, result)
+
+
+class Slices(Group):
+    """The slice cache."""
+
+    title = "Slice cache"
+
+    requests = Counter(
+        "provider_slice_requests_total",
+        "Files opened, by what the slice cache did.",
+        {
+            "result": "`fresh` (from slices, the origin was not asked), `checked` (from slices, after the origin told "
+            "which version it has), `passed` (from the origin)"
+        },
+        begin=[("fresh",), ("checked",), ("passed",)],
+    )
+    read_bytes = Counter(
+        "provider_slice_read_bytes_total",
+        "Bytes that consumers got from slices. Counted when a reader leaves a slice.",
+        {"result": "`hit`, or `fill`: the slice was still being fetched when it was opened"},
+        begin=[("hit",), ("fill",)],
+    )
+    origin_bytes = Counter(
+        "provider_slice_origin_bytes_total", "Bytes that were fetched from origins into slices.", begin=[()]
+    )
+    evictions = Counter("provider_slice_evictions_total", "Slices removed to make room for others.", begin=[()])
+    errors = Counter(
+        "provider_slice_errors_total",
+        "Faults of the slice cache. Consumers get their bytes from the origin then.",
+        {"kind": "`disk` (full, read-only, gone, failing), `damaged` (a slice did not pass its check)"},
+        begin=[("disk",), ("damaged",)],
+    )
+    fills = Gauge("provider_slice_fills", "Requests to origins that fill slices now.", begin=[()])
+    # Workers share the directory.
+    held_bytes = Gauge("provider_slice_bytes", "Size of all slices on disk.", merge="max", begin=[()])
+    max_bytes = Gauge("provider_slice_max_bytes", "Size that the slices may have; 0 for none.", merge="max", begin=[()])
+    held = Gauge("provider_slices", "Slices on disk.", merge="max", begin=[()])
+    up = Gauge(
+        "provider_slice_cache_up",
+        "0 while a worker does not use the slice cache because of a fault of the disk; only with `PROVIDER_CACHE_DIR`.",
+        merge="min",
+    )
+
+    def follow(self, store: "SliceStore", fills: Sized, *, max_bytes: int) -> None:
+        """Follow the store and the set of fills."""
+        self.fills.follow(lambda: len(fills))
+        self.held_bytes.follow(lambda: store.bytes)
+        self.held.follow(lambda: len(store))
+        self.up.follow(lambda: store.is_usable)
+        self.max_bytes.set(max_bytes)
 
 
 class Nonces(Group):

@@ -12,6 +12,7 @@ from provider.observability.metrics.groups import (
     Proofs,
     Redis,
     Requests,
+    Slices,
     Streams,
 )
 from provider.observability.metrics.instruments import Group, Instrument, Snapshot
@@ -22,6 +23,7 @@ GROUPS: tuple[type[Group], ...] = (
     Streams,
     LinkMetrics,
     Files,
+    Slices,
     Nonces,
     Redis,
     Chains,
@@ -50,6 +52,7 @@ class Metrics:
         self.streams = Streams(is_on=is_on)
         self.links = LinkMetrics(is_on=is_on)
         self.files = Files(is_on=is_on)
+        self.slices = Slices(is_on=is_on)
         self.nonces = Nonces(is_on=is_on)
         self.redis = Redis(is_on=is_on)
         self.chains = Chains(is_on=is_on)

@@ -1,0 +1,254 @@
+"""Opens files from slices on disk where it can, and at their origins otherwise.
+
+Whatever goes wrong in the cache before the first byte, the origin is asked as without a cache. Later a body breaks off,
+and `streaming/resume.py` asks for the rest, which comes from the origin if the cache still fails.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from provider.cache import FactCache
+from provider.errors import UpstreamError
+from provider.files.file_object import FileObject
+from provider.files.origins import FileOpener
+from provider.files.userdata import Userdata
+from provider.observability.metrics.groups import Slices
+from provider.override import override
+from provider.slices.admission import Admission
+from provider.slices.config import SliceConfig
+from provider.slices.fill import CachedFile, Fill
+from provider.slices.slice_source import SliceSource
+from provider.slices.store import SliceStore
+from provider.slices.version import Version, file_key, slice_prefix, version_of
+from provider.upstream.disk import Disk
+from provider.upstream.ranges import Selection, select_range
+from provider.upstream.resume import Rest
+from provider.upstream.source import Source
+from provider.upstream.validators import parse_http_date
+from provider.upstream.wish import NO_WISH, Preconditions, Tags, Wish
+
+# A version takes about 2 KB.
+_MAX_FILES = 10_000
+# How long a file that cannot be cached is not tried again, at least.
+_UNCACHED_SECONDS = 60.0
+# Costs the origin one byte, and none if it answers 304.
+_FIRST_BYTE = "bytes=0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncached:
+    """What the origin sends must not, or cannot, be cached."""
+
+    fresh_seconds: float
+
+
+class _Ask(Protocol):
+    """Asks the origin of one file."""
+
+    async def __call__(self, asked: Wish = NO_WISH, rest: Rest | None = None) -> Source: ...
+
+
+class CachedOrigins(FileOpener):
+    """Opens files. The cache stands in front of `origins`.
+
+    Args:
+        disk: reads the slices.
+        idle_timeout_seconds: longest wait of a reader for its next bytes.
+    """
+
+    def __init__(
+        self,
+        origins: FileOpener,
+        store: SliceStore,
+        config: SliceConfig,
+        *,
+        disk: Disk,
+        idle_timeout_seconds: float,
+        metrics: Slices,
+    ) -> None:
+        self._origins, self._store, self._config = origins, store, config
+        self._secret, self._disk = store.secret, disk
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._metrics = metrics
+        self._admission = Admission(config.from_request)
+        self._versions: FactCache[bytes, Version | _Uncached] = FactCache(
+            name="file_version", max_entries=_MAX_FILES, ttl_seconds=config.fresh_seconds
+        )
+        # The last version of each file, for conditional requests.
+        self._last: OrderedDict[bytes, Version] = OrderedDict()
+        # The versions that somebody reads or fetches now.
+        self._files: WeakValueDictionary[str, CachedFile] = WeakValueDictionary()
+        self._fills: set[Fill] = set()
+        metrics.follow(store, self._fills, max_bytes=config.max_bytes)
+
+    @override
+    async def open(
+        self,
+        file: FileObject,
+        userdata: Userdata,
+        asked: Wish,
+        *,
+        chain_id: int | None = None,
+        rest: Rest | None = None,
+    ) -> Source:
+        async def ask(asked: Wish = NO_WISH, rest: Rest | None = None) -> Source:
+            return await self._origins.open(file, userdata, asked, chain_id=chain_id, rest=rest)
+
+        key = self._key(file, userdata, asked)
+        if key is not None and self._store.is_usable and (rest is not None or self._is_admitted(key)):
+            source = await self._from_slices(key, file, asked, rest, ask)
+            if source is not None:
+                return source
+        self._metrics.requests.add("passed")
+        return await ask(asked, rest)
+
+    async def close(self) -> None:
+        """End all fills and close the store."""
+        running = [fill.task for fill in self._fills]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self._store.close()
+
+    def _key(self, file: FileObject, userdata: Userdata, asked: Wish) -> bytes | None:
+        if asked.of_file_object or (asked.ranges is not None and "," in asked.ranges):
+            return None
+        return file_key(self._secret, file, userdata.over(getattr(file, "userdata", None)))
+
+    def _is_admitted(self, key: bytes) -> bool:
+        return self._admission.admits(key, now=time.monotonic())
+
+    async def _from_slices(
+        self, key: bytes, file: FileObject, asked: Wish, rest: Rest | None, ask: _Ask
+    ) -> Source | None:
+        version = await self._current(key, ask) if rest is None else self._of_rest(key, rest)
+        if version is None:
+            return None
+        cached = self._cached_file(key, version, file, ask)
+        source = self._source(cached, asked, rest)
+        if not source.length_bytes or _needs_no_body(asked, source):
+            return source
+        try:
+            await source.wait_ready()
+        except UpstreamError:
+            source.close()
+            return None
+        except BaseException:
+            source.close()
+            raise
+        return source
+
+    def _of_rest(self, key: bytes, rest: Rest) -> Version | None:
+        """The version that `rest` is a part of. Its body continues even if the origin has another one by now."""
+        version = self._last.get(key)
+        if version is None:
+            return None
+        whole = version.whole
+        return version if (whole.validator, whole.total_bytes) == (rest.validator, rest.total_bytes) else None
+
+    def _source(self, cached: CachedFile, asked: Wish, rest: Rest | None) -> SliceSource:
+        version = cached.version
+        total = version.whole.total_bytes
+        if rest is not None:
+            part = Selection(206, rest.first, rest.last - rest.first + 1, total)
+        else:
+            part = select_range(asked.ranges if asked.version_holds(version.headers) else None, total)
+        return SliceSource(cached, part, disk=self._disk, idle_timeout_seconds=self._idle_timeout_seconds)
+
+    def _cached_file(self, key: bytes, version: Version, file: FileObject, ask: _Ask) -> CachedFile:
+        prefix = slice_prefix(self._secret, key, version, self._config.slice_bytes)
+        found = self._files.get(prefix)
+        if found is None:
+
+            async def ask_rest(rest: Rest) -> Source:
+                return await ask(rest=rest)
+
+            found = self._files[prefix] = CachedFile(
+                self._store,
+                version,
+                prefix=prefix,
+                did=getattr(file, "party", ""),
+                slice_bytes=self._config.slice_bytes,
+                ask=ask_rest,
+                outdated=partial(self._outdated, key, version),
+                fills=self._fills,
+                metrics=self._metrics,
+            )
+        return found
+
+    async def _current(self, key: bytes, ask: _Ask) -> Version | None:
+        """The current version, without a request while it is fresh. Raises what `open` raises."""
+        result = "fresh"
+
+        async def check() -> Version | _Uncached:
+            nonlocal result
+            result = "checked"
+            return await self._check(key, ask)
+
+        version = await self._versions.get(key, check, ttl_seconds=lambda found: found.fresh_seconds)
+        if isinstance(version, _Uncached):
+            return None
+        self._metrics.requests.add(result)
+        return version
+
+    async def _check(self, key: bytes, ask: _Ask) -> Version | _Uncached:
+        """Ask the origin which version it has."""
+        last = self._last.get(key)
+        found = await self._ask_version(ask, last)
+        if found is None and last is not None:
+            # A 304 that names another version.
+            found = await self._ask_version(ask, None)
+        if last is not None and not (found is not None and found.same_as(last)):
+            del self._last[key]
+            await self._drop(key, last)
+        if found is None:
+            return _Uncached(max(_UNCACHED_SECONDS, self._config.fresh_seconds))
+        self._last[key] = found
+        self._last.move_to_end(key)
+        if len(self._last) > _MAX_FILES:
+            self._last.popitem(last=False)
+        return found
+
+    async def _ask_version(self, ask: _Ask, last: Version | None) -> Version | None:
+        wish = Wish(ranges=_FIRST_BYTE, preconditions=None if last is None else _unless(last))
+        answer = await ask(wish)
+        try:
+            if answer.status == 206 and answer.length_bytes == 1:
+                # With its byte read, the connection can be used again.
+                await answer.read_into(memoryview(bytearray(1)))
+            if last is not None and answer.status == 304:
+                return last if last.confirmed_by(answer.headers) else None
+            # An origin that ignores ranges cannot fill single slices.
+            return version_of(answer, fresh_seconds=self._config.fresh_seconds) if answer.status == 206 else None
+        finally:
+            answer.release()
+
+    async def _outdated(self, key: bytes, version: Version) -> None:
+        """The origin has another version, whatever it says of its validator."""
+        self._versions.discard(key)
+        if self._last.get(key) is version:
+            del self._last[key]
+        await self._drop(key, version)
+
+    async def _drop(self, key: bytes, version: Version) -> None:
+        prefix = slice_prefix(self._secret, key, version, self._config.slice_bytes)
+        count = -(-version.whole.total_bytes // self._config.slice_bytes)
+        await self._store.drop(f"{prefix}-{index}" for index in range(count))
+
+
+def _unless(version: Version) -> Preconditions:
+    """Conditions under which an origin with this version answers 304."""
+    whole = version.whole
+    if whole.validated_by == "ETag":
+        return Preconditions(if_none_match=Tags((whole.validator,)))
+    return Preconditions(if_modified_since=parse_http_date(whole.validator))
+
+
+def _needs_no_body(asked: Wish, source: Source) -> bool:
+    return asked.preconditions is not None and asked.preconditions.decide(source.headers) is not None

@@ -1,0 +1,283 @@
+"""One version of a file in use: its readers, and the fills that fetch its missing slices.
+
+A fill is one request to the origin that writes consecutive slices. All readers, the first one too, read behind it from
+the file. It goes on to the next slice while a reader wants it, and stays at most two slices ahead of the nearest
+reader. When nobody is left it ends with its slice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+
+from provider.errors import OriginsBusy, ProviderError, UpstreamError, UpstreamTruncated
+from provider.observability.metrics.groups import Slices
+from provider.slices.directory import SliceWriter
+from provider.slices.store import Slice, SliceStore, errno_name
+from provider.slices.version import Version
+from provider.upstream.resume import Rest
+from provider.upstream.source import Source
+
+Ask = Callable[[Rest], Awaitable[Source]]
+
+# One hop to a thread costs 31 µs of CPU, so 0.12 s for 1 GB. It is also the memory of one fill.
+_BUFFER_BYTES = 256 * 1024
+_LEAD_SLICES = 2
+# A request ends with the slices that its first reader wants, and after this many.
+_MOST_SLICES = 1024
+# An origin that dribbles must not keep a fill alive for nobody.
+_LONELY_SECONDS = 60.0
+# A whole file, another part, "precondition failed" or "beyond the end" say that the file has changed. Other answers
+# say nothing about it.
+_OTHER_VERSION = frozenset((200, 206, 412, 416))
+# Of one worker. One more download passes the cache.
+MAX_FILLS = 256
+
+
+class Reader(Protocol):
+    """Who reads slices: from `index`, which it reads now or waits for, to `last_index`."""
+
+    index: int
+    last_index: int
+
+
+class CachedFile:
+    """One version of one file.
+
+    Args:
+        store: where slices are.
+        prefix: common part of their names.
+        did: DID of the asset, "" for none.
+        ask: opens a part of the file at its origin.
+        outdated: called when the origin has another version.
+        fills: all fills of this worker.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        version: Version,
+        *,
+        prefix: str,
+        did: str,
+        slice_bytes: int,
+        ask: Ask,
+        outdated: Callable[[], Awaitable[None]],
+        fills: "set[Fill]",
+        metrics: Slices,
+    ) -> None:
+        self.version = version
+        self.slice_bytes = slice_bytes
+        self.store, self.did = store, did
+        self._prefix = prefix
+        self._ask, self._outdated = ask, outdated
+        self._metrics = metrics
+        self._all_fills = fills
+        self._fills: set[Fill] = set()
+        self._readers: set[Reader] = set()
+        self._moved = asyncio.Event()
+        self._lonely: asyncio.TimerHandle | None = None
+
+    def name(self, index: int) -> str:
+        """Name of a slice."""
+        return f"{self._prefix}-{index}"
+
+    def join(self, reader: Reader) -> None:
+        """Count a reader. It calls `leave` at its end."""
+        self._readers.add(reader)
+        if self._lonely is not None:
+            self._lonely.cancel()
+            self._lonely = None
+
+    def leave(self, reader: Reader) -> None:
+        """Count a reader less."""
+        self._readers.discard(reader)
+        self._moved.set()
+        if not self._readers and self._fills and self._lonely is None:
+            self._lonely = asyncio.get_running_loop().call_later(_LONELY_SECONDS, self._give_up)
+
+    async def slice(self, reader: Reader) -> tuple[Slice, bool]:
+        """The slice `reader.index`, acquired, and whether it was there before. Its bytes may still be on their way.
+
+        Raises:
+            UpstreamError: the disk failed, or there are too many fills.
+        """
+        self._moved.set()
+        index = reader.index
+        try:
+            found = await self.store.open(self.name(index), self._length(index))
+        except OSError as error:
+            self.store.fault(error)
+            raise UpstreamTruncated(detail=f"cache: {errno_name(error)}") from error
+        if found is not None:
+            return found, found.available_bytes == found.length_bytes
+        coming = next((fill for fill in self._fills if fill.comes_to(index)), None)
+        fill = coming if coming is not None else self._begin_fill(index, reader.last_index)
+        return fill.slice(index).acquire(), False
+
+    async def open_origin(self, first: int, last: int) -> Source:
+        """Ask the origin for the slices `first` to `last`. Raises UpstreamError."""
+        whole = self.version.whole
+        end = min((last + 1) * self.slice_bytes, whole.total_bytes)
+        rest = replace(whole, first=first * self.slice_bytes, last=end - 1)
+        source = await self._ask(rest)
+        if not self.version.is_in(source, rest):
+            source.close()
+            if source.status in _OTHER_VERSION:
+                await self._outdated()
+            raise UpstreamTruncated(detail=f"origin: {source.status} for a part of a cached file")
+        return source
+
+    def begin(self, index: int) -> Slice:
+        """Register a slice that a fill will write, acquired for it."""
+        return self.store.begin(self.name(index), self._length(index))
+
+    def is_free(self, index: int) -> bool:
+        """True if a slice is neither there nor under way."""
+        return not self.store.holds(self.name(index))
+
+    def will_want(self, index: int) -> bool:
+        """True if a reader reads this slice or will come to it."""
+        return any(reader.index <= index <= reader.last_index for reader in self._readers)
+
+    async def wants(self, index: int) -> bool:
+        """Wait until a reader is near this slice. False if none will come."""
+        while self.will_want(index):
+            if any(index - _LEAD_SLICES <= reader.index <= index for reader in self._readers):
+                return True
+            self._moved.clear()
+            await self._moved.wait()
+        return False
+
+    def count_origin(self, count_bytes: int) -> None:
+        """Count bytes that came from the origin."""
+        self._metrics.origin_bytes.add(by=count_bytes)
+
+    def count_read(self, count_bytes: int, *, hit: bool) -> None:
+        """Count bytes that a reader took from a slice."""
+        self._metrics.read_bytes.add("hit" if hit else "fill", by=count_bytes)
+
+    def _length(self, index: int) -> int:
+        return min(self.slice_bytes, self.version.whole.total_bytes - index * self.slice_bytes)
+
+    def _begin_fill(self, first: int, last_wanted: int) -> "Fill":
+        if len(self._all_fills) >= MAX_FILLS:
+            raise OriginsBusy(detail="cache: too many fills")
+        last = first
+        while last < min(last_wanted, first + _MOST_SLICES) and self.is_free(last + 1):
+            last += 1
+        fill = Fill(self, first, last)
+        fill.task = asyncio.create_task(fill.run())
+        for fills in (self._fills, self._all_fills):
+            fills.add(fill)
+        fill.task.add_done_callback(lambda _: self._all_fills.discard(fill))
+        return fill
+
+    def end(self, fill: "Fill") -> None:
+        """No reader may wait for `fill` from here on."""
+        self._fills.discard(fill)
+
+    def _give_up(self) -> None:
+        self._lonely = None
+        for fill in self._fills:
+            fill.task.cancel()
+
+
+class Fill:
+    """One request for the slices `first` to `last`, and the files that its bytes go to."""
+
+    task: "asyncio.Task[None]"
+
+    def __init__(self, file: CachedFile, first: int, last: int) -> None:
+        self._file, self._index, self._last = file, first, last
+        # The slice that is being written, and later ones that readers wait for.
+        self._slices = {first: file.begin(first)}
+        self._writer: SliceWriter | None = None
+        self._source: Source | None = None
+
+    def comes_to(self, index: int) -> bool:
+        """True if this fill will write the slice soon."""
+        return self._index < index <= min(self._last, self._index + _LEAD_SLICES)
+
+    def slice(self, index: int) -> Slice:
+        """A slice that this fill will write."""
+        if index not in self._slices:
+            self._slices[index] = self._file.begin(index)
+        return self._slices[index]
+
+    async def run(self) -> None:
+        """Fetch and write. Readers of slices that do not become whole get the reason."""
+        failure: UpstreamError = UpstreamTruncated(detail="cache: the fill ended")
+        try:
+            await self._fetch()
+        except OSError as error:
+            self._file.store.fault(error)
+            failure = UpstreamTruncated(detail=f"cache: {errno_name(error)}")
+        except UpstreamError as error:
+            failure = error
+        except ProviderError as error:
+            failure = UpstreamTruncated(detail=error.detail or error.code)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._file.end(self)
+            if self._source is not None:
+                self._source.close()
+            await self._abandon(failure)
+
+    async def _fetch(self) -> None:
+        source = self._source = await self._file.open_origin(self._index, self._last)
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        while await self._file.wants(self._index):
+            await self._write(source, self._slices[self._index], buffer)
+            if self._index not in self._slices:
+                break
+        if self._index > self._last:
+            source.release()
+
+    async def _write(self, source: Source, slice_: Slice, buffer: memoryview) -> None:
+        """Write one slice and go on to the next."""
+        file, store = self._file, self._file.store
+        writer = self._writer = await store.create(slice_, file.did)
+        while slice_.available_bytes < slice_.length_bytes:
+            left = slice_.length_bytes - slice_.available_bytes
+            count = await _read(source, buffer[: min(left, _BUFFER_BYTES)])
+            file.count_origin(count)
+            await store.append(slice_, writer, buffer[:count])
+        # Before anybody who has read this slice can ask for the next one.
+        self._begin_next()
+        try:
+            await store.commit(slice_, writer)
+        finally:
+            del self._slices[self._index]
+            self._writer = None
+            self._index += 1
+            slice_.release()
+
+    def _begin_next(self) -> None:
+        following, file = self._index + 1, self._file
+        if following in self._slices or following > self._last or not file.is_free(following):
+            return
+        if len(self._slices) > 1 or file.will_want(following):
+            self.slice(following)
+
+    async def _abandon(self, failure: UpstreamError) -> None:
+        for index, slice_ in self._slices.items():
+            await self._file.store.abandon(slice_, self._writer if index == self._index else None, failure)
+            slice_.release()
+
+
+async def _read(source: Source, buffer: memoryview) -> int:
+    """Read what the origin has sent, at least one byte. Raises UpstreamError."""
+    count = 0
+    while count < len(buffer):
+        step = source.read_now(buffer[count:])
+        if not step:
+            if count:
+                break
+            if step == 0:
+                raise UpstreamTruncated(detail="origin: a part ended early")
+            await source.wait_ready()
+            continue
+        count += step
+    return count

@@ -1,0 +1,221 @@
+"""A `Source` that reads a cached file slice by slice, each from its own file, which may still grow."""
+
+import asyncio
+import socket
+from typing import Any, TypeVar
+
+from provider.errors import UpstreamTimedOut, UpstreamTruncated
+from provider.override import override
+from provider.slices.fill import CachedFile
+from provider.slices.store import Slice, errno_name
+from provider.upstream.disk import Disk
+from provider.upstream.ranges import Selection
+from provider.upstream.source import FilePlace, Framing, Headers, Source
+
+T = TypeVar("T")
+
+# What a thread reads at a time if the bytes are not in memory. It is also the memory limit of a stream.
+_READ_BYTES = 256 << 10
+
+
+class SliceSource(Source):
+    """The bytes `part` of `file`.
+
+    Args:
+        disk: reads the files.
+        idle_timeout_seconds: longest wait for the next bytes.
+    """
+
+    __slots__ = (
+        "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_position", "_slice", "_slice_from", "_waiting",
+        "headers", "idle_timeout_seconds", "index", "last_index", "length_bytes", "status",
+    )  # fmt: skip
+
+    status: int
+    headers: Headers
+    idle_timeout_seconds: float
+    framing: Framing = "length"
+    length_bytes: int
+    final_url_path = ""
+
+    def __init__(self, file: CachedFile, part: Selection, *, disk: Disk, idle_timeout_seconds: float) -> None:
+        self._file, self._disk = file, disk
+        fields = list(file.version.headers)
+        if part.status != 200:
+            fields.append(("Content-Range", part.content_range))
+        self.status, self.headers, self.length_bytes = part.status, Headers(fields), part.count
+        self.idle_timeout_seconds = idle_timeout_seconds
+        self._position, self._end = part.first, part.first + part.count
+        self.index = self._position // file.slice_bytes
+        self.last_index = max(self._end - 1, 0) // file.slice_bytes
+        self._slice: Slice | None = None
+        self._slice_from = self._position
+        # The slice was whole when it was opened.
+        self._hit = False
+        # Bytes from `_position` on that a thread has read.
+        self._ahead = memoryview(b"")
+        self._waiting: asyncio.Future[Any] | None = None
+        self._closed = False
+        file.join(self)
+
+    @override
+    def expect(self, count_bytes: int) -> None:
+        pass
+
+    @property
+    @override
+    def ready_bytes(self) -> int:
+        return len(self._ahead)
+
+    @override
+    def read_now(self, buffer: memoryview) -> int | None:
+        self._require_open()
+        if self._position == self._end:
+            return 0
+        if self._ahead:
+            count = min(len(buffer), len(self._ahead))
+            buffer[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+        else:
+            found = self._from_memory(buffer)
+            if found is None:
+                return None
+            count = found
+        self.advance(count)
+        return count
+
+    @override
+    async def wait_ready(self) -> None:
+        self._require_open()
+        if self._position == self._end:
+            return
+        slice_ = self._slice if self._slice is not None else await self._open_slice()
+        while slice_.available_bytes <= self._offset:
+            await self._wait_for(slice_.growth())
+        if not self._ahead and not self._holds(slice_):
+            await self._read_ahead(slice_)
+
+    @override
+    async def read_into(self, buffer: memoryview) -> int:
+        while (count := self.read_now(buffer)) is None:
+            await self.wait_ready()
+        return count
+
+    @override
+    def raw_socket(self) -> socket.socket | None:
+        return None
+
+    @override
+    def raw_file(self) -> FilePlace | None:
+        slice_ = self._slice
+        return FilePlace(slice_.descriptor, self._offset) if slice_ is not None and slice_.descriptor >= 0 else None
+
+    @property
+    @override
+    def contiguous_bytes(self) -> int:
+        return 0 if self._ahead or self._slice is None else self._available(self._slice)
+
+    @override
+    def advance(self, count_bytes: int) -> None:
+        self._position += count_bytes
+        if self._slice is not None and self._offset >= self._slice.length_bytes:
+            self._leave_slice()
+
+    @override
+    def release(self) -> None:
+        self.close()
+
+    @override
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._leave_slice()
+        self._file.leave(self)
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    @property
+    def _offset(self) -> int:
+        """Position in the current slice."""
+        return self._position - self.index * self._file.slice_bytes
+
+    def _available(self, slice_: Slice) -> int:
+        """Bytes of the current slice that can be read now and belong to this body."""
+        return min(slice_.available_bytes - self._offset, self._end - self._position)
+
+    async def _open_slice(self) -> Slice:
+        self.index = self._position // self._file.slice_bytes
+        opening = asyncio.ensure_future(self._file.slice(self))
+        try:
+            slice_, self._hit = await self._wait_for(opening)
+        except BaseException:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                # It came together with the end of this source.
+                opening.result()[0].release()
+            raise
+        self._slice, self._slice_from = slice_, self._position
+        return slice_
+
+    def _leave_slice(self) -> None:
+        slice_, self._slice = self._slice, None
+        if slice_ is not None:
+            self._file.count_read(self._position - self._slice_from, hit=self._hit)
+            slice_.release()
+
+    def _holds(self, slice_: Slice) -> bool:
+        try:
+            return self._disk.holds(slice_.descriptor, self._offset, 1)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _from_memory(self, buffer: memoryview) -> int | None:
+        slice_ = self._slice
+        count = min(len(buffer), self._available(slice_)) if slice_ is not None else 0
+        if slice_ is None or not count:
+            return None
+        try:
+            found = self._disk.read_now(slice_.descriptor, buffer[:count], self._offset)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if found == 0:
+            raise UpstreamTruncated(detail="cache: a slice was cut")
+        return found
+
+    async def _read_ahead(self, slice_: Slice) -> None:
+        """Read from the disk in a thread."""
+        count = min(_READ_BYTES, self._available(slice_))
+        try:
+            data = await self._wait_for(self._disk.read(slice_.descriptor, self._offset, count))
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if not data:
+            raise UpstreamTruncated(detail="cache: a slice was cut")
+        self._ahead = memoryview(data)
+
+    def _unreadable(self, error: OSError) -> UpstreamTruncated:
+        self._file.store.fault(error)
+        return UpstreamTruncated(detail=f"cache: {errno_name(error)}")
+
+    async def _wait_for(self, future: "asyncio.Future[T]") -> T:
+        """Wait within the idle limit, and until this source is closed."""
+        self._waiting = future
+        try:
+            async with asyncio.timeout(self.idle_timeout_seconds):
+                return await future
+        except TimeoutError:
+            raise UpstreamTimedOut(detail="cache: nothing came within the idle limit") from None
+        except asyncio.CancelledError:
+            if self._closed:
+                raise _closed_by_us() from None
+            raise
+        finally:
+            self._waiting = None
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise _closed_by_us()
+
+
+def _closed_by_us() -> UpstreamTruncated:
+    return UpstreamTruncated(detail="closed by us")

@@ -1,0 +1,594 @@
+"""The slice cache in front of a real origin: one request for all who wait, and never a byte of another version."""
+
+import asyncio
+import os
+import random
+import resource
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from provider.errors import UpstreamError, UpstreamTruncated
+from provider.files.file_object import GraphqlFile, UrlFile
+from provider.files.userdata import Userdata
+from provider.slices import fill as fill_module
+from provider.upstream.answer import NotModified, Part, Unsatisfiable, Whole, answer_of
+from provider.upstream.resume import rest_of
+from provider.upstream.source import Source
+from provider.upstream.wish import Preconditions, Tags, Wish
+from tests.support.raw_origin import raw_origin
+from tests.support.slice_cache import SLICE, Cache, body, slice_cache, until
+from tests.support.versioned_file import VersionedFile
+
+SIZE = 10 * SLICE + 12_345
+CONTENT = random.Random(15).randbytes(SIZE)
+OTHER = random.Random(16).randbytes(SIZE)
+HOUR = 3600.0
+
+
+@pytest.fixture
+def file() -> VersionedFile:
+    return VersionedFile(CONTENT)
+
+
+async def start_of(source: Source, count: int) -> bytes:
+    """Read `count` bytes and leave the source open."""
+    found, room = b"", memoryview(bytearray(count))
+    while len(found) < count:
+        found += bytes(room[: await source.read_into(room[: count - len(found)])])
+    return found
+
+
+async def until_cut(source: Source) -> bytes:
+    """Read up to the cut that must come. What was read is the beginning of the file."""
+    got, room = bytearray(), memoryview(bytearray(50_000))
+    try:
+        while count := await source.read_into(room):
+            got += room[:count]
+    except UpstreamTruncated:
+        assert got == CONTENT[: len(got)]
+        return bytes(got)
+    finally:
+        source.close()
+    raise AssertionError("the source ended cleanly")
+
+
+@pytest.mark.gen_test
+async def test_the_second_reader_costs_the_origin_nothing(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert await cache.read() == CONTENT
+        assert [request[0] for request in file.asked] == ["bytes=0-0", f"bytes=0-{SIZE - 1}"]
+        assert len(cache.slices()) == 11
+        assert (cache.bytes_of("fill"), cache.bytes_of("hit")) == (SIZE, SIZE)
+
+
+@pytest.mark.gen_test
+async def test_a_file_is_cached_from_its_second_request_on(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, from_request=2) as cache:
+        assert await cache.read() == CONTENT
+        assert not cache.slices()
+        assert await cache.read() == CONTENT
+        assert len(cache.slices()) == 11
+        assert (cache.requests("passed"), cache.requests("checked")) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_only_this_user_may_read_the_files_and_their_names_tell_nothing(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await cache.read()
+        assert {path.stat().st_mode & 0o777 for path in cache.slices()} == {0o600}
+        assert cache.slices()[0].parent.stat().st_mode & 0o777 == 0o700
+        assert {path.name.rpartition("-")[0].strip("0123456789abcdef") for path in cache.slices()} == {""}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("wanted", "first", "last"),
+    [
+        ("bytes=5-9", 5, 9),
+        (f"bytes={SLICE - 1}-{SLICE}", SLICE - 1, SLICE),
+        ("bytes=-5", SIZE - 5, SIZE - 1),
+        (f"bytes={SIZE - 1}-", SIZE - 1, SIZE - 1),
+        (f"bytes={3 * SLICE}-{4 * SLICE - 1}", 3 * SLICE, 4 * SLICE - 1),
+    ],
+)
+async def test_a_range_costs_the_origin_its_slices_only(
+    file: VersionedFile, tmp_path: Path, wanted: str, first: int, last: int
+) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open(wish=Wish(ranges=wanted))
+        assert answer_of(Wish(ranges=wanted), source) == Part(first, last, SIZE)
+        assert await body(source) == CONTENT[first : last + 1]
+        assert file.sent_bytes <= 1 + SLICE * (1 + last // SLICE - first // SLICE)
+
+
+@pytest.mark.gen_test
+async def test_a_range_beyond_the_end_is_answered_without_a_slice(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        wish = Wish(ranges=f"bytes={SIZE}-")
+        source = await cache.open(wish=wish)
+        assert answer_of(wish, source) == Unsatisfiable(SIZE)
+        source.release()
+        assert len(file.asked) == 1
+
+
+@pytest.mark.gen_test
+async def test_several_ranges_go_to_the_origin(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        (await cache.open(wish=Wish(ranges="bytes=0-0,5-6"))).close()
+        assert cache.requests("passed") == 1
+
+
+@pytest.mark.gen_test
+async def test_a_part_is_of_the_version_that_if_range_names_or_it_is_the_whole(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        for tag, expected in (('"v1"', Part(5, 9, SIZE)), ('"v0"', Whole(SIZE))):
+            wish = Wish(ranges="bytes=5-9", if_range=tag)
+            source = await cache.open(wish=wish)
+            assert answer_of(wish, source) == expected
+            source.close()
+
+
+@pytest.mark.gen_test
+async def test_a_consumer_who_has_this_version_costs_no_slice(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        wish = Wish(preconditions=Preconditions(if_none_match=Tags(('"v1"',))))
+        source = await cache.open(wish=wish)
+        assert answer_of(wish, source) == NotModified()
+        source.release()
+        assert not file.bodies
+
+
+@pytest.mark.gen_test
+async def test_a_stale_file_costs_one_conditional_request(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=0) as cache:
+        await cache.read()
+        sent = file.sent_bytes
+        assert await cache.read() == CONTENT
+        assert file.asked[-1] == ("bytes=0-0", '"v1"')
+        assert file.sent_bytes == sent
+
+
+@pytest.mark.gen_test
+async def test_a_date_validates_as_well_as_a_tag(tmp_path: Path) -> None:
+    dated = b"Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\nDate: Mon, 30 Nov 2026 10:00:00 GMT\r\n"
+    file = VersionedFile(CONTENT, tag="", fields=dated)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=0) as cache:
+        assert await cache.read() == CONTENT
+        assert await cache.read() == CONTENT
+        assert len(file.bodies) == 1
+
+
+@pytest.mark.gen_test
+async def test_a_new_version_replaces_the_old_slices(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=0) as cache:
+        await cache.read()
+        before = cache.slices()
+        file.content, file.tag = OTHER, '"v2"'
+        assert await cache.read() == OTHER
+        assert len(cache.slices()) == 11
+        assert not set(cache.slices()) & set(before)
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_says_no_cache_is_asked_each_time(file: VersionedFile, tmp_path: Path) -> None:
+    file.fields = b"Cache-Control: no-cache\r\n"
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=HOUR) as cache:
+        await cache.read()
+        await cache.read()
+        assert [request[0] for request in file.asked].count("bytes=0-0") == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Cache-Control: no-store\r\n",
+        b"Cache-Control: max-age=60, Private\r\n",
+        b'Cache-Control: private="x"\r\n',
+        b"Vary: Accept-Encoding, Cookie\r\n",
+        b"Vary: *\r\n",
+    ],
+)
+async def test_what_must_not_be_shared_is_not_kept(file: VersionedFile, tmp_path: Path, fields: bytes) -> None:
+    file.fields = fields
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert await cache.read() == CONTENT
+        assert not cache.slices()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("tag", ["", 'W/"v1"', "v1", '"'])
+async def test_nothing_is_kept_without_a_strong_validator(file: VersionedFile, tmp_path: Path, tag: str) -> None:
+    file.tag = tag
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert not cache.slices()
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_kept_of_an_origin_without_ranges(file: VersionedFile, tmp_path: Path) -> None:
+    file.has_ranges = False
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert not cache.slices()
+
+
+@pytest.mark.gen_test
+async def test_the_answer_to_a_post_is_not_kept(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await cache.read(cache.file(method="POST"))
+        await cache.read(GraphqlFile(url=origin.url, query="{a}"))
+        assert cache.requests("passed") == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("name", ["Range", "if-match"])
+async def test_a_publishers_own_range_or_condition_passes_the_cache(
+    file: VersionedFile, tmp_path: Path, name: str
+) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        (await cache.open(cache.file(headers=((name, "bytes=0-9"),)))).close()
+        assert cache.requests("passed") == 1
+
+
+@pytest.mark.gen_test
+async def test_whoever_asks_differently_gets_nothing_of_what_another_opened(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    """Another asset, other credentials, another address with the same entity tag, other user data."""
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await cache.read(cache.file(headers=(("Authorization", "Bearer a"),)))
+        others = [
+            cache.file(),
+            cache.file(headers=(("Authorization", "Bearer b"),)),
+            cache.file(headers=(("Authorization", "Bearer a"),), party="did:op:" + "cd" * 32),
+            cache.file("/g", headers=(("Authorization", "Bearer a"),)),
+        ]
+        file.content = OTHER
+        for other in others:
+            assert await cache.read(other) == OTHER
+        source = await cache.open(
+            cache.file(headers=(("Authorization", "Bearer a"),)), userdata=Userdata({"year": "2026"})
+        )
+        assert await body(source) == OTHER
+
+
+@pytest.mark.gen_test
+async def test_two_origins_with_the_same_tag_are_two_files(file: VersionedFile, tmp_path: Path) -> None:
+    second = VersionedFile(OTHER)
+    async with raw_origin(file) as one, raw_origin(second) as other, slice_cache(tmp_path, one.url) as cache:
+        assert await cache.read(UrlFile(one.url + "/f")) == CONTENT
+        assert await cache.read(UrlFile(other.url + "/f")) == OTHER
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "lie",
+    [{"content": OTHER[:-1]}, {"content": OTHER, "fields": b"Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n"}],
+    ids=["length", "date"],
+)
+async def test_a_tag_that_stays_while_the_file_changes_is_noticed(
+    file: VersionedFile, tmp_path: Path, lie: dict[str, object]
+) -> None:
+    """By another length or date. A file that changes behind all three is what the origin says it is."""
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await cache.read(wish=Wish(ranges="bytes=0-9"))
+        vars(file).update(lie)
+        source = await cache.open()
+        with pytest.raises(UpstreamTruncated):
+            # The first slice is of the old version, so the rest cannot be joined to it.
+            await body(source)
+        assert await cache.read() == file.content
+
+
+@pytest.mark.gen_test
+async def test_fifty_who_ask_for_a_cold_file_at_once_cost_one_transfer(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        found = await asyncio.gather(*(cache.read() for _ in range(50)))
+        assert all(content == CONTENT for content in found)
+        assert file.sent_bytes <= 1.05 * SIZE
+        assert len(file.asked) == 2
+
+
+@pytest.mark.gen_test
+async def test_parallel_ranges_of_one_consumer_cost_one_transfer(file: VersionedFile, tmp_path: Path) -> None:
+    """As aria2 asks: parts of any size, none of which begins with a slice."""
+    step = SIZE // 8
+    wishes = [Wish(ranges=f"bytes={first}-{min(first + step, SIZE) - 1}") for first in range(0, SIZE, step)]
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        found = await asyncio.gather(*(cache.read(wish=wish) for wish in wishes))
+        assert b"".join(found) == CONTENT
+        assert file.sent_bytes == SIZE + 1
+
+
+@pytest.mark.gen_test
+async def test_readers_who_begin_anywhere_get_the_right_bytes(file: VersionedFile, tmp_path: Path) -> None:
+    wishes = [Wish(ranges=f"bytes={first}-") for first in range(0, SIZE, SLICE // 2)]
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        found = await asyncio.gather(*(cache.read(wish=wish) for wish in wishes))
+        assert [len(content) for content in found] == [SIZE - first for first in range(0, SIZE, SLICE // 2)]
+        assert all(content == CONTENT[SIZE - len(content) :] for content in found)
+        assert not cache.unfinished()
+
+
+@pytest.mark.gen_test
+async def test_a_fill_goes_on_for_the_last_of_fifty_readers(file: VersionedFile, tmp_path: Path) -> None:
+    file.gate.clear()
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=HOUR) as cache:
+        file.gate.set()
+        await cache.read(wish=Wish(ranges="bytes=0-0"))
+        sources = [await cache.open() for _ in range(50)]
+        await asyncio.gather(*(start_of(source, 5) for source in sources))
+        for source in sources[:49]:
+            source.close()
+        assert await body(sources[49]) == CONTENT[5:]
+        assert file.sent_bytes <= 1.05 * SIZE + SLICE
+
+
+@pytest.mark.gen_test
+async def test_with_nobody_left_a_fill_ends_with_its_slice(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open()
+        await start_of(source, 5)
+        source.close()
+        await until(lambda: not cache.fills())
+        assert 1 <= len(cache.slices()) <= 3
+        assert not cache.unfinished()
+
+
+@pytest.mark.gen_test
+async def test_a_fill_stays_near_its_slowest_only_reader(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open()
+        await until(lambda: len(cache.slices()) == 3)
+        await start_of(source, 5)
+        assert len(cache.slices()) == 3
+        assert await body(source) == CONTENT[5:]
+
+
+@pytest.mark.gen_test
+async def test_a_fill_that_nobody_wants_any_more_is_given_up(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An origin that dribbles keeps no fill alive."""
+    monkeypatch.setattr(fill_module, "_LONELY_SECONDS", 0.01)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await cache.read(wish=Wish(ranges=f"bytes={SIZE - 1}-"))
+        file.gate.clear()
+        opening = asyncio.ensure_future(cache.open())
+        await until(cache.fills)
+        opening.cancel()
+        await until(lambda: not cache.fills())
+        assert not cache.unfinished()
+
+
+@pytest.mark.gen_test
+async def test_one_download_more_than_there_may_be_fills_passes_the_cache(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fill_module, "MAX_FILLS", 0)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert not cache.slices()
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_breaks_off_is_a_cut_and_the_rest_can_be_asked_for(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    file.cut_after = 3 * SLICE + 100
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open()
+        whole = rest_of(source)
+        assert whole is not None
+        got = await until_cut(source)
+        assert len(got) >= 3 * SLICE
+        file.cut_after = None
+        rest = whole.after(len(got))
+        answer = await cache.open(rest=rest)
+        assert rest.is_in(answer)
+        assert got + await body(answer) == CONTENT
+
+
+@pytest.mark.gen_test
+async def test_a_file_that_changes_in_the_middle_is_a_cut(file: VersionedFile, tmp_path: Path) -> None:
+    file.cut_after = 3 * SLICE + 100
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open()
+        whole = rest_of(source)
+        assert whole is not None
+        file.content, file.tag = OTHER, '"v2"'
+        got = await until_cut(source)
+        rest = whole.after(len(got))
+        answer = await cache.open(rest=rest)
+        assert not rest.is_in(answer)
+        answer.close()
+        file.cut_after = None
+        assert await cache.read() == OTHER
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("status", [403, 404, 500])
+async def test_the_origins_refusal_is_what_the_caller_gets(file: VersionedFile, tmp_path: Path, status: int) -> None:
+    file.status = status
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        source = await cache.open()
+        assert source.status == status
+        source.close()
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_cannot_be_reached_is_an_error(tmp_path: Path) -> None:
+    async with slice_cache(tmp_path, "http://127.0.0.1:1") as cache:
+        with pytest.raises(UpstreamError):
+            await cache.open()
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def tear(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap(path: Path) -> None:
+    shutil.copy(path.with_name(path.name.rpartition("-")[0] + "-3"), path)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("harm", [damage, tear, empty, swap])
+async def test_a_slice_that_is_not_what_was_written_is_fetched_again(
+    file: VersionedFile, tmp_path: Path, harm: object
+) -> None:
+    async with raw_origin(file) as origin:
+        async with slice_cache(tmp_path, origin.url) as cache:
+            await cache.read()
+        assert callable(harm)
+        harm(cache.slices()[5])
+        async with slice_cache(tmp_path, origin.url) as cache:
+            sent = file.sent_bytes
+            assert await cache.read() == CONTENT
+            assert file.sent_bytes - sent <= SLICE + 1
+            assert cache.metrics.errors.values[("damaged",)] == 1
+
+
+@pytest.mark.gen_test
+async def test_slices_outlive_their_server(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin:
+        async with slice_cache(tmp_path, origin.url) as cache:
+            await cache.read()
+        async with slice_cache(tmp_path, origin.url) as cache:
+            assert cache.held_bytes() > SIZE
+            assert await cache.read() == CONTENT
+            assert len(file.bodies) == 1
+
+
+@pytest.mark.gen_test
+async def test_a_server_with_another_key_finds_nothing_and_clears_up(file: VersionedFile, tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("mine")
+    async with raw_origin(file) as origin:
+        async with slice_cache(tmp_path, origin.url) as cache:
+            await cache.read()
+        async with slice_cache(tmp_path, origin.url, secret=b"t" * 32) as cache:
+            assert not cache.slices()
+            assert await cache.read() == CONTENT
+            assert len(file.bodies) == 2
+    assert foreign.read_text() == "mine"
+
+
+@pytest.mark.gen_test
+async def test_two_workers_share_one_directory(file: VersionedFile, tmp_path: Path) -> None:
+    async with (
+        raw_origin(file) as origin,
+        slice_cache(tmp_path, origin.url) as one,
+        slice_cache(tmp_path, origin.url) as other,
+    ):
+        assert await one.read() == CONTENT
+        assert await other.read() == CONTENT
+        assert len(file.bodies) == 1
+        for path in one.slices()[::2]:
+            path.unlink()
+        assert await other.read() == CONTENT
+        assert await one.read() == CONTENT
+        found = await asyncio.gather(*(cache.read(cache.file("/g")) for cache in (one, other) for _ in range(5)))
+        assert all(content == CONTENT for content in found)
+
+
+@pytest.mark.gen_test
+async def test_the_cache_stays_within_its_size(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, max_bytes=1 << 20) as cache:
+        for number in range(6):
+            assert await cache.read(cache.file(f"/{number}")) == CONTENT
+        assert sum(path.stat().st_size for path in cache.slices()) <= 1 << 20
+        assert cache.held_bytes() <= 1 << 20
+
+
+@pytest.mark.gen_test
+async def test_a_slice_is_not_evicted_under_its_reader(file: VersionedFile, tmp_path: Path) -> None:
+    """Not by this worker. Another one may remove its name, but not its bytes."""
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, max_bytes=1 << 20) as cache:
+        await cache.read(cache.file("/0"))
+        stalled = await cache.open(cache.file("/0"), wish=Wish(ranges=f"bytes=0-{SLICE - 1}"))
+        got = await start_of(stalled, 1)
+        for number in range(1, 6):
+            await cache.read(cache.file(f"/{number}"))
+        assert sum(path.stat().st_size for path in cache.slices()) <= 1 << 20
+        for path in cache.slices():
+            path.unlink()
+        assert got + await body(stalled) == CONTENT[:SLICE]
+
+
+@pytest.mark.gen_test
+async def test_a_full_disk_passes_the_cache(
+    file: VersionedFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (SLICE // 2, limits[1]))
+        try:
+            assert await cache.read() == CONTENT
+            assert await cache.read() == CONTENT
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert not cache.slices()
+        assert not cache.unfinished()
+        assert [record.getMessage() for record in caplog.records if record.name == "provider.slices"] == [
+            "slice cache paused: EFBIG; files are served without it"
+        ]
+        assert cache.metrics.errors.values[("disk",)] >= 1
+
+
+@pytest.mark.gen_test
+async def test_a_directory_that_vanishes_is_made_again(file: VersionedFile, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    async with raw_origin(file) as origin, slice_cache(folder, origin.url) as cache:
+        await cache.read()
+        shutil.rmtree(folder)
+        assert await cache.read() == CONTENT
+        assert cache.slices()
+
+
+@pytest.mark.gen_test
+async def test_a_directory_that_cannot_be_made_pauses_the_cache(file: VersionedFile, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with raw_origin(file) as origin, slice_cache(tmp_path / "file" / "cache", origin.url) as cache:
+        assert await cache.read() == CONTENT
+        assert cache.requests("passed") == 1
+
+
+@pytest.mark.gen_test
+async def test_no_descriptor_stays_open(file: VersionedFile, tmp_path: Path) -> None:
+    def of_slices(cache: Cache) -> list[str]:
+        found = []
+        for link in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(os.readlink(link))
+        return [name for name in found if name.startswith(str(cache.directory))]
+
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        await asyncio.gather(*(cache.read() for _ in range(5)))
+        openings = [asyncio.ensure_future(cache.open()) for _ in range(20)]
+        for opening in openings[::2]:
+            opening.cancel()
+        for opening in await asyncio.gather(*openings[1::2]):
+            opening.close()
+        await asyncio.gather(*openings, return_exceptions=True)
+        await until(lambda: not cache.fills())
+        assert not of_slices(cache)
