@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | get | check | file | health | import-nonces | index | version`."""
+"""The command line: `provider serve | demo | get | check | file | health | import-nonces | index | cache | version`."""
 
 import argparse
 import sys
@@ -103,6 +103,10 @@ def _run_with(options: argparse.Namespace, settings: "Settings") -> int:
         from provider.commands.index import run_index  # noqa: PLC0415
 
         return run_index(options.action, options.file, settings)
+    if options.command == "cache":
+        from provider.commands.cache import cache  # noqa: PLC0415
+
+        return cache(settings, action=options.action, did=options.did)
     return _import_nonces(options, settings)
 
 
@@ -120,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_health(commands)
     _add_import_nonces(commands)
     _add_index(commands)
+    _add_cache(commands)
     _add_demo(commands)
     _add_get(commands)
     commands.add_parser("version", help="print the version")
@@ -232,6 +237,20 @@ def _add_index(commands: "_Commands") -> None:
     index.add_argument("file", metavar="FILE", help="the copy")
     _add_config(index)
     index.set_defaults(workers=None)
+
+
+def _add_cache(commands: "_Commands") -> None:
+    cache = commands.add_parser(
+        "cache",
+        help="list or purge the slice cache",
+        description="List what the slice cache (PROVIDER_CACHE_DIR) holds by dataset, or remove it. A server may run: "
+        "streams in progress keep their bytes. Exit status: 0 done; 1 there is no cache, or its directory cannot be "
+        "used; 2 a setting is wrong.",
+    )
+    cache.add_argument("action", choices=("list", "purge"))
+    cache.add_argument("did", nargs="?", metavar="DID", help="only this dataset (default: all)")
+    _add_config(cache)
+    cache.set_defaults(workers=None)
 
 
 def _add_demo(commands: "_Commands") -> None:

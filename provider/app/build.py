@@ -18,6 +18,7 @@ from provider.app.proofs import build_proofs
 from provider.app.readiness import build_readiness
 from provider.app.redis import Caches, Shared, build_shared
 from provider.app.routes import Rooms, routes
+from provider.app.slices import build_slices
 from provider.assets.catalog import AssetSource, Catalog
 from provider.assets.chain_index import ChainIndex
 from provider.auth.identify import Identifier
@@ -34,6 +35,7 @@ from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.files.file_object import Seller
 from provider.files.opener import FileListOpener
+from provider.files.origins import FileOpener
 from provider.files.plaintext_cache import PlaintextCache
 from provider.handlers.base import Frame
 from provider.handlers.downloads.purchase import Purchases
@@ -120,6 +122,7 @@ async def build(
         await ready(proofs.start())
     lookup = _lookup(settings, caches)
     origins = _origins(settings, networks, lookup, outgoing)
+    slices = await build_slices(settings, origins.files, origins.disk, metrics.slices)
     rooms = _rooms(
         settings,
         metrics,
@@ -130,6 +133,7 @@ async def build(
         source=source,
         lookup=lookup,
         origins=origins,
+        opener=origins.files if slices is None else slices,
         proofs=proofs,
         outgoing=outgoing,
     )
@@ -156,6 +160,7 @@ async def build(
             rooms.compute.close,
             origins.sources.close,
             *(() if proofs is None else (proofs.close,)),
+            *(() if slices is None else (slices.close,)),
             *(() if rooms.reads is None else (rooms.reads.close,)),
         ),
         leavers=(
@@ -185,6 +190,7 @@ def _rooms(
     source: AssetSource,
     lookup: OrderLookup,
     origins: Origins,
+    opener: FileOpener,
     proofs: ProofQueue | None,
     outgoing: Outgoing,
 ) -> Rooms:
@@ -218,6 +224,7 @@ def _rooms(
             agreed=caches.make("policy", CacheLimits(_AGREED_ENTRIES, settings.links.policy_seconds)),
         ),
         origins=origins.files,
+        opener=opener,
         engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes, disk=origins.disk),
         file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),

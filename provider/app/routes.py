@@ -15,7 +15,7 @@ from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.files.opener import FileListOpener
-from provider.files.origins import FileOrigins
+from provider.files.origins import FileOpener, FileOrigins
 from provider.handlers.about.direct_command import DirectCommandDeps, DirectCommandEndpoint, describe_node
 from provider.handlers.about.docs import (
     ASSETS,
@@ -80,6 +80,7 @@ class Rooms:
     files: FileListOpener
     purchases: Purchases
     origins: FileOrigins
+    opener: FileOpener
     engine: StreamEngine
     file_answers: FactCache[bytes, Items]
     open_document: BoundDocumentOpener
@@ -174,7 +175,7 @@ def _data_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
         limits=limits,
         identifier=rooms.identifier,
         purchases=rooms.purchases,
-        origins=rooms.origins,
+        origins=rooms.opener,
         proofs=rooms.proofs,
     )
     return [
@@ -225,7 +226,7 @@ def _link_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list
         engine=rooms.engine,
         limits=limits,
         purchases=rooms.purchases,
-        origins=rooms.origins,
+        origins=rooms.opener,
         links=rooms.links,
         known=rooms.known_files,
         reads=rooms.reads,

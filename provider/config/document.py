@@ -26,6 +26,7 @@ from provider.policy.config import AccessConfig, SecurityConfig
 from provider.proofs.config import ProofConfig
 from provider.redis.config import RedisConfig, RedisConnection
 from provider.setting import Setting, settings_of
+from provider.slices.config import SliceConfig
 from provider.streaming.config import StreamConfig
 from provider.upstream.config import UpstreamConfig
 
@@ -43,6 +44,7 @@ CONFIGS: tuple[type[object], ...] = (
     MetadataConfig,
     UpstreamConfig,
     SourcesConfig,
+    SliceConfig,
     Proxies,
     StreamConfig,
     LinkConfig,
@@ -70,6 +72,7 @@ _SECTIONS = {
     "upstream": "How the origins of files are read.",
     "sources": "Named sources of files: folders of this host, buckets and URLs, whose credentials stay here. The keys "
     "are those of a source named `climate`. A file with a secret is read again when it changes. See docs/files.md.",
+    "slices": "The slice cache: parts of remote files on the local disk. See docs/cache.md.",
     "proxy": "An outbound proxy for the services that you configure: nodes, metadata store, operator service, RBAC and "
     "policy server, proofs. Files and results of compute jobs are never fetched through it. See docs/deploy.md.",
     "limits": "Limits of streams, counted per worker process; with Redis, the number of streams is counted over all "

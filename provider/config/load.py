@@ -23,6 +23,7 @@ from provider.proofs.config import ProofConfig
 from provider.redis.config import RedisConfig, RedisConnection
 from provider.redis.url import RedisTarget, parse_target
 from provider.setting import text
+from provider.slices.config import SliceConfig
 from provider.streaming.config import StreamConfig
 from provider.upstream.config import UpstreamConfig
 
@@ -39,6 +40,7 @@ class Settings:
     upstream: UpstreamConfig
     proxies: Proxies
     cache: CacheConfig
+    slices: SliceConfig
     limits: StreamConfig
     links: LinkConfig
     admission: AdmissionConfig
@@ -77,6 +79,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         upstream=reader.read(UpstreamConfig),
         proxies=reader.read(Proxies),
         cache=reader.read(CacheConfig),
+        slices=reader.read(SliceConfig),
         limits=reader.read(StreamConfig),
         links=reader.read(LinkConfig),
         admission=reader.read(AdmissionConfig),

@@ -33,7 +33,7 @@ from tests.support.origin import Origin, pattern_sha256, wait_until
 from tests.support.processes import running_workers
 from tests.support.raw_http import connected, is_closed, read_reply
 
-COMMANDS = ("serve", "demo", "get", "check", "file", "health", "import-nonces", "index", "version")
+COMMANDS = ("serve", "demo", "get", "check", "file", "health", "import-nonces", "index", "cache", "version")
 CUT = 3  # exit status
 MODULE = (sys.executable, "-m", "provider")
 

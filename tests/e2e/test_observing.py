@@ -149,6 +149,8 @@ ELSEWHERE = {"provider_index_block", "provider_index_blocks_behind", "provider_i
 ELSEWHERE |= {"provider_index_left_seconds"}
 # Only with several workers, or with TLS: `test_reload.py` and `test_tls.py` look at these.
 ELSEWHERE |= {"provider_worker_restarts_total", "provider_tls_certificate_expiry_timestamp_seconds"}
+# Only with a slice cache: `test_slices.py`.
+ELSEWHERE |= {"provider_slice_cache_up"}
 # Only with Redis: `test_shared_limits.py`.
 ELSEWHERE |= {"provider_redis_seconds", "provider_redis_up"}
 

@@ -8,7 +8,7 @@ from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.errors import named_network
 from provider.files.file_object import FileObject
-from provider.files.origins import FileOrigins
+from provider.files.origins import FileOpener
 from provider.files.resolve import asked_of
 from provider.handlers.downloads.purchase import Claim, Purchase, Purchases
 from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint, file_name_of
@@ -27,7 +27,7 @@ class FileDeps(StreamDeps):
     """What it takes to send a bought file."""
 
     purchases: Purchases
-    origins: FileOrigins
+    origins: FileOpener
 
 
 F = TypeVar("F", bound=FileDeps)

@@ -1,0 +1,37 @@
+"""Builds the slice cache in front of the origins."""
+
+from provider.config import Settings
+from provider.crypto.accounts import Account
+from provider.files.origins import FileOpener
+from provider.observability.metrics.groups import Slices
+from provider.slices.cached_origins import CachedOrigins
+from provider.slices.directory import SliceDirectory
+from provider.slices.store import SliceStore
+from provider.upstream.disk import Disk
+
+_PURPOSE = b"ocean provider / slice cache / v1"
+
+
+def slice_directory(settings: Settings) -> SliceDirectory | None:
+    """The directory of the settings; None if there is no cache. Nothing is opened."""
+    if settings.slices.directory is None:
+        return None
+    account = Account.from_hex(settings.security.universal_key)
+    return SliceDirectory(settings.slices.directory, account.derive_key(_PURPOSE))
+
+
+async def build_slices(settings: Settings, origins: FileOpener, disk: Disk, metrics: Slices) -> CachedOrigins | None:
+    """Open the cache of the settings; None if there is none. A fault of its disk only pauses it."""
+    directory = slice_directory(settings)
+    if directory is None:
+        return None
+    store = SliceStore(directory, max_bytes=settings.slices.max_bytes, metrics=metrics)
+    await store.start()
+    return CachedOrigins(
+        origins,
+        store,
+        settings.slices,
+        disk=disk,
+        idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
+        metrics=metrics,
+    )
