@@ -27,8 +27,8 @@ class SliceSource(Source):
     """
 
     __slots__ = (
-        "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_position", "_slice", "_slice_from", "_waiting",
-        "headers", "idle_timeout_seconds", "index", "last_index", "length_bytes", "status",
+        "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_opening", "_position", "_slice", "_slice_from",
+        "_waiting", "headers", "idle_timeout_seconds", "index", "last_index", "length_bytes", "status",
     )  # fmt: skip
 
     status: int
@@ -55,6 +55,8 @@ class SliceSource(Source):
         # Bytes from `_position` on that a thread has read.
         self._ahead = memoryview(b"")
         self._waiting: asyncio.Future[Any] | None = None
+        # Of the slice after the current one.
+        self._opening: asyncio.Task[tuple[Slice, bool]] | None = None
         self._closed = False
         file.join(self)
 
@@ -134,6 +136,9 @@ class SliceSource(Source):
         self._file.leave(self)
         if self._waiting is not None:
             self._waiting.cancel()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            _release(opening)
 
     @property
     def _offset(self) -> int:
@@ -145,17 +150,23 @@ class SliceSource(Source):
         return min(slice_.available_bytes - self._offset, self._end - self._position)
 
     async def _open_slice(self) -> Slice:
+        """Open the slice at the position, and begin to open the one after it, so that no reader waits between them."""
         self.index = self._position // self._file.slice_bytes
-        opening = asyncio.ensure_future(self._file.slice(self))
+        self._file.moved()
+        opening = self._opening or self._begin_opening(self.index)
+        self._opening = None
         try:
             slice_, self._hit = await self._wait_for(opening)
         except BaseException:
-            if opening.done() and not opening.cancelled() and opening.exception() is None:
-                # It came together with the end of this source.
-                opening.result()[0].release()
+            _release(opening)
             raise
         self._slice, self._slice_from = slice_, self._position
+        if self.index < self.last_index:
+            self._opening = self._begin_opening(self.index + 1)
         return slice_
+
+    def _begin_opening(self, index: int) -> "asyncio.Task[tuple[Slice, bool]]":
+        return asyncio.ensure_future(self._file.slice(index, self.last_index))
 
     def _leave_slice(self) -> None:
         slice_, self._slice = self._slice, None
@@ -215,6 +226,17 @@ class SliceSource(Source):
     def _require_open(self) -> None:
         if self._closed:
             raise _closed_by_us()
+
+
+def _release(opening: "asyncio.Task[tuple[Slice, bool]]") -> None:
+    """Release the slice that `opening` brings, if it brings one."""
+
+    def release(ended: "asyncio.Task[tuple[Slice, bool]]") -> None:
+        if not ended.cancelled() and ended.exception() is None:
+            ended.result()[0].release()
+
+    opening.cancel()
+    opening.add_done_callback(release)
 
 
 def _closed_by_us() -> UpstreamTruncated:
