@@ -17,6 +17,7 @@ STATUS_PATH = "/nginx-status"
 DEFAULT = "nginx default"
 UNBUFFERED = "nginx tuned, buffering off 256k"
 BUFFERED = "nginx tuned, buffering on 8x128k"
+CACHING = "nginx slice cache"
 
 # The two tunings that move most bytes for a CPU second (measured: other buffer sizes cost more), and no tuning.
 # Upstream keep-alive is part of any tuning; without it nginx speaks HTTP/1.0 and connects for each request.
@@ -30,6 +31,12 @@ LOCATIONS: Mapping[str, str] = {
     BUFFERED: (
         f"proxy_pass {{scheme}}://origin; {_KEEP_ALIVE} proxy_max_temp_file_size 0; proxy_buffer_size 128k; "
         "proxy_buffers 8 128k; proxy_busy_buffers_size 512k;"
+    ),
+    # As large as our slices.
+    CACHING: (
+        f"proxy_pass {{scheme}}://origin; {_KEEP_ALIVE} slice 8m; proxy_cache slices; proxy_cache_lock on; "
+        "proxy_cache_key $uri$slice_range; proxy_cache_valid 200 206 1h; proxy_set_header Range $slice_range; "
+        "proxy_buffer_size 128k; proxy_buffers 8 128k; proxy_busy_buffers_size 512k;"
     ),
 }
 
@@ -109,12 +116,19 @@ def origin(
     return _daemon(program, "origin", folder, port, server=f"root {root}; {status}", http=http)
 
 
-def peer(program: str, folder: Path, port: int, name: str, *, origin_port: int, tls: bool, workers: int) -> Daemon:
-    """One of `LOCATIONS` in front of an origin."""
+def peer(
+    program: str, folder: Path, port: int, name: str, *, origin_port: int, tls: bool, workers: int, disk: Path
+) -> Daemon:
+    """One of `LOCATIONS` in front of an origin. `disk`: where it caches, if it does."""
     address = f"127.0.0.1:{origin_port}"
     upstream = f"upstream origin {{ server {address}; keepalive 512; keepalive_requests 1000000000; }}"
     if tls:
         upstream += "proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse on;"
+    if name == CACHING:
+        upstream += (
+            f"sendfile on; proxy_cache_path {disk}/nginx-cache levels=1:2 keys_zone=slices:16m max_size=20g "
+            "use_temp_path=off inactive=1h;"
+        )
     location = LOCATIONS[name].format(scheme="https" if tls else "http", address=address)
     file_name = re.sub(r"[^a-z0-9]+", "-", f"{name} {workers}")
     server = f"location / {{ {location} }}"

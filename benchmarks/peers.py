@@ -24,9 +24,10 @@ class PeerAbsent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a rival runs: `folder` for its files, and the origin it asks."""
+    """Where a rival runs: `folder` for its files, `disk` for what it caches, and the origin it asks."""
 
     folder: Path
+    disk: Path
     origin_port: int
     tls: bool
 
@@ -53,6 +54,7 @@ def nginx_peer(tuning: str, *, workers: int = 1, name: str | None = None) -> Pee
             origin_port=setting.origin_port,
             tls=setting.tls,
             workers=workers,
+            disk=setting.disk,
         )
 
     return Peer(name or tuning, start)

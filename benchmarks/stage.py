@@ -38,8 +38,9 @@ OURS = "provider"
 class Needs:
     """What a script wants on stage.
 
-    `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings; `tls`: the
-    origin speaks HTTPS; `one_core`: each server gets a single core, else all that are its half (both on two cores).
+    `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings, in which
+    `{disk}` stands for a folder on the disk; `tls`: the origin speaks HTTPS; `one_core`: each server gets a single
+    core, else all that are its half (both on two cores).
     """
 
     files: Sequence[int]
@@ -144,7 +145,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
         children = stack.enter_context(Children(str(disk)))
         chain_child = launch_chain(children)
         origin = origins.start(stack, children, memory, files, tls=needs.tls)
-        setting = Setting(memory, origin.port, needs.tls)
+        setting = Setting(memory, disk, origin.port, needs.tls)
         running, absent = _start_peers(stack, [peer for peer in needs.peers if options.wants(peer.name)], setting)
         load = stack.enter_context(Load())
         chain = chain_ready(chain_child)
@@ -154,7 +155,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
                 children,
                 chain,
                 disk,
-                {"PROVIDER_WORKERS": "1", "PROVIDER_ENCRYPT_BYTES_PER_SECOND": "0", **trust, **settings},
+                {"PROVIDER_WORKERS": "1", "PROVIDER_ENCRYPT_BYTES_PER_SECOND": "0", **trust, **_placed(settings, disk)},
                 name=f"server-{number}",
             )
             for number, (name, settings) in enumerate(needs.servers.items())
@@ -184,6 +185,10 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
             ),
             notes=(*absent, *_notes(origin, disk, subjects, others)),
         )
+
+
+def _placed(settings: Mapping[str, str], disk: Path) -> dict[str, str]:
+    return {name: value.replace("{disk}", str(disk)) for name, value in settings.items()}
 
 
 def _folder(parent: Path | None) -> "tempfile.TemporaryDirectory[str]":
