@@ -452,6 +452,70 @@ CACHES = (
     ),
 )
 
+SLICES = (
+    Panel(
+        "Origin bytes per consumer byte",
+        "What origins sent for each byte that consumers got: 100 % without a slice cache, less where it saves traffic.",
+        {
+            "ratio": ratio(
+                f"({rate('provider_sent_bytes_total')} - {rate('provider_slice_read_bytes_total')} "
+                f"+ {rate('provider_slice_origin_bytes_total')})",
+                rate("provider_sent_bytes_total"),
+            ),
+        },
+        "percentunit",
+        more={"min": 0},
+    ),
+    Panel(
+        "Bytes of slices",
+        "`hit`: read from slices that were there. `fill`: from slices under way. `origin`: fetched into slices.",
+        {
+            "{{result}}": rate("provider_slice_read_bytes_total", by="result"),
+            "origin": rate("provider_slice_origin_bytes_total"),
+        },
+        "Bps",
+    ),
+    Panel(
+        "Files opened",
+        "`fresh`: the origin was not asked. `checked`: it told its version. `passed`: it sent the file.",
+        {"{{result}}": rate("provider_slice_requests_total", by="result")},
+        "ops",
+        stacked=True,
+    ),
+    Panel(
+        "Slice cache, size",
+        "Bytes on disk, and the limit.",
+        {
+            "{{instance}}": total("provider_slice_bytes", by="instance", how="max"),
+            "limit": total("provider_slice_max_bytes", how="max"),
+        },
+        "bytes",
+        colours={"limit": "gray"},
+        more={"min": 0},
+    ),
+    Panel(
+        "Slices",
+        "Slices on disk, and requests to origins that fill slices now.",
+        {
+            "slices": total("provider_slices"),
+            "fills": total("provider_slice_fills"),
+        },
+        "short",
+        more={"min": 0},
+    ),
+    Panel(
+        "Evictions and faults",
+        "`disk` faults pause the cache (`up` is 0 then); `damaged` slices are fetched again.",
+        {
+            "evictions": rate("provider_slice_evictions_total"),
+            "{{kind}}": rate("provider_slice_errors_total", by="kind"),
+            "up": total("provider_slice_cache_up", how="min"),
+        },
+        "short",
+        more={"min": 0},
+    ),
+)
+
 SECURITY = (
     Panel(
         "Nonces",
@@ -603,6 +667,7 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
     ("Streaming", STREAMING),
     ("Chains", CHAINS),
     ("Caches", CACHES),
+    ("Slice cache", SLICES),
     ("Security", SECURITY),
     ("Resources", RESOURCES),
 )

@@ -82,6 +82,15 @@ class SliceDirectory:
         reserve = min(disk.f_blocks * disk.f_frsize // 20, 5 << 30)
         return disk.f_bavail * disk.f_frsize - reserve
 
+    def try_write(self) -> None:
+        """Write a file and remove it again. Raises OSError."""
+        writer = self.create("", 0, "")
+        try:
+            writer.append(memoryview(bytes(4096)))
+        finally:
+            os.close(writer.descriptor)
+            writer.drop()
+
     def create(self, name: str, length_bytes: int, did: str) -> "SliceWriter":
         """Begin the slice `name`. Raises OSError."""
         try:

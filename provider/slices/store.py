@@ -123,6 +123,11 @@ class SliceStore:
         return _now() >= self._paused_until
 
     @property
+    def is_failing(self) -> bool:
+        """True from a fault of the disk on until something was written again."""
+        return self._is_failing
+
+    @property
     def bytes(self) -> int:
         """Size of all slices that this store knows of."""
         return self._index.bytes
@@ -220,7 +225,7 @@ class SliceStore:
 
     def _works(self) -> None:
         if self._is_failing:
-            self._is_failing = False
+            self._is_failing, self._paused_until = False, 0.0
             log.info("slice cache works again")
 
     async def _from_disk(self, name: str, length_bytes: int) -> Slice | None:
@@ -293,6 +298,9 @@ class SliceStore:
                     await self._is_behind.wait()
             self._is_behind.clear()
             try:
+                if self.is_failing:
+                    await self._run(self._directory.try_write)
+                    self._works()
                 self._merge(await self._run(self._directory.scan))
                 await self._trim()
             except OSError as error:

@@ -14,6 +14,7 @@ from provider.errors import UpstreamError, UpstreamTruncated
 from provider.files.file_object import GraphqlFile, UrlFile
 from provider.files.userdata import Userdata
 from provider.slices import fill as fill_module
+from provider.slices import store as store_module
 from provider.upstream.answer import NotModified, Part, Unsatisfiable, Whole, answer_of
 from provider.upstream.resume import rest_of
 from provider.upstream.source import Source
@@ -553,6 +554,23 @@ async def test_a_full_disk_passes_the_cache(
             "slice cache paused: EFBIG; files are served without it"
         ]
         assert cache.metrics.errors.values[("disk",)] >= 1
+
+
+@pytest.mark.gen_test
+async def test_a_disk_that_works_again_is_used_again(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_SHORTEST_RESCAN_SECONDS", 0.01)
+    monkeypatch.setattr(store_module, "_RESCAN_SECONDS", 0.01)
+    in_the_way = tmp_path / "cache"
+    in_the_way.write_text("")
+    async with raw_origin(file) as origin, slice_cache(in_the_way, origin.url) as cache:
+        await cache.read()
+        assert not cache.is_up()
+        in_the_way.unlink()
+        await until(cache.is_up)
+        await cache.read()
+        assert len(cache.slices()) == 11
 
 
 @pytest.mark.gen_test

@@ -15,7 +15,17 @@ GRAFANA = CONF / "grafana"
 COLUMNS = 24
 # Of https://grafana.com: names of units that fields may have.
 UNITS = {"short", "reqps", "ops", "percentunit", "s", "bytes", "Bps", "dtdurations"}
-SECTIONS = ["At a glance", "Traffic", "Latency", "Streaming", "Chains", "Caches", "Security", "Resources"]
+SECTIONS = [
+    "At a glance",
+    "Traffic",
+    "Latency",
+    "Streaming",
+    "Chains",
+    "Caches",
+    "Slice cache",
+    "Security",
+    "Resources",
+]
 
 
 def test_file_is_what_the_generator_prints() -> None:

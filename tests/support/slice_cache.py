@@ -64,6 +64,10 @@ class Cache:
         self.metrics.fills.look()
         return self.metrics.fills.values[()]
 
+    def is_up(self) -> bool:
+        self.metrics.up.look()
+        return bool(self.metrics.up.values[()])
+
     def held_bytes(self) -> float:
         self.metrics.held_bytes.look()
         return self.metrics.held_bytes.values[()]

@@ -301,7 +301,8 @@ class Slices(Group):
     held = Gauge("provider_slices", "Slices on disk.", merge="max", begin=[()])
     up = Gauge(
         "provider_slice_cache_up",
-        "0 while a worker does not use the slice cache because of a fault of the disk; only with `PROVIDER_CACHE_DIR`.",
+        "0 from a fault of the slice cache's disk on until a worker has written to it again; only with "
+        "`PROVIDER_CACHE_DIR`.",
         merge="min",
     )
 
@@ -310,7 +311,7 @@ class Slices(Group):
         self.fills.follow(lambda: len(fills))
         self.held_bytes.follow(lambda: store.bytes)
         self.held.follow(lambda: len(store))
-        self.up.follow(lambda: store.is_usable)
+        self.up.follow(lambda: not store.is_failing)
         self.max_bytes.set(max_bytes)
 
 
