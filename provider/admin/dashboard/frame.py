@@ -5,12 +5,14 @@ from typing import Any
 
 from provider.admin.dashboard.sample import (
     RECENT_SECONDS,
+    Moment,
+    Reading,
     Window,
     by,
     quantile,
     ratio,
 )
-from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Streams
+from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Slices, Streams
 from provider.observability.metrics.processes import Processes
 
 MAX_SHOWN_STREAMS = 50
@@ -141,9 +143,24 @@ def _totals(window: Window) -> dict[str, float | None]:
     statuses = by(latest.reading, Requests.answered.name, "status")
     return {
         "sent_bytes": sum(worker["sent_bytes"] for worker in latest.workers),
+        "origin_ratio": _origin_ratio(latest),
         "requests": sum(statuses.values()),
         "refused": _of_class(statuses, "4"),
         "failed": _of_class(statuses, "5"),
         "decrypt_p99": quantile(0.99, by(latest.reading, f"{Files.decrypt_seconds.name}_bucket", "le")),
-        "proofs_queued": sum(value for _, value in latest.reading.get(Proofs.queued.name, ())),
+        "proofs_queued": _sum(latest.reading, Proofs.queued.name),
     }
+
+
+def _origin_ratio(moment: Moment) -> float | None:
+    """Bytes that origins sent for each byte that consumers got, since the start. None without a slice cache."""
+    reading = moment.reading
+    if not _sum(reading, Slices.max_bytes.name):
+        return None
+    sent = sum(worker["sent_bytes"] for worker in moment.workers)
+    passed = max(0.0, sent - _sum(reading, Slices.read_bytes.name))
+    return ratio(passed + _sum(reading, Slices.origin_bytes.name), sent)
+
+
+def _sum(reading: Reading, name: str) -> float:
+    return sum(value for _, value in reading.get(name, ()))

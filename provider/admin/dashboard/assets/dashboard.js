@@ -76,7 +76,8 @@ function set(name, value, note = "") {
 }
 
 function showNow(point, totals) {
-  set("throughput", format.rate(point.throughput), `${format.bytes(totals.sent_bytes)} in all`);
+  const origins = totals.origin_ratio == null ? "" : `, ${format.percent(totals.origin_ratio)} of it from origins`;
+  set("throughput", format.rate(point.throughput), `${format.bytes(totals.sent_bytes)} in all${origins}`);
   set("streams", format.count(point.streams), "in progress");
   set("requests", format.perSecond(point.requests), `${format.count(totals.requests)} in all`);
   set("errors", format.perSecond(point.refused == null ? null : point.refused + point.failed), `${format.count(totals.refused)} refused, ${format.count(totals.failed)} failed`);
