@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from provider.errors import UpstreamError
+from provider.errors import UpstreamError, UpstreamTruncated
 from provider.observability.metrics.groups import Slices
 from provider.slices.directory import DamagedSliceError, Found, SliceDirectory, SliceWriter
 from provider.slices.eviction import Eviction
@@ -27,6 +27,8 @@ _PAUSE_SECONDS = 30.0
 # Other workers, and `provider cache purge`, change the directory too.
 _RESCAN_SECONDS = 30.0
 _SHORTEST_RESCAN_SECONDS = 1.0
+# A call that takes longer is a disk that hangs.
+_HANGS_SECONDS = 20.0
 # A slice is verified when it is first opened, and again when it is opened after this time.
 _VERIFIED_SECONDS = 86_400.0
 # Each slice takes about 400 bytes of memory, however small it is.
@@ -317,7 +319,10 @@ class SliceStore:
 
     async def _run(self, work: Callable[[], Result], *, undo: Callable[[Result], object] | None = None) -> Result:
         """Run `work` in a thread. If the caller is cancelled, this waits for its end and then calls `undo`."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, work)
+        watch = loop.call_later(_HANGS_SECONDS, self._hang)
+        running.add_done_callback(lambda _: watch.cancel())
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -326,6 +331,14 @@ class SliceStore:
             if undo is not None and running.exception() is None:
                 undo(running.result())
             raise
+
+    def _hang(self) -> None:
+        """Pause, and send readers to the origin. The thread itself can only be waited for."""
+        self.fault(OSError(errno.ETIMEDOUT, "the disk hangs"))
+        for slice_ in tuple(self._open.values()):
+            if slice_.available_bytes < slice_.length_bytes:
+                self._forget(slice_)
+                slice_.fail(UpstreamTruncated(detail="cache: the disk hangs"))
 
 
 def _close_found(found: tuple[int, int] | None) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from provider.files.file_object import GraphqlFile, UrlFile
 from provider.files.userdata import Userdata
 from provider.slices import fill as fill_module
 from provider.slices import store as store_module
+from provider.slices.directory import SliceWriter
 from provider.upstream.answer import NotModified, Part, Unsatisfiable, Whole, answer_of
 from provider.upstream.resume import rest_of
 from provider.upstream.source import Source
@@ -571,6 +573,27 @@ async def test_a_disk_that_works_again_is_used_again(
         await until(cache.is_up)
         await cache.read()
         assert len(cache.slices()) == 11
+
+
+@pytest.mark.gen_test
+async def test_a_disk_that_hangs_holds_nobody(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = threading.Event()
+    written = SliceWriter.append
+
+    def append(writer: SliceWriter, data: memoryview) -> None:
+        disk.wait(20)
+        written(writer, data)
+
+    monkeypatch.setattr(store_module, "_HANGS_SECONDS", 0.05)
+    monkeypatch.setattr(SliceWriter, "append", append)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        try:
+            assert await body(await cache.open()) == CONTENT
+            assert not cache.is_up()
+        finally:
+            disk.set()
 
 
 @pytest.mark.gen_test
