@@ -118,7 +118,7 @@ OVERVIEW = (
     stat("Streams", "Streams under way.", total("provider_streams_in_progress"), "short", {None: BLUE}),
     stat(
         "Chains reached",
-        "Share of the chains of which at least one endpoint is not put aside.",
+        "Share of the chains of which at least one endpoint is not ejected.",
         f"avg(max by (job, instance, chain) (provider_rpc_endpoint_up{at(CHAIN)}))",
         "percentunit",
         {None: RED, 1: GREEN},
@@ -341,7 +341,7 @@ CHAINS = (
     ),
     Panel(
         "Endpoints",
-        "Red while a worker has the endpoint put aside. Endpoints are numbered as in NETWORK_URL.",
+        "Red while a worker has ejected the endpoint. Endpoints are numbered as in NETWORK_URL.",
         {
             "{{chain}} #{{endpoint}} {{instance}}": total(
                 "provider_rpc_endpoint_up", CHAIN, "chain, endpoint, instance", "min"
@@ -352,7 +352,7 @@ CHAINS = (
         steps={None: RED, 1: GREEN},
         more={
             "mappings": [
-                {"type": "value", "options": {"0": {"text": "aside", "index": 0}, "1": {"text": "up", "index": 1}}}
+                {"type": "value", "options": {"0": {"text": "ejected", "index": 0}, "1": {"text": "up", "index": 1}}}
             ]
         },
     ),

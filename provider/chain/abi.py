@@ -1,6 +1,6 @@
-"""The little of the contract ABI that we read: 32-byte words and dynamic bytes (pure).
+"""Decodes the part of the contract ABI that we read: 32-byte words and dynamic bytes (pure).
 
-https://docs.soliditylang.org/en/latest/abi-spec.html. Sliced by hand: a fully general decoder costs ten times
+https://docs.soliditylang.org/en/latest/abi-spec.html. The bytes are sliced by hand: a general decoder costs ten times
 as much and half a second of imports.
 """
 
@@ -23,29 +23,29 @@ class Words:
         self._data = data
 
     def word(self, position: int) -> bytes:
-        """The 32 bytes at `position`."""
+        """Return the 32 bytes at `position`."""
         word = self._data[position * WORD_BYTES : (position + 1) * WORD_BYTES]
         if len(word) != WORD_BYTES:
             raise AbiError("too short")
         return word
 
     def uint(self, position: int, *, bits: int = 256) -> int:
-        """Unsigned integer of at most `bits` bits."""
+        """Return an unsigned integer of at most `bits` bits."""
         value = int.from_bytes(self.word(position), "big")
         if value >> bits:
             raise AbiError("integer out of range")
         return value
 
     def boolean(self, position: int) -> bool:
-        """Bool, encoded as 0 or 1."""
+        """Return a bool, which is encoded as 0 or 1."""
         return self.uint(position, bits=1) == 1
 
     def address(self, position: int) -> str:
-        """Checksummed address."""
+        """Return a checksummed address."""
         return address_of_word(self.word(position))
 
     def dynamic(self, position: int) -> bytes:
-        """Content of the `bytes` or `string` whose offset stands at `position`."""
+        """Return the content of the `bytes` or `string` whose offset is at `position`."""
         offset = self.uint(position)
         start = offset + WORD_BYTES
         if start > len(self._data):
@@ -57,14 +57,14 @@ class Words:
 
 
 def address_of_word(word: bytes) -> str:
-    """Checksummed address held by one word. Raises AbiError when its upper 12 bytes are not zero."""
+    """Return the checksummed address that one word holds. Raises AbiError when its upper 12 bytes are not zero."""
     if len(word) != WORD_BYTES or not word.startswith(_ADDRESS_PADDING):
         raise AbiError("not an address")
     return to_checksum_address("0x" + word[12:].hex())
 
 
 def bytes_of_hex(value: object) -> bytes:
-    """Bytes of a JSON-RPC `DATA` value: `0x` and an even number of hex digits. Raises AbiError."""
+    """Return the bytes of a JSON-RPC `DATA` value: `0x` and an even number of hex digits. Raises AbiError."""
     if not isinstance(value, str) or not value.startswith(("0x", "0X")):
         raise AbiError("not hex data")
     try:
@@ -74,7 +74,7 @@ def bytes_of_hex(value: object) -> bytes:
 
 
 def int_of_hex(value: object) -> int:
-    """Integer of a JSON-RPC `QUANTITY` value: `0x` and 1 to 64 hex digits. Raises AbiError."""
+    """Return the integer of a JSON-RPC `QUANTITY` value: `0x` and 1 to 64 hex digits. Raises AbiError."""
     if not isinstance(value, str) or not value.startswith(("0x", "0X")) or not 3 <= len(value) <= 66:
         raise AbiError("not a hex quantity")
     try:

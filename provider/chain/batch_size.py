@@ -1,4 +1,4 @@
-"""How many calls one endpoint takes in one request: what it took and refused in, a size out. Pure."""
+"""Decides how many calls to send to an endpoint in one request, from what it answered and refused. Pure."""
 
 RETRY_SECONDS = 600.0
 """After this time a refusal is forgotten: it may have been one bad moment, or the service has another plan."""
@@ -16,7 +16,7 @@ class BatchSize:
         self._known_until = 0.0
 
     def most(self, now: float) -> int | None:
-        """Most calls to send together; None: as many as there are."""
+        """Return the most calls to send together; None for no limit."""
         if self._refused is None:
             return None
         if now >= self._known_until:
@@ -26,17 +26,17 @@ class BatchSize:
 
     @property
     def is_settled(self) -> bool:
-        """False while a size between what works and what was refused is still to be tried."""
+        """False while there is an untried size between the largest that works and the smallest that was refused."""
         return self._refused is None or self._refused - self._works <= 1
 
     def worked(self, calls: int) -> None:
-        """So many were answered together."""
+        """Record that `calls` calls were answered together."""
         self._works = max(self._works, calls)
         if self._refused is not None and self._works >= self._refused:
             self._refused = self._works + 1
 
     def refused(self, calls: int, now: float) -> None:
-        """So many were not answered together, but were one by one."""
+        """Record that `calls` calls were refused together, but answered one by one."""
         if self._refused is None:
             self._known_until = now + RETRY_SECONDS
             self._works = 1

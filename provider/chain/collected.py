@@ -1,4 +1,4 @@
-"""The results of some calls, gathered from one endpoint after the other. Pure."""
+"""Gathers the results of calls from one endpoint after another. Pure."""
 
 from collections.abc import Sequence
 from typing import Generic, TypeVar
@@ -9,10 +9,10 @@ Named = TypeVar("Named")
 
 
 class Collected(Generic[Named]):
-    """What is known of `calls` so far.
+    """The results of `calls` so far.
 
-    `together`: the results have to be of one endpoint, so each one is asked for all calls. Else an endpoint is asked
-    for what no other one has answered.
+    `together`: all results must come from one endpoint, so each endpoint is asked for all calls. Otherwise an endpoint
+    is asked only for the calls that no other one has answered.
     """
 
     def __init__(self, calls: Sequence[RpcCall], *, together: bool) -> None:
@@ -24,13 +24,13 @@ class Collected(Generic[Named]):
         self._complete = False
 
     def wanted(self) -> list[int]:
-        """Positions of the calls to ask for next."""
+        """Return the positions of the calls to send next."""
         if self._together:
             return list(range(len(self._calls)))
         return [position for position in range(len(self._calls)) if position not in self._answered]
 
     def take(self, endpoint: Named, positions: Sequence[int], results: Sequence[object]) -> str | None:
-        """Note an endpoint's results; None when nothing is left to ask for, else the text of a fault."""
+        """Record an endpoint's results. Returns None when every call is answered, otherwise the text of a fault."""
         if self._complete:
             return None
         faulty: set[int] = set()
@@ -51,11 +51,14 @@ class Collected(Generic[Named]):
         return f"code {fault.code}" if isinstance(fault, RpcFault) else "no answer to some calls"
 
     def results(self) -> list[object] | None:
-        """Results in the order of the calls, the last one's faults among them; None when some are missing."""
+        """Return the results in the order of the calls; None if some are missing.
+
+        A call that no endpoint answered has the fault of the last one.
+        """
         if len(self._results) < len(self._calls):
             return None
         return [self._results[position] for position in range(len(self._calls))]
 
     def outdone(self) -> list[Named]:
-        """Endpoints that did not answer what another one answered."""
+        """Return the endpoints that failed to answer a call which another one answered."""
         return [endpoint for endpoint, faulty in self._faults if faulty & self._answered]

@@ -31,7 +31,7 @@ _depths = per_chain(_depth, _DEFAULT_FINALITY, f"must be a whole number up to {_
 
 @dataclass(frozen=True, slots=True)
 class RpcConfig:
-    """How chains are read, for every chain alike."""
+    """How nodes are asked; the same for every chain."""
 
     SECTION: ClassVar = "rpc"
 

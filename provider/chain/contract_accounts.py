@@ -1,8 +1,8 @@
-"""Accounts that are contracts: do they take a signature for theirs? (ERC-1271)
+"""Asks accounts that are contracts whether a signature is theirs (ERC-1271).
 
-Address, digests and signature in, a verdict out. A wallet that is not deployed yet cannot be asked and is refused. Who
-asks has proven nothing so far, hence the bounds: whether an address holds code is remembered, contracts are asked in
-one batch with little gas, and questions have shares (`Questions`), so that nobody can ask all of them.
+Address, digests and signature in, a verdict out. A wallet that is not deployed yet cannot be asked and is refused. The
+client has proven nothing at this point, so the work is bounded: the answer whether an address holds code is cached,
+contracts are asked in one batch with little gas, and each client has a share of the questions (`Questions`).
 """
 
 import asyncio
@@ -33,9 +33,9 @@ _CONTRACT_SECONDS = 600.0
 
 
 class Questions:
-    """Who may ask how much. Each client has a share; half of all is kept for addresses that are known to hold code.
+    """Limits questions. Each client has a share, and half of all are reserved for addresses known to hold code.
 
-    `chains`: the number that one request may be about, all of which have to fit into a share at once.
+    `chains`: the number of chains that one request may be about. All of them must fit into one share.
     """
 
     def __init__(self, chains: int, *, clock: Callable[[], float], max_clients: int = 20_000) -> None:
@@ -50,9 +50,9 @@ class Questions:
         self._clients = Buckets(rate=rate * CLIENT_PART, burst=of_client, max_clients=max_clients)
 
     def count(self, client: bytes | None, *, is_known: bool) -> None:
-        """Count one question of a client; None is one that limits are not counted for. Raises ContractChecksBusy.
+        """Count one question of a client; None is a client without limits. Raises ContractChecksBusy.
 
-        The client's own share is looked at first, and whoever is refused takes nothing of any.
+        The client's own share is checked first, and a refusal takes from no share.
         """
         buckets: list[tuple[Buckets, bytes | None]] = []
         if client is not None:
@@ -70,8 +70,8 @@ class Questions:
 class ContractAccounts:
     """Asks contracts on the configured chains.
 
-    `holding_code`: cache by chain id and address; its lifetime is for addresses without code. `clock` gives seconds
-    that only rise.
+    `holding_code`: cache by chain id and address. Its lifetime applies to addresses without code.
+    `clock`: returns monotonic seconds.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class ContractAccounts:
         self._questions = Questions(len(networks), clock=clock)
 
     def count_question(self, address: str, client: bytes | None) -> None:
-        """Count a question to whoever knows an asset, for a client who claims `address`. Raises ContractChecksBusy."""
+        """Count a lookup of an asset for a client that claims `address`. Raises ContractChecksBusy."""
         is_known = any(self._holding_code.peek((network.chain_id, address)) for network in self._networks)
         self._questions.count(client, is_known=is_known)
 
     async def chains_of(self, address: str, chain_id: int | None, client: bytes | None) -> tuple[int, ...]:
-        """Chains where the address (checksummed) holds code: of the one given, or of all that are configured.
+        """Return the chains where the address (checksummed) holds code, out of the given chain or all configured ones.
 
         Raises ChainError, ContractChecksBusy, and UnsupportedChain for a chain that is not configured.
         """
@@ -107,9 +107,10 @@ class ContractAccounts:
         signature: bytes,
         client: bytes | None,
     ) -> bool:
-        """Does the contract take `signature` for one of the 32-byte digests, on every one of these chains?
+        """Tell whether the contract accepts `signature` for one of the 32-byte digests, on every one of these chains.
 
-        On every one, because one address may be another's contract on another chain, and tokens hold on all chains.
+        All must accept, because another chain may have a different owner's contract at the same address, and tokens are
+        valid on all chains.
         Raises ChainError, ContractChecksBusy.
         """
         for chain_id in chain_ids:
@@ -148,7 +149,7 @@ def _question(address: str, digest: bytes, signature: bytes) -> RpcCall:
 
 
 def _data(result: object) -> bytes:
-    """Bytes of a result; none where the contract refused the call. Raises ChainError when the node failed."""
+    """Return the bytes of a result; none if the contract refused the call. Raises ChainError if the node failed."""
     if isinstance(result, RpcFault):
         if result.is_revert:
             return b""

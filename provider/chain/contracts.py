@@ -1,4 +1,4 @@
-"""Calls of the Ocean contracts and the meaning of their results (pure).
+"""Makes calls of the Ocean contracts and decodes their results (pure).
 
 Addresses and ids in, RpcCall values out; results of those calls in, plain values out. Function selectors and
 their results: `provider-api.md` section 8.1.
@@ -66,24 +66,24 @@ def data_nft_call(datatoken: str) -> RpcCall:
 
 
 def foreign_call(contract: str, data: str, *, gas: int = FOREIGN_GAS) -> RpcCall:
-    """Call of a contract that a stranger chose, at the latest block, with limited gas."""
+    """Make a call of a contract that a stranger chose, at the latest block, with limited gas."""
     return RpcCall("eth_call", ({"to": contract, "data": data, "gas": hex(gas)}, "latest"), foreign=True)
 
 
 def receipt_call(tx_id: str) -> RpcCall:
-    """Receipt of a transaction, for `events.parse_receipt`."""
+    """Make the call for the receipt of a transaction, for `events.parse_receipt`."""
     return RpcCall("eth_getTransactionReceipt", (tx_id,))
 
 
 def block_number_call() -> RpcCall:
-    """Number of the newest block, for `decode_quantity`."""
+    """Make the call for the number of the newest block, for `decode_quantity`."""
     return RpcCall("eth_blockNumber")
 
 
 def logs_call(address: str | Sequence[str] | None, topics: Sequence[object], from_block: int, to_block: int) -> RpcCall:
-    """Logs of both blocks and those between, for `events.parse_logs`.
+    """Make the call for the logs of a range of blocks, both ends included, for `events.parse_logs`.
 
-    `address` None: of any contract. `topics` as in eth_getLogs: each a topic, a list of alternatives or None.
+    `address` None: any contract. `topics` as in eth_getLogs: each a topic, a list of alternatives or None.
     """
     wanted: dict[str, object] = {
         "fromBlock": hex(from_block),
@@ -96,7 +96,7 @@ def logs_call(address: str | Sequence[str] | None, topics: Sequence[object], fro
 
 
 def is_empty(result: object) -> bool:
-    """True for `0x`, which a node gives when it knows no code at the address: there is none, or it is not there yet."""
+    """True for `0x`, a node's result if it knows no code at the address: there is none, or the node lags behind."""
     return result == "0x"
 
 
@@ -112,7 +112,7 @@ def decode_metadata_state(result: object) -> int:
 
 
 def decode_bool(result: object) -> bool:
-    """A bool result; False when the contract refused the call or the address holds no code."""
+    """Return a bool result; False if the contract refused the call or the address holds no code."""
     words = _words_of(result)
     if words is None:
         return False
@@ -123,7 +123,7 @@ def decode_bool(result: object) -> bool:
 
 
 def decode_address(result: object) -> str | None:
-    """An address result, checksummed; None when the contract refused the call or the address holds no code."""
+    """Return an address result, checksummed; None if the contract refused the call or the address holds no code."""
     words = _words_of(result)
     if words is None:
         return None
@@ -134,7 +134,7 @@ def decode_address(result: object) -> str | None:
 
 
 def decode_uint(result: object) -> int | None:
-    """An unsigned integer result; None when the contract refused the call or the address holds no code."""
+    """Return an unsigned integer result; None if the contract refused the call or the address holds no code."""
     words = _words_of(result)
     if words is None:
         return None
@@ -145,7 +145,7 @@ def decode_uint(result: object) -> int | None:
 
 
 def decode_quantity(result: object) -> int:
-    """Result of a call that answers one JSON-RPC quantity. Raises ChainError."""
+    """Return the result of a call that answers with one JSON-RPC quantity. Raises ChainError."""
     if isinstance(result, RpcFault):
         raise ChainError(detail=f"code {result.code}: {result.message}")
     try:
@@ -164,7 +164,7 @@ def _call_data(selector: str, *arguments: str) -> str:
 
 
 def _words_of(result: object) -> Words | None:
-    """Words of an eth_call result; None for a contract's refusal. Raises ChainError when the node failed."""
+    """Return the words of an eth_call result; None if the contract refused. Raises ChainError if the node failed."""
     if isinstance(result, RpcFault):
         if result.is_revert:
             return None

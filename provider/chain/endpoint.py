@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. `rpc.py` decides who is asked next.
+"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. `rpc.py` chooses the endpoint.
 
 Errors and logs name an endpoint by chain id and position, never by URL: URLs of RPC services hold API keys.
 """
@@ -42,8 +42,8 @@ _REFUSING_STATUSES = frozenset({401, 403, 407, 408, 425, 429})  # say nothing ab
 class EndpointFailed(Exception):
     """This endpoint gave no usable answer. `outcome` is a metric label, the text is for the log.
 
-    `retry_after_seconds`: how long it asked to be left alone (RFC 9110 section 10.2.3), None when it did not.
-    `was_reached`: it answered something, or hung up, so that fewer calls at once may fare better.
+    `retry_after_seconds`: the endpoint's Retry-After (RFC 9110 section 10.2.3), None without one.
+    `was_reached`: it answered or dropped the connection, so fewer calls at once may succeed.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class EndpointFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """What `provider check` shows of one endpoint; `problem` is None when it is usable."""
+    """The state of one endpoint for `provider check`. `problem` is None if it is usable."""
 
     index: int
     reachable: bool
@@ -72,7 +72,7 @@ class EndpointState:
 
 
 class Endpoint:
-    """Address and health of one endpoint; the health is kept here and changed by those who ask it."""
+    """Address and health of one endpoint. `rpc.py` updates the health."""
 
     def __init__(self, url: str, *, index: int, timeout_seconds: float, proxy: str | None = None) -> None:
         parsed = URL(url)
@@ -93,9 +93,9 @@ class Endpoint:
         return f"Endpoint({self.index + 1})"
 
     async def exchange(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        """Results or faults in the order of `calls`; one HTTP round trip where the endpoint takes batches.
+        """Return results or faults in the order of `calls`, in one HTTP round trip if the endpoint takes batches.
 
-        Raises EndpointFailed when none of them was answered.
+        Raises EndpointFailed if no call was answered.
         """
         most = self.batch_size.most(asyncio.get_running_loop().time()) or len(calls)
         if len(calls) <= most:
@@ -108,7 +108,7 @@ class Endpoint:
         return results
 
     async def _send(self, session: aiohttp.ClientSession, calls: Sequence[RpcCall]) -> list[object]:
-        """All in one request; one by one when that fails in any way and the endpoint is there."""
+        """Send all calls in one request, or one by one if that fails and the endpoint was reached."""
         if len(calls) == 1:
             return await self._send_one(session, calls[0])
         try:
@@ -124,7 +124,7 @@ class Endpoint:
         return results
 
     async def _send_apart(self, session: aiohttp.ClientSession, pieces: Sequence[Sequence[RpcCall]]) -> list[object]:
-        """Several requests at once. The failure of one is a fault of its calls, as long as another one is answered."""
+        """Send several requests at once. If any is answered, the failure of another is only a fault of its calls."""
         tasks = [asyncio.ensure_future(self._send(session, piece)) for piece in pieces]
         try:
             answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -215,7 +215,7 @@ def _most_bytes(calls: Sequence[RpcCall]) -> int:
 
 
 def parse_quantity(result: object, method: str) -> int:
-    """A hex number of JSON-RPC. Raises EndpointFailed: an endpoint that answers otherwise is none."""
+    """Parse a hex number of JSON-RPC. Raises EndpointFailed, since a healthy endpoint answers with one."""
     if isinstance(result, str) and result.startswith("0x"):
         try:
             return int(result, 16)
@@ -229,17 +229,17 @@ def _may_hold_answers(status: int) -> bool:
 
 
 def _is_answered_fault(calls: Sequence[RpcCall], results: Sequence[object]) -> bool:
-    """A single call that the contract refused: some nodes give it a status of 500."""
+    """True for a single call that the contract refused: some nodes reply to it with status 500."""
     return len(calls) == 1 and isinstance(results[0], RpcFault) and is_answer(calls[0], results[0])
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Seconds of a Retry-After that gives seconds; a date, which no JSON-RPC service is known to send, is left out."""
+    """Return the seconds of a Retry-After. A date is ignored: no JSON-RPC service is known to send one."""
     return digits(ows(retry_after or ""), max_chars=9)
 
 
 def _was_dropped(error: Exception) -> bool:
-    """True when an open connection was lost; false when none could be made."""
+    """True if an open connection was lost; False if none could be opened."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -1,7 +1,7 @@
 """Events of the Ocean contracts: JSON receipts and logs in, frozen values out (pure).
 
 Events and their arguments: `provider-api.md` section 8.1. Any contract can emit any event, so every value says
-who emitted it; whether that is the right contract is for the caller to check.
+who emitted it. The caller must check that this is the right contract.
 
 JSON that no node should send raises ChainError. Bytes that do not decode are the emitting contract's own fault:
 that event is skipped.
@@ -132,7 +132,7 @@ class NftCreated:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a mined transaction did, as far as it concerns us; events in the order of the log."""
+    """A mined transaction, reduced to the events that concern us, in the order of the log."""
 
     tx_id: str
     succeeded: bool
@@ -144,7 +144,7 @@ class Receipt:
 
 
 def parse_receipt(raw: object) -> Receipt | None:
-    """Receipt of an eth_getTransactionReceipt result; None while the transaction is unknown or not mined.
+    """Parse the result of eth_getTransactionReceipt. Returns None while the transaction is unknown or not mined.
 
     Raises ChainError.
     """
@@ -175,32 +175,32 @@ def parse_receipt(raw: object) -> Receipt | None:
 
 
 def order_started(log: Log) -> OrderStarted | None:
-    """The OrderStarted event in `log`, if it is one."""
+    """Decode `log` if it is an OrderStarted event, otherwise return None."""
     return _decode(log, ORDER_STARTED, 3, _decode_order_started)
 
 
 def order_reused(log: Log) -> OrderReused | None:
-    """The OrderReused event in `log`, if it is one."""
+    """Decode `log` if it is an OrderReused event, otherwise return None."""
     return _decode(log, ORDER_REUSED, 1, _decode_order_reused)
 
 
 def provider_fee(log: Log) -> ProviderFee | None:
-    """The ProviderFee event in `log`, if it is one."""
+    """Decode `log` if it is a ProviderFee event, otherwise return None."""
     return _decode(log, PROVIDER_FEE, 3, _decode_provider_fee)
 
 
 def metadata_event(log: Log) -> MetadataEvent | None:
-    """The MetadataCreated or MetadataUpdated event in `log`, if it is one."""
+    """Decode `log` if it is a MetadataCreated or MetadataUpdated event, otherwise return None."""
     return _decode(log, METADATA_CREATED, 2, _decode_metadata) or _decode(log, METADATA_UPDATED, 2, _decode_metadata)
 
 
 def state_event(log: Log) -> StateEvent | None:
-    """The MetadataState event in `log`, if it is one."""
+    """Decode `log` if it is a MetadataState event, otherwise return None."""
     return _decode(log, METADATA_STATE, 2, _decode_state)
 
 
 def nft_created(log: Log) -> NftCreated | None:
-    """The factory's NFTCreated event in `log`, if it is one."""
+    """Decode `log` if it is an NFTCreated event of the factory, otherwise return None."""
     return _decode(log, NFT_CREATED, 4, _decode_nft_created)
 
 

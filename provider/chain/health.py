@@ -1,4 +1,4 @@
-"""Which endpoints of a chain are asked, and in which order: what was seen of each in, an order out. Pure."""
+"""Decides which endpoints of a chain to ask, and in which order, from how each has answered. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +21,22 @@ FAULTY_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Health:
-    """What was seen of one endpoint; times are the event loop's.
+    """How one endpoint has answered. Times are the event loop's.
 
-    `verified`: its chain id was right and no failure was seen since. `failures`, `losses`: in a row. `aside_until`:
-    asked after the healthy ones only. `open_until`: not asked at all. `height`: last block it told; `behind`: too far
-    from the others. `reviving`: a check in the background is under way. `latency_seconds`: of the last answer.
-    `faults`: since `faults_since`, calls that it did not answer and another one did; `faulty_until`: it is asked later.
+    verified: its chain id was right, and it has not failed since.
+    failures, losses: in a row.
+    ejected_until: until then it is asked only after the healthy ones.
+    open_until: until then it is not asked at all.
+    height: the last block that it reported. `behind`: that is too far below the others.
+    reviving: a check in the background is in progress.
+    latency_seconds: of the last answer.
+    faults: calls since `faults_since` that another endpoint answered and this one did not.
+    faulty_until: until then it is asked later.
     """
 
     verified: bool = False
     failures: int = 0
-    aside_until: float = 0.0
+    ejected_until: float = 0.0
     open_until: float = 0.0
     losses: int = 0
     slow_until: float = 0.0
@@ -44,42 +49,43 @@ class Health:
     faulty_until: float = 0.0
 
     def fail(self, now: float, *, retry_after_seconds: float | None = None) -> float | None:
-        """Put aside for a growing time, or the time it asks for; that time, or None within an outage that counted.
+        """Eject the endpoint for a growing time, or for as long as it asks.
 
-        Within one, what it asks for still holds if that ends later.
+        Returns that time in seconds; None if this failure belongs to an outage that was counted. Even then, the time
+        that the endpoint asks for is kept if it ends later.
         """
         self.verified = False
         asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
-        if self.failures and now < self.aside_until:
+        if self.failures and now < self.ejected_until:
             if retry_after_seconds is not None:
-                self.open_until = self.aside_until = max(self.aside_until, now + asked)
+                self.open_until = self.ejected_until = max(self.ejected_until, now + asked)
             return None
         pause: float = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures, 16), LONGEST_PAUSE_SECONDS)
         pause = max(pause, asked)
         self.failures += 1
-        self.aside_until = now + pause
+        self.ejected_until = now + pause
         if retry_after_seconds is not None or self.failures >= OPEN_AFTER_FAILURES:
-            self.open_until = self.aside_until
+            self.open_until = self.ejected_until
         return pause
 
     def recover(self) -> None:
-        """It answered, and for the right chain."""
+        """Record that the endpoint answered for the right chain."""
         self.verified = True
         self.failures = 0
-        self.aside_until = self.open_until = 0.0
+        self.ejected_until = self.open_until = 0.0
 
     def lose(self, now: float) -> None:
-        """One that was asked later answered first."""
+        """Record that an endpoint which was asked later answered first."""
         self.losses += 1
         if self.losses >= SLOW_AFTER_LOSSES:
             self.slow_until = now + SLOW_SECONDS
 
     def win(self) -> None:
-        """It answered before any other had to be asked."""
+        """Record that the endpoint answered before another one had to be asked."""
         self.losses = 0
 
     def fault(self, now: float) -> None:
-        """Another one answered what it did not."""
+        """Record that another endpoint answered a call that this one did not."""
         if not self.faults or now - self.faults_since > FAULTY_SECONDS:
             self.faults, self.faults_since = 0, now
         self.faults += 1
@@ -88,12 +94,12 @@ class Health:
             self.faults = 0
 
 
-Standing = Literal["unasked", "ok", "slow", "faulty", "behind", "aside"]
+Standing = Literal["unasked", "ok", "slow", "faulty", "behind", "ejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """What is told of one endpoint, by its position. `back_in_seconds` is how long it stays aside, else 0."""
+    """The reported state of one endpoint. `index`: its position. `back_in_seconds`: how long it stays ejected, or 0."""
 
     index: int
     standing: Standing
@@ -103,10 +109,10 @@ class EndpointHealth:
 
 
 def tell(index: int, health: Health, now: float) -> EndpointHealth:
-    """For those who look on."""
+    """Report the state of an endpoint for logs and pages."""
     standing: Standing = "ok"
     if health.failures:
-        standing = "aside"
+        standing = "ejected"
     elif health.behind:
         standing = "behind"
     elif now < health.faulty_until:
@@ -115,7 +121,7 @@ def tell(index: int, health: Health, now: float) -> EndpointHealth:
         standing = "slow"
     elif health.latency_seconds is None:
         standing = "unasked"
-    back_in_seconds = max(0.0, health.aside_until - now) if health.failures else 0.0
+    back_in_seconds = max(0.0, health.ejected_until - now) if health.failures else 0.0
     return EndpointHealth(index, standing, health.height, health.latency_seconds, back_in_seconds)
 
 
@@ -123,25 +129,27 @@ Named = TypeVar("Named")
 
 
 def order(endpoints: Iterable[tuple[Named, Health]], now: float) -> list[Named]:
-    """Healthy endpoints as configured (slow ones, faulty ones and those behind after the others), then those put aside,
-    soonest back first. Those whose circuit is open are left out, so that nobody waits for them."""
+    """Return the endpoints in the order in which to ask them.
+
+    Healthy ones come first, as configured; among them slow, faulty and lagging ones last. Ejected ones follow, the
+    soonest back first. Endpoints whose circuit is open are left out, so that nobody waits for them."""
     listed = list(endpoints)
     healthy = [(name, health) for name, health in listed if not health.failures]
-    aside = [(name, health) for name, health in listed if health.failures and now >= health.open_until]
+    ejected = [(name, health) for name, health in listed if health.failures and now >= health.open_until]
     healthy.sort(key=lambda entry: entry[1].behind or now < max(entry[1].slow_until, entry[1].faulty_until))
-    aside.sort(key=lambda entry: entry[1].aside_until)
-    return [name for name, _ in healthy + aside]
+    ejected.sort(key=lambda entry: entry[1].ejected_until)
+    return [name for name, _ in healthy + ejected]
 
 
 def seconds_until_open(healths: Sequence[Health], now: float) -> float:
-    """When the first of them may be asked again."""
+    """Return the seconds until the first of them may be asked again."""
     return max(0.0, min(health.open_until for health in healths) - now)
 
 
 def behind(heights: Mapping[Named, int], max_lag_blocks: int) -> set[Named]:
-    """Who is more than `max_lag_blocks` below the height that most agree on (of two, the higher).
+    """Return the endpoints more than `max_lag_blocks` below the median height (of two, the higher).
 
-    The median, so that one endpoint which claims an absurd height cannot push the others down.
+    With the median, one endpoint that claims an absurd height cannot make the others look late.
     """
     if len(heights) < 2:
         return set()

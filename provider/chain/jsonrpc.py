@@ -39,16 +39,16 @@ SIZED_BY_STRANGERS = frozenset({"eth_call", "eth_getLogs", "eth_getTransactionRe
 
 
 class MalformedReply(Exception):
-    """The body is not the reply to the calls that were sent; the text says which rule it breaks."""
+    """The body is not a reply to the calls that were sent. The text names the rule that it breaks."""
 
 
 @dataclass(frozen=True, slots=True)
 class RpcCall:
     """One call: method and positional parameters (JSON values).
 
-    `foreign`: it runs code that a stranger chose. Such calls never share a request with others, are read to a lower
-    limit, and say nothing about the health of an endpoint. `max_reply_bytes`: limit of the whole reply; None: as for
-    all calls.
+    `foreign`: it runs code that a stranger chose. Such a call never shares a request with others, its reply has a lower
+    size limit, and it does not affect the health of an endpoint.
+    `max_reply_bytes`: limit of the whole reply; None for the limit of all calls.
     """
 
     method: str
@@ -73,12 +73,12 @@ class RpcFault:
 
     @property
     def is_too_large(self) -> bool:
-        """True when the result was longer than what is read."""
+        """True if the result was longer than the limit."""
         return self.code == _TOO_LARGE
 
     @property
     def is_revert(self) -> bool:
-        """True when the contract refused the call or gave too long a result: any other node would say the same."""
+        """True if the contract refused the call or its result was too long. Any other node would answer the same."""
         return (
             self.code in _REVERT_CODES
             or self.has_revert_data
@@ -91,10 +91,10 @@ TOO_LARGE = RpcFault(_TOO_LARGE, "reply larger than the limit")
 
 
 def is_answer(call: RpcCall, result: object) -> bool:
-    """Is this what any healthy node would say? False: another endpoint should be asked.
+    """Tell whether any healthy node would give this result. If not, another endpoint should be asked.
 
-    Of all faults only these are answers: a revert, for eth_getLogs a complaint about the range, and for
-    eth_sendRawTransaction one about the transaction.
+    Only these faults are answers: a revert, a complaint about the range of eth_getLogs, and a complaint about the
+    transaction of eth_sendRawTransaction.
     """
     if not isinstance(result, RpcFault):
         return True
@@ -108,7 +108,7 @@ def is_answer(call: RpcCall, result: object) -> bool:
 
 
 def is_limit(call: RpcCall, result: object) -> bool:
-    """Does the endpoint complain about the number of requests? Of calls that run code only the error code counts."""
+    """Tell whether the endpoint limits the number of requests. For calls that run code, only the error code counts."""
     if not isinstance(result, RpcFault) or is_answer(call, result):
         return False
     if result.code in _LIMIT_CODES:
@@ -123,7 +123,7 @@ def _is_about_range(fault: RpcFault) -> bool:
 
 
 def encode(calls: Sequence[RpcCall]) -> bytes:
-    """Request body: an object for one call, an array for more; ids are positions from 1 (some nodes refuse 0)."""
+    """Return the request body: an object for one call, an array for more. Ids count from 1, as some nodes refuse 0."""
     objects = [
         {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
         for number, call in enumerate(calls, start=1)
@@ -132,7 +132,7 @@ def encode(calls: Sequence[RpcCall]) -> bytes:
 
 
 def decode(body: bytes, count: int) -> list[object]:
-    """Results in the order of the `count` calls, each a JSON value or an RpcFault.
+    """Return the results in the order of the `count` calls, each a JSON value or an RpcFault.
 
     Raises MalformedReply for anything that is not exactly one reply per call.
     """
@@ -158,7 +158,7 @@ def decode(body: bytes, count: int) -> list[object]:
 
 
 def _id_of(item: object) -> int | None:
-    """The id of a reply. One that comes back as text is the same id."""
+    """Return the id of a reply. Some nodes return it as text."""
     number = item.get("id") if isinstance(item, dict) else None
     if isinstance(number, str):
         return digits(number, max_chars=9)

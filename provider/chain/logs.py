@@ -1,6 +1,6 @@
-"""Logs as nodes send them: JSON of receipts and eth_getLogs in, frozen Log values out (pure).
+"""Parses logs as nodes send them: JSON of receipts and eth_getLogs in, frozen Log values out (pure).
 
-What the logs mean is decided in events.py. JSON that no node should send raises ChainError.
+events.py decides what the logs mean. JSON that no node should send raises ChainError.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Log:
 
 
 def parse_logs(raw: object) -> tuple[Log, ...]:
-    """Logs of an eth_getLogs result in the order of the chain, without those that a reorganisation removed.
+    """Parse an eth_getLogs result, in the order of the chain, without logs that a reorganisation removed.
 
     Raises ChainError.
     """
@@ -37,7 +37,7 @@ def parse_logs(raw: object) -> tuple[Log, ...]:
 
 
 def parse_log(raw: object) -> Log:
-    """One log of a receipt or of eth_getLogs. Raises ChainError."""
+    """Parse one log of a receipt or of eth_getLogs. Raises ChainError."""
     fields = json_object(raw, "log")
     topics, address = fields.get("topics"), fields.get("address")
     if not isinstance(topics, list) or not isinstance(address, str):
@@ -56,7 +56,7 @@ def parse_log(raw: object) -> Log:
 
 
 def first_topic(raw: object) -> str | None:
-    """First topic of a log, to leave out the many that do not concern us before decoding them.
+    """Return the first topic of a log, so that callers can skip foreign logs without decoding them.
 
     Raises ChainError.
     """
@@ -67,7 +67,7 @@ def first_topic(raw: object) -> str | None:
 
 
 def transaction_hash(fields: dict[str, object]) -> str:
-    """`transactionHash` of a receipt or log, lower-case hex. Raises AbiError."""
+    """Return `transactionHash` of a receipt or log, in lower-case hex. Raises AbiError."""
     digest = bytes_of_hex(fields.get("transactionHash"))
     if len(digest) != 32:
         raise AbiError("transaction hash is not 32 bytes")
@@ -75,7 +75,7 @@ def transaction_hash(fields: dict[str, object]) -> str:
 
 
 def json_object(raw: object, what: str) -> dict[str, object]:
-    """`raw` when it is a JSON object. Raises ChainError, with the node's own reason when it is a fault."""
+    """Return `raw` if it is a JSON object. Raises ChainError, with the node's own reason if it is a fault."""
     if isinstance(raw, RpcFault):
         raise ChainError(detail=f"{what}: code {raw.code}: {raw.message}")
     if not isinstance(raw, dict):

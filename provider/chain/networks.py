@@ -1,4 +1,4 @@
-"""The configured chains: chain id in, everything known about that chain out; and the address file that names them.
+"""The configured chains by chain id, and the address file that names their contracts.
 
 Nothing is fetched here. Format of the address file: `provider-api.md` section 14, `ADDRESS_FILE`.
 """
@@ -20,7 +20,7 @@ GANACHE_CHAIN_ID = 8996
 
 @dataclass(frozen=True, slots=True)
 class ChainAddresses:
-    """One network of the address file. `ocean` as written there, `factory` (the ERC721Factory) checksummed."""
+    """One network of the address file. `ocean`: as written there. `factory`: the ERC721Factory, checksummed."""
 
     name: str
     ocean: str | None
@@ -32,9 +32,11 @@ class ChainAddresses:
 class Network:
     """One configured chain.
 
-    `name` for the `Provider <name>: ` prefix; `fee_token` as written in settings or address file; `account`: the
-    Provider's key on this chain; `start_block`: first block with Ocean contracts; `finality_blocks`: depth from
-    which a receipt counts as immutable.
+    name: for the prefix `Provider <name>: `.
+    fee_token: as written in the settings or the address file.
+    account: the Provider's key on this chain.
+    start_block: the first block with Ocean contracts.
+    finality_blocks: the depth from which a receipt counts as immutable.
     """
 
     chain_id: int
@@ -48,18 +50,18 @@ class Network:
 
 
 class Networks:
-    """The configured chains, in the order given; iterates over the Network values."""
+    """The configured chains in the given order. Iterating yields the Network values."""
 
     def __init__(self, networks: Mapping[int, Network]) -> None:
         self._networks = dict(networks)
 
     @property
     def chain_ids(self) -> tuple[int, ...]:
-        """Ids of the configured chains."""
+        """The ids, in the same order."""
         return tuple(self._networks)
 
     def get(self, chain_id: int) -> Network:
-        """The chain with this id. Raises UnsupportedChain with the documented text."""
+        """Return the chain with this id. Raises UnsupportedChain with the documented text."""
         network = self._networks.get(chain_id)
         if network is None:
             raise UnsupportedChain(f"Unsupported chain ID {chain_id}")
@@ -76,14 +78,14 @@ class Networks:
 
 
 def bundled_address_book() -> dict[int, ChainAddresses]:
-    """The address file that comes with this package."""
+    """Return the networks of the address file in this package."""
     return load_address_book(resources.files(__package__).joinpath("address.json").read_text("utf-8"))
 
 
 def load_address_book(text: str) -> dict[int, ChainAddresses]:
-    """Networks of an address file by chain id; of two with one id the first counts.
+    """Parse an address file. Returns networks by chain id; if two have one id, the first counts.
 
-    Raises ValueError that lists every fault by network and key.
+    Raises ValueError, which lists every fault by network and key.
     """
     try:
         networks = orjson.loads(text)
@@ -122,7 +124,7 @@ def load_address_book(text: str) -> dict[int, ChainAddresses]:
 
 
 def network_name(chain_id: int, key: str | None) -> str:
-    """Name for clients: the network's key in the address file, `Ganache` for 8996, `Unknown` without a key."""
+    """Return the name for clients: the key in the address file, `Ganache` for 8996, `Unknown` without a key."""
     if chain_id == GANACHE_CHAIN_ID:
         return "Ganache"
     return key if key is not None else "Unknown"

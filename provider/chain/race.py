@@ -1,5 +1,7 @@
-"""Ask one after the other, and the next one early when an answer is slow ("hedged requests", Dean and Barroso, The
-Tail at Scale, 2013): the first good answer counts."""
+"""Asks runners one after another, and the next one early if an answer is slow. The first good answer counts.
+
+These are "hedged requests" (Dean and Barroso, The Tail at Scale, 2013).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +17,7 @@ MAX_UNDER_WAY = 2
 
 @dataclass(frozen=True, slots=True)
 class Won(Generic[Runner, Answer]):
-    """The first answer, whose it is, and who was asked earlier and had not answered."""
+    """The first answer, the runner that gave it, and the runners that were asked earlier without answering."""
 
     runner: Runner
     answer: Answer
@@ -31,10 +33,15 @@ async def first_answer(
     failed: Callable[[Runner, Exception], None],
     hedged: Callable[[], None],
 ) -> Won[Runner, Answer] | None:
-    """The first answer of `ask`; None when every runner raised `failure`, each of which `failed` is told.
+    """Return the first answer of `ask`; None if every runner raised `failure`. The other questions are cancelled.
 
-    After `patience_seconds` (0: never) without an answer `hedged` is told and the next runner asked as well. What is
-    still under way when the answer comes is cancelled.
+    Args:
+        runners: in the order in which to ask them.
+        ask: asks one runner.
+        failure: the exception after which the next runner is asked. Any other one is raised.
+        patience_seconds: time without an answer after which the next runner is asked as well; 0 for never.
+        failed: called with each failure.
+        hedged: called when a further runner is asked because of the time.
     """
     waiting = list(runners)
     under_way: dict[asyncio.Future[Answer], Runner] = {}

@@ -1,13 +1,13 @@
-"""The JSON-RPC client of one chain over several endpoints: calls in, results out, ChainUnavailable when none answers.
+"""The JSON-RPC client of one chain with several endpoints: calls in, results out, ChainUnavailable if none answers.
 
-It decides which endpoint to ask, when to believe its answer, and which one to put aside. Results get no meaning here.
+It decides which endpoint to ask, when to believe its answer, and when to eject it. It does not interpret results.
 
-Endpoints are asked in the order of `health.py`, mostly the configured one. One that fails is put aside for a growing
-time. After each such pause its chain id is asked, until it answers again. If one is slow, the next is asked as well.
-If an answer is a fault and not the chain's answer (`jsonrpc.is_answer`), the next one is asked for that call. The first
-one is not put aside.
+Endpoints are asked in the order of `health.py`, mostly the configured one. An endpoint that fails is ejected for a
+growing time. After each such pause it is asked for its chain id, until it answers again. If an endpoint is slow, the
+next one is asked as well. If an answer is a fault and not the chain's answer (`jsonrpc.is_answer`), the next endpoint
+is asked for that call, without ejecting the first one.
 
-Calls that run a stranger's contract have connections of their own, and never change the health of an endpoint.
+Calls that run a stranger's contract use separate connections and never change the health of an endpoint.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Rpc:
     urls: the endpoints, in order of preference.
     config: `timeout_seconds` limits one HTTP exchange with one endpoint. A call waits at most this times the number of
         endpoints, or twice that if a batch is refused late and its calls are sent singly.
-    chain_id: what every endpoint must answer for. None: unknown so far; nothing is verified until `learn_chain_id`.
+    chain_id: the chain of every endpoint. None: not known yet; nothing is verified until `learn_chain_id`.
     metrics: None: nothing is counted.
 
     The first call opens the HTTP session, inside the running loop. Raises ValueError for an unusable URL.
@@ -96,30 +96,31 @@ class Rpc:
 
     @property
     def chain_id(self) -> int | None:
-        """The chain every endpoint must answer for."""
+        """The chain that every endpoint must serve; None if it is not known yet."""
         return self._chain_id
 
     @property
     def is_available(self) -> bool:
-        """False while every endpoint is put aside after a failure."""
+        """False while every endpoint is ejected."""
         return any(map(_is_up, self._endpoints))
 
     def endpoints_up(self) -> Mapping[int, bool]:
-        """By position: is the endpoint not put aside?"""
+        """Return by position whether the endpoint is up, that is, not ejected."""
         return {endpoint.index: _is_up(endpoint) for endpoint in self._endpoints}
 
     async def batch(self, calls: Sequence[RpcCall], *, together: bool = True) -> list[object]:
-        """Results in the order of `calls`, each a JSON value or an RpcFault; one HTTP round trip.
+        """Return the results in the order of `calls`, each a JSON value or an RpcFault, in one HTTP round trip.
 
-        `together`: all are of one endpoint; else each is of the first that answers that call. An endpoint's chain id
-        is asked in the same round trip before its first answer is believed. Raises ChainUnavailable.
+        `together`: all results come from one endpoint. Otherwise each comes from the first endpoint that answers that
+        call. The first answer of an endpoint is believed only with its chain id, which the same round trip asks for.
+        Raises ChainUnavailable.
         """
         return await self._ask_in_turn(self._in_order(), calls, together=together) if calls else []
 
     async def elsewhere(self, calls: Sequence[RpcCall]) -> list[object] | None:
-        """As `batch`, but of an endpoint other than the one asked first: None when there is none or none answers.
+        """Ask as `batch` does, but not the first endpoint, whose node may not have seen something yet.
 
-        For what one node may not have seen yet.
+        Returns None if there is no other endpoint or none answers.
         """
         others = self._in_order()[1:]
         try:
@@ -128,23 +129,23 @@ class Rpc:
             return None
 
     def submit(self, call: RpcCall) -> asyncio.Future[object]:
-        """Result or RpcFault of `call`, to be awaited; sent in one batch with all others of this turn of the loop.
+        """Return a future of the result or RpcFault of `call`. All calls of one turn of the loop are sent in one batch.
 
-        Awaiting it raises ChainUnavailable. Cancelling one leaves the others alone.
+        The future may raise ChainUnavailable. Cancelling it does not affect the others.
         """
         return self._submissions.submit(call)
 
     async def call(self, method: str, *params: object) -> object:
-        """Result of one call. Raises ChainUnavailable, and ChainError when the node answers with an error."""
+        """Return the result of one call. Raises ChainUnavailable, and ChainError if the node answers with an error."""
         (result,) = await self.batch([RpcCall(method, params)])
         if isinstance(result, RpcFault):
             raise ChainError(detail=f"{method}: code {result.code}: {result.message}")
         return result
 
     async def learn_chain_id(self) -> int:
-        """Chain id of the first endpoint that answers; from here on all must agree with it.
+        """Return the chain id of the first endpoint that answers. From then on, all endpoints must have it.
 
-        Returns the known one without asking. Raises ChainError.
+        Nothing is asked if the id is known. Raises ChainError.
         """
         if self._chain_id is None:
             try:
@@ -156,25 +157,25 @@ class Rpc:
         return self._chain_id
 
     async def probe(self) -> list[EndpointState]:
-        """State of every endpoint, asked now and at once; changes nothing about who is asked next."""
+        """Ask every endpoint for its state, all at once. Their health does not change."""
         return list(await asyncio.gather(*map(self._probe, self._endpoints)))
 
     def healths(self) -> list[EndpointHealth]:
-        """What is known of every endpoint; nothing is asked."""
+        """Return what is known of every endpoint, without asking."""
         now = asyncio.get_running_loop().time()
         return [tell(endpoint.index, endpoint.health, now) for endpoint in self._endpoints]
 
     def watch(self) -> None:
-        """Compare the heights of all endpoints from now on. One that is too far behind is asked last.
+        """Compare the heights of all endpoints from now on. An endpoint that is too far behind is asked last.
 
-        A single endpoint would be asked all the same, so only `look` checks it.
+        A single endpoint would be asked in any case, so only `look` checks its height.
         """
         self._is_watched = True
         if len(self._endpoints) > 1 and self._config.watch_seconds:
             self.start(self._look_every(self._config.watch_seconds))
 
     async def look(self) -> None:
-        """Ask every endpoint that is not put aside for its height, now; nothing before `watch`."""
+        """Ask every endpoint that is not ejected for its height. Does nothing before `watch`."""
         if not self._is_watched or self._closed:
             return
         await asyncio.gather(*map(self._look_at, self._endpoints))
@@ -191,13 +192,13 @@ class Rpc:
                 _log.warning("chain %s endpoint %d %s", self._chain_id, endpoint.index + 1, told)
 
     def start(self, work: Awaitable[None]) -> None:
-        """Run it in the background, until `close` at most."""
+        """Run `work` in the background, until `close` at the latest."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End background work and close the connections; further exchanges raise ChainUnavailable."""
+        """End background work and close the connections. Later calls raise ChainUnavailable."""
         self._closed = True
         for check in self._checks.values():
             check.cancel()
@@ -215,7 +216,7 @@ class Rpc:
             await asyncio.sleep(seconds)
 
     async def _look_at(self, endpoint: Endpoint) -> None:
-        if asyncio.get_running_loop().time() < endpoint.health.aside_until:
+        if asyncio.get_running_loop().time() < endpoint.health.ejected_until:
             return
         try:
             (result,) = await self._ask(endpoint, [_BLOCK_NUMBER])
@@ -227,17 +228,17 @@ class Rpc:
             self._metrics.endpoint_block.set(height, self._chain_id, endpoint.index + 1)
 
     def _in_order(self) -> list[Endpoint]:
-        """Whom to ask, in this order: no caller waits for a doubtful endpoint while another one is healthy."""
+        """Return the endpoints in the order to ask them: nobody waits for a doubtful one while another is healthy."""
         now = asyncio.get_running_loop().time()
         return order(((endpoint, endpoint.health) for endpoint in self._endpoints), now)
 
     async def _ask_in_turn(
         self, endpoints: Sequence[Endpoint], calls: Sequence[RpcCall], *, together: bool
     ) -> list[object]:
-        """Results of the first that answers all calls; one that fails, is slow or has a fault has the next one asked.
+        """Ask one endpoint after another until all calls are answered. Slow ones, faults and failures lead to the next.
 
-        `together`: all results have to be of one endpoint. What none answers is the last one's fault. Raises
-        ChainUnavailable.
+        `together`: all results must come from one endpoint. A call that none answers has the last one's fault.
+        Raises ChainUnavailable.
         """
         problems: list[str] = []
         collected: Collected[Endpoint] = Collected(calls, together=together)
@@ -280,10 +281,10 @@ class Rpc:
                 won.runner.health.win()
 
     async def _ask(self, endpoint: Endpoint, calls: Sequence[RpcCall]) -> list[object]:
-        """Results of one, its chain id seen before they are believed; no `calls`: only that is asked.
+        """Ask one endpoint, and for its chain id too if that is not verified. Without `calls`, ask for that alone.
 
-        Raises EndpointFailed, which has put it aside unless the calls are foreign, and ChainUnavailable once this is
-        closed.
+        Raises EndpointFailed after it has ejected the endpoint (not for foreign calls), and ChainUnavailable if this
+        client is closed.
         """
         verify = not calls or (self._chain_id is not None and not endpoint.health.verified)
         sent = [_CHAIN_ID, *calls] if verify else calls
@@ -302,7 +303,7 @@ class Rpc:
         except EndpointFailed as failure:
             outcome = failure.outcome
             if not foreign:
-                self._put_aside(endpoint, failure)
+                self._eject(endpoint, failure)
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -322,7 +323,7 @@ class Rpc:
         seconds: float,
         verified: bool,
     ) -> None:
-        """What an answer tells of the endpoint's health."""
+        """Update the endpoint's health from an answer."""
         if verified:
             self._readmit(endpoint)
         if _is_foreign(calls):
@@ -331,11 +332,11 @@ class Rpc:
         if not all(map(is_answer, calls, results)):
             self._metrics.faults.add(self._chain_id, endpoint.index + 1)
         if any(map(is_limit, calls, results)):
-            self._put_aside(endpoint, EndpointFailed("limited", "it limits some calls"))
+            self._eject(endpoint, EndpointFailed("limited", "it limits some calls"))
         self._note_head(calls, results)
 
     async def _probe(self, endpoint: Endpoint) -> EndpointState:
-        """What one says of itself now; changes nothing about who is asked next."""
+        """Ask one endpoint for its state. Its health does not change."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         chain_id, problem, reachable = None, None, True
@@ -349,10 +350,10 @@ class Rpc:
         return EndpointState(endpoint.index, reachable, chain_id, loop.time() - started, problem)
 
     def _check_after_pause(self, endpoint: Endpoint) -> None:
-        """Without waiting for a call: a server that nobody uses has to know as well that its node is back."""
+        """Plan a check for the end of the pause, so that an idle server notices too that its node is back."""
         if self._closed:
             return
-        due = endpoint.health.aside_until
+        due = endpoint.health.ejected_until
         planned = self._checks.get(endpoint.index)
         if planned is not None and planned.when() == due:
             return
@@ -367,7 +368,7 @@ class Rpc:
             planned.cancel()
 
     def _check(self, endpoint: Endpoint) -> None:
-        """The pause is over. A check that is still under way plans the next one itself, should it fail."""
+        """Check the endpoint after its pause. A check that is still in progress plans the next one if it fails."""
         del self._checks[endpoint.index]
         if not endpoint.health.reviving:
             endpoint.health.reviving = True
@@ -377,21 +378,21 @@ class Rpc:
         try:
             await self._ask(endpoint, [])
         except (EndpointFailed, ChainUnavailable):
-            pass  # `ask` has put it aside again
+            pass  # `ask` has ejected it again
         finally:
             endpoint.health.reviving = False
 
     def _unavailable(self, problems: Sequence[str]) -> ChainUnavailable:
-        """Tells when a try may be worth it, if all endpoints are to be left alone until then."""
+        """Make the error. If no endpoint may be asked for a while, it tells the client when to retry."""
         now = asyncio.get_running_loop().time()
-        error = ChainUnavailable(detail=f"chain {self._chain_id}: {'; '.join(problems) or 'all endpoints put aside'}")
+        error = ChainUnavailable(detail=f"chain {self._chain_id}: {'; '.join(problems) or 'all endpoints are ejected'}")
         pause = seconds_until_open([endpoint.health for endpoint in self._endpoints], now)
         if pause:
             error.ask_again_in(pause)
         return error
 
     def _note_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:
-        """The latest block, if it was among the calls."""
+        """Record the newest block if the calls asked for it."""
         for call, result in zip(calls, results, strict=True):
             if call.method == _BLOCK_NUMBER.method and isinstance(result, str):
                 try:
@@ -406,13 +407,13 @@ class Rpc:
         if self._chain_id is not None and answered != self._chain_id:
             raise EndpointFailed("wrong_chain", f"answers for chain {answered}")
 
-    def _put_aside(self, endpoint: Endpoint, failure: EndpointFailed) -> None:
+    def _eject(self, endpoint: Endpoint, failure: EndpointFailed) -> None:
         now = asyncio.get_running_loop().time()
         pause = endpoint.health.fail(now, retry_after_seconds=failure.retry_after_seconds)
         if pause is not None:  # many calls meet one outage; it counts once
             self._metrics.failovers.add(self._chain_id, endpoint.index + 1)
             _log.warning(
-                "chain %s endpoint %d put aside for %.0f s: %s",
+                "chain %s endpoint %d ejected for %.0f s: %s",
                 "(id not told yet)" if self._chain_id is None else self._chain_id,
                 endpoint.index + 1,
                 pause,
@@ -446,5 +447,5 @@ def _is_foreign(calls: Sequence[RpcCall]) -> bool:
 
 
 def _parse_chain_id(result: object) -> int:
-    """Of eth_chainId. Raises EndpointFailed."""
+    """Parse the result of eth_chainId. Raises EndpointFailed."""
     return parse_quantity(result, "eth_chainId")

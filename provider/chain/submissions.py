@@ -1,6 +1,6 @@
-"""Single calls that many callers make in one turn of the event loop, sent together as one batch.
+"""Sends the single calls that callers make in one turn of the event loop together, as one batch.
 
-Calls that run a stranger's contract go in requests of their own, one for each contract.
+Calls that run a stranger's contract go in separate requests, one for each contract.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ MAX_BATCH_CALLS = 50
 
 
 class Submissions:
-    """The calls that wait for the end of this turn. `rpc` sends them."""
+    """Collects calls until the end of this turn of the loop. `rpc` sends them."""
 
     def __init__(self, rpc: "Rpc") -> None:
         self._rpc = rpc
         self._pending: list[tuple[RpcCall, asyncio.Future[object]]] = []
 
     def submit(self, call: RpcCall) -> asyncio.Future[object]:
-        """Result or RpcFault of `call`, to be awaited; sent in one batch with all others of this turn of the loop.
+        """Return a future of the result or RpcFault of `call`. All calls of one turn of the loop are sent in one batch.
 
-        Awaiting it raises ChainUnavailable. Cancelling one leaves the others alone.
+        The future may raise ChainUnavailable. Cancelling it does not affect the others.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()

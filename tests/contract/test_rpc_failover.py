@@ -1,4 +1,4 @@
-"""Rpc over several endpoints, not all of them well: who is asked, and who is put aside."""
+"""Rpc over several endpoints, not all of them well: who is asked, and who is ejected."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ async def test_a_failure_moves_on_to_the_next_endpoint(
         assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
         asked = len(bad.requests)
         assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
-        assert len(bad.requests) == asked  # put aside
+        assert len(bad.requests) == asked  # ejected
     assert exchanges(metrics) == {("batch", outcome): 1, ("batch", "ok"): 2}
 
 
@@ -115,7 +115,7 @@ async def test_an_endpoint_of_another_chain_is_never_believed() -> None:
 
 @pytest.mark.usefixtures("no_pause")
 @pytest.mark.gen_test
-async def test_an_endpoint_that_changed_its_chain_during_an_outage_stays_aside() -> None:
+async def test_an_endpoint_that_changed_its_chain_during_an_outage_stays_ejected() -> None:
     first, second = Node(), Node()
     async with playing(first, second) as rpc:
         await rpc.call("eth_blockNumber")
@@ -298,7 +298,7 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
         assert [health.standing for health in rpc.healths()] == ["unasked", "unasked"]
         await rpc.look()
         first, second = rpc.healths()
-        assert (first.standing, first.height, second.standing, second.height) == ("ok", 100, "aside", None)
+        assert (first.standing, first.height, second.standing, second.height) == ("ok", 100, "ejected", None)
         assert first.latency_seconds is not None
         assert len(good.requests) == 1
 

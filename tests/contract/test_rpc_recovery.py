@@ -1,4 +1,4 @@
-"""Endpoints that were put aside and that nobody calls: when they are checked, and how they come back."""
+"""Endpoints that were ejected and that nobody calls: when they are checked, and how they come back."""
 
 import pytest
 

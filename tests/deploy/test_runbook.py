@@ -65,7 +65,7 @@ FINDS: dict[str, Callable[[str], bool]] = {
     '.message == "request" and .endpoint == "download"': lambda line: json.loads(line)["endpoint"] == "download",
     '.code == "files_undecryptable" or .code == "decrypt_failed"': lambda line: code(line) == "decrypt_failed",
     '.code == "unsafe_address"': lambda line: code(line) == "unsafe_address",
-    '.message | test("endpoint")': lambda line: "endpoint 1 put aside" in message(line),
+    '.message | test("endpoint")': lambda line: "endpoint 1 ejected" in message(line),
     '.code == "store_unavailable"': lambda line: line.startswith("Redis: "),
     '.message | test("proof")': lambda line: message(line).startswith("proof not accepted"),
     '.message | test("Redis")': lambda line: "Redis" in message(line),
@@ -113,7 +113,7 @@ def troubled(children: Children, chain: DemoChain, folder: Path) -> DemoServer:
     services = f"{server.url}/api/services"
     request("GET", f"{services}/nonce?userAddress=0x{'11' * 20}")
     request("GET", f"{services}/download")
-    wait_until(lambda: said("put aside") and said('"message":"request"', 2))
+    wait_until(lambda: said("ejected") and said('"message":"request"', 2))
     server.child.stop()
     return server
 

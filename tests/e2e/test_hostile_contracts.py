@@ -110,11 +110,11 @@ def test_a_reverting_contract_that_a_stranger_names_spoils_nothing_for_the_other
     assert replies[OTHERS + 1].json()[0]["valid"] is False
     assert replies[OTHERS + 2].status in (400, 401)
     assert endpoints_up(server_of_two)
-    assert "put aside" not in server_of_two.child.stderr_tail(1 << 22)
+    assert "ejected" not in server_of_two.child.stderr_tail(1 << 22)
 
 
 @pytest.mark.parametrize("code", [REVERTING_WITH_RATE_LIMIT, RETURNING_MEGABYTES], ids=["reverts", "returns megabytes"])
-def test_contracts_of_strangers_never_put_an_endpoint_aside(
+def test_contracts_of_strangers_never_eject_an_endpoint(
     server_of_two: DemoServer, chain: DemoChain, proxies: list[RpcProxy], code: bytes
 ) -> None:
     file = contract_file(deploy(chain.wallet(STRANGER_KEY), code))
@@ -122,7 +122,7 @@ def test_contracts_of_strangers_never_put_an_endpoint_aside(
     replies = in_one_burst([lambda: post(server_of_two, file, "/api/services/fileinfo")] * 10)
     assert {(reply.status, reply.json()[0]["valid"]) for reply in replies} == {(200, False)}
     assert endpoints_up(server_of_two)
-    assert "put aside" not in server_of_two.child.stderr_tail(1 << 22)
+    assert "ejected" not in server_of_two.child.stderr_tail(1 << 22)
     # What a contract answers is final: the other node is not asked.
     asked = [trip for trip in proxies[1].trips[before[1] :] if "eth_call" in trip]
     assert asked == []

@@ -98,7 +98,7 @@ def test_query_strings_and_credentials_of_libraries_are_redacted() -> None:
 
 def test_what_operators_need_stays() -> None:
     tx_id = "0x" + "12" * 32
-    plain = f"chain 8996 endpoint 1 put aside for 2 s: timeout; order {tx_id} of did:op:{'ab' * 32}"
+    plain = f"chain 8996 endpoint 1 ejected for 2 s: timeout; order {tx_id} of did:op:{'ab' * 32}"
     assert redact_own(plain) == plain
 
 

@@ -8,7 +8,7 @@ const STANDINGS = {
   slow: ["warn", "slow"],
   faulty: ["warn", "refuses some calls"],
   behind: ["warn", "behind"],
-  aside: ["bad", "put aside"],
+  ejected: ["bad", "ejected"],
 };
 
 // Towards the consumer it also waits for a limit of ours to let bytes go.
