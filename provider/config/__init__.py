@@ -19,13 +19,13 @@ __all__ = [
 
 
 def from_environment(config_path: str | None = None, workers: str | None = None) -> Settings:
-    """Settings of this process; `workers` beats its variable. Raises SettingsError listing every fault."""
+    """Read the settings of this process. `workers` overrides its variable. Raises SettingsError with every fault."""
     environ = dict(os.environ) if workers is None else {**os.environ, "PROVIDER_WORKERS": workers}
     return load_settings(environ, config_path)
 
 
 def admin_listener(config_path: str | None = None) -> Listener | None:
-    """The admin listener of this process's settings, None when it is off. Raises SettingsError."""
+    """Read only the admin listener, None if it is off. Raises SettingsError."""
     return load_admin_listener(dict(os.environ), config_path)
 
 

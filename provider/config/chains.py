@@ -21,7 +21,7 @@ _NODES = ["https://first.example/KEY", "https://second.example"]
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """Where the chains are read and what is paid there, as the operator wrote it: one value, or one per chain id."""
+    """Nodes and fee tokens as the operator wrote them: one value, or one per chain id."""
 
     SECTION: ClassVar = "chains"
 
@@ -45,7 +45,7 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class AddressFile:
-    """Where the contracts are."""
+    """The file that names the contracts of each network."""
 
     SECTION: ClassVar = "chains"
 
@@ -57,7 +57,7 @@ class AddressFile:
 
 
 def read_addresses(reader: Reader) -> str:
-    """Text of the address file, "" for the bundled one. Faults are noted in `reader`."""
+    """Read the text of the address file, "" for the bundled one. Faults are noted in `reader`."""
     path = reader.read(AddressFile).address_file
     found = reader.read_file("ADDRESS_FILE", path) if path else None
     if found is None:
@@ -72,7 +72,7 @@ def read_addresses(reader: Reader) -> str:
 
 
 def read_chains(reader: Reader) -> tuple[tuple[ChainConfig, ...], str]:
-    """The chains and the universal key. Faults are noted in `reader`; the result is then incomplete."""
+    """Read the chains and the universal key. Faults are noted in `reader`; the result is then incomplete."""
     nodes = reader.read(Nodes)
     urls, fee_tokens = nodes.network_url, nodes.fee_token
     keys = open_keys(reader, "PROVIDER_PRIVATE_KEY", reader.read(ProviderKey))
@@ -95,7 +95,7 @@ def read_chains(reader: Reader) -> tuple[tuple[ChainConfig, ...], str]:
 
 
 def _check_alone(reader: Reader, urls: object, fee_tokens: object) -> None:
-    """Note the faults of endpoints and fee tokens that cannot be brought together with keys."""
+    """Note the faults of endpoints and fee tokens if they cannot be combined with keys."""
     if urls is not None:
         for chain_text, value in urls.items() if isinstance(urls, Mapping) else [("", urls)]:
             _endpoints(reader, value, chain_text)
@@ -130,7 +130,7 @@ def _many(
 
 
 def _endpoints(reader: Reader, value: object, chain_text: str) -> tuple[str, ...]:
-    """`chain_text` is empty for a single chain."""
+    """Check the endpoints of one chain. `chain_text` is its id, or empty for a single chain."""
     of_chain = f"chain {chain_text} " if CHAIN_ID.fullmatch(chain_text) else ""
     urls = value if isinstance(value, list) else [value]
     good: list[str] = []

@@ -116,13 +116,13 @@ unknown variable that begins with `PROVIDER_` is a warning. `provider check` tes
 
 
 def declared() -> Iterator[Setting[object]]:
-    """Every setting, in the order of the documents."""
+    """Yield every setting, in the order of the documents."""
     for config in CONFIGS:
         yield from settings_of(config).values()
 
 
 def file() -> str:
-    """The whole of `conf/provider.toml`."""
+    """Return the text of `conf/provider.toml`."""
     return _FILE_HEAD + "".join(
         f"\n[{section}]\n{_comment(about)}\n" + "\n".join(map(_entry, settings))
         for section, about, settings in _sections()
@@ -130,7 +130,7 @@ def file() -> str:
 
 
 def page() -> str:
-    """The whole of `docs/settings.md`."""
+    """Return the text of `docs/settings.md`."""
     return _PAGE_HEAD + "".join(
         f"\n## {section}\n\n{about}\n\n| variable | key | default | accepted | what it does |\n"
         f"| --- | --- | --- | --- | --- |\n{''.join(map(_row, settings))}"
@@ -145,7 +145,7 @@ def _sections() -> Iterator[tuple[str, str, list[Setting[object]]]]:
 
 
 def _entry(setting: Setting[object]) -> str:
-    """Help, then the default, or an example where there is none, then the other examples further in."""
+    """Return the help text, then the default or an example, then further examples, indented."""
     accepted = f" ({setting.bounds})" if setting.bounds else ""
     lines = [_comment(f"{setting.variable}{accepted}: {setting.help}" if setting.variable else setting.help)]
     values = [*([] if _is_nothing(setting.shown) else [setting.shown]), *setting.examples]
@@ -174,7 +174,7 @@ def _comment(text: str) -> str:
 
 
 def toml(value: object) -> str:
-    """A value as TOML writes it."""
+    """Return a value in TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

@@ -19,7 +19,7 @@ _OPENS_THE_KEYSTORE = "The file that holds the password of the keystore."
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """The ways in which an operator may give a key; each may be one, or one per chain id."""
+    """The ways to give a key: a value, a file or a keystore. Each may hold one key, or one per chain id."""
 
     value: object = field(repr=False)
     file: str | None
@@ -64,7 +64,7 @@ class ProviderKey(KeySettings):
 
 @dataclass(frozen=True, slots=True)
 class UniversalKey(KeySettings):
-    """The key for what belongs to no chain."""
+    """The key for tokens and for signatures that belong to no chain."""
 
     SECTION: ClassVar = "security"
 
@@ -98,7 +98,7 @@ class UniversalKey(KeySettings):
 
 
 def parse_private_key(text: str) -> str | None:
-    """64 hex digits without prefix, or None when the text is no secp256k1 private key."""
+    """Return 64 hex digits without prefix; None if the text is not a secp256k1 private key."""
     digits = text.strip().removeprefix("0x")
     try:
         number = int(digits, 16) if len(digits) == 64 else 0
@@ -108,7 +108,7 @@ def parse_private_key(text: str) -> str | None:
 
 
 def open_keys(reader: Reader, name: str, given: KeySettings) -> str | dict[str, str] | None:
-    """Key of `<name>`, `<name>_FILE` or `<name>_KEYSTORE_FILE`: one key, one per chain id, or None when unset.
+    """Read the key of `<name>`, `<name>_FILE` or `<name>_KEYSTORE_FILE`: one, one per chain id, or None if unset.
 
     A value, a file's content and the keystore names may each be a JSON object per chain id. Faults name the
     variable and never show the value.

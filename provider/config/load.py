@@ -1,4 +1,4 @@
-"""Everything an operator can set: the rooms' configs, put together from an environment and a TOML file."""
+"""All settings: the configs of the rooms, read from an environment and a TOML file."""
 
 import ssl
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str], config_path: str | None = None) -> Settings:
-    """Checked settings; `config_path` beats `PROVIDER_CONFIG_FILE`. Raises SettingsError listing every fault."""
+    """Read all settings. `config_path` overrides `PROVIDER_CONFIG_FILE`. Raises SettingsError with every fault."""
     reader = _reader(environ, config_path)
     if reader.environment("LOG_CFG"):
         reader.warnings.append("LOG_CFG is ignored: set LOG_LEVEL and PROVIDER_LOG_FORMAT")
@@ -99,7 +99,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
 
 
 def load_admin_listener(environ: Mapping[str, str], config_path: str | None = None) -> Listener | None:
-    """The admin listener alone, None when it is off: no key is read for it. Raises SettingsError."""
+    """Read only the admin listener, None if it is off. No key is read. Raises SettingsError."""
     reader = _reader(environ, config_path)
     listener = read_admin(reader)
     if reader.faults:
@@ -137,7 +137,7 @@ def _proofs(reader: Reader) -> ProofConfig:
 
 
 def _redis(reader: Reader) -> RedisConfig | None:
-    """None without a connection. Faults are noted in `reader`, without the URL, which is never shown."""
+    """Read the settings of Redis, None without a connection. Faults are noted in `reader` and never show the URL."""
     given = reader.read(RedisConnection)
     target = _redis_target(reader, given)
     ca_file = _ca_file(reader, given.ca_file)

@@ -1,4 +1,4 @@
-"""The one reader of settings: the environment, then the file, then the default; every fault is noted."""
+"""Reads settings: the environment first, then the file, then the default. Collects every fault."""
 
 import difflib
 import stat
@@ -19,7 +19,7 @@ IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
 class SettingsError(Exception):
     """Every fault of the settings, one line each, naming the variable. Never holds a secret value.
 
-    `warnings`: what else was odd; a misspelt variable may be why another is missing.
+    `warnings`: further oddities. A misspelt variable may be the reason why another one is missing.
     """
 
     def __init__(self, faults: list[str], warnings: Sequence[str] = ()) -> None:
@@ -40,17 +40,17 @@ class Reader:
 
     @property
     def known_variables(self) -> frozenset[str]:
-        """Variables of the settings that were read."""
+        """The variables of the settings that were read."""
         return frozenset(self._known)
 
     def read(self, config: type[Config], **composed: object) -> Config:
-        """The config with the values of its declared settings, and with the fields that were `composed` elsewhere."""
+        """Return a config with the values of its declared settings and the fields in `composed`."""
         build: Callable[..., Config] = config
         declared = settings_of(config)
         return build(**composed, **{name: self.value(declared[name]) for name in declared if name not in composed})
 
     def value(self, setting: Setting[T]) -> T:
-        """The value of one setting; its default where nothing is set, and after a fault."""
+        """Return the value of one setting; its default if it is unset or wrong."""
         self._known[setting.variable] = setting
         given = self._given(setting)
         if given is None:
@@ -62,7 +62,7 @@ class Reader:
             return setting.default
 
     def is_set(self, setting: Setting[object]) -> bool:
-        """Is there a value in the environment or in the file?"""
+        """Tell whether the environment or the file has a value."""
         return self._given(setting) is not None
 
     def fault(self, variable: str, what: str) -> None:
@@ -72,15 +72,15 @@ class Reader:
         self.faults.append(f"{variable}{key}: {what}")
 
     def has_fault(self, variable: str) -> bool:
-        """Was something wrong with a variable whose name begins so?"""
+        """Tell whether there is a fault of a variable whose name has this prefix."""
         return any(fault.startswith(variable) for fault in self.faults)
 
     def environment(self, variable: str) -> str | None:
-        """Environment text, stripped; an empty variable counts as not set, as container tools set it."""
+        """Return the text of a variable, stripped. An empty one counts as unset: container tools set such ones."""
         return self._environ.get(variable, "").strip() or None
 
     def read_file(self, variable: str, path: str, *, of_secret: bool = False) -> str | None:
-        """Text of a file that the setting names. `of_secret`: by mistake the secret itself may stand there."""
+        """Read a file that a setting names. `of_secret`: its path may be the secret itself, by mistake."""
         if of_secret:
             self.warn_of_readers(variable, path)
         try:
@@ -93,7 +93,7 @@ class Reader:
             return None
 
     def warn_of_readers(self, variable: str, path: str) -> None:
-        """Warn when every user of this host may read the secret in a file."""
+        """Warn if every user of this host may read a file with a secret."""
         try:
             mode = Path(path).stat().st_mode
         except (OSError, ValueError):
@@ -104,7 +104,7 @@ class Reader:
             )
 
     def note_unknown(self) -> None:
-        """Unknown keys of the file are faults, unknown variables in our name space warnings."""
+        """Note unknown keys of the file as faults, and unknown variables with our prefixes as warnings."""
         keys = [setting.key for setting in self._known.values()]
         for key in _leaves(self._table):
             if not any(key == known or key.startswith(known + ".") for known in keys):
@@ -130,7 +130,7 @@ class Reader:
 
 
 def read_table(path: str | None) -> dict[str, object]:
-    """The settings file. Raises SettingsError."""
+    """Read the settings file. Raises SettingsError."""
     if path is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Settings of the process itself: listeners, certificate, workers, and the time each phase of a connection has."""
+"""Settings of the process: listeners, certificate, workers, and time limits of connections."""
 
 import os
 import re
@@ -31,14 +31,14 @@ _OLD_WORKERS = Setting("OCEAN_PROVIDER_WORKERS", whole_number(1, _MAX_WORKERS), 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where a listener binds."""
+    """Address and port of a listener."""
 
     host: str
     port: int
 
 
 def _listener(url: str, *, https_fault: str | None) -> Listener | None:
-    """`http://host:port` to listen on; the text `off` gives None. `https_fault`: why https is wrong, if it is."""
+    """Parse `http://host:port`. `off` gives None. `https_fault`: the reason why https is refused, if it is."""
     if url.lower() == "off":
         return None
     try:
@@ -58,7 +58,7 @@ def _admin_listener(value: object) -> Listener | None:
 
 
 def _host_names(value: object) -> tuple[str, ...]:
-    """Host names in lower case; in the environment with commas between, or a JSON list."""
+    """Parse host names, separated by commas or as a JSON list. They become lower case."""
     items = listed(value)
     names = [item.strip().lower() if isinstance(item, str) else "" for item in items or []]
     if items is None or not all(_HOST_NAME.fullmatch(name) for name in names):
@@ -67,7 +67,7 @@ def _host_names(value: object) -> tuple[str, ...]:
 
 
 def _workers(value: object) -> int:
-    """`auto` is one for each core that this process may use."""
+    """Parse the number of workers. `auto` means one for each core that this process may use."""
     if value == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return whole_number(1, _MAX_WORKERS, otherwise=", or auto")(value)
@@ -160,13 +160,13 @@ class ServerConfig:
 
     @property
     def accepted_admin_hosts(self) -> frozenset[str]:
-        """Names under which the admin listener answers, beside addresses and private names."""
+        """The host names that the admin listener accepts in addition to addresses and private names."""
         listener = () if self.admin is None else (self.admin.host.lower(),)
         return frozenset((*listener, *self.admin_hosts))
 
 
 def read_server(reader: Reader) -> ServerConfig:
-    """The settings; faults are noted in `reader`."""
+    """Read the settings of the server. Faults are noted in `reader`."""
     public = reader.read(PublicListener)
     tls = _tls(reader, public)
     old_workers = reader.value(_OLD_WORKERS)
@@ -177,7 +177,7 @@ def read_server(reader: Reader) -> ServerConfig:
 
 
 def read_admin(reader: Reader) -> Listener | None:
-    """The admin listener alone."""
+    """Read only the admin listener."""
     found = reader.value(settings_of(ServerConfig)["admin"])
     return found if isinstance(found, Listener) else None
 
@@ -195,7 +195,7 @@ def _public_listener(reader: Reader, url: str, tls: TlsFiles | None) -> Listener
 
 
 def _tls(reader: Reader, public: PublicListener) -> TlsFiles | None:
-    """Certificate and key, tried as the server will use them, or None for plain HTTP."""
+    """Return certificate and key after trying to load them, or None for plain HTTP."""
     certificate, key = public.tls_cert_file, public.tls_key_file
     if certificate is None and key is None:
         return None

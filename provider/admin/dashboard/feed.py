@@ -1,4 +1,4 @@
-"""The pulse of the dashboard: one timer for all who look, none when nobody does."""
+"""Feeds the dashboard: one timer for all open pages, and none without a page."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("provider.server")
 EVERY_SECONDS = 1.0
 MAX_LISTENERS = 16
-# What a page shows of the past when it is opened: five minutes.
+# A new page shows the past five minutes.
 MAX_POINTS = 300
 
 Picture = tuple[Mapping[str, float | None], Mapping[str, Any]]
@@ -27,7 +27,7 @@ def event(name: str, value: object) -> bytes:
 
 
 class Feed:
-    """Takes a picture a second while anybody listens, and hands the same bytes to all."""
+    """Takes a picture each second while a page is open, and sends the same bytes to all pages."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Feed:
         every_seconds: float = EVERY_SECONDS,
         max_listeners: int = MAX_LISTENERS,
     ) -> None:
-        """`stopped` is called when the last listener has gone."""
+        """`stopped` is called when the last listener has left."""
         self._take = take
         self._on_stop = stopped
         self._every_seconds = every_seconds
@@ -50,11 +50,11 @@ class Feed:
 
     @property
     def is_running(self) -> bool:
-        """Is there a timer?"""
+        """True while pictures are taken."""
         return self._task is not None
 
     def join(self, listener: "DashboardEventsHandler", hello: Mapping[str, Any]) -> bool:
-        """Send `hello` with the past, then every picture; False when there are too many listeners."""
+        """Send `hello` with the recent past, then every picture. Returns False if there are too many listeners."""
         if len(self._listeners) >= self._max_listeners:
             return False
         self._listeners.add(listener)
@@ -65,7 +65,7 @@ class Feed:
         return True
 
     def leave(self, listener: "DashboardEventsHandler") -> None:
-        """As often as one likes. The timer goes with the last listener."""
+        """Remove a listener; it may have left before. The timer ends with the last one."""
         self._listeners.discard(listener)
         if not self._listeners and self._task is not None:
             self._task.cancel()
@@ -73,7 +73,7 @@ class Feed:
             self._on_stop()
 
     def close(self) -> None:
-        """Drop all; browsers come back by themselves, to whoever serves then."""
+        """Drop all listeners. Browsers reconnect by themselves, to the process that serves then."""
         for listener in list(self._listeners):
             listener.drop()
             self.leave(listener)
@@ -90,7 +90,7 @@ class Feed:
                 if not listener.send(told):
                     listener.drop()
                     self.leave(listener)
-            # One that comes late does not hurry the next.
+            # A late picture does not make the next one come sooner.
             due = max(due + self._every_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
 

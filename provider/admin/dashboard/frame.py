@@ -1,4 +1,4 @@
-"""One picture of the server for the dashboard, from a window of moments. Pure."""
+"""Makes one picture of the server for the dashboard from a window of moments. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ MAX_SHOWN_STREAMS = 50
 
 
 def point(window: Window, now_seconds: float) -> dict[str, float | None]:
-    """What charts keep of this moment. Times in seconds, rates per second, None for what is not known."""
+    """Return the values of this moment for the charts: times in seconds, rates per second, None if unknown."""
     known = len(window.moments) > 1
     statuses = window.rates(Requests.answered.name, "status")
     first_byte_p50, first_byte_p99 = window.quantiles(Streams.first_byte_seconds.name)
@@ -44,7 +44,7 @@ def point(window: Window, now_seconds: float) -> dict[str, float | None]:
 
 
 def picture(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is shown as tables; `endpoints` are those of the chains."""
+    """Return the rows of the tables. `endpoints`: those of the chains."""
     return {
         "streams": _streams(window),
         "rpc": _endpoints(window, endpoints),

@@ -1,4 +1,4 @@
-"""What only a process itself knows: its streams, memory and CPU time."""
+"""Figures that only the process itself knows: its streams, memory and CPU time."""
 
 import itertools
 import os
@@ -10,15 +10,18 @@ from weakref import WeakKeyDictionary
 
 from provider.observability.metrics.processes import resident_bytes
 
-# Streams that one worker lists, those with most bytes first; all are counted.
+# Each worker lists this many streams, those with the most bytes first. All are counted.
 MAX_LISTED_STREAMS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class StreamNow:
-    """A stream under way, without who and what. `key` is the same object as long as it lasts.
+    """A stream in progress, without its consumer and file.
 
-    `path`: splice or copy; `waits_for`: `consumer`, `origin` or nothing; `started_at` by `time.perf_counter`.
+    key: the same object as long as the stream lasts.
+    path: splice or copy.
+    waits_for: `consumer`, `origin` or nothing.
+    started_at: by `time.perf_counter`.
     """
 
     key: object
@@ -36,12 +39,12 @@ class OwnFigures:
         """`sent_bytes`: body bytes sent to consumers so far, including streams in progress."""
         self._streams = streams
         self._sent_bytes = sent_bytes
-        # Nothing is kept alive for being looked at.
+        # Looking at a stream must not keep it alive.
         self._numbers: WeakKeyDictionary[object, int] = WeakKeyDictionary()
         self._next_number = itertools.count(1)
 
     def take(self) -> dict[str, Any]:
-        """JSON values; `at` by the clock that all processes of a machine share, `streams` as far as they are listed."""
+        """Return JSON values. `at`: by the clock that all processes of a host share. `streams`: the listed ones."""
         streams = sorted(self._streams(), key=lambda stream: stream.started_at)
         now = time.perf_counter()
         for stream in streams:

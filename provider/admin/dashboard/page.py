@@ -1,4 +1,4 @@
-"""`/dashboard`: the server at a glance, for operators without Grafana. A page, its files, and a stream of events."""
+"""`/dashboard`: shows the server at a glance without Grafana. Serves a page, its files, and a stream of events."""
 
 import asyncio
 import socket
@@ -23,9 +23,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Pictures in a row that a page may have no room for.
+# A page may miss this many pictures in a row before it is dropped.
 MAX_SKIPPED = 10
-# Beyond that the kernel would take minutes of pictures for a page that reads none.
+# A larger buffer would hold minutes of pictures for a page that reads none.
 SEND_BUFFER_BYTES = 64 << 10
 
 
@@ -38,13 +38,13 @@ class Dashboard:
     close_sampler: Callable[[], Awaitable[None]]
 
     async def close(self) -> None:
-        """Drop all pages and end what was begun for them."""
+        """Drop all pages and end the work for them."""
         self.feed.close()
         await self.close_sampler()
 
 
 class DashboardHandler(RequestHandler):
-    """Base: the headers of a page that nobody else may frame, read or load from."""
+    """Base of the handlers. Its headers keep other sites from framing, reading or loading the page."""
 
     def _begin(self, *, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
@@ -128,7 +128,7 @@ class DashboardEventsHandler(DashboardHandler):
         self._skipped = 0
         self._sending: asyncio.Future[None] | None = None
         self.set_header("Content-Type", "text/event-stream")
-        # Front proxies (nginx among them) must not gather events.
+        # Reverse proxies such as nginx must not buffer events.
         self.set_header("X-Accel-Buffering", "no")
         stream = getattr(self.request.connection, "stream", None)
         if isinstance(stream, IOStream):
@@ -152,7 +152,7 @@ class DashboardEventsHandler(DashboardHandler):
         """Send nothing more, and end the stream."""
         self._dropped.set()
         if self._sending is not None and not self._sending.done():
-            # It reads nothing: an orderly end would wait for it.
+            # The page reads nothing, so an orderly end would wait for ever.
             self.detach().close()
 
     @override

@@ -1,4 +1,4 @@
-"""From counters to what is shown: rates, ratios and quantiles of the last seconds. Pure."""
+"""Computes rates, ratios and quantiles of the last seconds from counters. Pure."""
 
 import math
 from collections import deque
@@ -13,14 +13,14 @@ from provider.observability.metrics.values import Readings
 Reading = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 """Samples of one moment by name, of all workers; buckets of histograms are cumulative, as Prometheus has them."""
 
-# Counts of so few seconds follow what happens; quantiles of so few requests would jump.
+# Counts over a few seconds follow events closely. Quantiles of so few requests would jump, so they take longer.
 RATE_SECONDS = 3.0
 QUANTILE_SECONDS = 15.0
 RECENT_SECONDS = 60.0
 
 
 def reading_of(readings: Readings) -> Reading:
-    """The same with labels by name."""
+    """Return the same readings with labels by name."""
     reading: dict[str, list[tuple[Mapping[str, str], float]]] = {}
     for name, cells in readings.items():
         metric = DECLARED[name]
@@ -37,7 +37,7 @@ def reading_of(readings: Readings) -> Reading:
 
 
 def by(reading: Reading, name: str, label: str, **where: str) -> dict[str, float]:
-    """Sums by the values of a label."""
+    """Return the sums by the values of a label."""
     sums: dict[str, float] = {}
     for labels, value in reading.get(name, ()):
         if label in labels and all(labels.get(key) == wanted for key, wanted in where.items()):
@@ -46,12 +46,12 @@ def by(reading: Reading, name: str, label: str, **where: str) -> dict[str, float
 
 
 def grown(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """By how much each has grown; what has shrunk began anew."""
+    """Return the growth of each counter. One that has shrunk was restarted from 0."""
     return {key: max(0.0, value - before.get(key, 0.0)) for key, value in now.items()}
 
 
 def quantile(rank: float, buckets: Mapping[str, float]) -> float | None:
-    """Of a histogram's cumulative buckets by upper bound, as Prometheus' histogram_quantile; None without counts."""
+    """Return a quantile of cumulative buckets by upper bound, as histogram_quantile of Prometheus; None if empty."""
     bounds = sorted((float(bound), count) for bound, count in buckets.items())
     if not bounds or not bounds[-1][1]:
         return None
@@ -63,13 +63,13 @@ def quantile(rank: float, buckets: Mapping[str, float]) -> float | None:
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """None of nothing."""
+    """Return the ratio; None if `whole` is 0."""
     return part / whole if whole else None
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """All that is known of one moment; `at` in seconds of a steady clock, `workers` as `OwnFigures.take` gives them."""
+    """All readings of one moment. `at`: monotonic seconds. `workers`: from `OwnFigures.take`."""
 
     at: float
     reading: Reading
@@ -78,18 +78,18 @@ class Moment:
 
 @dataclass(slots=True)
 class Window:
-    """The moments of the last minute, and what they say together."""
+    """The moments of the last minute, and the figures computed from them."""
 
     moments: deque[Moment] = field(default_factory=deque)
 
     def add(self, moment: Moment) -> None:
-        """The next moment; those too old go."""
+        """Add a moment and drop those that are too old."""
         self.moments.append(moment)
         while moment.at - self.moments[0].at > RECENT_SECONDS + 1.0:
             self.moments.popleft()
 
     def before(self, seconds: float) -> Moment:
-        """The moment that long ago, or the earliest there is."""
+        """Return the moment that many seconds ago, or the earliest one."""
         latest = self.moments[-1]
         return next(
             (moment for moment in self.moments if latest.at - moment.at <= seconds + 0.5),
@@ -97,12 +97,12 @@ class Window:
         )
 
     def growth(self, name: str, label: str, seconds: float, **where: str) -> dict[str, float]:
-        """Of counters by a label over the last seconds."""
+        """Return the growth of counters over the last seconds, by a label."""
         now, then = self.moments[-1], self.before(seconds)
         return grown(by(now.reading, name, label, **where), by(then.reading, name, label, **where))
 
     def rates(self, name: str, label: str, **where: str) -> dict[str, float]:
-        """Growth per second by a label; nothing before the second moment."""
+        """Return the growth per second, by a label; empty before the second moment."""
         now, then = self.moments[-1], self.before(RATE_SECONDS)
         seconds = now.at - then.at
         if not seconds:
@@ -112,12 +112,12 @@ class Window:
     def quantiles(
         self, name: str, seconds: float = QUANTILE_SECONDS, **where: str
     ) -> tuple[float | None, float | None]:
-        """The median and the 99th percentile of a histogram over the last seconds."""
+        """Return the median and the 99th percentile of a histogram over the last seconds."""
         buckets = self.growth(f"{name}_bucket", "le", seconds, **where)
         return quantile(0.5, buckets), quantile(0.99, buckets)
 
     def worker_rates(self, key: str) -> dict[int, float]:
-        """Growth per second of a figure of each worker, by process id."""
+        """Return the growth per second of a figure of each worker, by process id."""
         then = {worker["pid"]: worker for worker in self.before(RATE_SECONDS).workers}
         rates: dict[int, float] = {}
         for worker in self.moments[-1].workers:
@@ -128,7 +128,7 @@ class Window:
         return rates
 
     def stream_rates(self) -> dict[tuple[int, int], float]:
-        """Bytes per second of each listed stream, by process id and number."""
+        """Return the bytes per second of each listed stream, by process id and number."""
         then = {
             (worker["pid"], stream["number"]): (worker["at"], stream["sent_bytes"])
             for worker in self.before(RATE_SECONDS).workers

@@ -1,4 +1,4 @@
-"""Takes the pictures: reads metrics, streams and chains of this moment."""
+"""Takes the pictures of the dashboard from metrics, streams and chains."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from provider.admin.dashboard.sample import Moment, Window, reading_of
 from provider.chain.networks import Networks
 from provider.observability.metrics import Board
 
-# Nodes may be paid by the call, and a height is old by a block anyway.
+# Some nodes charge for each call, and a height is up to a block old anyway.
 LOOK_SECONDS = 10.0
 
 
@@ -26,20 +26,20 @@ class Sampler:
         self._looked_at = -LOOK_SECONDS
 
     def take(self) -> Picture:
-        """The picture of now."""
+        """Return the picture of this moment."""
         self._look_now_and_then()
         workers = self._board.watch()
         self._window.add(Moment(workers[0]["at"], reading_of(self._board.read()), workers))
         return point(self._window, time.time()), picture(self._window, self._endpoints())
 
     def stop(self) -> None:
-        """Nobody looks: what is old when somebody does would be averaged over the time between."""
+        """Forget the past, because nobody looks: rates would be averaged over the gap."""
         self._window = Window()
         if self._looking is not None:
             self._looking.cancel()
 
     async def close(self) -> None:
-        """As `stop`, and wait until nothing runs."""
+        """Stop, and wait until no question to a node is in progress."""
         self.stop()
         if self._looking is not None:
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,6 +1,6 @@
-"""The charting library of the dashboard, uPlot (MIT): which version lies in `assets/`, and how it came there.
+"""The charting library of the dashboard, uPlot (MIT): the version in `assets/`, and how to change it.
 
-`python -m provider.admin.dashboard.uplot` fetches that version with `npm pack`, checks it and writes the files anew.
+`python -m provider.admin.dashboard.uplot` fetches that version with `npm pack`, checks it and writes the files.
 """
 
 import base64
@@ -24,12 +24,12 @@ FOLDER = Path(__file__).with_name("assets")
 
 
 def integrity(data: bytes, algorithm: str) -> str:
-    """As browsers and npm write it."""
+    """Return an integrity value in the notation of browsers and npm."""
     return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 def vendor() -> None:
-    """Fetch, check and write the files. Raises ValueError when the bytes are not the pinned ones."""
+    """Fetch, check and write the files. Raises ValueError if the bytes are not the pinned ones."""
     import subprocess  # noqa: PLC0415 - for those who change the version only
     import tarfile  # noqa: PLC0415
     import tempfile  # noqa: PLC0415

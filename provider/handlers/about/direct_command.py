@@ -14,10 +14,10 @@ from provider.handlers.params import NonceRequest
 
 
 def describe_node(identity: Identity, *, serves_ipfs: bool, serves_arweave: bool) -> Mapping[str, object]:
-    """The answer to `status` but for `uptime`; ocean.js 9 needs `id`, which goes into the messages it signs.
+    """Return the answer to `status` without `uptime`. ocean.js 9 signs messages that contain its `id`.
 
-    `serves_…`: is a gateway configured? Of ocean-node's fields those about its host are left empty: they are nobody's
-    business.
+    `serves_…`: whether a gateway is configured. Fields of ocean-node that describe the host stay empty: they are
+    nobody's business.
     """
     return {
         "id": identity.node_id,
@@ -35,14 +35,14 @@ def describe_node(identity: Identity, *, serves_ipfs: bool, serves_arweave: bool
 
 
 def _storage(*, ipfs: bool, arweave: bool) -> Mapping[str, bool]:
-    """The kinds of file served here. wire: ocean-node's status spells Arweave `arwave`."""
+    """Return the kinds of file served here. wire: ocean-node's status spells Arweave `arwave`."""
     always = dict.fromkeys(("url", "s3", "ftp", "graphql", "smartcontract"), True)
     return {**always, "ipfs": ipfs, "arweave": arweave, "arwave": arweave}
 
 
 @dataclass(frozen=True, slots=True)
 class DirectCommandDeps:
-    """`status` comes from `describe_node`; `started_at` is by the monotonic clock."""
+    """`status` comes from `describe_node`. `started_at` is monotonic seconds."""
 
     status: Mapping[str, object]
     nonces: NonceStore
@@ -50,12 +50,12 @@ class DirectCommandDeps:
 
 
 class DirectCommandEndpoint(Endpoint[DirectCommandDeps]):
-    """Answers out of memory and the nonce store; every other command has a route of its own or is not served."""
+    """Answers from memory and the nonce store. Other commands have their own route or are not served."""
 
     endpoint = "directCommand"
 
     async def handle(self) -> None:
-        """Reply to the command. Raises RequestError for others."""
+        """Reply to the command. Raises RequestError for an unknown one."""
         arguments = self.arguments()
         command = arguments.get("command")
         if command == "status":

@@ -53,7 +53,7 @@ PAGE = f"""\
 
 
 def _source_hash(script: str) -> str:
-    """As Content Security Policy Level 3 names an inline script."""
+    """Return the name of an inline script in Content Security Policy Level 3."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
@@ -73,18 +73,18 @@ POLICY = "; ".join(
 
 @dataclass(frozen=True, slots=True)
 class SpecDeps:
-    """`render` returns the JSON; the same bytes each time."""
+    """`render` returns the JSON, the same bytes each time."""
 
     render: Callable[[], bytes]
 
 
 class SpecEndpoint(Endpoint[SpecDeps]):
-    """The description, made at the first request and kept as bytes."""
+    """Serves the description of the API. It is made at the first request and kept as bytes."""
 
     endpoint = "spec"
 
     async def handle(self) -> None:
-        """Reply; 304 to those who have it (RFC 9110 section 13.1.2)."""
+        """Reply with the description, or 304 if the client has it (RFC 9110 section 13.1.2)."""
         body = self.deps.render()
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         self.set_header("ETag", tag)
@@ -136,7 +136,7 @@ class DocsAssetEndpoint(Endpoint[str]):
     endpoint = "docs_asset"
 
     async def handle(self) -> None:
-        """Reply, piece by piece: a slow client does not keep the whole file in memory."""
+        """Reply piece by piece, so that a slow client does not keep the whole file in memory."""
         file = files("swagger_ui_bundle") / f"vendor/swagger-ui-{SWAGGER_UI}" / self.deps
         try:
             opened = await asyncio.to_thread(file.open, "rb")

@@ -1,4 +1,4 @@
-"""`GET /`: who this Provider is, for which chains, and where its endpoints are; to browsers as a page."""
+"""`GET /`: the identity, chains and endpoints of this Provider, as JSON or, for browsers, as a page."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from provider.override import override
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How we are known where one node has one address, as in ocean-node: by the key of the first configured chain.
+    """The identity of this Provider for clients of ocean-node, where a node has one address: that of the first chain.
 
-    `public_key`: compressed, hex with `0x`; `networks`: ids and names of all chains.
+    `public_key`: compressed, hex with `0x`. `networks`: ids and names of all chains.
     """
 
     address: str
@@ -33,7 +33,7 @@ class Identity:
 
     @classmethod
     def of(cls, networks: Networks) -> Self:
-        """At least one chain is configured, else no server starts."""
+        """Make it from the configured chains, of which there is at least one."""
         account = next(iter(networks)).account
         return cls(
             address=account.address,
@@ -44,9 +44,9 @@ class Identity:
 
 
 def describe(networks: Networks) -> bytes:
-    """The root document (`provider-api.md` section 3). Nothing is asked of a node: each client call starts here.
+    """Return the root document (`provider-api.md` section 3). No node is asked, because every client begins here.
 
-    It holds what clients of Provider 2.1 look for and what those of ocean-node do: `providerAddresses` and
+    It serves clients of Provider 2.1 and of ocean-node: `providerAddresses` and
     `providerAddress`, and both sets of endpoint names, which clients match in any case.
     """
     identity = Identity.of(networks)
@@ -69,7 +69,7 @@ def describe(networks: Networks) -> bytes:
 
 
 def page_of(networks: Networks) -> Callable[[], Page]:
-    """Makes the page when it is first asked for: most servers are never visited."""
+    """Return a function that makes the page at its first call: most servers never need it."""
 
     @cache
     def page() -> Page:
@@ -93,7 +93,7 @@ class RootDeps:
 
 
 class RootEndpoint(Endpoint[RootDeps]):
-    """Answers with the document made at start, or with the page when HTML is preferred."""
+    """Replies with the document made at start, or with the page if the client prefers HTML."""
 
     endpoint = "root"
 

@@ -1,4 +1,4 @@
-"""`GET /` for people: the facts of the root document as a page, with nothing from elsewhere."""
+"""`GET /` for people: makes a page of the facts of the root document. It loads nothing from elsewhere."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ ICON = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and the Content Security Policy it goes out with."""
+    """A page and its Content Security Policy."""
 
     body: bytes
     policy: str
@@ -32,9 +32,13 @@ def build_page(
     node_id: str,
     public_key: str,
 ) -> Page:
-    """`chains`: name, id and our address; `endpoints`: method and path by name. Reads its parts from the package.
+    """Return the page. Every reference is relative, so that it works behind a path prefix.
 
-    Every reference is relative, so that the page works behind a path prefix.
+    Args:
+        chains: name, id and our address of each.
+        endpoints: method and path by name.
+        node_id: our id for clients of ocean-node.
+        public_key: the key of that id, compressed hex.
     """
     pages = files("provider.handlers.about") / "pages"
     style = (pages / "root.css").read_text("utf-8")

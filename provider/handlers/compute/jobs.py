@@ -1,4 +1,4 @@
-"""`compute`: start, watch, stop and delete jobs. What the operator service answers is passed on as it is."""
+"""`compute`: start, watch, stop and delete jobs. Answers of the operator service are passed on unchanged."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,12 @@ REFUSED = b'{"error":"The compute service refused the request."}'
 
 
 class OperatorEndpoint(Endpoint[D]):
-    """Base of endpoints that pass an answer of the operator service on."""
+    """Base of endpoints that pass on an answer of the operator service."""
 
     def pass_on(self, status: int, body: bytes) -> None:
-        """Status and JSON body unchanged; a refusal that is no JSON, of a proxy in between, keeps its status only.
+        """Send status and JSON body unchanged. A refusal that is not JSON, as of a proxy, keeps only its status.
 
-        Raises OperatorUnavailable for a success that is no JSON.
+        Raises OperatorUnavailable for a success that is not JSON.
         """
         if _is_json(body):
             shown = body
@@ -67,7 +67,7 @@ class ComputeStartEndpoint(OperatorEndpoint[ComputeStartDeps]):
     max_body_bytes = RAW_ALGORITHM_BODY_BYTES
 
     async def handle(self) -> None:
-        """`provider-api.md` sections 5.8 and 10.1; the nonce is spent before any other work."""
+        """Start the job (`provider-api.md` sections 5.8 and 10.1). The nonce is spent before any other work."""
         arguments = self.arguments()
         request = StartComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
@@ -92,12 +92,12 @@ class ComputeStartEndpoint(OperatorEndpoint[ComputeStartDeps]):
 
 
 class ComputeStatusEndpoint(OperatorEndpoint[Operator]):
-    """`GET compute`: anybody may look."""
+    """`GET compute`, open to everybody."""
 
     endpoint = "computeStatus"
 
     async def handle(self) -> None:
-        """`provider-api.md` section 5.9."""
+        """Report jobs (`provider-api.md` section 5.9)."""
         request = ComputeStatusRequest.parse(self.arguments())
         reply = await self.deps.jobs("GET", owner=request.owner, job_id=request.job_id, document_id=request.document_id)
         self.pass_on(reply.status, reply.body)
@@ -120,7 +120,7 @@ class ComputeStopEndpoint(OperatorEndpoint[ComputeChangeDeps]):
     """The messages that a client may sign."""
 
     async def handle(self) -> None:
-        """`provider-api.md` section 5.9, with a job named [K44]."""
+        """Stop the named job (`provider-api.md` section 5.9) [K44]."""
         arguments = self.arguments()
         request = ChangeComputeRequest.parse(arguments, presented_token(arguments, self.request.headers))
         request.require_job()
@@ -129,7 +129,7 @@ class ComputeStopEndpoint(OperatorEndpoint[ComputeChangeDeps]):
             consumer=signed.claimed, job_id=request.job_id, document_id=request.document_id, nonce=signed.nonce
         )
         await self.deps.identifier.identify(signed, texts, client=self.client)
-        # What job this is about only the operator knows: no asset can be named [K36].
+        # Only the operator knows the job's asset, so none can be named [K36].
         await self.deps.gate.ask_role_for_compute(signed.address)
         reply = await self.deps.operator.jobs(
             str(self.request.method),
@@ -141,7 +141,7 @@ class ComputeStopEndpoint(OperatorEndpoint[ComputeChangeDeps]):
 
 
 class ComputeDeleteEndpoint(ComputeStopEndpoint):
-    """`DELETE compute`; the messages of the newer clients differ from those of a stop."""
+    """`DELETE compute`. Newer clients sign another message than for a stop."""
 
     endpoint = "computeDelete"
     texts = staticmethod(messages.delete_compute)

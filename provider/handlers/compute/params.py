@@ -16,14 +16,14 @@ from provider.handlers.rules import Data, Demand, Field, Rule, is_empty, is_pres
 
 # The code of a raw algorithm comes with the request; a job with 50 datasets and no code is 20 KB.
 RAW_ALGORITHM_BODY_BYTES = 1 << 20
-# More datasets than any job has; each costs look-ups.
+# More datasets than any job has. Each one costs lookups.
 MAX_DATASETS = 50
 # Job ids have 32 characters, DIDs 71.
 MAX_NAME_CHARS = 1024
 
 
 def _required_with_all(*others: str) -> Rule:
-    """Required when all of `others` are present."""
+    """Make the rule that a field is required if all of `others` are present."""
 
     def applies(data: Data) -> bool:
         return all(is_present(data, other) for other in others)
@@ -75,7 +75,7 @@ def _algorithm(raw: object) -> Algorithm:
 
 
 def _short(data: Data, name: str) -> str:
-    """Text that goes into the URL of a call to the operator service. Raises ValidationFailed."""
+    """Return text that will be part of a URL of the operator service. Raises ValidationFailed if it is too long."""
     text = wire_text(data.get(name))
     if len(text) > MAX_NAME_CHARS:
         raise ValidationFailed({name: [f"The {name} is too long."]})
@@ -123,7 +123,7 @@ class InitializeComputeRequest:
 
 @dataclass(frozen=True, slots=True)
 class StartComputeRequest:
-    """`POST compute`. `job_id` is signed when it is there, and means nothing."""
+    """`POST compute`. `job_id` has no meaning, but it is part of the signed message if present."""
 
     signed: Signed
     job_id: str
@@ -160,14 +160,14 @@ class StartComputeRequest:
         )
 
     def datasets(self) -> tuple[Item, ...]:
-        """All datasets, the main one first. Raises ComputeRefused for additional ones that are no list."""
+        """Return all datasets, the main one first. Raises ComputeRefused if the additional ones are not a list."""
         additional = self.additional or []
         if not isinstance(additional, list) or len(additional) >= MAX_DATASETS:
             raise ComputeRefused("additional_input", "invalid")
         return (self.dataset, *(_item(dataset_resource(index), raw) for index, raw in enumerate(additional, 1)))
 
     def job(self) -> JobRequest:
-        """What is to be started. Raises ComputeRefused."""
+        """Return the job to start. Raises ComputeRefused."""
         return JobRequest(
             datasets=self.datasets(),
             algorithm=self.algorithm,
@@ -204,14 +204,14 @@ class ChangeComputeRequest:
         )
 
     def require_job(self) -> None:
-        """Without a job the operator means every job of the owner, so one must be named [K44]. Raises JobIdMissing."""
+        """Require a job: without one, the operator would change every job of the owner [K44]. Raises JobIdMissing."""
         if not self.job_id and not self.document_id:
             raise JobIdMissing
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeStatusRequest:
-    """`GET compute`, unsigned. `agreementId` is ignored: what clients send there is none."""
+    """`GET compute`, unsigned. `agreementId` is ignored, because clients send something else in it."""
 
     owner: str
     job_id: str

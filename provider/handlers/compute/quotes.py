@@ -1,4 +1,4 @@
-"""Before a job: `GET computeEnvironments` and `POST initializeCompute`."""
+"""Endpoints that come before a job: `GET computeEnvironments` and `POST initializeCompute`."""
 
 from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
@@ -8,26 +8,26 @@ from provider.upstream.charges import charged_to
 
 
 class ComputeEnvironmentsEndpoint(Endpoint[Environments]):
-    """Where jobs can run, by chain."""
+    """Lists the environments where jobs can run, by chain."""
 
     endpoint = "computeEnvironments"
 
     async def handle(self) -> None:
-        """`provider-api.md` section 5.11; whatever is sent along is ignored."""
+        """Reply with the list (`provider-api.md` section 5.11). Arguments are ignored."""
         self.reply_json(await self.deps.listing())
 
 
 class InitializeComputeEndpoint(Endpoint[Quoting]):
-    """What has to be ordered and paid."""
+    """Quotes what must be ordered and paid."""
 
     endpoint = "initializeCompute"
     max_body_bytes = RAW_ALGORITHM_BODY_BYTES
 
     async def handle(self) -> None:
-        """`provider-api.md` sections 5.7 and 9.3."""
+        """Reply with the quote (`provider-api.md` sections 5.7 and 9.3)."""
         quote = InitializeComputeRequest.parse(self.arguments()).quote
         if self.ticket is not None:
-            # Each item has to be looked up; what files and other Providers are asked for comes on top.
+            # Each item costs a lookup. Requests to files and other Providers are charged in addition.
             self.ticket.check_rate()
             self.ticket.charge_requests(quote.item_count - 1)
         with charged_to(self.ticket):

@@ -15,7 +15,7 @@ from provider.upstream.answer import Answer, Refused
 from provider.upstream.http_source import HttpSource
 from provider.upstream.wish import Wish, read_wish
 
-# Refusals are a sentence; of anything longer nothing is shown.
+# A refusal is one sentence. A longer body is not shown.
 MAX_REFUSAL_BYTES = 64 * 1024
 
 
@@ -83,12 +83,12 @@ class ComputeResultDeps(StreamDeps):
 
 
 class ComputeResultEndpoint(ResultEndpoint[ComputeResultDeps]):
-    """Who asks is proven, whose job it is the operator knows."""
+    """Streams a result. The signature proves who asks; the operator knows whose job it is."""
 
     endpoint = "computeResult"
 
     async def handle(self) -> None:
-        """`provider-api.md` section 5.10; the nonce is spent before the operator is asked."""
+        """Stream the result (`provider-api.md` section 5.10). The nonce is spent before the operator is asked."""
         arguments = self.arguments()
         request = ComputeResultRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
@@ -106,7 +106,7 @@ class ComputeResultEndpoint(ResultEndpoint[ComputeResultDeps]):
 
 
 async def _refusal(source: HttpSource) -> bytes:
-    """Body of a refusal, empty when there is no whole one of acceptable size."""
+    """Return the body of a refusal; empty if it is incomplete or too long."""
     buffer, body = memoryview(bytearray(MAX_REFUSAL_BYTES)), bytearray()
     try:
         while (count := await source.read_into(buffer)) and len(body) <= MAX_REFUSAL_BYTES:

@@ -1,4 +1,4 @@
-"""`POST decrypt`: a document (DDO) back in the clear, for those who may read it."""
+"""`POST decrypt`: decrypts a document (DDO) for clients that may read it."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ BoundDocumentOpener = Callable[[Account, bytes, int, bytes, Callable[[bytes], bo
 
 @dataclass(frozen=True, slots=True)
 class SealedDocument:
-    """What is to be opened: bytes, the first flags byte, and sha256 of the document."""
+    """An encrypted document: its bytes, the first flags byte, and sha256 of the clear document."""
 
     data: bytes
     flags: int
@@ -48,7 +48,7 @@ class SealedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DecryptDeps:
-    """`authorized_decrypters` are lower-case addresses; empty means everybody."""
+    """`authorized_decrypters`: lower-case addresses. Empty means everybody."""
 
     networks: Networks
     identifier: Identifier
@@ -59,13 +59,13 @@ class DecryptDeps:
 
 
 class DecryptEndpoint(Endpoint[DecryptDeps]):
-    """Answers 201 with the document's bytes."""
+    """Replies 201 with the bytes of the document."""
 
     endpoint = "decrypt"
     max_body_bytes = None
 
     async def handle(self) -> None:
-        """The steps of `provider-api.md` section 5.3, in their order."""
+        """Decrypt the document in the steps of `provider-api.md` section 5.3."""
         arguments = await self.arguments_of_document()
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
         signed = request.signed
@@ -92,11 +92,11 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         if not _value(known):
             raise DecryptError("Asset not deployed by the data NFT factory.")
         sealed = _value(document)
-        # Only now: until the factory has said so, the address may be any contract that a stranger chose.
+        # Not earlier: until the factory confirms it, the address may be any contract that a stranger chose.
         _check_state(await self.deps.lookup.nft_state(network, request.data_nft))
 
         def is_answer(clear: bytes) -> bool:
-            # What is opened must be of the NFT whose state was checked. Its own event is proof enough for a stub.
+            # The document must belong to the NFT whose state was checked. For a stub, its own event proves that.
             is_bound = is_document_of(clear, request.data_nft, network.chain_id)
             return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
 
@@ -106,7 +106,7 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         await self.reply_text(pieces, length_bytes=len(clear), status=201)
 
     async def _opened(self, account: Account, sealed: SealedDocument, is_answer: Callable[[bytes], bool]) -> bytes:
-        """The clear document. One that is large, or may become so, is opened off the loop."""
+        """Return the clear document. One that is large, or may become large, is opened off the loop."""
         arguments = (account, sealed.data, sealed.flags, sealed.document_hash, is_answer)
         if len(sealed.data) <= SHORT_BODY_BYTES and not sealed.flags & COMPRESSED:
             return self.deps.open_document(*arguments)
@@ -132,7 +132,7 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
             receipt = await self.deps.lookup.receipt(network, parse_tx_id(request.transaction_id))
         except OrderNotFound as exc:
             raise DecryptError("Failed to process transaction id.") from exc
-        # Only what the named NFT itself emitted: the state that is checked is this NFT's [K2].
+        # Only events of the named NFT count, because its state is the one that is checked [K2].
         events = [event for event in (receipt.metadata if receipt else ()) if event.emitter == request.data_nft]
         created = [event for event in events if event.kind == "created"]
         chosen = (created or events)[:1]
@@ -166,7 +166,7 @@ def _unhex(text: str) -> bytes | None:
         data = bytes.fromhex(digits)
     except ValueError:
         return None
-    # fromhex passes over white space, which leaves fewer bytes.
+    # fromhex ignores white space, so the text would give fewer bytes.
     return data if 2 * len(data) == len(digits) else None
 
 

@@ -1,4 +1,4 @@
-"""`POST encrypt`: anybody may encrypt to this Provider's key."""
+"""`POST encrypt`: encrypts to this Provider's key, for everybody."""
 
 from binascii import hexlify
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ from provider.wire.text import ows
 
 @dataclass(frozen=True, slots=True)
 class EncryptDeps:
-    """`networks` hold the keys; `gate` asks a policy server, if there is one."""
+    """`networks` hold the keys. `gate` asks a policy server if one is configured."""
 
     networks: Networks
     gate: Gate
 
 
 class EncryptEndpoint(Endpoint[EncryptDeps]):
-    """Raw bytes in, `0x` and the hex of the ECIES blob out."""
+    """Takes raw bytes and returns the ECIES blob as hex with `0x`."""
 
     endpoint = "encrypt"
     max_body_bytes = None
 
     async def handle(self) -> None:
-        """Checks in the order of `provider-api.md` section 5.2, then 201."""
+        """Check in the order of `provider-api.md` section 5.2, then reply 201."""
         content_type = ows(self.request.headers.get("Content-Type", "").partition(";")[0]).lower()
         if content_type != "application/octet-stream":
             raise RequestError("Invalid request content type: should be application/octet-stream")
@@ -53,7 +53,7 @@ class EncryptEndpoint(Endpoint[EncryptDeps]):
         await self.reply_text(_hex_text(blob), length_bytes=2 + 2 * len(blob), status=201)
 
     async def _encrypted(self, public_key: bytes) -> bytes:
-        """The blob, which takes the place of the body in memory; of a large body it is made off the loop."""
+        """Return the blob, which replaces the body in memory. A large body is encrypted off the loop."""
         if self.held_bytes <= SHORT_BODY_BYTES:
             return _checked_and_encrypted(public_key, self.body)
         return await self.off_loop(_encrypt_pieces, public_key, self.take_body())
@@ -69,7 +69,7 @@ def _checked_and_encrypted(public_key: bytes, plaintext: bytes | bytearray) -> b
 
 
 def _hex_text(blob: bytes) -> Iterator[bytes]:
-    """`0x` and the hex of the blob, in pieces."""
+    """Yield the blob as hex with `0x`, in pieces."""
     yield b"0x"
     for start in range(0, len(blob), PIECE_BYTES // 2):
         yield hexlify(blob[start : start + PIECE_BYTES // 2])
