@@ -53,20 +53,10 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     board = build_board(metrics, parts, context.shared_directory)
     dashboard = build_dashboard(settings, board, parts)
     loop_lag = LoopLag(board.write, observe_lag=metrics.processes.loop_lag.observe)
-    admin = HTTPServer(
-        admin_application(
-            board,
-            parts.readiness,
-            Liveness(loop_lag, board),
-            dashboard,
-            hosts=settings.server.accepted_admin_hosts,
-        )
-    )
-    watch = CertificateWatch(tls) if tls else None
-    if tls is not None:
-        metrics.processes.certificate_expiry.follow(lambda: tls.expires_at)
-    if watch is not None and context.life_line is None:
-        loop.add_signal_handler(signal.SIGHUP, watch.renew)
+    liveness = Liveness(loop_lag, board)
+    hosts = settings.server.accepted_admin_hosts
+    admin = HTTPServer(admin_application(board, parts.readiness, liveness, dashboard, hosts=hosts))
+    watch = _watch_certificate(loop, context, metrics, tls)
     # What was built stays alive, and requests leave no cycles (`tests/e2e/test_garbage.py`).
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
@@ -75,10 +65,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     try:
         server.add_sockets([context.listener])
         admin.add_sockets(context.admin_sockets)
-        host, port = context.listener.getsockname()[:2]
-        log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
-        if context.ready is not None:
-            os.write(context.ready, b"1")
+        _tell_listening(context, parts)
         await stop.asked.wait()
         if not stop.at_once.is_set():
             # The successor serves now, and does what one worker does for all.
@@ -118,6 +105,27 @@ def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: Serv
         turns_away=parts.admission.turns_away,
         observe_refusal=lambda error: _refused_at_once(metrics, parts, error),
     )
+
+
+def _watch_certificate(
+    loop: asyncio.AbstractEventLoop, context: WorkerContext, metrics: Metrics, tls: ServerTls | None
+) -> CertificateWatch | None:
+    """Renew the certificate when its files change, and on SIGHUP, which a supervisor would handle."""
+    if tls is None:
+        return None
+    watch = CertificateWatch(tls)
+    metrics.processes.certificate_expiry.follow(lambda: tls.expires_at)
+    if context.life_line is None:
+        loop.add_signal_handler(signal.SIGHUP, watch.renew)
+    return watch
+
+
+def _tell_listening(context: WorkerContext, parts: Parts) -> None:
+    """Tell the log and the supervisor that this worker accepts connections."""
+    host, port = context.listener.getsockname()[:2]
+    log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
+    if context.ready is not None:
+        os.write(context.ready, b"1")
 
 
 def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog, debug: DebugSwitch | None) -> None:
