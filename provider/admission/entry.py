@@ -289,9 +289,9 @@ class Admission:
         is_late = self._overload.limit is not None
         if is_late and not was_late:
             self.shed = 0
-            log.warning("overloaded: new requests are refused", extra={"facts": {"at_work": self.at_work}})
+            log.warning("overloaded: new requests are refused", extra={"fields": {"at_work": self.at_work}})
         elif was_late and not is_late:
-            log.warning("no longer overloaded", extra={"facts": {"refused": self.shed}})
+            log.warning("no longer overloaded", extra={"fields": {"refused": self.shed}})
         if self.at_work or is_late:
             self._watch()
         else:

@@ -122,7 +122,7 @@ class ChainIndex(AssetSource):
         """Follow every chain until cancelled. Failures are retried, and logged when they begin and end."""
         without = [network.chain_id for network in self._networks if network.chain_id not in self._scans]
         if without:
-            _log.warning("chains without ERC721Factory are not indexed", extra={"facts": {"chains": without}})
+            _log.warning("chains without ERC721Factory are not indexed", extra={"fields": {"chains": without}})
         async with asyncio.TaskGroup() as group:
             for chain_id in self._scans:
                 group.create_task(self._follow(chain_id))
@@ -281,14 +281,14 @@ class ChainIndex(AssetSource):
             except ProviderError as error:
                 problem = error.code
                 if failing != problem:
-                    _log.warning("%s: %s", what, error, extra={"facts": {"chain": chain, "detail": error.detail}})
+                    _log.warning("%s: %s", what, error, extra={"fields": {"chain": chain, "detail": error.detail}})
             except Exception as error:  # noqa: BLE001 - the top of a background task, which must not end
                 problem = type(error).__name__
                 if failing != problem:
-                    _log.exception("%s failed", what, extra={"facts": {"chain": chain}})
+                    _log.exception("%s failed", what, extra={"fields": {"chain": chain}})
             else:
                 if failing is not None:
-                    _log.info("%s works again", what, extra={"facts": {"chain": chain}})
+                    _log.info("%s works again", what, extra={"fields": {"chain": chain}})
                 failing, pause = None, _FIRST_RETRY_SECONDS
                 await asyncio.sleep(self._poll_seconds)
                 continue

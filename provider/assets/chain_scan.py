@@ -186,7 +186,7 @@ class ChainScan:
                 break
         _log.info(
             "the chain was reorganised, reading it again",
-            extra={"facts": {"chain": self.network.chain_id, "from_block": held + 1}},
+            extra={"fields": {"chain": self.network.chain_id, "from_block": held + 1}},
         )
         await self._store.rewind(self.network.chain_id, held)
 
@@ -226,7 +226,7 @@ class ChainScan:
                     # Tried again when the blocks before finality are read again.
                     _log.warning(
                         "the logs of a data NFT in one block are left out: the node does not give them",
-                        extra={"facts": {"chain": self.network.chain_id, "block": block, "data_nft": piece[0]}},
+                        extra={"fields": {"chain": self.network.chain_id, "block": block, "data_nft": piece[0]}},
                     )
         return events
 
@@ -293,7 +293,7 @@ class ChainScan:
             "blocks_left": self.behind,
             "blocks_per_second": round(self._progress.blocks_per_second),
         }
-        _log.info("reading the chain, about %s left", told_duration(left_seconds), extra={"facts": facts})
+        _log.info("reading the chain, about %s left", told_duration(left_seconds), extra={"fields": facts})
 
 
 def _parsed(raw: object) -> Iterator[Sequence[Log]]:

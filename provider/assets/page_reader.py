@@ -161,7 +161,7 @@ class PageReader:
         if block not in self._crowded:
             _log.warning(
                 "the logs of a block cannot be read at once, reading them by contract",
-                extra={"facts": {"chain": self._network.chain_id, "block": block}},
+                extra={"fields": {"chain": self._network.chain_id, "block": block}},
             )
         self._crowded[block] = None
         if len(self._crowded) > _MAX_CROWDED:

@@ -344,7 +344,7 @@ class BaseEndpoint(BodyReader):
             log.error(UNFORESEEN, extra=self._named(), exc_info=failure)
 
     def _named(self) -> dict[str, object]:
-        return {"facts": {"request_id": self.request_id}}
+        return {"fields": {"request_id": self.request_id}}
 
 
 class Endpoint(BaseEndpoint, Generic[D]):

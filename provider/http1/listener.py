@@ -199,7 +199,7 @@ def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], N
             _accept_some(listener, take)
         except _CannotAcceptError as exc:
             # The listener would stay readable all the time.
-            log.warning("cannot accept connections", extra={"facts": {"reason": str(exc)}})
+            log.warning("cannot accept connections", extra={"fields": {"reason": str(exc)}})
             loop.remove_handler(listener)
             pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
 
@@ -263,4 +263,4 @@ class CertificateWatch:
             if self._tls.renew(force=force):
                 log.info("certificate loaded")
         except TlsFault as fault:
-            log.warning("the certificate in use is kept", extra={"facts": {"reason": str(fault)}})
+            log.warning("the certificate in use is kept", extra={"fields": {"reason": str(fault)}})

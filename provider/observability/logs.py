@@ -1,6 +1,6 @@
 """Structured logs on standard error: JSON lines, or readable text on a terminal.
 
-Records carry their facts in `extra={"facts": {...}}`. Callers log ids, sizes, codes and durations, never a secret.
+Records carry their fields in `extra={"fields": {...}}`. Callers log ids, sizes, codes and durations, never a secret.
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger("provider.server")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the facts."""
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -29,20 +29,20 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(getattr(record, "facts", {}))
+        line.update(getattr(record, "fields", {}))
         if record.exc_text:
             line["traceback"] = record.exc_text
         return orjson.dumps(line, default=str).decode()
 
 
 class TextFormatter(logging.Formatter):
-    """The same facts for a person at a terminal."""
+    """The same fields for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, with the traceback below where there is one."""
-        facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
+        fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        line = f"{clock} {record.levelname:<7} {record.getMessage()}  {facts}".rstrip()
+        line = f"{clock} {record.levelname:<7} {record.getMessage()}  {fields}".rstrip()
         return f"{line}\n{record.exc_text}" if record.exc_text else line
 
 
@@ -62,23 +62,23 @@ class Redaction(logging.Filter):
             record.exc_text = _plain.formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = redact_foreign(record.exc_text)
-        facts = getattr(record, "facts", None)
-        if facts:
-            record.facts = _redacted_facts(facts)
+        fields = getattr(record, "fields", None)
+        if fields:
+            record.fields = _redacted_fields(fields)
         return True
 
 
-def _redacted_facts(facts: Mapping[str, object]) -> dict[str, object]:
-    return {name: _redacted_fact(value) for name, value in facts.items()}
+def _redacted_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: _redacted_field(value) for name, value in fields.items()}
 
 
-def _redacted_fact(value: object) -> object:
+def _redacted_field(value: object) -> object:
     if isinstance(value, str):
         return redact_own(value)
     if isinstance(value, Mapping):
-        return {str(name): _redacted_fact(held) for name, held in value.items()}
+        return {str(name): _redacted_field(held) for name, held in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted_fact(held) for held in value]
+        return [_redacted_field(held) for held in value]
     return value if value is None or isinstance(value, int | float) else redact_own(str(value))
 
 
@@ -120,7 +120,7 @@ def set_up_logging(level: str, style: str, *, debug: bool = False) -> None:
 
 
 def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
-    """Takes the facts of a request and writes one line, styled as by `set_up_logging`; None where the level has none.
+    """Takes the fields of a request and writes one line, styled as by `set_up_logging`; None where the level has none.
 
     JSON lines go straight to standard error: what `logging` does for a record costs several times the line itself.
     """
@@ -128,14 +128,20 @@ def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
     if not log.isEnabledFor(logging.INFO):
         return None
     if style == "text" or (style == "auto" and sys.stderr.isatty()):
-        return lambda facts: log.info("request", extra={"facts": facts})
+        return lambda fields: log.info("request", extra={"fields": fields})
     stream = sys.stderr.buffer
 
-    def write(facts: Mapping[str, object]) -> None:
-        detail = facts.get("detail")
+    def write(fields: Mapping[str, object]) -> None:
+        detail = fields.get("detail")
         if isinstance(detail, str):
-            facts = {**facts, "detail": redact_own(detail)}
-        line = {"time": _rfc3339(time.time()), "level": "info", "logger": _ACCESS_LOGGER, "message": "request", **facts}
+            fields = {**fields, "detail": redact_own(detail)}
+        line = {
+            "time": _rfc3339(time.time()),
+            "level": "info",
+            "logger": _ACCESS_LOGGER,
+            "message": "request",
+            **fields,
+        }
         try:
             stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
             stream.flush()
@@ -149,7 +155,7 @@ def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
 class AccessLog:
     """The access log of a worker, and its level, which may change while it runs.
 
-    `write` takes the facts of a request, and is None while no lines are wanted.
+    `write` takes the fields of a request, and is None while no lines are wanted.
     """
 
     def __init__(self, level: str, style: str) -> None:
@@ -169,7 +175,7 @@ class AccessLog:
     def _change(self, level: str) -> None:
         logging.getLogger().setLevel(level)
         self.write = access_log(self._style)
-        _log.warning("log level changed", extra={"facts": {"level": level}})
+        _log.warning("log level changed", extra={"fields": {"level": level}})
 
 
 def durations(steps: Sequence[tuple[str, float]], ended_at: float) -> dict[str, float]:

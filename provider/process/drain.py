@@ -64,7 +64,7 @@ async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: 
     moment for the first request of each connection. Every reply from here on says `Connection: close`.
     """
     parts.readiness.draining = True
-    log.info("draining", extra={"facts": {"requests": len(parts.frame.in_progress)}})
+    log.info("draining", extra={"fields": {"requests": len(parts.frame.in_progress)}})
     # Tornado reads it at each request.
     server.conn_params.no_keep_alive = True
     began = time.monotonic()
@@ -86,7 +86,7 @@ async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: 
         await asyncio.sleep(DRAIN_POLL_SECONDS)
     cut = len(parts.frame.in_progress)
     if cut:
-        log.warning("drain deadline passed", extra={"facts": {"cut_requests": cut}})
+        log.warning("drain deadline passed", extra={"fields": {"cut_requests": cut}})
         for endpoint in list(parts.frame.in_progress):
             endpoint.cut()
     await server.close_all_connections()

@@ -59,7 +59,7 @@ class WriterProcess:
         if status == EXIT_FAILED:
             # It has logged why, and would fail again.
             return True
-        log.error("nonce writer ended, restarting it", extra={"facts": {"status": status}})
+        log.error("nonce writer ended, restarting it", extra={"fields": {"status": status}})
         early = self._started_at + RESTART_PAUSE_SECONDS > time.monotonic()
         self._due_at = time.monotonic() + RESTART_PAUSE_SECONDS if early else 0.0
         return True

@@ -255,7 +255,7 @@ class Supervisor:
         if self._stopping:
             self._status = max(self._status, status_as_ours(status, served=worker.is_ready))
         elif worker.retiring:
-            log.info("old worker has finished", extra={"facts": {"worker": worker.index, "status": status}})
+            log.info("old worker has finished", extra={"fields": {"worker": worker.index, "status": status}})
         else:
             if not worker.is_ready and worker.settings is not self._proven:
                 self._give_up(worker)
@@ -267,13 +267,13 @@ class Supervisor:
         if worker.settings is self._settings:
             log.error(
                 "reload given up: the new worker failed to start, keeping the previous settings",
-                extra={"facts": {"worker": worker.index}},
+                extra={"fields": {"worker": worker.index}},
             )
             self._to_replace.clear()
             self._settings = self._proven
         else:
             log.error(
-                "new worker failed to start, keeping the previous settings", extra={"facts": {"worker": worker.index}}
+                "new worker failed to start, keeping the previous settings", extra={"fields": {"worker": worker.index}}
             )
 
     def _fill_slot_of(self, worker: ForkedWorker, status: int) -> None:
@@ -296,7 +296,7 @@ class Supervisor:
             return
         self._restarted.add(worker.index)
         self._count_restart("died")
-        log.error("worker ended, restarting it", extra={"facts": {"worker": worker.index, "status": status}})
+        log.error("worker ended, restarting it", extra={"fields": {"worker": worker.index, "status": status}})
         early = worker.started_at + RESTART_PAUSE_SECONDS - time.monotonic()
         self._due.append((time.monotonic() + RESTART_PAUSE_SECONDS if early > 0 else 0.0, worker.index))
 
@@ -314,12 +314,12 @@ class Supervisor:
         try:
             settings = self._reread()
         except SettingsError as error:
-            log.error("reload refused, nothing changed", extra={"facts": {"faults": error.faults}})
+            log.error("reload refused, nothing changed", extra={"fields": {"faults": error.faults}})
             return
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
             log.warning("changes to listeners, TLS files or the number of workers need a restart")
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
-        log.info("reloading", extra={"facts": {"workers": len(self._contexts)}})
+        log.info("reloading", extra={"fields": {"workers": len(self._contexts)}})
         self._to_replace = list(range(len(self._contexts)))
         self._replace_next()
 

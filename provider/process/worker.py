@@ -123,7 +123,7 @@ def _watch_certificate(
 def _tell_listening(context: WorkerContext, parts: Parts) -> None:
     """Tell the log and the supervisor that this worker accepts connections."""
     host, port = context.listener.getsockname()[:2]
-    log.info("listening", extra={"facts": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
+    log.info("listening", extra={"fields": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
     if context.ready is not None:
         os.write(context.ready, b"1")
 

@@ -213,7 +213,7 @@ class ChainSender:
         if self._waits_for_fee != (fee is None):
             self._waits_for_fee = fee is None
             what = "proofs wait: the chain's fee exceeds the limit" if fee is None else "proofs are sent again"
-            _log.warning(what, extra={"facts": {"chain_id": self._network.chain_id}})
+            _log.warning(what, extra={"fields": {"chain_id": self._network.chain_id}})
         if fee is None:
             await self._store.defer(queued, due_in_seconds=self._fee_wait_seconds)
             return
@@ -293,7 +293,7 @@ class ChainSender:
 
     def _log_event(self, what: str, entry: Entry, tx_id: str) -> None:
         facts = {"chain_id": self._network.chain_id, "proof": entry.id, "tx_id": tx_id}
-        _log.info(what, extra={"facts": facts})
+        _log.info(what, extra={"fields": facts})
 
 
 def _gas(answer: object) -> int | None:

@@ -54,7 +54,7 @@ class HttpSender:
         elif entry.attempts + 1 >= MAX_ATTEMPTS:
             await self._store.give_up(entry, failure)
         else:
-            _log.info("proof not accepted: %s", failure, extra={"facts": {"kind": "http", "proof": entry.id}})
+            _log.info("proof not accepted: %s", failure, extra={"fields": {"kind": "http", "proof": entry.id}})
             await self._store.retry(entry, due_in_seconds=retry_seconds(entry.attempts))
 
     def _account(self, entry: Entry) -> Account | None:

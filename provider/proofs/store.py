@@ -101,7 +101,7 @@ class ProofStore:
         if outcome.beyond_budget:
             reason = "the budget of the order, of its consumer or of the day is used up"
             _log.info(
-                "no proof", extra={"facts": {"kind": self._kind, "count": outcome.beyond_budget, "reason": reason}}
+                "no proof", extra={"fields": {"kind": self._kind, "count": outcome.beyond_budget, "reason": reason}}
             )
             self._metrics.outcomes.add(self._kind, "skipped", by=outcome.beyond_budget)
         if outcome.refused:
@@ -111,11 +111,11 @@ class ProofStore:
 
     def skip(self, proof: Proof, reason: str) -> None:
         """Count and log a download that cannot be proven."""
-        _log.info("no proof", extra={"facts": {"kind": self._kind, "chain_id": proof.chain_id, "reason": reason}})
+        _log.info("no proof", extra={"fields": {"kind": self._kind, "chain_id": proof.chain_id, "reason": reason}})
         self._metrics.outcomes.add(self._kind, "skipped")
 
     def _lose(self, kind: str, count: int, reason: str) -> None:
-        _log.error("proofs lost", extra={"facts": {"kind": kind, "count": count, "reason": reason}})
+        _log.error("proofs lost", extra={"fields": {"kind": kind, "count": count, "reason": reason}})
         self._metrics.outcomes.add(kind, "lost", by=count)
 
     async def open(self) -> None:
@@ -176,7 +176,7 @@ class ProofStore:
         now = self._clock()
         await self._file.ask(lambda c: sql.end(c, entry, "given_up", reason, now))
         facts = {"kind": self._kind, "chain_id": entry.proof.chain_id, "proof": entry.id, "reason": reason}
-        _log.warning("proof %s", outcome, extra={"facts": facts})
+        _log.warning("proof %s", outcome, extra={"fields": facts})
         self._metrics.outcomes.add(self._kind, outcome)
 
     async def tidy(self, *, max_age_seconds: float) -> int:

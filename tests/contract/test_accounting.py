@@ -268,7 +268,7 @@ async def test_a_failure_before_the_request_is_handled_is_logged_with_its_cause(
             assert not log_records
             assert record.exc_info is not None
             assert str(record.exc_info[1]) == "before it was handled"
-            (request_id,) = getattr(record, "facts", {}).values()
+            (request_id,) = getattr(record, "fields", {}).values()
             assert f"X-Request-Id: {request_id}".lower().encode() in reply.lower()
             await served.ended(1, request_id=request_id)
 

@@ -145,5 +145,5 @@ async def test_an_index_that_is_far_behind_tells_how_long_it_will_take(
             pass
         assert scan.left_seconds == 0
     (told,) = [record for record in caplog.records if record.message.startswith("reading the chain, about ")]
-    assert told.facts["blocks_left"] > 10_000  # type: ignore[attr-defined]
-    assert told.facts["blocks_per_second"] > 0  # type: ignore[attr-defined]
+    assert told.fields["blocks_left"] > 10_000  # type: ignore[attr-defined]
+    assert told.fields["blocks_per_second"] > 0  # type: ignore[attr-defined]

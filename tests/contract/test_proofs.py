@@ -345,7 +345,7 @@ async def test_what_the_contract_refuses_or_what_costs_too_much_is_given_up(
             await turns(desk, sender_of(desk, network))
     assert executed(chain, datatoken) == []
     assert desk.outcomes == {"queued": 3, "lost": 2, "skipped": 1}
-    reasons = [record.__dict__["facts"]["reason"] for record in caplog.records if "facts" in record.__dict__]
+    reasons = [record.__dict__["fields"]["reason"] for record in caplog.records if "fields" in record.__dict__]
     assert reasons == [
         "the contract refuses it",
         "the contract cannot verify the consumer's signature",

@@ -85,7 +85,7 @@ def formatted(text: str, **facts: object) -> str:
         except ValueError:
             error = sys.exc_info()
     record = logging.LogRecord("provider.test", logging.ERROR, "", 0, text, (), error)
-    record.facts = facts
+    record.fields = facts
     Redaction().filter(record)
     return JsonFormatter().format(record)
 

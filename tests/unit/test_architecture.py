@@ -49,6 +49,18 @@ def test_the_environment_is_read_in_config_only() -> None:
     assert not {name for name in readers if not name.startswith(("config/", "demo/"))}
 
 
+def test_records_carry_their_fields_under_the_name_that_the_formatters_read() -> None:
+    """`extra` with other keys would be lost without a word."""
+    names = {
+        (name, key.value if isinstance(key, ast.Constant) else None)
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+    }
+    assert {key for _, key in names} == {"fields"}, names
+
+
 def test_everything_is_caught_in_few_places() -> None:
     catchers = {
         name

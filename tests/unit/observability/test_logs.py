@@ -35,7 +35,7 @@ def test_a_line_is_that_of_an_ordinary_record(monkeypatch: pytest.MonkeyPatch) -
     write = access_log("json")
     assert write is not None
     write(FACTS)
-    logging.getLogger("provider.access").info("request", extra={"facts": FACTS})
+    logging.getLogger("provider.access").info("request", extra={"fields": FACTS})
     ours, usual = (json.loads(line) for line in stderr.getvalue().splitlines())
     assert list(ours) == list(usual)
     assert ours.pop("time")[:16] == usual.pop("time")[:16]

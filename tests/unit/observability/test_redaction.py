@@ -57,7 +57,7 @@ def test_messages_and_arguments_of_libraries_are_redacted(
 
 @pytest.mark.parametrize("style", ["json", "text"])
 @pytest.mark.parametrize("secret", SECRETS)
-def test_our_records_are_redacted_in_message_facts_and_traceback(
+def test_our_records_are_redacted_in_message_fields_and_traceback(
     monkeypatch: pytest.MonkeyPatch, style: str, secret: str
 ) -> None:
     raw = logged(monkeypatch, style)
@@ -68,7 +68,9 @@ def test_our_records_are_redacted_in_message_facts_and_traceback(
         except ValueError as cause:
             raise UpstreamUnreachable(detail=f"origin: {secret}") from cause
     except UpstreamUnreachable as error:
-        log.exception("unforeseen %s", error.detail, extra={"facts": {"detail": error.detail, "more": [{"x": secret}]}})
+        log.exception(
+            "unforeseen %s", error.detail, extra={"fields": {"detail": error.detail, "more": [{"x": secret}]}}
+        )
     assert shows_nothing(raw)
     assert "Traceback" in raw.getvalue().decode()
 
