@@ -26,6 +26,11 @@ class Options:
     consumers: int = 1000
     hold_seconds: float = 60.0
 
+    @property
+    def is_quick(self) -> bool:
+        """Are runs too short for the largest sizes?"""
+        return self.seconds <= QUICK_SECONDS
+
     def wants(self, variant: str) -> bool:
         """Is this variant to be measured?"""
         return not self.variants or any(part in variant for part in self.variants)

@@ -78,6 +78,15 @@ def test_a_run_is_written_and_reported(tmp_path):
     assert (tmp_path / "warm_download.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_curve_is_measured_at_each_of_its_sizes(tmp_path):
+    ran = run_command("run", "growth", "--quick", "--rounds", "1", "--only", "memory", "--results", str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    rows = {row["case"]: row["figures"] for row in json.loads((tmp_path / "growth.json").read_text())["rows"]}
+    assert len([case for case in rows if case.startswith("bucket of a new client")]) == 3
+    assert rows["receipt of 50 orders"][0]["median"] == 0.0
+    assert 60 < rows["2,000 DDOs of 1 MB"][0]["median"] <= (64 << 20) / 1e6
+
+
 def test_against_measures_a_deployment_within_its_bounds(bought, capsys):
     status = command.main(bought.arguments("--requests", "7", "--connections", "3", "--seconds", "20"))
     said = capsys.readouterr()
