@@ -1,5 +1,6 @@
 """Builds the OpenAPI 3.1 document of the routes that are served."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -29,6 +30,7 @@ BODIES = {
     "signature": "SignatureError",
     "compute": "ComputeRefusal",
 }
+PATH_PARAMETER = re.compile(r"{(\w+)}")
 PROOF = ("nonce", "signature")
 _ABOUT = """\
 Access gateway for Ocean Protocol datasets. It checks on chain that a consumer has ordered a dataset, then streams it.
@@ -58,7 +60,7 @@ def build_document(routes: Iterable[Route]) -> dict[str, object]:
             inputs[input_name(operation)] = schemas.object_schema(
                 input_fields(operation), operation.also, operation.words
             )
-        paths.setdefault(route.path, {})[route.method.lower()] = describe(operation, identity, route.method)
+        paths.setdefault(route.path, {})[route.method.lower()] = describe(operation, identity, route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,14 +95,14 @@ def input_fields(operation: Operation) -> list[Field]:
     ]
 
 
-def describe(operation: Operation, identity: str, method: str) -> dict[str, object]:
+def describe(operation: Operation, identity: str, route: Route) -> dict[str, object]:
     """Return the Operation Object."""
     described: dict[str, object] = {
         "operationId": identity,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": _parameters(operation),
-        "responses": _responses(operation, method),
+        "parameters": [*_path_parameters(operation, route.path), *_parameters(operation)],
+        "responses": _responses(operation, route.method),
     }
     text = "\n\n".join(part for part in (operation.text, _other_form(operation)) if part)
     if text:
@@ -118,6 +120,22 @@ def _other_form(operation: Operation) -> str:
     if operation.via == "query":
         return f"Instead of a query, the same fields may be sent as a JSON object in the body (schema `{name}`)."
     return "Instead of a body, all the same fields may be sent in the query." if operation.via == "body" else ""
+
+
+def _path_parameters(operation: Operation, path: str) -> list[object]:
+    """Those in braces."""
+    named = [(name, schemas.word_of(name, operation.words)) for name in PATH_PARAMETER.findall(path)]
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": word.text,
+            "schema": {"type": "string"},
+            "example": word.example,
+        }
+        for name, word in named
+    ]
 
 
 def _parameters(operation: Operation) -> list[object]:

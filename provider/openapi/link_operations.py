@@ -19,10 +19,14 @@ from provider.errors import (
 )
 from provider.handlers.links.params import LinksRequest, RevokeLinksRequest
 from provider.openapi.fields import DID
-from provider.openapi.model import GATE, SIGNED, Operation, Reply
+from provider.openapi.model import GATE, SIGNED, Operation, Reply, Word
 from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, closed, ref
 
 _PATH = "/d/{token}/{name}"
+_WORDS = {
+    "token": Word("What the link opens, sealed.", example="1c2VhbGVk"),
+    "name": Word("Name of the file.", example="trips.parquet"),
+}
 _EXAMPLE = {
     "documentId": DID,
     "expires": "2026-12-01T12:00:00Z",
@@ -68,6 +72,7 @@ def _link(operation_id: str, summary: str, *, streams: bool = False) -> Operatio
         summary=summary,
         tag="data",
         text="No signature: the URL is the right. Any number of requests at a time, with any ranges.",
+        words=_WORDS,
         headers=CONDITIONS,
         replies=tuple(replies),
         errors=(*_ERRORS, PreconditionRefused, TooManyStreams),
@@ -127,6 +132,7 @@ LINK_OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Get a fresh link from a link",
         tag="data",
         text="The fresh link begins now and lives as long as the first one was meant to. The order must still hold.",
+        words=_WORDS,
         replies=(Reply("One URL.", ref("Links"), example=_EXAMPLE),),
         errors=_ERRORS,
     ),
