@@ -52,8 +52,8 @@ class CacheConfig:
     ddo_bytes: int = _memory(
         "DDO",
         64 << 20,
-        help="Memory that the kept DDOs may take in each worker. A DDO takes 1 to 2 KB, and with a policy server its "
-        "whole text besides. One that takes more than an eighth of this is not kept.",
+        help="Memory that the kept DDOs may take in each worker. A DDO takes 1 to 2 KB and its whole text besides. One "
+        "that takes more than an eighth of this is not kept.",
     )
     state_seconds: float = _lifetime(
         "STATE",

@@ -74,7 +74,8 @@ class AdmissionConfig:
     guarded_requests_per_second: int = _limit(
         "PROVIDER_GUARDED_REQUESTS_PER_SECOND",
         20,
-        help="Requests per second of one client to fileinfo, initialize, encrypt, decrypt and the routes of tokens.",
+        help="Requests per second of one client to fileinfo, initialize, encrypt, decrypt, and the routes of tokens "
+        "and DDOs.",
     )
     guarded_burst: int = _limit("PROVIDER_GUARDED_BURST", 200, help="Such requests of one client at once.")
     paid_requests_per_second: int = _limit(

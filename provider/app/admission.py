@@ -14,12 +14,14 @@ from provider.config import Settings
 GUARDED = (
     "computeEnvironments",
     "createAuthToken",
+    "ddo",
     "decrypt",
     "deleteAuthToken",
     "generateAuthToken",
     "invalidateAuthToken",
     "revokeLinks",
     "validateContainer",
+    "validateDdo",
 )
 PAID = ("computeStart", "computeStatus", "computeStop", "computeDelete")
 STREAMING = ("download", "computeResult")

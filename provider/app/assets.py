@@ -40,7 +40,7 @@ async def open_asset_source(
             metadata.aquarius_url,
             metadata,
             cache=cache,
-            keep_documents=settings.access.policy_url is not None,
+            keep_documents=True,
             outgoing=outgoing,
             marks=DocumentMarks(shared_directory),
         )
@@ -50,7 +50,7 @@ async def open_asset_source(
         path=index_path(settings.storage_path),
         open_document=document_opener(settings, metrics),
         cache=cache,
-        keep_documents=settings.access.policy_url is not None,
+        keep_documents=True,
         metrics=metrics.index,
     )
     await ready(index.start(poll=index_here))

@@ -27,6 +27,8 @@ from provider.handlers.about.docs import (
     SpecEndpoint,
 )
 from provider.handlers.about.root import Identity, RootDeps, RootEndpoint, describe, page_of
+from provider.handlers.assets.ddo import DDO_PREFIX, METADATA_PREFIX, DdoDeps, DdoEndpoint
+from provider.handlers.assets.validate import ValidateDeps, ValidateEndpoint
 from provider.handlers.compute.jobs import (
     ComputeChangeDeps,
     ComputeDeleteEndpoint,
@@ -136,6 +138,7 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         Route("HEAD", "/", RootEndpoint, root),
         Route("GET", "/api/services/nonce", NonceEndpoint, rooms.nonces),
         *_publishing_routes(settings, rooms),
+        *_asset_routes(settings, rooms),
         *_data_routes(rooms, limits),
         *_fileinfo_routes(settings, rooms),
         *_token_routes(rooms),
@@ -158,6 +161,17 @@ def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         Route("POST", "/api/services/encrypt", EncryptEndpoint, EncryptDeps(rooms.networks, rooms.gate)),
         Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint, None),
         Route("POST", "/api/services/decrypt", DecryptEndpoint, decrypt),
+    ]
+
+
+def _asset_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+    """Those of a metadata store, without its search."""
+    ddo = DdoDeps(rooms.catalog, rooms.lookup, publishes_sealed=not settings.security.authorized_decrypters)
+    validate = ValidateDeps(rooms.identifier, rooms.networks)
+    return [
+        Route("GET", DDO_PREFIX + "{did}", DdoEndpoint, ddo),
+        Route("GET", METADATA_PREFIX + "{did}", DdoEndpoint, ddo),
+        Route("POST", DDO_PREFIX + "validate", ValidateEndpoint, validate),
     ]
 
 

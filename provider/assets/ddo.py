@@ -60,7 +60,8 @@ class Asset:
         metadata_type: None without `metadata`, `""` without a type.
         container: that of an algorithm, as in the DDO.
         algorithm_parameters: what an algorithm declares for its consumers.
-        document: the DDO's JSON text, if it was to be kept, for a policy server.
+        document: the DDO's JSON text, if it was to be kept, for clients and a policy server.
+        sealed: the document is encrypted on chain. False if it came from a metadata store, which publishes it.
         faulty_services: ids of unusable services, each with the field at fault.
     """
 
@@ -77,6 +78,7 @@ class Asset:
     credentials: Credentials
     algorithm_parameters: Declared = UNDECLARED
     document: bytes | None = field(default=None, repr=False, compare=False)
+    sealed: bool = False
     faulty_services: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def service(self, service_id: str) -> Service:
@@ -95,6 +97,11 @@ class Asset:
     def deprecated(self) -> bool:
         """True for the short form that replaces a retired asset."""
         return self.version == _DEPRECATED
+
+    @property
+    def is_credential(self) -> bool:
+        """True for a verifiable credential (DDO 5), whose content is under `credentialSubject`."""
+        return _is_credential(self.version)
 
     @property
     def files_are_bound(self) -> bool:

@@ -27,6 +27,8 @@ from provider.wire.json import read_json
 
 # Bytes that ECIES adds to a document (`provider-api.md` section 6).
 _ENVELOPE_BYTES = 97
+# What an indexer adds to a DDO.
+_STORE_FACTS = ("indexedMetadata", "nft", "event", "stats", "purgatory", "datatokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class SealedDocument:
     flags: int
     data: bytes | None = field(repr=False)
     document_hash: bytes
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True unless everybody can read the document on chain."""
+        return bool(self.flags & 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[Even
 def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = False) -> Asset:
     """The asset of a decrypted document, with the facts of its data NFT that a metadata store would add.
 
-    Facts about the NFT in the document itself are its author's claims and are ignored. Raises AssetMalformed.
+    Such facts in the document itself are its author's claims and are ignored. Raises AssetMalformed.
     """
     try:
         ddo = read_json(document)
@@ -170,6 +177,11 @@ def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = Fals
         raise AssetMalformed(detail="the document on chain is not JSON") from None
     if not isinstance(ddo, dict):
         raise AssetMalformed(detail="the document on chain is not an object")
-    ddo.pop("indexedMetadata", None)
+    subject = ddo.get("credentialSubject")
+    for claims in (ddo, subject if isinstance(subject, dict) else {}):
+        for name in _STORE_FACTS:
+            claims.pop(name, None)
     ddo["nft"] = {"address": stored.data_nft, "state": stored.state}
-    return parse_ddo(ddo, keep_document=keep_document)
+    ddo["event"] = {"tx": stored.tx_id, "txid": stored.tx_id, "contract": stored.data_nft}
+    asset = parse_ddo(ddo, keep_document=keep_document)
+    return replace(asset, sealed=stored.document.is_encrypted)

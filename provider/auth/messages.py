@@ -25,6 +25,7 @@ CREATE_TOKEN = "createAuthToken"  # noqa: S105 - a command
 INVALIDATE_TOKEN = "invalidateAuthToken"  # noqa: S105 - a command
 CREATE_LINKS = "createLinks"
 REVOKE_LINKS = "revokeLinks"
+VALIDATE_DDO = "validateDDO"
 
 
 def node_id(address: str) -> str:
@@ -108,6 +109,11 @@ def create_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
 def revoke_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
     """DELETE links, signed by `consumerAddress`. Only the new form."""
     return _new(consumer, nonce, REVOKE_LINKS)
+
+
+def validate_ddo(*, publisher: str, nonce: str) -> tuple[str, ...]:
+    """POST ddo/validate, signed by `publisherAddress`. Only the new form: Provider 2.1 had no such route."""
+    return _new(publisher, nonce, VALIDATE_DDO)
 
 
 def _spellings(address: str) -> tuple[str, ...]:

@@ -18,6 +18,27 @@ class AssetNotFound(AssetError):
     text = "Cannot resolve DID"
 
 
+class DdoNotFound(AssetError):
+    """A client of the metadata store's paths asked for a DDO that neither the index nor the store has."""
+
+    code = "ddo_not_found"
+    http_status = 404
+    remedy = (
+        "Check the DID. It takes a moment until the metadata store or the chain's index has a new asset. The index has "
+        "only documents that this Provider can decrypt."
+    )
+    text = "DDO not found"
+
+
+class DocumentSealed(AssetError):
+    """The DDO is encrypted on chain, and only some addresses may read it (`AUTHORIZED_DECRYPTERS`)."""
+
+    code = "document_sealed"
+    http_status = 403
+    remedy = "Ask an indexer that may decrypt it. Operator: the list of decrypters holds for this path too."
+    text = "This DDO is encrypted, and only authorized addresses may read it."
+
+
 class AssetMalformed(AssetError):
     """The DDO lacks a part that a consumable asset needs, or is not bound to its DID."""
 

@@ -229,9 +229,17 @@ class BaseEndpoint(BodyReader):
         self.write(body)
 
     async def reply_text(self, pieces: Iterable[bytes], *, length_bytes: int, status: int) -> None:
-        """Send a plain text of this length piece by piece, so that a slow client does not keep all of it in memory."""
+        """As `reply_pieces`, a plain text."""
+        await self.reply_pieces(
+            pieces, length_bytes=length_bytes, media_type="text/plain; charset=utf-8", status=status
+        )
+
+    async def reply_pieces(
+        self, pieces: Iterable[bytes], *, length_bytes: int, media_type: str, status: int = 200
+    ) -> None:
+        """Send a body of this length piece by piece, so that a slow client does not keep all of it in memory."""
         self.set_status(status)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Content-Type", media_type)
         self.set_header("Content-Length", str(length_bytes))
         waiting_bytes = 0
         for piece in pieces:

@@ -26,6 +26,8 @@ PIECE_BYTES = 64 << 10
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
 # Nested deeper, a text is refused by orjson; json would only stop at the limit of the stack.
 _MAX_DEPTH = 1024
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -96,6 +98,28 @@ def parse_json(body: bytes | bytearray | str, shape: JsonShape | None = None) ->
         return _parse(text, shape.outside)
     except (ValueError, RecursionError):
         return None
+
+
+def member_text(text: str, name: str) -> str:
+    """The text of a member of a JSON object that `parse_json` has read; of the last one with this name.
+
+    A parsed value cannot tell how its numbers and strings were written, which a hash of the text depends on.
+    """
+    found = ""
+    end = text.index("{")
+    while text[end] != "}":
+        key, end = _DECODER.raw_decode(text, _skip_space(text, end + 1))
+        start = _skip_space(text, _skip_space(text, end) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+        if key == name:
+            found = text[start:end]
+        end = _skip_space(text, end)
+    return found
+
+
+def _skip_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
 
 
 def _parse(text: bytes | bytearray, outside: bytes) -> object:

@@ -105,7 +105,7 @@ class RouteTable(Dispatcher):
         """The route that answers this request; one that refuses, where the table has none."""
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
-        methods = self._paths.get(path) or self._families.get(path[: path.find("/", 1) + 1])
+        methods = self._paths.get(path) or self._family(path)
         if methods is not None:
             return methods.get(method) or _without_method(method, methods)
         if path == "*" and method == "OPTIONS":
@@ -114,6 +114,10 @@ class RouteTable(Dispatcher):
         if merged in self._paths:
             return Route(method, path, MergedPathEndpoint, merged)
         return NOT_FOUND
+
+    def _family(self, path: str) -> dict[str, Route] | None:
+        """The methods of the paths that begin like this one."""
+        return next((methods for beginning, methods in self._families.items() if path.startswith(beginning)), None)
 
     def _every_method(self) -> str:
         """Of the server as a whole, which `OPTIONS *` asks about (RFC 9110 section 9.3.7)."""

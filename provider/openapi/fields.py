@@ -28,6 +28,7 @@ WORDS: Mapping[str, Word] = {
     "command": Word("The command.", ANYTHING, "status"),
     "consumerAddress": Word("Address of the consumer. It must sign signed requests.", ADDRESS, CONSUMER),
     "dataNftAddress": Word("The data NFT that the document belongs to.", ADDRESS, f"0x{'3d' * 20}"),
+    "ddo": Word("A DDO.", {"type": "object"}, {"id": DID, "version": "4.7.0"}),
     "decrypterAddress": Word("Address that wants to read the document; it must sign.", ADDRESS, CONSUMER),
     "datasets": Word(
         "Up to 50 datasets, the first with a compute service.",
@@ -57,6 +58,7 @@ WORDS: Mapping[str, Word] = {
         "1767225600000",
     ),
     "output": Word("Where to put results, in the operator service's format.", ANYTHING, {}),
+    "publisherAddress": Word("Address of the publisher; it must sign.", ADDRESS, CONSUMER),
     "query": Word("A GraphQL query.", ANYTHING, "{ indexingStatuses { subgraph } }"),
     "s3Access": Word(
         "Location of an S3 object, and the keys to read it.",

@@ -109,6 +109,15 @@ SCHEMAS: dict[str, Schema] = {
         },
         ("documentId", "jobId"),
     ),
+    "DdoProof": closed(
+        {
+            "hash": _HASH,
+            "publicKey": ADDRESS,
+            "r": {"type": "array", "items": _HASH},
+            "s": {"type": "array", "items": _HASH},
+            "v": {"type": "integer", "enum": [27, 28]},
+        }
+    ),
     "ProviderFee": closed(
         {
             "providerFeeAddress": ADDRESS,

@@ -42,6 +42,8 @@ INSIDE = {
     "outcome",
     # Of a file object that is in the lists of assets only, never in a request.
     *("path", "source"),
+    # Of a body that is not read by `request_data`.
+    *("credentialSubject", "ddo", "publisherAddress"),
 }
 
 
