@@ -28,19 +28,23 @@ class Stage:
 
     def described(self, **more: object) -> dict[str, Any]:
         """Return the description that a driver reads from standard input."""
-        address_file = self.folder / "address.json"
-        address_file.write_text(self.chain.contracts.address_file(), encoding="utf-8")
-        return {
-            "rpc": self.chain.url,
-            "chainId": self.chain.contracts.chain_id,
-            "provider": self.server.url,
-            "aquarius": self.store.url,
-            "addressFile": str(address_file),
-            "publisherKey": PUBLISHER_KEY,
-            "consumerKey": CONSUMER_KEY,
-            "files": [f"{self.origin.url}/data.csv", f"{self.origin.url}/bytes/300000"],
-            **more,
-        }
+        described = describe(self.folder, self.chain, self.server, self.origin)
+        return {**described, "aquarius": self.store.url, **more}
+
+
+def describe(folder: Path, chain: DemoChain, server: DemoServer, origin: Origin) -> dict[str, Any]:
+    """Return what a driver reads from standard input where no metadata store runs."""
+    address_file = folder / "address.json"
+    address_file.write_text(chain.contracts.address_file(), encoding="utf-8")
+    return {
+        "rpc": chain.url,
+        "chainId": chain.contracts.chain_id,
+        "provider": server.url,
+        "addressFile": str(address_file),
+        "publisherKey": PUBLISHER_KEY,
+        "consumerKey": CONSUMER_KEY,
+        "files": [f"{origin.url}/data.csv", f"{origin.url}/bytes/300000"],
+    }
 
 
 SetStage = Callable[[str, Family], Stage]

@@ -35,7 +35,7 @@ await step('getFileInfoUnreachable', () =>
 )
 await refused('getFileInfoRefused', () => ProviderInstance.getFileInfo({ ...file, method: 'DELETE' }, provider))
 
-// As createAsset does it; that function itself asks an indexer behind the Provider's URL to validate the DDO.
+// As createAsset does it, step by step; `one-url.mjs` calls that function itself.
 const { nft: nftAddress, datatoken: datatokenAddress } = await step('createNftWithDatatokenWithDispenser', async () => {
   const nft = {
     name: 'Data',

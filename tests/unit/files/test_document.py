@@ -106,6 +106,15 @@ def test_malformed_hash_matches_nothing(expected_hash: bytes) -> None:
         opened(DOCUMENT, 0, expected_hash)
 
 
+def test_a_document_in_the_clear_may_have_the_hash_of_its_hex_text() -> None:
+    """As `createAsset` of ocean.js publishes it."""
+    hex_hash = hashlib.sha256(b"0x" + DOCUMENT.hex().encode()).digest()
+    assert opened(DOCUMENT, 0, hex_hash) == DOCUMENT
+    for flags, data in ((1, XZ), (2, sealed(DOCUMENT)), (3, sealed(XZ))):
+        with pytest.raises(DecryptError, match="Checksum"):
+            opened(data, flags, hex_hash)
+
+
 def test_a_stream_cut_anywhere_is_refused() -> None:
     for length in range(len(XZ)):
         with pytest.raises(DecryptError, match="Failed to decompress"):
