@@ -15,13 +15,14 @@ class Connections:
     """Counts open connections. 0 means no limit; client None has no limit of its own."""
 
     def __init__(self, *, max_all: int = 0, max_per_client: int = 0) -> None:
-        self._max_all, self._max_per_client = max_all, max_per_client
+        self.max_all = max_all
+        self._max_per_client = max_per_client
         self.open = 0
         self._of_clients: dict[Client, int] = {}
 
     def take(self, client: Client | None) -> bool:
         """Count one more connection; False if the limit is reached. Call `give_back` when it ends."""
-        if self._max_all and self.open >= self._max_all:
+        if self.max_all and self.open >= self.max_all:
             return False
         if client is not None and self._max_per_client:
             own = self._of_clients.get(client, 0)

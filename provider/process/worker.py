@@ -10,6 +10,7 @@ from tornado.httpserver import HTTPServer
 
 from provider.admin.health import Liveness
 from provider.admin.listener import admin_application
+from provider.admission.connections import Connections
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
 from provider.app.dashboard import build_board, build_dashboard
@@ -49,7 +50,8 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     parts = await _build_unless_stopped(settings, metrics, stop.asked, context)
     if parts is None:
         return True
-    server = _public_server(settings, parts, metrics, tls)
+    connections = build_connections(settings.admission)
+    server = _public_server(settings, parts, metrics, tls, connections)
     board = build_board(metrics, parts, context.shared_directory)
     dashboard = build_dashboard(settings, board, parts)
     loop_lag = LoopLag(board.write, observe_lag=metrics.processes.loop_lag.observe)
@@ -65,7 +67,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     try:
         server.add_sockets([context.listener])
         admin.add_sockets(context.admin_sockets)
-        _tell_listening(context, parts)
+        _tell_listening(context, parts, connections)
         await stop.asked.wait()
         if not stop.at_once.is_set():
             # The successor serves now, and does what one worker does for all.
@@ -90,7 +92,9 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
         board.write()
 
 
-def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: ServerTls | None) -> PublicServer:
+def _public_server(
+    settings: Settings, parts: Parts, metrics: Metrics, tls: ServerTls | None, connections: Connections
+) -> PublicServer:
     return PublicServer(
         parts.router,
         ssl_options=tls.context if tls else None,
@@ -99,7 +103,7 @@ def _public_server(settings: Settings, parts: Parts, metrics: Metrics, tls: Serv
         max_header_size=MAX_HEAD_BYTES,
         max_buffer_size=MAX_READ_BUFFER_BYTES,
         max_body_size=NO_BODY_LIMIT,
-        connections=build_connections(settings.admission),
+        connections=connections,
         clients=parts.admission.clients,
         head_seconds=settings.admission.head_timeout_seconds,
         turns_away=parts.admission.turns_away,
@@ -120,10 +124,17 @@ def _watch_certificate(
     return watch
 
 
-def _tell_listening(context: WorkerContext, parts: Parts) -> None:
+def _tell_listening(context: WorkerContext, parts: Parts, connections: Connections) -> None:
     """Tell the log and the supervisor that this worker accepts connections."""
     host, port = context.listener.getsockname()[:2]
-    log.info("listening", extra={"fields": {"host": host, "port": port, "chains": list(parts.networks.chain_ids)}})
+    fields = {
+        "host": host,
+        "port": port,
+        "chains": list(parts.networks.chain_ids),
+        # What stops more downloads first is often the number of files that the system lets a process open.
+        "most_connections": connections.max_all or None,
+    }
+    log.info("listening", extra={"fields": fields})
     if context.ready is not None:
         os.write(context.ready, b"1")
 

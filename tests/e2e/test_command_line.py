@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from provider import __version__
+from provider.admission.connections import fitting_connections
 from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY
 from provider.demo.child import bare_environ
 from provider.demo.http_client import request
@@ -333,6 +334,13 @@ def test_request_that_waits_for_its_origin_is_cut_at_the_deadline(
     assert '"cut_requests":1' in log
     assert "raceback" not in log
     assert "Task was destroyed" not in log
+
+
+def test_the_start_tells_how_many_connections_the_open_files_allow(launch: LaunchServer) -> None:
+    own = launch()
+    line = next(line for line in own.child.stderr_tail(1 << 20).splitlines() if '"listening"' in line)
+    soft = psutil.Process(own.child.pid).rlimit(psutil.RLIMIT_NOFILE)[0]
+    assert json.loads(line)["most_connections"] == fitting_connections(soft)
 
 
 # Several workers
