@@ -10,11 +10,13 @@ from benchmarks.stage import OURS
 CPU_GB, CPU_REQUEST = "CPU s/GB", "CPU µs/request"
 NGINX_TUNED = "nginx tuned"
 HAPROXY = "haproxy"
+NGINX_STATIC = "nginx with sendfile"
 RIVALS: Mapping[str, frozenset[str]] = {
     NGINX_TUNED: peers.NGINX_TUNED,
     HAPROXY: peers.HAPROXY,
     "the requests way": frozenset({peers.REQUESTS}),
     "nginx default": frozenset({nginx.DEFAULT}),
+    NGINX_STATIC: frozenset({nginx.STATIC}),
     peers.HELLO: frozenset({peers.HELLO}),
 }
 
@@ -67,6 +69,10 @@ GOALS: Sequence[Goal] = (
     Goal("large_files_tls", "1 × 1 GiB", CPU_GB, 1.0, NGINX_TUNED),
     Goal("large_files_tls", "8 × 128 MiB", CPU_GB, 1.0, NGINX_TUNED),
     Goal("large_files_tls", "64 × 16 MiB", CPU_GB, 1.0, NGINX_TUNED),
+    Goal("local_files", "8 × 128 MiB", CPU_GB, 1.0, NGINX_STATIC),
+    Goal("local_files", "8 × 128 MiB", CPU_GB, 0.7, HAPROXY),
+    Goal("local_files", "64 × 16 MiB", CPU_GB, 1.25, NGINX_STATIC),
+    Goal("local_files", "64 × 16 MiB", CPU_GB, 0.7, HAPROXY),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB RSS each", 40.0),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB growth each", 1.0),
     Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 2.3, peers.HELLO),

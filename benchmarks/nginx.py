@@ -18,6 +18,7 @@ DEFAULT = "nginx default"
 UNBUFFERED = "nginx tuned, buffering off 256k"
 BUFFERED = "nginx tuned, buffering on 8x128k"
 CACHING = "nginx slice cache"
+STATIC = "nginx, files by sendfile"
 
 # The two tunings that move most bytes for a CPU second (measured: other buffer sizes cost more), and no tuning.
 # Upstream keep-alive is part of any tuning; without it nginx speaks HTTP/1.0 and connects for each request.
@@ -114,6 +115,11 @@ def origin(
             "ssl_protocols TLSv1.3; ssl_session_cache shared:origin:10m;"
         )
     return _daemon(program, "origin", folder, port, server=f"root {root}; {status}", http=http)
+
+
+def static(program: str, folder: Path, port: int, root: Path) -> Daemon:
+    """A server of the files of `root`, as a rival."""
+    return _daemon(program, "static", folder, port, server=f"root {root};", http="sendfile on; tcp_nopush on;")
 
 
 def peer(

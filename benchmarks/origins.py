@@ -16,6 +16,8 @@ from provider.demo.ports import free_ports
 from provider.demo.stage import READY_SECONDS, launch_origin
 
 MEMORY_FOLDER = Path("/dev/shm")
+# Name of the folder with the origin's files.
+FILES = "www"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,11 @@ def start(stack: ExitStack, children: Children, folder: Path, files: Sequence[Fi
 
 
 def _nginx(stack: ExitStack, program: str, folder: Path, files: Sequence[File], *, tls: bool) -> Origin:
-    _write_files(folder / "www", files)
+    write_files(folder / FILES, files)
     certificate = certificates.make(folder) if tls else None
     plain_port, tls_port = free_ports(2)
     running = stack.enter_context(
-        nginx.origin(program, folder, plain_port, folder / "www", tls_port=tls_port, certificate=certificate)
+        nginx.origin(program, folder, plain_port, folder / FILES, tls_port=tls_port, certificate=certificate)
     )
     plain_url = f"http://127.0.0.1:{plain_port}"
     counter = nginx.RequestCounter(plain_url) if nginx.counts_requests(program) else None
@@ -70,7 +72,8 @@ def roomy_folder(files: Sequence[File]) -> Path | None:
     return None
 
 
-def _write_files(root: Path, files: Sequence[File]) -> None:
+def write_files(root: Path, files: Sequence[File]) -> None:
+    """Write the files below `root`."""
     for file in files:
         path = root / file.path.removeprefix("/")
         path.parent.mkdir(parents=True, exist_ok=True)

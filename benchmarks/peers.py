@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import haproxy, nginx
+from benchmarks import haproxy, nginx, origins
 from benchmarks.daemon import Daemon
 from benchmarks.machine import ROOT
 
@@ -58,6 +58,15 @@ def nginx_peer(tuning: str, *, workers: int = 1, name: str | None = None) -> Pee
         )
 
     return Peer(name or tuning, start)
+
+
+def nginx_static() -> Peer:
+    """nginx that serves the origin's files itself."""
+
+    def start(setting: Setting, port: int) -> Daemon:
+        return nginx.static(_found("nginx", nginx.find()), setting.folder, port, setting.folder / origins.FILES)
+
+    return Peer(nginx.STATIC, start)
 
 
 def haproxy_peer(name: str, *, workers: int = 1) -> Peer:

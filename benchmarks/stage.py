@@ -3,6 +3,7 @@
 What is measured gets one half of the cores, everything else the other. Leaving the block ends every process.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain
 # A receipt is kept for long once it is PROVIDER_FINALITY_BLOCKS (12) deep, as those of nearly all downloads are.
 SETTLED_BLOCKS = 16
 OURS = "provider"
+_SOURCE = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Needs:
 
     `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings, in which
     `{disk}` stands for a folder on the disk; `tls`: the origin speaks HTTPS; `one_core`: each server gets a single
-    core, else all that are its half (both on two cores).
+    core, else all that are its half (both on two cores); `local`: the files lie on a disk, and our servers serve them
+    from there instead of asking the origin.
     """
 
     files: Sequence[int]
@@ -48,6 +51,7 @@ class Needs:
     servers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {OURS: {}})
     tls: bool = False
     one_core: bool = True
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Stage:
     peers: Mapping[str, tuple[Peer, Daemon]]
     files: Sequence[File]
     others: frozenset[int]
+    local: bool
     options: Options
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
@@ -76,10 +81,15 @@ class Stage:
 
     def publish(self) -> Published:
         """Publish an asset whose one service holds `files`; returns when every server knows it."""
-        asset = self.publisher.publish([url_file(self.origin.url + file.path) for file in self.files])
+        asset = self.publisher.publish([self._file_object(file) for file in self.files])
         for server in self.servers.values():
             first_quote(Consumer(self.chain.wallet(CONSUMER_KEY), server.url), asset)
         return asset
+
+    def _file_object(self, file: File) -> Mapping[str, object]:
+        if self.local:
+            return {"type": "source", "source": _SOURCE, "path": file.path.removeprefix("/")}
+        return url_file(self.origin.url + file.path)
 
     def buy(self, consumers: int) -> list[Purchase]:
         """Publish and order for so many new consumers.
@@ -141,7 +151,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
     subjects, others = processes.shared_out(one_core=needs.one_core)
     with ExitStack() as stack:
         disk = Path(stack.enter_context(_folder(options.storage)))
-        memory = Path(stack.enter_context(_folder(origins.roomy_folder(files))))
+        memory = Path(stack.enter_context(_folder(options.storage if needs.local else origins.roomy_folder(files))))
         children = stack.enter_context(Children(str(disk)))
         chain_child = launch_chain(children)
         origin = origins.start(stack, children, memory, files, tls=needs.tls)
@@ -150,12 +160,19 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
         load = stack.enter_context(Load())
         chain = chain_ready(chain_child)
         trust = {} if origin.trusted is None else {"SSL_CERT_FILE": str(origin.trusted)}
+        local = _local(chain, memory / origins.FILES, files) if needs.local else {}
         servers = {
             name: launch_server(
                 children,
                 chain,
                 disk,
-                {"PROVIDER_WORKERS": "1", "PROVIDER_ENCRYPT_BYTES_PER_SECOND": "0", **trust, **_placed(settings, disk)},
+                {
+                    "PROVIDER_WORKERS": "1",
+                    "PROVIDER_ENCRYPT_BYTES_PER_SECOND": "0",
+                    **trust,
+                    **local,
+                    **_placed(settings, disk),
+                },
                 name=f"server-{number}",
             )
             for number, (name, settings) in enumerate(needs.servers.items())
@@ -175,6 +192,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
             peers=running,
             files=files,
             others=others,
+            local=needs.local,
             options=options,
             facts=(
                 *machine.facts(),
@@ -189,6 +207,14 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
 
 def _placed(settings: Mapping[str, str], disk: Path) -> dict[str, str]:
     return {name: value.replace("{disk}", str(disk)) for name, value in settings.items()}
+
+
+def _local(chain: DemoChain, root: Path, files: Sequence[File]) -> Mapping[str, str]:
+    """Settings of a server that has the files itself. Writes them, if the origin has not."""
+    if not root.is_dir():
+        origins.write_files(root, files)
+    publishers = [chain.wallet(PUBLISHER_KEY).address]
+    return {"PROVIDER_SOURCES": json.dumps({_SOURCE: {"path": str(root), "publishers": publishers}})}
 
 
 def _folder(parent: Path | None) -> "tempfile.TemporaryDirectory[str]":

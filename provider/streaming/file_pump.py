@@ -20,10 +20,9 @@ from provider.streaming.sink import ConsumerGone
 from provider.upstream.disk import Disk
 from provider.upstream.source import FilePlace, Source
 
-# A stream that never has to wait lets the others run after this many bytes.
+# A stream that never has to wait lets the others run after this many bytes. It is also the most that one call of
+# `sendfile` sends; the page cache is asked for these bytes before.
 TURN_BYTES = 2 << 20
-# The most that one call of `sendfile` sends. Before each, the page cache is asked for these bytes.
-_PIECE_BYTES = 1 << 20
 # What a thread brings into memory at a time.
 _WARM_BYTES = 2 << 20
 
@@ -119,9 +118,9 @@ class FilePump:
                 count = self._read()
                 if not count:
                     return source.wait_ready() if count is None else None
-            elif not self._in_memory(place, min(run, _PIECE_BYTES)):
+            elif not self._in_memory(place, min(run, TURN_BYTES)):
                 return self._warm(place, min(run, _WARM_BYTES))
-            elif not self._send(place, min(run, _PIECE_BYTES)):
+            elif not self._send(place, min(run, TURN_BYTES)):
                 return self._consumer_takes()
         return asyncio.sleep(0)
 

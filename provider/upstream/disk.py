@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 # Enough for a disk to order its reads. A file system that hangs, such as NFS without its server, holds these threads
 # and nothing else.
 READERS = 8
-# The kernel reads at least this much of a file ahead (read_ahead_kb), so holes in the page cache are rarely smaller.
-_PROBE_EVERY_BYTES = 128 << 10
+# How far apart the page cache is asked. Reading a file in order rarely leaves smaller holes; one of them costs the loop
+# one read of the disk. CPU per GB with 64 streams: 0.17 s without a probe between the ends of 2 MiB, 0.19 s with these,
+# 0.21 s with one for each 128 KiB of 1 MiB.
+_PROBE_EVERY_BYTES = 512 << 10
 _SCRATCH_BYTES = 256 << 10
 
-_probe = bytearray(1)
+_PROBE = (bytearray(1),)
 
 
 class Disk:
@@ -42,8 +44,8 @@ class Disk:
         last = offset + count_bytes - 1
         try:
             for at in range(offset, last, _PROBE_EVERY_BYTES):
-                os.preadv(descriptor, (_probe,), at, os.RWF_NOWAIT)
-            os.preadv(descriptor, (_probe,), last, os.RWF_NOWAIT)
+                os.preadv(descriptor, _PROBE, at, os.RWF_NOWAIT)
+            os.preadv(descriptor, _PROBE, last, os.RWF_NOWAIT)
         except OSError as exc:
             return _not_in_memory(exc)
         return True
@@ -51,7 +53,7 @@ class Disk:
     def tells(self, descriptor: int) -> bool:
         """True if the file system tells what is in memory. tmpfs, NFS and overlays do not."""
         try:
-            os.preadv(descriptor, (_probe,), 0, os.RWF_NOWAIT)
+            os.preadv(descriptor, _PROBE, 0, os.RWF_NOWAIT)
         except OSError as exc:
             return exc.errno == errno.EAGAIN
         return True
