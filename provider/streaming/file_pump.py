@@ -118,9 +118,11 @@ class FilePump:
                 count = self._read()
                 if not count:
                     return source.wait_ready() if count is None else None
-            elif not self._in_memory(place, min(run, TURN_BYTES)):
+                continue
+            count = min(run, TURN_BYTES, self._warm_bytes or TURN_BYTES)
+            if not self._in_memory(place, count):
                 return self._warm(place, min(run, _WARM_BYTES))
-            elif not self._send(place, min(run, TURN_BYTES)):
+            if not self._send(place, count):
                 return self._consumer_takes()
         return asyncio.sleep(0)
 
@@ -148,7 +150,7 @@ class FilePump:
         return not self._held
 
     def _in_memory(self, place: FilePlace, count_bytes: int) -> bool:
-        if self._warm_bytes > 0:
+        if self._warm_bytes:
             return True
         try:
             return self._disk.holds(place.descriptor, place.offset, count_bytes)
@@ -170,7 +172,7 @@ class FilePump:
             raise UpstreamTruncated(detail="file: it became shorter while it was read")
         self._source.advance(sent)
         self.zero_copy_bytes += sent
-        self._warm_bytes -= sent
+        self._warm_bytes = max(0, self._warm_bytes - sent)
         self._progress.bytes_sent += sent
         return sent == count_bytes
 

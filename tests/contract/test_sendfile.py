@@ -227,6 +227,40 @@ async def test_what_is_not_in_memory_is_read_by_a_thread(file: Path) -> None:
         assert [relayed.path for relayed in proxy.relayed] == ["sendfile", "sendfile"]
 
 
+class RecordingDisk(CountingDisk):
+    """Says of everything that it is not in memory, and keeps how far threads have read."""
+
+    __slots__ = ("warm_until",)
+
+    @override
+    def holds(self, descriptor: int, offset: int, count_bytes: int) -> bool:
+        return False
+
+    @override
+    def warm(self, descriptor: int, offset: int, count_bytes: int) -> "asyncio.Future[None]":
+        self.warm_until = offset + count_bytes
+        return super().warm(descriptor, offset, count_bytes)
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_sent_that_no_thread_has_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the consumer takes small parts of it: the loop would wait for the disk."""
+    disk, sendfile, beyond = RecordingDisk(), os.sendfile, []
+
+    def watched(target: int, source: int, offset: int, count: int) -> int:
+        beyond.append(offset + count - disk.warm_until)
+        return sendfile(target, source, offset, count)
+
+    monkeypatch.setattr(os, "sendfile", watched)
+    async with serving(file, disk=disk) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, limit=1 << 16)
+        first = await begun(proxy, reader, writer)
+        assert first + await reader.readexactly(len(DATA) - 1000) == DATA
+        writer.transport.abort()
+    assert max(beyond) <= 0
+    assert disk.warmed_pieces > 1
+
+
 @pytest.mark.gen_test
 async def test_a_file_system_that_hides_what_is_in_memory_is_read_by_threads(file_in_memory: Path) -> None:
     disk = CountingDisk()
