@@ -122,7 +122,7 @@ async def build(
         await ready(proofs.start())
     lookup = _lookup(settings, caches)
     origins = _origins(settings, networks, lookup, outgoing)
-    slices = await build_slices(settings, origins.files, origins.disk, metrics.slices)
+    slices = await build_slices(settings, origins, metrics.slices)
     rooms = _rooms(
         settings,
         metrics,

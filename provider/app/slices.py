@@ -1,13 +1,12 @@
 """Builds the slice cache in front of the origins."""
 
+from provider.app.origins import Origins
 from provider.config import Settings
 from provider.crypto.accounts import Account
-from provider.files.origins import FileOpener
 from provider.observability.metrics.groups import Slices
 from provider.slices.cached_origins import CachedOrigins
 from provider.slices.directory import SliceDirectory
 from provider.slices.store import SliceStore
-from provider.upstream.disk import Disk
 
 _PURPOSE = b"ocean provider / slice cache / v1"
 
@@ -20,7 +19,7 @@ def slice_directory(settings: Settings) -> SliceDirectory | None:
     return SliceDirectory(settings.slices.directory, account.derive_key(_PURPOSE))
 
 
-async def build_slices(settings: Settings, origins: FileOpener, disk: Disk, metrics: Slices) -> CachedOrigins | None:
+async def build_slices(settings: Settings, origins: Origins, metrics: Slices) -> CachedOrigins | None:
     """Open the cache of the settings; None if there is none. A fault of its disk only pauses it."""
     directory = slice_directory(settings)
     if directory is None:
@@ -28,10 +27,11 @@ async def build_slices(settings: Settings, origins: FileOpener, disk: Disk, metr
     store = SliceStore(directory, max_bytes=settings.slices.max_bytes, metrics=metrics)
     await store.start()
     return CachedOrigins(
-        origins,
+        origins.files,
         store,
         settings.slices,
-        disk=disk,
+        sources=origins.sources,
+        disk=origins.disk,
         idle_timeout_seconds=settings.upstream.idle_timeout_seconds,
         metrics=metrics,
     )

@@ -39,7 +39,8 @@ def cache(settings: Settings, *, action: str, did: str | None) -> int:
 def _by_dataset(directory: SliceDirectory, did: str | None) -> dict[str, list[Found]]:
     found = defaultdict(list)
     for dataset, item in directory.datasets():
-        if did in (None, dataset):
+        # `did:op:` and `did:ope:` of one data NFT are one dataset.
+        if did is None or did.rpartition(":")[2] == dataset.rpartition(":")[2]:
             found[dataset].append(item)
     return found
 

@@ -12,10 +12,12 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from provider.assets.did import did_for
 from provider.cache import FactCache
 from provider.errors import UpstreamError
-from provider.files.file_object import FileObject
+from provider.files.file_object import FileObject, SourceFile
 from provider.files.origins import FileOpener
+from provider.files.sources.sources import Sources
 from provider.files.userdata import Userdata
 from provider.observability.metrics.groups import Slices
 from provider.override import override
@@ -57,6 +59,7 @@ class CachedOrigins(FileOpener):
     """Opens files. The cache stands in front of `origins`.
 
     Args:
+        sources: unlocks files of named sources.
         disk: reads the slices.
         idle_timeout_seconds: longest wait of a reader for its next bytes.
     """
@@ -67,11 +70,13 @@ class CachedOrigins(FileOpener):
         store: SliceStore,
         config: SliceConfig,
         *,
+        sources: Sources,
         disk: Disk,
         idle_timeout_seconds: float,
         metrics: Slices,
     ) -> None:
         self._origins, self._store, self._config = origins, store, config
+        self._sources = sources
         self._secret, self._disk = store.secret, disk
         self._idle_timeout_seconds = idle_timeout_seconds
         self._metrics = metrics
@@ -99,7 +104,7 @@ class CachedOrigins(FileOpener):
         async def ask(asked: Wish = NO_WISH, rest: Rest | None = None) -> Source:
             return await self._origins.open(file, userdata, asked, chain_id=chain_id, rest=rest)
 
-        key = self._key(file, userdata, asked)
+        key = await self._key(file, userdata, asked)
         if key is not None and self._store.is_usable and (rest is not None or self._is_admitted(key)):
             source = await self._from_slices(key, file, asked, rest, ask)
             if source is not None:
@@ -116,10 +121,17 @@ class CachedOrigins(FileOpener):
             await asyncio.wait(running)
         await self._store.close()
 
-    def _key(self, file: FileObject, userdata: Userdata, asked: Wish) -> bytes | None:
+    async def _key(self, file: FileObject, userdata: Userdata, asked: Wish) -> bytes | None:
         if asked.of_file_object or (asked.ranges is not None and "," in asked.ranges):
             return None
-        return file_key(self._secret, file, userdata.over(getattr(file, "userdata", None)))
+        address = ""
+        if isinstance(file, SourceFile):
+            # At each request, so that the owner of the data NFT is checked for hits too.
+            found = await self._sources.address_of(file)
+            if found is None:
+                return None
+            address = found
+        return file_key(self._secret, file, userdata.over(getattr(file, "userdata", None)), address=address)
 
     def _is_admitted(self, key: bytes) -> bool:
         return self._admission.admits(key, now=time.monotonic())
@@ -173,7 +185,7 @@ class CachedOrigins(FileOpener):
                 self._store,
                 version,
                 prefix=prefix,
-                did=getattr(file, "party", ""),
+                did=_did_of(file),
                 slice_bytes=self._config.slice_bytes,
                 ask=ask_rest,
                 outdated=partial(self._outdated, key, version),
@@ -240,6 +252,12 @@ class CachedOrigins(FileOpener):
         prefix = slice_prefix(self._secret, key, version, self._config.slice_bytes)
         count = -(-version.whole.total_bytes // self._config.slice_bytes)
         await self._store.drop(f"{prefix}-{index}" for index in range(count))
+
+
+def _did_of(file: FileObject) -> str:
+    if isinstance(file, SourceFile):
+        return "" if file.seller is None else did_for(file.seller.data_nft, file.seller.chain_id)
+    return str(getattr(file, "party", ""))
 
 
 def _unless(version: Version) -> Preconditions:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from provider.files.file_object import ArweaveFile, FileObject, IpfsFile, S3File, UrlFile
+from provider.files.file_object import ArweaveFile, FileObject, IpfsFile, S3File, SourceFile, UrlFile
 from provider.files.userdata import as_json
 from provider.upstream.resume import Rest, rest_of
 from provider.upstream.source import Headers, Source
@@ -65,22 +65,23 @@ class Version:
         return stated[0] in (None, self.headers.get("ETag")) and stated[1] in (None, self.modified or None)
 
 
-def file_key(secret: bytes, file: FileObject, values: Mapping[str, object]) -> bytes | None:
+def file_key(secret: bytes, file: FileObject, values: Mapping[str, object], *, address: str = "") -> bytes | None:
     """Key of a file: a digest of all that is asked of its origin. None for files that are never cached.
 
     Args:
         secret: 32 bytes, the same on every worker.
         file: the file object, whose asset's DID is a part of the key.
         values: the user data that go into the request.
+        address: that of the named source, for files of type `source`.
     """
-    if not isinstance(file, UrlFile | IpfsFile | ArweaveFile | S3File):
+    if not isinstance(file, UrlFile | IpfsFile | ArweaveFile | S3File | SourceFile):
         return None
     if isinstance(file, UrlFile) and file.method != "GET":
         return None
-    if not isinstance(file, S3File) and any(name.lower() in _CONDITIONS for name, _ in file.headers):
+    if not isinstance(file, S3File | SourceFile) and any(name.lower() in _CONDITIONS for name, _ in file.headers):
         return None
     asked = {item.name: getattr(file, item.name) for item in fields(file) if item.compare and item.name != "userdata"}
-    return _digest(secret, as_json({"type": file.type, "asked": asked, "userdata": dict(values)}))
+    return _digest(secret, as_json({"type": file.type, "asked": asked, "userdata": dict(values), "address": address}))
 
 
 def slice_prefix(secret: bytes, key: bytes, version: Version, slice_bytes: int) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.errors import UpstreamError, UpstreamTruncated
-from provider.files.file_object import GraphqlFile, UrlFile
+from provider.errors import SourceRefused, UpstreamError, UpstreamTruncated
+from provider.files.file_object import GraphqlFile, SourceFile, UrlFile
 from provider.files.userdata import Userdata
 from provider.slices import fill as fill_module
 from provider.slices import store as store_module
@@ -21,6 +21,8 @@ from provider.upstream.answer import NotModified, Part, Unsatisfiable, Whole, an
 from provider.upstream.resume import rest_of
 from provider.upstream.source import Source
 from provider.upstream.wish import Preconditions, Tags, Wish
+from tests.contract.test_sources import OTHER as OTHER_OWNER
+from tests.contract.test_sources import SELLER, Chain, sources
 from tests.support.raw_origin import raw_origin
 from tests.support.slice_cache import SLICE, Cache, body, slice_cache, until
 from tests.support.versioned_file import VersionedFile
@@ -263,6 +265,38 @@ async def test_whoever_asks_differently_gets_nothing_of_what_another_opened(
             cache.file(headers=(("Authorization", "Bearer a"),)), userdata=Userdata({"year": "2026"})
         )
         assert await body(source) == OTHER
+
+
+@pytest.mark.gen_test
+async def test_a_file_of_a_source_is_cached_for_the_assets_of_its_publishers_only(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    chain = Chain()
+    async with (
+        raw_origin(file) as origin,
+        sources(chain, x={"url": origin.url}) as named,
+        slice_cache(tmp_path, origin.url, sources=named) as cache,
+    ):
+        bought = SourceFile("x", "f", SELLER)
+        for _ in range(2):
+            assert await cache.read(bought) == CONTENT
+        assert len(file.bodies) == 1
+        chain.owner = OTHER_OWNER
+        with pytest.raises(SourceRefused):
+            await cache.read(bought)
+
+
+@pytest.mark.gen_test
+async def test_a_file_of_a_folder_is_not_cached(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "f").write_bytes(CONTENT)
+    async with (
+        sources(x={"path": str(folder)}) as named,
+        slice_cache(tmp_path / "cache", "", sources=named) as cache,
+    ):
+        assert await cache.read(SourceFile("x", "f", SELLER)) == CONTENT
+        assert not cache.slices()
 
 
 @pytest.mark.gen_test

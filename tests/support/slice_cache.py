@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provider.chain.networks import Networks
-from provider.files.file_object import FileObject, UrlFile
+from provider.files.file_object import FileObject, Seller, UrlFile
 from provider.files.origins import FileOrigins
+from provider.files.sources.sources import Sources
 from provider.files.userdata import NO_USERDATA, Userdata
 from provider.observability.metrics.groups import Slices
 from provider.slices.cached_origins import CachedOrigins
@@ -94,21 +95,34 @@ async def digest(source: Source) -> str:
     return hashlib.sha256(await body(source)).hexdigest()
 
 
+async def _nobody(seller: Seller) -> None:
+    return None
+
+
 @asynccontextmanager
 async def slice_cache(
-    directory: Path, url: str, *, secret: bytes = b"s" * 32, idle_seconds: float = 10.0, **options: object
+    directory: Path,
+    url: str,
+    *,
+    secret: bytes = b"s" * 32,
+    idle_seconds: float = 10.0,
+    sources: Sources | None = None,
+    **options: object,
 ) -> AsyncIterator[Cache]:
     """Open a cache on `directory`, by default with slices of 64 KiB and from the first request on."""
+    sources = sources or Sources({}, owner_of=_nobody)
     usual = {"directory": str(directory), "max_bytes": 64 << 20, "slice_bytes": SLICE, "from_request": 1}
     config = SliceConfig(**(usual | options))
     http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True, idle_timeout_seconds=idle_seconds))
     nothing = Gateways((), own=http, guarded=http)
     ftp = FtpOrigin(UpstreamConfig(), tls_context=ssl.create_default_context())
-    files = FileOrigins(http=http, ipfs=nothing, arweave=nothing, ftp=ftp, networks=Networks({}))
+    files = FileOrigins(http=http, ipfs=nothing, arweave=nothing, ftp=ftp, networks=Networks({}), sources=sources)
     metrics, disk = Slices(), Disk()
     store = SliceStore(SliceDirectory(str(directory), secret), max_bytes=config.max_bytes, metrics=metrics)
     await store.start()
-    origins = CachedOrigins(files, store, config, disk=disk, idle_timeout_seconds=idle_seconds, metrics=metrics)
+    origins = CachedOrigins(
+        files, store, config, sources=sources, disk=disk, idle_timeout_seconds=idle_seconds, metrics=metrics
+    )
     try:
         yield Cache(origins, directory, url, metrics)
     finally:

@@ -54,6 +54,14 @@ class Sources:
         shelf = await self._unlocked(file)
         return await shelf.store.open(file.path.split("/"), wish, rest)
 
+    async def address_of(self, file: SourceFile) -> str | None:
+        """Address of the source, for the asset that sells the file. None for a folder of this host.
+
+        Raises SourceRefused and ChainError as `open`.
+        """
+        shelf = await self._unlocked(file)
+        return shelf.store.address
+
     async def close(self) -> None:
         """Give up connections and threads."""
         for shelf in self._shelves.values():

@@ -24,7 +24,12 @@ _REFUSED = frozenset((401, 403))
 
 
 class Store(Protocol):
-    """Where the files of one source lie."""
+    """Where the files of one source lie.
+
+    `address`: the address of its files without credentials; None for a folder of this host.
+    """
+
+    address: str | None
 
     async def open(self, steps: Sequence[str], wish: Wish, rest: Rest | None) -> Source:
         """Open the file at `steps`: names of folders and of the file, without `.`, `..`, `/` and empty ones.
@@ -38,6 +43,8 @@ class Store(Protocol):
 
 class FolderStore(Store):
     """A folder of this host."""
+
+    address = None
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -60,6 +67,7 @@ class S3Store(Store):
     def __init__(self, config: SourceConfig, *, origin: S3Origin) -> None:
         self._config, self._origin = config, origin
         self._bucket, self._prefix = config.bucket or ("", "")
+        self.address: str | None = f"{config.endpoint or config.region} {self._bucket}/{self._prefix}"
         self._secrets = {
             kind: SecretFile(path, name=config.name)
             for kind, path in (
@@ -107,6 +115,7 @@ class HttpStore(Store):
 
     def __init__(self, config: SourceConfig, *, credentials: Credentials, own: HttpOrigin, guarded: HttpOrigin) -> None:
         self._base, self._headers = (config.url or "").rstrip("/"), config.headers
+        self.address: str | None = self._base
         self._party, self._credentials = f"source {config.name}", credentials
         self._own, self._guarded = own, guarded
 

@@ -9,6 +9,8 @@ from provider.files.file_object import (
     GraphqlFile,
     IpfsFile,
     S3File,
+    Seller,
+    SourceFile,
     UrlFile,
 )
 from provider.slices.version import Version, file_key, slice_prefix, version_of
@@ -124,6 +126,8 @@ def test_whatever_is_asked_is_in_the_key() -> None:
         S3File("https://s3.example", "bucket", "key", "AK", "secret", session_token="t", party="did:op:1"),
     ]
     keys = [file_key(SECRET, file, {}) for file in files]
+    of_source = SourceFile("x", "a/b", Seller(1, "0xa"))
+    keys += [file_key(SECRET, of_source, {}, address=address) for address in ("https://a", "https://b")]
     keys += [file_key(SECRET, URL, {"a": "1"}), file_key(SECRET, URL, {"a": 1}), file_key(b"t" * 32, URL, {})]
     assert None not in keys
     assert len(set(keys)) == len(keys)
