@@ -76,7 +76,14 @@ from provider.errors.file import (
     SourceRefused,
     UserdataInvalid,
 )
-from provider.errors.link import LinkError, LinkExpired, LinkRevoked, LinkTooLong, LinkUnknown
+from provider.errors.link import (
+    LinkedFileChanged,
+    LinkError,
+    LinkExpired,
+    LinkRevoked,
+    LinkTooLong,
+    LinkUnknown,
+)
 from provider.errors.load import (
     BodiesFull,
     InspectionsBusy,
@@ -177,6 +184,7 @@ __all__ = [
     "LinkRevoked",
     "LinkTooLong",
     "LinkUnknown",
+    "LinkedFileChanged",
     "LoadRefused",
     "MetadataStoreUnavailable",
     "MethodNotAllowed",

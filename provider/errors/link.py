@@ -36,6 +36,15 @@ class LinkRevoked(LinkError):
     text = "This link was revoked."
 
 
+class LinkedFileChanged(LinkError):
+    """A part was asked for, and the file is not the one that was linked: the parts would not fit together."""
+
+    code = "link_file_changed"
+    http_status = 412
+    remedy = "Get a link to the new version: send POST to the URL, or ask with your order. Then start again."
+    text = "The file has changed since this link was made."
+
+
 class LinkTooLong(LinkError):
     """The user data do not fit into a link."""
 

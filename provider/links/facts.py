@@ -1,12 +1,17 @@
 """What is known of a file without its bytes: header fields and length, learned with one small request."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from provider.streaming.headers import DEFAULT_CONTENT_TYPE, stated
 from provider.upstream.answer import Answer, Part, Unsatisfiable, Whole
 from provider.upstream.file_names import guess_content_type
 from provider.upstream.source import Headers, Source
+from provider.upstream.validators import is_strong_date, is_strong_tag
 from provider.upstream.wish import Wish
+
+# It tells versions of one file apart, and is part of every token.
+_VERSION_CHARS = 12
 
 FIRST_BYTE = Wish(ranges="bytes=0-0")
 """What to ask for: an origin that knows ranges sends one byte."""
@@ -33,9 +38,25 @@ class FileFacts:
         """The entity tag, weak or strong; None if there is none."""
         return stated(self.headers, "ETag")
 
+    @property
+    def version(self) -> str:
+        """As `version_of` has it."""
+        return version_of(self.headers)
+
     def content_type(self, name: str) -> str:
         """Media type of the file, by the origin or else by its name."""
         return stated(self.headers, "Content-Type") or guess_content_type(name) or DEFAULT_CONTENT_TYPE
+
+
+def version_of(headers: Headers) -> str:
+    """Short name of a version of a file, by its strong validator (RFC 9110 section 8.8.1); "" if it has none."""
+    validator = headers.get("ETag")
+    if validator is None:
+        validator = headers.get("Last-Modified")
+        is_strong = is_strong_date(validator, headers)
+    else:
+        is_strong = is_strong_tag(validator)
+    return sha256(validator.encode()).hexdigest()[:_VERSION_CHARS] if validator and is_strong else ""
 
 
 def facts_of(source: Source, answer: Answer, *, is_publishers_part: bool = False) -> FileFacts | None:

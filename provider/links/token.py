@@ -58,6 +58,7 @@ class Link:
         token_id: name of the AuthToken that made the link, "" if a signature did.
         nonce: nonce of the request that made the link; part of the message below.
         signature: the consumer's signature over the creation, "" if a token replaced it. Proofs of download need it.
+        version: the file's version when the link was made, as `version_of` names it; "" if it was not known.
     """
 
     target: OrderedFile | JobResult
@@ -69,6 +70,7 @@ class Link:
     token_id: str = field(default="", repr=False)
     nonce: str = ""
     signature: str = field(default="", repr=False)
+    version: str = ""
 
 
 class LinkSeal:
@@ -123,12 +125,10 @@ def _packed(link: Link) -> bytes:
     else:
         what = [target.job_id, target.index, target.owner]
     times = [link.issued_at, link.expires_at, link.lifetime_seconds, link.not_after]
-    return orjson.dumps([what, link.consumer, times, link.token_id, link.nonce, link.signature])
+    return orjson.dumps([what, link.consumer, times, link.token_id, link.nonce, link.signature, link.version])
 
 
 def _unpacked(packed: bytes) -> Link:
-    what, consumer, (issued_at, expires_at, lifetime_seconds, not_after), token_id, nonce, signature = orjson.loads(
-        packed
-    )
+    what, consumer, times, *rest = orjson.loads(packed)
     target = OrderedFile(*what) if len(what) > 3 else JobResult(*what)
-    return Link(target, consumer, issued_at, expires_at, lifetime_seconds, not_after, token_id, nonce, signature)
+    return Link(target, consumer, *times, *rest)

@@ -49,6 +49,10 @@ class KnownFiles:
 
         return await self.kept.get(_key_of_file(purchase, index), fetch)
 
+    def forget_file(self, purchase: Purchase, index: int) -> None:
+        """Ask anew next time: the file was seen to have changed."""
+        self.kept.discard(_key_of_file(purchase, index))
+
     async def of_result(self, result: JobResult, *, signature: str) -> FileFacts:
         """Facts about a result of a job. Raises RouteNotFound without an operator service, UpstreamError."""
         results = self.results
@@ -59,7 +63,11 @@ class KnownFiles:
             source = await results.ask(result, FIRST_BYTE, signature=signature)
             return await _learned(source, facts_of(source, answer_of(FIRST_BYTE, source)))
 
-        return await self.kept.get(_key("result", result.owner, result.job_id, result.index), fetch)
+        return await self.kept.get(_key_of_result(result), fetch)
+
+    def forget_result(self, result: JobResult) -> None:
+        """As `forget_file`."""
+        self.kept.discard(_key_of_result(result))
 
 
 async def if_known(facts: Awaitable[FileFacts]) -> FileFacts | None:
@@ -93,6 +101,10 @@ def _key_of_file(purchase: Purchase, index: int) -> bytes:
         index,
         as_json(purchase.userdata.values),
     )
+
+
+def _key_of_result(result: JobResult) -> bytes:
+    return _key("result", result.owner, result.job_id, result.index)
 
 
 def _key(*parts: object) -> bytes:

@@ -151,6 +151,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
     def _link_url(self, base: str, link: Link, file: _Found) -> str:
         if isinstance(link.target, OrderedFile):
             link = replace(link, target=replace(link.target, file_index=file.index))
+        link = replace(link, version="" if file.facts is None else file.facts.version)
         return link_url(base, self.deps.links.seal(link, file.name), file.name)
 
 

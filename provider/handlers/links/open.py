@@ -1,19 +1,19 @@
 """`/d/{token}/{name}`: the bytes of a link, as any tool asks for them."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import unquote
 
 from provider.auth import messages
 from provider.compute.results import JobResult
-from provider.errors import LinkUnknown, PreconditionRefused, RouteNotFound, named_network
+from provider.errors import LinkedFileChanged, LinkUnknown, PreconditionRefused, RouteNotFound, named_network
 from provider.files.file_object import FileObject
 from provider.handlers.compute.result import ResultEndpoint
 from provider.handlers.downloads.download import FileDeps, FileEndpoint
 from provider.handlers.downloads.purchase import Claim, Purchase
 from provider.handlers.links.files import KnownFiles, base_url, if_known, reply_manifest
-from provider.links.facts import FileFacts
+from provider.links.facts import FileFacts, version_of
 from provider.links.links import Links
 from provider.links.manifest import LinkedFile, Manifest, link_url
 from provider.links.reads import LinkReads
@@ -21,7 +21,7 @@ from provider.links.token import Link, OrderedFile, link_id
 from provider.override import override
 from provider.proofs.proof import Proof
 from provider.streaming.headers import reply_headers, stated, validator_headers
-from provider.upstream.answer import Answer, NotModified, PreconditionFailed, Whole, judge
+from provider.upstream.answer import Answer, NotModified, Part, Parts, PreconditionFailed, Whole, judge
 from provider.upstream.source import Headers, Source
 from provider.upstream.wish import Wish, read_wish
 
@@ -47,6 +47,9 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
     """Opens a link. The right behind it is checked at each request, from cached facts where they are known."""
 
     endpoint = "link"
+    _version = ""
+    """Of the file, when the link was made."""
+    _has_changed = False
 
     @override
     def set_default_headers(self) -> None:
@@ -70,6 +73,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         self.enter("link")
         self.facts["link"] = link_id(token)
         link = await self.deps.links.open(token, unquote(name))
+        self._version = link.version
         if isinstance(link.target, OrderedFile):
             await self._ordered(link, link.target, unquote(name))
         else:
@@ -92,7 +96,11 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
                 renewed = await self.deps.links.renew(link, ends_at=purchase.ends_at)
                 await self._renew(renewed, name, about, target.file_index, await if_known(facts()))
             else:
-                await self._send(link, purchase, file, name)
+                try:
+                    await self._send(link, purchase, file, name)
+                finally:
+                    if self._has_changed:
+                        self.deps.known.forget_file(purchase, target.file_index)
 
     async def _send(self, link: Link, purchase: Purchase, file: FileObject, name: str) -> None:
         """Stream the file; what was read counts for the link's proof of download."""
@@ -118,14 +126,26 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
             renewed = await self.deps.links.renew(link, ends_at=None)
             await self._renew(renewed, name, ("jobId", result.job_id), 0, facts)
         else:
-            await self.send_result(results, result, link.consumer, signature=link.signature, name=name)
+            try:
+                await self.send_result(results, result, link.consumer, signature=link.signature, name=name)
+            finally:
+                if self._has_changed:
+                    self.deps.known.forget_result(result)
 
     @override
     async def opened(
         self, ask: Callable[[Wish], Awaitable[OpenSource]], asked: Wish, file_type: str
     ) -> tuple[OpenSource, Answer]:
-        """As in the base class; lets private caches keep what they can revalidate."""
+        """As in the base class, for the version that was linked; lets private caches keep what they can revalidate.
+
+        Raises LinkedFileChanged.
+        """
         source, answer = await super().opened(ask, asked, file_type)
+        if isinstance(answer, Whole | Part | Parts):
+            self._has_changed = bool(self._version) and version_of(source.headers) != self._version
+            if self._has_changed and _joins_blindly(asked):
+                source.close()
+                raise LinkedFileChanged
         self._allow_revalidation(source.headers)
         return source, answer
 
@@ -155,10 +175,21 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
 
     async def _renew(self, link: Link, name: str, about: tuple[str, str], index: int, facts: FileFacts | None) -> None:
         """Reply with the manifest of the renewed link."""
+        link = replace(link, version="" if facts is None else facts.version)
         url = link_url(base_url(self, self.deps.public_url), self.deps.links.seal(link, name), name)
         self._frame.metrics.links.changed.add("renewed")
         self.set_header("Cache-Control", "no-store")
         reply_manifest(self, Manifest(about, link.expires_at, [LinkedFile(index, name, url, facts)]))
+
+
+def _joins_blindly(asked: Wish) -> bool:
+    """True for a part without a condition on its version. Tools put such parts together, whatever they are of."""
+    return (
+        asked.ranges is not None
+        and not asked.of_file_object
+        and asked.if_range is None
+        and (asked.preconditions is None or not asked.preconditions.may_fail)
+    )
 
 
 def _proof(link: Link, purchase: Purchase) -> Proof:

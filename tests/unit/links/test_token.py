@@ -31,6 +31,7 @@ times = st.integers(0, 2**40)
     token_id=text,
     nonce=text,
     signature=text,
+    version=text,
     name=text,
 )
 def test_a_token_opens_to_what_was_sealed(target: OrderedFile | JobResult, name: str, **fields: object) -> None:
