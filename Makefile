@@ -12,7 +12,7 @@ install: $(BIN)/provider  ## Create .venv with everything that tests and benchma
 
 $(BIN)/provider: setup.cfg
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[test,test-deploy,bench]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[test,test-deploy,test-tools,bench]'
 	@touch $@
 
 demo: install  ## Publish, buy and stream a dataset on a local chain

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from provider.demo.http_client import request, with_query
-from tests.deploy.conftest import CHUNKED, DIES, DIES_CHUNKED, LARGE, LARGE_BYTES, STALLS, Stage, tool
+from tests.deploy.conftest import CHUNKED, DIES, DIES_CHUNKED, LARGE, LARGE_BYTES, SMALL, STALLS, Stage, tool
 from tests.deploy.fronts import CADDYFILE, NGINX_CONF, Front, caddy_front, nginx_front
 from tests.support.certificates import Authority
+from tests.support.links import links
 from tests.support.origin import pattern_sha256, wait_until
 
 CUTS_FROM = (2, 8)  # caddyserver/caddy issue 5951
@@ -118,6 +119,16 @@ def test_no_log_of_the_front_holds_a_signature(front: Front, stage: Stage) -> No
     text = front.log_text()
     assert str(parameters["signature"]).removeprefix("0x")[:40] not in text
     assert "planted-token" not in text
+
+
+def test_no_log_of_the_front_holds_a_link(front: Front, stage: Stage) -> None:
+    (made,) = links(stage.consumer(front.url), stage.asset, stage.order_tx, fileIndex=SMALL)
+    path = urlsplit(made["url"]).path
+    token = path.split("/")[2]
+    for target in (path, f"{path}.wrong", f"{path}?x=1"):
+        request("GET", front.url + target)
+    wait_until(lambda: front.log_text().count("/d/") >= 3)
+    assert token[:20] not in front.log_text()
 
 
 def test_the_example_of_nginx_parses_with_its_own_names() -> None:

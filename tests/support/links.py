@@ -43,14 +43,19 @@ def links(consumer: Consumer, asset: Published, tx: str, **more: object) -> list
 
 def revoke(consumer: Consumer, **more: object) -> Reply:
     """End links of the consumer."""
+    url = f"{consumer.provider_url}/api/services/links"
+    return _send("DELETE", url, signed_to_revoke(consumer, **more))
+
+
+def signed_to_revoke(consumer: Consumer, **more: object) -> dict[str, object]:
+    """Signed fields of a request that ends links; `more` adds to them after signing."""
     nonce = consumer.next_nonce()
-    fields = {
+    return {
         "consumerAddress": consumer.address,
         "nonce": nonce,
         "signature": consumer.wallet.sign_text(f"{consumer.address}{nonce}revokeLinks"),
         **more,
     }
-    return _send("DELETE", f"{consumer.provider_url}/api/services/links", fields)
 
 
 def _send(method: str, url: str, fields: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Reply:
