@@ -108,3 +108,11 @@ def test_made_up_tokens_take_no_memory() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 100_000
+
+
+def test_a_token_that_was_opened_opens_under_no_other_name() -> None:
+    token = SEAL.seal(LINK, "trips.parquet")
+    assert SEAL.open(token, "trips.parquet") == SEAL.open(token, "trips.parquet") == LINK
+    for changed, name in ((token, "trips.csv"), (token[:-1] + ("A" if token[-1] != "A" else "B"), "trips.parquet")):
+        with pytest.raises(LinkUnknown):
+            SEAL.open(changed, name)
