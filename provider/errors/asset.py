@@ -1,12 +1,13 @@
 """The asset or service cannot be consumed."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class AssetError(ProviderError):
     """Base of refusals about the asset, its service or the consumer's access to it."""
 
     code = "asset_refused"
+    fault: Fault = "consumer"
     http_status = 400
 
 
@@ -43,6 +44,7 @@ class AssetMalformed(AssetError):
     """The DDO lacks a part that a consumable asset needs, or is not bound to its DID."""
 
     code = "asset_malformed"
+    fault: Fault = "origin"
     remedy = "Publisher: correct the DDO and publish it again."
     text = "Asset malformed or disabled."
 
@@ -83,6 +85,7 @@ class ServiceMalformed(AssetError):
     """The service is in the DDO, but a field that it needs is missing or malformed."""
 
     code = "service_malformed"
+    fault: Fault = "origin"
     remedy = "Publisher: correct the field that the text names and publish the DDO again."
     text = "The service cannot be used: a field in the DDO is missing or malformed."
     other_texts = ("The service cannot be used: its <field> in the DDO is missing or malformed.",)

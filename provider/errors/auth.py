@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class AuthError(ProviderError):
     """Base of refusals about identity; 400, as clients expect (`provider-api.md` section 2)."""
 
     code = "auth_failed"
+    fault: Fault = "consumer"
     http_status = 400
 
 

@@ -2,6 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from typing import Literal
+
+Fault = Literal["consumer", "origin", "ours"]
+"""Whose fault it is.
+
+consumer: who asks must change something, or may not have it. origin: what was published does not work: the file's host,
+the file list, the document. ours: this server, or a node or service that its operator configured.
+"""
 
 
 class ProviderError(Exception):
@@ -14,6 +22,7 @@ class ProviderError(Exception):
     code = "internal"
     remedy = "Send the operator the `X-Request-ID` of the answer: the log line with this id names the fault."
     http_status = 500
+    fault: Fault = "ours"
     text = "Internal error."
     other_texts: tuple[str, ...] = ()
     # What `body` looks like: "error", "validation", "signature" or "compute" (`docs/errors.md` shows them).

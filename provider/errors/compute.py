@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 from provider.errors.outside import ServiceUnavailable
 
 _CONTAINER = "Set the algorithm's container `entrypoint`, `image` and a `checksum` that begins with `sha256:`."
@@ -72,12 +72,15 @@ COMPUTE_REASONS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Cause and remedy of each reason."""
+ORIGIN_REASONS = frozenset({"file_unavailable", "other_provider_failed"})
+"""Reasons for which the request is not at fault."""
 
 
 class ComputeError(ProviderError):
     """Base of refusals of compute requests."""
 
     code = "compute_refused"
+    fault: Fault = "consumer"
     remedy = "Read resource and reason in the answer: they name a part of the request and the rule that it breaks."
     http_status = 400
 
@@ -100,6 +103,8 @@ class ComputeRefused(ComputeError):
         self.resource = resource
         self.reason = reason
         self.code = f"compute_{reason}" if reason in COMPUTE_REASONS else "compute_access_denied"
+        if reason in ORIGIN_REASONS:
+            self.fault = "origin"
 
     def body(self) -> Mapping[str, object]:
         """Body of a refused compute request (`provider-api.md` section 1, shape 3)."""

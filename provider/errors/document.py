@@ -12,6 +12,7 @@ from pathlib import Path
 
 from provider.errors.base import ProviderError
 from provider.errors.compute import COMPUTE_REASONS
+from provider.errors.fault import fault_of
 
 PACKAGE = Path(__file__).parents[1]
 PAGE = PACKAGE.parent / "docs" / "errors.md"
@@ -34,7 +35,8 @@ of the bodies below. They do not see the code, which is the `code` of the log li
 
 `<…>` in a text stands for a value. A text may begin with `Provider <network>: `. Answers with 429 and 503 have
 `Retry-After` where waiting helps. A remedy is for the sender of the request, unless it begins with "Publisher" or
-"Operator".
+"Operator". The fault of a code is the consumer's, the origin's (what was published does not work: the file's host, the
+file list, the document), or ours (this server, or a node or service that its operator configured).
 """
 _REASONS = """\
 ## Reasons of refused compute requests
@@ -42,8 +44,8 @@ _REASONS = """\
 These are the values of `<reason>` in the body `compute`. The code is `compute_<reason>`. The first dataset is named
 `dataset`, the others `datasets[<index>]`.
 
-| reason | cause | remedy |
-| --- | --- | --- |
+| reason | fault | cause | remedy |
+| --- | --- | --- | --- |
 """
 _ENDS = """\
 ## Ends of a stream
@@ -51,8 +53,8 @@ _ENDS = """\
 After the head of an answer has been sent, an error can only cut the connection, so that a short body never looks
 complete. The log line and `provider_errors_total` have one of these codes.
 
-| code | cause | remedy |
-| --- | --- | --- |
+| code | fault | cause | remedy |
+| --- | --- | --- | --- |
 """
 
 STREAM_ENDS: Mapping[str, tuple[str, str]] = {
@@ -116,15 +118,17 @@ def page() -> str:
             module = error.__module__.rpartition(".")[2]
             rows.setdefault(_SECTIONS.get(module, module), []).append(_row(error, found.get(error.__name__, [])))
     sections = [
-        f"## {title}\n\n| code | status | body | text | cause | remedy |\n| --- | --- | --- | --- | --- | --- |\n"
-        + "".join(lines)
+        f"## {title}\n\n| code | status | fault | body | text | cause | remedy |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n" + "".join(lines)
         for title, lines in rows.items()
     ]
-    return "\n".join([_HEAD, *sections, _REASONS + _rows(COMPUTE_REASONS), _ENDS + _rows(STREAM_ENDS)])
+    return "\n".join([_HEAD, *sections, _REASONS + _rows(COMPUTE_REASONS, "compute_"), _ENDS + _rows(STREAM_ENDS)])
 
 
-def _rows(table: Mapping[str, tuple[str, str]]) -> str:
-    return "".join(f"| `{code}` | {cause} | {remedy} |\n" for code, (cause, remedy) in table.items())
+def _rows(table: Mapping[str, tuple[str, str]], prefix: str = "") -> str:
+    return "".join(
+        f"| `{code}` | {fault_of(prefix + code)} | {cause} | {remedy} |\n" for code, (cause, remedy) in table.items()
+    )
 
 
 def _row(error: type[ProviderError], found: list[str]) -> str:
@@ -135,6 +139,7 @@ def _row(error: type[ProviderError], found: list[str]) -> str:
     cells = (
         f"`{error.code}`",
         str(error.http_status),
+        error.fault,
         error.shape,
         " · ".join(f"`{text}`" for text in texts),
         _cause(error),

@@ -1,12 +1,13 @@
 """File lists, file objects and encrypted documents."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class FileError(ProviderError):
     """Base of refusals about the file list or a file object."""
 
     code = "file_refused"
+    fault: Fault = "origin"
     http_status = 400
 
 
@@ -22,6 +23,7 @@ class FileIndexOutOfRange(FileError):
     """There is no file at this index."""
 
     code = "file_index_out_of_range"
+    fault: Fault = "consumer"
     remedy = "Use an index from 0 to one less than the number of files in fileinfo."
     text = "No such fileIndex"
 
@@ -50,6 +52,7 @@ class UserdataInvalid(FileError):
     """User data that a file needs cannot be read, or do not match its inputs."""
 
     code = "userdata_invalid"
+    fault: Fault = "consumer"
     remedy = "Send `userdata` as a JSON object with a value of the right type for each input of the file."
     text = "userdata is not a JSON object."
 
@@ -66,6 +69,7 @@ class EncryptError(ProviderError):
     """The body cannot be encrypted."""
 
     code = "encrypt_failed"
+    fault: Fault = "consumer"
     remedy = "Send a `chainId` that `GET /` lists."
     http_status = 400
     text = "Failed to encrypt."
@@ -75,6 +79,7 @@ class DecryptError(ProviderError):
     """A document cannot be decrypted; the exact texts of `provider-api.md` section 5.3."""
 
     code = "decrypt_failed"
+    fault: Fault = "consumer"
     remedy = "Check the part in the text: the transaction, the document with its flags and hash, or the data NFT."
     http_status = 400
     text = "Failed to decrypt."
@@ -103,6 +108,7 @@ class PreconditionRefused(ProviderError):
     """The file is not the version that the request demands with `If-Match` or `If-Unmodified-Since`."""
 
     code = "precondition_failed"
+    fault: Fault = "consumer"
     remedy = "Fetch the file from its beginning without the condition: it has changed."
     http_status = 412
     text = "The file is not the version that If-Match or If-Unmodified-Since names."

@@ -1,12 +1,13 @@
 """A link opens nothing, or no longer."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class LinkError(ProviderError):
     """Base of refusals about links."""
 
     code = "link_refused"
+    fault: Fault = "consumer"
     http_status = 404
 
 

@@ -1,6 +1,6 @@
 """Temporary refusals, whatever the request says: too much at once, by one client or by all."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class LoadRefused(ProviderError):
@@ -22,6 +22,7 @@ class TooManyRequests(LoadRefused):
     """The client's address has sent more requests, or bytes to process, than its limits allow (RFC 6585 section 4)."""
 
     code = "too_many_requests"
+    fault: Fault = "consumer"
     remedy = (
         "Send fewer requests, and wait for `Retry-After`. Operator: the limits are under `[admission]`. If the server "
         "is behind a proxy, name the proxy in `TRUSTED_PROXIES`; otherwise all its clients count as one."

@@ -1,12 +1,13 @@
 """The order gives no right to consume."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class OrderError(ProviderError):
     """Base of refused orders. The text gives the reason; each reason has a row below."""
 
     code = "order_refused"
+    fault: Fault = "consumer"
     remedy = "Read the reason at the end of the text, and look it up below."
     http_status = 400
     text = "The order could not be validated."

@@ -1,6 +1,6 @@
 """Failures of dependencies: origins, chains, the metadata store, the server's own durable state."""
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class UpstreamError(ProviderError):
@@ -8,6 +8,7 @@ class UpstreamError(ProviderError):
 
     # wire: the old Provider tries the URL before it streams and answers 400 [K26]; the code says more.
     code = "upstream_failed"
+    fault: Fault = "origin"
     remedy = "Try again later. Publisher: if this lasts, check the file's host."
     http_status = 400
     text = "Asset URL not found, not available or invalid."
@@ -154,6 +155,7 @@ class OriginsBusy(UpstreamUnreachable):
     """Too many host names are being resolved, or too many FTP logins are in progress, for this client or for all."""
 
     code = "origins_busy"
+    fault: Fault = "ours"
     remedy = "Try again after `Retry-After`, and ask for fewer files at a time."
     http_status = 503
     text = "The provider is contacting too many file servers, please try again in a moment."
@@ -164,6 +166,7 @@ class LengthUnknown(UpstreamError):
     """Over HTTPS, an HTTP/1.0 client could not distinguish the end of this body from a cut (RFC 9112 section 9.8)."""
 
     code = "length_unknown"
+    fault: Fault = "consumer"
     remedy = "Use HTTP/1.1. Operator: if a front sends HTTP/1.0, configure it; for nginx, set `proxy_http_version 1.1`."
     http_status = 426
     text = "The length of this file is not known in advance. Over HTTPS it is sent to HTTP/1.1 clients only."

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from provider.errors.base import ProviderError
+from provider.errors.base import Fault, ProviderError
 
 
 class RequestError(ProviderError):
     """The request is malformed."""
 
     code = "request_invalid"
+    fault: Fault = "consumer"
     remedy = "Correct the request as the text says."
     http_status = 400
     text = "The request is not valid."
@@ -102,6 +103,7 @@ class TooManyStreams(ProviderError):
     """The consumer has as many streams in progress as the settings allow (RFC 6585 section 4)."""
 
     code = "too_many_streams"
+    fault: Fault = "consumer"
     remedy = "Try again after `Retry-After`, or ask the operator to raise `PROVIDER_MAX_STREAMS_PER_CONSUMER`."
     http_status = 429
     text = "Too many downloads at once, please try again when one has ended."

@@ -209,7 +209,7 @@ class BaseEndpoint(BodyReader):
     def reply_error(self, error: ProviderError) -> None:
         """Reply with the error's status and body."""
         self.error_code = error.code
-        self._frame.metrics.requests.errors.add(error.code)
+        self._frame.metrics.requests.fail(error.code)
         if isinstance(error, OrderError) or error.code in ORDER_CODES:
             self._frame.metrics.requests.order_refusals.add(error.code)
         if error.retry_after_seconds is not None:

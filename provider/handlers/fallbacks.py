@@ -124,7 +124,7 @@ def refusal_of_unread(frame: Frame, error: ProviderError) -> bytes:
     """
     request_id = f"{getrandbits(64):016x}"
     frame.metrics.requests.answer("unknown", error.http_status, 0.0)
-    frame.metrics.requests.errors.add(error.code)
+    frame.metrics.requests.fail(error.code)
     if frame.access_log.write is not None:
         facts = {"request_id": request_id, "endpoint": "unknown", "status": error.http_status, "outcome": "refused"}
         frame.access_log.write({**facts, "seconds": 0.0, "code": error.code})

@@ -150,7 +150,7 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
 
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
     """No handler saw the request, so that nobody else counts it."""
-    metrics.requests.errors.add(error.code)
+    metrics.requests.fail(error.code)
     metrics.requests.answer("at_once", error.http_status, 0.0)
     parts.admission.shed += 1
 

@@ -121,7 +121,7 @@ def test_a_silent_name_is_a_504_with_a_code_of_its_own(
     assert names.lookups("a.slow.test") > 0
     assert consumer.download(*unknown).status == 400
     metrics = request("GET", f"{attacked.admin_url}/metrics").body.decode()
-    assert 'provider_errors_total{code="upstream_name_unanswered"} 2' in metrics
+    assert 'provider_errors_total{code="upstream_name_unanswered",fault="origin"} 2' in metrics
 
 
 def test_look_ups_count_for_the_client_that_a_trusted_proxy_tells(

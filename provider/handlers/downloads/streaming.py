@@ -203,7 +203,7 @@ class StreamingEndpoint(Endpoint[S]):
             self.facts["resumes"] = relayed.resumes
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
-            self._frame.metrics.requests.errors.add(relayed.outcome)
+            self._frame.metrics.requests.fail(relayed.outcome)
 
     def _reply_without_body(self, source: Source, answer: Answer) -> None:
         """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""

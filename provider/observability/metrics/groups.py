@@ -16,6 +16,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from provider.errors.fault import fault_of
 from provider.observability.metrics.instruments import Counter, Gauge, Group, Histogram, Summary
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class Requests(Group):
     errors = Counter(
         "provider_errors_total",
         "Refusals, failures and streams that ended early.",
-        {"code": "error code or end of a stream, see `errors.md`"},
-        begin=[(outcome,) for outcome in _EARLY_ENDS],
+        {"code": "error code or end of a stream, see `errors.md`", "fault": "`consumer`, `origin` or `ours`"},
+        begin=[(outcome, fault_of(outcome)) for outcome in _EARLY_ENDS],
     )
     order_refusals = Counter(
         "provider_order_refusals_total",
@@ -88,6 +89,10 @@ class Requests(Group):
         """Count one answered request."""
         self.answered.add(endpoint, status)
         self.seconds.observe(seconds, endpoint)
+
+    def fail(self, code: str) -> None:
+        """Count one refusal, failure or early end of a stream."""
+        self.errors.add(code, fault_of(code))
 
 
 class Streams(Group):

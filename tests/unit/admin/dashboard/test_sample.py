@@ -136,7 +136,7 @@ def test_figures_of_the_recorder_are_understood() -> None:
         metrics.streams.first_byte_seconds.observe(seconds, "download")
     metrics.requests.answer("download", 200, 0.01)
     metrics.requests.answer("nonce", 400, 0.01)
-    metrics.requests.errors.add("nonce_refused")
+    metrics.requests.fail("nonce_refused")
     window = window_of(
         (0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(merge([metrics.snapshot()])), [worker(1, 1.0, 0)])
     )

@@ -1,0 +1,30 @@
+"""Whose fault an error code is: the one table behind the books, the metrics, the dashboard and the alerts (pure)."""
+
+from collections.abc import Iterator, Mapping
+
+from provider.errors import ProviderError
+from provider.errors.base import Fault
+from provider.errors.compute import COMPUTE_REASONS, ORIGIN_REASONS
+
+CONSUMER_ENDS = ("consumer_gone", "consumer_stalled")
+"""Ends of a stream that no class has as its code. Those of origins are codes of UpstreamError."""
+
+
+def fault_of(code: str) -> Fault:
+    """Whose fault an error code or the early end of a stream is. A code that is not known is ours."""
+    return _FAULTS.get(code, "ours")
+
+
+def _classes(base: type[ProviderError]) -> Iterator[type[ProviderError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _classes(child)
+
+
+def _faults() -> Mapping[str, Fault]:
+    faults: dict[str, Fault] = {error.code: error.fault for error in _classes(ProviderError)}
+    faults |= {f"compute_{reason}": "origin" if reason in ORIGIN_REASONS else "consumer" for reason in COMPUTE_REASONS}
+    return faults | {"compute_access_denied": "consumer", **dict.fromkeys(CONSUMER_ENDS, "consumer")}
+
+
+_FAULTS = _faults()
