@@ -28,6 +28,8 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import token_key
 from provider.auth.tokens import Tokens
 from provider.auth.writer_store import WriterNonceStore
+from provider.books.books import Books
+from provider.books.ledger import Ledger
 from provider.cache import CacheLimits
 from provider.chain.contract_accounts import ContractAccounts
 from provider.chain.networks import Networks
@@ -162,6 +164,7 @@ async def build(
             *(() if proofs is None else (proofs.close,)),
             *(() if slices is None else (slices.close,)),
             *(() if rooms.reads is None else (rooms.reads.close,)),
+            frame.books.close,
         ),
         leavers=(
             *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
@@ -264,9 +267,16 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
         access_log=AccessLog(settings.log.level, settings.log.format),
         tracing=Tracing() if settings.observing.tracing == "otlp" else None,
         bodies=build_bodies(settings.admission),
+        books=_books(settings, metrics),
     )
     metrics.requests.in_progress.follow(lambda: len(frame.in_progress))
     return frame
+
+
+def _books(settings: Settings, metrics: Metrics) -> Books:
+    if not settings.books.ledger:
+        return Books()
+    return Books(Ledger(settings.books.file(settings.storage_path), settings.books, metrics.books))
 
 
 def _identifier(

@@ -11,6 +11,7 @@ from pathlib import Path
 from provider.admission.config import AdmissionConfig
 from provider.assets.config import MetadataConfig
 from provider.auth.config import IdentityConfig
+from provider.books.config import BooksConfig
 from provider.cache import CacheConfig
 from provider.chain.config import RpcConfig
 from provider.compute.config import ComputeConfig
@@ -48,6 +49,7 @@ CONFIGS: tuple[type[object], ...] = (
     Proxies,
     StreamConfig,
     LinkConfig,
+    BooksConfig,
     AdmissionConfig,
     SecurityConfig,
     IdentityConfig,
@@ -78,6 +80,7 @@ _SECTIONS = {
     "limits": "Limits of streams, counted per worker process; with Redis, the number of streams is counted over all "
     "workers and hosts. 0 means no limit. The kernel keeps the speeds, which costs nothing.",
     "links": "Links: plain URLs for bought files. See docs/links.md.",
+    "books": "The owner's books: who took what. See docs/usage.md.",
     "admission": "Who may come in, decided before anything else is checked. See docs/limits.md. Counted per worker "
     "process; with Redis, requests and bytes of a client are counted over all workers and hosts. 0 means no limit.",
     "security": "Keys, tokens and permissions.",

@@ -3,10 +3,12 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from provider.admission.config import AdmissionConfig
 from provider.assets.config import MetadataConfig
 from provider.auth.config import IdentityConfig
+from provider.books.config import BooksConfig
 from provider.cache import CacheConfig
 from provider.chain.config import ChainConfig, RpcConfig
 from provider.compute.config import ComputeConfig
@@ -22,7 +24,7 @@ from provider.policy.config import AccessConfig, SecurityConfig
 from provider.proofs.config import ProofConfig
 from provider.redis.config import RedisConfig, RedisConnection
 from provider.redis.url import RedisTarget, parse_target
-from provider.setting import text
+from provider.setting import settings_of, text
 from provider.slices.config import SliceConfig
 from provider.streaming.config import StreamConfig
 from provider.upstream.config import UpstreamConfig
@@ -43,6 +45,7 @@ class Settings:
     slices: SliceConfig
     limits: StreamConfig
     links: LinkConfig
+    books: BooksConfig
     admission: AdmissionConfig
     security: SecurityConfig
     access: AccessConfig
@@ -82,6 +85,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         slices=reader.read(SliceConfig),
         limits=reader.read(StreamConfig),
         links=reader.read(LinkConfig),
+        books=reader.read(BooksConfig),
         admission=reader.read(AdmissionConfig),
         access=reader.read(AccessConfig),
         proofs=_proofs(reader),
@@ -122,6 +126,15 @@ def load_file_settings(environ: Mapping[str, str], config_path: str | None = Non
     if reader.faults:
         raise SettingsError(reader.faults, reader.warnings)
     return found
+
+
+def load_books_file(environ: Mapping[str, str], config_path: str | None = None) -> Path:
+    """The file of the books alone: no key is read for it. Raises SettingsError."""
+    reader = _reader(environ, config_path)
+    books, storage_path = reader.read(BooksConfig), reader.value(settings_of(Settings)["storage_path"])
+    if reader.faults:
+        raise SettingsError(reader.faults, reader.warnings)
+    return Path(books.file(str(storage_path)))
 
 
 def _reader(environ: Mapping[str, str], config_path: str | None) -> Reader:

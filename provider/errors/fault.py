@@ -24,7 +24,9 @@ def _classes(base: type[ProviderError]) -> Iterator[type[ProviderError]]:
 def _faults() -> Mapping[str, Fault]:
     faults: dict[str, Fault] = {error.code: error.fault for error in _classes(ProviderError)}
     faults |= {f"compute_{reason}": "origin" if reason in ORIGIN_REASONS else "consumer" for reason in COMPUTE_REASONS}
-    return faults | {"compute_access_denied": "consumer", **dict.fromkeys(CONSUMER_ENDS, "consumer")}
+    # `refused`: the operator service does not give a result. Its answer is passed on and has no code.
+    others = ("compute_access_denied", "refused", *CONSUMER_ENDS)
+    return faults | dict.fromkeys(others, "consumer")
 
 
 _FAULTS = _faults()

@@ -15,6 +15,8 @@ from tornado.web import Application, HTTPError
 
 from provider.admission.bodies import Bodies
 from provider.admission.entry import Ticket
+from provider.books.books import Books
+from provider.books.record import Use
 from provider.errors import MethodNotAllowed, OrderError, ProviderError
 from provider.handlers.body import SHORT_BODY_BYTES, BodyReader, joined
 from provider.handlers.json_body import JsonShape
@@ -55,6 +57,7 @@ class Frame:
     in_progress: set["BaseEndpoint"] = field(default_factory=set)
     bodies: Bodies = field(default_factory=Bodies)
     off_loop: OffLoop = field(default_factory=OffLoop)
+    books: Books = field(default_factory=Books)
 
 
 class BaseEndpoint(BodyReader):
@@ -79,6 +82,8 @@ class BaseEndpoint(BodyReader):
         self._steps: list[tuple[str, float]] = []
         self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
+        self.use: Use | None = None
+        """Who takes what; set once the consumer is proven. None where nothing goes into the books."""
 
     def _begin_trace(self, tracing: Tracing) -> Trace:
         parent = self.request.headers.get("Traceparent")
@@ -296,6 +301,9 @@ class BaseEndpoint(BodyReader):
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self.count(status, seconds)
+        if self.use is not None and (self.use.outcome or self.error_code or status >= 400):
+            self.use.end(self.endpoint, self.error_code or self.outcome(status), at=time.time(), seconds=seconds)
+            self._frame.books.add(self.use)
         write = self._frame.access_log.write
         if write is None and self._trace is None:
             return

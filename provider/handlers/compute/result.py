@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from provider.auth import messages
 from provider.auth.identify import Identifier
+from provider.books.record import of_result
 from provider.compute.results import JobResult, JobResults
 from provider.errors import OperatorUnavailable, UpstreamError
 from provider.handlers.compute.jobs import OperatorEndpoint
@@ -45,6 +46,9 @@ class ResultEndpoint(StreamingEndpoint[S], OperatorEndpoint[S]):
             if opened is None:
                 return None
             source, answer = opened
+            if self.use is not None:
+                # The operator service knows whose job it is.
+                self.use.is_bought = True
             return await self.stream(
                 source,
                 answer,
@@ -102,6 +106,7 @@ class ComputeResultEndpoint(ResultEndpoint[ComputeResultDeps]):
             enter=self.enter,
         )
         result = JobResult(request.job_id, request.index, signed.claimed)
+        self.use = of_result(consumer, request.job_id)
         await self.send_result(self.deps.results, result, consumer, signature=signed.signature)
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from provider.auth import messages
 from provider.auth.identify import Identifier
+from provider.books.record import claimed
 from provider.errors import named_network
 from provider.files.file_object import FileObject
 from provider.files.origins import FileOpener
@@ -99,6 +100,13 @@ class DownloadEndpoint(FileEndpoint[DownloadDeps]):
             chain=self.deps.purchases.catalog.chain_of(request.did),
             enter=self.enter,
         )
+        use = self.use = claimed(
+            consumer,
+            did=request.did,
+            service_id=request.service_id,
+            order_tx_id=request.order_tx_id,
+            file_index=request.file_index,
+        )
         purchase = await self.deps.purchases.check(
             Claim(
                 request.did, request.service_id, request.order_tx_id, request.userdata, arguments.get("policyServer")
@@ -107,6 +115,7 @@ class DownloadEndpoint(FileEndpoint[DownloadDeps]):
             enter=self.enter,
         )
         self.facts["chain_id"] = purchase.network.chain_id
+        use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name):
             file = self.deps.purchases.file(purchase, request.file_index)
             relayed = await self.send(purchase, file, consumer)

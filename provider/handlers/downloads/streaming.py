@@ -201,6 +201,8 @@ class StreamingEndpoint(Endpoint[S]):
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.resumes:
             self.facts["resumes"] = relayed.resumes
+        if self.use is not None:
+            self.use.send(relayed.bytes_sent, relayed.outcome, relayed.path, is_part=self.get_status() == 206)
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             self._frame.metrics.requests.fail(relayed.outcome)

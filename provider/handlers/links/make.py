@@ -7,6 +7,7 @@ from provider.auth import messages
 from provider.auth.identify import Identifier, Signed
 from provider.auth.token import AuthToken
 from provider.auth.tokens import Tokens
+from provider.books.record import claimed, of_result
 from provider.compute.results import JobResult
 from provider.errors import FileListTooLong, FilesUndecryptable, named_network
 from provider.files.file_list import MAX_FILES
@@ -70,6 +71,17 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
         arguments = self.arguments()
         request = LinksRequest.parse(arguments, presented_token(arguments, self.request.headers))
         consumer, token = await self._identify(request)
+        self.use = (
+            of_result(consumer, request.job_id)
+            if request.job_id
+            else claimed(
+                consumer,
+                did=request.did,
+                service_id=request.service_id,
+                order_tx_id=request.order_tx_id,
+                file_index=request.file_index,
+            )
+        )
         # A proof of download attests this request, and the operator service is told of it; nobody else needs it.
         keeps_signature = self.deps.proves or bool(request.job_id)
         made = await (self._result(request) if request.job_id else self._ordered(request, consumer))
@@ -112,6 +124,8 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
         )
         purchase = await self.deps.purchases.check(claim, consumer, enter=self.enter)
         self.facts["chain_id"] = purchase.network.chain_id
+        if self.use is not None:
+            self.use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name), charged_to(self.ticket):
             files = await self._files(purchase, request.file_index)
         target = OrderedFile(

@@ -6,6 +6,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from provider.auth import messages
+from provider.books.record import Use, claimed, of_result
 from provider.compute.results import JobResult
 from provider.errors import LinkedFileChanged, LinkUnknown, PreconditionRefused, RouteNotFound, named_network
 from provider.files.file_object import FileObject
@@ -71,18 +72,28 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         if not slash:
             raise LinkUnknown
         self.enter("link")
-        self.facts["link"] = link_id(token)
+        known_as = self.facts["link"] = link_id(token)
         link = await self.deps.links.open(token, unquote(name))
         self._version = link.version
         if isinstance(link.target, OrderedFile):
-            await self._ordered(link, link.target, unquote(name))
+            self.use = claimed(
+                link.consumer,
+                did=link.target.did,
+                service_id=link.target.service_id,
+                order_tx_id=link.target.order_tx_id,
+                file_index=link.target.file_index,
+                link=known_as,
+            )
+            await self._ordered(link, link.target, unquote(name), self.use)
         else:
+            self.use = of_result(link.consumer, link.target.job_id, link=known_as)
             await self._job_result(link, link.target, unquote(name))
 
-    async def _ordered(self, link: Link, target: OrderedFile, name: str) -> None:
+    async def _ordered(self, link: Link, target: OrderedFile, name: str, use: Use) -> None:
         claim = Claim(target.did, target.service_id, target.order_tx_id, target.userdata, target.policy_data or None)
         purchase = await self.deps.purchases.check(claim, link.consumer, enter=self.enter, again=True)
         self.facts["chain_id"] = purchase.network.chain_id
+        use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name):
             file = self.deps.purchases.file(purchase, str(target.file_index))
 

@@ -486,3 +486,21 @@ class Proofs(Group):
         {"kind": "`http` or `chain`", "outcome": "`queued`, `confirmed` (sent, and accepted), `lost`, `skipped`"},
     )
     queued = Gauge("provider_proofs_queued", "Proofs of download neither confirmed nor lost so far.", merge="max")
+
+
+class BooksMetrics(Group):
+    """The record of uses."""
+
+    title = "Books"
+
+    records = Counter(
+        "provider_books_records_total",
+        "Uses of datasets that were to be recorded (`usage.md`).",
+        {"result": "`written`, or `lost`: the file could not be written for too long"},
+        begin=[("written",), ("lost",)],
+    )
+    up = Gauge(
+        "provider_books_up",
+        "0 while a worker cannot write its records; downloads go on.",
+        merge="min",
+    )

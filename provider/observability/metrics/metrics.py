@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from provider.observability.metrics.groups import (
+    BooksMetrics,
     Caches,
     Chains,
     Files,
@@ -30,6 +31,7 @@ GROUPS: tuple[type[Group], ...] = (
     Caches,
     Index,
     Proofs,
+    BooksMetrics,
     Processes,
 )
 """In the order of `docs/metrics.md` and of the exposition."""
@@ -59,6 +61,7 @@ class Metrics:
         self.caches = Caches(is_on=is_on)
         self.index = Index(is_on=is_on)
         self.proofs = Proofs(is_on=is_on)
+        self.books = BooksMetrics(is_on=is_on)
         self.processes = Processes(is_on=is_on)
         groups = [group for group in vars(self).values() if isinstance(group, Group)]
         self._instruments = [instrument for group in groups for instrument in group.instruments]

@@ -1,0 +1,45 @@
+"""Settings of the books."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from provider.setting import boolean, integer, text
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class BooksConfig:
+    """Whether uses are recorded, where, and for how long."""
+
+    SECTION: ClassVar = "books"
+
+    ledger: bool = boolean(
+        "PROVIDER_BOOKS",
+        True,
+        help="Record each use of a dataset: who took what, and how it ended. `provider usage` reads the records "
+        "(docs/usage.md).",
+    )
+    path: str | None = text(
+        "PROVIDER_BOOKS_PATH",
+        help="The SQLite file of the records, on a local disk. Default: STORAGE_PATH with `.books` after it.",
+        example="/var/lib/provider-books/usage.db",
+    )
+    max_age_days: int = integer(
+        "PROVIDER_BOOKS_MAX_AGE_DAYS",
+        400,
+        minimum=1,
+        maximum=36_500,
+        help="Records and the sums of days are deleted after this many days.",
+    )
+    max_bytes: int = integer(
+        "PROVIDER_BOOKS_MAX_BYTES",
+        512 * MIB,
+        minimum=16 * MIB,
+        maximum=1 << 50,
+        help="The file stays about this small: the oldest records are deleted first. The sums of days stay.",
+    )
+
+    def file(self, storage_path: str) -> str:
+        """Path of the file."""
+        return self.path or f"{storage_path}.books"

@@ -1,0 +1,175 @@
+"""Answers questions about the books: sums by dataset, consumer, day or outcome, of one file or of several hosts'."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from provider.books.sql import DAY_SECONDS, check_version
+from provider.errors import StoreError
+from provider.sqlite import explain
+
+By = Literal["dataset", "consumer", "day", "outcome"]
+RECORD_COLUMNS = (
+    "ended",
+    "endpoint",
+    "did",
+    "service",
+    "file",
+    "job",
+    "consumer",
+    "order_tx",
+    "chain",
+    "link",
+    "outcome",
+    "fault",
+    "requests",
+    "bytes",
+    "part",
+    "path",
+    "seconds",
+)
+
+# Compute results name no dataset, and a refusal may name any: both are the dataset without a DID.
+_KEYS: Mapping[By, str] = {"dataset": "did", "consumer": "consumer", "day": "day", "outcome": "outcome"}
+_SUMS = (
+    "sum(uses), sum(CASE fault WHEN '' THEN uses ELSE 0 END), sum(CASE fault WHEN 'consumer' THEN uses ELSE 0 END),"
+    " sum(CASE fault WHEN 'origin' THEN uses ELSE 0 END), sum(CASE fault WHEN 'ours' THEN uses ELSE 0 END),"
+    " sum(requests), sum(bytes), sum(seconds)"
+)
+_DATASET_DAYS = (
+    f"SELECT {{key}}, {_SUMS} FROM dataset_days JOIN datasets ON datasets.id = dataset"  # noqa: S608 - constants
+    " WHERE day >= :day AND (:did = '' OR did = :did) GROUP BY {key}"
+)
+_CONSUMER_DAYS = f"SELECT consumer, {_SUMS} FROM consumer_days WHERE day >= :day GROUP BY consumer"  # noqa: S608
+_CONSUMERS_OF_DATASET = (
+    f"SELECT consumer, {_SUMS.replace('sum(uses)', 'count(*)').replace('THEN uses', 'THEN 1')} FROM records"  # noqa: S608
+    " WHERE dataset = (SELECT id FROM datasets WHERE did = :did) AND ended_at >= :day * 86400.0 GROUP BY consumer"
+)
+_BUYERS = (
+    "SELECT did, count(*) FROM buyers JOIN datasets ON datasets.id = dataset"
+    " WHERE last_day >= :day AND (:did = '' OR did = :did) GROUP BY dataset"
+)
+_EACH_BUYER = (
+    "SELECT did, consumer FROM buyers JOIN datasets ON datasets.id = dataset"
+    " WHERE last_day >= :day AND (:did = '' OR did = :did)"
+)
+_RECORDS = (
+    f"SELECT {', '.join(RECORD_COLUMNS)} FROM usage WHERE ended_at >= :day * 86400.0"  # noqa: S608 - constants
+    " AND (:did = '' OR did = :did)"
+)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums of one dataset, consumer, day or outcome.
+
+    Attributes:
+        uses: downloads, sessions of links and results of compute jobs, refused ones included.
+        complete: those that ended well. The next three are the others, by whose fault that was.
+        requests: of a session of a link, each of its requests.
+        buyers: consumers whose order was accepted; None if not asked for.
+    """
+
+    uses: int = 0
+    complete: int = 0
+    consumer: int = 0
+    origin: int = 0
+    ours: int = 0
+    requests: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    buyers: int | None = None
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Add the sums of another file."""
+        self.uses += int(numbers[0])
+        self.complete += int(numbers[1])
+        self.consumer += int(numbers[2])
+        self.origin += int(numbers[3])
+        self.ours += int(numbers[4])
+        self.requests += int(numbers[5])
+        self.sent_bytes += int(numbers[6])
+        self.seconds += numbers[7]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `day`: the first day that counts, in days since 1970 (UTC). `did`: "" for all datasets."""
+
+    day: int
+    did: str = ""
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """For a statement."""
+        return {"day": self.day, "did": self.did}
+
+
+def first_day(since: str, now: float) -> int:
+    """The day (UTC) with which a time begins: `7d` for seven days ago, or a date such as `2026-11-30`.
+
+    Raises ValueError.
+    """
+    if since.endswith("d") and since[:-1].isascii() and since[:-1].isdigit() and len(since) < 8:
+        return int(now // DAY_SECONDS) - int(since[:-1])
+    try:
+        begin = datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("give a number of days such as 7d, or a date such as 2026-11-30") from None
+    return (begin - datetime.fromtimestamp(0, UTC)) // timedelta(days=1)
+
+
+def sums(paths: Sequence[Path], by: By, question: Question) -> dict[str, Sums]:
+    """Sums of all files together, most uses first, days in their order. Raises StoreError."""
+    found: dict[str, Sums] = {}
+    everybody: dict[str, set[str]] = {}
+    for path in paths:
+        for key, *numbers in _rows(path, _query(by, question), question):
+            name = _date(int(str(key))) if by == "day" else str(key)
+            found.setdefault(name, Sums()).add([float(str(number)) for number in numbers])
+        if by == "dataset" and len(paths) > 1:
+            for did, consumer in _rows(path, _EACH_BUYER, question):
+                everybody.setdefault(str(did), set()).add(str(consumer))
+    if by == "dataset":
+        counted = (
+            {did: len(consumers) for did, consumers in everybody.items()}
+            if len(paths) > 1
+            else {str(did): int(str(count)) for did, count in _rows(paths[0], _BUYERS, question)}
+        )
+        for did, row in found.items():
+            row.buyers = counted.get(did, 0)
+    if by == "day":
+        return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda row: (-row[1].uses, row[0])))
+
+
+def records(paths: Sequence[Path], question: Question) -> Iterator[tuple[object, ...]]:
+    """The records of all files, one file after the other, as RECORD_COLUMNS. Raises StoreError."""
+    for path in paths:
+        yield from _rows(path, _RECORDS, question)
+
+
+def _query(by: By, question: Question) -> str:
+    if by != "consumer":
+        return _DATASET_DAYS.format(key=_KEYS[by])
+    return _CONSUMERS_OF_DATASET if question.did else _CONSUMER_DAYS
+
+
+def _rows(path: Path, query: str, question: Question) -> Iterator[tuple[object, ...]]:
+    """Rows of a file that may be written meanwhile. Nothing of it changes. Raises StoreError."""
+    if not path.is_file():
+        raise StoreError(detail=f"{path}: there is no such file: nothing was recorded there")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            check_version(connection, path, may_be_new=False)
+            yield from connection.execute(query, question.values)
+    except sqlite3.Error as error:
+        raise StoreError(detail=explain(path, error)) from None
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY_SECONDS, UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,307 @@
+"""The file of the books: schema and statements. Times are unix seconds, days are days since 1970 in UTC.
+
+Runs on the ledger's own thread; nothing here is asynchronous. Any number of processes may write. `records` has uses of
+bought datasets, `refusals` what was refused before that: a stranger can fill only the second, which is bounded by
+itself. Sums of days answer most questions without reading records.
+"""
+
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.books.config import BooksConfig
+from provider.books.record import Use
+from provider.errors import StoreError
+from provider.sqlite import schema_version, transaction
+
+DAY_SECONDS = 86_400
+SESSION_SECONDS = 60.0
+"""A link that was idle for this long begins a new record."""
+MAX_SESSIONS = 10_000
+MAX_REFUSALS = 100_000
+"""Refusals kept. They cost the refused nothing."""
+UNKNOWN = 0
+"""Dataset of compute results, and of refusals about datasets that nobody has bought here."""
+
+_SCHEMA_VERSION = 1
+_COLUMNS = (
+    "ended_at, endpoint, dataset, service, file, job, consumer, order_tx, chain, link, outcome, fault, requests, bytes,"
+    " part, path, seconds"
+)
+_TABLE = (
+    " (id INTEGER PRIMARY KEY, ended_at REAL NOT NULL, endpoint TEXT NOT NULL, dataset NOT NULL, service TEXT NOT NULL,"
+    " file INTEGER, job TEXT NOT NULL, consumer TEXT NOT NULL, order_tx TEXT NOT NULL, chain INTEGER,"
+    " link TEXT NOT NULL, outcome TEXT NOT NULL, fault TEXT NOT NULL, requests INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, part INTEGER NOT NULL, path TEXT NOT NULL, seconds REAL NOT NULL)"
+)
+_COUNTS = "uses INTEGER NOT NULL, requests INTEGER NOT NULL, bytes INTEGER NOT NULL, seconds REAL NOT NULL"
+_VIEW = (
+    "strftime('%Y-%m-%dT%H:%M:%fZ', ended_at, 'unixepoch') AS ended, endpoint, {did} AS did, service, file, job,"
+    " consumer, order_tx, chain, link, outcome, fault, requests, bytes, part, path, seconds, ended_at"
+)
+SCHEMA = (
+    "CREATE TABLE datasets (id INTEGER PRIMARY KEY, did TEXT NOT NULL UNIQUE)",
+    "INSERT INTO datasets VALUES (0, '')",
+    f"CREATE TABLE records{_TABLE}",
+    "CREATE INDEX records_of_dataset ON records (dataset, ended_at)",
+    # The dataset of a refusal is the DID that was claimed.
+    f"CREATE TABLE refusals{_TABLE}",
+    "CREATE TABLE dataset_days (day INTEGER NOT NULL, dataset INTEGER NOT NULL, outcome TEXT NOT NULL,"
+    f" fault TEXT NOT NULL, {_COUNTS}, PRIMARY KEY (day, dataset, outcome, fault)) WITHOUT ROWID",
+    "CREATE TABLE consumer_days (day INTEGER NOT NULL, consumer TEXT NOT NULL, outcome TEXT NOT NULL,"
+    f" fault TEXT NOT NULL, {_COUNTS}, PRIMARY KEY (day, consumer, outcome, fault)) WITHOUT ROWID",
+    "CREATE TABLE buyers (dataset INTEGER NOT NULL, consumer TEXT NOT NULL, last_day INTEGER NOT NULL,"
+    " PRIMARY KEY (dataset, consumer)) WITHOUT ROWID",
+    f"CREATE VIEW usage AS SELECT {_VIEW.format(did='did')} FROM records JOIN datasets ON datasets.id = dataset"  # noqa: S608 - constants
+    f" UNION ALL SELECT {_VIEW.format(did='dataset')} FROM refusals",
+)
+_INSERT = f"INSERT INTO {{table}} ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - constants
+_EXTEND = (
+    "UPDATE {table} SET ended_at = ?, requests = requests + ?, bytes = bytes + ?, part = part OR ?, path = ?,"
+    " seconds = seconds + ? WHERE id = ? AND link = ?"
+)
+_SUM = (
+    "INSERT INTO {days} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET uses = uses + excluded.uses,"
+    " requests = requests + excluded.requests, bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds"
+)
+# The oldest come first, so that no index by time is needed.
+_DELETE = "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?) AND ended_at < ?"
+_BUYER = "INSERT INTO buyers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET last_day = max(last_day, excluded.last_day)"
+_Key = tuple[object, ...]
+
+
+def open_books(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open or create the file, with WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
+    with suppress(OSError):
+        # Who took what is for the operator only. SQLite reports whatever is wrong.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    try:
+        with suppress(sqlite3.OperationalError):
+            # Busy if another process does the same. The mode stays in the file.
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        # FULL: what was written survives a loss of power. It is one sync a second.
+        connection.execute("PRAGMA synchronous = FULL")
+        _ensure_schema(connection, path)
+    except (sqlite3.Error, StoreError):
+        connection.close()
+        raise
+    return connection
+
+
+def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    check_version(connection, path)
+    with transaction(connection):
+        # Asked again under the lock: another worker may have made the tables meanwhile.
+        if schema_version(connection) == 0:
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def check_version(connection: sqlite3.Connection, path: Path, *, may_be_new: bool = True) -> None:
+    """Raise StoreError if the file is not one of ours."""
+    version = schema_version(connection)
+    if version != _SCHEMA_VERSION and not (may_be_new and version == 0):
+        raise StoreError(detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION})")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What is added to one sum."""
+
+    uses: int = 0
+    requests: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
+
+    def add(self, uses: int, requests: int, sent_bytes: int, seconds: float) -> None:
+        self.uses += uses
+        self.requests += requests
+        self.sent_bytes += sent_bytes
+        self.seconds += seconds
+
+    def row(self) -> _Key:
+        return self.uses, self.requests, self.sent_bytes, self.seconds
+
+
+@dataclass(slots=True)
+class _Session:
+    """The record of a link in use: one for each outcome."""
+
+    table: str
+    row_id: int
+    last_at: float
+
+
+@dataclass(slots=True)
+class _Merged:
+    """Uses of one link that ended alike. `last` is the latest of them."""
+
+    last: Use
+    requests: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    is_part: bool = False
+
+    def add(self, use: Use) -> None:
+        self.last = use
+        self.requests += 1
+        self.sent_bytes += use.sent_bytes
+        self.seconds += use.seconds
+        self.is_part |= use.is_part
+
+
+class Writer:
+    """Writes uses into the file, each call in one transaction, and deletes what is too old or too much."""
+
+    def __init__(self, config: BooksConfig) -> None:
+        self._config = config
+        self._datasets: dict[str, int] = {}
+        self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
+        self._tidied_on = 0
+
+    def write(self, connection: sqlite3.Connection, uses: Sequence[Use], now: float) -> None:
+        """Write the uses. Raises sqlite3.Error; then nothing was written."""
+        try:
+            with transaction(connection):
+                self._write(connection, uses)
+                self._prune(connection, 2 * len(uses) + 100, now)
+        except BaseException:
+            # Rows that these name may have been rolled back.
+            self._datasets.clear()
+            self._sessions.clear()
+            raise
+
+    def _write(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> None:
+        by_dataset: dict[_Key, _Counts] = {}
+        by_consumer: dict[_Key, _Counts] = {}
+        buyers: dict[tuple[int, str], int] = {}
+        for merged, is_new in self._records(connection, uses):
+            use, day = merged.last, int(merged.last.ended_at // DAY_SECONDS)
+            dataset, fault = self._dataset(connection, use), use.fault or ""
+            counts = int(is_new), merged.requests, merged.sent_bytes, merged.seconds
+            by_dataset.setdefault((day, dataset, use.outcome, fault), _Counts()).add(*counts)
+            if use.is_bought:
+                by_consumer.setdefault((day, use.consumer, use.outcome, fault), _Counts()).add(*counts)
+                buyers[dataset, use.consumer] = max(day, buyers.get((dataset, use.consumer), 0))
+        for days, sums in (("dataset_days", by_dataset), ("consumer_days", by_consumer)):
+            connection.executemany(_SUM.format(days=days), [(*key, *counts.row()) for key, counts in sums.items()])
+        connection.executemany(_BUYER, [(*pair, day) for pair, day in buyers.items()])
+
+    def _records(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> Iterable[tuple[_Merged, bool]]:
+        """Write the records. Returns what was written, and whether it made a new record."""
+        single: dict[str, list[_Key]] = {"records": [], "refusals": []}
+        linked: dict[_Key, _Merged] = {}
+        written: list[tuple[_Merged, bool]] = []
+        for use in uses:
+            if use.link:
+                key = use.link, use.outcome, use.is_bought
+                linked.setdefault(key, _Merged(use)).add(use)
+                continue
+            merged = _Merged(use)
+            merged.add(use)
+            single[_table(use)].append(self._row(connection, merged))
+            written.append((merged, True))
+        for table, rows in single.items():
+            connection.executemany(_INSERT.format(table=table), rows)
+        written += [(merged, self._extend(connection, key, merged)) for key, merged in linked.items()]
+        return written
+
+    def _extend(self, connection: sqlite3.Connection, key: _Key, merged: _Merged) -> bool:
+        """Add to the record of a link in use, or begin one. True if it is new."""
+        use, session = merged.last, self._sessions.get(key)
+        if session is not None and use.ended_at - session.last_at < SESSION_SECONDS:
+            more = merged.requests, merged.sent_bytes, merged.is_part, use.path, merged.seconds
+            row = use.ended_at, *more, session.row_id, use.link
+            if connection.execute(_EXTEND.format(table=session.table), row).rowcount:
+                session.last_at = use.ended_at
+                self._sessions.move_to_end(key)
+                return False
+        table = _table(use)
+        inserted = connection.execute(_INSERT.format(table=table), self._row(connection, merged))
+        self._sessions[key] = _Session(table, inserted.lastrowid or 0, use.ended_at)
+        self._sessions.move_to_end(key)
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return True
+
+    def _row(self, connection: sqlite3.Connection, merged: _Merged) -> _Key:
+        use = merged.last
+        return (
+            round(use.ended_at, 3),
+            use.endpoint,
+            self._dataset(connection, use) if use.is_bought else use.did,
+            use.service_id,
+            use.file_index,
+            use.job_id,
+            use.consumer,
+            use.order_tx_id,
+            use.chain_id,
+            use.link,
+            use.outcome,
+            use.fault or "",
+            merged.requests,
+            merged.sent_bytes,
+            merged.is_part,
+            use.path,
+            round(merged.seconds, 6),
+        )
+
+    def _dataset(self, connection: sqlite3.Connection, use: Use) -> int:
+        """Number of the use's dataset. Only a purchase makes a new one: a refusal may name anything."""
+        known = self._datasets.get(use.did)
+        if known is not None:
+            return known
+        if use.is_bought:
+            connection.execute("INSERT OR IGNORE INTO datasets (did) VALUES (?)", (use.did,))
+        found = connection.execute("SELECT id FROM datasets WHERE did = ?", (use.did,)).fetchone()
+        if found is None:
+            return UNKNOWN
+        if len(self._datasets) >= MAX_SESSIONS:
+            self._datasets.clear()
+        self._datasets[use.did] = int(found[0])
+        return int(found[0])
+
+    def _prune(self, connection: sqlite3.Connection, count: int, now: float) -> None:
+        """Delete up to `count` of the oldest records that are too old or too much: more than were just written."""
+        oldest_at = now - self._config.max_age_days * DAY_SECONDS
+        for table in ("records", "refusals"):
+            connection.execute(_DELETE.format(table=table), (count, oldest_at))
+        (last,) = connection.execute("SELECT max(id) FROM refusals").fetchone()
+        connection.execute("DELETE FROM refusals WHERE id <= ?", ((last or 0) - MAX_REFUSALS,))
+        if used_bytes(connection) > self._config.max_bytes:
+            deleted = connection.execute(_DELETE.format(table="records"), (count, now + DAY_SECONDS))
+            if deleted.rowcount < count:
+                # No record is left.
+                self._delete_sums(connection, int(now // DAY_SECONDS))
+        today = int(now // DAY_SECONDS)
+        if today != self._tidied_on:
+            self._tidied_on = today
+            self._delete_sums(connection, int(oldest_at // DAY_SECONDS))
+
+    def _delete_sums(self, connection: sqlite3.Connection, before_day: int) -> None:
+        connection.execute("DELETE FROM dataset_days WHERE day < ?", (before_day,))
+        connection.execute("DELETE FROM consumer_days WHERE day < ?", (before_day,))
+        connection.execute("DELETE FROM buyers WHERE last_day < ?", (before_day,))
+        connection.execute(
+            "DELETE FROM datasets WHERE id <> ? AND id NOT IN (SELECT dataset FROM dataset_days)", (UNKNOWN,)
+        )
+        self._datasets.clear()
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of the file in use. Free pages are used again; the file does not shrink."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def _table(use: Use) -> str:
+    return "records" if use.is_bought else "refusals"

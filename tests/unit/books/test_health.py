@@ -1,0 +1,80 @@
+"""Which dataset is ill."""
+
+from dataclasses import asdict
+
+from provider.books import health
+from provider.books.health import FAILING_SECONDS, MAX_NAMED, OTHERS, FileHealth, Health, merged
+from tests.support.books import NOW, did, use
+
+
+def noted(*outcomes: str, number: int = 1) -> FileHealth:
+    file = FileHealth(did(number), 0)
+    for step, outcome in enumerate(outcomes):
+        file.note(use(number, outcome=outcome, at=NOW + step))
+    return file
+
+
+def test_failures_of_the_origin_count_in_a_row() -> None:
+    file = noted("complete", "upstream_refused", "upstream_timed_out")
+    assert (file.failures_in_a_row, file.code, file.last_failure_at) == (2, "upstream_timed_out", NOW + 2)
+    assert (file.last_success_at, file.uses, file.origin_failures) == (NOW, 3, 2)
+
+
+def test_a_success_ends_the_row() -> None:
+    file = noted("upstream_refused", "complete")
+    assert (file.failures_in_a_row, file.is_failing(NOW + 1), file.code) == (0, False, "upstream_refused")
+
+
+def test_others_say_nothing_about_an_origin() -> None:
+    file = noted("upstream_refused", "consumer_gone", "chain_unavailable", "order_expired")
+    assert (file.failures_in_a_row, file.consumer_failures, file.our_failures) == (1, 2, 1)
+
+
+def test_an_old_failure_is_no_illness() -> None:
+    file = noted("upstream_refused")
+    assert file.is_failing(NOW + FAILING_SECONDS - 1)
+    assert not file.is_failing(NOW + FAILING_SECONDS + 1)
+
+
+def test_only_what_was_bought_counts() -> None:
+    known = Health()
+    known.note(use(outcome="upstream_refused", is_bought=False))
+    assert known.failing(NOW) == {OTHERS: 0}
+    assert known.worth_showing(NOW, 10) == []
+
+
+def test_the_longest_rows_are_named_and_the_rest_is_counted() -> None:
+    known = Health()
+    for number in range(MAX_NAMED + 5):
+        for _ in range(number + 1):
+            known.note(use(number, outcome="upstream_refused"))
+    failing = known.failing(NOW)
+    assert len(failing) == MAX_NAMED + 1
+    assert failing[OTHERS] == 5
+    assert failing[did(MAX_NAMED + 4), "0"] == MAX_NAMED + 5
+    assert (did(0), "0") not in failing
+
+
+def test_the_file_used_longest_ago_is_forgotten() -> None:
+    known = Health()
+    for number in range(health.MAX_FILES + 10):
+        known.note(use(number, outcome="upstream_refused"))
+    assert known.failing(NOW)[OTHERS] == health.MAX_FILES - MAX_NAMED
+    assert did(0) not in {shown["did"] for shown in known.worth_showing(NOW, health.MAX_FILES)}
+
+
+def test_the_ill_are_shown_first() -> None:
+    known = Health()
+    known.note(use(1, outcome="upstream_refused"))
+    for number in range(2, 30):
+        known.note(use(number))
+    assert [shown["did"] for shown in known.worth_showing(NOW, 2)] == [did(1), did(29)]
+
+
+def test_workers_are_put_together_by_what_happened_last() -> None:
+    ill, well = noted("upstream_refused"), noted("consumer_gone", "complete")
+    (both,) = merged([[asdict(ill)], [asdict(well)]], NOW, 5)
+    assert (both.uses, both.failures_in_a_row, both.is_failing(NOW)) == (3, 0, False)
+    later = noted("complete", "complete", "upstream_timed_out")
+    (both,) = merged([[asdict(ill)], [asdict(later)]], NOW, 5)
+    assert (both.failures_in_a_row, both.code) == (2, "upstream_timed_out")
