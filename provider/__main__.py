@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | get | check | file | health | import-nonces | index | cache | version`."""
+"""The command line: `provider serve | demo | get | check | file | health | usage | import-nonces | index | cache | version`."""
 
 import argparse
 import sys
@@ -42,6 +42,38 @@ def _get(options: argparse.Namespace, given: Sequence[str]) -> int:
     return get(Options(**named), given)
 
 
+def _run_without_key(options: argparse.Namespace) -> int | None:
+    """Run a command that needs a few settings and no key; None if it is another one. Raises SettingsError."""
+    from provider.config import admin_listener, file_settings  # noqa: PLC0415
+
+    if options.command == "health":
+        from provider.commands.health import health  # noqa: PLC0415
+
+        return health(admin_listener(options.config))
+    if options.command == "usage":
+        return _usage(options)
+    if options.command == "file" and options.action == "check":
+        from provider.commands.file.check import check_file  # noqa: PLC0415
+
+        return check_file(options.object, file_settings(options.config))
+    return None
+
+
+def _usage(options: argparse.Namespace) -> int:
+    """Raises SettingsError."""
+    from provider.commands.usage import usage  # noqa: PLC0415
+    from provider.config import books_file  # noqa: PLC0415
+
+    return usage(
+        options.files or [books_file(options.config)],
+        since=options.since,
+        by=options.by,
+        did=options.did,
+        every_record=options.records,
+        form=options.form,
+    )
+
+
 def _import_nonces(options: argparse.Namespace, settings: "Settings | None") -> int:
     from provider.commands.import_nonces import import_nonces  # noqa: PLC0415
 
@@ -65,16 +97,10 @@ def _with_settings(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Run a command that reads settings. Raises SettingsError."""
-    from provider.config import admin_listener, file_settings, from_environment  # noqa: PLC0415
+    from provider.config import from_environment  # noqa: PLC0415
 
-    if options.command == "health":
-        from provider.commands.health import health  # noqa: PLC0415
-
-        return health(admin_listener(options.config))
-    if options.command == "file" and options.action == "check":
-        from provider.commands.file.check import check_file  # noqa: PLC0415
-
-        return check_file(options.object, file_settings(options.config))
+    if (status := _run_without_key(options)) is not None:
+        return status
     settings = from_environment(options.config, options.workers)
     if options.command == "serve":
         from provider.process.server import serve  # noqa: PLC0415
@@ -122,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_file(commands)
     _add_health(commands)
+    _add_usage(commands)
     _add_import_nonces(commands)
     _add_index(commands)
     _add_cache(commands)
@@ -202,6 +229,38 @@ def _add_health(commands: "_Commands") -> None:
         "server is alive; 1 it is not, or the admin listener is off; 2 a setting is wrong.",
     )
     _add_config(health)
+
+
+def _add_usage(commands: "_Commands") -> None:
+    usage = commands.add_parser(
+        "usage",
+        help="say who took what",
+        description="Sum up the uses of datasets that this server has recorded, by dataset, consumer, day or outcome. "
+        "Give the files of several hosts to sum them up together. Only settings that name the file are read. See "
+        "docs/usage.md. Exit status: 0 done; 1 a file cannot be read; 2 a setting is wrong.",
+    )
+    usage.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="files of the books (default: that of the settings)"
+    )
+    _add_config(usage)
+    usage.add_argument(
+        "--since",
+        default="7d",
+        metavar="TIME",
+        help="from the beginning (UTC) of the day this many days ago, or of a date: 7d, 2026-11-30 (default: 7d)",
+    )
+    what = usage.add_mutually_exclusive_group()
+    what.add_argument(
+        "--by",
+        choices=("dataset", "consumer", "day", "outcome"),
+        default="dataset",
+        help="what to sum up (default: dataset)",
+    )
+    what.add_argument("--records", action="store_true", help="print every record instead of sums")
+    usage.add_argument("--did", default="", metavar="DID", help="only this dataset")
+    form = usage.add_mutually_exclusive_group()
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", default="table", help="print CSV")
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="print a JSON object a line")
 
 
 def _add_import_nonces(commands: "_Commands") -> None:

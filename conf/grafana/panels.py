@@ -660,9 +660,49 @@ RESOURCES = (
     ),
 )
 
+DATASETS = (
+    Panel(
+        "Refusals and failures by fault",
+        "`consumer`: no right, a wrong request, or left early. `origin`: the file's host, or what was published. "
+        "`ours`: this server, its nodes and services.",
+        {"{{fault}}": rate("provider_errors_total", by="fault")},
+        "reqps",
+        stacked=True,
+        width=12,
+        colours={"consumer": YELLOW, "origin": BLUE, "ours": RED},
+    ),
+    Panel(
+        "Books",
+        "Uses of datasets recorded per second, those lost because the file could not be written, and the number of "
+        "instances that cannot write now.",
+        {
+            "{{result}}": rate("provider_books_records_total", by="result"),
+            "failing": f"count(provider_books_up{at()} == 0) or vector(0)",
+        },
+        "short",
+        width=12,
+        colours={"written": GREEN, "lost": RED, "failing": RED},
+    ),
+    Panel(
+        "Links",
+        "Links made, renewed and revoked per second.",
+        {"{{change}}": rate("provider_links_total", by="change")},
+        "ops",
+        width=12,
+    ),
+    Panel(
+        "Requests of links",
+        "By outcome. Players and readers of ranges often leave early.",
+        {"{{method}} {{outcome}}": rate("provider_link_requests_total", by="method, outcome")},
+        "reqps",
+        width=12,
+    ),
+)
+
 ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
     ("At a glance", OVERVIEW),
     ("Traffic", TRAFFIC),
+    ("Datasets", DATASETS),
     ("Latency", LATENCY),
     ("Streaming", STREAMING),
     ("Chains", CHAINS),

@@ -1,8 +1,16 @@
 """Settings: the only reader of the environment and of the settings file. Read once, checked, frozen."""
 
 import os
+from pathlib import Path
 
-from provider.config.load import FileSettings, Settings, load_admin_listener, load_file_settings, load_settings
+from provider.config.load import (
+    FileSettings,
+    Settings,
+    load_admin_listener,
+    load_books_file,
+    load_file_settings,
+    load_settings,
+)
 from provider.config.reader import SettingsError
 from provider.config.server import Listener, ServerConfig
 
@@ -13,6 +21,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "admin_listener",
+    "books_file",
     "file_settings",
     "from_environment",
 ]
@@ -32,3 +41,8 @@ def admin_listener(config_path: str | None = None) -> Listener | None:
 def file_settings(config_path: str | None = None) -> FileSettings:
     """The settings of this process that concern files. Raises SettingsError."""
     return load_file_settings(dict(os.environ), config_path)
+
+
+def books_file(config_path: str | None = None) -> Path:
+    """The file of the books of this process's settings. Raises SettingsError."""
+    return load_books_file(dict(os.environ), config_path)

@@ -68,6 +68,7 @@ FINDS: dict[str, Callable[[str], bool]] = {
     '.message | test("endpoint")': lambda line: "endpoint 1 ejected" in message(line),
     '.code == "store_unavailable"': lambda line: line.startswith("Redis: "),
     '.message | test("proof")': lambda line: message(line).startswith("proof not accepted"),
+    '.message | test("books")': lambda line: message(line).startswith("the books cannot be written"),
     '.message | test("Redis")': lambda line: "Redis" in message(line),
 }
 
@@ -130,6 +131,7 @@ def log(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathF
         formatted("request", endpoint="decrypt", code="decrypt_failed"),
         formatted("request", endpoint="download", code="unsafe_address"),
         formatted("proof not accepted: status 500"),
+        formatted("the books cannot be written, downloads go on: /data/usage.db: database or disk is full"),
     ]
     mixed = [text for number, line in enumerate(lines) for text in (FOREIGN[number % len(FOREIGN)], line)]
     path = folder / "log"

@@ -11,6 +11,7 @@ from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.http_client import request
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import url_file
+from provider.demo.scenes.readings import scrape
 from provider.demo.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.origin import Origin, wait_until
@@ -65,3 +66,33 @@ def test_full_disk_refuses_signed_requests_only_and_heals_by_itself(
     wait_until(lambda: request("GET", f"{own.admin_url}/readyz").status == 200)
     done = [buyer.download(*sold, nonce=str(refused[-1] + 2)).status for _ in range(2)]
     assert done == [200, 400]
+
+
+def test_a_full_disk_stops_the_books_and_not_the_bytes(
+    launch: LaunchServer, chain: DemoChain, sell: Sell, origin: Origin, small_disk: Path
+) -> None:
+    """What could not be written waits, and is written when there is room again."""
+    books = small_disk / "books"
+    own = launch(PROVIDER_BOOKS_PATH=str(books))
+    buyer = Consumer(chain.wallet(CONSUMER_KEY), own.url)
+    sold = sell(url_file(f"{origin.url}/data.csv"))
+    filler = small_disk / "filler"
+    fill(filler)
+
+    def up() -> float:
+        return scrape(own.admin_url).total("provider_books_up")
+
+    taken = 0
+    while up():
+        taken += 1
+        assert buyer.download(*sold).complete
+        assert taken < 400
+    assert buyer.download(*sold).complete
+    assert request("GET", f"{own.admin_url}/readyz").status == 200
+    assert "the books cannot be written" in own.child.stderr_tail()
+    filler.unlink()
+    wait_until(lambda: up() == 1)
+    metrics = scrape(own.admin_url)
+    downloads = metrics.total("provider_requests_total", endpoint="download")
+    assert metrics.total("provider_books_records_total", result="written") == downloads > taken
+    assert metrics.total("provider_books_records_total", result="lost") == 0

@@ -18,6 +18,7 @@ UNITS = {"short", "reqps", "ops", "percentunit", "s", "bytes", "Bps", "dtduratio
 SECTIONS = [
     "At a glance",
     "Traffic",
+    "Datasets",
     "Latency",
     "Streaming",
     "Chains",
