@@ -1,4 +1,4 @@
-"""The command line: `provider serve | demo | get | check | file | health | usage | import-nonces | index | cache | version`."""
+"""The command line: `provider serve | demo | get | check | file | health | usage | import-nonces | index | cache`."""
 
 import argparse
 import sys

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 HERE = 'job=~"$job", instance=~"$instance"'
 CHAIN = 'chain=~"$chain"'
 NOT_STREAMED = 'endpoint!~"download|computeResult"'
+COMPLETE = 'outcome="complete"'
 FAILED_STATUS = 'status=~"5.."'
 GREEN, YELLOW, RED, BLUE = "green", "#EAB839", "red", "blue"
 
@@ -65,6 +66,12 @@ def total(name: str, where: str = "", by: str = "", how: str = "sum") -> str:
 def ratio(part: str, whole: str) -> str:
     """Nothing instead of a division by zero."""
     return f"{part} / ({whole} > 0)"
+
+
+def failing_downloads(fault: str) -> str:
+    """Share of the downloads that failed by this fault."""
+    failed = rate("provider_errors_total", f'fault="{fault}"')
+    return ratio(f"({failed} or vector(0))", f"({failed} + {rate('provider_streams_total', COMPLETE)})")
 
 
 def stat(title: str, text: str, query: str, unit: str, steps: Mapping[float | None, str]) -> Panel:
@@ -682,6 +689,25 @@ DATASETS = (
         "short",
         width=12,
         colours={"written": GREEN, "lost": RED, "failing": RED},
+    ),
+    Panel(
+        "Files whose origin fails",
+        "Failures in a row of files that were bought, the longest rows. The alert is at three. `others`: the number of "
+        "further files.",
+        {"{{did}} file {{file}}": f"topk(20, max by (did, file) (provider_asset_failing{at()}) > 0)"},
+        "short",
+        width=12,
+        kind="bargauge",
+        steps={None: YELLOW, 3: RED},
+    ),
+    Panel(
+        "Downloads that fail",
+        "Share by whose fault it was. `origin`: the alert is at 10 %.",
+        {fault: failing_downloads(fault) for fault in ("origin", "ours")},
+        "percentunit",
+        width=12,
+        steps={None: "transparent", 0.1: RED},
+        colours={"origin": BLUE, "ours": RED},
     ),
     Panel(
         "Links",

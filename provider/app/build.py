@@ -1,6 +1,7 @@
 """The composition root: every part is built here from Settings and handed to the endpoints that need it."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,9 +275,12 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
 
 
 def _books(settings: Settings, metrics: Metrics) -> Books:
-    if not settings.books.ledger:
-        return Books()
-    return Books(Ledger(settings.books.file(settings.storage_path), settings.books, metrics.books))
+    ledger = None
+    if settings.books.ledger:
+        ledger = Ledger(settings.books.file(settings.storage_path), settings.books, metrics.books)
+    books = Books(ledger)
+    metrics.books.failing.follow_all(lambda: books.health.failing(time.time()))
+    return books
 
 
 def _identifier(

@@ -18,7 +18,7 @@ from provider.observability.metrics import Board, Metrics
 
 def build_board(metrics: Metrics, parts: Parts, shared_directory: str | None) -> Board:
     """Where this worker shows its metrics, and its figures for the dashboard."""
-    figures = OwnFigures(lambda: _streams(parts), metrics.streams.all_sent)
+    figures = OwnFigures(lambda: _streams(parts), metrics.streams.all_sent, parts.frame.books.health)
     return Board(metrics, figures.take, shared_directory)
 
 

@@ -15,6 +15,11 @@ def fault_of(code: str) -> Fault:
     return _FAULTS.get(code, "ours")
 
 
+def remedy_of(code: str) -> str:
+    """What helps against an error code, and who can do it; "" where the code says it all."""
+    return _REMEDIES.get(code, "")
+
+
 def _classes(base: type[ProviderError]) -> Iterator[type[ProviderError]]:
     yield base
     for child in base.__subclasses__():
@@ -30,3 +35,7 @@ def _faults() -> Mapping[str, Fault]:
 
 
 _FAULTS = _faults()
+_REMEDIES: Mapping[str, str] = {
+    **{f"compute_{reason}": remedy for reason, (_, remedy) in COMPUTE_REASONS.items()},
+    **{error.code: getattr(error, "remedy", "") for error in _classes(ProviderError)},
+}

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from provider.demo.chain.keys import CONSUMER_KEY, SPARE_KEYS, STRANGER_KEY
 from provider.demo.http_client import request
@@ -107,6 +108,41 @@ def test_a_file_that_is_gone_is_its_origins_fault(
     assert (row["did"], row["outcome"], row["fault"]) == (asset.did, "upstream_refused", "origin")
     assert usage(file)[0]["origin_faults"] == 1
     assert scrape(server.admin_url).total("provider_errors_total", fault="origin", code="upstream_refused") == 1
+
+
+def dashboard_of(admin_url: str) -> dict[str, Any]:
+    """The first picture that the dashboard gets."""
+    with requests.get(f"{admin_url}/dashboard/events", stream=True, timeout=60) as reply:
+        lines = reply.iter_lines(decode_unicode=True)
+        for line in lines:
+            if line == "event: picture":
+                picture: dict[str, Any] = json.loads(next(lines).removeprefix("data: "))
+                return picture
+    raise AssertionError("no picture came")
+
+
+def test_metrics_and_dashboard_name_the_dataset_that_is_ill(
+    launch: LaunchServer, chain: DemoChain, sell: Sell, bought: tuple[Published, str], origin: Origin, tmp_path: Path
+) -> None:
+    server = launch(PROVIDER_BOOKS_PATH=str(tmp_path / "books"))
+    buyer = Consumer(chain.wallet(CONSUMER_KEY), server.url)
+    asset, tx = sell(url_file(f"{origin.url}/status/404"))
+    for _ in range(3):
+        assert buyer.download(asset, tx).status == 400
+    assert buyer.download(*bought).complete
+    failing = scrape(server.admin_url)
+    assert failing.total("provider_asset_failing", did=asset.did, file="0") == 3
+    assert failing.total("provider_asset_failing", did=bought[0].did) == 0
+    assert failing.total("provider_errors_total", fault="origin") == 3
+    ill, well = dashboard_of(server.admin_url)["datasets"]
+    assert (ill["did"], ill["is_failing"], ill["code"], ill["origin_failures"]) == (
+        asset.did,
+        True,
+        "upstream_refused",
+        3,
+    )
+    assert ill["remedy"].startswith("Publisher: check that the file's URL")
+    assert (well["did"], well["is_failing"], well["uses"]) == (bought[0].did, False, 1)
 
 
 def test_results_of_compute_jobs_are_recorded(c2d: ComputeClient, origin: Origin, server_folder: Path) -> None:

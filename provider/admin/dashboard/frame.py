@@ -1,6 +1,7 @@
 """Makes one picture of the server for the dashboard from a window of moments. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from provider.admin.dashboard.sample import (
@@ -12,16 +13,20 @@ from provider.admin.dashboard.sample import (
     quantile,
     ratio,
 )
+from provider.books.health import merged
+from provider.errors.fault import fault_of, remedy_of
 from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Slices, Streams
 from provider.observability.metrics.processes import Processes
 
 MAX_SHOWN_STREAMS = 50
+MAX_SHOWN_FILES = 50
 
 
 def point(window: Window, now_seconds: float) -> dict[str, float | None]:
     """Return the values of this moment for the charts: times in seconds, rates per second, None if unknown."""
     known = len(window.moments) > 1
     statuses = window.rates(Requests.answered.name, "status")
+    faults = window.rates(Requests.errors.name, "fault")
     first_byte_p50, first_byte_p99 = window.quantiles(Streams.first_byte_seconds.name)
     decrypt_p50, decrypt_p99 = window.quantiles(Files.decrypt_seconds.name, RECENT_SECONDS)
     workers = window.moments[-1].workers
@@ -30,8 +35,9 @@ def point(window: Window, now_seconds: float) -> dict[str, float | None]:
         "throughput": sum(window.worker_rates("sent_bytes").values()) if known else None,
         "streams": sum(worker["stream_count"] for worker in workers),
         "requests": sum(statuses.values()) if known else None,
-        "refused": _of_class(statuses, "4") if known else None,
-        "failed": _of_class(statuses, "5") if known else None,
+        "consumer_faults": faults.get("consumer", 0.0) if known else None,
+        "origin_faults": faults.get("origin", 0.0) if known else None,
+        "our_faults": faults.get("ours", 0.0) if known else None,
         "first_byte_p50": first_byte_p50,
         "first_byte_p99": first_byte_p99,
         "decrypt_p50": decrypt_p50,
@@ -43,9 +49,10 @@ def point(window: Window, now_seconds: float) -> dict[str, float | None]:
     }
 
 
-def picture(window: Window, endpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def picture(window: Window, endpoints: Sequence[Mapping[str, Any]], now_seconds: float) -> dict[str, Any]:
     """Return the rows of the tables. `endpoints`: those of the chains."""
     return {
+        "datasets": _datasets(window, now_seconds),
         "streams": _streams(window),
         "rpc": _endpoints(window, endpoints),
         "codes": _codes(window),
@@ -83,10 +90,33 @@ def _streams(window: Window) -> list[dict[str, Any]]:
     return listed[:MAX_SHOWN_STREAMS]
 
 
+def _datasets(window: Window, now_seconds: float) -> list[dict[str, Any]]:
+    known = merged([worker["files"] for worker in window.moments[-1].workers], now_seconds, MAX_SHOWN_FILES)
+    return [
+        {
+            **asdict(file),
+            "is_failing": file.is_failing(now_seconds),
+            "failed_seconds_ago": now_seconds - file.last_failure_at if file.last_failure_at else None,
+            "remedy": remedy_of(file.code),
+        }
+        for file in known
+    ]
+
+
 def _codes(window: Window) -> list[dict[str, Any]]:
     totals = by(window.moments[-1].reading, Requests.errors.name, "code")
     recent = window.growth(Requests.errors.name, "code", RECENT_SECONDS)
-    rows = [{"code": code, "total": total, "recent": recent.get(code, 0.0)} for code, total in totals.items() if total]
+    rows = [
+        {
+            "code": code,
+            "fault": fault_of(code),
+            "remedy": remedy_of(code),
+            "total": total,
+            "recent": recent.get(code, 0.0),
+        }
+        for code, total in totals.items()
+        if total
+    ]
     return sorted(rows, key=lambda row: (-row["recent"], -row["total"], row["code"]))
 
 
@@ -134,19 +164,16 @@ def _workers(window: Window) -> list[dict[str, Any]]:
     ]
 
 
-def _of_class(statuses: Mapping[str, float], first_digit: str) -> float:
-    return sum(value for status, value in statuses.items() if status.startswith(first_digit))
-
-
 def _totals(window: Window) -> dict[str, float | None]:
     latest = window.moments[-1]
-    statuses = by(latest.reading, Requests.answered.name, "status")
+    faults = by(latest.reading, Requests.errors.name, "fault")
     return {
         "sent_bytes": sum(worker["sent_bytes"] for worker in latest.workers),
         "origin_ratio": _origin_ratio(latest),
-        "requests": sum(statuses.values()),
-        "refused": _of_class(statuses, "4"),
-        "failed": _of_class(statuses, "5"),
+        "requests": sum(by(latest.reading, Requests.answered.name, "status").values()),
+        "consumer_faults": faults.get("consumer", 0.0),
+        "origin_faults": faults.get("origin", 0.0),
+        "our_faults": faults.get("ours", 0.0),
         "decrypt_p99": quantile(0.99, by(latest.reading, f"{Files.decrypt_seconds.name}_bucket", "le")),
         "proofs_queued": _sum(latest.reading, Proofs.queued.name),
     }

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from provider.books.health import Health
 from provider.observability.metrics.processes import resident_bytes
 
 # Each worker lists this many streams, those with the most bytes first. All are counted.
 MAX_LISTED_STREAMS = 100
+# Bought files that one worker lists: those that fail, then those used last.
+MAX_LISTED_FILES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,11 @@ class StreamNow:
 class OwnFigures:
     """Takes the figures of this process."""
 
-    def __init__(self, streams: Callable[[], Iterable[StreamNow]], sent_bytes: Callable[[], float]) -> None:
+    def __init__(
+        self, streams: Callable[[], Iterable[StreamNow]], sent_bytes: Callable[[], float], health: Health
+    ) -> None:
         """`sent_bytes`: body bytes sent to consumers so far, including streams in progress."""
+        self._health = health
         self._streams = streams
         self._sent_bytes = sent_bytes
         # Looking at a stream must not keep it alive.
@@ -57,6 +63,7 @@ class OwnFigures:
             "sent_bytes": self._sent_bytes(),
             "cpu_seconds": time.process_time(),
             "rss_bytes": resident_bytes() or 0,
+            "files": self._health.worth_showing(time.time(), MAX_LISTED_FILES),
             "stream_count": len(streams),
             "streams": [
                 {

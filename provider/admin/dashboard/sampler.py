@@ -30,7 +30,8 @@ class Sampler:
         self._look_now_and_then()
         workers = self._board.watch()
         self._window.add(Moment(workers[0]["at"], reading_of(self._board.read()), workers))
-        return point(self._window, time.time()), picture(self._window, self._endpoints())
+        now = time.time()
+        return point(self._window, now), picture(self._window, self._endpoints(), now)
 
     def stop(self) -> None:
         """Forget the past, because nobody looks: rates would be averaged over the gap."""

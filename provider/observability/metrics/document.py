@@ -24,7 +24,8 @@ With several workers, each answer covers all of them. Values of other workers ar
 - A gauge is the sum, the maximum or the minimum over the workers that serve, as its row says. A worker that was
   replaced and still finishes its streams counts in sums only.
 
-No label holds a DID, an address, a URL or a transaction. Every set of label values is bounded.
+No label holds an address, a URL or a transaction, and only `provider_asset_failing` has a DID. Every set of label
+values is bounded.
 """
 
 

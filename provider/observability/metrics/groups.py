@@ -2,7 +2,7 @@
 
 A metric is declared here once: name, help, labels, buckets. The room that measures it gets its group. `docs/metrics.md`
 is made from these declarations. Names follow Prometheus: base units, and `_total` for counters. Every label has a
-bounded set of values: never a DID, address, URL or transaction.
+bounded set of values: never an address, URL or transaction. One gauge names datasets, and only those that are ill.
 
 Nothing is counted per piece of a body. What can be read at any time, such as the size of a cache, is followed: it is
 looked up only when somebody reads the metrics, or twice a second with several workers.
@@ -503,4 +503,11 @@ class BooksMetrics(Group):
         "provider_books_up",
         "0 while a worker cannot write its records; downloads go on.",
         merge="min",
+    )
+    failing = Gauge(
+        "provider_asset_failing",
+        "Failures in a row of a file that was bought, because of its origin. A success ends the row, and so does a day "
+        "without a use. Each worker names the 20 files with the longest rows.",
+        {"did": "the dataset; `others` counts the further files that fail", "file": "index of the file"},
+        merge="max",
     )

@@ -101,11 +101,21 @@ class Gauge(Metric[float]):
     """A number that goes up and down."""
 
     kind = "gauge"
-    __slots__ = ()
+    _read_all: Callable[[], dict[LabelValues, float]] | None = None
 
     def set(self, value: float, *labels: object) -> None:
         """Replace the number with these label values."""
         self.values[labels] = value
+
+    def follow_all(self, read: Callable[[], dict[LabelValues, float]]) -> None:
+        """Expose exactly what `read` returns each time metrics are read: label values come and go."""
+        self._read_all = read
+
+    @override
+    def look(self) -> None:
+        super().look()
+        if self._read_all is not None:
+            self.values = self._read_all()
 
     @override
     def _zero(self) -> float:
@@ -168,6 +178,10 @@ class _OffGauge(_Off, Gauge):
 
     @override
     def set(self, value: float, *labels: object) -> None:
+        pass
+
+    @override
+    def follow_all(self, read: Callable[[], dict[LabelValues, float]]) -> None:
         pass
 
 

@@ -22,8 +22,9 @@ const charts = [
     title: "Requests", sync, least: 1, show: format.perSecond,
     lines: [
       { key: "requests", name: "All", colour: "first" },
-      { key: "refused", name: "Refused", colour: "second", dash: true },
-      { key: "failed", name: "Failed", colour: "third", dash: true },
+      { key: "consumer_faults", name: "Refused", colour: "second", dash: true },
+      { key: "origin_faults", name: "Failed at origins", colour: "third", dash: true },
+      { key: "our_faults", name: "Failed here", colour: "fourth", dash: true },
     ],
   }),
   new Chart("chart-decrypt", {
@@ -80,7 +81,8 @@ function showNow(point, totals) {
   set("throughput", format.rate(point.throughput), `${format.bytes(totals.sent_bytes)} in all${origins}`);
   set("streams", format.count(point.streams), "in progress");
   set("requests", format.perSecond(point.requests), `${format.count(totals.requests)} in all`);
-  set("errors", format.perSecond(point.refused == null ? null : point.refused + point.failed), `${format.count(totals.refused)} refused, ${format.count(totals.failed)} failed`);
+  const faults = point.our_faults == null ? null : point.consumer_faults + point.origin_faults + point.our_faults;
+  set("errors", format.perSecond(faults), `${format.count(totals.consumer_faults)} refused, ${format.count(totals.origin_faults)} at origins, ${format.count(totals.our_faults)} here`);
   const since = totals.decrypt_p99 == null ? "nothing so far" : `${format.seconds(totals.decrypt_p99)} since the start`;
   set("decrypt", format.seconds(point.decrypt_p99), point.decrypt_p99 == null ? since : `p50 ${format.seconds(point.decrypt_p50)}`);
   set("hits", format.percent(point.hit_ratio), "of the last minute");

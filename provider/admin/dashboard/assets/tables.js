@@ -14,12 +14,23 @@ const STANDINGS = {
 // Towards the consumer it also waits for a limit of ours to let bytes go.
 const WAITS = { consumer: "to send", origin: "to receive" };
 
+const FAULTS = { consumer: "consumer", origin: "origin", ours: "this server" };
+
+function badge(mood, text) {
+  const made = document.createElement("span");
+  made.className = `badge ${mood}`;
+  made.textContent = text;
+  return made;
+}
+
 function standing(row) {
   const [mood, text] = STANDINGS[row.standing] ?? ["idle", row.standing];
-  const badge = document.createElement("span");
-  badge.className = `badge ${mood}`;
-  badge.textContent = row.back_in_seconds > 0 ? `${text}, ${format.age(Math.ceil(row.back_in_seconds))}` : text;
-  return badge;
+  return badge(mood, row.back_in_seconds > 0 ? `${text}, ${format.age(Math.ceil(row.back_in_seconds))}` : text);
+}
+
+function health(row) {
+  if (row.is_failing) return badge("bad", `failed ${row.failures_in_a_row} times, ${format.age(row.failed_seconds_ago)} ago`);
+  return row.last_success_at ? badge("good", "works") : badge("idle", "not known");
 }
 
 // What the metadata index has left to read.
@@ -31,6 +42,22 @@ function index(row) {
 }
 
 const TABLES = {
+  datasets: {
+    empty: "No bought file was used so far.",
+    key: (row) => `${row.did}-${row.file_index}`,
+    columns: [
+      ["Dataset", (row) => row.did, "long"],
+      ["File", (row) => (row.file_index < 0 ? format.NONE : row.file_index), "number"],
+      ["State", health],
+      ["Uses", (row) => format.count(row.uses), "number"],
+      ["Sent", (row) => format.bytes(row.sent_bytes), "number"],
+      ["Consumer", (row) => format.count(row.consumer_failures), "number"],
+      ["Origin", (row) => format.count(row.origin_failures), "number"],
+      ["Here", (row) => format.count(row.our_failures), "number"],
+      ["Last error", (row) => row.code || format.NONE],
+      ["What helps", (row) => row.remedy, "text"],
+    ],
+  },
   streams: {
     empty: "No stream at this moment.",
     key: (row) => `${row.pid}-${row.number}`,
@@ -62,8 +89,10 @@ const TABLES = {
     key: (row) => row.code,
     columns: [
       ["Code", (row) => row.code],
+      ["Fault", (row) => FAULTS[row.fault]],
       ["Last minute", (row) => format.count(row.recent), "number"],
       ["In all", (row) => format.count(row.total), "number"],
+      ["What helps", (row) => row.remedy, "text"],
     ],
   },
   requests: {

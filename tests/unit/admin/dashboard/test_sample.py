@@ -10,15 +10,25 @@ from hypothesis import strategies as st
 
 from provider.admin.dashboard.frame import picture, point
 from provider.admin.dashboard.sample import Moment, Reading, Window, grown, quantile, reading_of
+from provider.books.health import Health
 from provider.observability.metrics import Metrics
 from provider.observability.metrics.values import merge
+from tests.support.books import NOW, did, use
 
 BOUNDS = ("0.01", "0.1", "1.0", "+Inf")
 
 
-def worker(pid: int, at: float, sent_bytes: int, streams: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def worker(
+    pid: int,
+    at: float,
+    sent_bytes: int,
+    streams: Sequence[Mapping[str, Any]] = (),
+    *,
+    files: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """Figures as one worker leaves them."""
     return {
+        "files": list(files),
         "pid": pid,
         "at": at,
         "sent_bytes": sent_bytes,
@@ -99,16 +109,31 @@ def test_worker_that_has_just_come_adds_nothing_yet() -> None:
     assert point(window, 0.0)["throughput"] == 10.0
 
 
-def test_refused_and_failed_are_told_apart() -> None:
-    both = {**requests(0)}
+def test_each_failure_counts_for_the_side_that_is_at_fault() -> None:
+    """Whatever its status: a file that is gone is answered with 400."""
     later: Reading = {
-        "provider_requests_total": [
-            ({"endpoint": "download", "status": "400"}, 4.0),
-            ({"endpoint": "download", "status": "502"}, 2.0),
+        "provider_errors_total": [
+            ({"code": "order_expired", "fault": "consumer"}, 4.0),
+            ({"code": "upstream_refused", "fault": "origin"}, 2.0),
+            ({"code": "internal", "fault": "ours"}, 1.0),
         ]
     }
-    shown = point(window_of((0.0, both, [worker(1, 0.0, 0)]), (2.0, later, [worker(1, 2.0, 0)])), 0.0)
-    assert (shown["refused"], shown["failed"]) == (2.0, 1.0)
+    window = window_of((0.0, {}, [worker(1, 0.0, 0)]), (2.0, later, [worker(1, 2.0, 0)]))
+    shown, totals = point(window, 0.0), picture(window, [], 0.0)["totals"]
+    assert (shown["consumer_faults"], shown["origin_faults"], shown["our_faults"]) == (2.0, 1.0, 0.5)
+    assert (totals["consumer_faults"], totals["origin_faults"], totals["our_faults"]) == (4.0, 2.0, 1.0)
+
+
+def test_datasets_of_all_workers_are_shown_with_what_helps() -> None:
+    workers = []
+    for pid, outcome in ((1, "upstream_refused"), (2, "upstream_refused"), (3, "consumer_gone")):
+        health = Health()
+        health.note(use(outcome=outcome))
+        workers.append(worker(pid, 1.0, 0, files=health.worth_showing(NOW, 5)))
+    (row,) = picture(window_of((1.0, {}, workers)), [], NOW + 10)["datasets"]
+    assert (row["did"], row["uses"], row["failures_in_a_row"], row["is_failing"]) == (did(1), 3, 2, True)
+    assert (row["code"], row["failed_seconds_ago"]) == ("upstream_refused", 10)
+    assert row["remedy"].startswith("Publisher: check that the file")
 
 
 def test_streams_are_listed_with_the_oldest_first_and_their_rates() -> None:
@@ -120,7 +145,7 @@ def test_streams_are_listed_with_the_oldest_first_and_their_rates() -> None:
         (0.0, {}, [worker(1, 0.0, 0, [stream(1, 5.0, 100)])]),
         (1.0, {}, [worker(1, 1.0, 0, [stream(2, 0.5, 50), stream(1, 6.0, 400)])]),
     )
-    shown = picture(window, [])["streams"]
+    shown = picture(window, [], 0.0)["streams"]
     assert [(row["number"], row["rate"]) for row in shown] == [(1, 300.0), (2, 100.0)]
 
 
@@ -140,10 +165,12 @@ def test_figures_of_the_recorder_are_understood() -> None:
     window = window_of(
         (0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(merge([metrics.snapshot()])), [worker(1, 1.0, 0)])
     )
-    shown, tables = point(window, 0.0), picture(window, [])
-    assert (shown["requests"], shown["refused"]) == (2.0, 1.0)
+    shown, tables = point(window, 0.0), picture(window, [], 0.0)
+    assert (shown["requests"], shown["consumer_faults"]) == (2.0, 1.0)
     median = shown["first_byte_p50"]
     assert median is not None
     assert 0 < median <= 0.0005
-    assert tables["codes"] == [{"code": "nonce_refused", "total": 1.0, "recent": 1.0}]
+    (code,) = tables["codes"]
+    assert (code["code"], code["fault"], code["total"], code["recent"]) == ("nonce_refused", "consumer", 1.0, 1.0)
+    assert code["remedy"]
     assert {row["endpoint"]: row["total"] for row in tables["requests"]} == {"download": 1.0, "nonce": 1.0}

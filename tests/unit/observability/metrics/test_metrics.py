@@ -212,7 +212,9 @@ def test_names_follow_prometheus() -> None:
         assert list(metric.buckets) == sorted(metric.buckets), name
         assert metric.help.endswith("."), name
         assert not re.search(r"milli|_ms\b|micro|kilo|mega", name), name
-        assert not {"did", "address", "url", "tx", "consumer", "le", "quantile"} & metric.labels.keys(), name
+        assert not {"address", "url", "tx", "consumer", "le", "quantile"} & metric.labels.keys(), name
+        # Of the files that fail, the worst are named.
+        assert "did" not in metric.labels or name == "provider_asset_failing"
 
 
 def test_metrics_are_named_in_their_declarations_only() -> None:
