@@ -36,4 +36,4 @@ def test_origin_bytes_for_each_byte_of_a_consumer(reading: Reading, expected: fl
     }
     window = Window()
     window.add(Moment(1.0, reading, [worker]))
-    assert picture(window, [])["totals"]["origin_ratio"] == expected
+    assert picture(window, [], 1.0)["totals"]["origin_ratio"] == expected
