@@ -33,6 +33,7 @@ def test_origin_bytes_for_each_byte_of_a_consumer(reading: Reading, expected: fl
         "rss_bytes": 1,
         "stream_count": 0,
         "streams": [],
+        "files": [],
     }
     window = Window()
     window.add(Moment(1.0, reading, [worker]))
