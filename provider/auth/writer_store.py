@@ -92,7 +92,8 @@ class _Link:
         self._asked: list[_Waiting] = []
         self._is_due = False
         self._is_closed = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._loop.add_reader(writer.fileno(), self._read)
 
     def use(self, use: NonceUse) -> "asyncio.Future[bool]":
@@ -120,7 +121,9 @@ class _Link:
         self._asked = self._waiting[:MAX_USES]
         del self._waiting[:MAX_USES]
         message = encode_uses([use for use, _ in self._asked])
-        self._deadline = self._loop.call_later(self._patience_seconds, self._disconnect, SILENT_SECONDS)
+        self._asked_at = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._patience_seconds, self._look)
         try:
             self._writer.send(message)
         except OSError:
@@ -140,8 +143,6 @@ class _Link:
             self._disconnect()
             return
         asked, self._asked = self._asked, []
-        if self._deadline is not None:
-            self._deadline.cancel()
         for (_, reply), error in zip(asked, answers, strict=True):
             if reply.done():
                 continue
@@ -151,13 +152,24 @@ class _Link:
                 reply.set_exception(error)
         self._ask()
 
+    def _look(self) -> None:
+        """Leave a writer that is silent for too long. One timer for many messages: each would cost as much as a use."""
+        self._watch = None
+        if not self._asked:
+            return
+        left_seconds = self._asked_at + self._patience_seconds - self._loop.time()
+        if left_seconds <= 0:
+            self._disconnect(SILENT_SECONDS)
+        else:
+            self._watch = self._loop.call_later(left_seconds, self._look)
+
     def _disconnect(self, retry_seconds: float = RETRY_SECONDS) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         self._lost(retry_seconds)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         self._loop.remove_reader(self._writer.fileno())
         with suppress(OSError):
             self._writer.close()
