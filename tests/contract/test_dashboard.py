@@ -75,6 +75,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+def timers() -> list[asyncio.Task[object]]:
+    """The tasks that take pictures."""
+    return [task for task in asyncio.all_tasks() if "Feed._run" in repr(task) and not task.done()]
+
+
 async def picture(reader: asyncio.StreamReader, event: bytes = b"picture") -> dict[str, object]:
     await reader.readuntil(b"event: " + event + b"\n")
     line = await reader.readuntil(b"\n")
@@ -113,9 +118,7 @@ async def test_no_timer_runs_before_somebody_looks_and_after_the_last_has_gone(o
     other_writer.close()
     await until(lambda: not one.feed.is_running)
     assert one.stops == 1
-    taken = one.feed.pictures
-    await asyncio.sleep(10 * FAST_SECONDS)
-    assert one.feed.pictures == taken
+    await until(lambda: timers() == [])
 
 
 @shown()
@@ -123,7 +126,7 @@ async def test_all_who_look_share_one_timer(one: Shown) -> None:
     readers = [await one.connect() for _ in range(3)]
     numbers = [(await picture(reader))["number"] for reader, _ in readers]
     assert numbers == sorted(numbers)
-    assert len([task for task in asyncio.all_tasks() if "Feed._run" in repr(task)]) == 1
+    assert len(timers()) == 1
 
 
 @shown()

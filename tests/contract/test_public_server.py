@@ -1,9 +1,12 @@
 """The listener under load: too many connections, refusals before a head is parsed, heads that never end."""
 
 import asyncio
+import fcntl
 import json
 import socket
 import ssl
+import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,10 +31,12 @@ DOWNLOAD = b"GET /api/services/download?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 class Said(RequestHandler):
     """Says what was asked for; `/held` once it is `released`."""
 
+    asked: asyncio.Event
     released: asyncio.Event
 
     async def get(self) -> None:
         if self.request.path == "/held":
+            self.asked.set()
             await self.released.wait()
         self.set_header("Content-Length", str(len(self.request.path)))
         self.write(self.request.path)
@@ -49,6 +54,19 @@ class Running:
 
     def observe(self, error: ProviderError) -> None:
         self.refused.append(error.code)
+
+    @property
+    def unread_bytes(self) -> int:
+        """What the streams of all connections have read from their sockets and nobody has taken yet."""
+        assert self.server is not None
+        return sum(connection.stream._read_buffer_size for connection in self.server._connections)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has arrived at the sockets of all connections and was not read from them."""
+        assert self.server is not None
+        counts = [fcntl.ioctl(one.stream.fileno(), termios.FIONREAD, bytes(4)) for one in self.server._connections]
+        return sum(int.from_bytes(count, sys.byteorder) for count in counts)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust)
@@ -124,7 +142,7 @@ async def test_a_head_in_two_pieces_goes_the_ordinary_way(authority: Authority |
         state.full = True
         reader, writer = await state.connect()
         writer.write(DOWNLOAD[:20])
-        await asyncio.sleep(0.02)
+        await _until(lambda: state.unread_bytes == 20)
         writer.write(DOWNLOAD[20:])
         assert (await answer(reader))[0] == 200
         writer.close()
@@ -135,14 +153,14 @@ async def test_a_head_in_two_pieces_goes_the_ordinary_way(authority: Authority |
 async def test_a_request_that_comes_before_the_answer_to_the_last_is_looked_at_after_it(
     full: bool, authority: Authority | None
 ) -> None:
-    Said.released = asyncio.Event()
+    Said.asked, Said.released = asyncio.Event(), asyncio.Event()
     with running(authority=authority) as state:
         reader, writer = await state.connect()
         writer.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.sleep(0.02)
+        await Said.asked.wait()
         state.full = full
         writer.write(DOWNLOAD)
-        await asyncio.sleep(0.02)
+        await _until(lambda: state.unread_bytes + state.waiting_bytes > 0)
         assert state.refused == []
         Said.released.set()
         assert (await answer(reader))[2] == b"/held"

@@ -369,7 +369,7 @@ async def test_a_consumer_that_leaves_before_the_head_is_survived() -> None:
         writer.write(GET)
         await asked.wait()
         writer.transport.abort()
-        await asyncio.sleep(0.02)
+        await proxy.left.wait()
         may_answer.set()
         assert (await proxy.outcome()).outcome == "consumer_gone"
 

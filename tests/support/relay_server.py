@@ -53,6 +53,7 @@ class Proxy:
     relayed: list[Relayed] = field(default_factory=list)
     logged: list[int] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def outcome(self) -> Relayed:
@@ -96,6 +97,7 @@ class RelayHandler(RequestHandler):
         self.proxy.ended.set()
 
     def on_connection_close(self) -> None:
+        self.proxy.left.set()
         if self.sink is not None:
             self.sink.consumer_gone()
 
