@@ -25,6 +25,8 @@ settings.load_profile("any machine")
 ASYNC_SECONDS = 90
 # One part of a test: its fixtures, itself, the ends of its fixtures.
 HANGS_SECONDS, SOAK_SECONDS = 240, 900
+# More than there are workers, so that one of them installs while the others work.
+WOVEN_EVERY = 6
 # From the last test to the end of the process.
 END_SECONDS = 120
 
@@ -36,15 +38,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the name of its folder, and lengthen short limits of async tests: machines are busy at times.
+    """Order the files, mark each test with the name of its folder, and lengthen short limits of async tests.
 
-    Runs before pytest looks at `-m`.
+    Machines are busy at times. Runs before pytest looks at `-m`.
     """
+    _weave(items)
     for item in items:
         item.add_marker(item.path.relative_to(TESTS).parts[0])
         marker = item.get_closest_marker("gen_test")
         if marker is not None and marker.kwargs.get("timeout", 0) < ASYNC_SECONDS:
             item.add_marker(pytest.mark.gen_test(**{**marker.kwargs, "timeout": ASYNC_SECONDS}), append=False)
+
+
+def _weave(items: list[pytest.Item]) -> None:
+    """Put the files of `clients` one by one among the first others: all of them wait for the same installations."""
+    by_file: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.path, []).append(item)
+    clients = [path for path in by_file if path.parent.name == "clients"]
+    others = [path for path in by_file if path.parent.name != "clients"]
+    for number, path in enumerate(clients):
+        others.insert(WOVEN_EVERY * number, path)
+    items[:] = [item for path in others for item in by_file[path]]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

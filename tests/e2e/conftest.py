@@ -81,6 +81,8 @@ def launch(
 
     yield start
     for own in started:
+        own.child.ask_to_stop()
+    for own in started:
         own.child.stop()
 
 
