@@ -528,13 +528,24 @@ async def test_who_steps_back_ends_what_it_sends_and_the_next_takes_over_at_once
     consumer: Consumer, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof_queue, "POLL_SECONDS", 0.01)
+    refusals: asyncio.Queue[None] = asyncio.Queue()
+    acquire = SendingLock.acquire
+
+    def observed(lock: SendingLock) -> bool:
+        acquired = acquire(lock)
+        if not acquired:
+            refusals.put_nowait(None)
+        return acquired
+
+    monkeypatch.setattr(SendingLock, "acquire", observed)
     sender, heir = Slow(), Counting()
     first, second = queue_of(desk, sender), queue_of(desk, heir)
     await first.start()
     await second.start()
     await sender.turns.get()
     first.hand_over()
-    await asyncio.sleep(0.05)
+    for _ in range(refusals.qsize() + 2):
+        await refusals.get()
     # It still sends, and two must not.
     assert heir.turns.empty()
     sender.let.set()
