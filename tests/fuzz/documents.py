@@ -22,7 +22,7 @@ from provider.errors import (
     ValidationFailed,
 )
 from provider.files.contract_abi import parse_function
-from provider.files.file_object import GraphqlFile, UrlFile, parse_file_object
+from provider.files.file_object import GraphqlFile, SourceFile, UrlFile, parse_file_object
 from provider.files.resolve import resolve, resolve_graphql
 from provider.handlers.request_data import KNOWN_FIELDS, MAX_QUERY_FIELDS, parse_query, request_data
 from provider.upstream.ftp_url import parse_ftp_url
@@ -83,6 +83,14 @@ def file_objects(data: bytes) -> None:
         return
     for secret in (getattr(file, "url", ""), getattr(file, "secret_access_key", "")):
         assert len(secret) < 8 or secret not in repr(file)
+    if isinstance(file, SourceFile):
+        names = file.path.encode().split(b"/")
+        assert not {b"", b".", b".."} & set(names)
+        assert max(map(len, names)) < 256
+        assert len(file.path.encode()) < 4096
+        assert b"\0" not in b"".join(names)
+        assert file.seller is None
+        return
     with contextlib.suppress(FileObjectInvalid, UnsafeAddress):
         if isinstance(file, UrlFile):
             request = resolve(file, file.userdata or {}, NO_WISH)
