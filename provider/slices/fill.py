@@ -7,6 +7,7 @@ reader. When nobody is left it ends with its slice.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,9 +22,9 @@ from provider.upstream.source import Source
 Ask = Callable[[Rest], Awaitable[Source]]
 
 # Each write costs a hop to a thread and wakes the readers, about 100 µs of CPU. So bytes are gathered until the buffer
-# is full or these pauses have passed. It is also the memory of one fill.
+# is full or this time has passed. The buffer is also the memory of one fill.
 _BUFFER_BYTES = 256 * 1024
-_PAUSES_SECONDS = (0.001, 0.002, 0.004, 0.008)
+_GATHER_SECONDS = 0.015
 _LEAD_SLICES = 2
 # A request ends with the slices that its first reader wants, and after this many.
 _MOST_SLICES = 1024
@@ -249,13 +250,8 @@ class Fill:
         while slice_.available_bytes < slice_.length_bytes:
             left = slice_.length_bytes - slice_.available_bytes
             room = buffer[: min(left, _BUFFER_BYTES)]
-            count = await _read(source, room)
             # The first bytes are written at once: a reader may wait for them.
-            for pause_seconds in _PAUSES_SECONDS if self._has_begun else ():
-                if count == len(room):
-                    break
-                await asyncio.sleep(pause_seconds)
-                count += _read_now(source, room[count:])
+            count = await _read(source, room, gather_seconds=_GATHER_SECONDS if self._has_begun else 0.0)
             self._has_begun = True
             file.count_origin(count)
             await store.append(slice_, writer, buffer[:count])
@@ -282,10 +278,18 @@ class Fill:
             slice_.release()
 
 
-async def _read(source: Source, buffer: memoryview) -> int:
-    """Wait for bytes and read those that have arrived. Raises UpstreamError."""
+async def _read(source: Source, buffer: memoryview, *, gather_seconds: float) -> int:
+    """Wait for bytes, and then `gather_seconds` for more until the buffer is full. Raises UpstreamError."""
     while not (count := _read_now(source, buffer)):
         await source.wait_ready()
+    if not gather_seconds:
+        return count
+    # Reading goes on meanwhile: the system would take a reader that sleeps for a slow one, and keep the window small.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(gather_seconds):
+            while count < len(buffer):
+                await source.wait_ready()
+                count += _read_now(source, buffer[count:])
     return count
 
 
