@@ -6,7 +6,6 @@ import random
 import resource
 import shutil
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from provider.upstream.wish import Preconditions, Tags, Wish
 from tests.contract.test_sources import OTHER as OTHER_OWNER
 from tests.contract.test_sources import SELLER, Chain, sources
 from tests.support.raw_origin import raw_origin
-from tests.support.slice_cache import SLICE, Cache, body, slice_cache, until
+from tests.support.slice_cache import SLICE, body, slice_cache, until
 from tests.support.versioned_file import VersionedFile
 
 SIZE = 10 * SLICE + 12_345
@@ -650,13 +649,6 @@ async def test_a_directory_that_cannot_be_made_pauses_the_cache(file: VersionedF
 
 @pytest.mark.gen_test
 async def test_no_descriptor_stays_open(file: VersionedFile, tmp_path: Path) -> None:
-    def of_slices(cache: Cache) -> list[str]:
-        found = []
-        for link in Path("/proc/self/fd").iterdir():
-            with suppress(FileNotFoundError):
-                found.append(os.readlink(link))
-        return [name for name in found if name.startswith(str(cache.directory))]
-
     async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
         await asyncio.gather(*(cache.read() for _ in range(5)))
         openings = [asyncio.ensure_future(cache.open()) for _ in range(20)]
@@ -666,4 +658,4 @@ async def test_no_descriptor_stays_open(file: VersionedFile, tmp_path: Path) -> 
             opening.close()
         await asyncio.gather(*openings, return_exceptions=True)
         await until(lambda: not cache.fills())
-        await until(lambda: not of_slices(cache))
+        await until(lambda: not cache.open_slices())

@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,14 @@ class Cache:
 
     def unfinished(self) -> list[Path]:
         return list(self.directory.glob("slices-*/filling-*"))
+
+    def open_slices(self) -> list[str]:
+        """Files in the directory that this process has open."""
+        found = []
+        for link in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(os.readlink(link))
+        return [name for name in found if name.startswith(str(self.directory))]
 
     def fills(self) -> float:
         """Fills under way."""
