@@ -187,6 +187,7 @@ class CachedOrigins(FileOpener):
                 prefix=prefix,
                 did=_did_of(file),
                 slice_bytes=self._config.slice_bytes,
+                read_ahead=self._config.read_ahead,
                 ask=ask_rest,
                 outdated=partial(self._outdated, key, version),
                 fills=self._fills,
@@ -229,7 +230,9 @@ class CachedOrigins(FileOpener):
 
     async def _ask_version(self, ask: _Ask, last: Version | None) -> Version | None:
         wish = Wish(ranges=_FIRST_BYTE, preconditions=None if last is None else _unless(last))
+        began = time.monotonic()
         answer = await ask(wish)
+        distance_seconds = time.monotonic() - began
         try:
             if answer.status == 206 and answer.length_bytes == 1:
                 # With its byte read, the connection can be used again.
@@ -237,7 +240,9 @@ class CachedOrigins(FileOpener):
             if last is not None and answer.status == 304:
                 return last if last.confirmed_by(answer.headers) else None
             # An origin that ignores ranges cannot fill single slices.
-            return version_of(answer, fresh_seconds=self._config.fresh_seconds) if answer.status == 206 else None
+            if answer.status != 206:
+                return None
+            return version_of(answer, fresh_seconds=self._config.fresh_seconds, distance_seconds=distance_seconds)
         finally:
             answer.release()
 

@@ -43,6 +43,14 @@ class SliceConfig:
         help="How long a cached file is served without asking its origin. Afterwards one conditional request decides. "
         "An origin's `max-age` or `no-cache` shortens this.",
     )
+    read_ahead: int = integer(
+        "PROVIDER_CACHE_READ_AHEAD",
+        4,
+        minimum=1,
+        maximum=16,
+        help="How many slices are fetched ahead at once from an origin that takes 20 ms or more to answer, for files "
+        "of 64 MiB and more, while the origin and not the consumer is slow. 1: one after the other.",
+    )
     from_request: int = integer(
         "PROVIDER_CACHE_FROM_REQUEST",
         2,

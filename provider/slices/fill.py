@@ -33,6 +33,9 @@ _LONELY_SECONDS = 60.0
 # A whole file, another part, "precondition failed" or "beyond the end" say that the file has changed. Other answers
 # say nothing about it.
 _OTHER_VERSION = frozenset((200, 206, 412, 416))
+# An origin that takes this long to answer is distant: one connection does not use the way to it.
+_DISTANT_SECONDS = 0.02
+_READ_AHEAD_FROM_BYTES = 64 << 20
 # Of one worker. One more download passes the cache.
 MAX_FILLS = 256
 
@@ -53,6 +56,7 @@ class CachedFile:
         did: DID of the asset, "" for none.
         ask: opens a part of the file at its origin.
         outdated: called when the origin has another version.
+        read_ahead: slices to fetch ahead at once from a distant origin.
         fills: all fills of this worker.
     """
 
@@ -64,6 +68,7 @@ class CachedFile:
         prefix: str,
         did: str,
         slice_bytes: int,
+        read_ahead: int,
         ask: Ask,
         outdated: Callable[[], Awaitable[None]],
         fills: "set[Fill]",
@@ -73,6 +78,8 @@ class CachedFile:
         self.slice_bytes = slice_bytes
         self.store, self.did = store, did
         self._prefix = prefix
+        is_distant = version.distance_seconds >= _DISTANT_SECONDS
+        self._read_ahead = read_ahead if is_distant and version.whole.total_bytes >= _READ_AHEAD_FROM_BYTES else 1
         self._ask, self._outdated = ask, outdated
         self._metrics = metrics
         self._all_fills = fills
@@ -80,6 +87,12 @@ class CachedFile:
         self._readers: set[Reader] = set()
         self._moved = asyncio.Event()
         self._lonely: asyncio.TimerHandle | None = None
+
+    @property
+    def ahead_slices(self) -> int:
+        """How many slices a reader should open ahead, while it has to wait for the origin."""
+        # Half of the fills are kept for those who wait.
+        return self._read_ahead if len(self._all_fills) < MAX_FILLS // 2 else 1
 
     def name(self, index: int) -> str:
         """Name of a slice."""
@@ -150,7 +163,8 @@ class CachedFile:
     async def wants(self, index: int) -> bool:
         """Wait until a reader is near this slice. False if none will come."""
         while self.will_want(index):
-            if any(index - _LEAD_SLICES <= reader.index <= index for reader in self._readers):
+            lead = max(_LEAD_SLICES, self.ahead_slices)
+            if any(index - lead <= reader.index <= index for reader in self._readers):
                 return True
             self._moved.clear()
             await self._moved.wait()
@@ -171,6 +185,8 @@ class CachedFile:
         if len(self._all_fills) >= MAX_FILLS:
             raise OriginsBusy(detail="cache: too many fills")
         last = first
+        # Where readers read ahead, each request is for one slice.
+        last_wanted = last_wanted if self.ahead_slices == 1 else first
         while last < min(last_wanted, first + _MOST_SLICES) and self.is_free(last + 1):
             last += 1
         fill = Fill(self, first, last)

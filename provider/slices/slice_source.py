@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import deque
 from typing import Any, TypeVar
 
 from provider.errors import UpstreamTimedOut, UpstreamTruncated
@@ -27,8 +28,9 @@ class SliceSource(Source):
     """
 
     __slots__ = (
-        "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_opening", "_position", "_slice", "_slice_from",
-        "_waiting", "headers", "idle_timeout_seconds", "index", "last_index", "length_bytes", "status",
+        "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_openings", "_position", "_slice",
+        "_slice_from", "_waited_index", "_waiting", "headers", "idle_timeout_seconds", "index", "last_index",
+        "length_bytes", "status",
     )  # fmt: skip
 
     status: int
@@ -55,8 +57,10 @@ class SliceSource(Source):
         # Bytes from `_position` on that a thread has read.
         self._ahead = memoryview(b"")
         self._waiting: asyncio.Future[Any] | None = None
-        # Of the slice after the current one.
-        self._opening: asyncio.Task[tuple[Slice, bool]] | None = None
+        # Of the slices after the current one, in order.
+        self._openings: deque[asyncio.Task[tuple[Slice, bool]]] = deque()
+        # The last slice that came slower than it was read.
+        self._waited_index = self.index
         self._closed = False
         file.join(self)
 
@@ -93,6 +97,7 @@ class SliceSource(Source):
             return
         slice_ = self._slice if self._slice is not None else await self._open_slice()
         while slice_.available_bytes <= self._offset:
+            self._waited_index = self.index
             await self._wait_for(slice_.growth())
         if not self._ahead and not self._holds(slice_):
             await self._read_ahead(slice_)
@@ -136,9 +141,8 @@ class SliceSource(Source):
         self._file.leave(self)
         if self._waiting is not None:
             self._waiting.cancel()
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            _release(opening)
+        while self._openings:
+            _release(self._openings.pop())
 
     @property
     def _offset(self) -> int:
@@ -150,19 +154,24 @@ class SliceSource(Source):
         return min(slice_.available_bytes - self._offset, self._end - self._position)
 
     async def _open_slice(self) -> Slice:
-        """Open the slice at the position, and begin to open the one after it, so that no reader waits between them."""
+        """Open the slice at the position, and begin to open those after it, so that no reader waits between them."""
         self.index = self._position // self._file.slice_bytes
         self._file.moved()
-        opening = self._opening or self._begin_opening(self.index)
-        self._opening = None
+        opening = self._openings.popleft() if self._openings else None
+        if opening is None or _has_failed(opening):
+            opening = self._begin_opening(self.index)
         try:
             slice_, self._hit = await self._wait_for(opening)
         except BaseException:
             _release(opening)
             raise
         self._slice, self._slice_from = slice_, self._position
-        if self.index < self.last_index:
-            self._opening = self._begin_opening(self.index + 1)
+        ahead = self._file.ahead_slices
+        if self.index - self._waited_index > ahead:
+            # The consumer is slower than the origin.
+            ahead = 1
+        while len(self._openings) < min(ahead, self.last_index - self.index):
+            self._openings.append(self._begin_opening(self.index + 1 + len(self._openings)))
         return slice_
 
     def _begin_opening(self, index: int) -> "asyncio.Task[tuple[Slice, bool]]":
@@ -226,6 +235,10 @@ class SliceSource(Source):
     def _require_open(self) -> None:
         if self._closed:
             raise _closed_by_us()
+
+
+def _has_failed(opening: "asyncio.Task[tuple[Slice, bool]]") -> bool:
+    return opening.done() and (opening.cancelled() or opening.exception() is not None)
 
 
 def _release(opening: "asyncio.Task[tuple[Slice, bool]]") -> None:

@@ -37,12 +37,14 @@ class Version:
             tag which stays the same while the file changes is noticed if the date changes.
         headers: fields of the origin's answer that a reply needs.
         fresh_seconds: how long it may be served without asking the origin again.
+        distance_seconds: how long the origin took to answer.
     """
 
     whole: Rest
     modified: str
     headers: Headers
     fresh_seconds: float
+    distance_seconds: float = 0.0
 
     def is_in(self, answer: Source, rest: Rest) -> bool:
         """True if `answer` has exactly the bytes `rest` of this version.
@@ -91,7 +93,7 @@ def slice_prefix(secret: bytes, key: bytes, version: Version, slice_bytes: int) 
     return key[:16].hex() + _digest(secret, as_json([key.hex(), identity, slice_bytes]))[:8].hex()
 
 
-def version_of(answer: Source, *, fresh_seconds: float) -> Version | None:
+def version_of(answer: Source, *, fresh_seconds: float, distance_seconds: float = 0.0) -> Version | None:
     """The version that `answer` (200 or 206) is of. None if it must not be kept.
 
     Kept is only what has a length and a strong validator, does not vary, and is neither `no-store` nor `private`
@@ -106,6 +108,7 @@ def version_of(answer: Source, *, fresh_seconds: float) -> Version | None:
         modified=headers.get("Last-Modified") or "",
         headers=Headers([*kept, ("Accept-Ranges", "bytes")]),
         fresh_seconds=_fresh_seconds(headers, fresh_seconds),
+        distance_seconds=distance_seconds,
     )
 
 

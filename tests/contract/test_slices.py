@@ -371,6 +371,32 @@ async def test_a_fill_goes_on_for_the_last_of_fifty_readers(file: VersionedFile,
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("distant_seconds", "from_bytes", "read_ahead", "at_once"),
+    [(0.0, 0, 4, {4, 5}), (0.0, 0, 1, {1}), (HOUR, 0, 4, {1}), (0.0, SIZE + 1, 4, {1})],
+    ids=["distant", "turned off", "near", "small file"],
+)
+async def test_slices_of_a_distant_origin_are_fetched_at_once(
+    file: VersionedFile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    distant_seconds: float,
+    from_bytes: int,
+    read_ahead: int,
+    at_once: set[int],
+) -> None:
+    monkeypatch.setattr(fill_module, "_READ_AHEAD_FROM_BYTES", from_bytes)
+    monkeypatch.setattr(fill_module, "_DISTANT_SECONDS", distant_seconds)
+    # So that requests which are sent together are also answered together.
+    file.distance_seconds = 0.03
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, read_ahead=read_ahead) as cache:
+        assert await cache.read() == CONTENT
+        assert file.sent_bytes == SIZE + 1
+        assert file.most_at_once in at_once
+        assert await cache.read() == CONTENT
+
+
+@pytest.mark.gen_test
 async def test_with_nobody_left_a_fill_ends_with_its_slice(file: VersionedFile, tmp_path: Path) -> None:
     async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
         source = await cache.open()

@@ -20,6 +20,8 @@ class VersionedFile:
         status: other than 0: every answer is this, without the file.
         cut_after: each answer breaks off after this many body bytes.
         gate: body bytes flow while it is set.
+        distance_seconds: each request is answered after this time.
+        most_at_once: greatest number of requests that were answered at once.
     """
 
     content: bytes
@@ -28,10 +30,13 @@ class VersionedFile:
     has_ranges: bool = True
     status: int = 0
     cut_after: int | None = None
+    distance_seconds: float = 0.0
+    most_at_once: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[str | None, str | None]] = field(default_factory=list)
     """Range and If-None-Match of every request."""
     sent_bytes: int = 0
+    _at_once: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -46,11 +51,20 @@ class VersionedFile:
         return [request for request in self.asked if request[0] != "bytes=0-0"]
 
     async def __call__(self, exchange: Exchange) -> bool:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return await self._answer(exchange)
+        finally:
+            self._at_once -= 1
+
+    async def _answer(self, exchange: Exchange) -> bool:
         wanted = exchange.field("Range") if self.has_ranges else None
         if wanted is not None and "," in wanted:
             wanted = None
         condition, content = exchange.field("If-None-Match"), self.content
         self.asked.append((exchange.field("Range"), condition))
+        await asyncio.sleep(self.distance_seconds)
         lines = self.fields + (b"ETag: %s\r\n" % self.tag.encode() if self.tag else b"")
         if self.status:
             await exchange.send(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % self.status)
