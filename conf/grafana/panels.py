@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 # What every selector has; `$chain` only where there is that label.
 HERE = 'job=~"$job", instance=~"$instance"'
 CHAIN = 'chain=~"$chain"'
-NOT_STREAMED = 'endpoint!~"download|computeResult"'
+NOT_STREAMED = 'endpoint!~"download|link|computeResult"'
 COMPLETE = 'outcome="complete"'
 FAILED_STATUS = 'status=~"5.."'
 GREEN, YELLOW, RED, BLUE = "green", "#EAB839", "red", "blue"
@@ -197,7 +197,7 @@ TRAFFIC = (
 LATENCY = (
     Panel(
         "Answers that do not stream",
-        "Time from the request's head to the end of the answer; download and computeResult are left out.",
+        "Time from the request's head to the end of the answer; download, link and computeResult are left out.",
         quantiles("provider_request_seconds", NOT_STREAMED),
         "s",
         steps={None: "transparent", 2.5: RED},
@@ -319,6 +319,42 @@ STREAMING = (
             "copied instead": rate("provider_pipe_fallbacks_total"),
         },
         "short",
+        width=6,
+    ),
+)
+
+OF_LINKS = 'endpoint="link"'
+LINKS = (
+    Panel(
+        "Links made and ended",
+        "Per second. A request that revokes links counts once, however many it ends.",
+        {"{{change}}": rate("provider_links_total", by="change")},
+        "ops",
+        width=6,
+        colours={"revoked": YELLOW},
+    ),
+    Panel(
+        "Requests of links",
+        "`refused` is mostly an expired or revoked link, or a file that has changed. Players and readers of ranges "
+        "make many requests and often leave early.",
+        {"{{method}} {{outcome}}": rate("provider_link_requests_total", by="method, outcome")},
+        "reqps",
+        width=6,
+        stacked=True,
+        colours={".* failed": RED, ".* upstream_.*": RED, ".* refused": YELLOW},
+    ),
+    Panel(
+        "Bytes sent over links",
+        "Those of streams under way included.",
+        {"bytes": rate("provider_sent_bytes_total", OF_LINKS)},
+        "Bps",
+        width=6,
+    ),
+    Panel(
+        "First byte of links",
+        "From the request's head to the first byte. No signature is checked and no nonce is stored on this way.",
+        quantiles("provider_first_byte_seconds", OF_LINKS),
+        "s",
         width=6,
     ),
 )
@@ -709,20 +745,6 @@ DATASETS = (
         steps={None: "transparent", 0.1: RED},
         colours={"origin": BLUE, "ours": RED},
     ),
-    Panel(
-        "Links",
-        "Links made, renewed and revoked per second.",
-        {"{{change}}": rate("provider_links_total", by="change")},
-        "ops",
-        width=12,
-    ),
-    Panel(
-        "Requests of links",
-        "By outcome. Players and readers of ranges often leave early.",
-        {"{{method}} {{outcome}}": rate("provider_link_requests_total", by="method, outcome")},
-        "reqps",
-        width=12,
-    ),
 )
 
 ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
@@ -731,6 +753,7 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
     ("Datasets", DATASETS),
     ("Latency", LATENCY),
     ("Streaming", STREAMING),
+    ("Links", LINKS),
     ("Chains", CHAINS),
     ("Caches", CACHES),
     ("Slice cache", SLICES),

@@ -17,6 +17,7 @@ from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from tests.support.certificates import Authority
 from tests.support.compute import FREE, ComputeClient
+from tests.support.links import links
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.operator import Result, environment, running_operator
 from tests.support.origin import running_origin
@@ -80,6 +81,8 @@ class Shop:
             self.asset, self.order, file_index=SPLICED, headers={"Range": "bytes=1000-199999"}
         )
         assert ranged.status == 206
+        (linked,) = links(self.consumer, self.asset, self.order, fileIndex=SPLICED)
+        assert request("GET", linked["url"]).status == 200
         self._decrypt()
 
     def _decrypt(self) -> None:

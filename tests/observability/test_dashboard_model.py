@@ -21,6 +21,7 @@ SECTIONS = [
     "Datasets",
     "Latency",
     "Streaming",
+    "Links",
     "Chains",
     "Caches",
     "Slice cache",
