@@ -77,6 +77,7 @@ GOALS: Sequence[Goal] = (
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB growth each", 1.0),
     Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 2.3, peers.HELLO),
     Goal("warm_download", "1 KiB, 1 connection", CPU_REQUEST, 2.8, peers.HELLO),
+    Goal("links", "64 KiB of 4 MiB, 16 connections", CPU_REQUEST, 2.0, peers.HELLO, variant="provider, link"),
     Goal("cold_download", "1 KiB, 1 connection", RPC, 2.0, variant="provider, caches off"),
     Goal("cold_download", "1 KiB, 1 connection", UPSTREAM, 1.0, variant="provider, caches off"),
     Goal("overload", "1 KiB, twice the peak", "served, % of peak", 90.0, is_floor=True),

@@ -1,11 +1,13 @@
 """nginx as origin (sendfile, with TLS if asked) and as rival (`proxy_pass`), each in processes of its own."""
 
+import hashlib
 import os
 import pwd
 import re
 import resource
 import shutil
 import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +21,8 @@ UNBUFFERED = "nginx tuned, buffering off 256k"
 BUFFERED = "nginx tuned, buffering on 8x128k"
 CACHING = "nginx slice cache"
 STATIC = "nginx, files by sendfile"
+SECURE_LINK = "nginx secure_link"
+_LINK_SECRET, _LINKS_END = "a secret of this benchmark", 1 << 33  # the year 2242
 
 # The two tunings that move most bytes for a CPU second (measured: other buffer sizes cost more), and no tuning.
 # Upstream keep-alive is part of any tuning; without it nginx speaks HTTP/1.0 and connects for each request.
@@ -38,6 +42,13 @@ LOCATIONS: Mapping[str, str] = {
         f"proxy_pass {{scheme}}://origin; {_KEEP_ALIVE} slice 8m; proxy_cache slices; proxy_cache_lock on; "
         "proxy_cache_key $uri$slice_range; proxy_cache_valid 200 206 1h; proxy_set_header Range $slice_range; "
         "proxy_buffer_size 128k; proxy_buffers 8 128k; proxy_busy_buffers_size 512k;"
+    ),
+}
+LOCATIONS = {
+    **LOCATIONS,
+    SECURE_LINK: (
+        f'secure_link $arg_md5,$arg_expires; secure_link_md5 "$secure_link_expires$uri {_LINK_SECRET}"; '
+        f'if ($secure_link != "1") {{{{ return 403; }}}} {LOCATIONS[UNBUFFERED]}'
     ),
 }
 
@@ -65,6 +76,12 @@ http {{
 """
 
 
+def secure_link(path: str) -> str:
+    """Request target of a link to `path`, as `SECURE_LINK` checks it."""
+    digest = hashlib.md5(f"{_LINKS_END}{path} {_LINK_SECRET}".encode()).digest()
+    return f"{path}?md5={urlsafe_b64encode(digest).rstrip(b'=').decode()}&expires={_LINKS_END}"
+
+
 def find() -> str | None:
     """Path of the nginx on this machine."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/nginx/sbin")
@@ -74,6 +91,11 @@ def version(program: str) -> str:
     """Version number."""
     match = re.search(r"nginx/(\S+)", _build_info(program))
     return match[1] if match else "unknown"
+
+
+def has_secure_link(program: str) -> bool:
+    """Can this build check links?"""
+    return "--with-http_secure_link_module" in _build_info(program)
 
 
 def counts_requests(program: str) -> bool:

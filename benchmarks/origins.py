@@ -41,6 +41,8 @@ def start(stack: ExitStack, children: Children, folder: Path, files: Sequence[Fi
         return _nginx(stack, program, folder, files, tls=tls)
     if tls:
         raise PartFailed("skipped, because nginx, the origin over HTTPS, is not installed")
+    if any(file.source is not None for file in files):
+        raise PartFailed("skipped, because nginx, the origin of this file, is not installed")
     child = launch_origin(children)
     url = str(child.read_ready_line(READY_SECONDS)["url"])
     port = int(url.rpartition(":")[2])
@@ -77,6 +79,9 @@ def write_files(root: Path, files: Sequence[File]) -> None:
     for file in files:
         path = root / file.path.removeprefix("/")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if file.source is not None:
+            shutil.copy(file.source, path)
+            continue
         with path.open("wb") as target:
             for piece in pattern.pieces(0, file.size_bytes):
                 target.write(piece)

@@ -97,6 +97,18 @@ def requests_peer() -> Peer:
     return Peer(name, lambda setting, port: _python("requests_proxy", setting, port), shrink=8)
 
 
+def secure_link_peer() -> Peer:
+    """nginx that checks links of its own."""
+    behind = nginx_peer(nginx.SECURE_LINK)
+
+    def start(setting: Setting, port: int) -> Daemon:
+        if not nginx.has_secure_link(_found("nginx", nginx.find())):
+            raise PeerAbsent("this nginx has no secure_link")
+        return behind.start(setting, port)
+
+    return Peer(behind.name, start)
+
+
 def nginx_tuned() -> tuple[Peer, ...]:
     """Both tunings."""
     return nginx_peer(nginx.UNBUFFERED), nginx_peer(nginx.BUFFERED)

@@ -28,10 +28,21 @@ class Signer:
 
     def sign(self, document_id: str) -> tuple[str, str]:
         """A fresh nonce and the signature (0x hex, v is 27 or 28) of a download of the document."""
+        nonce = self._next_nonce()
+        return nonce, self._signature(document_id + nonce)
+
+    def sign_command(self, command: str) -> tuple[str, str]:
+        """The same for a command of the family that names it."""
+        nonce = self._next_nonce()
+        return nonce, self._signature(self.address + nonce + command)
+
+    def _next_nonce(self) -> str:
         self.nonce += 1
-        nonce = str(self.nonce)
-        signature = self.key.sign_recoverable(message_digest(document_id + nonce), hasher=None)
-        return nonce, f"0x{signature[:64].hex()}{signature[64] + 27:02x}"
+        return str(self.nonce)
+
+    def _signature(self, text: str) -> str:
+        signature = self.key.sign_recoverable(message_digest(text), hasher=None)
+        return f"0x{signature[:64].hex()}{signature[64] + 27:02x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,18 @@ class Purchase:
             "signature": signature,
         }
         return f"/api/services/download?{urlencode(parameters)}"
+
+    def links_request(self) -> dict[str, object]:
+        """Fields of a request for links to all files, good once."""
+        nonce, signature = self.signer.sign_command("createLinks")
+        return {
+            "documentId": self.did,
+            "serviceId": self.service_id,
+            "transferTxId": self.order_tx,
+            "consumerAddress": self.signer.address,
+            "nonce": nonce,
+            "signature": signature,
+        }
 
 
 def get_request(port: int, target: str, byte_range: tuple[int, int] | None = None) -> bytes:

@@ -43,7 +43,7 @@ class Needs:
     `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings, in which
     `{disk}` stands for a folder on the disk; `tls`: the origin speaks HTTPS; `one_core`: each server gets a single
     core, else all that are its half (both on two cores); `local`: the files lie on a disk, and our servers serve them
-    from there instead of asking the origin.
+    from there instead of asking the origin; `copies`: more files of the origin, after the others.
     """
 
     files: Sequence[int]
@@ -52,6 +52,7 @@ class Needs:
     tls: bool = False
     one_core: bool = True
     local: bool = False
+    copies: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def rpc_round_trips(server: DemoServer) -> int:
 @contextmanager
 def opened(needs: Needs, options: Options) -> Iterator[Stage]:
     """The stage with what a script needs; absent rivals are told and left out. Raises ChildFailed, PartFailed."""
-    files = [File(size) for size in needs.files]
+    files = [*map(File, needs.files), *(File(path.stat().st_size, path) for path in needs.copies)]
     subjects, others = processes.shared_out(one_core=needs.one_core)
     with ExitStack() as stack:
         disk = Path(stack.enter_context(_folder(options.storage)))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 from benchmarks.plans import ConnectionPlan
 from benchmarks.result import Case
@@ -16,14 +17,15 @@ Target = Callable[[int, int], str]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A generated file of the origin."""
+    """A file of the origin: generated, or with `source` a copy, which only nginx as origin serves."""
 
     size_bytes: int
+    source: Path | None = None
 
     @property
     def path(self) -> str:
         """Where every origin of ours has it."""
-        return f"/pattern/{self.size_bytes}.bin"
+        return f"/pattern/{self.size_bytes}.bin" if self.source is None else f"/copies/{self.source.name}"
 
 
 @dataclass(frozen=True, slots=True)

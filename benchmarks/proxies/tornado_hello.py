@@ -13,7 +13,7 @@ from tornado.web import Application, RequestHandler
 
 
 class Hello(RequestHandler):
-    """The bytes of a path, and nothing else."""
+    """The bytes of a path, or one range of them, and nothing else."""
 
     def initialize(self, origin: str, known: dict[str, bytes]) -> None:
         """`known`: bytes by path."""
@@ -25,8 +25,14 @@ class Hello(RequestHandler):
         if path not in self.known:
             with urllib.request.urlopen(self.origin + path) as answer:
                 self.known[path] = answer.read()
+        body = self.known[path]
+        if wanted := self.request.headers.get("Range"):
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            self.set_status(206)
+            self.set_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+            body = body[int(first) : int(last) + 1]
         self.set_header("Content-Type", "application/octet-stream")
-        self.write(self.known[path])
+        self.write(body)
 
     def compute_etag(self) -> None:
         """No tag: hashing is not part of a bare answer."""

@@ -13,8 +13,10 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import stage as stages
 from benchmarks.options import Options
+from benchmarks.scripts.links import link_paths
 from benchmarks.signing import Purchase
 from benchmarks.stage import Needs, Stage
+from provider.demo.http_client import request
 
 ROOT = Path(__file__).parents[2]
 FILE_BYTES = 3_000_000
@@ -85,6 +87,12 @@ def test_a_curve_is_measured_at_each_of_its_sizes(tmp_path):
     assert len([case for case in rows if case.startswith("bucket of a new client")]) == 3
     assert rows["receipt of 50 orders"][0]["median"] == 0.0
     assert 60 < rows["2,000 DDOs of 1 MB"][0]["median"] <= (64 << 20) / 1e6
+
+
+def test_a_purchase_becomes_a_link_to_each_file(bought):
+    url = bought.stage.servers["provider"].url
+    (path,) = link_paths(url, bought.purchase)
+    assert len(request("GET", url + path).body) == FILE_BYTES
 
 
 def test_against_measures_a_deployment_within_its_bounds(bought, capsys):
