@@ -21,6 +21,15 @@ def test_duckdb_reads_the_rows_and_columns_of_a_query(linked: Linked, trips: Sam
     assert file.sent_bytes < len(trips.body) / 8
 
 
+@needs("module:requests")
+def test_requests_reads_a_file_with_one_request(linked: Linked, big: Sample, folder: Path) -> None:
+    url, file = linked(big.name, big.body)
+    done = run_python(f"{RECIPES['requests']}open('saved', 'wb').write(reply.content)", folder, url)
+    printed(done)
+    assert (folder / "saved").read_bytes() == big.body
+    assert file.ranges == [None]
+
+
 @TRIPS
 @needs("module:pandas")
 def test_pandas_reads_a_file_with_one_request(linked: Linked, trips: Sample, folder: Path) -> None:
