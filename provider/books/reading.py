@@ -33,30 +33,18 @@ RECORD_COLUMNS = (
     "seconds",
 )
 
-# Compute results name no dataset, and a refusal may name any: both are the dataset without a DID.
-_KEYS: Mapping[By, str] = {"dataset": "did", "consumer": "consumer", "day": "day", "outcome": "outcome"}
 _SUMS = (
     "sum(uses), sum(CASE fault WHEN '' THEN uses ELSE 0 END), sum(CASE fault WHEN 'consumer' THEN uses ELSE 0 END),"
     " sum(CASE fault WHEN 'origin' THEN uses ELSE 0 END), sum(CASE fault WHEN 'ours' THEN uses ELSE 0 END),"
     " sum(requests), sum(bytes), sum(seconds)"
 )
-_DATASET_DAYS = (
-    f"SELECT {{key}}, {_SUMS} FROM dataset_days JOIN datasets ON datasets.id = dataset"  # noqa: S608 - constants
-    " WHERE day >= :day AND (:did = '' OR did = :did) GROUP BY {key}"
-)
-_CONSUMER_DAYS = f"SELECT consumer, {_SUMS} FROM consumer_days WHERE day >= :day GROUP BY consumer"  # noqa: S608
+_SINCE = "WHERE day >= :day AND (:did = '' OR dataset = (SELECT id FROM datasets WHERE did = :did))"
 _CONSUMERS_OF_DATASET = (
-    f"SELECT consumer, {_SUMS.replace('sum(uses)', 'count(*)').replace('THEN uses', 'THEN 1')} FROM records"  # noqa: S608
+    f"SELECT consumer, {_SUMS.replace('sum(uses)', 'count(*)').replace('THEN uses', 'THEN 1')} FROM records"  # noqa: S608 - constants
     " WHERE dataset = (SELECT id FROM datasets WHERE did = :did) AND ended_at >= :day * 86400.0 GROUP BY consumer"
 )
-_BUYERS = (
-    "SELECT did, count(*) FROM buyers JOIN datasets ON datasets.id = dataset"
-    " WHERE last_day >= :day AND (:did = '' OR did = :did) GROUP BY dataset"
-)
-_EACH_BUYER = (
-    "SELECT did, consumer FROM buyers JOIN datasets ON datasets.id = dataset"
-    " WHERE last_day >= :day AND (:did = '' OR did = :did)"
-)
+_BUYERS = f"SELECT dataset, count(*) FROM buyers {_SINCE.replace('day', 'last_day', 1)} GROUP BY dataset"  # noqa: S608 - constants
+_EACH_BUYER = f"SELECT dataset, consumer FROM buyers {_SINCE.replace('day', 'last_day', 1)}"  # noqa: S608 - constants
 _RECORDS = (
     f"SELECT {', '.join(RECORD_COLUMNS)} FROM usage WHERE ended_at >= :day * 86400.0"  # noqa: S608 - constants
     " AND (:did = '' OR did = :did)"
@@ -126,25 +114,32 @@ def first_day(since: str, now: float) -> int:
 def sums(paths: Sequence[Path], by: By, question: Question) -> dict[str, Sums]:
     """Sums of all files together, most uses first, days in their order. Raises StoreError."""
     found: dict[str, Sums] = {}
-    everybody: dict[str, set[str]] = {}
     for path in paths:
+        # Rows are grouped by the numbers of datasets, which takes a third of the time of grouping by DID.
+        names = _names(path) if by == "dataset" else {}
         for key, *numbers in _rows(path, _query(by, question), question):
-            name = _date(int(str(key))) if by == "day" else str(key)
+            name = names[key] if by == "dataset" else _date(int(str(key))) if by == "day" else str(key)
             found.setdefault(name, Sums()).add([float(str(number)) for number in numbers])
-        if by == "dataset" and len(paths) > 1:
-            for did, consumer in _rows(path, _EACH_BUYER, question):
-                everybody.setdefault(str(did), set()).add(str(consumer))
     if by == "dataset":
-        counted = (
-            {did: len(consumers) for did, consumers in everybody.items()}
-            if len(paths) > 1
-            else {str(did): int(str(count)) for did, count in _rows(paths[0], _BUYERS, question)}
-        )
-        for did, row in found.items():
-            row.buyers = counted.get(did, 0)
+        counted = _count_buyers(paths, question)
+        for name, row in found.items():
+            row.buyers = counted.get(name, 0)
     if by == "day":
         return dict(sorted(found.items()))
     return dict(sorted(found.items(), key=lambda row: (-row[1].uses, row[0])))
+
+
+def _count_buyers(paths: Sequence[Path], question: Question) -> Mapping[str, int]:
+    """Buyers by DID. A buyer at several hosts counts once."""
+    if len(paths) == 1:
+        names = _names(paths[0])
+        return {names[number]: int(str(count)) for number, count in _rows(paths[0], _BUYERS, question)}
+    everybody: dict[str, set[object]] = {}
+    for path in paths:
+        names = _names(path)
+        for number, consumer in _rows(path, _EACH_BUYER, question):
+            everybody.setdefault(names[number], set()).add(consumer)
+    return {did: len(consumers) for did, consumers in everybody.items()}
 
 
 def records(paths: Sequence[Path], question: Question) -> Iterator[tuple[object, ...]]:
@@ -155,8 +150,15 @@ def records(paths: Sequence[Path], question: Question) -> Iterator[tuple[object,
 
 def _query(by: By, question: Question) -> str:
     if by != "consumer":
-        return _DATASET_DAYS.format(key=_KEYS[by])
-    return _CONSUMERS_OF_DATASET if question.did else _CONSUMER_DAYS
+        return f"SELECT {by}, {_SUMS} FROM dataset_days {_SINCE} GROUP BY 1"  # noqa: S608 - constants
+    if question.did:
+        return _CONSUMERS_OF_DATASET
+    return f"SELECT consumer, {_SUMS} FROM consumer_days WHERE day >= :day GROUP BY 1"  # noqa: S608 - constants
+
+
+def _names(path: Path) -> Mapping[object, str]:
+    """DIDs by the numbers that a file gave them; "" for compute results, and for refusals that may name any."""
+    return {number: str(did) for number, did in _rows(path, "SELECT id, did FROM datasets", Question(0))}
 
 
 def _rows(path: Path, query: str, question: Question) -> Iterator[tuple[object, ...]]:

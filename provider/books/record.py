@@ -33,6 +33,7 @@ class Use:
         fault: whose fault that was; None if complete.
         is_part: a range was sent.
         path: how the bytes went, "" if none were due.
+        requests: more than one for uses of a link that were put together.
     """
 
     consumer: str
@@ -52,6 +53,7 @@ class Use:
     is_part: bool = False
     path: str = ""
     seconds: float = 0.0
+    requests: int = 1
 
     def buy(self, chain_id: int, order_tx_id: str) -> None:
         """The order was accepted."""
@@ -66,6 +68,14 @@ class Use:
         self.endpoint, self.ended_at, self.seconds = endpoint, at, seconds
         self.outcome = self.outcome or outcome
         self.fault = None if self.outcome == COMPLETE else fault_of(self.outcome)
+
+    def absorb(self, later: "Use") -> None:
+        """Put a later use of the same link, with the same outcome, together with this one."""
+        self.ended_at, self.path = later.ended_at, later.path
+        self.requests += later.requests
+        self.sent_bytes += later.sent_bytes
+        self.seconds += later.seconds
+        self.is_part |= later.is_part
 
 
 def claimed(

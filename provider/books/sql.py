@@ -7,10 +7,10 @@ itself. Sums of days answer most questions without reading records.
 
 import os
 import sqlite3
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provider.books.config import BooksConfig
@@ -119,11 +119,11 @@ class _Counts:
     sent_bytes: int = 0
     seconds: float = 0.0
 
-    def add(self, uses: int, requests: int, sent_bytes: int, seconds: float) -> None:
-        self.uses += uses
-        self.requests += requests
-        self.sent_bytes += sent_bytes
-        self.seconds += seconds
+    def add(self, use: Use, *, is_new: bool) -> None:
+        self.uses += is_new
+        self.requests += use.requests
+        self.sent_bytes += use.sent_bytes
+        self.seconds += use.seconds
 
     def row(self) -> _Key:
         return self.uses, self.requests, self.sent_bytes, self.seconds
@@ -133,27 +133,8 @@ class _Counts:
 class _Session:
     """The record of a link in use: one for each outcome."""
 
-    table: str
     row_id: int
     last_at: float
-
-
-@dataclass(slots=True)
-class _Merged:
-    """Uses of one link that ended alike. `last` is the latest of them."""
-
-    last: Use
-    requests: int = 0
-    sent_bytes: int = 0
-    seconds: float = 0.0
-    is_part: bool = False
-
-    def add(self, use: Use) -> None:
-        self.last = use
-        self.requests += 1
-        self.sent_bytes += use.sent_bytes
-        self.seconds += use.seconds
-        self.is_part |= use.is_part
 
 
 class Writer:
@@ -178,62 +159,57 @@ class Writer:
             raise
 
     def _write(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> None:
-        by_dataset: dict[_Key, _Counts] = {}
-        by_consumer: dict[_Key, _Counts] = {}
+        by_dataset: defaultdict[_Key, _Counts] = defaultdict(_Counts)
+        by_consumer: defaultdict[_Key, _Counts] = defaultdict(_Counts)
         buyers: dict[tuple[int, str], int] = {}
-        for merged, is_new in self._records(connection, uses):
-            use, day = merged.last, int(merged.last.ended_at // DAY_SECONDS)
-            dataset, fault = self._dataset(connection, use), use.fault or ""
-            counts = int(is_new), merged.requests, merged.sent_bytes, merged.seconds
-            by_dataset.setdefault((day, dataset, use.outcome, fault), _Counts()).add(*counts)
+        for use, is_new in self._records(connection, uses):
+            day, dataset, ended = int(use.ended_at // DAY_SECONDS), self._dataset(connection, use), _ended(use)
+            by_dataset[day, dataset, *ended].add(use, is_new=is_new)
             if use.is_bought:
-                by_consumer.setdefault((day, use.consumer, use.outcome, fault), _Counts()).add(*counts)
-                buyers[dataset, use.consumer] = max(day, buyers.get((dataset, use.consumer), 0))
+                by_consumer[day, use.consumer, *ended].add(use, is_new=is_new)
+                buyers[dataset, use.consumer] = day
         for days, sums in (("dataset_days", by_dataset), ("consumer_days", by_consumer)):
             connection.executemany(_SUM.format(days=days), [(*key, *counts.row()) for key, counts in sums.items()])
         connection.executemany(_BUYER, [(*pair, day) for pair, day in buyers.items()])
 
-    def _records(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> Iterable[tuple[_Merged, bool]]:
+    def _records(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> Iterable[tuple[Use, bool]]:
         """Write the records. Returns what was written, and whether it made a new record."""
-        single: dict[str, list[_Key]] = {"records": [], "refusals": []}
-        linked: dict[_Key, _Merged] = {}
-        written: list[tuple[_Merged, bool]] = []
+        single = [use for use in uses if not use.link]
+        for table, is_bought in (("records", True), ("refusals", False)):
+            rows = [self._row(connection, use) for use in single if use.is_bought is is_bought]
+            connection.executemany(_INSERT.format(table=table), rows)
+        linked: dict[_Key, Use] = {}
         for use in uses:
             if use.link:
                 key = use.link, use.outcome, use.is_bought
-                linked.setdefault(key, _Merged(use)).add(use)
-                continue
-            merged = _Merged(use)
-            merged.add(use)
-            single[_table(use)].append(self._row(connection, merged))
-            written.append((merged, True))
-        for table, rows in single.items():
-            connection.executemany(_INSERT.format(table=table), rows)
-        written += [(merged, self._extend(connection, key, merged)) for key, merged in linked.items()]
-        return written
+                if key in linked:
+                    linked[key].absorb(use)
+                else:
+                    # A copy, because these uses come again if they cannot be written.
+                    linked[key] = replace(use)
+        yield from ((use, True) for use in single)
+        yield from ((use, self._extend(connection, key, use)) for key, use in linked.items())
 
-    def _extend(self, connection: sqlite3.Connection, key: _Key, merged: _Merged) -> bool:
+    def _extend(self, connection: sqlite3.Connection, key: _Key, use: Use) -> bool:
         """Add to the record of a link in use, or begin one. True if it is new."""
-        use, session = merged.last, self._sessions.get(key)
+        session = self._sessions.get(key)
         if session is not None and use.ended_at - session.last_at < SESSION_SECONDS:
-            more = merged.requests, merged.sent_bytes, merged.is_part, use.path, merged.seconds
+            more = use.requests, use.sent_bytes, use.is_part, use.path, use.seconds
             row = use.ended_at, *more, session.row_id, use.link
-            if connection.execute(_EXTEND.format(table=session.table), row).rowcount:
+            if connection.execute(_EXTEND.format(table=_table(use)), row).rowcount:
                 session.last_at = use.ended_at
                 self._sessions.move_to_end(key)
                 return False
-        table = _table(use)
-        inserted = connection.execute(_INSERT.format(table=table), self._row(connection, merged))
-        self._sessions[key] = _Session(table, inserted.lastrowid or 0, use.ended_at)
+        inserted = connection.execute(_INSERT.format(table=_table(use)), self._row(connection, use))
+        self._sessions[key] = _Session(inserted.lastrowid or 0, use.ended_at)
         self._sessions.move_to_end(key)
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return True
 
-    def _row(self, connection: sqlite3.Connection, merged: _Merged) -> _Key:
-        use = merged.last
+    def _row(self, connection: sqlite3.Connection, use: Use) -> _Key:
         return (
-            round(use.ended_at, 3),
+            use.ended_at,
             use.endpoint,
             self._dataset(connection, use) if use.is_bought else use.did,
             use.service_id,
@@ -243,13 +219,12 @@ class Writer:
             use.order_tx_id,
             use.chain_id,
             use.link,
-            use.outcome,
-            use.fault or "",
-            merged.requests,
-            merged.sent_bytes,
-            merged.is_part,
+            *_ended(use),
+            use.requests,
+            use.sent_bytes,
+            use.is_part,
             use.path,
-            round(merged.seconds, 6),
+            use.seconds,
         )
 
     def _dataset(self, connection: sqlite3.Connection, use: Use) -> int:
@@ -301,6 +276,10 @@ def used_bytes(connection: sqlite3.Connection) -> int:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return (pages - free) * size
+
+
+def _ended(use: Use) -> tuple[str, str]:
+    return use.outcome, use.fault or ""
 
 
 def _table(use: Use) -> str:
