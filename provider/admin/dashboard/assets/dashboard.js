@@ -23,8 +23,8 @@ const charts = [
     lines: [
       { key: "requests", name: "All", colour: "first" },
       { key: "consumer_faults", name: "Refused", colour: "second", dash: true },
-      { key: "origin_faults", name: "Failed at origins", colour: "third", dash: true },
-      { key: "our_faults", name: "Failed here", colour: "fourth", dash: true },
+      { key: "origin_faults", name: "At origins", colour: "third", dash: true },
+      { key: "our_faults", name: "Here", colour: "fourth", dash: true },
     ],
   }),
   new Chart("chart-decrypt", {
