@@ -1,5 +1,6 @@
 """Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from provider.app.redis import Caches
@@ -8,6 +9,7 @@ from provider.assets.chain_index import ChainIndex, DocumentOpener
 from provider.assets.ddo import Asset
 from provider.assets.document_marks import DocumentMarks
 from provider.assets.footprint import asset_bytes
+from provider.assets.index_records import SealedDocument
 from provider.assets.index_store import index_path
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
@@ -16,7 +18,8 @@ from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.errors import StoreError
 from provider.errors.start import StartError
-from provider.files.document import open_document
+from provider.files.document import is_remote_stub, open_document, plain_ddo
+from provider.files.remote_documents import RemoteDocuments
 from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
@@ -29,6 +32,7 @@ async def open_asset_source(
     caches: Caches,
     outgoing: Outgoing,
     *,
+    remote: RemoteDocuments,
     index_here: bool,
     shared_directory: str | None,
 ) -> AssetSource:
@@ -48,7 +52,7 @@ async def open_asset_source(
         networks,
         metadata,
         path=index_path(settings.storage_path),
-        open_document=document_opener(settings, metrics),
+        open_document=document_opener(settings, metrics, remote),
         cache=cache,
         keep_documents=True,
         metrics=metrics.index,
@@ -57,13 +61,21 @@ async def open_asset_source(
     return index
 
 
-def document_opener(settings: Settings, metrics: Metrics) -> DocumentOpener:
-    """Opens documents up to the configured size, timed for the metrics."""
+def document_opener(settings: Settings, metrics: Metrics, remote: RemoteDocuments) -> DocumentOpener:
+    """Opens documents up to the configured size, also those that are stored elsewhere. Timed for the metrics."""
     max_bytes = settings.metadata.max_document_bytes
 
-    def opener(account: Account, data: bytes, flags: int, expected_hash: bytes) -> bytes:
+    def opened(account: Account, document: SealedDocument) -> bytes:
         with metrics.files.decrypting("document"):
-            return open_document(account, data, flags, expected_hash, max_bytes=max_bytes)
+            data, flags, its_hash = document.data or b"", document.flags, document.document_hash
+            return plain_ddo(open_document(account, data, flags, its_hash, max_bytes=max_bytes))
+
+    async def opener(account: Account, document: SealedDocument, did: str) -> bytes:
+        # In a thread: decompressing a document of a few megabytes takes tens of milliseconds.
+        clear = await asyncio.to_thread(opened, account, document)
+        if is_remote_stub(clear):
+            clear = await remote.document(account, clear, document.document_hash, did=did)
+        return clear
 
     return opener
 
@@ -73,7 +85,7 @@ def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocument
     max_bytes = settings.metadata.max_document_bytes
 
     def opener(
-        account: Account, data: bytes, flags: int, expected_hash: bytes, is_answer: Callable[[bytes], bool]
+        account: Account, data: bytes, flags: int, expected_hash: bytes | None, is_answer: Callable[[bytes], bool]
     ) -> bytes:
         with metrics.files.decrypting("document"):
             return open_document(account, data, flags, expected_hash, max_bytes=max_bytes, is_answer=is_answer)

@@ -40,6 +40,7 @@ from provider.files.file_object import Seller
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOpener
 from provider.files.plaintext_cache import PlaintextCache
+from provider.files.remote_documents import RemoteDocuments
 from provider.handlers.base import Frame
 from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.links.files import KnownFiles
@@ -111,20 +112,26 @@ async def build(
     shared = await build_shared(settings, metrics)
     nonces = await _open_nonce_store(settings, shared_directory) if shared is None else shared.nonces
     caches = Caches(metrics, shared)
+    lookup = _lookup(settings, caches)
+    origins = _origins(settings, networks, lookup, outgoing)
+    remote = RemoteDocuments(
+        origins.files,
+        max_bytes=settings.metadata.max_document_bytes,
+        timeout_seconds=settings.metadata.timeout_seconds,
+    )
     source = await open_asset_source(
         settings,
         metrics,
         networks,
         caches,
         outgoing,
+        remote=remote,
         index_here=index_here,
         shared_directory=shared_directory,
     )
     proofs = build_proofs(settings, metrics, networks, outgoing, send_here=index_here)
     if proofs is not None:
         await ready(proofs.start())
-    lookup = _lookup(settings, caches)
-    origins = _origins(settings, networks, lookup, outgoing)
     slices = await build_slices(settings, origins, metrics.slices)
     rooms = _rooms(
         settings,
@@ -137,6 +144,7 @@ async def build(
         lookup=lookup,
         origins=origins,
         opener=origins.files if slices is None else slices,
+        remote=remote,
         proofs=proofs,
         outgoing=outgoing,
     )
@@ -195,6 +203,7 @@ def _rooms(
     lookup: OrderLookup,
     origins: Origins,
     opener: FileOpener,
+    remote: RemoteDocuments,
     proofs: ProofQueue | None,
     outgoing: Outgoing,
 ) -> Rooms:
@@ -232,6 +241,7 @@ def _rooms(
         engine=StreamEngine(settings.upstream.idle_timeout_seconds, settings.upstream.max_resumes, disk=origins.disk),
         file_answers=caches.make("fileinfo", _FILE_ANSWERS),
         open_document=bound_document_opener(settings, metrics),
+        remote=remote,
         links=_links(settings, caches, nonces),
         known_files=KnownFiles(
             origins.files,

@@ -16,6 +16,7 @@ from provider.chain.networks import Networks
 from provider.config import Settings
 from provider.files.opener import FileListOpener
 from provider.files.origins import FileOpener, FileOrigins
+from provider.files.remote_documents import RemoteDocuments
 from provider.handlers.about.direct_command import DirectCommandDeps, DirectCommandEndpoint, describe_node
 from provider.handlers.about.docs import (
     ASSETS,
@@ -86,6 +87,7 @@ class Rooms:
     engine: StreamEngine
     file_answers: FactCache[bytes, Items]
     open_document: BoundDocumentOpener
+    remote: RemoteDocuments
     compute: Compute
     links: Links
     known_files: KnownFiles
@@ -155,6 +157,7 @@ def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         lookup=rooms.lookup,
         authorized_decrypters=settings.security.authorized_decrypters,
         open_document=rooms.open_document,
+        remote=rooms.remote,
         catalog=rooms.catalog,
     )
     return [

@@ -15,18 +15,19 @@ from provider.assets.catalog import AssetSource
 from provider.assets.chain_scan import ChainScan
 from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset
-from provider.assets.index_records import StoredAsset, asset_of, did_key
+from provider.assets.did import did_for
+from provider.assets.index_records import SealedDocument, StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
 from provider.assets.single_flight import SingleFlight
 from provider.cache import FactCache
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
-from provider.errors import AssetNotFound, DecryptError, MetadataStoreUnavailable, ProviderError
+from provider.errors import AssetNotFound, DecryptError, FileError, MetadataStoreUnavailable, ProviderError
 from provider.observability.metrics.groups import Index
 from provider.override import override
 
-DocumentOpener = Callable[[Account, bytes, int, bytes], bytes]
-"""Account, data, flags and hash of a document on chain in, the clear document out. Raises DecryptError."""
+DocumentOpener = Callable[[Account, SealedDocument, str], Awaitable[bytes]]
+"""A document on chain, with our account and its DID, in; the DDO out. Raises DecryptError, FileError, UpstreamError."""
 
 # Shortest time between two queries to the nodes caused by unknown DIDs, however many such requests arrive.
 _REFRESH_PAUSE_SECONDS = 0.5
@@ -136,6 +137,7 @@ class ChainIndex(AssetSource):
             AssetMalformed: the document is not a DDO.
             ChainUnavailable, ChainError: the DID is unknown, and its chain cannot be read.
             MetadataStoreUnavailable: the DID is unknown, and the newest blocks could not be read in time.
+            UpstreamError: the document is stored elsewhere, and cannot be fetched.
             StoreError: the file failed.
         """
         key = did_key(did)
@@ -227,11 +229,8 @@ class ChainIndex(AssetSource):
             raise AssetNotFound(detail=f"the document of {stored.tx_id} is longer than the limit")
         account = self._networks.get(stored.chain_id).account
         try:
-            # In a thread: decompressing a document of a few megabytes takes tens of milliseconds.
-            clear = await asyncio.to_thread(
-                self._open_document, account, document.data, document.flags, document.document_hash
-            )
-        except DecryptError as error:
+            clear = await self._open_document(account, document, did_for(stored.data_nft, stored.chain_id))
+        except (DecryptError, FileError) as error:
             raise AssetNotFound(detail=f"the document of {stored.tx_id}: {error}") from None
         return asset_of(stored, clear, keep_document=self._keep_documents)
 

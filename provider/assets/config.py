@@ -22,7 +22,7 @@ class MetadataConfig:
         10,
         minimum=0.1,
         maximum=120,
-        help="Limit of one request to the metadata store.",
+        help="Limit of one request to the metadata store, and of fetching a document that is stored elsewhere.",
     )
     index_start_block: int = integer(
         "PROVIDER_INDEX_START_BLOCK",
@@ -50,5 +50,5 @@ class MetadataConfig:
         5 << 20,
         minimum=1024,
         maximum=1 << 28,
-        help="Longest document (DDO) that is decrypted and decompressed, in bytes.",
+        help="Longest document (DDO) that is fetched, decrypted and decompressed, in bytes.",
     )

@@ -9,6 +9,7 @@ import lzma
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import orjson
 
@@ -23,6 +24,8 @@ _ENCRYPTED = 2
 # `xz -9` needs at most 65 MiB to decompress; ocean.py's default preset needs 9. The format allows dictionaries of up to
 # 4 GiB, which no document needs.
 _MAX_LZMA_MEMORY_BYTES = 96 * 1024 * 1024
+# A file object and a few header fields.
+_MAX_STUB_BYTES = 64 * 1024
 _BRACKET = re.compile(r"[\[\]{}]")
 # A DDO has a dozen levels, and about a hundred objects and lists.
 _MAX_DEPTH = 200
@@ -37,7 +40,7 @@ def open_document(
     account: Account,
     data: bytes,
     flags: int,
-    expected_hash: bytes,
+    expected_hash: bytes | None,
     *,
     max_bytes: int,
     is_answer: Callable[[bytes], bool] = _is_anything,
@@ -49,7 +52,8 @@ def open_document(
         data: bytes of the Metadata event.
         flags: flags of the Metadata event.
         expected_hash: sha256 of the clear bytes; for a document that is neither compressed nor encrypted, that of
-            their hex text will do.
+            their hex text will do. None: `is_answer` alone decides. A stub is not compared, since the hash of its
+            event is that of the document it refers to.
         max_bytes: limit for the decompressed document.
         is_answer: bytes that it rejects are refused like bytes with another hash. Whoever guesses the text of a file
             list must not be able to tell a right guess from a wrong one.
@@ -66,7 +70,7 @@ def open_document(
         data = _decompress(data, max_bytes)
     if not is_answer(data):
         raise DecryptError("Checksum doesn't match.", detail="the bytes are not a document of the named data NFT")
-    if hashlib.sha256(data).digest() == expected_hash:
+    if expected_hash is None or hashlib.sha256(data).digest() == expected_hash or is_remote_stub(data):
         return data
     if not flags & (COMPRESSED | _ENCRYPTED) and _hex_hash(data) == expected_hash:
         return data
@@ -81,10 +85,9 @@ def _hex_hash(data: bytes) -> bytes:
 def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
     """True for a DDO that names this data NFT (checksummed) on this chain and has its DID.
 
-    Reads DDO 4.x and the short `deprecated` form, DDO 5 under `credentialSubject`, and a verifiable credential as JWT,
-    by itself or under `vc`. Readers of the document check the credential's signature.
+    Reads all that `read_ddo` does. Readers of the document check the credential's signature.
     """
-    ddo = _read(data)
+    ddo = read_ddo(data)
     body = ddo.get("credentialSubject")
     body = body if isinstance(body, Mapping) else ddo
     did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), str(body.get("chainId"))
@@ -105,31 +108,93 @@ def is_remote_stub(data: bytes) -> bool:
 
     A stub names no NFT; only the event that contains it links it to one. A file list never has this form.
     """
-    ddo = _read(data)
-    return isinstance(ddo.get("remote"), Mapping) and not {"files", "datatokenAddress"} & ddo.keys()
+    return remote_of(data) is not None
 
 
-def _read(data: bytes) -> Mapping[str, object]:
-    """The JSON object in the bytes, taken out of a JWT if necessary. Empty for anything else."""
-    text = data.decode("utf-8", "replace").strip()
-    content = _json(text)
-    if isinstance(content, Mapping) and "vc" in content:
-        content = content["vc"]
-    if content is None:
-        content = text
-    if isinstance(content, str):
-        content = _payload(content)
-        content = content.get("vc", content) if isinstance(content, Mapping) else None
+def remote_of(data: bytes) -> Mapping[str, object] | None:
+    """The file object in a stub; None if the bytes are not one."""
+    # Most documents are none, and need not be parsed to see it.
+    if len(data) > _MAX_STUB_BYTES or b'"remote"' not in data:
+        return None
+    stub = _json(data.decode("utf-8", "replace"))
+    remote = stub.get("remote") if isinstance(stub, Mapping) and stub.keys() == {"remote"} else None
+    return remote if isinstance(remote, Mapping) else None
+
+
+def is_credential(data: bytes) -> bool:
+    """True for a credential as JWT, also within an envelope. No other secret of this Provider has such a form."""
+    return _json_web_token(data) is not None
+
+
+def encrypted_data_of(content: bytes) -> bytes | None:
+    """The bytes in an envelope `{"encryptedData": "0x…"}`; None if the content is not one."""
+    if b'"encryptedData"' not in content:
+        return None
+    envelope = _json(content.decode("utf-8", "replace"))
+    text = envelope.get("encryptedData") if isinstance(envelope, Mapping) else None
+    try:
+        return bytes.fromhex(text.removeprefix("0x")) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def read_ddo(data: bytes) -> Mapping[str, object]:
+    """The DDO in a document: DDO 4.x and the short `deprecated` form, DDO 5, and a verifiable credential as JWT.
+
+    A JWT may stand by itself, as a JSON text, under `vc`, or in an envelope. Its header and signature become the
+    `proof` of the DDO, as in ocean-node. Empty for anything else.
+    """
+    token = _json_web_token(data)
+    if token is not None:
+        claims = token.claims.get("vc", token.claims)
+        if not isinstance(claims, Mapping):
+            return {}
+        return {**claims, "proof": {"signature": token.signature, "header": token.header}}
+    data = encrypted_data_of(data) or data
+    content = _json(data.decode("utf-8", "replace").strip())
+    if isinstance(content, Mapping):
+        content = content.get("vc", content)
     return content if isinstance(content, Mapping) else {}
 
 
-def _payload(token: str) -> object:
-    """The claims of a JWT (RFC 7519); None if the text is not a JWT."""
-    parts = token.split(".")
-    if len(parts) != 3 or not token.isascii():
-        return None
+def plain_ddo(document: bytes) -> bytes:
+    """The document itself, unless it holds a credential as JWT: then the DDO in it, as JSON."""
+    if _json_web_token(document) is None:
+        return document
     try:
-        return _json(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode("utf-8", "replace"))
+        return orjson.dumps(read_ddo(document))
+    except TypeError:
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A JWT in compact form (RFC 7519)."""
+
+    header: object
+    claims: Mapping[str, object]
+    signature: str
+
+
+def _json_web_token(data: bytes) -> _Token | None:
+    data = encrypted_data_of(data) or data
+    text = data.decode("utf-8", "replace").strip()
+    content = _json(text)
+    if isinstance(content, Mapping):
+        content = content.get("vc")
+    elif content is None:
+        content = text
+    parts = content.split(".") if isinstance(content, str) and content.isascii() else []
+    if len(parts) != 3:
+        return None
+    claims = _decoded(parts[1])
+    return _Token(_decoded(parts[0]), claims, parts[2]) if isinstance(claims, Mapping) else None
+
+
+def _decoded(part: str) -> object:
+    """The JSON in a part of a JWT; None if there is none."""
+    try:
+        return _json(urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode("utf-8", "replace"))
     except ValueError:
         return None
 

@@ -83,10 +83,21 @@ class DecryptRequest:
         Field("signature", (rules.signature(),), bail=True),
     )
 
+    # wire: indexers of Ocean Enterprise send `flags` and `documentHash` besides. The event of the transaction decides.
+    BY_TRANSACTION = (*FIELDS[:4], *FIELDS[-2:])
+    # For the credential in a document that is stored elsewhere. wire: indexers of Ocean Enterprise send an empty
+    # `transactionId`, and no `documentHash`. The endpoint opens nothing else without a hash.
+    WITHOUT_HASH = (
+        *FIELDS[:3],
+        Field("encryptedDocument", (rules.required(),)),
+        Field("flags", (rules.required(),)),
+        *FIELDS[-2:],
+    )
+
     @classmethod
     def parse(cls, data: Data, token: PresentedToken | None = None) -> Self:
         """Raises ValidationFailed."""
-        validate(signed_fields(cls.FIELDS, data, token), data)
+        validate(signed_fields(cls._fields(data), data, token), data)
         data_nft_text = parse_address(data, "dataNftAddress")
         return cls(
             signed=parse_signed(data, "decrypterAddress", token),
@@ -99,6 +110,15 @@ class DecryptRequest:
             document_hash=parse_text(data, "documentHash"),
             flags=data.get("flags"),
         )
+
+    @classmethod
+    def _fields(cls, data: Data) -> Sequence[Field]:
+        """Those that hold for this form of the request."""
+        if not is_empty(data.get("transactionId")):
+            return cls.BY_TRANSACTION
+        if "transactionId" in data and is_empty(data.get("documentHash")):
+            return cls.WITHOUT_HASH
+        return cls.FIELDS
 
 
 @dataclass(frozen=True, slots=True)

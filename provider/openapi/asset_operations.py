@@ -8,9 +8,11 @@ from provider.errors import (
     ChainError,
     DdoNotFound,
     DocumentSealed,
+    FileError,
     ServiceUnavailable,
     StoreError,
     UnsupportedChain,
+    UpstreamError,
 )
 from provider.handlers.assets.ddo import DDO_PREFIX, METADATA_PREFIX
 from provider.handlers.assets.params import ValidateRequest
@@ -27,7 +29,17 @@ _DDO = Operation(
         "have a short form with their state. There is no search."
     ),
     replies=(Reply("The DDO, with what an indexer knows of it.", {"type": "object", "required": ["id", "version"]}),),
-    errors=(DdoNotFound, DocumentSealed, AssetMalformed, UnsupportedChain, ServiceUnavailable, ChainError, StoreError),
+    errors=(
+        DdoNotFound,
+        DocumentSealed,
+        AssetMalformed,
+        FileError,
+        UpstreamError,
+        UnsupportedChain,
+        ServiceUnavailable,
+        ChainError,
+        StoreError,
+    ),
 )
 
 ASSET_OPERATIONS: Mapping[tuple[str, str], Operation] = {

@@ -349,13 +349,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="publishing",
         text=(
             "Give `transactionId`, or `encryptedDocument`, `flags` and `documentHash`. Signed message: "
-            "`transactionId` or else `dataNftAddress`, then `decrypterAddress`, `chainId`, `nonce`."
+            "`transactionId` or else `dataNftAddress`, then `decrypterAddress`, `chainId`, `nonce`. A document that is "
+            "stored elsewhere (`remote`) is fetched. Its encrypted credential is opened without `documentHash`."
         ),
         fields=DecryptRequest.FIELDS,
         via="body",
         token=True,
         replies=(Reply("The document.", {"type": "string"}, media="text/plain", status=201),),
-        errors=(*SIGNED, TokenRefused, UnsupportedChain, DecryptError, ChainError, *GATE),
+        errors=(*SIGNED, TokenRefused, UnsupportedChain, DecryptError, FileError, UpstreamError, ChainError, *GATE),
         example={
             "decrypterAddress": CONSUMER,
             "chainId": 1,

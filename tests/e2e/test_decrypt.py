@@ -320,11 +320,9 @@ def test_a_file_list_confirms_no_guess(
 def test_a_remote_stub_is_opened_from_its_event_only(
     server: DemoServer, publisher: StoringPublisher, stranger: Consumer
 ) -> None:
+    """What it refers to is fetched then (`test_remote_documents.py`)."""
     data_nft, _ = publisher.create_nft()
     stub = json.dumps({"remote": {"type": "ipfs", "hash": "QmStub"}}).encode()
-    tx = publisher.set_metadata(data_nft, stub)
-    reply = post(server, by_transaction(stranger, tx, data_nft))
-    assert (reply.status, reply.body) == (201, stub)
     asked = by_document(stranger, data_nft, sealed(stub, 2), 2, documentHash=hash_of(stub).hex())
     assert refused(post(server, asked), 400, "Checksum doesn't match.")
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from provider.assets.chain_index import ChainIndex
 from provider.assets.config import MetadataConfig
+from provider.assets.index_records import SealedDocument
 from provider.cache import FactCache
 from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
@@ -100,6 +100,12 @@ def network_on(chain: DemoChain, *, url: str | None = None, finality_blocks: int
     )
 
 
+async def _opened(account: Account, document: SealedDocument, _: str) -> bytes:
+    """Documents on chain, none that are stored elsewhere."""
+    data, flags, its_hash = document.data or b"", document.flags, document.document_hash
+    return await asyncio.to_thread(open_document, account, data, flags, its_hash, max_bytes=MAX_DOCUMENT_BYTES)
+
+
 @asynccontextmanager
 async def index_on(
     network: Network, path: Path, *, poll: bool | None = None, **options: Any
@@ -110,7 +116,7 @@ async def index_on(
         Networks({network.chain_id: network}),
         MetadataConfig(**({"index_poll_seconds": 0.05, "max_document_bytes": MAX_DOCUMENT_BYTES} | configured)),
         path=path,
-        open_document=partial(open_document, max_bytes=MAX_DOCUMENT_BYTES),
+        open_document=_opened,
         cache=FactCache(name="ddo", max_entries=100, ttl_seconds=3600.0),
         **options,
     )

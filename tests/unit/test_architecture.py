@@ -184,7 +184,7 @@ BLOCKING = {"run_in_executor", "to_thread", "getaddrinfo", "ThreadPoolExecutor",
 BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connection", "set_default_executor"}
 BLOCKING_USES = {
     ("admin/dashboard/page.py", "to_thread"): "reads packaged files for the operator",
-    ("assets/chain_index.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
+    ("app/assets.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
     ("assets/chain_scan.py", "to_thread"): "parses a page of logs of limited size",
     ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
@@ -194,6 +194,7 @@ BLOCKING_USES = {
     ("commands/get/fetch.py", "to_thread"): "`provider get`, not the server",
     ("commands/get/part_file.py", "to_thread"): "`provider get`, not the server",
     ("files/origins.py", "to_thread"): "signs an S3 request; encodes and decodes contract values of limited size",
+    ("files/remote_documents.py", "to_thread"): "opens the credential in a document of limited size",
     ("handlers/about/docs.py", "to_thread"): "reads packaged files",
     ("handlers/off_loop.py", "ThreadPoolExecutor"): "large documents: few wait, and fewer of one client",
     ("handlers/about/root.py", "to_thread"): "reads a packaged file",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from provider.assets.catalog import Catalog
+from provider.assets.did import did_for
 from provider.auth import messages
 from provider.auth.identify import Identifier
 from provider.chain.networks import Network, Networks
@@ -17,7 +18,8 @@ from provider.errors import (
     OrderNotFound,
     UnsupportedChain,
 )
-from provider.files.document import COMPRESSED, is_document_of, is_remote_stub
+from provider.files.document import COMPRESSED, is_credential, is_document_of, is_remote_stub
+from provider.files.remote_documents import RemoteDocuments
 from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.handlers.body import SHORT_BODY_BYTES
 from provider.handlers.identity.token_params import NamedChain, presented_token
@@ -33,17 +35,20 @@ REFUSED_STATES = {1: "Asset end of life", 2: "Asset deprecated", 3: "Asset revok
 
 T = TypeVar("T")
 
-BoundDocumentOpener = Callable[[Account, bytes, int, bytes, Callable[[bytes], bool]], bytes]
+BoundDocumentOpener = Callable[[Account, bytes, int, bytes | None, Callable[[bytes], bool]], bytes]
 """Opens bytes of which only those that the last argument takes may be an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedDocument:
-    """An encrypted document: its bytes, the first flags byte, and sha256 of the clear document."""
+    """A document to open: its bytes, the first flags byte, and sha256 of the clear document.
+
+    `document_hash`: None for the credential in a document that is stored elsewhere.
+    """
 
     data: bytes
     flags: int
-    document_hash: bytes
+    document_hash: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class DecryptDeps:
     lookup: OrderLookup
     authorized_decrypters: frozenset[str]
     open_document: BoundDocumentOpener
+    remote: RemoteDocuments
     catalog: Catalog
 
 
@@ -98,9 +104,13 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         def is_answer(clear: bytes) -> bool:
             # The document must belong to the NFT whose state was checked. For a stub, its own event proves that.
             is_bound = is_document_of(clear, request.data_nft, network.chain_id)
+            if sealed.document_hash is None:
+                return is_bound and is_credential(clear)
             return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
 
         clear = await self._opened(network.account, sealed, is_answer)
+        if is_remote_stub(clear):
+            clear = await self._remote(clear, did_for(request.data_nft, network.chain_id))
         self.deps.catalog.document_opened(request.data_nft, network.chain_id)
         pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
         await self.reply_text(pieces, length_bytes=len(clear), status=201)
@@ -113,6 +123,13 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         clear = await self.off_loop(self.deps.open_document, *arguments)
         self.hold(self.held_bytes + len(clear))
         return clear
+
+    async def _remote(self, stub: bytes, did: str) -> bytes:
+        """The document that the stub refers to, as it is stored. As in ocean-node, the caller compares its hash."""
+        self.enter("upstream")
+        document = await self.deps.remote.fetch(stub, did=did)
+        self.hold(self.held_bytes + len(document))
+        return document
 
     def _network(self, request: DecryptRequest) -> Network:
         if request.chain_id is None:
@@ -149,11 +166,14 @@ def _value(outcome: T | BaseException) -> T:
 
 
 def _from_arguments(request: DecryptRequest) -> SealedDocument:
-    data, document_hash = _unhex(request.encrypted_document), _unhex(request.document_hash)
+    data, document_hash = _unhex(request.encrypted_document), None
+    has_hash = bool(request.document_hash)
+    if has_hash:
+        document_hash = _unhex(request.document_hash)
     flags = request.flags
     if isinstance(flags, str):
         flags = digits(flags, max_chars=3)
-    if data is None or document_hash is None or isinstance(flags, bool) or not isinstance(flags, int):
+    if data is None or (has_hash and document_hash is None) or isinstance(flags, bool) or not isinstance(flags, int):
         raise DecryptError("Failed to convert input args to bytes.")
     if not 0 <= flags <= 255:
         raise DecryptError("Failed to convert input args to bytes.")

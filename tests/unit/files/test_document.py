@@ -15,7 +15,15 @@ from provider.assets.did import did_for
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import encrypt
 from provider.errors import DecryptError
-from provider.files.document import is_document_of, is_remote_stub, open_document
+from provider.files.document import (
+    encrypted_data_of,
+    is_credential,
+    is_document_of,
+    is_remote_stub,
+    open_document,
+    plain_ddo,
+    read_ddo,
+)
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 DOCUMENT = b'{"a":1}'
@@ -252,7 +260,58 @@ def test_what_is_no_document_of_the_nft_is_told_like_a_wrong_hash(content: objec
     assert not is_remote_stub(data)
 
 
+def envelope(token: str) -> dict[str, str]:
+    """As the marketplace of Ocean Enterprise stores a credential."""
+    return {"encryptedData": "0x" + json.dumps(token).encode().hex()}
+
+
+CLAIMS = {"id": DID_5, "credentialSubject": SUBJECT}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [jwt(CLAIMS), jwt({"vc": CLAIMS}), json.dumps(jwt(CLAIMS)), {"vc": jwt(CLAIMS)}, envelope(jwt(CLAIMS))],
+    ids=["JWT", "claims under vc", "JSON text", "JWT under vc", "envelope"],
+)
+def test_a_credential_becomes_a_ddo_with_its_proof(content: object) -> None:
+    data = (content if isinstance(content, str) else json.dumps(content)).encode()
+    assert is_credential(data)
+    assert is_document_of(data, NFT, 1)
+    assert read_ddo(data) == {**CLAIMS, "proof": {"header": {}, "signature": "cw"}} == json.loads(plain_ddo(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(CLAIMS).encode(),
+        b"a.b.c",
+        b"..",
+        json.dumps(envelope("a.b")).encode(),
+        b'{"encryptedData": 1}',
+        b'{"encryptedData": "0xzz"}',
+        b'{"encryptedData": "0x' + json.dumps(CLAIMS).encode().hex().encode() + b'"}',
+        b'{"vc": {"vc": {}}}',
+        b"\xff",
+    ],
+)
+def test_everything_else_is_no_credential_and_stays_as_it_is(data: bytes) -> None:
+    assert not is_credential(data)
+    assert plain_ddo(data) == data
+
+
+def test_an_envelope_holds_hex() -> None:
+    assert (
+        encrypted_data_of(b'{"encryptedData":"0x00ff"}')
+        == b"\x00\xff"
+        == encrypted_data_of(b'{"encryptedData":"00ff"}')
+    )
+    for data in (b"", b"[]", b'{"encryptedData":null}', b'{"encryptedData":"0x0"}', b'"encryptedData"'):
+        assert encrypted_data_of(data) is None
+
+
 def test_a_remote_stub_is_no_file_list() -> None:
     stub = {"remote": {"type": "ipfs", "hash": "Qm"}}
     assert is_remote_stub(json.dumps(stub).encode())
     assert not is_remote_stub(json.dumps({**stub, "files": []}).encode())
+    assert not is_remote_stub(json.dumps({"remote": {"type": "x" * 70_000}}).encode())
+    assert not is_remote_stub(json.dumps({"remote": []}).encode())
