@@ -18,6 +18,7 @@ GUARDED = (
     "decrypt",
     "deleteAuthToken",
     "generateAuthToken",
+    "initializePSVerification",
     "invalidateAuthToken",
     "revokeLinks",
     "validateContainer",

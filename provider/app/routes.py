@@ -46,6 +46,7 @@ from provider.handlers.downloads.fileinfo import FileInfoDeps, FileInfoEndpoint,
 from provider.handlers.downloads.initialize import InitializeDeps, InitializeEndpoint
 from provider.handlers.downloads.purchase import Purchases
 from provider.handlers.identity.nonce import NonceEndpoint
+from provider.handlers.identity.policy_session import PolicySessionDeps, PolicySessionEndpoint
 from provider.handlers.identity.tokens import (
     CreateAuthTokenEndpoint,
     DeleteAuthTokenEndpoint,
@@ -125,7 +126,7 @@ def _documentation_routes(served: list[Route]) -> list[Route]:
 
 def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     limits = StreamLimits(settings.limits, leases=rooms.leases)
-    root = RootDeps(describe(rooms.networks), page_of(rooms.networks))
+    root = RootDeps(describe(rooms.networks, has_policy_server=rooms.gate.has_sessions), page_of(rooms.networks))
     command = DirectCommandDeps(
         status=describe_node(
             Identity.of(rooms.networks),
@@ -141,6 +142,7 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         Route("GET", "/api/services/nonce", NonceEndpoint, rooms.nonces),
         *_publishing_routes(settings, rooms),
         *_asset_routes(settings, rooms),
+        *_policy_routes(rooms),
         *_data_routes(rooms, limits),
         *_fileinfo_routes(settings, rooms),
         *_token_routes(rooms),
@@ -176,6 +178,14 @@ def _asset_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         Route("GET", METADATA_PREFIX + "{did}", DdoEndpoint, ddo),
         Route("POST", DDO_PREFIX + "validate", ValidateEndpoint, validate),
     ]
+
+
+def _policy_routes(rooms: Rooms) -> list[Route]:
+    """None without a policy server."""
+    if not rooms.gate.has_sessions:
+        return []
+    deps = PolicySessionDeps(rooms.identifier, rooms.catalog, rooms.gate)
+    return [Route("POST", "/api/services/initializePSVerification", PolicySessionEndpoint, deps)]
 
 
 def _data_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:

@@ -26,6 +26,7 @@ INVALIDATE_TOKEN = "invalidateAuthToken"  # noqa: S105 - a command
 CREATE_LINKS = "createLinks"
 REVOKE_LINKS = "revokeLinks"
 VALIDATE_DDO = "validateDDO"
+BEGIN_POLICY_SESSION = "PolicyServerInitialize"
 
 
 def node_id(address: str) -> str:
@@ -114,6 +115,11 @@ def revoke_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
 def validate_ddo(*, publisher: str, nonce: str) -> tuple[str, ...]:
     """POST ddo/validate, signed by `publisherAddress`. Only the new form: Provider 2.1 had no such route."""
     return _new(publisher, nonce, VALIDATE_DDO)
+
+
+def begin_policy_session(*, consumer: str, nonce: str) -> tuple[str, ...]:
+    """POST initializePSVerification, signed by `consumerAddress` as ocean-node 4 demands. Only the new form."""
+    return _new(consumer, nonce, BEGIN_POLICY_SESSION)
 
 
 def _spellings(address: str) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ NODE_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "directCommand": ("POST", "/directCommand"),
 }
 
+# Only with a policy server: clients take the name for a sign of one.
+POLICY_ENDPOINTS: Mapping[str, tuple[str, str]] = {
+    "initializePSVerification": ("POST", "/api/services/initializePSVerification"),
+}
+
 # Neither Provider 2.1 nor ocean-node has these.
 LINK_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "createLinks": ("POST", "/api/services/links"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from provider.errors import (
+    AssetError,
     AssetMalformed,
     ChainError,
     DdoNotFound,
@@ -11,13 +12,16 @@ from provider.errors import (
     FileError,
     ServiceUnavailable,
     StoreError,
+    TokenRefused,
     UnsupportedChain,
     UpstreamError,
+    ValidationFailed,
 )
 from provider.handlers.assets.ddo import DDO_PREFIX, METADATA_PREFIX
 from provider.handlers.assets.params import ValidateRequest
+from provider.handlers.identity.policy_session import PolicySessionRequest
 from provider.openapi.fields import CONSUMER, DID, SIGNATURE
-from provider.openapi.model import SIGNED, Operation, Reply
+from provider.openapi.model import GATE, SIGNED, Operation, Reply
 from provider.openapi.schemas import ref
 
 _DDO = Operation(
@@ -42,6 +46,31 @@ _DDO = Operation(
     ),
 )
 
+POLICY_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("POST", "/api/services/initializePSVerification"): Operation(
+        id="initializePSVerification",
+        summary="Begin a session with the policy server",
+        tag="identity",
+        text=(
+            "Signed message: `consumerAddress`, `nonce`, `PolicyServerInitialize`. The policy server's answer is "
+            "passed on. The session's id then goes with a download, in `policyServer`. Needs a policy server."
+        ),
+        fields=PolicySessionRequest.FIELDS,
+        via="body",
+        token=True,
+        replies=(Reply("The answer of the policy server.", {}),),
+        errors=(*SIGNED, TokenRefused, *GATE, AssetError, UpstreamError, FileError),
+        example={
+            "documentId": DID,
+            "serviceId": "1",
+            "consumerAddress": CONSUMER,
+            "policyServer": {"sessionId": ""},
+            "nonce": "1767225600000",
+            "signature": SIGNATURE,
+        },
+    ),
+}
+
 ASSET_OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", DDO_PREFIX + "{did}"): _DDO,
     ("GET", METADATA_PREFIX + "{did}"): replace(_DDO, id="metadata", summary="Get the DDO of an asset (other path)"),
@@ -58,7 +87,7 @@ ASSET_OPERATIONS: Mapping[tuple[str, str], Operation] = {
         via="body_only",
         token=True,
         replies=(Reply("The DDO is well formed.", ref("DdoProof")),),
-        errors=SIGNED,
+        errors=(*SIGNED, TokenRefused, ValidationFailed),
         example={
             "ddo": {"id": DID, "version": "4.7.0"},
             "publisherAddress": CONSUMER,

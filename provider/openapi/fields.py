@@ -58,6 +58,7 @@ WORDS: Mapping[str, Word] = {
         "1767225600000",
     ),
     "output": Word("Where to put results, in the operator service's format.", ANYTHING, {}),
+    "policyServer": Word("What the policy server needs, passed on as it is.", ANYTHING, {"sessionId": ""}),
     "publisherAddress": Word("Address of the publisher; it must sign.", ADDRESS, CONSUMER),
     "query": Word("A GraphQL query.", ANYTHING, "{ indexingStatuses { subgraph } }"),
     "s3Access": Word(

@@ -40,7 +40,7 @@ from provider.handlers.params import (
     NonceRequest,
 )
 from provider.handlers.rules import Field
-from provider.openapi.asset_operations import ASSET_OPERATIONS
+from provider.openapi.asset_operations import ASSET_OPERATIONS, POLICY_OPERATIONS
 from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
 from provider.openapi.link_operations import LINK_OPERATIONS
 from provider.openapi.model import GATE, SIGNED, Operation, Reply, Word
@@ -294,6 +294,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     **COMPUTE_OPERATIONS,
     **LINK_OPERATIONS,
     **ASSET_OPERATIONS,
+    **POLICY_OPERATIONS,
     ("GET", "/"): ROOT,
     ("HEAD", "/"): Operation(
         id="rootHead", summary="Liveness check", tag="about", replies=(Reply("Like GET, without body.", media=None),)

@@ -7,6 +7,7 @@ from provider.assets.access import access_lists_of, check_credentials, check_ena
 from provider.assets.credentials import NO_MEMBERSHIPS
 from provider.assets.ddo import Asset, Service
 from provider.chain.networks import Network
+from provider.errors import RouteNotFound
 from provider.policy.access_lists import AccessLists
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject
@@ -82,6 +83,27 @@ class Gate:
         lists = access_lists_of(asset, service)
         memberships = await self._access_lists.memberships(lists, consumer) if lists else NO_MEMBERSHIPS
         check_credentials(asset, service, consumer, memberships)
+
+    @property
+    def has_sessions(self) -> bool:
+        """True if there is a policy server, at which consumers begin sessions."""
+        return self._policy is not None
+
+    async def begin_session(
+        self, network: Network, asset: Asset, service: Service, consumer: str, *, policy_data: object
+    ) -> bytes:
+        """Begin a session with the policy server for a proven consumer. Returns its JSON, which is for the consumer.
+
+        Raises RouteNotFound without a policy server, AssetMalformed, AccessDenied, PolicyRefused, ValidationFailed,
+        PolicyServerUnavailable.
+        """
+        if self._policy is None:
+            raise RouteNotFound
+        check_enabled(asset)
+        reply = await self._policy.begin_session(
+            asset, service, consumer, provider=network.account.address, data=policy_data
+        )
+        return reply.body
 
     async def admit_encryption(self, network: Network, consumer: str, *, policy_data: object = None) -> None:
         """Check that something may be encrypted for the address. Raises PolicyRefused, PolicyServerUnavailable."""

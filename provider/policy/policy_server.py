@@ -17,6 +17,7 @@ from provider.policy.config import AccessConfig
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500
+INITIATE = "initiate"
 # These say "not now" rather than "no" (RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 8470 section 5.2).
 _ERRORS, _CONSENTS = ("error", "errors"), ("success", "allowed", "allow")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
@@ -51,20 +52,19 @@ class PolicyServer:
         Raises PolicyRefused, ValidationFailed for `data` that is not JSON, PolicyServerUnavailable without a usable
         answer.
         """
-        document = asset.document
-        if document is None:
-            raise PolicyServerUnavailable(detail="the asset's DDO text was not kept")
-        await self._check(
-            {
-                "action": action,
-                "documentId": asset.did,
-                "ddo": orjson.Fragment(document),
-                "serviceId": service.id,
-                "consumerAddress": consumer,
-                "policyServer": passed_on(data),
-                "nodeAddress": provider,
-            }
-        )
+        await self._check(_about_service(action, asset, service, consumer, provider=provider, data=data))
+
+    async def begin_session(
+        self, asset: Asset, service: Service, consumer: str, *, provider: str, data: object
+    ) -> ServiceReply:
+        """Begin the verification of a consumer (`initiate`). Returns the answer, which is for the consumer.
+
+        Raises the same errors as `check_service`, and PolicyServerUnavailable for an answer that is not JSON.
+        """
+        reply = await self._ask(_about_service(INITIATE, asset, service, consumer, provider=provider, data=data))
+        if reply.json() is None:
+            raise PolicyServerUnavailable(detail="the policy server's answer is not JSON")
+        return reply
 
     async def check_encrypt(self, consumer: str, *, provider: str, data: object) -> None:
         """Check that `consumer` (empty if the request names nobody) may have something encrypted.
@@ -85,6 +85,12 @@ class PolicyServer:
         await self._service.close()
 
     async def _check(self, question: Mapping[str, object]) -> None:
+        reply = await self._ask(question)
+        if says_no(reply):
+            raise PolicyRefused(refusal_text(reply), detail="the policy server answered 200 with a refusal")
+
+    async def _ask(self, question: Mapping[str, object]) -> ServiceReply:
+        """An answer with status 200 that is not a page. Raises PolicyRefused, PolicyServerUnavailable."""
         try:
             reply = await self._service.call("POST", json=question)
         except AnswerTooLong as error:
@@ -92,12 +98,26 @@ class PolicyServer:
         if reply.status == 200:
             if is_page(reply):
                 raise PolicyServerUnavailable(detail="the policy server answered with a web page, perhaps a log-in")
-            if says_no(reply):
-                raise PolicyRefused(refusal_text(reply), detail="the policy server answered 200 with a refusal")
-            return
+            return reply
         if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in TRY_LATER):
             raise PolicyRefused(refusal_text(reply), detail=f"the policy server answered {reply.status}")
         raise PolicyServerUnavailable(detail=f"the policy server answered {reply.status}")
+
+
+def _about_service(
+    action: str, asset: Asset, service: Service, consumer: str, *, provider: str, data: object
+) -> Mapping[str, object]:
+    if asset.document is None:
+        raise PolicyServerUnavailable(detail="the asset's DDO text was not kept")
+    return {
+        "action": action,
+        "documentId": asset.did,
+        "ddo": orjson.Fragment(asset.document),
+        "serviceId": service.id,
+        "consumerAddress": consumer,
+        "policyServer": passed_on(data),
+        "nodeAddress": provider,
+    }
 
 
 def passed_on(value: object) -> orjson.Fragment:

@@ -1,6 +1,7 @@
 """Who may consume, through HTTP: access lists, RBAC and policy servers, declared parameters, containers, DDO 5."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -205,8 +206,11 @@ def test_policy_server_hears_of_documents_on_chain_and_of_encryption(
 ) -> None:
     server = launch(AQUARIUS_URL="", POLICY_SERVER_URL=service.url)
     assert download(server, bought, consumer).body == CSV
-    nft = {"address": bought[0].data_nft, "state": 0}
-    assert service.questions.pop()["ddo"] == {**bought[0].ddo, "nft": nft}
+    facts = {
+        "nft": {"address": bought[0].data_nft, "state": 0},
+        "event": {"tx": bought[0].publish_tx, "txid": bought[0].publish_tx, "contract": bought[0].data_nft},
+    }
+    assert service.questions.pop()["ddo"] == {**bought[0].ddo, **facts}
     parameters = {"chainId": chain.contracts.chain_id, "consumerAddress": consumer.address, "policyServer": "p"}
 
     def encrypt() -> Reply:
@@ -218,6 +222,66 @@ def test_policy_server_hears_of_documents_on_chain_and_of_encryption(
     assert (asked["action"], asked["consumerAddress"], asked["policyServer"]) == ("encrypt", consumer.address, "p")
     service.answer(401, b"", content_type="text/plain")
     assert (encrypt().status, encrypt().json()) == (403, {"error": "The policy server refused access."})
+
+
+def begin_session(server: DemoServer, consumer: Consumer, asset: Published, **more: object) -> Reply:
+    """As ocean.js 9 begins a session with the policy server."""
+    nonce = str(time.time_ns() // 1000)
+    command = more.pop("command", "PolicyServerInitialize")
+    body = {
+        "documentId": asset.did,
+        "serviceId": asset.service()["id"],
+        "consumerAddress": consumer.address,
+        "policyServer": {"sessionId": "", "successRedirectUri": "https://market.example/ok"},
+        "nonce": nonce,
+        "signature": consumer.sign(f"{consumer.address}{nonce}{command}", ""),
+        **more,
+    }
+    url = f"{server.url}/api/services/initializePSVerification"
+    return request("POST", url, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+
+
+def test_a_session_with_the_policy_server_begins_with_a_signature(
+    launch: LaunchServer, service: AnsweringService, bought: tuple[Published, str], consumer: Consumer
+) -> None:
+    server = launch(POLICY_SERVER_URL=service.url)
+    endpoints = request("GET", f"{server.url}/").json()["serviceEndpoints"]
+    assert endpoints["initializePSVerification"] == ["POST", "/api/services/initializePSVerification"]
+    answer = {"success": False, "message": {"redirectUri": "openid4vp://x", "sessionId": "s7"}}
+    service.answer(200, answer)
+    begun = begin_session(server, consumer, bought[0])
+    assert (begun.status, begun.json()) == (200, answer)
+    (asked,) = service.questions
+    assert (asked["action"], asked["consumerAddress"]) == ("initiate", consumer.address)
+    assert asked["policyServer"] == {"sessionId": "", "successRedirectUri": "https://market.example/ok"}
+    assert asked["ddo"]["id"] == bought[0].did
+    service.answer(200, True)
+    assert download(server, bought, consumer, policyServer=json.dumps({"sessionId": "s7"})).body == CSV
+    assert service.questions[0]["policyServer"] == {"sessionId": "s7"}
+
+
+def test_nobody_begins_a_session_for_another_or_without_a_policy_server(
+    launch: LaunchServer,
+    server: DemoServer,
+    service: AnsweringService,
+    bought: tuple[Published, str],
+    consumer: Consumer,
+    stranger: Consumer,
+) -> None:
+    asking = launch(POLICY_SERVER_URL=service.url)
+    assert begin_session(asking, consumer, bought[0], consumerAddress=stranger.address).status == 400
+    assert begin_session(asking, consumer, bought[0], command="download").status == 400
+    assert begin_session(asking, consumer, bought[0], policyServer=None).status == 400
+    assert begin_session(asking, consumer, bought[0], serviceId="none").status == 400
+    assert service.questions == []
+    service.answer(403, {"message": "No wallet"})
+    assert begin_session(asking, consumer, bought[0]).json() == {"error": "Provider Ganache: No wallet"}
+    service.answer(200, b"<html>", content_type="text/html")
+    assert begin_session(asking, consumer, bought[0]).status == 503
+    service.answer(200, b"yes", content_type="text/plain")
+    assert begin_session(asking, consumer, bought[0]).status == 503
+    assert begin_session(server, consumer, bought[0]).status == 404
+    assert "initializePSVerification" not in request("GET", f"{server.url}/").json()["serviceEndpoints"]
 
 
 # Declared parameters

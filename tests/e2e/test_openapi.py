@@ -22,6 +22,7 @@ from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.openapi.operations import OPERATIONS
 from tests.e2e.conftest import Sell
+from tests.support.answering_service import running_service
 from tests.support.metadata_store import MetadataStore
 from tests.support.operator import environment, running_operator
 from tests.support.origin import Origin
@@ -32,7 +33,8 @@ SENT = [
     pytest.param(method, path, mode, id=f"{method}-{path}-{mode.value}")
     for (method, path), operation in sorted(OPERATIONS.items())
     for mode in (FITTING, NOT_FITTING)
-    if path.startswith(("/api/services/", "/directCommand")) and (mode is FITTING or operation.via != "none")
+    if path.startswith(("/api/services/", "/api/aquarius/", "/directCommand"))
+    and (mode is FITTING or operation.via != "none")
 ]
 load_all_checks()
 # Left out: those that take any refusal of data that fits for a fault. What fits a schema may be unsigned or unpaid.
@@ -64,10 +66,12 @@ def full_server(
     children: Children, chain: DemoChain, metadata_store: MetadataStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DemoServer]:
     """A server that serves all there is, compute too."""
-    with running_operator({chain.contracts.chain_id: [environment("env")]}) as operator:
+    chain_id = chain.contracts.chain_id
+    with running_operator({chain_id: [environment("env")]}) as operator, running_service() as policy:
         environ = {
             "AQUARIUS_URL": metadata_store.url,
             "OPERATOR_SERVICE_URL": operator.url,
+            "POLICY_SERVER_URL": policy.url,
             "PROVIDER_RECEIPT_WAIT_SECONDS": "0.1",
             "REQUEST_TIMEOUT": "2",
         }

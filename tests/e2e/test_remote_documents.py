@@ -15,13 +15,16 @@ from provider.demo.http_client import Reply, request, with_query
 from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published, Publisher, files_document, service_entry, url_file
 from provider.demo.stage import DemoChain, DemoServer, launch_server
+from tests.e2e.conftest import LaunchServer
 from tests.e2e.test_decrypt import clock_nonce
+from tests.support.answering_service import running_service
 from tests.support.chain import eciespy_encrypt
 from tests.support.ipfs_gateway import IpfsGateway, running_ipfs_gateway
 from tests.support.origin import CSV, Origin
 
 CHAIN_ID = 8996
 DDO = "/api/aquarius/assets/ddo/"
+SIGNATURE = "c2lnbmF0dXJl"
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +109,8 @@ def sha256(data: bytes) -> bytes:
 
 
 def jwt(claims: object) -> str:
-    parts = (compact({"alg": "ES256K", "typ": "JWT"}), compact(claims), b"signature")
-    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    parts = (compact({"alg": "ES256K", "typ": "JWT"}), compact(claims))
+    return ".".join([*(urlsafe_b64encode(part).decode().rstrip("=") for part in parts), SIGNATURE])
 
 
 @pytest.fixture
@@ -154,7 +157,16 @@ def test_a_credential_on_ipfs_is_indexed_bought_and_revoked(
     assert ddo["credentialSubject"]["datatokens"][0]["address"] == datatoken
     publisher.mint(datatoken, buyer.address)
     service = ddo["credentialSubject"]["services"][0]
-    order_tx = order(buyer, did, service, datatoken)
+    url = download_url(buyer, did, service, order(buyer, did, service, datatoken))
+    reply = request("GET", url)
+    assert (reply.status, reply.body) == (200, CSV)
+    publisher.set_state(data_nft, 3)
+    wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=30)
+    assert request("GET", url).status == 400
+
+
+def download_url(buyer: Consumer, did: str, service: dict[str, Any], order_tx: str, **more: str) -> str:
+    """As ocean.js makes it."""
     nonce = clock_nonce()
     query = {
         "documentId": did,
@@ -164,13 +176,48 @@ def test_a_credential_on_ipfs_is_indexed_bought_and_revoked(
         "consumerAddress": buyer.address,
         "nonce": nonce,
         "signature": buyer.sign(f"{buyer.address}{nonce}download", ""),
+        **more,
     }
-    url = with_query(f"{node.url}/api/services/download", query)
-    reply = request("GET", url)
-    assert (reply.status, reply.body) == (200, CSV)
-    publisher.set_state(data_nft, 3)
-    wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=30)
-    assert request("GET", url).status == 400
+    return with_query(f"{buyer.provider_url}/api/services/download", query)
+
+
+def test_a_credential_is_bought_in_a_session_with_a_policy_server(
+    chain: DemoChain, launch: LaunchServer, gateway: IpfsGateway, origin: Origin
+) -> None:
+    with running_service() as policy:
+        node = launch(AQUARIUS_URL="", IPFS_GATEWAY=gateway.url, POLICY_SERVER_URL=policy.url)
+        publisher = Enterprise(chain.wallet(PUBLISHER_KEY), chain.contracts, node.url)
+        publisher.gateway = gateway
+        buyer = Consumer(chain.wallet(CONSUMER_KEY), node.url)
+        did, _, datatoken, _ = publisher.publish_credential([url_file(f"{origin.url}/data.csv")])
+        service = get_ddo(node, did).json()["credentialSubject"]["services"][0]
+        policy.answer(200, {"success": True, "message": {"sessionId": "s1"}})
+        session = begin_session(node, buyer, did, service["id"])["message"]
+        asked = policy.questions[0]
+        assert (asked["action"], asked["ddo"]["proof"]["signature"]) == ("initiate", SIGNATURE)
+        publisher.mint(datatoken, buyer.address)
+        order_tx = order(buyer, did, service, datatoken)
+        policy.answer(200, b"")
+        reply = request("GET", download_url(buyer, did, service, order_tx, policyServer=json.dumps(session)))
+        assert (reply.status, reply.body) == (200, CSV)
+        assert (policy.questions[0]["action"], policy.questions[0]["policyServer"]) == ("download", session)
+        policy.answer(403, {"message": "The credential was revoked"})
+        reply = request("GET", download_url(buyer, did, service, order_tx, policyServer=json.dumps(session)))
+        assert (reply.status, reply.json()) == (403, {"error": "Provider Ganache: The credential was revoked"})
+
+
+def begin_session(node: DemoServer, buyer: Consumer, did: str, service_id: str) -> Any:
+    nonce = clock_nonce()
+    body = {
+        "documentId": did,
+        "serviceId": service_id,
+        "consumerAddress": buyer.address,
+        "policyServer": {"sessionId": "", "successRedirectUri": "", "errorRedirectUri": ""},
+        "nonce": nonce,
+        "signature": buyer.sign(f"{buyer.address}{nonce}PolicyServerInitialize", ""),
+    }
+    url = f"{node.url}/api/services/initializePSVerification"
+    return request("POST", url, body=compact(body), headers={"Content-Type": "application/json"}).json()
 
 
 def order(buyer: Consumer, did: str, service: dict[str, Any], datatoken: str) -> str:

@@ -15,7 +15,7 @@ from provider.crypto.accounts import compressed_public_key
 from provider.handlers.about.root_page import Page, build_page
 from provider.handlers.accept import wants_page
 from provider.handlers.base import Endpoint
-from provider.handlers.routes import LINK_ENDPOINTS, NODE_ENDPOINTS, SERVICE_ENDPOINTS
+from provider.handlers.routes import LINK_ENDPOINTS, NODE_ENDPOINTS, POLICY_ENDPOINTS, SERVICE_ENDPOINTS
 from provider.override import override
 
 
@@ -43,14 +43,14 @@ class Identity:
         )
 
 
-def describe(networks: Networks) -> bytes:
+def describe(networks: Networks, *, has_policy_server: bool = False) -> bytes:
     """Return the root document (`provider-api.md` section 3). No node is asked, because every client begins here.
 
     It serves clients of Provider 2.1 and of ocean-node: `providerAddresses` and
     `providerAddress`, and both sets of endpoint names, which clients match in any case.
     """
     identity = Identity.of(networks)
-    endpoints = {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS}
+    endpoints = {**SERVICE_ENDPOINTS, **NODE_ENDPOINTS, **(POLICY_ENDPOINTS if has_policy_server else {})}
     return orjson.dumps(
         {
             "software": "Provider",
