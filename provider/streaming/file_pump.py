@@ -150,12 +150,7 @@ class FilePump:
         return not self._held
 
     def _in_memory(self, place: FilePlace, count_bytes: int) -> bool:
-        if self._warm_bytes:
-            return True
-        try:
-            return self._disk.holds(place.descriptor, place.offset, count_bytes)
-        except OSError as exc:
-            raise _unreadable() from exc
+        return self._warm_bytes > 0 or self._disk.holds(place.descriptor, place.offset, count_bytes)
 
     def _send(self, place: FilePlace, count_bytes: int) -> bool:
         """Send from the file. False if the consumer accepts no more now."""

@@ -39,19 +39,19 @@ class Disk:
     def holds(self, descriptor: int, offset: int, count_bytes: int) -> bool:
         """True if these bytes of the file are very likely in memory: reads of them do not wait for the disk.
 
-        False also if the file system cannot tell (`tells`). Raises OSError.
+        False also if the system cannot tell (`tells`), or if reading fails: a thread will meet that fault again.
         """
         last = offset + count_bytes - 1
         try:
             for at in range(offset, last, _PROBE_EVERY_BYTES):
                 os.preadv(descriptor, _PROBE, at, os.RWF_NOWAIT)
             os.preadv(descriptor, _PROBE, last, os.RWF_NOWAIT)
-        except OSError as exc:
-            return _not_in_memory(exc)
+        except OSError:
+            return False
         return True
 
     def tells(self, descriptor: int) -> bool:
-        """True if the file system tells what is in memory. tmpfs, NFS and overlays do not."""
+        """True if the system tells what of the file is in memory. tmpfs, NFS, overlays and some sandboxes do not."""
         try:
             os.preadv(descriptor, _PROBE, 0, os.RWF_NOWAIT)
         except OSError as exc:
@@ -61,12 +61,11 @@ class Disk:
     def read_now(self, descriptor: int, buffer: memoryview, offset: int) -> int | None:
         """Read what is in memory: bytes placed in `buffer`, 0 at the end of the file, None if nothing is in memory.
 
-        None also if the file system cannot tell. Raises OSError.
+        None also if the system cannot tell, or if reading fails: a thread will meet that fault again.
         """
         try:
             return os.preadv(descriptor, (buffer,), offset, os.RWF_NOWAIT)
-        except OSError as exc:
-            _not_in_memory(exc)
+        except OSError:
             return None
 
     def warm(self, descriptor: int, offset: int, count_bytes: int) -> "asyncio.Future[None]":
@@ -78,13 +77,6 @@ class Disk:
         """Read up to `count_bytes`; fewer at the end of the file. The future fails with OSError."""
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._threads, _read, os.dup(descriptor), offset, count_bytes)
-
-
-def _not_in_memory(error: OSError) -> bool:
-    """False if `error` says that bytes are not in memory, or that the system cannot tell. Raises any other error."""
-    if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
-        return False
-    raise error
 
 
 def _read_through(descriptor: int, offset: int, count_bytes: int) -> None:

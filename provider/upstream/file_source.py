@@ -169,10 +169,7 @@ class FileSource(Source):
             self._reading.cancel()
 
     def _read_now(self, buffer: memoryview) -> int | None:
-        try:
-            count = self._disk.read_now(self._open_descriptor(), buffer, self._offset)
-        except OSError as exc:
-            raise _unreadable() from exc
+        count = self._disk.read_now(self._open_descriptor(), buffer, self._offset)
         if count == 0:
             raise _changed()
         return count

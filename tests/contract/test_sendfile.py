@@ -273,6 +273,38 @@ async def test_a_file_system_that_hides_what_is_in_memory_is_read_by_threads(fil
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS])
+async def test_a_sandbox_that_hides_what_is_in_memory_costs_no_file(
+    file: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv = os.preadv
+
+    def refused(descriptor: int, buffers: object, offset: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(number, "refused")
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", refused)
+    async with serving(file) as proxy:
+        assert (await in_thread(proxy, download))[2] == DATA
+        assert await proxy.outcome() == Relayed(len(DATA), "complete", "copy")
+
+
+@pytest.mark.gen_test
+async def test_a_disk_with_a_fault_cuts_the_consumer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    for name in ("preadv", "pread"):
+        monkeypatch.setattr(os, name, broken)
+    async with serving(file) as proxy:
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            await in_thread(proxy, download)
+        assert (await proxy.outcome()).outcome == "upstream_truncated"
+        await all_ended(file)
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EPERM])
 async def test_a_system_without_sendfile_copies(file: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> int:
