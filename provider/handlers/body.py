@@ -1,4 +1,4 @@
-"""A request's body: kept as it arrives, within its limits, and refused while it does."""
+"""Reads the body of a request within its limits, and refuses one that breaks them while it arrives."""
 
 import asyncio
 from typing import ClassVar
@@ -16,12 +16,12 @@ from provider.wire.text import digits
 
 # How long a client whose body was refused may pause while it goes on sending (nginx's lingering_timeout: 5).
 LINGER_SECONDS = 2.0
-# Far above what any request needs that is not about a document.
+# Far above the need of any request without a document.
 SHORT_BODY_BYTES = 128 << 10
 
 
 def joined(pieces: list[bytearray]) -> bytearray:
-    """A body of its pieces, of which only this is left: the list is emptied."""
+    """Join the pieces of a body. The list is emptied, so that the body is in memory once."""
     whole = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
     pieces.clear()
     return whole
@@ -29,7 +29,7 @@ def joined(pieces: list[bytearray]) -> bytearray:
 
 @stream_request_body
 class BodyReader(HttpHandler):
-    """The part of an endpoint that reads the body in pieces, so that one over the limit is refused while it comes."""
+    """The part of an endpoint that reads the body in pieces, so that one over the limit is refused as it arrives."""
 
     gone = False
     """The consumer has left."""
@@ -64,20 +64,20 @@ class BodyReader(HttpHandler):
         return self._body
 
     def take_body(self) -> list[bytearray]:
-        """The body in pieces, which are no longer kept here; what is counted for it stays."""
+        """Hand over the body in pieces. Its memory still counts for this request."""
         pieces = [*self._pieces, self._body]
         self._pieces.clear()
         self._body = bytearray()
         return pieces
 
     def prepare(self) -> None:
-        """Refuse a body that announces itself as too long before any of it is read."""
+        """Refuse a body whose announced length is over the limit, before any of it is read."""
         announced = digits(self.request.headers.get("Content-Length", ""))
         if announced is not None and announced > self._max_body_bytes:
             self._refuse_body(BodyTooLarge())
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep the body up to the limit. What follows a refusal is dropped, up to twice the limit of settings."""
+        """Keep the body up to the limit. After a refusal, drop what follows, up to twice the limit of the settings."""
         if self._refused:
             self._discarded_bytes += len(chunk)
             if self._discarded_bytes > self._max_discarded_bytes and not self.finished:
@@ -107,21 +107,21 @@ class BodyReader(HttpHandler):
             self._refuse_body(error)
 
     def _refuse_body(self, error: ProviderError) -> None:
-        """Answer at once but go on reading: a client that is still sending would see a reset, not the answer."""
+        """Answer at once but keep reading: a client that is still sending would see a reset instead of the answer."""
         self._refused = True
         self._forget_body()
         self.set_header("Connection", "close")
         end_with_reply(self.request.connection)
         self.reply_error(error)
         if self.request.headers.get("Expect", "").lower() == "100-continue" and not self._body_began:
-            # It waits for leave to send, and Tornado would give it after the refusal.
+            # The client waits for "100 Continue", and Tornado would send that after the refusal.
             self.finish()
             return
         self.flush()
         self._linger(-1)
 
     def give_up(self, error: ProviderError) -> None:
-        """Nothing more of the body is waited for."""
+        """Stop waiting for the rest of the body."""
         if self._refused or self.finished:
             return
         self._refused = True
@@ -132,7 +132,7 @@ class BodyReader(HttpHandler):
         self.finish()
 
     def _linger(self, seen_bytes: int) -> None:
-        """Look again and again, until the client has fallen silent."""
+        """Check again and again until the client has stopped sending."""
         if self.finished or self.gone:
             return
         if self._discarded_bytes == seen_bytes:
@@ -141,7 +141,7 @@ class BodyReader(HttpHandler):
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._linger, self._discarded_bytes)
 
     def hold(self, size_bytes: int) -> None:
-        """Count so much memory for this request from here on, instead of what was counted. Raises BodiesFull."""
+        """Set the memory that counts for this request. Raises BodiesFull."""
         if not self._held.resize(size_bytes):
             raise BodiesFull
 

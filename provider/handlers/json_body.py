@@ -1,6 +1,6 @@
-"""JSON that strangers send: bounded before it is parsed, and parsed once (pure).
+"""Parses JSON of strangers: bounded before it is parsed, and parsed once (pure).
 
-A value of two bytes, such as `{}`, becomes some hundred bytes of memory, so that a limit in bytes alone bounds nothing.
+A value of two bytes, such as `{}`, takes some hundred bytes of memory, so a limit in bytes alone bounds nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ MAX_OUTSIDE_BYTES = 256 << 10
 BYTES_PER_VALUE = 320
 # One character outside the Basic Multilingual Plane makes all of its string four bytes wide (PEP 393).
 BYTES_PER_WIDE_CHARACTER = 4
-# What is looked at in one go, a millisecond at most.
+# Examined in one step, which takes a millisecond at most.
 PIECE_BYTES = 64 << 10
 # An integer this long may not fit in 64 bits, and orjson would make a float of it.
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
@@ -32,7 +32,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class JsonShape:
-    """What a JSON text is made of, found while it arrives: `feed` gets its pieces in order."""
+    """Counts the values of a JSON text while it arrives. `feed` takes the pieces in order."""
 
     __slots__ = ("_is_escaped", "_is_narrow", "_outside", "_quotes", "has_escapes", "size_bytes", "values")
 
@@ -44,7 +44,7 @@ class JsonShape:
 
     @classmethod
     def of(cls, text: bytes | bytearray) -> Self:
-        """Of a whole text. Raises BodyTooComplex."""
+        """Make it for a whole text. Raises BodyTooComplex."""
         shape = cls()
         view = memoryview(text)
         for start in range(0, len(text), PIECE_BYTES):
@@ -53,16 +53,16 @@ class JsonShape:
 
     @property
     def outside(self) -> bytes:
-        """What stands outside of strings, without their quotes."""
+        """The bytes outside of strings, without the quotes."""
         return bytes(self._outside)
 
     @property
     def parsed_bytes(self) -> int:
-        """The memory that the value takes at most."""
+        """The most memory that the value can take."""
         return self.size_bytes * (1 if self._is_narrow else BYTES_PER_WIDE_CHARACTER) + self.values * BYTES_PER_VALUE
 
     def feed(self, piece: bytes) -> None:
-        """Raises BodyTooComplex for too many values."""
+        """Count the values of the next piece. Raises BodyTooComplex for too many."""
         self.size_bytes += len(piece)
         has_escapes = b"\\" in piece
         self.has_escapes = self.has_escapes or has_escapes
@@ -85,10 +85,10 @@ class JsonShape:
 
 
 def parse_json(body: bytes | bytearray | str, shape: JsonShape | None = None) -> object:
-    """A JSON value with integers of any size kept exact, or None when it cannot be parsed.
+    """Return a JSON value with exact integers of any size, or None if it cannot be parsed.
 
     NaN and infinities (RFC 8259 section 6), lone surrogates, which could not be encoded again, and deep nesting count
-    as not parsable. `shape` where it is known already. Raises BodyTooComplex for more than MAX_VALUES values.
+    as not parsable. `shape`: if it is known already. Raises BodyTooComplex for more than MAX_VALUES values.
     """
     text = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     shape = JsonShape.of(text) if shape is None else shape
@@ -128,7 +128,7 @@ def _parse(text: bytes | bytearray, outside: bytes) -> object:
 
 
 def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
-    """An object with long plain strings as fields, which need no parser: it would hold all threads for their length."""
+    """Parse an object whose fields are long plain strings without a parser, which would hold all threads meanwhile."""
     parts: list[bytes | bytearray] = [*text.split(b'"')]
     strings: dict[str, bytes | bytearray] = {}
     # Nobody can send this mark on purpose.
@@ -147,7 +147,7 @@ def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
 
 
 def _parse_exactly(text: bytes | bytearray, outside: bytes) -> object:
-    """With integers of any size, by the rules that orjson keeps. Raises ValueError and RecursionError."""
+    """Parse with integers of any size, by the rules of orjson. Raises ValueError and RecursionError."""
     if _depth(outside) > _MAX_DEPTH:
         raise RecursionError
     value: object = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)

@@ -1,7 +1,7 @@
-"""Work on large documents, on one thread beside the event loop.
+"""Runs work on large documents on one thread beside the event loop.
 
-Its length is bounded by the largest body. What waits is bounded as well, all together and for each client, and is
-dropped when its request ends.
+The largest body bounds the length of one piece of work. The waiting work is bounded too, in all and for each client.
+It is dropped when its request ends.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from provider.admission.clients import Client
 from provider.errors import BodiesFull
 
-# A document takes a tenth of a second at most, so that nobody waits for longer than a client's patience.
+# A document takes a tenth of a second at most, so the last in the queue still gets its answer in time.
 MAX_WAITING = 16
 MAX_WAITING_OF_CLIENT = 4
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class OffLoop:
-    """Runs one call after the other, in the order they came."""
+    """Runs calls one after another, in the order in which they came."""
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
@@ -35,7 +35,7 @@ class OffLoop:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """The result of `call` for a request of `client`. Raises BodiesFull, and what `call` raises."""
+        """Return the result of `call` for a request of `client`. Raises BodiesFull, and what `call` raises."""
         of_client = 0 if client is None else self._by_client.get(client, 0)
         if self._waiting >= MAX_WAITING or of_client >= MAX_WAITING_OF_CLIENT:
             raise BodiesFull

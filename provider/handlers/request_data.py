@@ -1,4 +1,4 @@
-"""The input of a request: query or JSON → fields by their wire names, and single fields → values. Pure."""
+"""Reads the input of a request: query or JSON → fields by wire name, and single fields → values. Pure."""
 
 import re
 from urllib.parse import unquote
@@ -29,16 +29,16 @@ KNOWN_FIELDS = frozenset(
 
 
 def is_json(content_type: str) -> bool:
-    """Does this `Content-Type` name JSON?"""
+    """Tell whether this `Content-Type` names JSON."""
     kind = ows(content_type.partition(";")[0]).lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def request_data(query: str, content_type: str, body: bytes | bytearray, shape: JsonShape | None = None) -> Data:
-    """The input of a request: the query if it has any parameter, else the JSON body (`provider-api.md` section 1).
+    """Return the input: the query if it has a parameter, otherwise the JSON body (`provider-api.md` section 1).
 
-    The first of repeated query keys wins. Broken JSON and other content types count as no data at all. Of a body, whose
-    `shape` may be known, only KNOWN_FIELDS are kept. Raises BodyTooComplex, and BodyNotObject when it is no object.
+    The first of repeated query keys wins. Broken JSON and other content types count as no data. Of a body, whose
+    `shape` may be known, only KNOWN_FIELDS are kept. Raises BodyTooComplex, and BodyNotObject if it is not an object.
     """
     if query:
         fields = parse_query(query)
@@ -55,7 +55,7 @@ def request_data(query: str, content_type: str, body: bytes | bytearray, shape: 
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """Fields of a query as `application/x-www-form-urlencoded` (as `urllib.parse.parse_qsl`, blank values kept).
+    """Return the fields of an `application/x-www-form-urlencoded` query, as `urllib.parse.parse_qsl` with blank values.
 
     The first of repeated keys wins. Raises ValidationFailed for more than MAX_QUERY_FIELDS.
     """
@@ -77,7 +77,7 @@ def _unescaped(text: str) -> str:
 
 
 def parse_text(data: Data, name: str) -> str:
-    """The text of a field, empty when it is missing or empty. Raises ValidationFailed for what is no text."""
+    """Return the text of a field; empty if it is missing. Raises ValidationFailed if it is not text."""
     value = value_of(data, name)
     if type(value) is str:
         return value
@@ -88,7 +88,7 @@ def parse_text(data: Data, name: str) -> str:
 
 
 def parse_address(data: Data, name: str) -> str:
-    """The address of a field, as it was written. Raises ValidationFailed."""
+    """Return the address of a field as it was written. Raises ValidationFailed."""
     text = parse_text(data, name)
     if not is_address(text):
         raise ValidationFailed({name: [f"The {name} format is invalid."]})
@@ -96,6 +96,6 @@ def parse_address(data: Data, name: str) -> str:
 
 
 def parse_chain_id(value: object) -> int | None:
-    """Chain id given as a JSON number or decimal text, else None."""
+    """Return a chain id given as JSON number or decimal text; None otherwise."""
     text = wire_text(value)
     return int(text) if CHAIN_ID.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""The validation layer: field rules, evaluated as `provider-api.md` section 2 says. Pure."""
+"""Validates fields by rules (`provider-api.md` section 2). Pure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ NUMERIC = {"pattern": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """When a field must be there, told by other fields: present, absent, or the first of them equal to `text`."""
+    """The condition under which a field is required: other fields are present or absent, or the first equals `text`."""
 
     when: Literal["always", "without_any", "with_any", "with_all", "if_equal"]
     others: tuple[str, ...] = ()
@@ -25,10 +25,11 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `presence` tells whether it demands the field for this data; None for rules about the value.
+    """One rule.
 
-    `passes` gets all data and the field's value, None when that is absent. `schema` and `demand` say the same to
-    those who read the API description: JSON Schema of the value, and when the field must be there.
+    passes: gets all data and the value of the field, None if that is absent.
+    presence: tells whether this data requires the field; None for rules about the value.
+    schema, demand: the same for the API description: JSON Schema of the value, and when the field is required.
     """
 
     passes: Callable[[Data, object], bool]
@@ -40,7 +41,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field (dotted when nested) and its rules in order; a failing `bail` field ends the whole validation."""
+    """A field (dotted if nested) and its rules in order. If a `bail` field fails, the validation ends."""
 
     name: str
     rules: Sequence[Rule]
@@ -49,7 +50,7 @@ class Field:
 
 
 def validate(fields: Sequence[Field], data: Data) -> None:
-    """Check every field in order. Raises ValidationFailed with the messages of all that failed."""
+    """Check every field in order. Raises ValidationFailed with the messages of all failed fields."""
     errors: dict[str, list[str]] = {}
     for field in fields:
         messages = _failures(field, data)
@@ -68,7 +69,7 @@ def _failures(field: Field, data: Data) -> list[str]:
         return []
     failures: list[str] = []
     for rule in field.rules:
-        # What is missing is said once, by the rule that demands it.
+        # A missing field is reported once, by the rule that requires it.
         about_presence = rule.presence is not None
         if (about_presence or not absent) and not rule.passes(data, value):
             failures.append(rule.message.replace("<f>", field.name))
@@ -85,7 +86,7 @@ def _may_be_absent(field: Field, data: Data) -> bool:
 
 
 def value_of(data: Data, name: str) -> object:
-    """Value of a dotted field, None when a step is missing or no object."""
+    """Return the value of a dotted field; None if a step is missing or not an object."""
     if type(data) is dict and "." not in name:
         return data.get(name)
     value: object = data
@@ -97,14 +98,14 @@ def value_of(data: Data, name: str) -> object:
 
 
 def is_present(data: Data, name: str) -> bool:
-    """The key exists, even with null or an empty value."""
+    """Tell whether the key exists, even with null or an empty value."""
     parent, _, last = name.rpartition(".")
     container = value_of(data, parent) if parent else data
     return isinstance(container, Mapping) and last in container
 
 
 def is_empty(value: object) -> bool:
-    """Null, empty text, list or object; 0 and false are values."""
+    """Tell whether a value is null or an empty text, list or object. 0 and false are values."""
     if isinstance(value, str):
         return not value
     return value is None or value in ([], {})
@@ -182,12 +183,12 @@ def starts_with(prefix: str) -> Rule:
 
 
 def signature() -> Rule:
-    """A signature was given at all; whether it is right is decided once the other fields hold."""
+    """A signature is present. It is verified after all other fields have passed."""
     return Rule(lambda _, value: wire_text(value) != "", SIGNATURE_MISSING, lambda _: True, demand=Demand("always"))
 
 
 def wire_text(value: object) -> str:
-    """Text of a wire value: text as it is, numbers as JSON writes them, everything else as empty text."""
+    """Return a wire value as text: text unchanged, numbers as in JSON, everything else as empty text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""The supervisor's hold on the process that writes nonces for all workers (`auth/nonce_writer.py`)."""
+"""Starts and ends the process that writes nonces for all workers (`auth/nonce_writer.py`)."""
 
 import logging
 import os
@@ -37,11 +37,11 @@ class WriterProcess:
 
     @property
     def is_due(self) -> bool:
-        """Is it to be started as soon as its pause is over?"""
+        """True if it must be started as soon as its pause is over."""
         return self._due_at is not None
 
     def start_if_due(self) -> None:
-        """Start it, unless it runs or its pause is not over."""
+        """Start it unless it runs or its pause is not over."""
         now = time.monotonic()
         if self._due_at is None or now < self._due_at:
             return
@@ -52,7 +52,7 @@ class WriterProcess:
         self._pid = pid
 
     def has_ended(self, pid: int, status: int) -> bool:
-        """Take note of a child that ended; False if it is another one."""
+        """Record a child that ended. Returns False if that is another process."""
         if pid != self._pid:
             return False
         self._pid = None
@@ -65,7 +65,7 @@ class WriterProcess:
         return True
 
     def wait(self) -> None:
-        """Wait for its end. Its life line must have ended."""
+        """Wait until it has ended. Its life line must have ended before."""
         deadline = time.monotonic() + END_SECONDS
         while self._pid is not None:
             if os.waitpid(self._pid, os.WNOHANG)[0]:

@@ -138,7 +138,7 @@ class Supervisor:
         return self._status
 
     def _make_nonce_writer(self) -> WriterProcess | None:
-        """With Redis, nonces are there."""
+        """Make the process that writes nonces; None with Redis, which holds them."""
         if self._settings.redis is not None:
             return None
         path = Path(self._settings.storage_path)
@@ -370,7 +370,7 @@ class Supervisor:
 
 
 def _with_sockets_of(old: ServerConfig, new: ServerConfig) -> ServerConfig:
-    """`new`, but for what belongs to the sockets that are open, and so cannot change without a restart."""
+    """Return `new` with the settings of the open sockets, which cannot change without a restart."""
     return replace(new, listener=old.listener, admin=old.admin, tls=old.tls, workers=old.workers)
 
 

@@ -77,7 +77,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
             metrics.hand_over()
             board.write()
         elif context.life_line is None:
-            # Where there is a supervisor, it has done this.
+            # A supervisor would have done this.
             refuse_new_connections(context.listener)
         finished = await drain(server, parts, settings.server, stop)
         admin.stop()
@@ -88,7 +88,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
             watch.stop()
         await dashboard.close()
         await parts.close()
-        # The sums outlive this process.
+        # The sums must outlive this process.
         board.write()
 
 
@@ -149,7 +149,7 @@ def _follow_level_signal(loop: asyncio.AbstractEventLoop, access_log: AccessLog,
 
 
 def _refused_at_once(metrics: Metrics, parts: Parts, error: ProviderError) -> None:
-    """No handler saw the request, so that nobody else counts it."""
+    """Count a request that was refused before any handler saw it."""
     metrics.requests.fail(error.code)
     metrics.requests.answer("at_once", error.http_status, 0.0)
     parts.admission.shed += 1

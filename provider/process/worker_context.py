@@ -1,4 +1,4 @@
-"""What a worker process is given, and its life from the start of the event loop to an exit status."""
+"""The context of a worker process, and its run from the start of the event loop to an exit status."""
 
 import gc
 import logging
