@@ -3,15 +3,21 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for
+from provider.cache import FactCache
+from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
 from provider.demo.chain.keys import PROVIDER_KEY
-from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable
+from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable, RouteNotFound
+from provider.policy.access_lists import AccessLists
 from provider.policy.config import AccessConfig
+from provider.policy.gate import DOWNLOAD, Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject
 from tests.support.answering_service import AnsweringService, running_service
@@ -245,3 +251,55 @@ async def test_policy_server_that_is_slow_or_away_keeps_out(service: AnsweringSe
     async with policy(AnsweringService("http://127.0.0.1:1")) as server:
         with pytest.raises(PolicyServerUnavailable):
             await ask(server)
+
+
+NETWORK = cast(Network, SimpleNamespace(account=ACCOUNT))
+
+
+def gate_of(*, rbac: RbacServer | None = None, policy: PolicyServer | None = None) -> Gate:
+    cache = FactCache[Any, Any](name="x", max_entries=5, ttl_seconds=5)
+    return Gate(AccessLists(Networks({}), cache=cache), rbac=rbac, policy=policy)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_gate_asks_for_the_role_of_a_consumer_and_of_a_job(service: AnsweringService) -> None:
+    dataset, algorithm = Subject("did:op:a", "s"), Subject("did:op:b", "t")
+    async with rbac(service) as server:
+        gate = gate_of(rbac=server)
+        assert gate.asks_servers
+        service.answer(200, True)
+        await gate.ask_role("initialize", USER, dataset.did, dataset.service_id)
+        await gate.ask_role_for_compute(USER, datasets=(dataset,), algorithms=(algorithm,))
+        assert [asked["eventType"] for asked in service.questions] == ["initialize", "compute"]
+        assert service.questions[1]["algos"] == [{"did": "did:op:b", "serviceId": "t"}]
+        service.answer(200, False)
+        with pytest.raises(RbacRefused):
+            await gate.ask_role_for_compute(USER)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_gate_asks_the_policy_server_about_services_and_encryption(service: AnsweringService) -> None:
+    asset = parse_ddo({**DDO, "nft": {"address": NFT}}, keep_document=True)
+    server = PolicyServer(service.url, AccessConfig())
+    gate = gate_of(policy=server)
+    assert (gate.asks_servers, gate.has_sessions) == (True, True)
+    service.answer(200, {"success": True})
+    await gate.admit(NETWORK, asset, asset.services[0], USER, action=DOWNLOAD)
+    await gate.admit_encryption(NETWORK, USER)
+    assert [asked["action"] for asked in service.questions] == ["download", "encrypt"]
+    service.answer(403, {"message": "no"})
+    with pytest.raises(PolicyRefused):
+        await gate.admit(NETWORK, asset, asset.services[0], USER, action=DOWNLOAD)
+    with pytest.raises(PolicyRefused):
+        await gate.admit_encryption(NETWORK, USER)
+    await gate.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_without_servers_there_is_no_session_to_begin_and_nothing_to_close() -> None:
+    asset = parse_ddo({**DDO, "nft": {"address": NFT}}, keep_document=True)
+    gate = gate_of()
+    assert (gate.asks_servers, gate.has_sessions) == (False, False)
+    with pytest.raises(RouteNotFound):
+        await gate.begin_session(NETWORK, asset, asset.services[0], USER, policy_data=None)
+    await gate.close()

@@ -403,6 +403,27 @@ async def test_a_contract_that_is_not_there_is_asked_elsewhere_and_kept_only_for
     assert len(stage.batches) > asked
 
 
+@pytest.mark.gen_test
+async def test_a_contract_and_a_receipt_that_another_node_has_are_known_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(wait_seconds=3600)
+    known, receipts = stage.rpc.state, dict(stage.rpc.receipts)
+
+    async def ask_elsewhere(calls: Sequence[RpcCall]) -> list[object] | None:
+        answers = {"eth_getTransactionReceipt": receipts.get(TX), "eth_blockNumber": hex(HEAD), "eth_call": known}
+        return [answers[call.method] for call in calls]
+
+    monkeypatch.setattr(stage.rpc, "elsewhere", ask_elsewhere)
+    stage.rpc.state = "0x"
+    stage.rpc.receipts.clear()
+    state, facts = await stage.facts()
+    assert state == 5
+    assert facts.receipt is not None
+    assert facts.receipt.tx_id == TX
+    assert stage.batches == [COLD]
+
+
 @pytest.mark.parametrize("named", [[(8996, NFT)], None], ids=["this NFT", "any"])
 @pytest.mark.gen_test
 async def test_state_and_owner_of_an_nft_with_an_event_are_asked_again(named: list[tuple[int, str]] | None) -> None:
