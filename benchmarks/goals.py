@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import nginx, peers
+from benchmarks.cached import CACHED
 from benchmarks.result import RPC, UPSTREAM, Result, Row
 from benchmarks.stage import OURS
 
 CPU_GB, CPU_REQUEST = "CPU s/GB", "CPU µs/request"
 NGINX_TUNED = "nginx tuned"
 HAPROXY = "haproxy"
+NGINX_CACHE = "nginx slice cache"
+UNCACHED = "the same uncached"
 NGINX_STATIC = "nginx with sendfile"
 RIVALS: Mapping[str, frozenset[str]] = {
     NGINX_TUNED: peers.NGINX_TUNED,
     HAPROXY: peers.HAPROXY,
     "the requests way": frozenset({peers.REQUESTS}),
     "nginx default": frozenset({nginx.DEFAULT}),
+    NGINX_CACHE: frozenset({nginx.CACHING}),
+    UNCACHED: frozenset({OURS}),
     NGINX_STATIC: frozenset({nginx.STATIC}),
     peers.HELLO: frozenset({peers.HELLO}),
 }
@@ -73,6 +78,13 @@ GOALS: Sequence[Goal] = (
     Goal("local_files", "8 × 128 MiB", CPU_GB, 0.7, HAPROXY),
     Goal("local_files", "64 × 16 MiB", CPU_GB, 1.25, NGINX_STATIC),
     Goal("local_files", "64 × 16 MiB", CPU_GB, 0.7, HAPROXY),
+    Goal("cached_files", "hit, 8 × 128 MiB", CPU_GB, 1.0, NGINX_CACHE, CACHED),
+    Goal("cached_files", "hit, 8 × 128 MiB", CPU_GB, 0.25, UNCACHED, CACHED),
+    Goal("cached_files", "hit, 64 × 16 MiB", CPU_GB, 1.25, NGINX_CACHE, CACHED),
+    Goal("cached_files", "fill, 1 reader", CPU_GB, 1.3, UNCACHED, CACHED),
+    Goal("cached_files", "fill, 50 readers", UPSTREAM, 0.05, variant=CACHED),
+    Goal("cached_files_plain", "hit, 8 × 128 MiB", CPU_GB, 0.7, HAPROXY, CACHED),
+    Goal("cached_files_plain", "fill, 1 reader", CPU_GB, 1.3, UNCACHED, CACHED),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB RSS each", 40.0),
     Goal("slow_consumers", "1000 consumers held for 60 s", "KB growth each", 1.0),
     Goal("warm_download", "1 KiB, 16 connections", CPU_REQUEST, 2.3, peers.HELLO),

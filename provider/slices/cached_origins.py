@@ -7,6 +7,7 @@ and `streaming/resume.py` asks for the rest, which comes from the origin if the 
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -214,11 +215,8 @@ class CachedOrigins(FileOpener):
         """Ask the origin which version it has."""
         last = self._last.get(key)
         found = await self._ask_version(ask, last)
-        if found is None and last is not None:
-            # A 304 that names another version.
-            found = await self._ask_version(ask, None)
         if last is not None and not (found is not None and found.same_as(last)):
-            del self._last[key]
+            self._last.pop(key, None)
             await self._drop(key, last)
         if found is None:
             return _Uncached(max(_UNCACHED_SECONDS, self._config.fresh_seconds))
@@ -236,15 +234,17 @@ class CachedOrigins(FileOpener):
         try:
             if answer.status == 206 and answer.length_bytes == 1:
                 # With its byte read, the connection can be used again.
-                await answer.read_into(memoryview(bytearray(1)))
-            if last is not None and answer.status == 304:
-                return last if last.confirmed_by(answer.headers) else None
-            # An origin that ignores ranges cannot fill single slices.
-            if answer.status != 206:
-                return None
-            return version_of(answer, fresh_seconds=self._config.fresh_seconds, distance_seconds=distance_seconds)
+                with suppress(UpstreamError):
+                    await answer.read_into(memoryview(bytearray(1)))
         finally:
             answer.release()
+        if last is not None and answer.status == 304:
+            # A 304 that names another version says nothing.
+            return last if last.confirmed_by(answer.headers) else await self._ask_version(ask, None)
+        # An origin that ignores ranges cannot fill single slices.
+        if answer.status != 206:
+            return None
+        return version_of(answer, fresh_seconds=self._config.fresh_seconds, distance_seconds=distance_seconds)
 
     async def _outdated(self, key: bytes, version: Version) -> None:
         """The origin has another version, whatever it says of its validator."""
