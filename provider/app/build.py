@@ -163,6 +163,8 @@ async def build(
         origins=origins,
         files=rooms.files,
         closers=(
+            # The last to be closed: requests that are cut end meanwhile.
+            frame.books.close,
             *(() if frame.tracing is None else (frame.tracing.close,)),
             *(network.rpc.close for network in networks),
             nonces.close if shared is None else shared.close,
@@ -173,7 +175,6 @@ async def build(
             *(() if proofs is None else (proofs.close,)),
             *(() if slices is None else (slices.close,)),
             *(() if rooms.reads is None else (rooms.reads.close,)),
-            frame.books.close,
         ),
         leavers=(
             *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
@@ -279,6 +280,7 @@ def _frame(settings: Settings, metrics: Metrics) -> Frame:
         tracing=Tracing() if settings.observing.tracing == "otlp" else None,
         bodies=build_bodies(settings.admission),
         books=_books(settings, metrics),
+        logs_datasets=settings.log.datasets,
     )
     metrics.requests.in_progress.follow(lambda: len(frame.in_progress))
     return frame

@@ -69,6 +69,11 @@ class Use:
         self.outcome = self.outcome or outcome
         self.fault = None if self.outcome == COMPLETE else fault_of(self.outcome)
 
+    def public_facts(self) -> dict[str, object]:
+        """What the access line may name. The service counts once it was bought: before, it may be any text."""
+        facts = {"did": self.did, "service": self.service_id if self.is_bought else "", "order_tx": self.order_tx_id}
+        return {name: value for name, value in facts.items() if value}
+
     def absorb(self, later: "Use") -> None:
         """Put a later use of the same link, with the same outcome, together with this one."""
         self.ended_at, self.path = later.ended_at, later.path

@@ -58,6 +58,7 @@ class Frame:
     bodies: Bodies = field(default_factory=Bodies)
     off_loop: OffLoop = field(default_factory=OffLoop)
     books: Books = field(default_factory=Books)
+    logs_datasets: bool = False
 
 
 class BaseEndpoint(BodyReader):
@@ -336,6 +337,8 @@ class BaseEndpoint(BodyReader):
             facts["code"] = self.error_code
         if self._steps:
             facts["steps"] = durations(self._steps, self._started_at + seconds)
+        if self.use is not None and self._frame.logs_datasets:
+            facts |= self.use.public_facts()
         facts.update(self.facts)
         return facts
 

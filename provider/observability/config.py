@@ -24,6 +24,12 @@ class LogConfig:
         ("auto", "json", "text"),
         help="Form of a record. auto: text on a terminal, json otherwise.",
     )
+    datasets: bool = boolean(
+        "PROVIDER_LOG_DATASETS",
+        True,
+        help="Access lines name the dataset, its service and the transaction of its order, which are public. They "
+        "never name the consumer.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,19 @@ def test_an_access_line_tells_steps_bytes_and_outcome(
     assert isinstance(seconds, float)
     assert all(step >= 0 for step in steps.values())
     assert sum(steps.values()) <= seconds + 1e-5
+    named = {"did": asset.did, "service": asset.service(0)["id"], "order_tx": tx}
+    assert {key: served.get(key) for key in named} == named
+    assert refused["order_tx"] == "0x" + "13" * 32
     assert consumer.address.lower() not in json.dumps(served).lower()
+
+
+def test_an_access_line_names_no_dataset_when_it_must_not(
+    launch: LaunchServer, consumer: Consumer, wares: tuple[Published, str]
+) -> None:
+    own = launch(PROVIDER_LOG_DATASETS="false")
+    assert at(consumer, own).download(*wares).status == 200
+    wait_until(lambda: len(downloads_in(own)) == 1)
+    assert not downloads_in(own)[0].keys() & {"did", "service", "order_tx"}
 
 
 def ready(own: DemoServer) -> tuple[int, dict[str, str]]:

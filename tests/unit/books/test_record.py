@@ -52,3 +52,11 @@ def test_an_end_is_the_fault_of_one(streamed: str, ended: str, outcome: str, fau
         use.send(10, streamed, "copy", is_part=True)
     use.end("download", ended, at=5.0, seconds=0.5)
     assert (use.outcome, use.fault, use.ended_at, use.endpoint) == (outcome, fault, 5.0, "download")
+
+
+def test_a_line_of_the_log_names_what_is_public() -> None:
+    use = claimed("0xC", did=DID, service_id="https://any.text", order_tx_id=TX)
+    assert use.public_facts() == {"did": DID, "order_tx": TX}
+    use.buy(1, TX)
+    assert use.public_facts() == {"did": DID, "service": "https://any.text", "order_tx": TX}
+    assert of_result("0xC", "job").public_facts() == {}
