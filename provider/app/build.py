@@ -54,6 +54,7 @@ from provider.observability.tracing import Tracing
 from provider.orders.lookup import OrderLookup, receipt_bytes
 from provider.outgoing.sessions import Outgoing
 from provider.policy.access_lists import AccessLists
+from provider.policy.decrypters import Decrypters
 from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
@@ -215,7 +216,9 @@ def _rooms(
         max_lifetime_seconds=settings.identity.token_max_lifetime_seconds,
     )
     files = _files(settings, metrics)
-    gate = _gate(settings, caches, networks, outgoing)
+    access_lists = AccessLists(networks, cache=caches.make("access_list", settings.cache.state))
+    gate = _gate(settings, access_lists, outgoing)
+    security = settings.security
     operator, environments = build_environments(settings, networks, caches, outgoing)
     catalog = Catalog(source, networks)
     foundation = Foundation(networks, catalog, lookup, gate, files, origins.http, origins.files)
@@ -228,6 +231,7 @@ def _rooms(
         catalog=catalog,
         lookup=lookup,
         gate=gate,
+        decrypters=Decrypters(security.authorized_decrypters, security.authorized_decrypters_list, access_lists),
         files=files,
         purchases=Purchases(
             catalog=catalog,
@@ -336,8 +340,8 @@ def _lookup(settings: Settings, caches: Caches) -> OrderLookup:
     )
 
 
-def _gate(settings: Settings, caches: Caches, networks: Networks, outgoing: Outgoing) -> Gate:
-    access, lists = settings.access, caches.make("access_list", settings.cache.state)
+def _gate(settings: Settings, access_lists: AccessLists, outgoing: Outgoing) -> Gate:
+    access = settings.access
     rbac, policy = None, None
     if access.rbac_url is not None:
         rbac = RbacServer(
@@ -345,4 +349,4 @@ def _gate(settings: Settings, caches: Caches, networks: Networks, outgoing: Outg
         )
     if access.policy_url is not None:
         policy = PolicyServer(access.policy_url, access, outgoing=outgoing)
-    return Gate(AccessLists(networks, cache=lists), rbac=rbac, policy=policy)
+    return Gate(access_lists, rbac=rbac, policy=policy)

@@ -63,6 +63,7 @@ from provider.handlers.routes import Route
 from provider.links.links import Links
 from provider.links.reads import LinkReads
 from provider.orders.lookup import OrderLookup
+from provider.policy.decrypters import Decrypters
 from provider.policy.gate import Gate
 from provider.proofs.queue import ProofQueue
 from provider.redis.leases import StreamLeases
@@ -81,6 +82,7 @@ class Rooms:
     catalog: Catalog
     lookup: OrderLookup
     gate: Gate
+    decrypters: Decrypters
     files: FileListOpener
     purchases: Purchases
     origins: FileOrigins
@@ -140,8 +142,8 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
         Route("GET", "/", RootEndpoint, root),
         Route("HEAD", "/", RootEndpoint, root),
         Route("GET", "/api/services/nonce", NonceEndpoint, rooms.nonces),
-        *_publishing_routes(settings, rooms),
-        *_asset_routes(settings, rooms),
+        *_publishing_routes(rooms),
+        *_asset_routes(rooms),
         *_policy_routes(rooms),
         *_data_routes(rooms, limits),
         *_fileinfo_routes(settings, rooms),
@@ -152,12 +154,12 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     ]
 
 
-def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+def _publishing_routes(rooms: Rooms) -> list[Route]:
     decrypt = DecryptDeps(
         networks=rooms.networks,
         identifier=rooms.identifier,
         lookup=rooms.lookup,
-        authorized_decrypters=settings.security.authorized_decrypters,
+        decrypters=rooms.decrypters,
         open_document=rooms.open_document,
         remote=rooms.remote,
         catalog=rooms.catalog,
@@ -169,9 +171,9 @@ def _publishing_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     ]
 
 
-def _asset_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+def _asset_routes(rooms: Rooms) -> list[Route]:
     """Those of a metadata store, without its search."""
-    ddo = DdoDeps(rooms.catalog, rooms.lookup, publishes_sealed=not settings.security.authorized_decrypters)
+    ddo = DdoDeps(rooms.catalog, rooms.lookup, rooms.decrypters)
     validate = ValidateDeps(rooms.identifier, rooms.networks)
     return [
         Route("GET", DDO_PREFIX + "{did}", DdoEndpoint, ddo),

@@ -89,7 +89,10 @@ class DecrypterNotAuthorized(DecryptError):
     """The caller is not an authorized decrypter."""
 
     code = "decrypter_not_authorized"
-    remedy = "Ask the operator to add the address to `AUTHORIZED_DECRYPTERS`."
+    remedy = (
+        "Ask the operator to add the address to `AUTHORIZED_DECRYPTERS`, or to an access list of "
+        "`AUTHORIZED_DECRYPTERS_LIST`."
+    )
     http_status = 403
     text = "Decrypter not authorized"
 

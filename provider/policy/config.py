@@ -4,8 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from provider.assets.credentials import AccessList
+from provider.crypto.keccak import to_checksum_address
 from provider.setting import BadSettingError, boolean, json_or_text, or_default, plain_text, seconds, special, url
 
+_CHAIN_ID = re.compile(r"[1-9][0-9]{0,17}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -14,6 +17,19 @@ def _addresses(value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) and _ADDRESS.fullmatch(item) for item in value):
         raise BadSettingError("must be a JSON list of addresses; it decides who may decrypt, so nothing is guessed")
     return frozenset(item.lower() for item in value)
+
+
+def _lists_by_chain(value: object) -> tuple[AccessList, ...]:
+    """`{chain id: [contract, …]}`, as in ocean-node."""
+    value = json_or_text(value)
+    # An empty list might mean nobody or everybody.
+    if not isinstance(value, dict) or not all(_CHAIN_ID.fullmatch(str(key)) and found for key, found in value.items()):
+        raise BadSettingError("must be a JSON object of chain ids, each with a list of contracts of access lists")
+    return tuple(
+        AccessList(int(chain_id), to_checksum_address(contract))
+        for chain_id, contracts in value.items()
+        for contract in sorted(_addresses(contracts))
+    )
 
 
 def _header_value(value: object) -> str:
@@ -35,6 +51,14 @@ class SecurityConfig:
         [],
         help="Addresses that may call decrypt. Default: everybody. In the environment, write a JSON list.",
         examples=(["0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"],),
+    )
+    authorized_decrypters_list: tuple[AccessList, ...] = special(
+        "AUTHORIZED_DECRYPTERS_LIST",
+        _lists_by_chain,
+        {},
+        help="Access lists (contracts) by chain id. For documents of these chains, only addresses on a list of the "
+        "chain may call decrypt. With AUTHORIZED_DECRYPTERS, both must admit them.",
+        examples=({"1": ["0x967da4048cD07aB37855c090aAF366e4ce1b9F48"]},),
     )
     allow_unbound_files: bool = boolean(
         "ALLOW_UNBOUND_FILES",

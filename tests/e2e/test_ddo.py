@@ -38,7 +38,7 @@ def indexing(children: Children, chain: DemoChain, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def restricted(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathFactory) -> DemoServer:
     """One that lets few decrypt."""
-    settings = {"AUTHORIZED_DECRYPTERS": json.dumps(["0x" + "11" * 20])}
+    settings = {"AUTHORIZED_DECRYPTERS_LIST": json.dumps({"8996": ["0x" + "11" * 20]})}
     server = launch_server(children, chain, tmp_path_factory.mktemp("restricted"), settings, name="restricted")
     server.wait_ready()
     return server

@@ -20,6 +20,7 @@ from provider.demo.market.consumer import Consumer
 from provider.demo.market.publisher import Published
 from provider.demo.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
+from tests.support.access_list import deploy_access_list
 from tests.support.chain import eciespy_encrypt
 from tests.support.metadata_store import StoringPublisher
 from tests.support.nonce_refusal import nonce_refusal
@@ -471,6 +472,35 @@ def test_only_authorized_decrypters_are_served(
     # An unknown chain is said before, an NFT of no factory after that.
     assert refused(post(own, by_transaction(stranger, tx, data_nft, chainId=1)), 400, "Unsupported chain ID 1")
     assert refused(post(own, by_transaction(stranger, tx, stranger.address)), 403, "Decrypter not authorized")
+
+
+def test_an_access_list_on_chain_decides_who_decrypts(
+    launch: LaunchServer, publisher: StoringPublisher, consumer: Consumer, stranger: Consumer
+) -> None:
+    access_list = deploy_access_list(publisher.wallet, consumer.address)
+    # Of another chain: it says nothing about documents of this one, as in ocean-node.
+    lists = {"8996": [access_list.address.lower()], "1": ["0x" + "11" * 20]}
+    own = launch(AUTHORIZED_DECRYPTERS_LIST=json.dumps(lists), PROVIDER_CACHE_STATE_SECONDS="0")
+    both = launch(AUTHORIZED_DECRYPTERS_LIST=json.dumps(lists), AUTHORIZED_DECRYPTERS=json.dumps([stranger.address]))
+    other = launch(AUTHORIZED_DECRYPTERS_LIST=json.dumps({"1": ["0x" + "11" * 20]}))
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
+    assert opened(post(own, by_transaction(consumer, tx, data_nft)), data_nft)
+    assert refused(post(own, by_transaction(stranger, tx, data_nft)), 403, "Decrypter not authorized")
+    assert refused(post(both, by_transaction(consumer, tx, data_nft)), 403, "Decrypter not authorized")
+    assert refused(post(both, by_transaction(stranger, tx, data_nft)), 403, "Decrypter not authorized")
+    assert opened(post(other, by_transaction(stranger, tx, data_nft)), data_nft)
+    access_list.remove_first()
+    assert refused(post(own, by_transaction(consumer, tx, data_nft)), 403, "Decrypter not authorized")
+
+
+def test_a_list_that_is_no_contract_admits_nobody(
+    launch: LaunchServer, publisher: StoringPublisher, stranger: Consumer
+) -> None:
+    own = launch(AUTHORIZED_DECRYPTERS_LIST=json.dumps({"8996": ["0x" + "11" * 20]}))
+    data_nft, _ = publisher.create_nft()
+    tx = publisher.set_metadata(data_nft, document_of(data_nft))
+    assert refused(post(own, by_transaction(stranger, tx, data_nft)), 403, "Decrypter not authorized")
 
 
 def test_nonce_is_spent_first_and_an_equal_one_refused(server: DemoServer, data_nft: str, stranger: Consumer) -> None:

@@ -10,6 +10,7 @@ from provider.errors import AssetNotFound, DdoNotFound, DocumentSealed
 from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.handlers.body import SHORT_BODY_BYTES
 from provider.orders.lookup import OrderLookup
+from provider.policy.decrypters import Decrypters
 
 DDO_PREFIX = "/api/aquarius/assets/ddo/"
 METADATA_PREFIX = "/api/aquarius/assets/metadata/"
@@ -18,11 +19,11 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class DdoDeps:
-    """`publishes_sealed`: may everybody read documents that are encrypted on chain?"""
+    """`decrypters`: who may read documents that are encrypted on chain."""
 
     catalog: Catalog
     lookup: OrderLookup
-    publishes_sealed: bool
+    decrypters: Decrypters
 
 
 class DdoEndpoint(Endpoint[DdoDeps]):
@@ -44,7 +45,7 @@ class DdoEndpoint(Endpoint[DdoDeps]):
         if is_hidden(asset):
             self.reply_body(short_ddo(asset), _JSON)
             return
-        if asset.sealed and not self.deps.publishes_sealed:
+        if asset.sealed and not self.deps.decrypters.may_be_anybody(network.chain_id):
             raise DocumentSealed
         owner = asset.nft_owner
         if owner is None:

@@ -12,7 +12,6 @@ from provider.auth.identify import Identifier
 from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
 from provider.errors import (
-    DecrypterNotAuthorized,
     DecryptError,
     DocumentStateRefused,
     OrderNotFound,
@@ -27,6 +26,7 @@ from provider.handlers.params import DecryptRequest
 from provider.handlers.request_data import CHAIN_ID
 from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
+from provider.policy.decrypters import Decrypters
 from provider.wire.text import digits
 
 # Data NFT states (`provider-api.md` section 8.2): active, temporarily disabled and unlisted assets can be read.
@@ -53,12 +53,12 @@ class SealedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DecryptDeps:
-    """`authorized_decrypters`: lower-case addresses. Empty means everybody."""
+    """The parts of this endpoint."""
 
     networks: Networks
     identifier: Identifier
     lookup: OrderLookup
-    authorized_decrypters: frozenset[str]
+    decrypters: Decrypters
     open_document: BoundDocumentOpener
     remote: RemoteDocuments
     catalog: Catalog
@@ -88,8 +88,7 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
             chain=NamedChain(request.chain_id),
         )
         network = self._network(request)
-        if self.deps.authorized_decrypters and decrypter.lower() not in self.deps.authorized_decrypters:
-            raise DecrypterNotAuthorized
+        await self.deps.decrypters.check(decrypter, network.chain_id)
         known, document = await asyncio.gather(
             self.deps.lookup.is_factory_nft(network, request.data_nft),
             self._sealed(network, request),
