@@ -441,7 +441,7 @@ CHAINS = (
         "The alert is at ten minutes.",
         {
             "chain {{chain}}": f"time() - max by (chain) (provider_index_last_poll_timestamp_seconds{at(CHAIN)} > 0)",
-            "left {{chain}}": f"{total('provider_index_left_seconds', CHAIN, 'chain', 'max')} > 0",
+            "left {{chain}}": total("provider_index_left_seconds", CHAIN, "chain", "max"),
         },
         "s",
         steps={None: "transparent", 600: RED},

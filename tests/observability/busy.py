@@ -170,6 +170,7 @@ def open_shop(children: Children, chain: DemoChain, folder: Path) -> Iterator[Sh
             "PROVIDER_RECEIPT_WAIT_SECONDS": "0.2",
             "PROVIDER_INDEX_POLL_SECONDS": "0.2",
             "USE_HTTP_PROOF": f"{origin.url}/echo",
+            "PROVIDER_CACHE_DIR": str(folder / "slices"),
         }
         server = launch_server(children, chain, folder, settings, name="watched")
         stack.callback(server.child.stop)
