@@ -296,6 +296,23 @@ async def test_the_gate_asks_the_policy_server_about_services_and_encryption(ser
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_session_begins_with_the_answer_of_the_policy_server_and_only_with_json(
+    service: AnsweringService,
+) -> None:
+    asset = parse_ddo({**DDO, "nft": {"address": NFT}}, keep_document=True)
+    gate = gate_of(policy=PolicyServer(service.url, AccessConfig()))
+    service.answer(200, {"sessionId": "x"})
+    begun = await gate.begin_session(NETWORK, asset, asset.services[0], USER, policy_data={"a": 1})
+    assert json.loads(begun) == {"sessionId": "x"}
+    (asked,) = service.questions
+    assert (asked["action"], asked["consumerAddress"], asked["policyServer"]) == ("initiate", USER, {"a": 1})
+    service.answer(200, b"soon", content_type="text/plain")
+    with pytest.raises(PolicyServerUnavailable):
+        await gate.begin_session(NETWORK, asset, asset.services[0], USER, policy_data=None)
+    await gate.close()
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_without_servers_there_is_no_session_to_begin_and_nothing_to_close() -> None:
     asset = parse_ddo({**DDO, "nft": {"address": NFT}}, keep_document=True)
     gate = gate_of()
