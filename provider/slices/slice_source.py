@@ -222,7 +222,7 @@ class SliceSource(Source):
         self._waiting = future
         try:
             async with asyncio.timeout(self.idle_timeout_seconds):
-                return await future
+                result = await future
         except TimeoutError:
             raise UpstreamTimedOut(detail="cache: nothing came within the idle limit") from None
         except asyncio.CancelledError:
@@ -231,6 +231,9 @@ class SliceSource(Source):
             raise
         finally:
             self._waiting = None
+        # It may have been closed after the future ended and before this task went on.
+        self._require_open()
+        return result
 
     def _require_open(self) -> None:
         if self._closed:

@@ -327,7 +327,10 @@ class SliceStore:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             # A thread must not write to a descriptor that its owner has closed.
-            await asyncio.wait({running})
+            while not running.done():
+                # A second cancellation changes nothing.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({running})
             if undo is not None and running.exception() is None:
                 undo(running.result())
             raise

@@ -39,9 +39,14 @@ class CacheOpener:
 
 @asynccontextmanager
 async def served(
-    file: VersionedFile, folder: Path, *, context: ssl.SSLContext | None = None, max_resumes: int = 50
+    file: VersionedFile,
+    folder: Path,
+    *,
+    context: ssl.SSLContext | None = None,
+    max_resumes: int = 50,
+    **options: object,
 ) -> AsyncIterator[tuple[Proxy, Cache]]:
-    async with raw_origin(file) as origin, slice_cache(folder, origin.url) as cache:
+    async with raw_origin(file) as origin, slice_cache(folder, origin.url, **options) as cache:
         proxy = Proxy(RawOrigin("http://file"), opener=CacheOpener(cache), max_resumes=max_resumes)
         async with relaying(proxy, idle_timeout_seconds=10, context=context):
             yield proxy, cache
