@@ -313,6 +313,27 @@ def test_the_host_of_a_url_cannot_change_the_document(
     wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=30)
 
 
+def test_a_publisher_cannot_name_private_addresses(
+    chain: DemoChain, launch: LaunchServer, gateway: IpfsGateway, stranger: Consumer
+) -> None:
+    """Only the operator can: the gateway of this server is on one."""
+    guarded = launch(AQUARIUS_URL="", IPFS_GATEWAY=gateway.url, ALLOW_NON_PUBLIC_IP="false")
+    publisher = Enterprise(chain.wallet(PUBLISHER_KEY), chain.contracts, guarded.url)
+    publisher.gateway = gateway
+    token, data_nft, _ = publisher.credential([])
+    content = publisher.stored(token)
+    cid = gateway.pin(content)
+    inside = {"type": "url", "url": f"{gateway.url}/ipfs/{cid}", "method": "GET"}
+    gateway.asked.clear()
+    tx = publisher.refer(data_nft, inside, sha256(content))
+    did = did_for(data_nft, CHAIN_ID, prefix="did:ope:")
+    assert decrypt(guarded, stranger, data_nft, transactionId=tx).status == 400
+    assert get_ddo(guarded, did).status == 400
+    assert gateway.asked == []
+    tx = publisher.refer(data_nft, {"type": "ipfs", "hash": cid}, sha256(content))
+    assert decrypt(guarded, stranger, data_nft, transactionId=tx).body == content
+
+
 def test_a_credential_of_another_nft_is_refused(node: DemoServer, publisher: Enterprise) -> None:
     token, _, _ = publisher.credential([])
     _, data_nft, _ = publisher.credential([])

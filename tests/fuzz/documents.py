@@ -1,14 +1,17 @@
 """Targets: what publishers and consumers write into requests and documents."""
 
 import contextlib
+import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from provider.assets.ddo import NO_TIMEOUT, parse_ddo
+from provider.assets.shape import faults_of
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt, encrypt
 from provider.errors import (
@@ -22,8 +25,18 @@ from provider.errors import (
     ValidationFailed,
 )
 from provider.files.contract_abi import parse_function
+from provider.files.document import (
+    encrypted_data_of,
+    is_credential,
+    is_document_of,
+    is_remote_stub,
+    plain_ddo,
+    read_ddo,
+)
 from provider.files.file_object import GraphqlFile, SourceFile, UrlFile, parse_file_object
 from provider.files.resolve import resolve, resolve_graphql
+from provider.handlers.assets.params import ValidateRequest
+from provider.handlers.json_body import member_text
 from provider.handlers.request_data import KNOWN_FIELDS, MAX_QUERY_FIELDS, parse_query, request_data
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.request_head import encode_request
@@ -73,6 +86,32 @@ def ddo(data: bytes) -> None:
         assert service.files not in repr(service) or len(service.files) < 8
     assert asset.document is not None
     assert parse_ddo(orjson.loads(asset.document)) == asset
+
+
+def credentials(data: bytes) -> None:
+    """Whatever is stored elsewhere: bytes in, the same bytes or a JSON object out; a stub is never a credential."""
+    ddo = plain_ddo(data)
+    assert ddo == data or (is_credential(data) and isinstance(json.loads(ddo), dict))
+    assert isinstance(read_ddo(data), Mapping)
+    assert not (is_remote_stub(data) and is_credential(data))
+    sealed = encrypted_data_of(data)
+    assert sealed is None or sealed.hex() in data.decode("latin-1").lower()
+    assert not is_document_of(data, "0x" + "00" * 20, 1) or is_credential(data) or b"did:op" in data
+
+
+def ddo_checks(data: bytes) -> None:
+    """A DDO to check is a documented refusal, or has a hash of its very text, and faults that name fields."""
+    try:
+        request = ValidateRequest.parse(data, None, {})
+    except ProviderError:
+        return
+    for field, messages in faults_of(request.ddo).items():
+        assert messages
+        assert all(field in message for message in messages)
+    if request.signed is not None:
+        text = member_text(data.decode(), "ddo")
+        assert hashlib.sha256(text.encode()).digest() == request.document_hash
+        assert json.loads(text) == request.ddo
 
 
 def file_objects(data: bytes) -> None:
@@ -167,6 +206,8 @@ def envelope(data: bytes) -> None:
 DOCUMENTS = (
     Target("bodies", bodies),
     Target("ddo", ddo, max_bytes=8192),
+    Target("credentials", credentials),
+    Target("ddo_checks", ddo_checks, max_bytes=8192),
     Target("file_objects", file_objects),
     Target("urls", urls, max_bytes=2048),
     Target("contract_abi", contract_abi),
