@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from benchmarks import processes
 from benchmarks.load import Load
@@ -118,7 +119,10 @@ class Bench:
         )
 
 
-def in_turns(name: str, variants: Sequence[Variant], rounds: int) -> Iterator[tuple[int, Variant]]:
+V = TypeVar("V")
+
+
+def in_turns(name: str, variants: Sequence[V], rounds: int) -> Iterator[tuple[int, V]]:
     """Round numbers and variants, each round with another first one, so that none always follows the same neighbour."""
     for round_number in range(rounds):
         progress(f"{name}: round {round_number + 1} of {rounds}")

@@ -1,7 +1,7 @@
 """Ranges over links, next to signed downloads of the same bytes, a bare handler, and nginx with links of its own."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from benchmarks import cases as shapes
@@ -62,9 +62,13 @@ def _variants(stage: Stage, purchases: Sequence[Purchase]) -> list[Variant]:
     for name, (peer, daemon) in stage.peers.items():
         sign = nginx.secure_link if name == nginx.SECURE_LINK else str
         targets = [sign(file.path) for file in stage.files]
-        traffic = Traffic(daemon.port, stage.files, lambda _, file_index, of=targets: of[file_index], peer.shrink)
+        traffic = Traffic(daemon.port, stage.files, _target_of(targets), peer.shrink)
         found.append(Variant(name, daemon.pid, daemon.port, traffic.plans))
     return found
+
+
+def _target_of(targets: Sequence[str]) -> Callable[[int, int], str]:
+    return lambda _, file_index: targets[file_index]
 
 
 def link_paths(server_url: str, purchase: Purchase) -> list[str]:
