@@ -150,7 +150,7 @@ class RedisNonceStore:
         return f"{self._prefix}:epoch"
 
     def _look_again(self) -> None:
-        """HealthReport the servers beside the uses when that was long ago."""
+        """Check the servers beside the uses, if that was long ago."""
         if self._surveyor is None and self._is_survey_due():
             self._surveyor = asyncio.get_running_loop().create_task(self._survey_beside())
 
