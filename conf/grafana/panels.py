@@ -70,8 +70,10 @@ def ratio(part: str, whole: str) -> str:
 
 def failing_downloads(fault: str) -> str:
     """Share of the downloads that failed by this fault."""
-    failed = rate("provider_errors_total", f'fault="{fault}"')
-    return ratio(f"({failed} or vector(0))", f"({failed} + {rate('provider_streams_total', COMPLETE)})")
+    # 0 instead of nothing while none has failed.
+    by_fault = rate("provider_errors_total", f'fault="{fault}"')
+    failed = f"({by_fault} or vector(0))"
+    return ratio(failed, f"({failed} + {rate('provider_streams_total', COMPLETE)})")
 
 
 def stat(title: str, text: str, query: str, unit: str, steps: Mapping[float | None, str]) -> Panel:
@@ -730,7 +732,7 @@ DATASETS = (
         "Files whose origin fails",
         "Failures in a row of files that were bought, the longest rows. The alert is at three. `others`: the number of "
         "further files.",
-        {"{{did}} file {{file}}": f"topk(20, max by (did, file) (provider_asset_failing{at()}) > 0)"},
+        {"{{did}} file {{file}}": f"topk(20, max by (did, file) (provider_asset_failing{at()}))"},
         "short",
         width=12,
         kind="bargauge",
