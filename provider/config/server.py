@@ -133,8 +133,9 @@ class ServerConfig:
         10 << 20,
         minimum=1024,
         maximum=1 << 30,
-        help="Longest body of encrypt and decrypt, in bytes. A longer one is refused with 413 while it arrives. Other "
-        "routes accept less: compute and initializeCompute 1 MiB, validateContainer 64 KiB, all others 128 KiB.",
+        help="Longest body of encrypt, decrypt and ddo/validate, in bytes. A longer one is refused with 413 while it "
+        "arrives. Other routes accept less: compute and initializeCompute 1 MiB, validateContainer 64 KiB, all others "
+        "128 KiB.",
     )
     drain_timeout_seconds: float = seconds(
         "PROVIDER_DRAIN_TIMEOUT_SECONDS",

@@ -40,7 +40,10 @@ class BodyTooLarge(RequestError):
     """The body is longer than its route accepts (`docs/limits.md`)."""
 
     code = "body_too_large"
-    remedy = "Send a shorter body. Operator: `PROVIDER_MAX_BODY_BYTES` is the limit for `encrypt` and `decrypt`."
+    remedy = (
+        "Send a shorter body. Operator: `PROVIDER_MAX_BODY_BYTES` is the limit for `encrypt`, `decrypt` and "
+        "`ddo/validate`."
+    )
     http_status = 413
     text = "The request body is too large."
 
