@@ -1,5 +1,7 @@
 """The demo's origin server: `/data.csv`, `/pattern/<bytes>.bin` and the programs of the compute demo, over HTTP/1.1.
 
+`/archive/…` is a bucket of S3, if the origin has a key for it.
+
 Deliberately cheap (sendfile from memory, no copy in this process), so that it never limits a measurement. GET and HEAD,
 single byte ranges, ETag, If-Range, keep-alive. `/stats` reports how many requests it saw.
 """
@@ -10,6 +12,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -17,12 +20,22 @@ from typing import Protocol
 import uvloop
 
 from provider.demo import pattern, trips
+from provider.demo.bucket import is_signed, read_key
 from provider.demo.child import announce, child_parser, until_stopped
 
 HEAD_LIMIT_BYTES = 64 * 1024
 TURN_BYTES = 4 << 20  # most that one connection may send before others get a turn
 RETRY_ERRORS = (BlockingIOError, InterruptedError)
-REASONS = {200: "OK", 206: "Partial Content", 404: "Not Found", 405: "Method Not Allowed", 416: "Range Not Satisfiable"}
+REASONS = {
+    200: "OK",
+    206: "Partial Content",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    416: "Range Not Satisfiable",
+}
+BUCKET = "archive"
+IN_BUCKET = "exports/data.csv"
 
 
 class Content(Protocol):
@@ -127,12 +140,14 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
 
 
 class Origin:
-    """The listening socket and the request count."""
+    """The listening socket and the request count. `bucket_key`: file with the key of the bucket."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, bucket_key: Path | None = None) -> None:
         self.requests = 0
         self.connections = 0
-        self._texts = {"/data.csv": Text(small_csv()), **programs()}
+        self._bucket_key = bucket_key
+        csv = Text(small_csv())
+        self._texts = {"/data.csv": csv, f"/{BUCKET}/{IN_BUCKET}": csv, **programs()}
         self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
         self._socket.setblocking(False)
 
@@ -154,6 +169,13 @@ class Origin:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             Connection(self, sock, loop)
+
+    def allows(self, method: str, path: str, headers: dict[str, str]) -> bool:
+        """Tell whether a request may have what is at its path: the bucket needs a signature."""
+        if not path.startswith(f"/{BUCKET}/"):
+            return True
+        key = self._bucket_key
+        return key is not None and is_signed(read_key(key), method, path, headers, now=datetime.now(UTC))
 
     def find(self, path: str) -> Content | None:
         """Return the content at a path."""
@@ -227,8 +249,10 @@ class Connection:
             self._write()
 
     def _prepare(self, method: str, path: str, headers: dict[str, str]) -> bytes:
-        content = self._origin.find(path)
         self._content, self._position, self._end = None, 0, 0
+        if not self._origin.allows(method, path, headers):
+            return self._head(403, 0, [])
+        content = self._origin.find(path)
         if content is None or method not in ("GET", "HEAD"):
             return self._head(404 if content is None else 405, 0, [])
         fields = [
@@ -274,9 +298,9 @@ class Connection:
             self._close()
 
 
-async def serve(port: int, *, watch_stdin: bool) -> None:
+async def serve(port: int, *, bucket_key: Path | None, watch_stdin: bool) -> None:
     """Serve on 127.0.0.1 until stopped; 0 takes a free port."""
-    origin = Origin(port)
+    origin = Origin(port, bucket_key)
     origin.start(asyncio.get_running_loop())
     announce({"url": origin.url})
     await until_stopped(watch_stdin=watch_stdin)
@@ -284,9 +308,11 @@ async def serve(port: int, *, watch_stdin: bool) -> None:
 
 def main() -> None:
     """Entry point of `python -m provider.demo.origin`."""
-    arguments = child_parser("Origin server of the Provider demo.").parse_args()
+    parser = child_parser("Origin server of the Provider demo.")
+    parser.add_argument("--bucket-key", type=Path, help="file with id and secret of the key that opens the bucket")
+    given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(arguments.port, watch_stdin=arguments.watch_stdin))
+        runner.run(serve(given.port, bucket_key=given.bucket_key, watch_stdin=given.watch_stdin))
 
 
 if __name__ == "__main__":

@@ -78,9 +78,10 @@ def chain_ready(child: Child) -> DemoChain:
     return DemoChain(url, w3, deploy_contracts(Wallet(w3, DEPLOYER_KEY)))
 
 
-def launch_origin(children: Children, *, port: int = 0) -> Child:
+def launch_origin(children: Children, *, port: int = 0, bucket_key: Path | None = None) -> Child:
     """Start the origin process without waiting for it; its ready line holds `url`."""
-    return children.start("origin", ["-m", "provider.demo.origin", "--watch-stdin", "--port", str(port)])
+    arguments = ["-m", "provider.demo.origin", "--watch-stdin", "--port", str(port)]
+    return children.start("origin", arguments if bucket_key is None else [*arguments, "--bucket-key", str(bucket_key)])
 
 
 def launch_server(

@@ -10,7 +10,7 @@ import pytest
 from provider.demo import pattern
 from provider.demo.child import Children
 from provider.demo.http_client import download, get_json, request
-from provider.demo.origin import small_csv
+from provider.demo.origin import BUCKET, IN_BUCKET, small_csv
 
 SIZE = 5 * pattern.BLOCK_BYTES + 12345
 WHOLE = b"".join(bytes(piece) for piece in pattern.pieces(0, SIZE))
@@ -98,6 +98,12 @@ def test_head_has_the_length_and_no_body_and_the_connection_stays(origin: str) -
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/data.csv", 405)])
 def test_other_requests_are_refused(origin: str, method: str, path: str, status: int) -> None:
     assert request(method, origin + path).status == status
+
+
+def test_nobody_reads_a_bucket_without_a_key(origin: str) -> None:
+    for path in (f"{BUCKET}/{IN_BUCKET}", f"{BUCKET}/none"):
+        reply = request("GET", f"{origin}/{path}")
+        assert (reply.status, reply.body) == (403, b"")
 
 
 def test_many_consumers_at_once_each_get_the_whole(origin: str) -> None:
