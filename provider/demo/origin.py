@@ -19,7 +19,7 @@ from typing import Protocol
 
 import uvloop
 
-from provider.demo import pattern, trips
+from provider.demo import pattern
 from provider.demo.bucket import is_signed, read_key
 from provider.demo.child import announce, child_parser, until_stopped
 
@@ -180,9 +180,6 @@ class Origin:
     def find(self, path: str) -> Content | None:
         """Return the content at a path."""
         if path in self._texts:
-            return self._texts[path]
-        if path == "/trips.parquet" and trips.is_readable():
-            self._texts[path] = Text(trips.parquet(), "application/vnd.apache.parquet", '"trips-1"')
             return self._texts[path]
         if path == "/stats":
             seen = {"requests": self.requests, "connections": self.connections}

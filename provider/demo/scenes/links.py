@@ -1,4 +1,4 @@
-"""The scene of links: a plain URL for what was bought, `provider get`, and one column of a Parquet file.
+"""The scene of links: a plain URL for what was bought, and `provider get`.
 
 `provider get` runs as a program: the demo imports nothing of the server.
 """
@@ -11,11 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from provider.demo import trips
 from provider.demo.chain.keys import CONSUMER_KEY
 from provider.demo.child import bare_environ
 from provider.demo.http_client import download, request
-from provider.demo.scenes.download import Cast, Dataset, buy, publish
+from provider.demo.scenes.download import Cast, Dataset
 from provider.demo.scenes.report import Report, duration, size
 
 GET_SECONDS = 600.0
@@ -27,10 +26,6 @@ def play_links(cast: Cast, report: Report, large: Dataset, folder: Path) -> None
     report.heading("Links")
     _plain_url(cast, report, large)
     _get(cast, report, large, folder)
-    if trips.is_readable():
-        _one_column(cast, report)
-    else:
-        report.line("columns", f"skipped: install {trips.TOOL} to read one column of a Parquet file over a link")
 
 
 def link_of(cast: Cast, dataset: Dataset) -> str:
@@ -50,9 +45,14 @@ def get_arguments(cast: Cast, dataset: Dataset, key_file: Path, output: str) -> 
 def write_key(folder: Path) -> Path:
     """Write the consumer's key to a file that only this user reads."""
     path = folder / "consumer.key"
-    path.touch(mode=0o600)
-    path.write_text(CONSUMER_KEY, encoding="utf-8")
+    write_private(path, CONSUMER_KEY)
     return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user reads."""
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _plain_url(cast: Cast, report: Report, large: Dataset) -> None:
@@ -62,7 +62,7 @@ def _plain_url(cast: Cast, report: Report, large: Dataset) -> None:
     last = large.size_bytes - 1
     part = download(url, headers={"Range": f"bytes={max(0, last - RANGE_BYTES + 1)}-{last}"})
     holds = head.status == 200 and head.headers.get("content-length") == str(large.size_bytes) and part.status == 206
-    text = f"one signature; HEAD {head.status}, range {part.status}; the URL has {len(url)} characters"
+    text = f"one signature for a URL of {len(url)} characters, good for a day: HEAD {head.status}, range {part.status}"
     report.check(holds and cast.hides_origin(url.encode()), "link", text, otherwise="200, then 206")
 
 
@@ -91,16 +91,3 @@ def _get(cast: Cast, report: Report, large: Dataset, folder: Path) -> None:
     target.unlink()
     text = f"{size(large.size_bytes)} in {duration(seconds)}, found by its DID; it checked {checked}"
     report.check(is_right, "provider get", text, otherwise=f"sha256 {large.sha256[:12]}")
-
-
-def _one_column(cast: Cast, report: Report) -> None:
-    dataset = buy(cast, publish(cast, "trips", "/trips.parquet", 0, ""))
-    began = time.monotonic()
-    got = trips.read_column(link_of(cast, dataset))
-    seconds = time.monotonic() - began
-    text = (
-        f"sum of {trips.COLUMN!r} over {trips.ROWS} rows: {size(got.read_bytes)} of {size(got.length)} in {got.reads} "
-        f"reads, {duration(seconds)} (pyarrow)"
-    )
-    holds = got.total == sum(trips.fares()) and got.read_bytes < got.length // 4
-    report.check(holds, "one column", text, otherwise="the right sum, from a small part of the file")

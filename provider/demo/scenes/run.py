@@ -19,11 +19,13 @@ from web3.exceptions import Web3Exception
 
 from provider import __version__
 from provider.demo import pattern
+from provider.demo.chain.keys import PUBLISHER_KEY
 from provider.demo.chain.wallet import TransactionReverted
 from provider.demo.child import ChildFailed, Children, first_stop_signal_interrupts
 from provider.demo.http_client import Downloaded, ReplyRefused
 from provider.demo.origin import small_csv
 from provider.demo.scenes.download import Cast, Dataset, buy, fetch, fetch_range, fetch_warm, publish, refusals
+from provider.demo.scenes.home import FOLDER_SOURCE, Home, play_home
 from provider.demo.scenes.links import get_arguments, link_of, play_links, write_key
 from provider.demo.scenes.readings import Readings, scrape, session_cpu_seconds
 from provider.demo.scenes.report import Report, duration, size
@@ -122,13 +124,16 @@ def _in_background(work: Callable[[], str]) -> Future[str]:
 
 
 def _set_up(report: Report, children: Children, folder: Path, began: float) -> tuple[Cast, DemoServer]:
-    chain_child, origin_child = launch_chain(children), launch_origin(children)
+    home = Home(folder)
+    home.prepare()
+    chain_child, origin_child = launch_chain(children), launch_origin(children, bucket_key=home.bucket_key)
     chain = chain_ready(chain_child)
     origin_url = str(origin_child.read_ready_line(READY_SECONDS)["url"])
     report.heading("Start")
     report.line("chain", f"{chain.url}, id {chain.contracts.chain_id}, Ocean contracts deployed")
-    report.line("origin", origin_url)
-    server = launch_server(children, chain, folder)
+    report.line("origin", f"{origin_url}, where the publisher's files lie")
+    settings = home.settings(origin_url, chain.wallet(PUBLISHER_KEY).address)
+    server = launch_server(children, chain, folder, settings)
     server.wait_ready()
     report.line("server", f"{server.url}, metrics on {server.admin_url}/metrics")
     report.line("ready", f"after {duration(time.monotonic() - began)}")
@@ -157,6 +162,7 @@ def _after_purchase(
     moved = _settled(server, before, received)
     _show_metrics(report, moved, received)
     play_links(cast, report, large, folder)
+    play_home(cast, report, Home(folder))
     cpu = None if cpu_before is None or cpu_after is None else cpu_after - cpu_before
     _summary(report, bulk, cpu, cold_seconds=cold.first_byte_seconds, warm_seconds=warm_seconds)
 
@@ -174,7 +180,10 @@ def _show_metrics(report: Report, moved: Readings, received_bytes: int) -> None:
     report.heading("Metrics moved")
     streamed = moved.total("provider_streamed_bytes_total")
     report.check(
-        streamed == received_bytes, "streamed", f"{streamed:.0f} bytes", otherwise=f"{received_bytes}, as received"
+        streamed == received_bytes,
+        "streamed",
+        f"{streamed:.0f} bytes, as the consumer received",
+        otherwise=f"{received_bytes}",
     )
     for (kind,), count in moved.by("provider_decrypt_seconds_count", "kind").items():
         mean = moved.total("provider_decrypt_seconds_sum", kind=kind) / count
@@ -224,6 +233,7 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
         ("metrics", f"{server.admin_url}/metrics"),
         ("JSON-RPC", f"{cast.chain.url} (chain id {contracts.chain_id})"),
         ("origin", cast.origin_url),
+        ("folder", f"{Home(folder).data}, source {FOLDER_SOURCE!r}"),
         ("factory", contracts.factory),
         ("OCEAN", contracts.ocean),
         ("consumer", cast.consumer.address),
