@@ -51,7 +51,7 @@ class _Noting(RequestHandler):
 
 
 @contextmanager
-def recording(*, idle_seconds: float = 0.6) -> Iterator[Recorder]:
+def recording(*, idle_seconds: float = 5.0) -> Iterator[Recorder]:
     """Serve on a port of 127.0.0.1 from a thread of its own."""
     recorder, started, stopping = Recorder(), threading.Event(), threading.Event()
 

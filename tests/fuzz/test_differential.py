@@ -212,7 +212,7 @@ def answered(raw: bytes, recorder: Recorder) -> list[Reading]:
 def exchanged() -> list[tuple[bytes, list[Reading]]]:
     """Edited requests, and what our server read."""
     cases = list(numbered(REQUEST_EDITS, seed=9110))
-    with recording(idle_seconds=0.5) as recorder:
+    with recording(idle_seconds=5.0) as recorder:
         answers = asyncio.run(ask_all(recorder.port, cases, 64))
         return [
             (data, recorder.by_client.get(asked.client_port, [])) for data, asked in zip(cases, answers, strict=True)
