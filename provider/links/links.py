@@ -81,15 +81,22 @@ class Links:
             nonce=nonce,
             signature=signature,
         )
-        return await self.renew(link, ends_at=ends_at)
+        now = int(self._clock())
+        return _beginning(link, now, revoked_at=_newest(await self._look_up(_names(link))), ends_at=ends_at)
 
     async def renew(self, link: Link, *, ends_at: int | None) -> Link:
-        """The same link, beginning now. `ends_at`: as in `issue`. Raises StoreError."""
+        """The same link, beginning now. `ends_at`: as in `issue`.
+
+        Raises:
+            LinkRevoked: it was revoked. The store itself is asked: to a revocation that this worker has not noticed
+                yet, the renewed link would be a later one.
+            StoreError: revocations cannot be read.
+        """
         now = int(self._clock())
-        ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
-        # A link of the very second in which others were revoked must not count as one of them.
-        revoked_at = max(await self._revocations_at(link))
-        return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
+        revoked_at = _newest(await self._read(_names(link)))
+        if link.issued_at <= revoked_at:
+            raise LinkRevoked
+        return _beginning(link, now, revoked_at=revoked_at, ends_at=ends_at)
 
     def seal(self, link: Link, name: str) -> str:
         """Token for a URL that ends with the file name `name`. Raises LinkTooLong."""
@@ -107,7 +114,7 @@ class Links:
         link = self._seal.open(token, name)
         if link.expires_at <= self._clock():
             raise LinkExpired
-        if link.issued_at <= max(await self._revocations_at(link)):
+        if link.issued_at <= _newest(await self._look_up(_names(link))):
             raise LinkRevoked
         if link.token_id and (await self._look_up([link.token_id]))[link.token_id]:
             raise LinkRevoked
@@ -121,20 +128,31 @@ class Links:
         await self._store.revoke(name, until)
         self._known.put(name, until)
 
-    async def _revocations_at(self, link: Link) -> list[int]:
-        """When links of this consumer and of this order were revoked last; 0 or less for never."""
-        names = [_name(link.consumer, None)]
-        if isinstance(link.target, OrderedFile):
-            names.append(_name(link.consumer, link.target.order_tx_id))
-        found = await self._look_up(names)
-        return [until - MAX_SECONDS for until in found.values()]
-
     async def _look_up(self, names: list[str]) -> Mapping[str, int]:
-        async def fetch(missing: list[str]) -> Mapping[str, int]:
-            found = await asyncio.gather(*map(self._store.revoked_until, missing))
-            return {name: until or 0 for name, until in zip(missing, found, strict=True)}
+        return await self._known.get_many(names, self._read)
 
-        return await self._known.get_many(names, fetch)
+    async def _read(self, names: list[str]) -> Mapping[str, int]:
+        found = await asyncio.gather(*map(self._store.revoked_until, names))
+        return {name: until or 0 for name, until in zip(names, found, strict=True)}
+
+
+def _beginning(link: Link, now: int, *, revoked_at: int, ends_at: int | None) -> Link:
+    ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
+    # A link of the very second in which others were revoked must not count as one of them.
+    return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
+
+
+def _newest(found: Mapping[str, int]) -> int:
+    """When links of these names were revoked last; 0 or less for never."""
+    return max(found.values()) - MAX_SECONDS
+
+
+def _names(link: Link) -> list[str]:
+    """The names under which this link may have been revoked."""
+    names = [_name(link.consumer, None)]
+    if isinstance(link.target, OrderedFile):
+        names.append(_name(link.consumer, link.target.order_tx_id))
+    return names
 
 
 def _name(consumer: str, order_tx_id: str | None) -> str:

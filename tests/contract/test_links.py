@@ -128,6 +128,20 @@ async def test_a_revocation_ends_what_was_made_before_and_nothing_else(store: Sq
 
 
 @pytest.mark.gen_test
+async def test_a_revoked_link_cannot_be_renewed_where_its_revocation_was_not_noticed_yet(
+    store: SqliteNonceStore, clock: Clock
+) -> None:
+    worker, other = Worker(store, clock), Worker(store, clock)
+    link = await worker.issue()
+    assert await other.opens(link)
+    await worker.links.revoke(CONSUMER, ORDER)
+    clock.now += REVOCATIONS_SECONDS - 1
+    assert await other.opens(link)
+    with pytest.raises(LinkRevoked):
+        await other.links.renew(link, ends_at=None)
+
+
+@pytest.mark.gen_test
 async def test_a_link_that_lives_longest_is_still_revoked_at_its_end(store: SqliteNonceStore, clock: Clock) -> None:
     worker = Worker(store, clock)
     link = await worker.issue(seconds=MAX_SECONDS)
