@@ -27,7 +27,10 @@ VERSION = "1"
 MAX_TOKEN_CHARS = 2048
 """Proxies and tools accept URLs of this length."""
 
-# Tools read one link in many ranges. Only tokens that were good are kept: a stranger fills nothing.
+MAX_PACKED_BYTES = 4096
+"""What a token may hold before it is compressed. Opened tokens are kept, and user data may compress a thousandfold."""
+
+# Tools read one link in many ranges. Only tokens that were good are kept: a stranger fills nothing, a buyer 16 MiB.
 _OPENED = 1024
 _PURPOSES = (b"ocean provider / link authentication / v1", b"ocean provider / link encryption / v1")
 _TOKEN = re.compile(r"1[A-Za-z0-9_-]{40,2048}")
@@ -85,7 +88,10 @@ class LinkSeal:
 
     def seal(self, link: Link, name: str) -> str:
         """Token of `link` for a URL that ends with `name`. Raises LinkTooLong if its user data are too large."""
-        sealed = self._cipher.encrypt(zlib.compress(_packed(link), 9), [VERSION.encode(), name.encode()])
+        packed = _packed(link)
+        if len(packed) > MAX_PACKED_BYTES:
+            raise LinkTooLong
+        sealed = self._cipher.encrypt(zlib.compress(packed, 9), [VERSION.encode(), name.encode()])
         token = _encoded(sealed)
         if len(token) > MAX_TOKEN_CHARS:
             raise LinkTooLong

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from provider.compute.results import JobResult
 from provider.crypto.accounts import Account
 from provider.errors import LinkTooLong, LinkUnknown
-from provider.links.token import MAX_TOKEN_CHARS, Link, LinkSeal, OrderedFile, link_id
+from provider.links.token import MAX_PACKED_BYTES, MAX_TOKEN_CHARS, Link, LinkSeal, OrderedFile, link_id
 
 SEAL = LinkSeal(Account.from_hex("11" * 32))
 FILE = OrderedFile("did:op:" + "ab" * 32, "cd" * 32, "0x" + "ef" * 32, 3)
@@ -85,7 +85,13 @@ def test_user_data_that_do_not_fit_are_refused() -> None:
     noise = "".join(chr(0x4E00 + (number * 7919) % 20_000) for number in range(1_000))
     with pytest.raises(LinkTooLong):
         SEAL.seal(replace(LINK, target=replace(FILE, userdata=noise)), "a")
-    assert len(SEAL.seal(replace(LINK, target=replace(FILE, userdata="x" * 10_000)), "a")) < MAX_TOKEN_CHARS
+    assert len(SEAL.seal(replace(LINK, target=replace(FILE, userdata="x" * 3_000)), "a")) < MAX_TOKEN_CHARS
+
+
+def test_a_short_token_takes_little_memory_once_it_is_opened() -> None:
+    """Opened tokens are kept. A request of 128 KiB may hold user data that compress to nothing."""
+    with pytest.raises(LinkTooLong):
+        SEAL.seal(replace(LINK, target=replace(FILE, userdata="x" * MAX_PACKED_BYTES)), "a")
 
 
 def test_the_name_in_logs_does_not_lead_back() -> None:
