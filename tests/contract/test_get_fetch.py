@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from provider.commands.get import part_file, plan
 from provider.commands.get.failures import GetFailed, NoAccess, TargetExists
 from provider.commands.get.fetch import MAX_RENEWALS, MAX_VERSIONS, Fetched, FileFetch
 from provider.commands.get.links import Links, Wanted, open_session
+from provider.commands.get.order import Node, OrderSearch
 from provider.commands.get.part_file import PartFile
 from provider.commands.get.plan import MAX_ATTEMPTS, MIN_PIECE_BYTES, Facts
 from provider.crypto.accounts import Account
+from tests.support.assets import ASSET, NFT, SERVICE
 from tests.support.link_server import LinkServer, Mishap, bytes_of
-from tests.support.raw_origin import raw_origin, tls_contexts
+from tests.support.raw_origin import Exchange, raw_origin, tls_contexts
 
 SIZE = 2 * MIN_PIECE_BYTES + 12_345
 CONTENT = bytes_of(SIZE)
@@ -696,6 +698,43 @@ def test_the_request_is_signed_over_address_nonce_and_command(tmp_path: Path) ->
         assert signer == asked["consumerAddress"] == BUYER.address
 
     run(scene, LinkServer(CONTENT[:10]), tmp_path)
+
+
+@pytest.mark.parametrize("nonce", ["1E+5000", "-1E+5000", "1e5000", "NaN", "Infinity", [], "x", 1e308])
+def test_a_nonce_that_no_provider_has_does_not_stop_the_buyer(tmp_path: Path, nonce: object) -> None:
+    async def scene(buyer: Buyer) -> None:
+        await buyer.get()
+        assert len(buyer.server.asked[0]["nonce"]) < 20
+
+    run(scene, LinkServer(CONTENT[:10], nonce=nonce), tmp_path)
+
+
+def test_ids_of_services_cannot_command_a_terminal() -> None:
+    """An id is any text of the publisher's."""
+    services = (SERVICE, replace(SERVICE, id="\x1b]0;evil\x07", datatoken=NFT))
+    receipt = {"transactionHash": WANTED.order_tx_id, "status": "0x1", "blockNumber": "0x1", "logs": []}
+
+    async def node(exchange: Exchange) -> bool:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": receipt}).encode()
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        return True
+
+    async def scene() -> None:
+        async with raw_origin(node) as origin, open_session() as session:
+            links = Links(session, origin.url, BUYER)
+            search = OrderSearch(
+                links,
+                ASSET.did,
+                service_id=None,
+                order_tx_id=WANTED.order_tx_id,
+                node=Node(links, origin.url),
+                asset=replace(ASSET, services=services),
+            )
+            with pytest.raises(NoAccess) as refused:
+                await search.run()
+            assert str(refused.value).isprintable()
+
+    asyncio.run(scene())
 
 
 def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class LinkServer:
     announces_length: bool = True
     renews: bool = True
     refusal: str = ""
+    nonce: object = None
     base: str = ""
     good: set[str] = field(default_factory=set)
     log: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -83,7 +84,7 @@ class LinkServer:
 
     async def _api(self, exchange: Exchange, path: str) -> None:
         if path.endswith("/nonce"):
-            await _json(exchange, 200, {"nonce": None})
+            await _json(exchange, 200, {"nonce": self.nonce})
         elif path.endswith("/links"):
             self.asked.append(json.loads(exchange.request.partition(b"\r\n\r\n")[2]))
             if self.refusal:

@@ -4,6 +4,7 @@ Every request is signed anew, so a repetition is not a replay. Links are secrets
 """
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from provider.wire.json import read_json
 CREATE_LINKS = "createLinks"
 DECRYPT = "decryptDDO"
 _MAX_ANSWER_BYTES = 16 << 20
+_MAX_NONCE_DIGITS = 107
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT = aiohttp.ClientTimeout(total=120, connect=30)
 _CONNECT_SECONDS, _SILENCE_SECONDS = 30.0, 60.0
 
@@ -150,8 +153,10 @@ def _linked_file(item: object, base_url: str) -> LinkedFile:
         etag=etag if isinstance(etag, str) and is_strong_tag(etag) else None,
         has_ranges=fields.get("ranges") is True,
     )
-    digest = sha256.lower() if isinstance(sha256, str) and len(sha256) == 64 else None
-    return LinkedFile(index, name if isinstance(name, str) else "", url, known, digest)
+    digest = sha256.lower() if isinstance(sha256, str) else ""
+    return LinkedFile(
+        index, name if isinstance(name, str) else "", url, known, digest if _SHA256.fullmatch(digest) else None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,16 @@ class Wanted:
     order_tx_id: str
     file_index: int | None = None
     userdata: str | None = None
+
+
+def _after(nonce: object) -> int:
+    """The whole number after a nonce that a server told; 0 if it is none."""
+    try:
+        told = Decimal(str(nonce))
+        # `1E999999999` is a number too, whose digits take hours and gigabytes.
+        return int(told) + 1 if told.adjusted() < _MAX_NONCE_DIGITS else 0
+    except (InvalidOperation, ValueError, OverflowError):
+        return 0
 
 
 class Links:
@@ -243,11 +258,7 @@ class Links:
         reply = await self._ask("GET", "nonce", query={"userAddress": self.account.address})
         value = reply.json()
         known = value.get("nonce") if isinstance(value, Mapping) else None
-        try:
-            next_one = int(Decimal(str(known))) + 1 if known is not None else 0
-        except (InvalidOperation, ValueError, OverflowError):
-            next_one = 0
-        return str(max(time.time_ns() // 1_000_000, next_one))
+        return str(max(time.time_ns() // 1_000_000, _after(known)))
 
     async def _ask(
         self, method: str, name: str, *, query: Mapping[str, str] | None = None, body: object = None

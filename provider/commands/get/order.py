@@ -124,7 +124,9 @@ class OrderSearch:
         for order in await self._orders_of_tx(self._order_tx_id):
             if order.emitter in services:
                 return Purchase(services[order.emitter], self._order_tx_id)
-        raise NoAccess(f"the transaction of --tx ordered none of the services {', '.join(services.values())}")
+        # The publisher chose their ids.
+        named = printable(", ".join(services.values()))
+        raise NoAccess(f"the transaction of --tx ordered none of the services {named}")
 
     async def _services(self) -> Mapping[str, str]:
         """The ids of the services in question, by their datatokens."""

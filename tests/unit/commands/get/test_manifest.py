@@ -26,6 +26,8 @@ def test_what_is_known_of_a_file() -> None:
         {"length": -1, "etag": 'W/"a"', "ranges": 1, "sha256": "ab", "name": 7},
         {"length": True, "etag": "a", "ranges": "yes", "sha256": 1},
         {"length": 1.5, "etag": 1},
+        # It would be shown if the bytes have another one.
+        {"sha256": "\x1b]0;" + "x" * 60},
     ],
 )
 def test_what_is_absent_or_wrong_is_unknown(fields: dict[str, object]) -> None:
