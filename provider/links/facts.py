@@ -13,6 +13,10 @@ from provider.upstream.wish import Wish
 # It tells versions of one file apart, and is part of every token.
 _VERSION_CHARS = 12
 
+# The fields that describe the file, and neither the part that was sent nor the connection.
+_KEPT = frozenset(("content-type", "content-encoding", "content-disposition", "etag", "last-modified", "date"))
+_MAX_KEPT_CHARS = 2048
+
 FIRST_BYTE = Wish(ranges="bytes=0-0")
 """What to ask for: an origin that knows ranges sends one byte."""
 
@@ -22,16 +26,14 @@ class FileFacts:
     """What an origin said about a file.
 
     Attributes:
-        headers: fields of its answer, as they would come with the whole file.
+        headers: fields of its answer that a reply is made from, as they would come with the whole file.
         length_bytes: length of the file; None if unknown.
         ranges: the origin answers ranges.
-        url_path: path of the URL that answered, from which a name can be taken.
     """
 
     headers: Headers = field(repr=False)
     length_bytes: int | None
     ranges: bool
-    url_path: str = field(repr=False)
 
     @property
     def etag(self) -> str | None:
@@ -64,24 +66,25 @@ def facts_of(source: Source, answer: Answer, *, is_publishers_part: bool = False
 
     `is_publishers_part`: the file object names a range of its own, so the answer tells nothing about FIRST_BYTE.
     """
+    headers = source.headers
     if is_publishers_part and isinstance(answer, Whole | Part):
-        return FileFacts(_of_whole(source), None, False, source.final_url_path)
+        return FileFacts(_kept(headers, ranges=None), None, ranges=False)
     if isinstance(answer, Part) and answer.total_bytes is not None:
-        length, ranges = answer.total_bytes, True
-    elif isinstance(answer, Unsatisfiable) and answer.total_bytes == 0:
-        length, ranges = 0, True
-    elif isinstance(answer, Whole):
-        ranges = "bytes" in source.headers.tokens("Accept-Ranges")
-        return FileFacts(source.headers, answer.length_bytes, ranges, source.final_url_path)
-    else:
-        return None
-    return FileFacts(_of_whole(source, ("Accept-Ranges", "bytes")), length, ranges, source.final_url_path)
+        return FileFacts(_kept(headers, ranges="bytes"), answer.total_bytes, ranges=True)
+    if isinstance(answer, Unsatisfiable) and answer.total_bytes == 0:
+        return FileFacts(_kept(headers, ranges="bytes"), 0, ranges=True)
+    if isinstance(answer, Whole):
+        kept = _kept(headers, ranges=headers.get("Accept-Ranges"))
+        return FileFacts(kept, answer.length_bytes, ranges="bytes" in headers.tokens("Accept-Ranges"))
+    return None
 
 
-def _of_whole(source: Source, *more: tuple[str, str]) -> Headers:
-    """Fields of a part's answer that the whole file has too."""
-    return Headers([*((name, value) for name, value in source.headers if name.lower() not in _OF_A_PART), *more])
+def _kept(headers: Headers, *, ranges: str | None) -> Headers:
+    """What a reply is made from and a version is told by, with this `Accept-Ranges`.
 
-
-# These describe the part that was sent, not the file.
-_OF_A_PART = frozenset(("content-length", "content-range", "accept-ranges", "transfer-encoding"))
+    Nothing of an origin that says too much: facts of many files are kept, and anybody can be a publisher.
+    """
+    kept = [(name, value) for name, value in headers if name.lower() in _KEPT]
+    if ranges is not None:
+        kept.append(("Accept-Ranges", ranges))
+    return Headers(kept if sum(len(value) for _, value in kept) <= _MAX_KEPT_CHARS else ())

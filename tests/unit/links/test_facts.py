@@ -2,7 +2,9 @@
 
 import pytest
 
-from provider.links.facts import version_of
+from provider.links.facts import FIRST_BYTE, facts_of, version_of
+from provider.upstream.answer import answer_of
+from provider.upstream.memory_source import MemorySource
 from provider.upstream.source import Headers
 
 DATE = ("Date", "Mon, 30 Nov 2026 10:00:00 GMT")
@@ -29,3 +31,12 @@ def test_a_version_is_told_by_its_strong_validator_alone() -> None:
     assert tagged == version_of(Headers([("ETag", '"a"'), DATE, YOUNG]))
     dated = version_of(Headers([DATE, OLD]))
     assert len({"", tagged, dated, version_of(Headers([("ETag", '"b"')]))}) == 4
+
+
+@pytest.mark.parametrize("name", ["X-Anything", "Content-Disposition"])
+def test_what_an_origin_says_at_length_is_not_kept(name: str) -> None:
+    source = MemorySource(bytes(10), content_type="text/csv")
+    source.headers = Headers([("Content-Type", "text/csv"), (name, "x" * 60_000)])
+    facts = facts_of(source, answer_of(FIRST_BYTE, source))
+    assert facts is not None
+    assert sum(len(value) for _, value in facts.headers) < 100

@@ -10,7 +10,7 @@ from provider.links.facts import FileFacts
 from provider.links.manifest import JSON, METALINK, URI_LIST, LinkedFile, Manifest, distinct_names, link_url
 from provider.upstream.source import Headers
 
-FACTS = FileFacts(Headers([("ETag", '"1"'), ("Content-Type", "text/csv")]), 12, True, "/x")
+FACTS = FileFacts(Headers([("ETag", '"1"'), ("Content-Type", "text/csv")]), 12, ranges=True)
 MANIFEST = Manifest(
     ("documentId", "did:op:1"),
     1_764_547_200,
