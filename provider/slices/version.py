@@ -17,6 +17,8 @@ from provider.upstream.source import Headers, Source
 
 # The fields of an answer that a reply is made from (`streaming/headers.py`). `Date` makes a Last-Modified comparable.
 _KEPT = frozenset(("content-type", "etag", "last-modified", "content-disposition", "content-encoding", "date"))
+# Versions of many files are kept in memory, and anybody can be a publisher.
+_MAX_KEPT_CHARS = 2048
 # Fields by which an answer may differ between requests that the key cannot tell apart. None of these is ever sent to an
 # origin with another value, and S3 names the last three for buckets with CORS rules.
 _HARMLESS_VARY = frozenset(
@@ -96,13 +98,15 @@ def slice_prefix(secret: bytes, key: bytes, version: Version, slice_bytes: int) 
 def version_of(answer: Source, *, fresh_seconds: float, distance_seconds: float = 0.0) -> Version | None:
     """The version that `answer` (200 or 206) is of. None if it must not be kept.
 
-    Kept is only what has a length and a strong validator, does not vary, and is neither `no-store` nor `private`
-    (RFC 9111 section 3: this cache is shared by all who bought the file).
+    Kept is only what has a length, a strong validator and short fields, does not vary, and is neither `no-store`
+    nor `private` (RFC 9111 section 3: this cache is shared by all who bought the file).
     """
     part, headers = rest_of(answer), answer.headers
     if part is None or _is_forbidden(headers):
         return None
     kept = [(name, value) for name, value in headers if name.lower() in _KEPT]
+    if sum(len(value) for _, value in kept) > _MAX_KEPT_CHARS:
+        return None
     return Version(
         whole=replace(part, first=0, last=part.total_bytes - 1),
         modified=headers.get("Last-Modified") or "",
