@@ -104,16 +104,20 @@ def member_text(text: str, name: str) -> str:
     """The text of a member of a JSON object that `parse_json` has read; of the last one with this name.
 
     A parsed value cannot tell how its numbers and strings were written, which a hash of the text depends on.
+    Raises BodyTooComplex: the reader of this text takes a little less depth than orjson.
     """
     found = ""
     end = text.index("{")
-    while text[end] != "}":
-        key, end = _DECODER.raw_decode(text, _skip_space(text, end + 1))
-        start = _skip_space(text, _skip_space(text, end) + 1)
-        _, end = _DECODER.raw_decode(text, start)
-        if key == name:
-            found = text[start:end]
-        end = _skip_space(text, end)
+    try:
+        while text[end] != "}":
+            key, end = _DECODER.raw_decode(text, _skip_space(text, end + 1))
+            start = _skip_space(text, _skip_space(text, end) + 1)
+            _, end = _DECODER.raw_decode(text, start)
+            if key == name:
+                found = text[start:end]
+            end = _skip_space(text, end)
+    except RecursionError:
+        raise BodyTooComplex from None
     return found
 
 

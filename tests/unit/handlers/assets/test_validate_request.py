@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 
 import pytest
 
@@ -81,3 +82,15 @@ def test_deep_and_rich_bodies_are_refused() -> None:
         parse('{"ddo":{"a":' + "[" * 3000 + "]" * 3000 + "}}")
     with pytest.raises(BodyTooComplex):
         parse('{"ddo":{"a":[' + "1," * 5000 + "1]}}")
+
+
+def test_of_two_readers_the_one_that_takes_less_depth_decides() -> None:
+    deep = b'{"ddo":' + b'{"a":' * 1010 + b"1" + b"}" * 1011
+    limit = sys.getrecursionlimit()
+    # As in a server. Libraries of other tests raise it.
+    sys.setrecursionlimit(1000)
+    try:
+        with pytest.raises(BodyTooComplex):
+            ValidateRequest.parse(deep, None, {})
+    finally:
+        sys.setrecursionlimit(limit)
