@@ -30,6 +30,8 @@ _BRACKET = re.compile(r"[\[\]{}]")
 # A DDO has a dozen levels, and about a hundred objects and lists.
 _MAX_DEPTH = 200
 _MAX_BRACKETS = 100_000
+MAX_VALUES = 100_000
+"""More than any document has. A parser holds all threads for about a second per million of them."""
 
 
 def _is_anything(_: bytes) -> bool:
@@ -68,6 +70,8 @@ def open_document(
             raise DecryptError("Failed to decrypt.", detail=str(error)) from None
     if flags & COMPRESSED:
         data = _decompress(data, max_bytes)
+    if is_crowded(data):
+        raise DecryptError("Checksum doesn't match.", detail=f"more than {MAX_VALUES} values are no document")
     if not is_answer(data):
         raise DecryptError("Checksum doesn't match.", detail="the bytes are not a document of the named data NFT")
     if expected_hash is None or hashlib.sha256(data).digest() == expected_hash or is_remote_stub(data):
@@ -101,6 +105,11 @@ def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
         and named_chain == str(chain_id)
         and matches(did, data_nft, chain_id)
     )
+
+
+def is_crowded(data: bytes) -> bool:
+    """True if JSON may have more values in it than any document has. Commas in its texts count too."""
+    return data.count(b"[") + data.count(b"{") + data.count(b",") > MAX_VALUES
 
 
 def is_remote_stub(data: bytes) -> bool:
@@ -200,7 +209,12 @@ def _decoded(part: str) -> object:
 
 
 def _json(text: str) -> object:
-    """Parse JSON as Python and JavaScript do: indexers accept lone surrogates, and Aquarius NaN. None if invalid."""
+    """Parse JSON as Python and JavaScript do: indexers accept lone surrogates, and Aquarius NaN.
+
+    None if it is invalid, or has too many values.
+    """
+    if text.count("[") + text.count("{") + text.count(",") > MAX_VALUES:
+        return None
     try:
         return orjson.loads(text)
     except ValueError:

@@ -17,7 +17,7 @@ from provider.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from provider.files.document import encrypted_data_of, plain_ddo, remote_of
+from provider.files.document import encrypted_data_of, is_crowded, plain_ddo, remote_of
 from provider.files.file_object import (
     ArweaveFile,
     FileObject,
@@ -78,6 +78,7 @@ class RemoteDocuments:
         stub. Raises what `fetch` does, and DecryptError for content with another hash.
         """
         content = await self.fetch(stub, did=did)
+        _refuse_crowded(content)
         if not _is_expected(content, stub, expected_hash):
             raise DecryptError("Checksum doesn't match.", detail="the remote document has another hash")
         return await asyncio.to_thread(ddo_of, content, account)
@@ -104,7 +105,7 @@ class RemoteDocuments:
 
 
 def ddo_of(content: bytes, account: Account) -> bytes:
-    """The DDO in the content of a remote document, as JSON (pure).
+    """The DDO in the content of a remote document, as JSON (pure). Raises DecryptError for one of too many values.
 
     An envelope holds a credential, in the clear or encrypted for this Provider.
     """
@@ -115,7 +116,13 @@ def ddo_of(content: bytes, account: Account) -> bytes:
         except ValueError:
             # In the clear, as ocean-node takes it.
             pass
+        _refuse_crowded(content)
     return plain_ddo(content)
+
+
+def _refuse_crowded(content: bytes) -> None:
+    if is_crowded(content):
+        raise DecryptError("Checksum doesn't match.", detail="the remote document has too many values")
 
 
 def _file_of(stub: bytes, did: str) -> FileObject:

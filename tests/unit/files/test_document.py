@@ -16,6 +16,7 @@ from provider.crypto.accounts import Account
 from provider.crypto.ecies import encrypt
 from provider.errors import DecryptError
 from provider.files.document import (
+    MAX_VALUES,
     encrypted_data_of,
     is_credential,
     is_document_of,
@@ -24,6 +25,8 @@ from provider.files.document import (
     plain_ddo,
     read_ddo,
 )
+from provider.files.remote_documents import RemoteDocuments, ddo_of
+from provider.upstream.memory_source import MemorySource
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
 DOCUMENT = b'{"a":1}'
@@ -163,6 +166,48 @@ def test_bomb_is_refused_in_bounded_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 4 * LIMIT
+
+
+CROWD = b'{"a":[' + b"[]," * MAX_VALUES + b"[]]}"
+
+
+@pytest.mark.parametrize("flags", [0, 1])
+def test_a_document_of_more_values_than_any_has_is_not_parsed(flags: int) -> None:
+    """Parsers hold all threads: 5 MiB of empty lists took the event loop 1.7 s each time, and a kilobyte makes them."""
+    data = lzma.compress(CROWD) if flags else CROWD
+    with pytest.raises(DecryptError):
+        opened(data, flags, hashlib.sha256(CROWD).digest())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CROWD,
+        json.dumps({"encryptedData": CROWD.hex()}).encode(),
+        b"e30." + urlsafe_b64encode(CROWD).rstrip(b"=") + b".e30",
+    ],
+    ids=["plain", "in an envelope", "in a token"],
+)
+def test_no_container_hides_a_crowd_of_values(data: bytes) -> None:
+    assert read_ddo(data) == {}
+
+
+class CrowdedOrigin:
+    """Every file there is a crowd of values."""
+
+    async def open(self, *_: object) -> MemorySource:
+        return MemorySource(CROWD, content_type="application/json")
+
+
+@pytest.mark.gen_test
+async def test_a_remote_document_of_more_values_than_any_has_is_not_parsed() -> None:
+    documents = RemoteDocuments(CrowdedOrigin(), max_bytes=LIMIT, timeout_seconds=10)  # type: ignore[arg-type]
+    stub = b'{"remote":{"type":"url","url":"https://origin.example/a","method":"GET"}}'
+    with pytest.raises(DecryptError):
+        await documents.document(ACCOUNT, stub, hashlib.sha256(CROWD).digest(), did="did:op:x")
+    sealed_crowd = json.dumps({"encryptedData": encrypt(ACCOUNT.public_key, CROWD).hex()}).encode()
+    with pytest.raises(DecryptError):
+        ddo_of(sealed_crowd, ACCOUNT)
 
 
 def test_dictionary_larger_than_any_document_needs_is_refused() -> None:
