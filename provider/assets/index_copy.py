@@ -87,6 +87,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if told != "ok":
         raise StoreError(detail=f"{path}: it is damaged: {told}")
+    # SQLite keeps text in a column of integers, and this is shown in a terminal and compared with numbers.
+    odd = " OR ".join(f"typeof({column}) <> 'integer'" for column in ("chain_id", "start_block", "last_block"))
+    if connection.execute(f"SELECT 1 FROM index_scans WHERE {odd}").fetchone() is not None:  # noqa: S608 - constants
+        raise StoreError(detail=f"{path}: it is damaged: a block or a chain is no number")
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

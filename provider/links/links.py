@@ -125,6 +125,10 @@ class Links:
         name = _name(consumer, order_tx_id)
         # Kept as long as any of these links may live, which tells as well when they were revoked.
         until = int(self._clock()) + MAX_SECONDS
+        # A link that was made after another revocation in this very second begins a second ahead.
+        before = await self._store.revoked_until(name)
+        if before is not None:
+            until = max(until, before + 1)
         await self._store.revoke(name, until)
         self._known.put(name, until)
 

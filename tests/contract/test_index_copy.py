@@ -127,7 +127,7 @@ def test_a_copy_never_replaces_a_file_and_a_failed_one_leaves_none(tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} <= {"index", "index-wal", "index-shm", "notes"}
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "other tables", "views", "cut"])
+@pytest.mark.parametrize("kind", ["missing", "text", "other tables", "views", "cut", "words for numbers"])
 def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "source"
     if kind == "text":
@@ -148,6 +148,12 @@ def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, kind: st
             connection.executemany("INSERT INTO index_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         export_index(tmp_path / "whole", source)
         source.write_bytes(source.read_bytes()[:100_000])
+    if kind == "words for numbers":
+        source.unlink()
+        make_index(source)
+        with closing(sqlite3.connect(source)) as connection:
+            connection.execute("INSERT OR REPLACE INTO index_scans VALUES (1, 'f', 0, '\x1b[31mfar')")
+            connection.commit()
     with pytest.raises(StoreError) as caught:
         import_index(source, tmp_path / "index")
     assert caught.value.detail

@@ -169,3 +169,13 @@ async def test_opening_a_link_again_asks_no_store(store: SqliteNonceStore, clock
     assert await worker.opens(link)
     await store.close()
     assert await worker.opens(link)
+
+
+@pytest.mark.gen_test
+async def test_two_revocations_in_one_second_end_the_link_between_them(store: SqliteNonceStore, clock: Clock) -> None:
+    worker = Worker(store, clock)
+    await worker.links.revoke(CONSUMER, None)
+    between = await worker.issue()
+    await worker.links.revoke(CONSUMER, None)
+    assert not await worker.opens(between)
+    assert await worker.opens(await worker.issue())
