@@ -557,6 +557,21 @@ def test_fresh_links_that_help_nothing_are_not_asked_for_without_end(tmp_path: P
     run(scene, server, tmp_path)
 
 
+def test_a_redirect_does_not_carry_the_link_elsewhere(tmp_path: Path) -> None:
+    """The URL is a capability; another host, or anybody on a plain connection, could use it."""
+    other = LinkServer(OTHER)
+
+    async def scene() -> None:
+        async with raw_origin(other) as elsewhere:
+            away = Mishap(302, b"Location: " + elsewhere.url.encode() + b"/d/t1/0\r\n")
+            async with buying(LinkServer(CONTENT, mishaps=deque([away] * 100)), tmp_path) as buyer:
+                with pytest.raises(GetFailed):
+                    await buyer.get()
+
+    asyncio.run(scene())
+    assert other.log == []
+
+
 def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path: Path) -> None:
     pauses = Pauses()
 

@@ -235,7 +235,8 @@ class FileFetch:
         """Send a GET; failures of connections and statuses that end it become exceptions of ours."""
         url = self._file.url
         try:
-            async with self._session.get(url, headers=headers) as response:
+            # The URL is a capability: a redirect could carry it to another host, or over plain HTTP.
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 if response.status not in (200, 206, 412, 416):
                     raise await _refusal(response, url)
                 yield response

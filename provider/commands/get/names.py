@@ -10,6 +10,7 @@ from provider.upstream.file_names import MAX_NAME_BYTES, safe_name
 
 PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".part.json"
+NEW_NOTE_SUFFIX = ".part.json.new"
 
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")))
@@ -34,7 +35,7 @@ def local_names(names: Sequence[str], indexes: Sequence[int]) -> list[str]:
 def local_name(name: str) -> str:
     """A server's name, made safe; empty if nothing of it can be used."""
     # Room for the suffix of an unfinished file, for a number, and for a device's underscore.
-    room = MAX_NAME_BYTES - len(NOTE_SUFFIX) - 16
+    room = MAX_NAME_BYTES - len(NEW_NOTE_SUFFIX) - 16
     # Windows drops dots and spaces at the end; dots at the beginning hide a file.
     safe = safe_name(name).strip(". ")
     stem, dot, extension = safe.rpartition(".")
@@ -42,6 +43,6 @@ def local_name(name: str) -> str:
         stem = stem.encode()[: room - len((dot + extension).encode())].decode("utf-8", "ignore")
         safe = stem + dot + extension
     safe = safe.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
-    if safe.casefold().endswith((PART_SUFFIX, NOTE_SUFFIX)):
+    if safe.casefold().endswith((PART_SUFFIX, NOTE_SUFFIX, NEW_NOTE_SUFFIX)):
         safe += "_"
     return f"_{safe}" if safe.partition(".")[0].rstrip().casefold() in _DEVICES else safe

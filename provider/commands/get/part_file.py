@@ -18,7 +18,7 @@ from types import TracebackType
 import orjson
 
 from provider.commands.get.failures import GetFailed, TargetExists
-from provider.commands.get.names import NOTE_SUFFIX, PART_SUFFIX
+from provider.commands.get.names import NEW_NOTE_SUFFIX, NOTE_SUFFIX, PART_SUFFIX
 from provider.commands.get.plan import Facts, Saved, Span, added, resumable, total
 
 SAVE_SECONDS = 2.0
@@ -40,7 +40,7 @@ class PartFile:
         self._source = source
         self._part = target.with_name(target.name + PART_SUFFIX)
         self._note = target.with_name(target.name + NOTE_SUFFIX)
-        self._new_note = target.with_name(target.name + NOTE_SUFFIX + ".new")
+        self._new_note = target.with_name(target.name + NEW_NOTE_SUFFIX)
         self._facts: Facts | None = None
         self._saved_at = -math.inf
         self._is_saving = False

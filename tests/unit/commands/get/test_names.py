@@ -28,6 +28,7 @@ from provider.commands.get.names import local_name, local_names
         ("a:b*c?.csv", "abc.csv"),
         ("data.csv.part", "data.csv.part_"),
         ("data.csv.PART.json", "data.csv.PART.json_"),
+        ("data.csv.part.json.new", "data.csv.part.json.new_"),
     ],
 )
 def test_a_name_stays_in_the_folder_and_is_an_ordinary_file(name: str, local: str) -> None:
@@ -36,7 +37,7 @@ def test_a_name_stays_in_the_folder_and_is_an_ordinary_file(name: str, local: st
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".parquet", "é" * 5000, "a." + "b" * 5000])
 def test_a_long_name_leaves_room_for_the_suffixes(name: str) -> None:
-    assert 0 < len((local_name(name) + ".part.json").encode()) <= 255
+    assert 0 < len((local_name(name) + ".part.json.new").encode()) <= 255
 
 
 def test_two_files_never_share_a_name() -> None:
