@@ -78,6 +78,26 @@ def prove_writable(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {schema_version(connection)}")
 
 
+def open_private(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Open or create a file that only this user may read, with WAL and synchronous=FULL. Raises sqlite3.Error.
+
+    FULL syncs the log at every commit, so that a committed row survives a loss of power (sqlite.org/wal.html).
+    """
+    with suppress(OSError):
+        # SQLite reports whatever is wrong.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    try:
+        with suppress(sqlite3.OperationalError):
+            # Busy if another process does the same. The mode stays in the file.
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One write transaction. It takes the write lock at once, so that its reads cannot be outdated."""

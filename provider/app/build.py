@@ -59,6 +59,7 @@ from provider.policy.gate import Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacServer
 from provider.proofs.queue import ProofQueue
+from provider.slices.cached_origins import CachedOrigins
 from provider.streaming.relay import StreamEngine
 
 log = logging.getLogger("provider.server")
@@ -163,24 +164,48 @@ async def build(
         readiness=build_readiness(settings, networks, nonces, source, proofs, index_here=index_here),
         origins=origins,
         files=rooms.files,
-        closers=(
-            # The last to be closed: requests that are cut end meanwhile.
-            frame.books.close,
-            *(() if frame.tracing is None else (frame.tracing.close,)),
-            *(network.rpc.close for network in networks),
-            nonces.close if shared is None else shared.close,
-            source.close,
-            rooms.gate.close,
-            rooms.compute.close,
-            origins.sources.close,
-            *(() if proofs is None else (proofs.close,)),
-            *(() if slices is None else (slices.close,)),
-            *(() if rooms.reads is None else (rooms.reads.close,)),
+        closers=_closers(
+            networks=networks,
+            shared=shared,
+            nonces=nonces,
+            source=source,
+            origins=origins,
+            slices=slices,
+            rooms=rooms,
+            frame=frame,
         ),
         leavers=(
             *((source.hand_over,) if isinstance(source, ChainIndex) else ()),
             *(() if proofs is None else (proofs.hand_over,)),
         ),
+    )
+
+
+def _closers(
+    *,
+    networks: Networks,
+    shared: Shared | None,
+    nonces: NonceStore,
+    source: AssetSource,
+    origins: Origins,
+    slices: CachedOrigins | None,
+    rooms: Rooms,
+    frame: Frame,
+) -> tuple[Callable[[], Awaitable[object]], ...]:
+    """What closes each part; `Parts.close` runs the last one first."""
+    return (
+        # Requests that are cut end while the other parts are closed, and are entered in the books.
+        frame.books.close,
+        *(() if frame.tracing is None else (frame.tracing.close,)),
+        *(network.rpc.close for network in networks),
+        nonces.close if shared is None else shared.close,
+        source.close,
+        rooms.gate.close,
+        rooms.compute.close,
+        origins.sources.close,
+        *(() if rooms.proofs is None else (rooms.proofs.close,)),
+        *(() if slices is None else (slices.close,)),
+        *(() if rooms.reads is None else (rooms.reads.close,)),
     )
 
 

@@ -5,18 +5,16 @@ bought datasets, `refusals` what was refused before that: a stranger can fill on
 itself. Sums of days answer most questions without reading records.
 """
 
-import os
 import sqlite3
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provider.books.config import BooksConfig
 from provider.books.record import Use
 from provider.errors import StoreError
-from provider.sqlite import schema_version, transaction
+from provider.sqlite import open_private, schema_version, transaction
 
 DAY_SECONDS = 86_400
 SESSION_SECONDS = 60.0
@@ -75,17 +73,9 @@ _Key = tuple[object, ...]
 
 
 def open_books(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """Open or create the file, with WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
-    with suppress(OSError):
-        # Who took what is for the operator only. SQLite reports whatever is wrong.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    """Open or create the file for this user alone. Raises StoreError, sqlite3.Error."""
+    connection = open_private(path, busy_timeout_seconds=busy_timeout_seconds)
     try:
-        with suppress(sqlite3.OperationalError):
-            # Busy if another process does the same. The mode stays in the file.
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        # FULL: what was written survives a loss of power. It is one sync a second.
-        connection.execute("PRAGMA synchronous = FULL")
         _ensure_schema(connection, path)
     except (sqlite3.Error, StoreError):
         connection.close()

@@ -4,10 +4,8 @@ Runs on the store's own thread; nothing here is asynchronous. Times are unix sec
 transaction was signed), `confirmed` or `given_up`; the last two keep no signature.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from provider.proofs import budget
 from provider.proofs.budget import Budget
 from provider.proofs.proof import Proof
 from provider.proofs.transaction import Fee, SignedTransaction
-from provider.sqlite import schema_version, transaction
+from provider.sqlite import open_private, schema_version, transaction
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (
@@ -74,17 +72,9 @@ class Entry:
 
 
 def open_queue(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """Open or create the file, with WAL and synchronous=FULL. Raises StoreError, sqlite3.Error."""
-    with suppress(OSError):
-        # It holds consumers' signatures, so only this user may read it. SQLite reports whatever is wrong.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
+    """Open or create the file for this user alone. It holds consumers' signatures. Raises StoreError, sqlite3.Error."""
+    connection = open_private(path, busy_timeout_seconds=busy_timeout_seconds)
     try:
-        with suppress(sqlite3.OperationalError):
-            # Busy if another process does the same. The mode stays in the file.
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        # FULL: a transaction must not be sent before its row is durable.
-        connection.execute("PRAGMA synchronous = FULL")
         _ensure_schema(connection, path)
     except (sqlite3.Error, StoreError):
         connection.close()
