@@ -314,7 +314,7 @@ STREAMING = (
     ),
     Panel(
         "Pipes",
-        "Pipes exist and are in use; copied: streams that went without for want of one, per second.",
+        "Pipes exist and are in use; copied: streams per second that found no free pipe.",
         {
             "exist": total("provider_pipes_open"),
             "in use": total("provider_pipes_in_use"),

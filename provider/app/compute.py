@@ -36,7 +36,7 @@ _FOLLOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What there is with an operator service."""
+    """The parts that need an operator service."""
 
     operator: Operator
     starting: Starting

@@ -15,7 +15,7 @@ from provider.upstream.gateways import Gateways
 from provider.upstream.http_source import HttpOrigin
 from provider.upstream.names import Names
 
-# The rest of the limit is for TCP and TLS; a name that takes longer is told apart from a host that does not connect.
+# The rest of the limit is for TCP and TLS. So a slow name server has another error than a host that does not connect.
 _NAMES_PART_OF_CONNECTING = 0.8
 
 

@@ -27,7 +27,7 @@ from provider.wire.json import read_json
 
 # Bytes that ECIES adds to a document (`provider-api.md` section 6).
 _ENVELOPE_BYTES = 97
-# What an indexer adds to a DDO.
+# Fields that an indexer adds to a DDO.
 _STORE_FACTS = ("indexedMetadata", "nft", "event", "stats", "purgatory", "datatokens")
 
 

@@ -161,7 +161,7 @@ class RouteTable(Dispatcher):
             raise
 
     def _refuse_further(self, request: Request, error: ProviderError) -> None:
-        """A client that was told to wait is refused at once if it does not; a proxy's connection is of many.
+        """Refuse a client at once that does not wait as it was asked to; a proxy's connection serves many clients.
 
         Only downloads are: who has to wait with something else may have requests left for them.
         """

@@ -88,7 +88,7 @@ LINK_OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "Signed message: `consumerAddress`, `nonce`, `createLinks`. Give `documentId`, `serviceId` and "
             "`transferTxId` of an order, or `jobId` and `index` of a result of a compute job. Without `fileIndex`, "
             "every file of the service is linked. `Accept` chooses between JSON, `application/metalink4+xml` and "
-            "`text/uri-list`. Whoever has the URL of a link can read the file until the link ends."
+            "`text/uri-list`. Anyone with the URL of a link can read the file until the link ends."
         ),
         fields=LinksRequest.FIELDS,
         also=("userdata",),

@@ -56,7 +56,7 @@ def test_demo_holds_and_ends_with_status_0(tmp_path: Path, start: Start) -> None
     for label in ("link", "provider get", "first key", "new key"):
         assert f"{label:<12} ok      " in output
     assert "old key      ok      the store has another key now: 400 " in output
-    assert "stranger     ok      who published the same files: 403 " in output
+    assert "stranger     ok      an own asset with the same files: 403 " in output
     assert ("one column   ok      " in output) != ("columns      skipped" in output)
     assert leftovers(tmp_path, set()) == []
 

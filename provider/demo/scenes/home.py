@@ -138,7 +138,7 @@ def _stranger(cast: Cast, report: Report, files: list[dict[str, object]]) -> Non
         first_quote(cast.stranger, asset)
     except ReplyRefused as refused:
         holds = refused.reply.status == 403 and "may not be sold" in str(refused)
-        told = f"who published the same files: {refused.reply.status} {refused.reply.error_text()}"
+        told = f"an own asset with the same files: {refused.reply.status} {refused.reply.error_text()}"
     else:
         holds, told = False, "sells the same files"
     report.check(holds, "stranger", told, otherwise="403 with 'may not be sold'")
