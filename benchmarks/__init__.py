@@ -1,1 +1,1 @@
-"""Benchmarks of the server next to its rivals: one script per question, see README.md."""
+"""Benchmarks of the server next to its rivals. Each script answers one question; see README.md."""

@@ -13,7 +13,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the process's exit status."""
+    """Run one command and return the exit status."""
     parser = arguments.parser()
     given = parser.parse_args(argv)
     if given.command == "list":
@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(names: Sequence[str], options: Options, folder: Path) -> int:
-    """One script after the other; one that fails does not keep the others from running."""
-    # Not at the top: the load generator's process imports this module again and needs none of it.
+    """Run the scripts one after the other. If one fails, the others still run."""
+    # Imported here because the load generator's process imports this module again and does not need it.
     from benchmarks import failures, report  # noqa: PLC0415
-    from provider.demo.child import first_stop_signal_interrupts  # noqa: PLC0415
+    from provider.testing.child import first_stop_signal_interrupts  # noqa: PLC0415
 
     status = EXIT_OK
     for name in names:

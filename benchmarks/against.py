@@ -1,6 +1,6 @@
-"""`python -m benchmarks against`: bounded load on a deployment, by somebody who bought a file there.
+"""`python -m benchmarks against`: puts a bounded load on a deployment, as a consumer who bought a file there.
 
-Standard library HTTP and verified TLS; nothing but downloads is asked, and the key is only ever used to sign.
+It uses HTTP of the standard library and verified TLS, requests only downloads, and uses the key only to sign.
 """
 
 import http.client
@@ -20,23 +20,23 @@ from coincurve import PrivateKey
 from benchmarks.plans import percentile
 from benchmarks.signing import Purchase, Signer
 from benchmarks.target import Target
-from provider.demo.http_client import ReplyRefused, error_text, get_json
+from provider.testing.http_client import ReplyRefused, error_text, get_json
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 TIMEOUT_SECONDS = 30.0  # between two pieces of data
 PIECE_BYTES = 256 << 10
 MAX_ERROR_KINDS = 8
-# More refusals than this in a row mean that going on would only fill somebody's log.
+# After more refusals than this in a row, the run ends: to continue would only fill the deployment's log.
 MAX_ERRORS_IN_A_ROW = 5
 
 
 class KeyUnusable(Exception):
-    """The key file cannot be read or holds no key; the message never shows what it holds."""
+    """The key file cannot be read or has no key. The message never shows the content of the file."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all connections saw. A download that the end of the time cut off counts its bytes only."""
+    """The totals of all connections. A download that was cut by the end of the run only adds its bytes."""
 
     latencies: list[float] = field(default_factory=list)
     first_bytes: list[float] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Tally:
 
 
 def run(target: Target) -> int:
-    """Measure and print; 0 when every download was answered."""
+    """Measure and print. Returns 0 if every download was answered."""
     try:
         signer = _signer(target)
     except KeyUnusable as error:
@@ -67,7 +67,7 @@ def run(target: Target) -> int:
 
 
 def read_key(path: Path) -> PrivateKey:
-    """The key of a file with 64 hex digits. Raises KeyUnusable."""
+    """Read the key from a file with 64 hex digits. Raises KeyUnusable."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except OSError as exc:
@@ -80,12 +80,12 @@ def read_key(path: Path) -> PrivateKey:
             raise ValueError
         return PrivateKey(secret)
     except ValueError:
-        # Without its cause, which might quote the file.
+        # Without the cause, which might quote the file.
         raise KeyUnusable(f"{path} does not hold 64 hex digits") from None
 
 
 def _signer(target: Target) -> Signer:
-    """The consumer, its nonces above the last one that the deployment knows."""
+    """Make the signer of the consumer. Its nonces are above the last one that the deployment knows."""
     signer = Signer(read_key(target.key_file))
     known = get_json(f"{target.url}/api/services/nonce", {"userAddress": signer.address})["nonce"]
     signer.nonce = max(signer.nonce, int(Decimal(known)) if known else 0)
@@ -93,15 +93,15 @@ def _signer(target: Target) -> Signer:
 
 
 class _Load:
-    """Connections in threads until a bound is reached."""
+    """Connections in threads, until a bound is reached."""
 
     def __init__(self, target: Target, purchase: Purchase) -> None:
         self.tally = Tally()
         self._target = target
         self._purchase = purchase
         self._lock = threading.Lock()
-        # The nonces of one consumer must arrive in their order: a request begins when the one before was answered.
-        # What overlaps are the bodies.
+        # The nonces of one consumer must arrive in order, so a request begins when the one before was answered. Only
+        # the bodies overlap.
         self._turn = threading.Lock()
         self._begun = 0
         self._errors_in_a_row = 0
@@ -109,7 +109,7 @@ class _Load:
         self._stop = threading.Event()
 
     def run(self) -> float:
-        """Seconds that it took."""
+        """Run, and return the seconds that it took."""
         began = time.perf_counter()
         self._deadline = began + self._target.seconds
         threads = [threading.Thread(target=self._consume, daemon=True) for _ in range(self._target.connections)]

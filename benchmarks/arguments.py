@@ -1,4 +1,4 @@
-"""The arguments of every command, and what they become."""
+"""Parses the arguments of every command."""
 
 import argparse
 from pathlib import Path
@@ -10,13 +10,13 @@ from benchmarks.target import MAX_CONNECTIONS, MAX_REQUESTS, MAX_SECONDS, MAX_TO
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
-# Beside the tracked results, and not tracked itself.
+# Beside the tracked results, and not tracked.
 QUICK_RESULTS = FOLDER / "results-quick"
 PAGE = FOLDER / "RESULTS.md"
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands."""
+    """Make the parser of all commands."""
     whole = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the server next to rivals.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="list the scripts and their questions")
@@ -48,6 +48,14 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--storage", type=_folder, metavar="DIR", help="directory of the nonce store (on a real disk)")
     run.add_argument("--consumers", type=_whole(1, 50_000), default=1000, metavar="N", help="number of slow consumers")
     run.add_argument("--hold", type=_real(0.1, 3600), default=60.0, metavar="S", help="seconds to hold them")
+    run.add_argument(
+        "--interpreter",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="another Python in which Provider is installed, for `interpreters`; repeatable",
+    )
     run.add_argument(
         "--results",
         type=Path,
@@ -89,13 +97,13 @@ def _add_against(against: argparse.ArgumentParser) -> None:
 
 
 def results_folder(given: argparse.Namespace) -> Path:
-    """Where `run` writes. A quick run does not replace the results that the page is made from."""
+    """Return the folder to which `run` writes. A quick run does not replace the results from which the page is made."""
     chosen: Path | None = getattr(given, "results", None)
     return chosen or (QUICK_RESULTS if given.quick else RESULTS)
 
 
 def options(given: argparse.Namespace) -> Options:
-    """Options of `run`; what was given beats `--quick`."""
+    """Make the options of `run`. Explicit arguments take precedence over `--quick`."""
     defaults = Options(rounds=QUICK_ROUNDS, seconds=QUICK_SECONDS) if given.quick else Options()
     return Options(
         rounds=given.rounds or defaults.rounds,
@@ -106,11 +114,12 @@ def options(given: argparse.Namespace) -> Options:
         storage=given.storage,
         consumers=given.consumers,
         hold_seconds=given.hold,
+        interpreters=tuple(given.interpreter),
     )
 
 
 def target(given: argparse.Namespace) -> Target:
-    """What `against` measures."""
+    """Make the target of `against`."""
     return Target(
         url=given.url,
         key_file=given.signer_key_file,
@@ -126,7 +135,7 @@ def target(given: argparse.Namespace) -> Target:
 
 
 class _Bounded:
-    """A number within bounds, for argparse, which shows the class's name when it is none at all."""
+    """A number within bounds, for argparse, which shows the name of the class if the text is not a number."""
 
     def __init__(self, kind: type[int] | type[float], low: float, high: float) -> None:
         self._kind, self._low, self._high = kind, low, high

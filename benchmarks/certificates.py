@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that signs itself, valid for a day: for origins over HTTPS."""
+"""A self-signed certificate for 127.0.0.1, valid for a day, for origins over HTTPS."""
 
 import datetime
 import ipaddress
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """PEM files; who trusts `certificate_path` trusts the origin."""
+    """PEM files. A client that trusts `certificate_path` trusts the origin."""
 
     certificate_path: Path
     key_path: Path

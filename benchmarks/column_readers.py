@@ -23,7 +23,7 @@ ROWS, ROWS_OF_GROUP, SEED = 400_000, 40_000, 1
 
 
 def write(path: str) -> None:
-    """A table of three columns in ten row groups."""
+    """Write a table of three columns in ten row groups."""
     chance = random.Random(SEED)
     prices = [chance.random() for _ in range(ROWS)]
     columns = {"day": list(range(ROWS)), COLUMN: prices, "note": [chance.randbytes(16) for _ in range(ROWS)]}
@@ -32,7 +32,7 @@ def write(path: str) -> None:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A database of its own that keeps nothing of what it has read. The extension is that of the installed wheel."""
+    """Connect to a new database that caches nothing it has read. The extension is that of the installed wheel."""
     database = duckdb.connect(config={"threads": 1})
     (extension,) = (
         f"{folder}/extensions/v{duckdb.__version__}/httpfs.duckdb_extension"
@@ -44,7 +44,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def read_as_told() -> None:
-    """The readers of one run."""
+    """Run the readers of one run."""
     order = json.loads(sys.stdin.readline())
     databases = [connect() for _ in order["urls"]]
 

@@ -1,21 +1,28 @@
-"""A foreign server as a child process: started, waited for, stopped; what it said is told when it did not start."""
+"""A foreign server as a child process: started, awaited, stopped. If it does not start, its output is shown."""
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+LOCALHOST = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 
 class PartFailed(Exception):
-    """A part of the stage did not start; the message holds what it said."""
+    """A part of the stage did not start. The message contains its output."""
 
 
 class Daemon:
-    """A process that listens on `port` of 127.0.0.1; its output goes to `<name>.output` in `folder`."""
+    """A process that listens on `port` of `host`. Its output goes to `<name>.output` in `folder`.
+
+    Leaving its block ends it, and what it started in its own process group.
+    """
 
     def __init__(
         self,
@@ -25,8 +32,9 @@ class Daemon:
         port: int,
         *,
         environ: Mapping[str, str] | None = None,
+        host: str = LOCALHOST,
     ) -> None:
-        self.name, self.port = name, port
+        self.name, self.host, self.port = name, host, port
         self._output = (folder / f"{name}.output").open("w+b")
         self._process = subprocess.Popen(
             list(command),
@@ -39,7 +47,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """Process id; there may be workers below it."""
+        """Process id. The process may have children."""
         return self._process.pid
 
     def __enter__(self) -> "Daemon":
@@ -56,7 +64,7 @@ class Daemon:
 
     def _accepts(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True
@@ -66,10 +74,14 @@ class Daemon:
         return self._output.read().decode("utf-8", "replace").strip()[-1000:]
 
     def _stop(self) -> None:
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._signal(signal.SIGKILL)
             self._process.wait()
         self._output.close()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)

@@ -1,4 +1,4 @@
-"""What may end a run without being a defect of the benchmarks."""
+"""The failures that may end a run without being a defect of the benchmarks."""
 
 from http.client import HTTPException
 
@@ -6,13 +6,13 @@ from web3.exceptions import Web3Exception
 
 from benchmarks.daemon import PartFailed
 from benchmarks.plans import LoadFailed
-from provider.demo.chain.wallet import TransactionReverted
-from provider.demo.child import ChildFailed
-from provider.demo.http_client import ReplyRefused
+from provider.testing.chain.wallet import TransactionReverted
+from provider.testing.child import ChildFailed
+from provider.testing.http_client import ReplyRefused
 
 
 def expected() -> tuple[type[Exception], ...]:
-    """Exceptions that are told in one line."""
+    """Return the exceptions that are reported in one line."""
     return (
         PartFailed,
         LoadFailed,

@@ -1,8 +1,9 @@
-"""haproxy as rival: with splice for plain origins, with large buffers where TLS makes splicing impossible."""
+"""haproxy as a rival: with splice for plain origins, and with large buffers where TLS makes splicing impossible."""
 
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.daemon import Daemon
@@ -30,25 +31,32 @@ frontend consumers
     default_backend origin
 backend origin
     {backend}
-    server origin 127.0.0.1:{origin_port}{server_options}
+    server origin {origin}{server_options}
 """
 
 
 def find() -> str | None:
-    """Path of the haproxy on this machine."""
+    """Return the path of haproxy on this machine."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
 
 
 def version(program: str) -> str:
-    """Version number."""
+    """Return its version."""
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"version (\S+)", said)
     return match[1] if match else "unknown"
 
 
-def peer(program: str, folder: Path, port: int, *, origin_port: int, tls: bool, workers: int) -> Daemon:
-    """haproxy in front of an origin."""
+def peer(program: str, folder: Path, port: int, *, origin: str, tls: bool, workers: int) -> Daemon:
+    """Start haproxy in front of an origin, `host:port`."""
     name = f"haproxy-{workers}"
+    return Daemon(name, command(program, folder, name, port, origin=origin, tls=tls, workers=workers), folder, port)
+
+
+def command(
+    program: str, folder: Path, name: str, port: int, *, origin: str, tls: bool, workers: int = 1
+) -> Sequence[str]:
+    """Write its configuration. Return the command that runs it."""
     configuration = folder / f"{name}.cfg"
     configuration.write_text(
         _FRAME.format(
@@ -56,8 +64,8 @@ def peer(program: str, folder: Path, port: int, *, origin_port: int, tls: bool, 
             tuning="tune.bufsize 262144" if tls else "tune.pipesize 1048576",
             port=port,
             backend="" if tls else "option splice-response",
-            origin_port=origin_port,
+            origin=origin,
             server_options=" ssl verify none ssl-min-ver TLSv1.3" if tls else "",
         )
     )
-    return Daemon(name, [program, "-db", "-f", str(configuration)], folder, port)
+    return [program, "-db", "-f", str(configuration)]

@@ -1,6 +1,6 @@
-"""Load generator: prepared requests over keep-alive connections, every answer checked, latencies taken.
+"""Load generator: sends prepared requests over keep-alive connections, checks every answer, and measures latencies.
 
-Runs in a process of its own (`load_process.py`); this is the parent's handle of it.
+It runs in a process of its own (`load_process.py`). This module is the parent's side.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ JOIN_SECONDS = 10.0
 
 
 class Load:
-    """The parent's handle of the load generator's process."""
+    """The parent's side of the load generator's process."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -39,13 +39,13 @@ class Load:
         return self._process.pid
 
     def run(self, plan: Plan) -> LoadResult:
-        """Connect, send everything, check everything. Raises LoadFailed."""
+        """Connect, send everything, and check everything. Raises LoadFailed."""
         with self.connected(plan) as transfer:
             return transfer.go()
 
     @contextmanager
     def connected(self, plan: Plan) -> Iterator["Transfer"]:
-        """A run whose connections are open before it starts and stay open until the block is left."""
+        """A run whose connections are open before it starts, and stay open until the block ends."""
         self._pipe.send(plan)
         self.receive()
         try:
@@ -57,7 +57,7 @@ class Load:
 
     @contextmanager
     def beside(self, plan: Plan) -> Iterator[list[LoadResult]]:
-        """An endless run that goes on inside the block; its result is in the list after it. Raises LoadFailed."""
+        """An endless run that continues inside the block. Its result is in the list afterwards. Raises LoadFailed."""
         results: list[LoadResult] = []
         with self.connected(plan) as transfer:
             transfer.start()
@@ -65,11 +65,11 @@ class Load:
             results.append(transfer.stop())
 
     def say(self) -> None:
-        """Let the other side go on."""
+        """Let the other side continue."""
         self._pipe.send(None)
 
     def receive(self) -> LoadResult | None:
-        """Next word of the other side. Raises LoadFailed."""
+        """Receive the next message of the other side. Raises LoadFailed."""
         try:
             answer: LoadResult | LoadFailed | None = self._pipe.recv()
         except (EOFError, ConnectionError) as exc:
@@ -86,7 +86,7 @@ class Transfer:
         self._load = load
 
     def go(self) -> LoadResult:
-        """Send everything; returns after the last byte. Raises LoadFailed."""
+        """Send everything. Returns after the last byte. Raises LoadFailed."""
         self._load.say()
         return self._result()
 
@@ -95,7 +95,7 @@ class Transfer:
         self._load.say()
 
     def stop(self) -> LoadResult:
-        """End an endless run where it stands. Raises LoadFailed."""
+        """Stop an endless run at once. Raises LoadFailed."""
         self._load.say()
         return self._result()
 

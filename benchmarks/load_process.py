@@ -1,4 +1,4 @@
-"""The load generator's process: costs as little as Python can, with raw sockets and bodies that the kernel drops."""
+"""The load generator's process. It uses as little CPU as Python can: raw sockets, and bodies that the kernel drops."""
 
 import hashlib
 import select
@@ -10,22 +10,21 @@ from multiprocessing.connection import Connection as Pipe
 
 from benchmarks.plans import ConnectionPlan, LoadFailed, LoadResult, Plan, percentile
 
-HOST = "127.0.0.1"
 PIECE_BYTES = 1 << 20
 PIECES_PER_TURN = 4  # then the other connections get their turn
 HEAD_LIMIT_BYTES = 16 << 10
-# tcp(7): with MSG_TRUNC the kernel drops the bytes instead of copying them, which halves what a consumer costs.
+# tcp(7): with MSG_TRUNC the kernel drops the bytes instead of copying them, which halves the cost of a consumer.
 DISCARD = socket.MSG_TRUNC
 STALL_SECONDS = 30.0
 
 
 class Consumer:
-    """One connection: sends a request, reads its answer, and again."""
+    """One connection: sends a request, reads its answer, and repeats."""
 
-    def __init__(self, number: int, port: int, plan: ConnectionPlan) -> None:
+    def __init__(self, number: int, address: tuple[str, int], plan: ConnectionPlan) -> None:
         self._name = f"connection {number}"
         self._plan = plan
-        self._socket = socket.create_connection((HOST, port), timeout=STALL_SECONDS)
+        self._socket = socket.create_connection(address, timeout=STALL_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self._sent = 0
@@ -49,11 +48,11 @@ class Consumer:
 
     @property
     def wanted_events(self) -> int:
-        """What to wait for."""
+        """The events to wait for."""
         return select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
 
     def send(self, now: float, deadline: float | None) -> bool:
-        """Begin the next request; False when there is none or it is too late."""
+        """Begin the next request. False if there is none, or if it is too late."""
         requests = self._plan.requests
         if self._sent == len(requests) or (deadline is not None and now > deadline):
             return False
@@ -65,7 +64,7 @@ class Consumer:
         return True
 
     def write(self) -> None:
-        """Send what is left of the request, as far as it goes."""
+        """Write as much of the request as the socket accepts."""
         try:
             self._unsent = self._unsent[self._socket.send(self._unsent) :]
         except BlockingIOError:
@@ -74,7 +73,7 @@ class Consumer:
             raise LoadFailed(f"{self._name}: {exc.strerror}") from exc
 
     def read(self, buffer: memoryview) -> bool:
-        """Take what is there; True when an answer has ended with it."""
+        """Read what has arrived. True when an answer is complete."""
         for _ in range(PIECES_PER_TURN):
             try:
                 ended = self._read_head(buffer) if self._left_bytes is None else self._read_body(buffer)
@@ -155,7 +154,7 @@ class Run:
     def connect(self) -> None:
         """Open every connection. Raises OSError."""
         for number, connection in enumerate(self._plan.connections):
-            consumer = Consumer(number, self._plan.port, connection)
+            consumer = Consumer(number, (self._plan.host, self._plan.port), connection)
             self._consumers[consumer.fileno()] = consumer
 
     def close(self) -> None:
@@ -164,7 +163,7 @@ class Run:
             consumer.close()
 
     def transfer(self, buffer: memoryview) -> None:
-        """Until every connection has its last answer, or until the parent says stop to an endless run."""
+        """Run until every connection has its last answer, or until the parent stops an endless run."""
         poller = select.epoll()
         began = time.perf_counter()
         deadline = None if self._plan.seconds is None else began + self._plan.seconds
@@ -191,7 +190,7 @@ class Run:
     def _serve(
         self, poller: select.epoll, descriptor: int, event: int, buffer: memoryview, deadline: float | None
     ) -> bool:
-        """One connection's turn; True when it has nothing more to do."""
+        """Serve one connection. True if it has nothing more to do."""
         consumer = self._consumers[descriptor]
         if event & select.EPOLLOUT:
             consumer.write()
@@ -206,7 +205,7 @@ class Run:
         return False
 
     def result(self) -> LoadResult:
-        """What was measured."""
+        """Return the result of the run."""
         latencies = _ascending([consumer.latencies for consumer in self._consumers.values()])
         first_bytes = _ascending([consumer.first_bytes for consumer in self._consumers.values()])
         return LoadResult(
@@ -217,6 +216,7 @@ class Run:
             p99_seconds=percentile(latencies, 0.99),
             first_byte_p50_seconds=percentile(first_bytes, 0.5),
             first_byte_p99_seconds=percentile(first_bytes, 0.99),
+            first_byte_min_seconds=first_bytes[0] if first_bytes else 0.0,
         )
 
 
@@ -225,7 +225,7 @@ def _ascending(parts: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _measure(pipe: Pipe, plan: Plan, buffer: memoryview) -> None:
-    """One run: the parent says when it begins and when the connections may go."""
+    """Do one run: the parent says when it begins, and when the connections may close."""
     run = Run(plan, pipe)
     try:
         run.connect()
@@ -239,14 +239,14 @@ def _measure(pipe: Pipe, plan: Plan, buffer: memoryview) -> None:
 
 
 def serve(pipe: Pipe) -> None:
-    """The process: one run after the other, until the parent is gone."""
+    """Serve one run after the other, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to handle
     buffer = memoryview(bytearray(PIECE_BYTES))
     try:
         while True:
             plan: Plan | None = pipe.recv()
             if plan is None:
-                continue  # a stop for an endless run that had failed already
+                continue  # A stop for an endless run that had already failed.
             try:
                 _measure(pipe, plan, buffer)
             except LoadFailed as failure:

@@ -1,6 +1,6 @@
-"""A JSON-RPC node of a made-up chain, with as many blocks as wanted and logs where they are put.
+"""A JSON-RPC node of an invented chain, with any number of blocks and with logs in chosen ones.
 
-It answers what the metadata index asks, after a delay.
+It answers the calls of the metadata index, after a delay.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ class LogNode:
     """`head`: number of its newest block.
 
     `delay_seconds`: before each answer. `most_blocks`: longer ranges are refused, None: none are. `is_down`: it answers
-    503.
-    `asked`: range of each query for metadata events. `most_in_flight`: requests that were under way together.
+    503. `requests`: how many it got. `asked`: range of each query for metadata events. `most_in_flight`: requests that
+    were under way together.
     """
 
     def __init__(self, *, head: int, delay_seconds: float = 0.0) -> None:
@@ -32,6 +32,7 @@ class LogNode:
         self.delay_seconds = delay_seconds
         self.most_blocks: int | None = None
         self.is_down = False
+        self.requests = 0
         self.asked: list[tuple[int, int]] = []
         self.in_flight = self.most_in_flight = 0
         self.url = ""
@@ -46,19 +47,20 @@ class LogNode:
         return data_nft
 
     def reorganise(self, from_block: int) -> None:
-        """Replace this block and all behind it by empty ones."""
+        """Replace this block and all later ones by empty blocks."""
         self._branches.append((from_block, len(self._branches) + 1))
         for block in [block for block in self._logs if block >= from_block]:
             del self._logs[block]
 
     def hash_of(self, block: int) -> str:
-        """Hash of a block on the newest branch."""
+        """Return the hash of a block on the newest branch."""
         branch = max((salt for start, salt in self._branches if start <= block), default=0)
         return "0x" + hashlib.sha256(f"{block} {branch}".encode()).hexdigest()
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request."""
         self.in_flight += 1
+        self.requests += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             calls = orjson.loads(await request.read())
@@ -128,7 +130,7 @@ class LogNode:
 
 @asynccontextmanager
 async def listening(node: LogNode) -> AsyncIterator[LogNode]:
-    """The node on a free port of 127.0.0.1."""
+    """Run the node on a free port of 127.0.0.1."""
     application = web.Application()
     application.router.add_post("/", node.answer)
     runner = web.AppRunner(application, access_log=None)

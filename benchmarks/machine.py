@@ -1,7 +1,8 @@
-"""What the figures were measured on: processor, kernel, versions, commit, load."""
+"""The conditions of a measurement: processor, kernel, versions, commit, load."""
 
 import os
 import platform
+import ssl
 import subprocess
 import sysconfig
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 
 def facts() -> list[tuple[str, str]]:
-    """Name and value of everything that does not change during a run."""
+    """Return name and value of everything that does not change during a run."""
     cores = len(os.sched_getaffinity(0))
     return [
         ("processor", f"{_processor()}, {cores} core{'s' if cores != 1 else ''}"),
@@ -24,20 +25,35 @@ def facts() -> list[tuple[str, str]]:
     ]
 
 
+def interpreter_name() -> str:
+    """Return a short name of this interpreter, as in `3.13.5 optimised, OpenSSL 3.5.9`."""
+    library = " ".join(ssl.OPENSSL_VERSION.split()[:2])
+    return f"{platform.python_version()}{' optimised' if is_optimised() else ''}, {library}"
+
+
 def interpreter() -> str:
-    """Version of Python, and whether it was built with profile-guided optimisation: without it a request costs more."""
-    is_optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    build = "with" if is_optimised else "WITHOUT"
+    """Return Python's version, and whether it was built with profile-guided optimisation.
+
+    Without it, a request costs more.
+    """
+    build = "with" if is_optimised() else "WITHOUT"
     return f"{platform.python_version()}, built {build} profile-guided optimisation"
 
 
+def is_optimised() -> bool:
+    """Return whether this interpreter was built with profile-guided optimisation."""
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    # Debian and Fedora optimise by rules of their own. Both keep the wheels of pip outside of Python.
+    return "--enable-optimizations" in arguments or "--with-wheel-pkg-dir" in arguments
+
+
 def load_average() -> str:
-    """Load of the last minute; above the number of our own busy processes (two) somebody else was working too."""
+    """Return the load of the last minute. Above the number of our own busy processes (two), others were working too."""
     return f"{os.getloadavg()[0]:.2f}"
 
 
 def commit() -> str:
-    """Short hash of the commit, with `+` when files were changed since; `unknown` outside a clone."""
+    """Return the short hash of the commit, with `+` if files were changed since; `unknown` outside a clone."""
     try:
         name = _git("rev-parse", "--short", "HEAD")
         return name + ("+" if _git("status", "--porcelain", "--untracked-files=no", "--", "provider") else "")
@@ -46,7 +62,7 @@ def commit() -> str:
 
 
 def file_system(folder: Path) -> str:
-    """Type of the file system that holds a folder, `unknown` without /proc/mounts."""
+    """Return the type of the file system of a folder; `unknown` without /proc/mounts."""
     best, kind = "", "unknown"
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()

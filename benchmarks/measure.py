@@ -13,7 +13,7 @@ from benchmarks.options import Options
 from benchmarks.plans import ConnectionPlan, LoadFailed, LoadResult, Plan
 from benchmarks.result import Case, Sample
 
-# Work that follows the last byte (access log, metrics, release of connections) belongs to the run.
+# Work after the last byte (access log, metrics, release of connections) belongs to the run.
 SETTLE_SECONDS = 0.03
 PROBE_REQUESTS = 100  # in all, to find out how many fit into the time of a run
 PROBE_LARGE_REQUESTS = 16  # the same for answers of which fewer fit
@@ -44,16 +44,17 @@ class Variant:
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What all runs share. `warm_case`: one request of it on each connection precedes every run, so that caches and
-    pools are warm; `upstream_requests`: reads the origin's counter.
+    pools are warm; `upstream_requests`, `upstream_bytes`: read the origin's counters.
     """
 
     load: Load
     options: Options
     warm_case: Case
     upstream_requests: Counter | None
+    upstream_bytes: Counter | None = None
 
     def interleave(self, cases: Sequence[Case], variants: Sequence[Variant]) -> tuple[Sample, ...]:
-        """All samples. Raises LoadFailed at the first wrong answer."""
+        """Return all samples. Raises LoadFailed at the first wrong answer."""
         samples: list[Sample] = []
         for case in cases:
             counts = {variant.name: self.prove(case, variant) for variant in variants}
@@ -62,10 +63,10 @@ class Bench:
         return in_order(samples, variants)
 
     def prove(self, case: Case, variant: Variant) -> int:
-        """Check bodies before anything is measured; how many requests a connection sends in one run."""
+        """Check bodies before anything is measured. Returns how many requests a connection sends in one run."""
         self.warm(case, variant)
         if case.requests is not None:
-            # One whole body is enough to see that they are right, and hashing all of them would take long.
+            # One whole body is enough to see that they are right. Hashing all of them would take long.
             self.run(variant, variant.plans(case, 1, 1)[:1])
             return case.requests
         probe = PROBE_LARGE_REQUESTS if case.body_bytes >= LARGE_BYTES else PROBE_REQUESTS
@@ -76,25 +77,26 @@ class Bench:
         return max(1, round(fitting), min(MIN_REQUESTS, round(fitting * MAX_STRETCH)))
 
     def warm(self, case: Case, variant: Variant) -> None:
-        """One small request on each connection."""
+        """Send one small request on each connection."""
         warm = replace(self.warm_case, connections=case.connections)
         self.run(variant, variant.plans(warm, 1, 1))
 
     def run(self, variant: Variant, connections: tuple[ConnectionPlan, ...]) -> LoadResult:
-        """A run that is not measured. Raises LoadFailed with the name of the variant."""
+        """Do a run that is not measured. Raises LoadFailed with the name of the variant."""
         with named(variant.name):
             return self.load.run(Plan(variant.port, connections))
 
     def sample(
         self, case: Case, variant: Variant, round_number: int, requests: int, *, seconds: float | None = None
     ) -> Sample:
-        """One measured run; `seconds` ends it early. Raises LoadFailed."""
+        """Do one measured run. `seconds` ends it early. Raises LoadFailed."""
         self.warm(case, variant)
-        # After the warm-up, because requests are good only in the order they are prepared.
+        # After the warm-up, because requests are only valid in the order in which they are prepared.
         plan = Plan(variant.port, variant.plans(case, requests, 1 if case.requests is None else 0), seconds)
         pids = processes.tree(variant.pid)
         processes.reset_peak_rss(pids)
         upstream, rpc = _read(self.upstream_requests), _read(variant.rpc_round_trips)
+        upstream_bytes = _read(self.upstream_bytes)
         with named(f"{variant.name}, {case.name}"), self.load.connected(plan) as transfer:
             time.sleep(SETTLE_SECONDS)
             cpu_before = processes.cpu_seconds(pids)
@@ -116,6 +118,8 @@ class Bench:
             peak_rss_bytes=processes.peak_rss_bytes(pids),
             upstream_requests=_since(self.upstream_requests, upstream),
             rpc_round_trips=_since(variant.rpc_round_trips, rpc),
+            upstream_bytes=_since(self.upstream_bytes, upstream_bytes),
+            first_byte_min_seconds=result.first_byte_min_seconds,
         )
 
 
@@ -123,7 +127,10 @@ V = TypeVar("V")
 
 
 def in_turns(name: str, variants: Sequence[V], rounds: int) -> Iterator[tuple[int, V]]:
-    """Round numbers and variants, each round with another first one, so that none always follows the same neighbour."""
+    """Yield round numbers and variants.
+
+    Each round begins with another variant, so that none always follows the same neighbour.
+    """
     for round_number in range(rounds):
         progress(f"{name}: round {round_number + 1} of {rounds}")
         shift = round_number % len(variants)
@@ -132,14 +139,14 @@ def in_turns(name: str, variants: Sequence[V], rounds: int) -> Iterator[tuple[in
 
 
 def in_order(samples: Sequence[Sample], variants: Sequence[Variant]) -> tuple[Sample, ...]:
-    """Samples in the order of the variants, not of the turns they took."""
+    """Return the samples in the order of the variants, not in the order of measuring."""
     order = {variant.name: position for position, variant in enumerate(variants)}
     return tuple(sorted(samples, key=lambda sample: order[sample.variant]))
 
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
-    """Put before the text of a LoadFailed whom it concerns."""
+    """Add the name of the variant to the text of a LoadFailed."""
     try:
         yield
     except LoadFailed as failure:
@@ -147,7 +154,7 @@ def named(what: str) -> Iterator[None]:
 
 
 def progress(text: str) -> None:
-    """Tell on stderr what is being measured."""
+    """Report on stderr what is being measured."""
     print(text, file=sys.stderr, flush=True)
 
 

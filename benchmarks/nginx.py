@@ -1,4 +1,4 @@
-"""nginx as origin (sendfile, with TLS if asked) and as rival (`proxy_pass`), each in processes of its own."""
+"""nginx as an origin (sendfile, with TLS on request) and as a rival (`proxy_pass`), each in its own processes."""
 
 import hashlib
 import os
@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.certificates import Certificate
-from benchmarks.daemon import Daemon
-from provider.demo.http_client import request
+from benchmarks.daemon import LOCALHOST, Daemon
+from benchmarks.distance import Distance
+from provider.testing.http_client import request
 
 STATUS_PATH = "/nginx-status"
 DEFAULT = "nginx default"
@@ -24,8 +25,8 @@ STATIC = "nginx, files by sendfile"
 SECURE_LINK = "nginx secure_link"
 _LINK_SECRET, _LINKS_END = "a secret of this benchmark", 1 << 33  # the year 2242
 
-# The two tunings that move most bytes for a CPU second (measured: other buffer sizes cost more), and no tuning.
-# Upstream keep-alive is part of any tuning; without it nginx speaks HTTP/1.0 and connects for each request.
+# Two tunings that move most bytes per CPU second (measured: other buffer sizes cost more), and no tuning. Upstream
+# keep-alive is part of every tuning; without it nginx speaks HTTP/1.0 and connects for each request.
 _KEEP_ALIVE = 'proxy_http_version 1.1; proxy_set_header Connection "";'
 LOCATIONS: Mapping[str, str] = {
     DEFAULT: "proxy_pass {scheme}://{address};",
@@ -69,7 +70,7 @@ http {{
     {temp_paths}
     {http}
     server {{
-        listen 127.0.0.1:{port} backlog=4096{listen_options};
+        listen {host}:{port} backlog=4096{listen_options};
         {server}
     }}
 }}
@@ -77,34 +78,34 @@ http {{
 
 
 def secure_link(path: str) -> str:
-    """Request target of a link to `path`, as `SECURE_LINK` checks it."""
+    """Return the request target of a link to `path`, as `SECURE_LINK` checks it."""
     digest = hashlib.md5(f"{_LINKS_END}{path} {_LINK_SECRET}".encode()).digest()
     return f"{path}?md5={urlsafe_b64encode(digest).rstrip(b'=').decode()}&expires={_LINKS_END}"
 
 
 def find() -> str | None:
-    """Path of the nginx on this machine."""
+    """Return the path of nginx on this machine."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/nginx/sbin")
 
 
 def version(program: str) -> str:
-    """Version number."""
+    """Return its version."""
     match = re.search(r"nginx/(\S+)", _build_info(program))
     return match[1] if match else "unknown"
 
 
 def has_secure_link(program: str) -> bool:
-    """Can this build check links?"""
+    """True if this build can check links."""
     return "--with-http_secure_link_module" in _build_info(program)
 
 
 def counts_requests(program: str) -> bool:
-    """Can this build say how many requests it saw?"""
+    """True if this build reports the number of requests."""
     return "--with-http_stub_status_module" in _build_info(program)
 
 
 def parse_requests(status_page: str) -> int:
-    """Number of requests from a stub_status page; it counts itself."""
+    """Parse the number of requests from a stub_status page, which counts itself."""
     match = re.search(r"requests\s+\d+\s+\d+\s+(\d+)", status_page)
     if match is None:
         raise ValueError("not a stub_status page")
@@ -112,7 +113,10 @@ def parse_requests(status_page: str) -> int:
 
 
 class RequestCounter:
-    """Requests that the nginx behind `url` saw, its own looks not counted; only differences mean something."""
+    """Counts requests that the nginx behind `url` has received, without those for its status page.
+
+    Only differences mean something.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url + STATUS_PATH
@@ -124,32 +128,70 @@ class RequestCounter:
         return parse_requests(request("GET", self._url).body.decode()) - self._looks
 
 
+class BytesCounter:
+    """Counts the bytes of bodies in the access log of `origin`. A body counts when it has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self._total = 0
+
+    def __call__(self) -> int:
+        """Return the bytes so far."""
+        with self._path.open("rb") as log:
+            log.seek(self._position)
+            lines = log.read()
+        # A line that is being written is read the next time.
+        whole = lines[: lines.rfind(b"\n") + 1]
+        self._position += len(whole)
+        self._total += sum(map(int, whole.split()))
+        return self._total
+
+
+def bytes_log(folder: Path) -> Path:
+    """Return the path where `origin` logs the size of each body that it has sent."""
+    return folder / "origin-bytes.log"
+
+
 def origin(
-    program: str, folder: Path, port: int, root: Path, *, tls_port: int | None, certificate: Certificate | None
+    program: str,
+    folder: Path,
+    port: int,
+    root: Path,
+    *,
+    tls_port: int | None,
+    certificate: Certificate | None,
+    distance: Distance | None,
+    send_bytes: int | None = None,
 ) -> Daemon:
-    """An origin that serves the files of `root` with sendfile, on a second port over TLS 1.3."""
-    status = f"location = {STATUS_PATH} {{ stub_status; }}" if counts_requests(program) else ""
-    http = "sendfile on; tcp_nopush on;"
+    """Start an origin that serves the files of `root` with sendfile, on a second port over TLS 1.3, or far away.
+
+    `send_bytes`: size of its send buffers; None: as large as the system makes them.
+    """
+    host = LOCALHOST if distance is None else distance.address
+    status = f"location = {STATUS_PATH} {{ stub_status; access_log off; }}" if counts_requests(program) else ""
+    status += f"access_log {bytes_log(folder)} body;"
+    http = "sendfile on; tcp_nopush on; log_format body $body_bytes_sent;"
     if certificate is not None:
-        status += f"listen 127.0.0.1:{tls_port} ssl backlog=4096;"
+        status += f"listen {host}:{tls_port} ssl backlog=4096;"
         http += (
             f"ssl_certificate {certificate.certificate_path}; ssl_certificate_key {certificate.key_path}; "
             "ssl_protocols TLSv1.3; ssl_session_cache shared:origin:10m;"
         )
-    return _daemon(program, "origin", folder, port, server=f"root {root}; {status}", http=http)
+    server = f"root {root}; {status}"
+    return _daemon(program, "origin", folder, port, server=server, http=http, send_bytes=send_bytes, distance=distance)
 
 
 def static(program: str, folder: Path, port: int, root: Path) -> Daemon:
-    """A server of the files of `root`, as a rival."""
+    """Start a server of the files of `root`, as a rival."""
     return _daemon(program, "static", folder, port, server=f"root {root};", http="sendfile on; tcp_nopush on;")
 
 
 def peer(
-    program: str, folder: Path, port: int, name: str, *, origin_port: int, tls: bool, workers: int, disk: Path
+    program: str, folder: Path, port: int, name: str, *, origin: str, tls: bool, workers: int, disk: Path
 ) -> Daemon:
-    """One of `LOCATIONS` in front of an origin. `disk`: where it caches, if it does."""
-    address = f"127.0.0.1:{origin_port}"
-    upstream = f"upstream origin {{ server {address}; keepalive 512; keepalive_requests 1000000000; }}"
+    """Start one of `LOCATIONS` in front of an origin, `host:port`. `disk`: where it caches, if it does."""
+    upstream = f"upstream origin {{ server {origin}; keepalive 512; keepalive_requests 1000000000; }}"
     if tls:
         upstream += "proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse on;"
     if name == CACHING:
@@ -157,15 +199,29 @@ def peer(
             f"sendfile on; proxy_cache_path {disk}/nginx-cache levels=1:2 keys_zone=slices:16m max_size=20g "
             "use_temp_path=off inactive=1h;"
         )
-    location = LOCATIONS[name].format(scheme="https" if tls else "http", address=address)
+    location = LOCATIONS[name].format(scheme="https" if tls else "http", address=origin)
     file_name = re.sub(r"[^a-z0-9]+", "-", f"{name} {workers}")
     server = f"location / {{ {location} }}"
     return _daemon(program, file_name, folder, port, server=server, http=upstream, workers=workers)
 
 
 def _daemon(
-    program: str, name: str, folder: Path, port: int, *, server: str, http: str = "", workers: int = 1
+    program: str,
+    name: str,
+    folder: Path,
+    port: int,
+    *,
+    server: str,
+    http: str = "",
+    workers: int = 1,
+    send_bytes: int | None = None,
+    distance: Distance | None = None,
 ) -> Daemon:
+    host, enter = (LOCALHOST, ()) if distance is None else (distance.address, distance.enter)
+    # With several workers each has its own queue, as our workers have.
+    options = " reuseport" if workers > 1 else ""
+    if send_bytes is not None:
+        options += f" sndbuf={send_bytes}"
     configuration = folder / f"{name}.conf"
     configuration.write_text(
         _FRAME.format(
@@ -174,16 +230,16 @@ def _daemon(
             descriptors=_descriptors(),
             folder=folder,
             name=name,
+            host=host,
             port=port,
-            # With several workers each has a queue of its own, as our workers have.
-            listen_options=" reuseport" if workers > 1 else "",
+            listen_options=options,
             temp_paths=_temp_paths(program, folder, name),
             http=http,
             server=server,
         )
     )
-    command = [program, "-e", "/dev/stderr", "-p", str(folder), "-c", str(configuration)]
-    return Daemon(name, command, folder, port)
+    command = [*enter, program, "-e", "/dev/stderr", "-p", str(folder), "-c", str(configuration)]
+    return Daemon(name, command, folder, port, host=host)
 
 
 def _descriptors() -> int:
@@ -200,7 +256,7 @@ def _user_line() -> str:
 
 
 def _temp_paths(program: str, folder: Path, name: str) -> str:
-    """Folders that nginx makes at its start for modules that were built in, in places that only root may write to."""
+    """Return settings of folders that nginx creates at start for built-in modules, where only root may write."""
     build = _build_info(program)
     modules = [each for each in ("fastcgi", "uwsgi", "scgi") if f"--without-http_{each}_module" not in build]
     return " ".join(f"{each}_temp_path {folder}/{name}-{each};" for each in modules)

@@ -1,7 +1,7 @@
-"""Load that does not wait for answers: requests at a fixed rate, whatever becomes of those before.
+"""Load that does not wait for answers: requests at a fixed rate, whatever happens to earlier ones.
 
-Runs in a process of its own. A request that is due goes out on a connection that is free; when none is, it waits, and
-its time counts from when it was due, so that a slow server cannot slow its own load down.
+It runs in a process of its own. A request that is due uses a free connection. If none is free it waits, and its time
+counts from when it was due. So a slow server cannot slow down its own load.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from benchmarks.plans import LoadFailed, percentile
 
 HOST = "127.0.0.1"
 PIECE_BYTES = 256 << 10
-# How long answers that are still due may take once nothing more is sent.
+# How long to wait for answers after the last request was sent.
 GRACE_SECONDS = 10.0
 SERVED, REFUSED = frozenset({200, 206}), frozenset({429, 503})
 
@@ -38,8 +38,10 @@ class OpenPlan:
 
 @dataclass(frozen=True, slots=True)
 class OpenResult:
-    """One run. `served`: 200 or 206 that came while requests were sent. Times are from when a request was due; those of
-    refusals from when it was sent, as a connection that is not free says nothing about a refusal.
+    """The result of one run.
+
+    `served`: answers 200 or 206 that came while requests were sent. Times count from when a request was due. Times of
+    refusals count from when it was sent, because a busy connection says nothing about a refusal.
     """
 
     seconds: float
@@ -65,7 +67,7 @@ class _Client:
         self.due_at = self.sent_at = 0.0
 
     def send(self, due_at: float) -> None:
-        """The next request. Raises LoadFailed when there is none left or the connection is gone."""
+        """Send the next request. Raises LoadFailed if there is none left, or if the connection is closed."""
         request = next(self.requests, None)
         if request is None:
             raise LoadFailed("too few requests were prepared")
@@ -76,7 +78,7 @@ class _Client:
             raise LoadFailed(f"sending: {exc.strerror}") from exc
 
     def read(self) -> int | None:
-        """Status of an answer that is whole now. Raises LoadFailed when the server closed."""
+        """Return the status of an answer that is complete. Raises LoadFailed if the server closed the connection."""
         piece = self.socket.recv(PIECE_BYTES)
         if not piece:
             raise LoadFailed("closed without an answer")

@@ -1,4 +1,4 @@
-"""The page of all results: machine, goals, sizing, a table and a plot for each script."""
+"""Writes the page of all results: machine, goals, sizing, and a table and a plot for each script."""
 
 import os
 from collections import Counter
@@ -13,7 +13,19 @@ LEAD = """# Results
 Written by `python -m benchmarks report` from `{folder}`; what the figures mean and how they are measured is told in
 [README.md](README.md). Figures of one script come from one run, its variants taking turns; CPU is the figure to
 trust. Another machine gives other figures: run it on yours."""
-MACHINE = ("processor", "kernel", "python", "packages", "commit", "nginx", "haproxy", "aiohttp", "requests", "cores")
+MACHINE = (
+    "processor",
+    "kernel",
+    "python",
+    "packages",
+    "commit",
+    "nginx",
+    "haproxy",
+    "varnish",
+    "aiohttp",
+    "requests",
+    "cores",
+)
 
 
 def write(results: Sequence[Result], *, folder: Path, output: Path) -> None:
@@ -26,7 +38,7 @@ def write(results: Sequence[Result], *, folder: Path, output: Path) -> None:
 
 
 def text(results: Sequence[Result], *, folder: str) -> str:
-    """The page. `folder`: where the plots are, seen from it."""
+    """Return the page. `folder`: where the plots are, relative to the page."""
     common = _common_facts(results)
     parts = [LEAD.format(folder=folder), _machine(common), _goals(results), _sizing(results)]
     for result in results:
@@ -38,7 +50,7 @@ def text(results: Sequence[Result], *, folder: str) -> str:
 
 
 def _common_facts(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """What most results say of the machine; a result that says otherwise is told so in its own section."""
+    """Return facts of the machine that most results share. A result with other facts shows them in its own section."""
     common = []
     for name in MACHINE:
         values = Counter(value for result in results for key, value in result.facts if key == name)

@@ -1,4 +1,4 @@
-"""What is said to the load generator and what it answers."""
+"""The messages between the load generator and its parent."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 
 class LoadFailed(Exception):
-    """An answer was not the expected one, or none came."""
+    """An answer was wrong, or none came."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan:
-    """Requests of one connection, sent one after the other, and what every answer must be.
+    """The requests of one connection, sent one after the other, and the expected answers.
 
     `sha256` (hex) is compared for the last `verified` bodies; the others are only counted.
     """
@@ -25,15 +25,16 @@ class ConnectionPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run sends, and to which port of this host.
+    """The requests of one run, and the port of `host`. `seconds`: no request is sent after this time.
 
-    `seconds`: no request is sent after this time; `endless`: cut off where it stands when it is told to stop.
+    `endless`: the run ends at once when it is stopped.
     """
 
     port: int
     connections: tuple[ConnectionPlan, ...]
     seconds: float | None = None
     endless: bool = False
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class LoadResult:
     p99_seconds: float
     first_byte_p50_seconds: float
     first_byte_p99_seconds: float
+    first_byte_min_seconds: float
 
 
 def percentile(ascending: Sequence[float], fraction: float) -> float:
-    """The smallest value that at least `fraction` of the values do not exceed (nearest rank); 0 without values."""
+    """Return the smallest value that at least `fraction` of the values do not exceed (nearest rank); 0 if none."""
     return ascending[max(0, math.ceil(fraction * len(ascending)) - 1)] if ascending else 0.0

@@ -14,7 +14,7 @@ from benchmarks.result import Result, Row
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 9.0, 0.28, 110
 COLOURS = [f"C{number}" for number in range(10)]
-# Bars of more than this many times the shortest one would leave nothing to see of it.
+# If bars are longer than this many times the shortest one, nothing can be seen of the shortest.
 LOGARITHMIC_FROM = 12.0
 
 

@@ -1,4 +1,4 @@
-"""Processes seen through Linux' /proc: who belongs to whom, CPU time with the kernel's part, memory, cores."""
+"""Reads processes from Linux' /proc: descendants, CPU time with the kernel's part, memory, cores."""
 
 import contextlib
 import os
@@ -7,12 +7,12 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-# proc(5), clear_refs: writing this sets the peak resident size back to the present one.
+# proc(5), clear_refs: writing this resets the peak resident size to the current size.
 RESET_PEAK = "5"
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all its descendants; empty when it has ended."""
+    """Return a process and all its descendants; empty if it has ended."""
     found = [pid] if (PROC / str(pid)).exists() else []
     for task in _tasks(pid):
         with contextlib.suppress(OSError):
@@ -30,24 +30,24 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def peak_rss_bytes(pids: Iterable[int]) -> int:
-    """Sum of the peak resident sizes since `reset_peak_rss`. Pages that processes share are counted for each."""
+    """Return the sum of the peak resident sizes since `reset_peak_rss`. Shared pages count for each process."""
     return sum(_status_bytes(pid, "VmHWM") for pid in pids)
 
 
 def rss_bytes(pids: Iterable[int]) -> int:
-    """Sum of the present resident sizes. Pages that processes share are counted for each."""
+    """Return the sum of the current resident sizes. Shared pages count for each process."""
     return sum(_status_bytes(pid, "VmRSS") for pid in pids)
 
 
 def reset_peak_rss(pids: Iterable[int]) -> None:
-    """Start a new peak, where the kernel lets us."""
+    """Reset the peak, if the kernel allows it."""
     for pid in pids:
         with contextlib.suppress(OSError):
             (PROC / str(pid) / "clear_refs").write_text(RESET_PEAK)
 
 
 def pin(pids: Iterable[int], cores: frozenset[int]) -> None:
-    """Keep every thread of the processes on some cores."""
+    """Keep every thread of the processes on these cores."""
     for pid in pids:
         for task in _tasks(pid):
             with contextlib.suppress(ProcessLookupError):
@@ -55,9 +55,10 @@ def pin(pids: Iterable[int], cores: frozenset[int]) -> None:
 
 
 def shared_out(*, one_core: bool) -> tuple[frozenset[int], frozenset[int]]:
-    """Cores for what is measured and for everything else: one for the former, or half of them all.
+    """Share out the cores: some for what is measured, the others for everything else.
 
-    With a single core, or with two when half of them is not enough for two workers, both are the same.
+    The first part is one core, or half of all. With a single core both parts are the same. So they are with two cores,
+    if half of them is not enough for two workers.
     """
     cores = sorted(os.sched_getaffinity(0))
     if one_core and len(cores) > 1:

@@ -1,4 +1,4 @@
-"""A result as text for the terminal, as Markdown and as JSON, and back from JSON."""
+"""Writes a result as text for the terminal, as Markdown and as JSON, and reads the JSON."""
 
 import json
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from benchmarks.result import Figure, Result, Row
 
 
 class NotAResult(Exception):
-    """A file does not hold what a run of this version has written."""
+    """The file is not the result of a run of this version."""
 
 
 def as_text(result: Result) -> str:
-    """For the terminal."""
+    """Format for the terminal."""
     width = max(len(name) for name, _ in result.facts)
     lines = ["", result.question, "", *(f"{name:<{width}}  {value}" for name, value in result.facts)]
     for case, rows in by_case(result.rows):
@@ -23,7 +23,7 @@ def as_text(result: Result) -> str:
 
 
 def as_markdown(result: Result, *, level: int = 1, with_facts: bool = True) -> str:
-    """The same as Markdown, its headline on that level."""
+    """Format the same as Markdown, with its headline at this level."""
     lines = [f"{'#' * level} {result.script}", "", result.question]
     if with_facts:
         lines += ["", *table([["", ""], *([name, value] for name, value in result.facts)])]
@@ -33,14 +33,14 @@ def as_markdown(result: Result, *, level: int = 1, with_facts: bool = True) -> s
 
 
 def write(result: Result, folder: Path) -> Path:
-    """Write `<script>.json` into the folder; its path."""
+    """Write `<script>.json` into the folder. Returns its path."""
     path = folder / f"{result.script}.json"
     path.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
 def read(path: Path) -> Result:
-    """What `write` has written. Raises NotAResult, OSError."""
+    """Read the result that `write` wrote. Raises NotAResult, OSError."""
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(
@@ -54,13 +54,13 @@ def read(path: Path) -> Result:
 
 
 def by_case(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows grouped by their case, in their order."""
+    """Return the rows grouped by case, in their order."""
     cases = list(dict.fromkeys(row.case for row in rows))
     return [(case, [row for row in rows if row.case == case]) for case in cases]
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Header and rows; the first figure is followed by its spread, a figure that a variant has not is empty."""
+    """Return header and rows. The spread follows the first figure. A missing figure is empty."""
     titles = list(dict.fromkeys(figure.title for row in rows for figure in row.figures))
     lines = [["variant", titles[0], "min-max", *titles[1:]]]
     for row in rows:
@@ -71,12 +71,15 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def number(value: float, digits: int) -> str:
-    """A figure with its digits."""
+    """Format a figure with its digits."""
     return f"{value:.{digits}f}"
 
 
 def table(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
-    """Lines of a Markdown table; the first one is its header. Numbers stand right, in all columns but the first."""
+    """Return the lines of a Markdown table, whose first row is its header.
+
+    Numbers are right-aligned, except in the first column.
+    """
     header, *body = lines
     rule = ["---", *["---:" if numbers else "---"] * (len(header) - 1)]
     return [_piped(header), _piped(rule), *map(_piped, body)]

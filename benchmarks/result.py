@@ -10,6 +10,8 @@ COST_TITLES: Mapping[Per, str] = {"request": "CPU µs/request", "GB": "CPU s/GB"
 RATE_TITLES: Mapping[Per, str] = {"request": "requests/s", "GB": "MB/s"}
 FIRST_BYTE, FIRST_BYTE_P99 = "first byte p50 ms", "first byte p99 ms"
 RPC, UPSTREAM = "RPC/request", "upstream/request"
+UPSTREAM_BYTES, HIT = "origin bytes/byte", "hit %"
+SPREAD = "last/first of first bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Case:
 class Sample:
     """One measured run. CPU time is that of all processes of the variant, the kernel's part included.
 
-    Counts of upstream requests and JSON-RPC round trips are None where nobody counts them. `beside_bytes_per_second`:
-    what other streams of the same server moved meanwhile.
+    Counts of upstream requests and bytes and JSON-RPC round trips are None where nobody counts them.
+    `beside_bytes_per_second`: what other streams of the same server moved meanwhile.
     """
 
     case: str
@@ -51,6 +53,8 @@ class Sample:
     upstream_requests: int | None
     rpc_round_trips: int | None
     beside_bytes_per_second: float | None = None
+    upstream_bytes: int | None = None
+    first_byte_min_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,9 @@ def transfer_figures(case: Case, group: Sequence[Sample]) -> tuple[Figure, ...]:
         *each(FIRST_BYTE, lambda sample: sample.first_byte_p50_seconds * 1000, 2),
         *each(FIRST_BYTE_P99, lambda sample: sample.first_byte_p99_seconds * 1000, 2),
         *each("peak RSS MB", lambda sample: sample.peak_rss_bytes / 1e6),
+        *(each(SPREAD, _spread, 2) if 1 < case.connections <= 100 and case.requests == 1 else ()),
         *each(UPSTREAM, lambda sample: _per_request(sample.upstream_requests, sample), 3),
+        *(each(UPSTREAM_BYTES, _upstream_share, 3) if per == "GB" else ()),
         *each(RPC, lambda sample: _per_request(sample.rpc_round_trips, sample), 3),
         *each("MB/s beside", lambda sample: _megabytes(sample.beside_bytes_per_second)),
     )
@@ -182,6 +188,15 @@ def _first(figures: Sequence[Figure], title: str) -> tuple[Figure, ...]:
 
 def _per_request(count: int | None, sample: Sample) -> float | None:
     return None if count is None else count / max(1, sample.requests)
+
+
+def _upstream_share(sample: Sample) -> float | None:
+    return None if sample.upstream_bytes is None else sample.upstream_bytes / max(1, sample.body_bytes)
+
+
+def _spread(sample: Sample) -> float | None:
+    """With a request on each connection: how much later the last one had its first byte."""
+    return sample.first_byte_p99_seconds / sample.first_byte_min_seconds if sample.first_byte_min_seconds else None
 
 
 def _megabytes(bytes_per_second: float | None) -> float | None:

@@ -1,6 +1,6 @@
-"""Signed download requests, prepared before a run: what signing costs must not be measured.
+"""Signs download requests before a run, so that the cost of signing is not measured.
 
-As the clients sign (`provider-api.md` section 4.1), with the curve library directly, about 50 µs a request.
+It signs as clients do (`provider-api.md` section 4.1), but with the curve library directly, about 50 µs per request.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from provider.crypto.signature import message_digest
 
 @dataclass(slots=True)
 class Signer:
-    """One consumer: a checksum address and nonces that only rise, in the size that wallets use (milliseconds)."""
+    """One consumer: a checksummed address and rising nonces of the size that wallets use (milliseconds)."""
 
     key: PrivateKey = field(default_factory=lambda: PrivateKey(secrets.token_bytes(32)), repr=False)
     nonce: int = field(default_factory=lambda: int(time.time() * 1000))
@@ -27,12 +27,12 @@ class Signer:
         self.address = to_checksum_address("0x" + keccak256(point)[12:].hex())
 
     def sign(self, document_id: str) -> tuple[str, str]:
-        """A fresh nonce and the signature (0x hex, v is 27 or 28) of a download of the document."""
+        """Return a new nonce and the signature (0x hex, v is 27 or 28) of a download of the document."""
         nonce = self._next_nonce()
         return nonce, self._signature(document_id + nonce)
 
     def sign_command(self, command: str) -> tuple[str, str]:
-        """The same for a command of the family that names it."""
+        """The same for a message that names its command."""
         nonce = self._next_nonce()
         return nonce, self._signature(self.address + nonce + command)
 
@@ -55,7 +55,7 @@ class Purchase:
     order_tx: str
 
     def target(self, file_index: int) -> str:
-        """Request target of one download, good once; targets must be used in the order they are made."""
+        """Return the request target of one download. It is valid once, and targets must be used in order."""
         nonce, signature = self.signer.sign(self.did)
         parameters = {
             "documentId": self.did,
@@ -69,7 +69,7 @@ class Purchase:
         return f"/api/services/download?{urlencode(parameters)}"
 
     def links_request(self) -> dict[str, object]:
-        """Fields of a request for links to all files, good once."""
+        """Return the fields of a request for links to all files. It is valid once."""
         nonce, signature = self.signer.sign_command("createLinks")
         return {
             "documentId": self.did,
@@ -82,7 +82,7 @@ class Purchase:
 
 
 def get_request(port: int, target: str, byte_range: tuple[int, int] | None = None) -> bytes:
-    """Bytes of a GET; `byte_range` is start and end, the end exclusive."""
+    """Return the bytes of a GET. `byte_range`: start and end, the end exclusive."""
     fields = [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "User-Agent: provider-benchmarks", "Accept: */*"]
     if byte_range is not None:
         fields.append(f"Range: bytes={byte_range[0]}-{byte_range[1] - 1}")
@@ -90,7 +90,7 @@ def get_request(port: int, target: str, byte_range: tuple[int, int] | None = Non
 
 
 def post_request(port: int, target: str, content_type: str, body: bytes) -> bytes:
-    """Bytes of a POST."""
+    """Return the bytes of a POST."""
     fields = [
         f"POST {target} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",

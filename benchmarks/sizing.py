@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.result import Result
+from benchmarks.result import HIT, UPSTREAM_BYTES, Result
 from benchmarks.stage import OURS
 
 GB_PER_GBIT = 0.125
@@ -22,6 +22,7 @@ def lines(results: Sequence[Result]) -> list[list[str]]:
             cores = cost * GB_PER_GBIT
             need = f"{cores:.3f} cores, {cores * 10:.2f} for 10 Gbit/s; {megabytes:.0f} MB"
             found.append([f"1 Gbit/s from an origin over {origin}, {case}", need, f"{cost:.3f} CPU s/GB"])
+    found += _caches(by_script.get("cache_sizes"))
     found += _requests(by_script.get("warm_download"), "warm small download")
     found += _requests(by_script.get("encrypt_decrypt"), "call")
     found += _consumers(by_script.get("slow_consumers"))
@@ -36,6 +37,17 @@ def _costs(result: Result | None) -> list[tuple[str, float, float]]:
         cost, memory = row.figure("CPU s/GB"), row.figure("peak RSS MB")
         if cost is not None and memory is not None:
             found.append((row.case, cost.median, memory.median))
+    return found
+
+
+def _caches(result: Result | None) -> list[list[str]]:
+    found = []
+    for row in () if result is None else result.rows:
+        origin, hit, cost = (row.figure(title) for title in (UPSTREAM_BYTES, HIT, "CPU s/GB"))
+        if row.variant != OURS and origin is not None and hit is not None and cost is not None:
+            what = f"1 Gbit/s from an origin over HTTPS, {row.case}, {row.variant}"
+            need = f"{cost.median * GB_PER_GBIT:.3f} cores; {origin.median:.2f} Gbit/s from the origin"
+            found.append([what, need, f"{hit.median:.0f} % hits, {cost.median:.3f} CPU s/GB"])
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks import machine, origins, peers, processes
+from benchmarks import distance, interpreters, machine, origins, peers, processes
 from benchmarks.daemon import Daemon
 from benchmarks.load import Load
 from benchmarks.measure import Bench, Variant, progress
@@ -21,16 +21,15 @@ from benchmarks.peers import Peer, PeerAbsent, Setting
 from benchmarks.result import Case
 from benchmarks.signing import Purchase, Signer
 from benchmarks.traffic import File, Traffic
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import TOKEN_WEI, Published, Publisher, url_file
-from provider.demo.ports import free_ports
-from provider.demo.scenes.download import first_quote
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer, first_quote
+from provider.testing.market.publisher import TOKEN_WEI, Published, Publisher, url_file
+from provider.testing.ports import free_ports
+from provider.testing.readings import scrape
+from provider.testing.stage import SERVE, DemoChain, DemoServer, chain_ready, launch_chain, launch_server
 
-# A receipt is kept for long once it is PROVIDER_FINALITY_BLOCKS (12) deep, as those of nearly all downloads are.
+# Once a receipt is PROVIDER_FINALITY_BLOCKS (12) deep it is kept for long, as the receipts of nearly all downloads are.
 SETTLED_BLOCKS = 16
 OURS = "provider"
 _SOURCE = "bench"
@@ -43,7 +42,10 @@ class Needs:
     `files`: sizes of the origin's files in bytes; `servers`: our servers by name, with their settings, in which
     `{disk}` stands for a folder on the disk; `tls`: the origin speaks HTTPS; `one_core`: each server gets a single
     core, else all that are its half (both on two cores); `local`: the files lie on a disk, and our servers serve them
-    from there instead of asking the origin; `copies`: more files of the origin, after the others.
+    from there instead of asking the origin; `copies`: more files of the origin, after the others;
+    `origin_send_bytes`: size of its send buffers, None as large as the system makes them; `round_trip_ms`: how far away
+    the origin is, which speaks plain HTTP then; `interpreters`: by name of a server, on which Python it runs, if not on
+    that of this process.
     """
 
     files: Sequence[int]
@@ -53,11 +55,16 @@ class Needs:
     one_core: bool = True
     local: bool = False
     copies: Sequence[Path] = ()
+    origin_send_bytes: int | None = None
+    round_trip_ms: float = 0
+    interpreters: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs. `facts` and `notes` belong into the result; `others` are the cores that `load` has."""
+    """Everything that runs. `facts` and `notes` belong in the result. `others`: the cores for `load`. `root`: where
+    the origin's files lie, or ours if they are local.
+    """
 
     load: Load
     chain: DemoChain
@@ -65,6 +72,7 @@ class Stage:
     origin: Origin
     peers: Mapping[str, tuple[Peer, Daemon]]
     files: Sequence[File]
+    root: Path
     others: frozenset[int]
     local: bool
     options: Options
@@ -73,7 +81,7 @@ class Stage:
 
     @property
     def publisher(self) -> Publisher:
-        """Publishes through the first of our servers; all of them have the same key."""
+        """The publisher, who uses the first of our servers. All servers have the same key."""
         return Publisher(self.chain.wallet(PUBLISHER_KEY), self.chain.contracts, self._first.url)
 
     @property
@@ -81,7 +89,7 @@ class Stage:
         return next(iter(self.servers.values()))
 
     def publish(self) -> Published:
-        """Publish an asset whose one service holds `files`; returns when every server knows it."""
+        """Publish an asset whose only service contains `files`. Returns when every server knows it."""
         asset = self.publisher.publish([self._file_object(file) for file in self.files])
         for server in self.servers.values():
             first_quote(Consumer(self.chain.wallet(CONSUMER_KEY), server.url), asset)
@@ -93,9 +101,9 @@ class Stage:
         return url_file(self.origin.url + file.path)
 
     def buy(self, consumers: int) -> list[Purchase]:
-        """Publish and order for so many new consumers.
+        """Publish and order for this many new consumers.
 
-        One consumer for each connection, because the nonces of one consumer must arrive in their order.
+        Each connection needs its own consumer, because the nonces of one consumer must arrive in order.
         """
         asset = self.publish()
         payer = Consumer(self.chain.wallet(CONSUMER_KEY), self._first.url)
@@ -112,13 +120,14 @@ class Stage:
         return purchases
 
     def settle(self) -> None:
-        """Mine until everything on chain is final."""
+        """Mine blocks until everything on chain is final."""
         for _ in range(SETTLED_BLOCKS):
             self.chain.rpc("evm_mine")
 
     def variants(self, purchases: Sequence[Purchase]) -> list[Variant]:
-        """Our servers, asked by one buyer on each connection, and every peer, asked for the same files without any
-        authorisation; only those that are wanted.
+        """Return the wanted variants: our servers, with one buyer on each connection, and the rivals.
+
+        Rivals serve the same files without authorisation.
         """
         ours = [self._ours(name, server, purchases) for name, server in self.servers.items()]
         theirs = [
@@ -128,8 +137,8 @@ class Stage:
         return [variant for variant in (*ours, *theirs) if self.options.wants(variant.name)]
 
     def bench(self, warm_case: Case) -> Bench:
-        """What runs the variants."""
-        return Bench(self.load, self.options, warm_case, self.origin.requests_seen)
+        """Return the bench that runs the variants."""
+        return Bench(self.load, self.options, warm_case, self.origin.requests_seen, self.origin.bytes_sent)
 
     def _ours(self, name: str, server: DemoServer, purchases: Sequence[Purchase]) -> Variant:
         port = port_of(server.url)
@@ -141,13 +150,19 @@ class Stage:
 
 
 def rpc_round_trips(server: DemoServer) -> int:
-    """JSON-RPC round trips that a server has made."""
+    """Return the number of JSON-RPC round trips that a server has made."""
     return int(scrape(server.admin_url).total("provider_rpc_seconds_count"))
+
+
+def wanted(servers: Mapping[str, Mapping[str, str]], options: Options) -> dict[str, Mapping[str, str]]:
+    """Return our servers that are to be measured, and the first one, through which everybody publishes and buys."""
+    first = next(iter(servers))
+    return {name: settings for name, settings in servers.items() if name == first or options.wants(name)}
 
 
 @contextmanager
 def opened(needs: Needs, options: Options) -> Iterator[Stage]:
-    """The stage with what a script needs; absent rivals are told and left out. Raises ChildFailed, PartFailed."""
+    """Open the stage that a script needs. Missing rivals are reported and left out. Raises ChildFailed, PartFailed."""
     files = [*map(File, needs.files), *(File(path.stat().st_size, path) for path in needs.copies)]
     subjects, others = processes.shared_out(one_core=needs.one_core)
     with ExitStack() as stack:
@@ -155,8 +170,11 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
         memory = Path(stack.enter_context(_folder(options.storage if needs.local else origins.roomy_folder(files))))
         children = stack.enter_context(Children(str(disk)))
         chain_child = launch_chain(children)
-        origin = origins.start(stack, children, memory, files, tls=needs.tls)
-        setting = Setting(memory, disk, origin.port, needs.tls)
+        far = stack.enter_context(distance.opened(needs.round_trip_ms)) if needs.round_trip_ms else None
+        origin = origins.start(
+            stack, children, memory, files, tls=needs.tls, distance=far, send_bytes=needs.origin_send_bytes
+        )
+        setting = Setting(memory, disk, origin.address, needs.tls)
         running, absent = _start_peers(stack, [peer for peer in needs.peers if options.wants(peer.name)], setting)
         load = stack.enter_context(Load())
         chain = chain_ready(chain_child)
@@ -175,6 +193,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
                     **_placed(settings, disk),
                 },
                 name=f"server-{number}",
+                command=interpreters.command(needs.interpreters[name]) if name in needs.interpreters else SERVE,
             )
             for number, (name, settings) in enumerate(needs.servers.items())
         }
@@ -183,7 +202,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
         measured = [server.child.pid for server in servers.values()] + [daemon.pid for _, daemon in running.values()]
         for pid in measured:
             processes.pin(processes.tree(pid), subjects)
-        for pid in (chain_child.pid, origin.pid, load.pid):
+        for pid in (chain_child.pid, origin.pid, load.pid, *(() if far is None else (far.pid,))):
             processes.pin(processes.tree(pid), others)
         yield Stage(
             load=load,
@@ -192,6 +211,7 @@ def opened(needs: Needs, options: Options) -> Iterator[Stage]:
             origin=origin,
             peers=running,
             files=files,
+            root=memory / origins.FILES,
             others=others,
             local=needs.local,
             options=options,
@@ -211,7 +231,7 @@ def _placed(settings: Mapping[str, str], disk: Path) -> dict[str, str]:
 
 
 def _local(chain: DemoChain, root: Path, files: Sequence[File]) -> Mapping[str, str]:
-    """Settings of a server that has the files itself. Writes them, if the origin has not."""
+    """Return the settings of a server with local files. Writes the files if the origin has not."""
     if not root.is_dir():
         origins.write_files(root, files)
     publishers = [chain.wallet(PUBLISHER_KEY).address]
@@ -260,7 +280,7 @@ def _notes(origin: Origin, disk: Path, subjects: frozenset[int], others: frozens
 
 
 def port_of(url: str) -> int:
-    """Port of a URL that names one."""
+    """Return the port of a URL that contains one."""
     port = urlsplit(url).port
     assert port is not None
     return port

@@ -1,4 +1,4 @@
-"""Consumers that send a request, read its head, and then read nothing for as long as they are held."""
+"""Consumers that send a request and read its head, but read nothing of the body while they are held."""
 
 import socket
 
@@ -10,7 +10,7 @@ HEAD_LIMIT_BYTES = 16 << 10
 
 
 class Consumers:
-    """Connections to one server; leaving the block closes them."""
+    """Connections to one server. They are closed when the block ends."""
 
     def __init__(self, name: str, port: int) -> None:
         self._name, self._port = name, port
@@ -24,11 +24,11 @@ class Consumers:
             sock.close()
 
     def add(self, plan: ConnectionPlan) -> None:
-        """One more consumer, which sends the plan's first request and reads the head. Raises LoadFailed."""
+        """Add a consumer, which sends the plan's first request and reads the head. Raises LoadFailed."""
         sock = socket.socket()
         self._sockets.append(sock)
         sock.settimeout(TIMEOUT_SECONDS)
-        # Small, so that the server feels soon that nobody reads; set before the window is offered.
+        # Small, so that the server soon notices that nobody reads. Set before the window is offered.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         try:
             sock.connect(("127.0.0.1", self._port))
@@ -45,7 +45,7 @@ class Consumers:
             raise LoadFailed(f"{self._where()}: {head[:300]!r} instead of {plan.status}")
 
     def check(self) -> None:
-        """Raises LoadFailed when the server gave one of them up, or sent it everything."""
+        """Raise LoadFailed if the server closed one of the connections, or sent it everything."""
         for sock in self._sockets:
             try:
                 alive = bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))

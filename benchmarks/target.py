@@ -1,4 +1,4 @@
-"""What `against` measures, and how much of it at most: a deployment serves others too."""
+"""The target of `against`, and the bounds of its load, because a deployment serves others too."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ MAX_TOTAL_BYTES = 200 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment, what was bought there, and the bounds of the load; the first one that is reached ends it."""
+    """A deployment, the purchase there, and the bounds of the load. The first bound that is reached ends the run."""
 
     url: str
     key_file: Path

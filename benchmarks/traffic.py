@@ -1,4 +1,4 @@
-"""Cases into requests: what each connection of a case asks one server for, and what must come back."""
+"""Turns cases into requests: what each connection requests from one server, and the expected answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.plans import ConnectionPlan
 from benchmarks.result import Case
 from benchmarks.signing import get_request
-from provider.demo import pattern
+from provider.testing import pattern
 
 Target = Callable[[int, int], str]
 """From the number of a connection and the index of a file to a request target, which is used once."""
@@ -24,13 +24,13 @@ class File:
 
     @property
     def path(self) -> str:
-        """Where every origin of ours has it."""
+        """The path of the file at all of our origins."""
         return f"/pattern/{self.size_bytes}.bin" if self.source is None else f"/copies/{self.source.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one server is asked for. `shrink`: of large answers only this part, for servers that take too long."""
+    """The requests for one server. `shrink`: the part of large answers that a slow server is asked for."""
 
     port: int
     files: Sequence[File]
@@ -38,10 +38,10 @@ class Traffic:
     shrink: int = 1
 
     def plans(self, case: Case, requests: int, verified: int) -> tuple[ConnectionPlan, ...]:
-        """`requests` on each connection, of which the last `verified` are hashed.
+        """Plan `requests` on each connection; the last `verified` answers are hashed.
 
-        Connections that want less than the whole file want different parts, so that no cache of the processor holds
-        what all of them read.
+        Connections that request a part of the file request different parts, so that no processor cache holds what all
+        of them read.
         """
         return tuple(self._plan(case, number, requests, verified) for number in range(case.connections))
 

@@ -1,4 +1,4 @@
-"""What every script does that only moves files: stage, purchases, rounds, result."""
+"""The common part of scripts that only move files: stage, purchases, rounds, result."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ RATIO_NOTE = "× a rival: the first figure next to that of the rival, the cheape
 
 
 def large_cases(total_bytes: int) -> list[Case]:
-    """The second of the files over 1, 8 and 64 connections."""
+    """The second file over 1, 8 and 64 connections."""
     return [shapes.large(connections, total_bytes // connections, file_index=1) for connections in (1, 8, 64)]
 
 
@@ -30,7 +30,7 @@ def measured(
     rivals: Mapping[str, frozenset[str]],
     answer: str | None = None,
 ) -> Result:
-    """Start everything, measure, end everything; arguments as those of `Result` and `summarise`."""
+    """Start everything, measure, and end everything. Arguments as those of `Result` and `summarise`."""
     cases = shapes.wanted(cases, options)
     load_before = machine.load_average()
     with stages.opened(needs, options) as stage:
@@ -43,7 +43,7 @@ def measured(
 
 
 def circumstances(load_before: str, options: Options) -> tuple[tuple[str, str], ...]:
-    """What may differ from one run to the next on the same machine."""
+    """Return conditions that may differ between two runs on the same machine."""
     return (
         ("load average", f"{load_before} before, {machine.load_average()} after"),
         ("rounds", str(options.rounds)),

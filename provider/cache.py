@@ -52,8 +52,8 @@ class CacheConfig:
     ddo_bytes: int = _memory(
         "DDO",
         64 << 20,
-        help="Memory that the kept DDOs may take in each worker. A DDO takes 1 to 2 KB and its whole text besides. One "
-        "that takes more than an eighth of this is not kept.",
+        help="Memory that the kept DDOs may take in each worker. A DDO takes 1 to 2 KB plus its whole text. One that "
+        "takes more than an eighth of this is not kept.",
     )
     state_seconds: float = _lifetime(
         "STATE",
@@ -72,8 +72,8 @@ class CacheConfig:
     files_seconds: float = _lifetime(
         "FILES",
         30,
-        help="How long decrypted file lists are kept. They hold URLs and credentials and are zeroed when they leave. "
-        "0 decrypts at every request, which takes about 50 µs.",
+        help="How long decrypted file lists are kept. They hold URLs and credentials and are zeroed when they are "
+        "dropped. 0 decrypts at every request, which takes about 50 µs.",
     )
     files_entries: int = _size("FILES", 1_000, help="Decrypted file lists kept.")
 

@@ -46,7 +46,7 @@ class Setting(Generic[T_co]):
     bounds: which values are accepted, "" where the help says it.
     examples: values as the file writes them.
     key: dotted key of the file, "" where only the environment has it.
-    stronger: a second variable, which wins over this one.
+    stronger: a second variable, which takes precedence over this one.
     """
 
     variable: str
@@ -222,8 +222,13 @@ def json_or_text(value: object) -> object:
         orjson.loads(value)
         found: object = json.loads(value, object_pairs_hook=_unique)
     except ValueError as error:
-        raise BadSettingError("looks like JSON but cannot be parsed") from error
+        raise BadSettingError(f"looks like JSON but cannot be parsed{json_place(error)}") from error
     return found
+
+
+def json_place(error: ValueError) -> str:
+    """Where a text stops to be JSON, without repeating it; empty if that is not known."""
+    return f": see line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def listed(value: object) -> list[object] | None:

@@ -32,7 +32,7 @@ _START_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """`assets`: one in each of the first blocks, each with a document of so many bytes."""
+    """`assets`: one in each of the first blocks, each with a document of `document_bytes`."""
 
     name: str
     blocks: int
@@ -49,7 +49,7 @@ _CHAINS = (
 
 
 def rows(options: Options) -> list[Row]:
-    """Read each chain into fresh files, beside a loop that only looks at the clock."""
+    """Read each chain into new files, beside a loop that only measures its own lag."""
     rounds = 1 if options.is_quick else min(3, options.rounds)
     return [_idle(), *(_row(chain, rounds, options.storage) for chain in _CHAINS)]
 
@@ -83,7 +83,7 @@ def _stops(beats: "list[_Beat]") -> tuple[Figure, ...]:
 
 
 class _Beat:
-    """Wakes every millisecond and takes note of how late that was, and of the CPU time that the loop took meanwhile."""
+    """Wakes every millisecond, and records how late that was and how much CPU time the loop used meanwhile."""
 
     def __init__(self) -> None:
         self.lags: list[float] = []

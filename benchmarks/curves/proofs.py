@@ -1,4 +1,4 @@
-"""The queue of proofs by what waits in it."""
+"""The queue of proofs, by the number of waiting proofs."""
 
 import sqlite3
 import tempfile

@@ -1,4 +1,4 @@
-"""The usual asynchronous way: aiohttp as server and as client, on uvloop, pieces of 64 KiB."""
+"""The usual asynchronous proxy: aiohttp as server and client, on uvloop, pieces of 64 KiB."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ SESSION = web.AppKey("session", ClientSession)
 
 
 def application(origin: str) -> web.Application:
-    """Passes every GET on to `origin`, a base URL."""
+    """Pass every GET on to `origin`, a base URL."""
 
     async def session(app: web.Application) -> AsyncIterator[None]:
         timeout = ClientTimeout(total=None, sock_connect=5.0)

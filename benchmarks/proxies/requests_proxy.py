@@ -1,6 +1,6 @@
-"""The original's way of copying: a thread for each connection, `requests`, pieces of 4096 bytes.
+"""Copying as Provider 2.1 does it: a thread for each connection, `requests`, pieces of 4096 bytes.
 
-Where `requests` is not installed urllib reads the same pieces.
+If `requests` is not installed, urllib reads the same pieces.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class RequestsClient:
 
     @contextlib.contextmanager
     def get(self, url: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Status, headers and pieces of the body."""
+        """Return status, headers and pieces of the body."""
         with self._session.get(url, headers=dict(headers), stream=True, timeout=TIMEOUT_SECONDS) as answer:
             yield answer.status_code, answer.headers, answer.iter_content(PIECE_BYTES)
 
@@ -44,7 +44,7 @@ class UrllibClient:
 
     @contextlib.contextmanager
     def get(self, url: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Status, headers and pieces of the body."""
+        """Return status, headers and pieces of the body."""
         request = urllib.request.Request(url, headers=dict(headers))
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             yield answer.status, answer.headers, iter(lambda: answer.read(PIECE_BYTES), b"")
@@ -58,7 +58,7 @@ class Server(ThreadingHTTPServer):
 
 
 def handler(origin: str) -> type[BaseHTTPRequestHandler]:
-    """Passes every GET on to `origin`, a base URL."""
+    """Pass every GET on to `origin`, a base URL."""
     client = RequestsClient() if HAS_REQUESTS else UrllibClient()
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ def handler(origin: str) -> type[BaseHTTPRequestHandler]:
                 super().handle()
 
         def log_message(self, *_: object) -> None:
-            """Quiet: the others write no access log either."""
+            """Log nothing: the other proxies write no access log either."""
 
     return Handler
 

@@ -1,6 +1,6 @@
-"""A bare Tornado handler on uvloop: the unit in which small requests are compared. It answers from memory.
+"""A bare Tornado handler on uvloop: the unit in which small requests are compared.
 
-The bytes of a path are fetched from the origin once, before they are answered for the first time.
+It answers from memory. The bytes of a path are fetched from the origin before the first answer.
 """
 
 import asyncio

@@ -9,19 +9,19 @@ from benchmarks.result import Result
 
 
 class Script(Protocol):
-    """What a module of this folder offers."""
+    """The interface of the modules in this folder."""
 
     QUESTION: str
 
     def run(self, options: Options) -> Result:
-        """Measure, and return what was measured."""
+        """Measure, and return the result."""
 
 
 def names() -> list[str]:
-    """Names of all scripts, sorted."""
+    """Return the names of all scripts, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Script:
-    """The script of that name."""
+    """Load the script with this name."""
     return cast(Script, importlib.import_module(f"{__name__}.{name}"))

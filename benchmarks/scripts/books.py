@@ -1,4 +1,4 @@
-"""What the books cost on the cheapest request that there is: the same server with and without them."""
+"""The cost of the books for the cheapest request: the same server with and without them."""
 
 from benchmarks import transfers
 from benchmarks.cases import KIB, small

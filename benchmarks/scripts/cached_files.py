@@ -1,4 +1,4 @@
-"""The slice cache: large files from an HTTPS origin that are cached, and that are being cached, next to nginx."""
+"""The slice cache next to nginx: large files from an HTTPS origin, both cached and being cached."""
 
 from benchmarks import cached
 from benchmarks.options import Options

@@ -1,4 +1,4 @@
-"""The same as `cached_files` from an origin over plain HTTP, which a server without a cache need not copy."""
+"""The same as `cached_files` with a plain HTTP origin, from which a server without a cache need not copy."""
 
 from benchmarks import cached
 from benchmarks.options import Options

@@ -1,4 +1,4 @@
-"""Downloads that find nothing in any cache: what the server asks chain and origin for, and how long it takes."""
+"""Downloads that find nothing in any cache: the requests to chain and origin, and the time they take."""
 
 from benchmarks import transfers
 from benchmarks.cases import small

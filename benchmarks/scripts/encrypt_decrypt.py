@@ -14,7 +14,7 @@ from benchmarks.plans import ConnectionPlan
 from benchmarks.result import Case, Result, summarise
 from benchmarks.signing import Signer, post_request
 from benchmarks.stage import OURS, Needs
-from provider.demo.market.publisher import FLAG_ENCRYPTED
+from provider.testing.market.publisher import FLAG_ENCRYPTED
 
 QUESTION = "What does it cost to encrypt and to decrypt 200 B, 10 KB and 1 MB?"
 SIZES_BYTES = (200, 10_000, 1_000_000)

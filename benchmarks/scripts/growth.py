@@ -1,7 +1,7 @@
 """How costs grow with clients, processes, blocks, documents and waiting proofs."""
 
 from benchmarks import machine
-from benchmarks.curves import chain, memory, nonces, proofs
+from benchmarks.curves import chain, memory, nonces, proofs, streams
 from benchmarks.daemon import PartFailed
 from benchmarks.measure import progress
 from benchmarks.options import Options
@@ -13,9 +13,16 @@ NOTES = (
     "A bucket is taken of a client that was never seen, with as many clients known as are remembered.",
     "Nonces: every waiter is an address of its own; a use returns when it is on disk. CPU of the workers alone.",
     "Stops are how late a timer of a millisecond comes, beside the node on the same cores; one row reads nothing.",
+    "Streams: both ends lie on this host, with small buffers and segments of 1448 bytes, as over a network.",
     "Work is the CPU time that the event loop took between two such timers.",
 )
-CURVES = {"memory": memory.rows, "proofs": proofs.rows, "chain": chain.rows, "nonces": nonces.rows}
+CURVES = {
+    "memory": memory.rows,
+    "proofs": proofs.rows,
+    "chain": chain.rows,
+    "nonces": nonces.rows,
+    "streams": streams.rows,
+}
 
 
 def run(options: Options) -> Result:

@@ -1,4 +1,4 @@
-"""One column of a Parquet file, read by DuckDB over links, and over nginx's links to the same origin."""
+"""One column of a Parquet file, which DuckDB reads over links, and over nginx's links to the same origin."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ TOOLS = ("duckdb", "duckdb_extension_httpfs", "pyarrow")
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """Where one server has the file. `urls`: one for each reader."""
+    """The file's place at one server. `urls`: one for each reader."""
 
     name: str
     pid: int
@@ -74,7 +74,7 @@ def run(options: Options) -> Result:
 
 
 def _write(path: Path) -> float:
-    """Make the table; the sum of the column that is read."""
+    """Write the table. Returns the sum of the column that is read."""
     done = subprocess.run([*READERS, "write", str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout)
 
@@ -91,7 +91,7 @@ def _shelves(stage: Stage, cases: Sequence[Case]) -> list[_Shelf]:
 
 
 def _sample(stage: Stage, case: Case, shelf: _Shelf, round_number: int, total: float) -> Sample:
-    """One run of all readers of a case. Raises PartFailed when one of them read something else than the column."""
+    """Do one run of all readers of a case. Raises PartFailed if one of them read wrong values."""
     readings = max(1, round(stage.options.seconds * READINGS_PER_SECOND / case.connections))
     order = {"urls": shelf.urls[: case.connections], "readings": readings}
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The nonce store by itself: durable uses a second, with one and with 64 waiting, from one and from two processes."""
+"""The nonce store alone: durable uses per second, with 1 and 64 waiting, from one and two processes."""
 
 import asyncio
 import multiprocessing
@@ -35,7 +35,7 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One run: what all processes together did. Seconds are those of the slowest one."""
+    """The result of one run, for all processes together. Seconds are those of the slowest one."""
 
     case: str
     variant: str

@@ -1,4 +1,4 @@
-"""What metrics and the access log cost on the cheapest request that there is: the same server with and without them."""
+"""The cost of metrics and the access log for the cheapest request: the same server with and without them."""
 
 from benchmarks import peers, transfers
 from benchmarks.cases import KIB, small

@@ -1,4 +1,4 @@
-"""Twice as many small downloads as the server can serve, offered whether it answers or not."""
+"""Twice as many small downloads as the server can serve, sent whether or not it answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,14 +73,14 @@ def _sample(variant: Variant, off: Variant, options: Options) -> Sample:
 
 
 def _warm(variant: Variant) -> None:
-    """Have each consumer's order known. This many at once would be an overload of its own."""
+    """Make the order of each consumer known. All at once would itself be an overload."""
     requests = tuple(connection.requests for connection in variant.plans(small(CONSUMERS), 2, 0))
     with named(f"{variant.name}, warm-up"):
         offer(OpenPlan(variant.port, requests, WARM_PER_SECOND, CONSUMERS / WARM_PER_SECOND))
 
 
 def _peak(variant: Variant, connections: int, options: Options) -> float:
-    """Requests a second of a closed loop by all consumers in turn: more is offered than so few connections take."""
+    """Return the requests per second of a closed loop by all consumers in turn."""
     seconds = options.seconds * 2
     each = int(MOST_PER_SECOND * seconds / CONSUMERS) + 1
     own = [connection.requests for connection in variant.plans(small(CONSUMERS), each, 0)]

@@ -1,4 +1,4 @@
-"""Consumers that read nothing after the head: what each of them costs, next to nginx and haproxy."""
+"""Consumers that read nothing after the head: the cost of each one, next to nginx and haproxy."""
 
 import resource
 import time
@@ -35,7 +35,7 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one variant had at one time; `seconds` since all consumers were there."""
+    """The state of one variant at one time. `seconds`: since all consumers were connected."""
 
     variant: str
     seconds: float
@@ -46,7 +46,7 @@ class Look:
 def run(options: Options) -> Result:
     """Start everything, measure, end everything."""
     load_before = machine.load_average()
-    options, too_few = _fitting(options)
+    options, too_few = fitting(options)
     needs = Needs([transfers.WARM_BYTES, FILE_BYTES], PEERS, {OURS: SETTINGS})
     with stages.opened(needs, options) as stage:
         variants = stage.variants(stage.buy(16))
@@ -69,7 +69,7 @@ def run(options: Options) -> Result:
     )
 
 
-def _fitting(options: Options) -> tuple[Options, tuple[str, ...]]:
+def fitting(options: Options) -> tuple[Options, tuple[str, ...]]:
     """As many consumers as this host's limit of open files allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = (hard - SPARE_DESCRIPTORS) // 2

@@ -1,4 +1,4 @@
-"""From exec to the first answer, what is imported on the way, and what an idle server holds."""
+"""From exec to the first answer, the imports on the way, and the memory of an idle server."""
 
 import os
 import subprocess
@@ -14,9 +14,9 @@ from benchmarks.measure import progress
 from benchmarks.options import Options
 from benchmarks.result import Result, Row, figure
 from benchmarks.transfers import circumstances
-from provider.demo.child import Children, bare_environ, wait_until
-from provider.demo.http_client import request
-from provider.demo.stage import DemoChain, chain_ready, launch_chain, launch_server
+from provider.testing.child import Children, bare_environ, wait_until
+from provider.testing.http_client import request
+from provider.testing.stage import DemoChain, chain_ready, launch_chain, launch_server
 
 QUESTION = "How long from exec until the server answers, what does it import, and what does it hold while idle?"
 CASE = "start"
@@ -38,7 +38,7 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start. Seconds since exec; CPU until a second after it was ready."""
+    """One start. Seconds since exec, and CPU time until one second after it was ready."""
 
     variant: str
     round: int
@@ -98,7 +98,7 @@ def _start(chain: DemoChain, folder: Path, workers: int, round_number: int) -> S
 
 
 def _imports(folder: Path) -> tuple[float, int, bool]:
-    """Seconds that importing the server takes, how many modules there are then, and whether web3 is one of them."""
+    """Return the seconds that importing the server takes, the number of modules, and whether web3 is one of them."""
     environ = bare_environ(str(folder))
     bare_seconds, _ = _timed("pass", environ)
     seconds, said = _timed(MODULES, environ)

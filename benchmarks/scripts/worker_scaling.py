@@ -1,4 +1,4 @@
-"""One and two workers of ours next to one and two of nginx: what a second worker brings."""
+"""One and two workers of ours, next to one and two of nginx: the benefit of a second worker."""
 
 from benchmarks import nginx, peers, transfers
 from benchmarks.cases import count, large, small
@@ -14,7 +14,7 @@ PEERS = tuple(
     for workers in (1, 2)
 )
 NOTES = (
-    "Connections fall on workers by chance (SO_REUSEPORT), so that one of two may get more than half of them.",
+    "Our workers accept from one socket, and each takes an equal part of the connections.",
     "The load generator is one Python process: it limits the rate of small requests that nginx can show.",
 )
 

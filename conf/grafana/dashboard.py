@@ -135,7 +135,6 @@ def _variable(name: str, label: str, query: str, *, several: bool) -> Json:
         "label": label,
         "type": "query",
         "datasource": SOURCE,
-        "definition": query,
         "query": {"qryType": 1, "query": query, "refId": "variable"},
         "regex": "",
         "refresh": 2,

@@ -91,6 +91,7 @@ BLOCKS_BEHIND = (
     f"max by (job, instance, chain) (provider_rpc_endpoint_block{at(CHAIN)}) "
     f"- on (job, instance, chain) group_right () provider_rpc_endpoint_block{at(CHAIN)}"
 )
+WRITER_CORES = f"sum by (instance) (deriv(provider_nonce_writer_cpu_seconds{at()}[$__rate_interval]))"
 RESTARTED = f"sum by (instance, reason) (increase(provider_worker_restarts_total{at()}[$__rate_interval]))"
 UPTIME = f"provider_build_info{at()} * on (job, instance) group_left () (time() - process_start_time_seconds{at()})"
 OVERLOAD = 'code=~"too_many_.*|server_busy|server_full|inspections_busy|bodies_full|contract_checks_busy"'
@@ -134,7 +135,7 @@ OVERVIEW = (
     ),
     stat(
         "Cut by origins",
-        "Share of the streams that origins ended early or left silent. The alert is at 5 %.",
+        "Share of the streams that origins ended early or stopped sending. The alert is at 5 %.",
         ratio(rate("provider_streams_total", 'outcome=~"upstream_.*"'), rate("provider_streams_total")),
         "percentunit",
         {None: GREEN, 0.01: YELLOW, 0.05: RED},
@@ -160,7 +161,7 @@ TRAFFIC = (
     Panel(
         "Refusals and failures by code",
         "The ten most frequent; docs/errors.md has cause and remedy of each.",
-        {"{{code}}": f"topk(10, {rate('provider_errors_total', by='code')})"},
+        {"{{code}}": f"topk(10, {rate('provider_errors_total', by='code')} > 0)"},
         "reqps",
     ),
     Panel(
@@ -181,7 +182,7 @@ TRAFFIC = (
         width=6,
     ),
     Panel(
-        "Turned away for load by code",
+        "Refused for load by code",
         "`server_*`, `bodies_full`: limits of the whole server. Others: of one consumer, client or kind of work.",
         {"{{code}}": rate("provider_errors_total", OVERLOAD, "code")},
         "reqps",
@@ -213,7 +214,7 @@ LATENCY = (
     ),
     Panel(
         "First byte, distribution",
-        "How many downloads per second began within which time.",
+        "Downloads per second, by the time until their first byte.",
         {"{{le}}": rate("provider_first_byte_seconds_bucket", by="le")},
         "s",
         kind="heatmap",
@@ -300,14 +301,14 @@ STREAMING = (
     ),
     Panel(
         "Bytes of streams that did not complete",
-        "Sent in vain, unless the consumer goes on with `Range`.",
+        "Sent in vain, unless the consumer continues with `Range`.",
         {"{{outcome}}": rate("provider_streamed_bytes_total", 'outcome!="complete"', "outcome")},
         "Bps",
         width=6,
     ),
     Panel(
         "Resumed streams",
-        "The rest of a broken body was asked for again, and streams that have ended and needed that; per second.",
+        "The rest of a broken body was asked for again, and ended streams that needed it; per second.",
         {"resumes": rate("provider_stream_resumes_total"), "streams": rate("provider_streams_resumed_total")},
         "ops",
         width=6,
@@ -354,7 +355,7 @@ LINKS = (
     ),
     Panel(
         "First byte of links",
-        "From the request's head to the first byte. No signature is checked and no nonce is stored on this way.",
+        "From the request's head to the first byte. Links need no signature check and store no nonce.",
         quantiles("provider_first_byte_seconds", OF_LINKS),
         "s",
         width=6,
@@ -438,7 +439,7 @@ CHAINS = (
         steps={None: "transparent", 100: RED},
     ),
     Panel(
-        "Index last level with the chain",
+        "Index last up to date",
         "How long ago the metadata index had read the chain to its end, and how long it takes until it has. "
         "The alert is at ten minutes.",
         {
@@ -453,7 +454,7 @@ CHAINS = (
 CACHES = (
     Panel(
         "Hits",
-        "Share of the look-ups that found an entry.",
+        "Share of the lookups that found an entry.",
         {
             "{{cache}}": ratio(
                 rate("provider_cache_requests_total", 'result="hit"', "cache"),
@@ -466,7 +467,7 @@ CACHES = (
     ),
     Panel(
         "Full",
-        "Entries held, of those that fit.",
+        "Number of entries, as a share of those that fit.",
         {
             "{{cache}}": ratio(
                 total("provider_cache_entries", by="cache"), total("provider_cache_max_entries", by="cache")
@@ -478,14 +479,14 @@ CACHES = (
     ),
     Panel(
         "Evictions",
-        "Entries pushed out before their time, per second. Many of them: raise the size under [cache].",
+        "Entries evicted before they expired, per second. If there are many, raise the size under [cache].",
         {"{{cache}}": rate("provider_cache_evictions_total", by="cache")},
         "ops",
         width=6,
     ),
     Panel(
         "Age at use",
-        "How old facts were on average when they were used: a bound on how late changes on chain were seen.",
+        "How old facts were on average when they were used: changes on chain were noticed at most this much later.",
         {
             "{{cache}}": ratio(
                 rate("provider_cache_hit_age_seconds_sum", by="cache"),
@@ -572,14 +573,14 @@ SECURITY = (
     ),
     Panel(
         "Nonce commit",
-        "Time until a nonce was durably used, or refused. Every signed request waits for it.",
+        "Time until a nonce was stored durably, or refused. Every signed request waits for it.",
         quantiles("provider_nonce_commit_seconds"),
         "s",
         steps={None: "transparent", 0.25: RED},
     ),
     Panel(
         "Signatures and tokens refused",
-        "Per second. A steady rate from one code is a broken client; a burst is somebody who tries.",
+        "Per second. A steady rate from one code is a broken client; a burst is somebody who guesses.",
         {
             "{{code}}": rate(
                 "provider_errors_total",
@@ -591,7 +592,7 @@ SECURITY = (
     ),
     Panel(
         "Access refused",
-        "Credentials, roles, policies, decrypters, and file URLs that lead into the network (`unsafe_address`).",
+        "Credentials, roles, policies, decrypters, and file URLs that lead into your network (`unsafe_address`).",
         {
             "{{code}}": rate(
                 "provider_errors_total",
@@ -625,7 +626,7 @@ SECURITY = (
         steps={None: "transparent", 0.25: RED},
     ),
     Panel(
-        "Redis without an answer",
+        "Redis failures",
         "Questions per second that failed, by what they were for; and instances with a worker that has given it up.",
         {
             "{{operation}}": rate("provider_redis_seconds_count", 'result="failed"', "operation"),
@@ -640,9 +641,11 @@ SECURITY = (
 RESOURCES = (
     Panel(
         "Processor",
-        "Cores in use, all workers of an instance together; dashed: as many as there are workers.",
+        "Cores in use, all workers of an instance together; dashed: as many as there are workers. The process that "
+        "writes nonces for several workers is not among them.",
         {
             "{{instance}}": rate("process_cpu_seconds_total", by="instance"),
+            "{{instance}}: nonce writer": WRITER_CORES,
             "workers": total("provider_workers", by="instance"),
         },
         "short",
@@ -651,7 +654,10 @@ RESOURCES = (
     Panel(
         "Memory",
         "Resident, all workers of an instance together; pages that they share count for each.",
-        {"{{instance}}": total("process_resident_memory_bytes", by="instance")},
+        {
+            "{{instance}}": total("process_resident_memory_bytes", by="instance"),
+            "{{instance}}: nonce writer": total("provider_nonce_writer_resident_bytes", by="instance"),
+        },
         "bytes",
     ),
     Panel(
@@ -687,8 +693,8 @@ RESOURCES = (
     ),
     Panel(
         "Workers restarted",
-        "In the range of one point, with several workers. `died` ended unasked, which cut its streams; `reload` was "
-        "asked to finish, and cut nothing.",
+        "In the range of one point, with several workers. `died`: ended unexpectedly, which cut its streams; "
+        "`reload`: was asked to finish, and cut nothing.",
         {"{{instance}} {{reason}}": RESTARTED},
         "short",
         width=12,
@@ -696,7 +702,7 @@ RESOURCES = (
     ),
     Panel(
         "Certificate valid for",
-        "What consumers are shown, with TLS on the server itself. Alerts are at 7 days and at 1 day.",
+        "The certificate that consumers see, if the server itself serves TLS. Alerts are at 7 days and at 1 day.",
         {"{{instance}}": f"provider_tls_certificate_expiry_timestamp_seconds{at()} - time()"},
         "dtdurations",
         width=12,
@@ -713,20 +719,27 @@ DATASETS = (
         {"{{fault}}": rate("provider_errors_total", by="fault")},
         "reqps",
         stacked=True,
-        width=12,
         colours={"consumer": YELLOW, "origin": BLUE, "ours": RED},
     ),
     Panel(
         "Books",
         "Uses of datasets recorded per second, those lost because the file could not be written, and the number of "
-        "instances that cannot write now.",
+        "instances that cannot write now. `asked`: requests of the servers themselves to origins of sold files "
+        "(`PROVIDER_PROBE_SECONDS`).",
         {
             "{{result}}": rate("provider_books_records_total", by="result"),
+            "asked: {{result}}": rate("provider_probes_total", by="result"),
             "failing": f"count(provider_books_up{at()} == 0) or vector(0)",
         },
         "short",
-        width=12,
         colours={"written": GREEN, "lost": RED, "failing": RED},
+    ),
+    Panel(
+        "Refused by quotas",
+        "Downloads refused per second, by the quota that was used up and its unit.",
+        {"{{quota}} {{unit}}": rate("provider_quota_refusals_total", by="quota, unit")},
+        "reqps",
+        stacked=True,
     ),
     Panel(
         "Files whose origin fails",

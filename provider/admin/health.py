@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Several systems probe every few seconds; the nodes need not notice each probe.
 REMEMBER_SECONDS = 3.0
-# While the server is not ready: whoever waits for it, above all at its start, should learn of it soon.
+# While the server is not ready: those who wait for it, above all at its start, should soon learn that it is.
 REMEMBER_FAILURE_SECONDS = 0.25
-# Probes have a time limit of their own, seldom longer.
+# Probes have a time limit of their own, which is seldom longer.
 PATIENCE_SECONDS = 3.0
 
 Check = Callable[[], Awaitable[object]]

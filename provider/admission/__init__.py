@@ -1,4 +1,4 @@
-"""Limits of clients, connections, memory and work, and protection of a late event loop.
+"""Limits clients, connections, memory and work, and protects a late event loop.
 
-Every decision comes before the body is read and before any signature, chain or origin is looked at.
+Every decision comes before the body is read and before any signature, chain or origin is checked.
 """

@@ -5,7 +5,7 @@ from provider.admission.clients import Client
 # The small part of a body. Long bodies may fill only a part of the memory, so that short ones still get in.
 SMALL_BYTES = 256 << 10
 LARGE_PART = 3, 4
-# The part that one client may hold, so that others always get theirs.
+# The part that one client may hold, so that some is always left for others.
 CLIENT_PART = 1, 2
 
 

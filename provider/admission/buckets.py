@@ -27,8 +27,8 @@ class Buckets:
         self.max_clients = max_clients
         self.charged: Callable[[Hashable, float, float], None] | None = None
         """Called with the client, the time, and the seconds that its bucket needs to refill what was taken."""
-        # When each client's bucket will be full again, the longest unseen client first. A plain dict finds its first
-        # key only behind the places of all deleted ones: 200 µs with a million clients.
+        # When each client's bucket will be full again; the client unseen for longest comes first. A plain dict would
+        # find its first key only behind the places of all deleted ones: 200 µs with a million clients.
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class Buckets:
         return self._token_seconds
 
     def raise_to(self, client: Hashable, full_at: float) -> None:
-        """Apply what others took from this bucket: it is not full before this time."""
+        """Apply the charges of others to this bucket: it is not full before this time."""
         held = self._full_at.get(client)
         if held is None or held < full_at:
             self._keep(client, full_at)
@@ -79,7 +79,7 @@ class BytePace:
     """Limits the bytes worked on: in total, and for one client a quarter of that. Bursts of `BURST_SECONDS` are
     allowed.
 
-    Bytes are charged once their number is known, and whoever owes waits. Client None has no limit of its own.
+    Bytes are charged once their number is known, and a client in debt waits. Client None has no limit of its own.
     """
 
     def __init__(self, *, bytes_per_second: int, max_clients: int) -> None:

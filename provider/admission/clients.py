@@ -13,7 +13,7 @@ from provider.wire.text import ows
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Client = bytes
-"""An IPv4 address (4 bytes), or the /64 of an IPv6 address (8 bytes): what one customer gets (RFC 6177)."""
+"""An IPv4 address (4 bytes), or the /64 of an IPv6 address (8 bytes), which one customer gets (RFC 6177)."""
 
 # Chains of proxies are short; more hops than this are made up.
 MAX_HOPS = 16
@@ -23,7 +23,7 @@ _IPV6_PREFIX_BYTES = 8
 
 
 class _AddressStatus(NamedTuple):
-    """What is known about one address. `client` is None if limits do not count for it."""
+    """The facts about one address. `client` is None if limits do not count for it."""
 
     trusted: bool
     client: Client | None
@@ -32,12 +32,12 @@ class _AddressStatus(NamedTuple):
 class Clients:
     """Identifies the client of a request; None if no limit counts for it.
 
-    Not counted are trusted proxies themselves and, unless `limit_private_clients`, addresses that are not public:
-    behind one of those may stand a proxy that nobody listed, with everybody behind it.
+    Limits do not count for trusted proxies themselves and, unless `limit_private_clients`, for addresses that are not
+    public. Such an address may be a proxy that nobody listed, with everybody behind it.
     """
 
     def __init__(self, config: AdmissionConfig) -> None:
-        # Only this header is read: the other one is whatever the client wrote, as its proxy leaves it alone.
+        # Only this header is read. The proxy passes on the other one as the client wrote it.
         self._header = config.client_address_header
         self._trusted = config.trusted_proxies
         self._hops = _forwarded_hops if self._header == "Forwarded" else _plain_hops

@@ -1,4 +1,4 @@
-"""Settings of who may come in: trusted proxies, limits of connections, clients and work."""
+"""Settings of admission: trusted proxies, limits of connections, clients and work."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -49,15 +49,15 @@ class AdmissionConfig:
         "TRUSTED_PROXIES",
         _networks,
         [],
-        help="Proxies in front of this server, as addresses or networks. Only they may say whose request it is. In the "
-        "environment, write several with commas between them or as a JSON list.",
+        help="Proxies in front of this server, as addresses or networks. Only they may name the client of a request. "
+        "In the environment, write several with commas between them or as a JSON list.",
         examples=(["10.0.0.0/8", "2001:db8::/32"],),
     )
     client_address_header: ForwardedHeader = choice(
         "PROVIDER_CLIENT_ADDRESS_HEADER",
         "X-Forwarded-For",
         ("X-Forwarded-For", "Forwarded"),
-        help="The header in which they say it: X-Forwarded-For or Forwarded (RFC 7239). The other one is not read.",
+        help="The header in which they name it: X-Forwarded-For or Forwarded (RFC 7239). The other one is not read.",
     )
     limit_private_clients: bool = boolean(
         "PROVIDER_LIMIT_PRIVATE_CLIENTS",
@@ -95,7 +95,7 @@ class AdmissionConfig:
         20_000,
         minimum=1,
         maximum=10_000_000,
-        help="Clients remembered for each of these rates. The client that was not seen for longest is forgotten.",
+        help="Clients remembered for each of these rates. Of more clients, the one that was idle longest is forgotten.",
     )
     max_connections: int = integer(
         "PROVIDER_MAX_CONNECTIONS",
@@ -131,8 +131,8 @@ class AdmissionConfig:
         "PROVIDER_MAX_BODIES_BYTES",
         48 << 20,
         maximum=1 << 40,
-        help="Memory of one worker for the bodies of all its requests and all that is made of them, in bytes. Long "
-        "bodies may take three quarters of it, the requests of one client half.",
+        help="Memory of one worker for the bodies of all its requests and everything that is parsed from them, in "
+        "bytes. Long bodies may take three quarters of it, the requests of one client half.",
     )
     head_timeout_seconds: float = seconds(
         "PROVIDER_HEAD_TIMEOUT_SECONDS",
@@ -160,7 +160,7 @@ class AdmissionConfig:
 
     @property
     def cheap(self) -> Rate:
-        """For requests that cost neither a signature nor a question to anybody."""
+        """For requests that need neither a signature nor a request to others."""
         return Rate(self.cheap_requests_per_second, max(1, self.cheap_burst))
 
     @property

@@ -20,7 +20,7 @@ log = logging.getLogger("provider.server")
 # How often the loop is measured: rarely, and only while requests are at work; often when it is late, because refusals
 # must be quick.
 CALM_TICK_SECONDS, SHEDDING_TICK_SECONDS = 0.02, 0.005
-# One client gets this part of all inspections, so that others always get theirs.
+# One client gets this part of all inspections, so that some are always left for others.
 INSPECTIONS_SHARE = 8
 
 
@@ -62,7 +62,7 @@ class Inspection:
 class Ticket:
     """An admitted request. Call `worked` when its reply begins and `leave` when it ends; both may be called again.
 
-    While it waits for its body (`awaits_body`) it holds nothing scarce, so that a slow body keeps nobody out.
+    While it waits for its body (`awaits_body`), it holds nothing scarce, so a slow body keeps no other request out.
     """
 
     __slots__ = ("_admission", "_at_work", "_inside", "_inspects", "_rule", "awaits_body", "client")

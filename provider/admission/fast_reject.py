@@ -9,7 +9,7 @@ from random import getrandbits
 
 from provider.wire.head import PLAIN_BYTES
 
-# The kind of request that comes in masses: complete, without a body, and with nothing that changes the refusal.
+# Requests that arrive in masses: complete, without a body, and with nothing that changes the refusal.
 _BEGIN = b"GET /api/services/download?"
 _END = b"\r\n\r\n"
 _DEPENDS = (

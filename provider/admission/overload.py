@@ -1,9 +1,9 @@
 """Decides when to refuse work because the event loop is late, and how much to admit meanwhile (pure).
 
-Overload is a standing queue, as in CoDel (RFC 8289 section 3): not a late moment and not a burst, but requests at work
-whose number never became small for a whole interval, on a loop that was late on average. From then on the number of
-requests at work is limited. The limit is found by additive increase and multiplicative decrease (Chiu and Jain 1989),
-as TCP finds its window: down while the loop is late, up while it is not.
+Overload is a standing queue, as in CoDel (RFC 8289 section 3). It is neither a late moment nor a burst: for a whole
+interval, the number of requests at work never became small, and the loop was late on average. During overload, the
+number of requests at work is limited. The limit is found by additive increase and multiplicative decrease (Chiu and
+Jain 1989), as TCP finds its window: down while the loop is late, up while it is not.
 """
 
 # Long enough for a burst: some hundred downloads that arrive at once are finished in it.

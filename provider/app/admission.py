@@ -1,4 +1,4 @@
-"""Admission from settings: which rule holds for which endpoint, and how many connections fit."""
+"""Builds admission from settings: the rule of each endpoint, and the number of connections."""
 
 import resource
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from provider.admission.connections import Connections, fitting_connections
 from provider.admission.entry import Admission, Rule
 from provider.config import Settings
 
-# Everything else is cheap: it costs neither a signature nor a question to anybody.
+# All other endpoints are cheap: they need neither a signature nor a question to another server.
 GUARDED = (
     "computeEnvironments",
     "createAuthToken",
@@ -34,7 +34,7 @@ Share = Callable[[str, Buckets], None]
 
 
 def build_admission(settings: Settings, share: Share | None) -> Admission:
-    """What decides about requests. Buckets of clients are given to `share`, unless each worker counts for itself."""
+    """Build the part that admits requests. `share` gets the buckets of clients; None if each worker counts alone."""
     limits = settings.admission
     return Admission(limits, _rules(limits, share), others=Rule(_buckets("cheap", limits.cheap, limits, share)))
 
@@ -51,7 +51,7 @@ def _rules(limits: AdmissionConfig, share: Share | None) -> Mapping[str, Rule]:
         "initialize": Rule(guarded, works=True, inspects=True),
         "links": Rule(paid, works=True, inspects=True),
         "link": Rule(_buckets("links", limits.links, limits, share), works=True, streams=True),
-        # Whether a checksum is wanted stands in the body, or in a dataset's demands.
+        # The body, or a requirement of the dataset, decides whether a checksum is computed.
         **dict.fromkeys(SUMMING, Rule(guarded, checksums, pays_first=False, works=True, inspects=True)),
         "encrypt": Rule(guarded, encrypting, works=True),
     }
@@ -71,13 +71,13 @@ def _pace(name: str, bytes_per_second: int, limits: AdmissionConfig, share: Shar
         return None
     pace = BytePace(bytes_per_second=bytes_per_second, max_clients=limits.max_tracked_clients)
     if share is not None:
-        # What all clients may take together is what one process can bear.
+        # The total for all clients is what one process can bear.
         share(name, pace.own)
     return pace
 
 
 def build_connections(limits: AdmissionConfig) -> Connections:
-    """What counts connections."""
+    """Build the counter of connections."""
     maximum = limits.max_connections
     if maximum < 0:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -86,5 +86,5 @@ def build_connections(limits: AdmissionConfig) -> Connections:
 
 
 def build_bodies(limits: AdmissionConfig) -> Bodies:
-    """What counts the memory of bodies."""
+    """Build the counter of memory that bodies hold."""
     return Bodies(max_bytes=limits.max_bodies_bytes)

@@ -1,4 +1,4 @@
-"""Builds the source of DDOs from settings: a metadata store, or the chain's own logs where none is configured."""
+"""Builds the source of DDOs from settings: a metadata store, or the chain's own logs if none is configured."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,6 +23,7 @@ from provider.files.remote_documents import RemoteDocuments
 from provider.handlers.publishing.decrypt import BoundDocumentOpener
 from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
+from provider.redis.fact_cache import FactStore
 
 
 async def open_asset_source(
@@ -35,8 +36,12 @@ async def open_asset_source(
     remote: RemoteDocuments,
     index_here: bool,
     shared_directory: str | None,
+    facts: FactStore | None,
 ) -> AssetSource:
-    """Ready to be asked; `index_here`: this worker polls the chains for all. Raises StartError."""
+    """Open the source of DDOs. Raises StartError.
+
+    `index_here`: this worker reads the chains for all. `facts`: what hosts share; None: there is one host.
+    """
     metadata = settings.metadata
     cache: FactCache[str, Asset] = caches.make("ddo", settings.cache.ddo, size_of=asset_bytes)
     if metadata.aquarius_url is not None:
@@ -44,7 +49,6 @@ async def open_asset_source(
             metadata.aquarius_url,
             metadata,
             cache=cache,
-            keep_documents=True,
             outgoing=outgoing,
             marks=DocumentMarks(shared_directory),
         )
@@ -54,15 +58,15 @@ async def open_asset_source(
         path=index_path(settings.storage_path),
         open_document=document_opener(settings, metrics, remote),
         cache=cache,
-        keep_documents=True,
         metrics=metrics.index,
+        facts=facts,
     )
     await ready(index.start(poll=index_here))
     return index
 
 
 def document_opener(settings: Settings, metrics: Metrics, remote: RemoteDocuments) -> DocumentOpener:
-    """Opens documents up to the configured size, also those that are stored elsewhere. Timed for the metrics."""
+    """Return a function that opens documents up to the configured size, remote ones included. Metrics time it."""
     max_bytes = settings.metadata.max_document_bytes
 
     def opened(account: Account, document: SealedDocument) -> bytes:
@@ -81,7 +85,7 @@ def document_opener(settings: Settings, metrics: Metrics, remote: RemoteDocument
 
 
 def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocumentOpener:
-    """The same for documents that are an answer only when they are of a certain data NFT."""
+    """The same, but the function only accepts a document of a certain data NFT."""
     max_bytes = settings.metadata.max_document_bytes
 
     def opener(
@@ -94,7 +98,7 @@ def bound_document_opener(settings: Settings, metrics: Metrics) -> BoundDocument
 
 
 async def ready(opening: Awaitable[object]) -> None:
-    """A store that cannot be opened ends the start. Raises StartError."""
+    """Return the source once its store is open. Raises StartError."""
     try:
         await opening
     except StoreError as error:

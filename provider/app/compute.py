@@ -1,9 +1,9 @@
-"""Builds the compute room from settings. Without an operator service only quotes are answered, all refused."""
+"""Builds the compute room from settings. Without an operator service, only quotes are answered, and all are refused."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from provider.app.redis import Caches
-from provider.assets.catalog import Catalog
 from provider.cache import CacheLimits
 from provider.chain.networks import Networks
 from provider.compute.checksums import AlgorithmChecksums
@@ -17,20 +17,19 @@ from provider.compute.results import JobResults
 from provider.compute.starting import Starting
 from provider.config import Settings
 from provider.crypto.accounts import Account
-from provider.files.opener import FileListOpener
-from provider.files.origins import FileOrigins
-from provider.orders.lookup import OrderLookup
 from provider.outgoing.sessions import Outgoing
-from provider.policy.gate import Gate
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 
-# Tokens do not change their decimals, nor Providers their keys, but an operator may correct a mistake.
+if TYPE_CHECKING:
+    from provider.app.foundation import Foundation
+
+# The decimals of a token and the key of a Provider do not change, but an operator may correct a mistake.
 _FACTS = CacheLimits(1000, 600.0)
-# How long a host that gave no usable answer is not asked again for a quote.
+# How long a host that gave no usable answer is not asked for another quote.
 _SILENT = CacheLimits(1000, 30.0)
-# A published file may change at its origin, and then its checksum has to fail soon.
+# A published file may change at its origin. Its checksum must fail soon after that.
 _CHECKSUMS = CacheLimits(1000, 10.0)
-# An environment's address changes about never; this is how late a pod of a new one is known.
+# The address of an environment rarely changes. A pod of a new one is recognised after this time at the latest.
 _FOLLOW_SECONDS = 60.0
 
 
@@ -47,35 +46,17 @@ class Jobs:
 class Compute:
     """`jobs` is None without an operator service."""
 
-    environments: Environments
     quoting: Quoting
     jobs: Jobs | None
-
-    async def close(self) -> None:
-        """Close every part."""
-        await self.environments.close()
-        if self.jobs is not None:
-            self.jobs.results.origin.close()
-            await self.jobs.operator.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Foundation:
-    """The rooms that compute stands on."""
-
-    networks: Networks
-    catalog: Catalog
-    lookup: OrderLookup
-    gate: Gate
-    files: FileListOpener
-    origin: HttpOrigin
-    origins: FileOrigins
 
 
 def build_environments(
     settings: Settings, networks: Networks, caches: Caches, outgoing: Outgoing
 ) -> tuple[Operator | None, Environments]:
-    """The operator service, None where there is none, and its environments; inside the running loop."""
+    """Build the operator service and its environments; the service is None if not configured.
+
+    Call it in a running loop.
+    """
     operator = None
     if settings.compute.operator_service_url is not None:
         account = Account.from_hex(settings.security.universal_key)
@@ -92,46 +73,39 @@ def build_environments(
     return operator, environments
 
 
-def build_compute(
-    settings: Settings,
-    rooms: Foundation,
-    operator: Operator | None,
-    environments: Environments,
-    caches: Caches,
-    *,
-    outgoing: Outgoing,
-) -> Compute:
-    """The room."""
+def build_compute(settings: Settings, base: "Foundation") -> Compute:
+    """Build the compute room."""
+    purchases, caches = base.purchases, base.caches
     resolver = ItemResolver(
-        catalog=rooms.catalog,
-        lookup=rooms.lookup,
-        gate=rooms.gate,
-        files=rooms.files,
+        catalog=purchases.catalog,
+        lookup=purchases.lookup,
+        gate=purchases.gate,
+        files=purchases.files,
         checksums=AlgorithmChecksums(
-            files=rooms.files,
-            origins=rooms.origins,
+            files=purchases.files,
+            origins=base.origins.files,
             max_file_bytes=settings.upstream.max_checksum_bytes,
             cache=caches.make("algorithm_checksum", _CHECKSUMS),
         ),
     )
-    order_loader = OrderLoader(lookup=rooms.lookup, decimals=caches.make("decimals", _FACTS))
+    order_loader = OrderLoader(lookup=purchases.lookup, decimals=caches.make("decimals", _FACTS))
+    environments, operator = purchases.environments, base.operator
     quoting = Quoting(
         resolver=resolver,
         order_loader=order_loader,
         environments=environments,
         others=OtherProviders(
-            origin=rooms.origin,
+            origin=base.origins.http,
             own_urls=_own_urls(settings),
             roots=caches.make("provider_roots", _FACTS),
             silent=caches.make("provider_silent", _SILENT),
             timeout_seconds=settings.upstream.first_byte_timeout_seconds,
         ),
     )
-    jobs = None
-    if operator is not None:
-        starting = _starting(settings, resolver, order_loader, environments, operator)
-        jobs = Jobs(operator, starting, JobResults(operator, result_origin(settings, outgoing)))
-    return Compute(environments, quoting, jobs)
+    if operator is None:
+        return Compute(quoting, None)
+    starting = _starting(settings, resolver, order_loader, environments, operator)
+    return Compute(quoting, Jobs(operator, starting, JobResults(operator, result_origin(settings, base.outgoing))))
 
 
 def _starting(
@@ -151,21 +125,21 @@ def _starting(
 
 
 def result_origin(settings: Settings, outgoing: Outgoing) -> HttpOrigin:
-    """What fetches results: the operator of this server named the one address; redirects could lead elsewhere."""
+    """Return the origin of results. It follows no redirects: this server's operator named only this one address."""
     config = replace(
         settings.upstream,
         allow_non_public_ip=True,
         attempts=1,
         first_byte_timeout_seconds=settings.compute.timeout_seconds,
-        # A request that went to a kept connection is sent again when that turns out to be closed. These are signed with
-        # a nonce that counts once, and the service may have read it: each has a connection of its own.
+        # If a kept connection turns out to be closed, its request is sent again. These requests are signed with a nonce
+        # that is valid once, and the service may have read it. So each request has a connection of its own.
         max_idle_connections=0,
     )
     return HttpOrigin(config, max_redirects=0, patient=False, resolver=outgoing.names)
 
 
 def _own_urls(settings: Settings) -> frozenset[str]:
-    """What is surely ours: the public URL, and the listener as this machine sees it."""
+    """Return the URLs that are certainly ours: the public URL, and the listener as this machine sees it."""
     listener, scheme = settings.server.listener, "https" if settings.server.tls else "http"
     urls = {f"{scheme}://{listener.host}:{listener.port}"}
     return frozenset(urls | ({settings.compute.public_url} if settings.compute.public_url else set()))

@@ -1,8 +1,9 @@
-"""Builds the board of this worker, and the dashboard that shows the boards of all."""
+"""Builds this worker's board, and the dashboard that shows the boards of all workers."""
 
+import heapq
 import os
 import time
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from provider import __version__
@@ -14,17 +15,20 @@ from provider.app.build import Parts
 from provider.config import Settings
 from provider.handlers.downloads.streaming import StreamingEndpoint
 from provider.observability.metrics import Board, Metrics
+from provider.streaming.progress import Progress
 
 
 def build_board(metrics: Metrics, parts: Parts, shared_directory: str | None) -> Board:
-    """Where this worker shows its metrics, and its figures for the dashboard."""
-    figures = OwnFigures(lambda: _streams(parts), metrics.streams.all_sent, parts.frame.books.health)
+    """Build the board in which this worker publishes its metrics, and its figures for the dashboard."""
+    figures = OwnFigures(
+        partial(_streams, parts), metrics.streams.all_sent, parts.frame.books.health, parts.frame.last_errors
+    )
     return Board(metrics, figures.take, shared_directory)
 
 
 def build_dashboard(settings: Settings, board: Board, parts: Parts) -> Dashboard:
-    """Nothing runs before somebody looks."""
-    sampler = Sampler(board, parts.networks)
+    """Build the dashboard. `feed.start` begins to record."""
+    sampler = Sampler(board, parts.networks, parts.readiness)
     started_at = time.time()
 
     def hello() -> dict[str, Any]:
@@ -40,15 +44,27 @@ def build_dashboard(settings: Settings, board: Board, parts: Parts) -> Dashboard
     return Dashboard(feed=Feed(sampler.take, stopped=sampler.stop), hello=hello, close_sampler=sampler.close)
 
 
-def _streams(parts: Parts) -> Iterator[StreamNow]:
-    for endpoint in parts.frame.in_progress:
-        if isinstance(endpoint, StreamingEndpoint) and (progress := endpoint.progress) is not None:
-            waits_for = "consumer" if progress.awaits_consumer else "origin" if progress.awaits_origin else ""
-            yield StreamNow(
-                key=endpoint,
-                endpoint=endpoint.endpoint,
-                path=progress.path,
-                started_at=endpoint.started_at,
-                sent_bytes=progress.bytes_sent,
-                waits_for=waits_for,
-            )
+def _streams(parts: Parts, most: int) -> tuple[int, list[StreamNow]]:
+    # There may be thousands, and the loop waits meanwhile.
+    under_way = [
+        (progress, endpoint)
+        for endpoint in parts.frame.in_progress
+        if isinstance(endpoint, StreamingEndpoint) and (progress := endpoint.progress) is not None
+    ]
+    listed = heapq.nlargest(most, under_way, key=lambda stream: stream[0].bytes_sent)
+    return len(under_way), [_stream_now(*stream) for stream in listed]
+
+
+def _stream_now(progress: Progress, endpoint: StreamingEndpoint[Any]) -> StreamNow:
+    use = endpoint.use
+    return StreamNow(
+        number=progress.number,
+        endpoint=endpoint.endpoint,
+        path=progress.path,
+        started_at=endpoint.started_at,
+        sent_bytes=progress.bytes_sent,
+        waits_for="consumer" if progress.awaits_consumer else "origin" if progress.awaits_origin else "",
+        did="" if use is None else use.did,
+        file_index=None if use is None else use.file_index,
+        length_bytes=progress.length_bytes,
+    )

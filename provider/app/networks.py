@@ -1,4 +1,4 @@
-"""Build the configured chains from settings and the address book; a single chain's node is asked for its id."""
+"""Builds the configured chains from settings and the address book. A single chain's node is asked for its chain id."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ from provider.observability.metrics import Metrics
 from provider.outgoing.sessions import Outgoing
 
 log = logging.getLogger("provider.server")
-# How long a start waits for a node that is still starting itself, as in a compose file.
+# How long a start waits for a node that is also starting, as in a compose file.
 FIRST_ANSWER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 
 async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoing) -> Networks:
-    """The configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
+    """Build the configured chains. In single-chain mode the node is asked for its chain id. Raises StartError."""
     book = load_address_book(settings.addresses_text) if settings.addresses_text else bundled_address_book()
     networks: dict[int, Network] = {}
     for chain in settings.chains:
@@ -36,7 +36,7 @@ async def build_networks(settings: Settings, metrics: Metrics, outgoing: Outgoin
         networks[chain_id] = network = _network(
             chain, chain_id, book.get(chain_id), settings, metrics=metrics, outgoing=outgoing
         )
-        network.rpc.watch()
+        network.rpc.endpoints.watch()
     return Networks(networks)
 
 
@@ -79,9 +79,11 @@ async def _ask_chain_id(chain: ChainConfig, settings: Settings, outgoing: Outgoi
                 return await rpc.learn_chain_id()
             except ChainError as exc:
                 if time.monotonic() > deadline:
-                    raise StartError("NETWORK_URL: no endpoint told its chain id; is the node running there?") from exc
+                    raise StartError(
+                        "NETWORK_URL: no endpoint reported its chain id; is the node running there?"
+                    ) from exc
                 if not told:
-                    log.warning("waiting for the node of NETWORK_URL to tell its chain id")
+                    log.warning("waiting for the node of NETWORK_URL to report its chain id")
                     told = True
                 await asyncio.sleep(RETRY_SECONDS)
     finally:

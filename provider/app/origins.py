@@ -1,4 +1,4 @@
-"""The origins of files: what reaches the hosts that strangers name, and those that the operator named."""
+"""Builds the origins of files: one for hosts that strangers name, and others for hosts that the operator named."""
 
 import ssl
 from dataclasses import dataclass, replace
@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from provider.chain.networks import Networks
 from provider.files.origins import FileOrigins
 from provider.files.sources.config import SourcesConfig
-from provider.files.sources.sources import OwnerOf, Sources, build_sources
+from provider.files.sources.sources import AnswerableFor, Sources, build_sources
 from provider.outgoing.sessions import Outgoing
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.disk import Disk
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.names import Names
 
-# The rest of the limit is for TCP and TLS. So a slow name server has another error than a host that does not connect.
+# The rest of the limit is for TCP and TLS. So a slow name server gives another error than a host that does not connect.
 _NAMES_PART_OF_CONNECTING = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """`http` opens any URL behind the address guard; `gateways` and `of_sources` open what the operator configured.
+    """`http` opens any URL behind the address guard. `gateways` and `of_sources` open what the operator configured.
 
     `files` opens files of every kind.
     """
@@ -47,17 +47,17 @@ def build_origins(
     sources: SourcesConfig,
     *,
     networks: Networks,
-    owner_of: OwnerOf,
+    answerable_for: AnswerableFor,
     outgoing: Outgoing,
 ) -> Origins:
-    """Build them. Nothing is connected to here. `owner_of` as for `Sources`."""
+    """Build the origins, without connecting to anything. `answerable_for` as for `Sources`."""
     names = Names(
         servers=upstream.dns_servers, timeout_seconds=upstream.connect_timeout_seconds * _NAMES_PART_OF_CONNECTING
     )
     # Building one takes about 26 ms.
     tls_context = ssl.create_default_context()
     http = HttpOrigin(upstream, tls_context=tls_context, resolver=names)
-    # The operator named these hosts, so they may be private. The next gateway is asked at once instead of waiting.
+    # The operator named these hosts, so they may be private. After a failure the next gateway is asked at once.
     trusting = replace(upstream, allow_non_public_ip=True)
     gateways = HttpOrigin(trusting, patient=False, tls_context=tls_context, resolver=outgoing.names)
     of_sources = HttpOrigin(trusting, tls_context=tls_context, resolver=outgoing.names)
@@ -66,7 +66,7 @@ def build_origins(
     named = build_sources(
         sources.all,
         upstream,
-        owner_of=owner_of,
+        answerable_for=answerable_for,
         disk=disk,
         own=of_sources,
         guarded=http,

@@ -1,4 +1,4 @@
-"""Build the queue of proofs of download from settings; None when there are to be none."""
+"""Builds the queue of proofs of download from settings."""
 
 from urllib.parse import urlsplit
 
@@ -15,14 +15,14 @@ from provider.proofs.queue import ProofQueue, Sender
 from provider.proofs.store import ProofStore, SendingLock, proofs_path
 
 HTTP_TIMEOUT_SECONDS = 10.0
-# Nobody reads the answer.
+# Nobody reads the HTTP answer.
 HTTP_MAX_BYTES = 1 << 16
 
 
 def build_proofs(
     settings: Settings, metrics: Metrics, networks: Networks, outgoing: Outgoing, *, send_here: bool
 ) -> ProofQueue | None:
-    """The queue, not started. `send_here`: this worker sends what all of them queue."""
+    """Return the queue, not started; None if no proofs are wanted. `send_here`: this worker sends the proofs of all."""
     proofs = settings.proofs
     if proofs.http_url is None and not proofs.on_chain:
         return None
@@ -33,7 +33,7 @@ def build_proofs(
         kind="chain" if proofs.http_url is None else "http",
         max_queued=proofs.max_queued,
         metrics=metrics.proofs,
-        # What is sent by HTTP costs nothing.
+        # Proofs sent by HTTP cost nothing.
         budget=None if proofs.http_url is not None else budget,
     )
     senders: list[Sender] = []

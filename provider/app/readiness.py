@@ -1,4 +1,4 @@
-"""What has to work for this server to be ready, put together from the parts."""
+"""Builds the readiness checks: everything that must work before this server is ready."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ def build_readiness(
     *,
     index_here: bool,
 ) -> Readiness:
-    """Stores that can be written, a chain and the metadata store that answer, an index that is not too far behind."""
+    """Build the checks: stores can be written, a chain and the metadata store answer, the index is not far behind."""
     checks: dict[str, Check] = {"store": nonces.check, "metadata": source.check, "chain": any_chain(networks)}
     max_behind_blocks = settings.observing.ready_max_index_lag_blocks
     if isinstance(source, ChainIndex) and index_here and max_behind_blocks:
@@ -38,9 +38,9 @@ MAX_STALLED_SECONDS = 150.0
 
 
 def index_is_near(index: ChainIndex, max_behind_blocks: int) -> Check:
-    """Is every chain that answers read up to so many blocks before its end, and does reading go on?
+    """Check for every chain that answers: reading goes on, and at most `max_behind_blocks` are left to read.
 
-    Before the first answer it is not.
+    Before a chain has answered for the first time, the check fails.
     """
 
     async def check() -> None:
@@ -69,7 +69,10 @@ def _about(left_seconds: float | None) -> str:
 
 
 def any_chain(networks: Networks) -> Callable[[], Awaitable[None]]:
-    """One chain that answers is enough: assets of the others get a clear 503 of their own. All are asked at once."""
+    """Check that at least one chain answers. All are asked at once.
+
+    One is enough: assets of the others get a 503 with their own reason.
+    """
 
     async def ask(calls: list[Awaitable[object]]) -> None:
         failures: list[ChainError] = []

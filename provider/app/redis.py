@@ -1,4 +1,4 @@
-"""Build what hosts share from settings: nonces and revocations, facts, leases of streams, limits of clients."""
+"""Builds what hosts share in Redis: nonces and revocations, cached facts, leases of streams, limits of clients."""
 
 import logging
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from provider.orders.shared_facts import (
     unpack_receipt,
     unpack_state,
 )
+from provider.quotas.redis_store import RedisQuotaStore
 from provider.redis.client import RedisClient
 from provider.redis.fact_cache import Codec, FactStore, SharedFactCache
 from provider.redis.leases import StreamLeases
@@ -30,7 +31,7 @@ from provider.redis.rate_limits import SharedLimits
 
 log = logging.getLogger("provider.server")
 
-# A fact that takes longer is quicker to get from a node.
+# If Redis takes longer than this, a node gives the fact sooner.
 FACTS_TIMEOUT_SECONDS = 0.25
 
 
@@ -48,16 +49,17 @@ CODECS: dict[str, Codec[Any, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The parts over one Redis; `store` and `leases` are None where the settings ask for none."""
+    """The parts that use one Redis. `store`, `leases` and `quotas` are None if the settings do not ask for them."""
 
     nonces: RedisNonceStore
     store: FactStore | None
     leases: StreamLeases | None
     limits: SharedLimits
+    quotas: RedisQuotaStore | None
     client: RedisClient
 
     async def close(self) -> None:
-        """Close all of it."""
+        """Close all parts."""
         await self.limits.close()
         if self.leases is not None:
             await self.leases.close()
@@ -68,12 +70,12 @@ class Shared:
         await self.nonces.close()
 
     def share(self, name: str, buckets: Buckets) -> None:
-        """Let clients have these buckets once over all workers and hosts; `name` alike on all."""
+        """Share these buckets of clients with all workers and hosts. `name`: the same on all of them."""
         self.limits.add(SharedPace(name, buckets, wake=self.limits.wake))
 
 
 class Caches:
-    """Makes caches of facts that metrics count, and that hosts share where this is worth it."""
+    """Creates caches of facts. Metrics count them, and hosts share those where sharing pays."""
 
     def __init__(self, metrics: Metrics, shared: Shared | None) -> None:
         self._metrics = metrics
@@ -82,7 +84,7 @@ class Caches:
     def make(
         self, name: str, limits: CacheLimits, *, size_of: Callable[[Any], int] = lambda _: 0
     ) -> FactCache[Any, Any]:
-        """The cache of this name; `size_of` is what its limit in bytes counts."""
+        """Return the cache with this name. `size_of`: returns the bytes of a value, for the limit of the cache."""
         sizes = _Sizes(
             name=name,
             max_entries=limits.max_entries,
@@ -107,9 +109,10 @@ class _Sizes(TypedDict):
 
 
 async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
-    """Connect, and look whether this Redis may hold nonces. Raises StartError where it must not.
+    """Connect, and check that this Redis may hold nonces.
 
-    A Redis that is away does not end the start: what needs no nonce is served, and `/readyz` tells.
+    An unreachable Redis does not stop the start: requests without a nonce are served, and `/readyz` reports it. Raises
+    StartError if this Redis must not hold nonces.
     """
     if settings.redis is None:
         return None
@@ -117,7 +120,7 @@ async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
     nonce_client = RedisClient(
         redis.target, timeout_seconds=redis.timeout_seconds, wait_replicas=redis.wait_replicas, metrics=metrics.redis
     )
-    # Facts, leases and limits have connections of their own: they need not wait for disks and replicas.
+    # Facts, leases and limits use connections of their own, so that they do not wait for disks and replicas.
     client = RedisClient(
         redis.target,
         timeout_seconds=min(redis.timeout_seconds, FACTS_TIMEOUT_SECONDS),
@@ -130,6 +133,8 @@ async def build_shared(settings: Settings, metrics: Metrics) -> Shared | None:
         store=FactStore(client, prefix=redis.prefix, secret=_secret(settings, "facts")) if redis.shares_facts else None,
         leases=StreamLeases(client, prefix=redis.prefix, max_streams_per_consumer=streams) if streams else None,
         limits=SharedLimits(client, prefix=redis.prefix, secret=_secret(settings, "clients")),
+        # As durable as nonces.
+        quotas=RedisQuotaStore(nonce_client, prefix=redis.prefix) if settings.quotas.is_on else None,
         client=client,
     )
     try:
@@ -152,6 +157,9 @@ def _tell_of_unread_nonces(path: Path) -> None:
 
 
 def _secret(settings: Settings, purpose: Literal["facts", "clients"]) -> bytes:
-    """What only our hosts know: writing to Redis must not make up orders, nor reading it tell addresses of clients."""
+    """Return a secret that only our hosts know.
+
+    Without it, writing to Redis cannot forge orders, and reading it does not reveal addresses of clients.
+    """
     key = Account.from_hex(settings.security.universal_key)
     return key.derive_key(f"ocean provider / shared {purpose} / v1".encode())

@@ -1,4 +1,4 @@
-"""The one table of endpoints: method, path, handler, and what that handler needs of the rooms below it."""
+"""The table of endpoints: method, path, handler, and the parts that the handler needs."""
 
 import time
 from dataclasses import dataclass
@@ -7,16 +7,13 @@ from functools import cache
 import orjson
 
 from provider.app.compute import Compute
-from provider.assets.catalog import Catalog
+from provider.app.foundation import Foundation
 from provider.auth.identify import Identifier
 from provider.auth.nonce_store import NonceStore
 from provider.auth.tokens import Tokens
 from provider.cache import FactCache
-from provider.chain.networks import Networks
 from provider.config import Settings
-from provider.files.opener import FileListOpener
-from provider.files.origins import FileOpener, FileOrigins
-from provider.files.remote_documents import RemoteDocuments
+from provider.files.origins import FileOpener
 from provider.handlers.about.direct_command import DirectCommandDeps, DirectCommandEndpoint, describe_node
 from provider.handlers.about.docs import (
     ASSETS,
@@ -38,14 +35,15 @@ from provider.handlers.compute.jobs import (
     ComputeStatusEndpoint,
     ComputeStopEndpoint,
 )
+from provider.handlers.compute.not_offered import NotOfferedEndpoint
 from provider.handlers.compute.quotes import ComputeEnvironmentsEndpoint, InitializeComputeEndpoint
 from provider.handlers.compute.result import ComputeResultDeps, ComputeResultEndpoint
 from provider.handlers.compute.validate_container import ValidateContainerEndpoint
 from provider.handlers.downloads.download import DownloadDeps, DownloadEndpoint
 from provider.handlers.downloads.fileinfo import FileInfoDeps, FileInfoEndpoint, Items
 from provider.handlers.downloads.initialize import InitializeDeps, InitializeEndpoint
-from provider.handlers.downloads.purchase import Purchases
-from provider.handlers.identity.nonce import NonceEndpoint
+from provider.handlers.downloads.quota_gate import QuotaGate
+from provider.handlers.identity.nonce import NonceEndpoint, ToldNonces
 from provider.handlers.identity.policy_session import PolicySessionDeps, PolicySessionEndpoint
 from provider.handlers.identity.tokens import (
     CreateAuthTokenEndpoint,
@@ -59,12 +57,10 @@ from provider.handlers.links.make import LinksDeps, MakeLinksEndpoint, RevokeLin
 from provider.handlers.links.open import LinkDeps, LinkEndpoint
 from provider.handlers.publishing.decrypt import BoundDocumentOpener, DecryptDeps, DecryptEndpoint
 from provider.handlers.publishing.encrypt import EncryptDeps, EncryptEndpoint
-from provider.handlers.routes import Route
+from provider.handlers.routes import COMPUTE_ENDPOINTS, Route
 from provider.links.links import Links
 from provider.links.reads import LinkReads
-from provider.orders.lookup import OrderLookup
-from provider.policy.decrypters import Decrypters
-from provider.policy.gate import Gate
+from provider.policy.address_rule import AddressRule
 from provider.proofs.queue import ProofQueue
 from provider.redis.leases import StreamLeases
 from provider.streaming.limits import StreamLimits
@@ -73,48 +69,42 @@ from provider.streaming.relay import StreamEngine
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What endpoints are made of."""
+    """The parts from which endpoints are made."""
 
-    networks: Networks
+    base: Foundation
     nonces: NonceStore
     tokens: Tokens
     identifier: Identifier
-    catalog: Catalog
-    lookup: OrderLookup
-    gate: Gate
-    decrypters: Decrypters
-    files: FileListOpener
-    purchases: Purchases
-    origins: FileOrigins
+    decrypters: AddressRule
     opener: FileOpener
     engine: StreamEngine
     file_answers: FactCache[bytes, Items]
     open_document: BoundDocumentOpener
-    remote: RemoteDocuments
     compute: Compute
     links: Links
     known_files: KnownFiles
     reads: LinkReads | None
     proofs: ProofQueue | None
     leases: StreamLeases | None
+    quotas: QuotaGate | None
 
 
 def routes(settings: Settings, rooms: Rooms) -> list[Route]:
-    """The one table: method, path, endpoint, and what that endpoint needs."""
+    """Return the table: method, path, endpoint, and what the endpoint needs."""
     served = _service_routes(settings, rooms)
-    return [*served, *_documentation_routes(served)]
+    return [*served, *_documentation_routes(served, settings.compute.public_url)]
 
 
-def _documentation_routes(served: list[Route]) -> list[Route]:
-    """The description of all routes, these included, and Swagger UI with its files."""
+def _documentation_routes(served: list[Route], public_url: str | None) -> list[Route]:
+    """The description of all routes (these included), and Swagger UI with its files."""
     table = list(served)
 
     @cache
     def specification() -> bytes:
-        # Imported when somebody asks: most servers are never asked.
+        # Imported at the first request for it, because most servers get none.
         from provider.openapi.document import build_document  # noqa: PLC0415
 
-        return orjson.dumps(build_document(table), option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(build_document(table, public_url=public_url), option=orjson.OPT_APPEND_NEWLINE)
 
     own = [
         Route("GET", "/spec", SpecEndpoint, SpecDeps(specification)),
@@ -127,21 +117,29 @@ def _documentation_routes(served: list[Route]) -> list[Route]:
 
 
 def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
+    purchases = rooms.base.purchases
     limits = StreamLimits(settings.limits, leases=rooms.leases)
-    root = RootDeps(describe(rooms.networks, has_policy_server=rooms.gate.has_sessions), page_of(rooms.networks))
+    beside_node = settings.identity.beside_ocean_node
+    described = describe(
+        rooms.base.networks,
+        has_policy_server=purchases.gate.has_sessions,
+        has_compute=beside_node or rooms.compute.jobs is not None,
+    )
+    nonces = ToldNonces(rooms.nonces, _unix_milliseconds if beside_node else None)
+    root = RootDeps(described, page_of(rooms.base.networks))
     command = DirectCommandDeps(
         status=describe_node(
-            Identity.of(rooms.networks),
+            Identity.of(rooms.base.networks),
             serves_ipfs=bool(settings.upstream.ipfs_gateways),
             serves_arweave=bool(settings.upstream.arweave_gateways),
         ),
-        nonces=rooms.nonces,
+        nonces=nonces,
         started_at=time.monotonic(),
     )
     return [
         Route("GET", "/", RootEndpoint, root),
         Route("HEAD", "/", RootEndpoint, root),
-        Route("GET", "/api/services/nonce", NonceEndpoint, rooms.nonces),
+        Route("GET", "/api/services/nonce", NonceEndpoint, nonces),
         *_publishing_routes(rooms),
         *_asset_routes(rooms),
         *_policy_routes(rooms),
@@ -154,27 +152,33 @@ def _service_routes(settings: Settings, rooms: Rooms) -> list[Route]:
     ]
 
 
+def _unix_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _publishing_routes(rooms: Rooms) -> list[Route]:
+    purchases = rooms.base.purchases
     decrypt = DecryptDeps(
-        networks=rooms.networks,
+        networks=rooms.base.networks,
         identifier=rooms.identifier,
-        lookup=rooms.lookup,
+        lookup=purchases.lookup,
         decrypters=rooms.decrypters,
         open_document=rooms.open_document,
-        remote=rooms.remote,
-        catalog=rooms.catalog,
+        remote=rooms.base.remote,
+        catalog=purchases.catalog,
     )
     return [
-        Route("POST", "/api/services/encrypt", EncryptEndpoint, EncryptDeps(rooms.networks, rooms.gate)),
+        Route("POST", "/api/services/encrypt", EncryptEndpoint, EncryptDeps(rooms.base.networks, purchases.gate)),
         Route("POST", "/api/services/validateContainer", ValidateContainerEndpoint, None),
         Route("POST", "/api/services/decrypt", DecryptEndpoint, decrypt),
     ]
 
 
 def _asset_routes(rooms: Rooms) -> list[Route]:
-    """Those of a metadata store, without its search."""
-    ddo = DdoDeps(rooms.catalog, rooms.lookup, rooms.decrypters)
-    validate = ValidateDeps(rooms.identifier, rooms.networks)
+    """The routes of a metadata store, except its search."""
+    purchases = rooms.base.purchases
+    ddo = DdoDeps(purchases.catalog, purchases.lookup, rooms.decrypters)
+    validate = ValidateDeps(rooms.identifier, rooms.base.networks, rooms.base.publishers)
     return [
         Route("GET", DDO_PREFIX + "{did}", DdoEndpoint, ddo),
         Route("GET", METADATA_PREFIX + "{did}", DdoEndpoint, ddo),
@@ -183,28 +187,31 @@ def _asset_routes(rooms: Rooms) -> list[Route]:
 
 
 def _policy_routes(rooms: Rooms) -> list[Route]:
-    """None without a policy server."""
-    if not rooms.gate.has_sessions:
+    """No routes without a policy server."""
+    purchases = rooms.base.purchases
+    if not purchases.gate.has_sessions:
         return []
-    deps = PolicySessionDeps(rooms.identifier, rooms.catalog, rooms.gate)
+    deps = PolicySessionDeps(rooms.identifier, purchases.catalog, purchases.gate)
     return [Route("POST", "/api/services/initializePSVerification", PolicySessionEndpoint, deps)]
 
 
 def _data_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
+    purchases = rooms.base.purchases
     initialize = InitializeDeps(
-        catalog=rooms.catalog,
-        lookup=rooms.lookup,
-        gate=rooms.gate,
-        files=rooms.files,
-        origins=rooms.origins,
+        catalog=purchases.catalog,
+        lookup=purchases.lookup,
+        gate=purchases.gate,
+        files=purchases.files,
+        origins=rooms.base.origins.files,
         nonces=rooms.nonces,
     )
     download = DownloadDeps(
         engine=rooms.engine,
         limits=limits,
         identifier=rooms.identifier,
-        purchases=rooms.purchases,
+        purchases=purchases,
         origins=rooms.opener,
+        quotas=rooms.quotas,
         proofs=rooms.proofs,
     )
     return [
@@ -214,11 +221,12 @@ def _data_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
 
 
 def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
-    """ocean.js 9 writes fileInfo; every other client takes the lower-case path from `GET /`."""
+    """ocean.js 9 uses `fileInfo`; all other clients take the lower-case path from `GET /`."""
+    purchases = rooms.base.purchases
     deps = FileInfoDeps(
-        catalog=rooms.catalog,
-        files=rooms.files,
-        origins=rooms.origins,
+        catalog=purchases.catalog,
+        files=purchases.files,
+        origins=rooms.base.origins.files,
         answers=rooms.file_answers,
         max_checksum_bytes=settings.upstream.max_checksum_bytes,
     )
@@ -227,8 +235,8 @@ def _fileinfo_routes(settings: Settings, rooms: Rooms) -> list[Route]:
 
 
 def _token_routes(rooms: Rooms) -> list[Route]:
-    """In the words of Provider 2.1 and in those of ocean-node."""
-    deps = TokenDeps(rooms.identifier, rooms.tokens, node=Identity.of(rooms.networks).node_id)
+    """The same operations with the names of Provider 2.1 and with those of ocean-node."""
+    deps = TokenDeps(rooms.identifier, rooms.tokens, node=Identity.of(rooms.base.networks).node_id)
     return [
         Route("GET", "/api/services/createAuthToken", CreateAuthTokenEndpoint, deps),
         Route("DELETE", "/api/services/deleteAuthToken", DeleteAuthTokenEndpoint, deps),
@@ -238,14 +246,15 @@ def _token_routes(rooms: Rooms) -> list[Route]:
 
 
 def _link_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list[Route]:
-    """None if links are turned off."""
+    """No routes if links are turned off."""
+    purchases = rooms.base.purchases
     if not settings.links.max_seconds:
         return []
     public_url = settings.compute.public_url
     make = LinksDeps(
         identifier=rooms.identifier,
         tokens=rooms.tokens,
-        purchases=rooms.purchases,
+        purchases=purchases,
         known=rooms.known_files,
         links=rooms.links,
         public_url=public_url,
@@ -254,8 +263,9 @@ def _link_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list
     link = LinkDeps(
         engine=rooms.engine,
         limits=limits,
-        purchases=rooms.purchases,
+        purchases=purchases,
         origins=rooms.opener,
+        quotas=rooms.quotas,
         links=rooms.links,
         known=rooms.known_files,
         reads=rooms.reads,
@@ -269,16 +279,21 @@ def _link_routes(settings: Settings, rooms: Rooms, limits: StreamLimits) -> list
 
 
 def _compute_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
-    """Without an operator service only quotes are there, and everything else is 404 before it is looked at."""
+    """Without an operator service only quotes have a route. All other paths give 404 before the request is read."""
+    purchases = rooms.base.purchases
     compute = rooms.compute
     quotes = [Route("POST", "/api/services/initializeCompute", InitializeComputeEndpoint, compute.quoting)]
     if compute.jobs is None:
         return quotes
     operator = compute.jobs.operator
-    start = ComputeStartDeps(rooms.identifier, rooms.gate, compute.jobs.starting)
-    change = ComputeChangeDeps(rooms.identifier, rooms.gate, operator)
+    start = ComputeStartDeps(rooms.identifier, purchases.gate, compute.jobs.starting)
+    change = ComputeChangeDeps(rooms.identifier, purchases.gate, operator)
     result = ComputeResultDeps(
-        engine=rooms.engine, limits=limits, identifier=rooms.identifier, results=compute.jobs.results
+        engine=rooms.engine,
+        limits=limits,
+        quotas=rooms.quotas,
+        identifier=rooms.identifier,
+        results=compute.jobs.results,
     )
     path = "/api/services/compute"
     return [
@@ -288,5 +303,6 @@ def _compute_routes(rooms: Rooms, limits: StreamLimits) -> list[Route]:
         Route("PUT", path, ComputeStopEndpoint, change),
         Route("DELETE", path, ComputeDeleteEndpoint, change),
         Route("GET", "/api/services/computeResult", ComputeResultEndpoint, result),
-        Route("GET", "/api/services/computeEnvironments", ComputeEnvironmentsEndpoint, compute.environments),
+        Route("GET", "/api/services/computeEnvironments", ComputeEnvironmentsEndpoint, purchases.environments),
+        *(Route(method, path, NotOfferedEndpoint, None) for method, path in COMPUTE_ENDPOINTS.values()),
     ]

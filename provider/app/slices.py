@@ -12,7 +12,7 @@ _PURPOSE = b"ocean provider / slice cache / v1"
 
 
 def slice_directory(settings: Settings) -> SliceDirectory | None:
-    """The directory of the settings; None if there is no cache. Nothing is opened."""
+    """Return the directory of the settings; None if there is no cache. Nothing is opened."""
     if settings.slices.directory is None:
         return None
     account = Account.from_hex(settings.security.universal_key)
@@ -20,7 +20,7 @@ def slice_directory(settings: Settings) -> SliceDirectory | None:
 
 
 async def build_slices(settings: Settings, origins: Origins, metrics: Slices) -> CachedOrigins | None:
-    """Open the cache of the settings; None if there is none. A fault of its disk only pauses it."""
+    """Open the cache of the settings; None if there is none. If its disk fails, the cache only pauses."""
     directory = slice_directory(settings)
     if directory is None:
         return None

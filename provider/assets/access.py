@@ -1,9 +1,9 @@
 """Decides whether a consumer may use a service of an asset (pure; `provider-api.md` section 8.2).
 
-Facts and the consumer's address in, nothing or a refusal out.
+Takes facts and the consumer's address, and returns nothing or raises a refusal.
 """
 
-from provider.assets.credentials import NO_MEMBERSHIPS, AccessList, Memberships, Verdict
+from provider.assets.credentials import AccessList, Memberships, Verdict
 from provider.assets.ddo import NO_TIMEOUT, Asset, Service
 from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable, ServiceMalformed
 
@@ -11,29 +11,10 @@ from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable, Se
 _CONSUMABLE = (0, 5)
 
 
-def check_access(
-    asset: Asset, service: Service | None, consumer: str, memberships: Memberships = NO_MEMBERSHIPS
-) -> None:
-    """Points 1, 3 and 4 of the consumable check. `check_state` does point 2, the state on chain.
-
-    Args:
-        asset: the asset.
-        service: None to apply the asset's own rules only.
-        consumer: address in any case.
-        memberships: what the chains say about `access_lists_of` both.
-
-    Raises:
-        AssetMalformed: the asset is not usable.
-        AccessDenied: with the documented text.
-    """
-    check_enabled(asset)
-    check_credentials(asset, service, consumer, memberships)
-
-
 def check_enabled(asset: Asset) -> None:
-    """Points 1 and 3, which hold for every consumer. Raises AssetMalformed, AccessDenied.
+    """Points 1 and 3, which hold for every consumer; `check_state` does point 2. Raises AssetMalformed, AccessDenied.
 
-    If the store says nothing about the state, the chain decides; it is asked in any case.
+    If the store does not name the state, the chain decides; it is asked in any case.
     """
     if asset.nft_address is None:
         raise AssetMalformed(detail="the DDO has no nft.address")
@@ -49,7 +30,14 @@ def check_timeout(service: Service) -> None:
 
 
 def check_credentials(asset: Asset, service: Service | None, consumer: str, memberships: Memberships) -> None:
-    """Point 4: the lists of the asset and of the service must both admit the consumer. Raises AccessDenied."""
+    """Point 4: the lists of the asset and of the service must both admit the consumer. Raises AccessDenied.
+
+    Args:
+        asset: the asset.
+        service: None to apply the asset's own rules only.
+        consumer: address in any case.
+        memberships: those in `access_lists_of` both, from the chains.
+    """
     for credentials in (asset.credentials, *((service.credentials,) if service else ())):
         verdict = credentials.verdict(consumer, memberships)
         if verdict is not Verdict.OK:

@@ -1,9 +1,12 @@
-"""Finds a trustworthy asset for a DID, and the network that it lives on."""
+"""Finds the asset of a DID, checks its binding, and finds its network."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from provider.assets.ddo import Asset, check_binding
 from provider.chain.networks import Network, Networks
+
+PublisherCheck = Callable[[Network, Asset], Awaitable[None]]
 
 
 class AssetSource(Protocol):
@@ -31,20 +34,30 @@ class AssetSource(Protocol):
 
 
 class Catalog:
-    """Assets of the configured chains, each bound to the DID that it was requested by [K18]."""
+    """Assets of the configured chains, each bound to the DID that it was requested by [K18].
 
-    def __init__(self, source: AssetSource, networks: Networks) -> None:
+    `check_publisher` raises AssetNotFound for an asset that the operator does not want here.
+    """
+
+    def __init__(self, source: AssetSource, networks: Networks, check_publisher: PublisherCheck) -> None:
         self._source = source
         self._networks = networks
+        self._check_publisher = check_publisher
 
     async def find(self, did: str) -> tuple[Asset, Network]:
-        """Asset and network. Raises what the source raises, AssetMalformed and UnsupportedChain."""
+        """Asset and network. Raises what the source raises, AssetMalformed, UnsupportedChain and ChainError."""
         asset = await self._source.fetch(did)
         check_binding(asset, did)
-        return asset, self._networks.get(asset.chain_id)
+        network = self._networks.get(asset.chain_id)
+        await self._check_publisher(network, asset)
+        return asset, network
+
+    def known(self, did: str) -> Asset | None:
+        """The asset, if it is in memory. Its binding is not checked."""
+        return self._source.peek(did)
 
     def document_opened(self, data_nft: str, chain_id: int) -> None:
-        """Expect that the source's cached asset of this data NFT is outdated soon."""
+        """Tell the source that it may soon have a newer document of this data NFT."""
         self._source.document_opened(data_nft, chain_id)
 
     def chain_of(self, did: str) -> "AssetChain":

@@ -1,7 +1,7 @@
 """The embedded metadata store: DDOs from the chains' own logs, used if no metadata store is configured.
 
-A DID in, an `Asset` out, as with `metadata_store.py`. This module follows the chains and answers. chain_scan.py reads
-the logs, index_store.py is the file.
+Returns the `Asset` of a DID, as `metadata_store.py` does. This module follows the chains and answers requests,
+`chain_scan.py` reads the logs, and `index_store.py` is the file.
 """
 
 import asyncio
@@ -12,25 +12,27 @@ from functools import partial
 from pathlib import Path
 
 from provider.assets.catalog import AssetSource
-from provider.assets.chain_scan import ChainScan
+from provider.assets.chain_scan import LOOK_SECONDS, ChainScan
 from provider.assets.config import MetadataConfig
 from provider.assets.ddo import Asset
 from provider.assets.did import did_for
 from provider.assets.index_records import SealedDocument, StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
+from provider.assets.shared_chain import SharedChain
 from provider.assets.single_flight import SingleFlight
 from provider.cache import FactCache
-from provider.chain.networks import Networks
+from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, FileError, MetadataStoreUnavailable, ProviderError
 from provider.observability.metrics.groups import Index
 from provider.override import override
+from provider.redis.fact_cache import FactStore
 
 DocumentOpener = Callable[[Account, SealedDocument, str], Awaitable[bytes]]
-"""A document on chain, with our account and its DID, in; the DDO out. Raises DecryptError, FileError, UpstreamError."""
+"""Opens a document on chain, with our account and its DID. Raises DecryptError, FileError, UpstreamError."""
 
-# Shortest time between two queries to the nodes caused by unknown DIDs, however many such requests arrive.
-_REFRESH_PAUSE_SECONDS = 0.5
+# Hosts that share a chain look this many times in an interval for pages of another host.
+_LOOKS_PER_POLL = 4
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 
@@ -40,8 +42,8 @@ _log = logging.getLogger(__name__)
 class ChainIndex(AssetSource):
     """The metadata of all data NFTs created by the factories of `networks`, in the SQLite file at `path`.
 
-    Several processes may share the file. One of them follows the chains (`start(poll=True)`); the others read from the
-    file what changed. An unknown DID makes this process read the newest blocks.
+    Several processes may share the file. One of them follows the chains (`start(poll=True)`); the others read the
+    changes from the file. An unknown DID makes this process read the newest blocks.
 
     Args:
         networks: the configured chains.
@@ -49,8 +51,8 @@ class ChainIndex(AssetSource):
         path: of the file.
         open_document: decrypts a document.
         cache: decrypted assets; each stays until a newer event of its NFT is read.
-        keep_documents: passed to `parse_ddo`.
         wait_seconds: longest time that a request with an unknown DID waits.
+        facts: shared by hosts through Redis; None: each host asks the nodes for itself.
     """
 
     def __init__(
@@ -61,15 +63,15 @@ class ChainIndex(AssetSource):
         path: str | Path,
         open_document: DocumentOpener,
         cache: FactCache[str, Asset],
-        keep_documents: bool = False,
         wait_seconds: float = 3.0,
         metrics: Index | None = None,
+        facts: FactStore | None = None,
     ) -> None:
         self._networks = networks
         self._open_document = open_document
-        self._keep_documents = keep_documents
         self._cache = cache
         self._poll_seconds = config.index_poll_seconds
+        self._look_seconds = config.index_poll_seconds / (1 if facts is None else _LOOKS_PER_POLL)
         self._wait_seconds = wait_seconds
         self._metrics = metrics or Index(is_on=False)
         self._store = IndexStore(path)
@@ -77,22 +79,31 @@ class ChainIndex(AssetSource):
         self._generation = 0  # of cache keys
         self._followers: list[Callable[[Sequence[tuple[int, str]] | None], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._scans = {
-            network.chain_id: ChainScan(
-                network,
-                self._store,
-                start_block=network.start_block if config.index_start_block < 0 else config.index_start_block,
-                batch_blocks=config.index_batch_blocks,
-                max_document_bytes=config.max_document_bytes,
-                metrics=self._metrics,
-            )
-            for network in networks
-            if network.factory is not None
-        }
+        self._scans = {network.chain_id: self._scan_of(network, config, facts) for network in networks}
         self._runs = {
-            chain_id: SingleFlight(partial(self._scan, scan), pause_seconds=_REFRESH_PAUSE_SECONDS)
+            chain_id: SingleFlight(partial(self._scan, scan), pause_seconds=LOOK_SECONDS)
             for chain_id, scan in self._scans.items()
         }
+
+    def _scan_of(self, network: Network, config: MetadataConfig, facts: FactStore | None) -> ChainScan:
+        others = None
+        if facts is not None:
+            others = SharedChain(
+                facts,
+                chain_id=network.chain_id,
+                factory=network.factory,
+                max_document_bytes=config.max_document_bytes,
+                poll_seconds=config.index_poll_seconds,
+            )
+        return ChainScan(
+            network,
+            self._store,
+            start_block=network.start_block if config.index_start_block < 0 else config.index_start_block,
+            batch_blocks=config.index_batch_blocks,
+            max_document_bytes=config.max_document_bytes,
+            metrics=self._metrics,
+            others=others,
+        )
 
     async def start(self, *, poll: bool) -> None:
         """Open the file and start following. `poll`: this process asks the nodes. Raises StoreError."""
@@ -232,7 +243,7 @@ class ChainIndex(AssetSource):
             clear = await self._open_document(account, document, did_for(stored.data_nft, stored.chain_id))
         except (DecryptError, FileError) as error:
             raise AssetNotFound(detail=f"the document of {stored.tx_id}: {error}") from None
-        return asset_of(stored, clear, keep_document=self._keep_documents)
+        return asset_of(stored, clear)
 
     async def _scan(self, scan: ChainScan, budget_seconds: float | None) -> bool:
         try:
@@ -266,12 +277,14 @@ class ChainIndex(AssetSource):
                 pass
             self._metrics.last_poll.set(time.time(), chain_id)
 
-        await self._repeat(scan, what="metadata index", chain=chain_id)
+        await self._repeat(scan, self._look_seconds, what="metadata index", chain=chain_id)
 
     async def _listen(self) -> None:
-        await self._repeat(self._take_changes, what="metadata index file", chain=None)
+        await self._repeat(self._take_changes, self._poll_seconds, what="metadata index file", chain=None)
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]], *, what: str, chain: int | None) -> None:
+    async def _repeat(
+        self, work: Callable[[], Awaitable[None]], pause_seconds: float, *, what: str, chain: int | None
+    ) -> None:
         failing: str | None = None
         pause = _FIRST_RETRY_SECONDS
         while True:
@@ -289,7 +302,7 @@ class ChainIndex(AssetSource):
                 if failing is not None:
                     _log.info("%s works again", what, extra={"fields": {"chain": chain}})
                 failing, pause = None, _FIRST_RETRY_SECONDS
-                await asyncio.sleep(self._poll_seconds)
+                await asyncio.sleep(pause_seconds)
                 continue
             failing = problem
             await asyncio.sleep(pause)

@@ -1,10 +1,10 @@
 """Reads one chain's logs page by page into the index store, from where it stopped to the node's newest block.
 
-`page_reader.py` asks for them, some ahead of their turn. Here they are checked, parsed and recorded in order.
+`page_reader.py` requests them, some ahead of their turn. This module checks, parses and records them in order.
 
-Strangers cannot set the size of a step. If the logs of one block are more than a node returns or we accept,
-they are queried by contract, in pieces, for the known data NFTs. Then only the logs of an NFT that emits too much by
-itself are left out.
+Strangers cannot set the size of a step. If one block has more logs than a node returns or we accept, they are queried
+by contract, in pieces, for the known data NFTs. Then only the logs of an NFT that emits too much by itself are left
+out.
 
 Reorganisations show in the hash of the last block read, which is queried together with the logs after it. If it
 differs from the recorded one, the scan goes back to the newest page end that still holds. Each scan also reads the last
@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from provider.assets.index_records import (
     EventRecord,
@@ -30,6 +30,7 @@ from provider.assets.index_records import (
 from provider.assets.index_store import IndexStore
 from provider.assets.page_reader import Answers, PageReader, block_call
 from provider.assets.progress import Progress, told_duration
+from provider.assets.shared_chain import Seen, SharedChain
 from provider.assets.strides import MOST_PAGE_BYTES
 from provider.chain.contracts import block_number_call, decode_quantity
 from provider.chain.events import Log, parse_logs
@@ -52,11 +53,23 @@ _PAUSE_SECONDS = 0.0001
 # Transfers are followed only at the end of the chain: nothing older is in a cache.
 _TRANSFER_BLOCKS = 64
 
-# An index that is farther behind tells how it gets on.
+# An index that is farther behind logs its progress.
 _FAR_BLOCKS = 10_000
 _TELL_SECONDS = 30.0
 
+# Within this time, one host looks at the node for unknown DIDs. The others wait for its result.
+LOOK_SECONDS = 0.5
+_ASK_AGAIN_SECONDS = 0.1
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A range to read from the node. `to_block` None: to the newest block. `is_shared`: for other hosts too."""
+
+    to_block: int | None = None
+    is_shared: bool = False
 
 
 class ChainScan:
@@ -65,6 +78,7 @@ class ChainScan:
     Args:
         start_block: first block to read.
         batch_blocks: most blocks per query.
+        others: pages of other hosts; None: there are no other hosts.
     """
 
     def __init__(
@@ -76,17 +90,16 @@ class ChainScan:
         batch_blocks: int,
         max_document_bytes: int,
         metrics: Index,
+        others: SharedChain | None = None,
     ) -> None:
-        if network.factory is None:
-            raise ValueError(f"chain {network.chain_id} has no ERC721Factory")
         self.network = network
         self.last_block: int | None = None
-        self._factory = network.factory
         self._store = store
         self._start_block = start_block
         self._max_document_bytes = max_document_bytes
         self._metrics = metrics
-        self._reader = PageReader(network, network.factory, batch_blocks=batch_blocks)
+        self._reader = PageReader(network, batch_blocks=batch_blocks)
+        self._others = others
         self._known_head = -1
         self._base: tuple[int, str] | None = None
         self._head_was_lower = False
@@ -113,36 +126,88 @@ class ChainScan:
         return 0.0 if self._advanced_at is None else max(0.0, self._seen_at - self._advanced_at)
 
     def hand_over(self) -> None:
-        """Read only what someone waits for from now on: a run without a limit ends after its page."""
+        """From now on, read only blocks that somebody waits for: a run without a limit ends after its page."""
         self._stepped_back = True
 
     async def run(self, *, budget_seconds: float | None = None) -> bool:
         """Read up to the newest block. False if the budget ran out first, or another process is to do it.
 
+        Without a budget, the blocks before finality are read again. With one, nothing is if there is no new block.
         Raises ChainUnavailable, ChainError and StoreError. Everything read before is kept.
         """
         try:
-            return await self._run(budget_seconds)
+            loop = asyncio.get_running_loop()
+            deadline = None if budget_seconds is None else loop.time() + budget_seconds
+            task = _Task() if self._others is None else await self._left_by(self._others, deadline)
+            if task is None:
+                self._seen_at = self._advanced_at = loop.time()
+                return deadline is None or loop.time() <= deadline
+            asked_at = time.time() if self._others is None else self._others.now()
+            is_done = await self._run(task, deadline)
+            if is_done and task.is_shared and self._others is not None and self._base is not None:
+                self._others.tell(Seen(self._base, self._known_head, asked_at))
+            return is_done
         finally:
             await self._reader.drop()
 
-    async def _run(self, budget_seconds: float | None) -> bool:
+    async def _left_by(self, others: SharedChain, deadline: float | None) -> _Task | None:
+        """Take the pages of other hosts, and return the range left to us; None if none is, or at the deadline."""
+        loop, asked_at = asyncio.get_running_loop(), others.now()
+        purpose, seconds = ("poll", others.poll_seconds) if deadline is None else ("look", LOOK_SECONDS)
+        while True:
+            seen = await others.seen()
+            has_taken = await self._take(others)
+            base = self._base
+            if seen is None:
+                return _Task(is_shared=await others.claim(purpose, seconds))
+            self._known_head = max(self._known_head, seen.head)
+            if base is None or base[0] < seen.last[0]:
+                # Ends where theirs does, so that we can take the next page.
+                return _Task(to_block=seen.last[0])
+            if base == seen.last or not has_taken:
+                if base == seen.last and deadline is not None and seen.at >= asked_at:
+                    return None
+                if await others.claim(purpose, seconds):
+                    return _Task(is_shared=True)
+                if deadline is None or loop.time() > deadline:
+                    return None
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _take(self, others: SharedChain) -> bool:
+        """Record the pages of other hosts that continue ours. False if there was none. Raises StoreError."""
+        scan = await self._begin()
+        self.last_block, self._base = scan.last_block, scan.anchors[0] if scan.anchors else None
+        has_taken = False
+        while self._base is not None and (page := await others.page_after(self._base)) is not None:
+            prune_below = page.to_block - self.network.finality_blocks - _SPARE_BLOCKS
+            if page.to_block <= self._base[0] or not await self._store.record(page, prune_below_block=prune_below):
+                break
+            self._note(page)
+            has_taken = True
+        return has_taken
+
+    async def _run(self, task: _Task, deadline: float | None) -> bool:
         loop = asyncio.get_running_loop()
-        deadline = None if budget_seconds is None else loop.time() + budget_seconds
         next_block = await self._resume()
         self._seen_at = loop.time()
         if self._advanced_at is None:
             self._advanced_at = self._seen_at
-        while next_block is not None and next_block <= self._known_head:
+        if deadline is not None and self.last_block == self._known_head:
+            # A DID that was unknown at this block is unknown.
+            next_block = None
+        while next_block is not None and next_block <= self._last_wanted(task):
             if self._stepped_back if deadline is None else loop.time() > deadline:
                 return False
-            page = await self._read_page(next_block)
+            page = await self._read_page(next_block, self._last_wanted(task))
             if deadline is None:
                 page = replace(page, transferred=await self._transferred(page.to_block))
             prune_below = page.to_block - self.network.finality_blocks - _SPARE_BLOCKS
             if page.is_linked and await self._store.record(page, prune_below_block=prune_below):
                 next_block = page.to_block + 1
                 self._note(page)
+                is_near = self._known_head - page.from_block < _FAR_BLOCKS
+                if task.is_shared and is_near and self._others is not None:
+                    self._others.publish(page)
                 self._tell_progress()
             elif page.is_linked:
                 # Another process wrote in the meantime.
@@ -153,6 +218,9 @@ class ChainScan:
         self._advanced_at = loop.time()
         self._progress.rest()
         return True
+
+    def _last_wanted(self, task: _Task) -> int:
+        return self._known_head if task.to_block is None else min(task.to_block, self._known_head)
 
     async def _resume(self) -> int | None:
         """The first block to read; None if the node is behind its earlier state."""
@@ -171,7 +239,9 @@ class ChainScan:
         return None if is_lower else max(self._start_block, scan.last_block - self.network.finality_blocks + 1)
 
     async def _begin(self) -> Scan:
-        return await self._store.begin(self.network.chain_id, factory=self._factory, start_block=self._start_block)
+        return await self._store.begin(
+            self.network.chain_id, factory=self.network.factory, start_block=self._start_block
+        )
 
     async def _go_back(self) -> None:
         """Forget everything above the newest page end whose block is still part of the chain."""
@@ -190,10 +260,10 @@ class ChainScan:
         )
         await self._store.rewind(self.network.chain_id, held)
 
-    async def _read_page(self, from_block: int) -> Page:
-        """Read the next page, as long as the node allows, and note the newest block."""
+    async def _read_page(self, from_block: int, last_wanted: int) -> Page:
+        """Read the next page, as long as the node allows, up to `last_wanted`, and note the newest block."""
         base_block = self._base[0] if self._base else None
-        answers = await self._reader.next(from_block, base_block=base_block, head=self._known_head)
+        answers = await self._reader.next(from_block, base_block=base_block, head=last_wanted)
         events = answers.events
         if events is None:
             events = await self._events_by_contract(from_block, answers.nfts)
@@ -205,7 +275,7 @@ class ChainScan:
 
     async def _events_by_contract(self, block: int, nfts: object) -> list[object]:
         """The metadata events of one block, for the data NFTs that are known or created in it."""
-        made = nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self._factory)
+        made = nft_records(parse_logs(nfts), chain_id=self.network.chain_id, factory=self.network.factory)
         known = sorted({*await self._store.nfts(self.network.chain_id), *(nft.data_nft for nft in made)})
         pieces = [known[start : start + _CONTRACTS_PER_QUERY] for start in range(0, len(known), _CONTRACTS_PER_QUERY)]
         events: list[object] = []
@@ -254,7 +324,7 @@ class ChainScan:
         size_bytes = 0
         nfts: list[NftRecord] = []
         for logs in _parsed(answers.nfts):
-            nfts += nft_records(logs, chain_id=self.network.chain_id, factory=self._factory)
+            nfts += nft_records(logs, chain_id=self.network.chain_id, factory=self.network.factory)
             size_bytes += _size_of(logs)
         records: list[EventRecord] = []
         for logs in _parsed(events):

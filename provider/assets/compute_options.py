@@ -1,4 +1,4 @@
-"""What the publisher of a dataset allows compute jobs to do with it (pure): the `compute` section of a service.
+"""The publisher's rules for compute jobs on a dataset (pure): the `compute` section of a service.
 
 The compute room applies these rules (`provider-api.md` section 10.3).
 """

@@ -1,4 +1,4 @@
-"""Settings of where DDOs come from."""
+"""Settings of the source of DDOs."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -36,7 +36,7 @@ class MetadataConfig:
         15,
         minimum=0.1,
         maximum=3600,
-        help="Interval at which the chain is read.",
+        help="Interval at which the chain is read. With Redis, one of the hosts does it for all.",
     )
     index_batch_blocks: int = integer(
         "PROVIDER_INDEX_BATCH_BLOCKS",

@@ -16,6 +16,7 @@ from provider.wire.json import read_json
 # Names are repeated to clients, so only plain short ones are shown.
 _SHOWN = re.compile(r"[\w .-]{1,64}")
 _MAX_NAMED = 20
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _options(raw: object) -> frozenset[str]:
 
 
 def _complaint(parameter: ConsumerParameter, value: object) -> str | None:
-    """What is wrong with the value. Forms also send numbers and booleans as text."""
+    """The complaint about the value. Forms also send numbers and booleans as text."""
     if parameter.type == "text":
         return None if isinstance(value, str) else "must be a text."
     if parameter.type == "number":
@@ -111,6 +112,9 @@ def _complaint(parameter: ConsumerParameter, value: object) -> str | None:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    # float() also reads digits of other scripts, white space and underscores.
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
         return False
     try:
         return math.isfinite(float(value))

@@ -1,7 +1,8 @@
 """Allow and deny lists of an asset or a service (pure).
 
-The `credentials` value of a DDO in, a verdict per consumer address out. It lists in advance which access lists on chain
-it depends on; `provider.policy` looks them up. Rules: `decisions.md` [K19], `ocean-node-compat.md` section 2.
+Parses the `credentials` value of a DDO, and gives a verdict for each consumer address. It lists in advance the access
+lists on chain that it depends on; `provider.policy` looks them up. Rules: `decisions.md` [K19],
+`ocean-node-compat.md` section 2.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """An ERC-721 contract (checksummed) on a chain. Whoever holds one of its tokens is listed."""
+    """An ERC-721 contract (checksummed) on a chain. Every holder of one of its tokens is listed."""
 
     chain_id: int
     contract: str
@@ -55,7 +56,7 @@ class Entry:
         return self.addresses is not None or self.access_list is not None
 
     def matches(self, address: str, memberships: Memberships, *, unread: bool) -> bool:
-        """Does the entry name the lower-case address? `unread` for an unreadable list, False for an unknown type."""
+        """True if the entry names the lower-case address; `unread` for an unreadable list, False without a type."""
         if self.access_list is not None:
             return memberships.get(self.access_list, unread)
         return self.addresses is not None and (address in self.addresses or _EVERYBODY in self.addresses)
@@ -89,9 +90,8 @@ class Credentials:
         Deny list: `any` entry (default), or `all`, must name the consumer. Unknown types are ignored.
 
         Allow list: if the DDO is silent, the `address` entries count as one list, so being named in any of them is
-            enough,
-        and every other entry must hold too. That is ocean-node's default `all`, read the way 4.x publishers write it:
-        two entries were never meant to admit only those in both, and for a single entry the two readings agree. An
+        enough. Every other entry must hold too. That is ocean-node's default `all`, read the way 4.x publishers write
+        it: two entries were never meant to admit only those in both, and for a single entry the two readings agree. An
         explicit `all` means every entry by itself, an explicit `any` one of them. An unknown type never holds: an allow
         list with nothing else admits nobody. An entry with empty `values` names nobody.
         """

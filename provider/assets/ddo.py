@@ -1,4 +1,4 @@
-"""DDO JSON in, a frozen `Asset` out (pure; `provider-api.md` section 7).
+"""Parses the JSON of a DDO into a frozen `Asset` (pure; `provider-api.md` section 7).
 
 Reads 4.x, 5.x (under `credentialSubject`) and the short `deprecated` form, from Aquarius or ocean-node. `access.py`
 decides whether the asset may be consumed; `check_binding`, whether it is the requested one.
@@ -16,6 +16,7 @@ from provider.assets.credentials import Credentials, parse_credentials
 from provider.assets.did import matches
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import AssetMalformed, ServiceMalformed, ServiceNotFound
+from provider.quotas.quota import NO_LIMITS, Limits, parse_limits
 from provider.wire.text import digits
 
 NO_TIMEOUT = -1
@@ -36,6 +37,7 @@ class Service:
         index: position in the DDO, which is the service index on chain.
         files: the encrypted file list (hex text); empty if there is none.
         timeout_seconds: 0 if an order never expires, NO_TIMEOUT if the DDO has no usable value.
+        limits: quotas that the publisher sets.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Service:
     credentials: Credentials
     compute: ComputeOptions
     consumer_parameters: Declared = UNDECLARED
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,11 @@ class Asset:
 
     Attributes:
         data_nft: the DDO's `nftAddress`.
-        nft_address, nft_state, nft_owner: what the DDO's store says about the NFT; None if it says nothing.
+        nft_address, nft_state, nft_owner: the NFT according to the DDO's store; None if it names none.
+        metadata_tx_id: transaction that published the document, as the store writes it; None if it names none or two.
         metadata_type: None without `metadata`, `""` without a type.
         container: that of an algorithm, as in the DDO.
-        algorithm_parameters: what an algorithm declares for its consumers.
+        algorithm_parameters: the parameters that an algorithm declares for its consumers.
         document: the DDO's JSON text, if it was to be kept, for clients and a policy server.
         sealed: the document is encrypted on chain. False if it came from a metadata store, which publishes it.
         faulty_services: ids of unusable services, each with the field at fault.
@@ -72,6 +76,7 @@ class Asset:
     nft_address: str | None
     nft_state: int | None
     nft_owner: str | None
+    metadata_tx_id: str | None
     metadata_type: str | None
     container: Mapping[str, object] | None = field(repr=False)
     services: tuple[Service, ...]
@@ -138,6 +143,7 @@ def parse_ddo(json: object, *, keep_document: bool = False) -> Asset:
         nft_address=_address(nft.get("address")),
         nft_state=_state(nft.get("state")),
         nft_owner=_address(nft.get("owner")),
+        metadata_tx_id=_metadata_tx_id(ddo, body),
         metadata_type=_metadata_type(metadata),
         container=_container(metadata),
         services=services,
@@ -171,9 +177,29 @@ def _nft(ddo: Mapping[str, object], body: Mapping[str, object]) -> Mapping[str, 
     """The store's facts about the NFT: at the top level (Aquarius), else under `indexedMetadata` (ocean-node)."""
     nft = ddo.get("nft")
     if nft is None:
-        indexed = ddo.get("indexedMetadata") or body.get("indexedMetadata")
-        nft = indexed.get("nft") if isinstance(indexed, Mapping) else None
+        nft = _part(ddo.get("indexedMetadata") or body.get("indexedMetadata"), "nft")
     return nft if isinstance(nft, Mapping) else {}
+
+
+def _metadata_tx_id(ddo: Mapping[str, object], body: Mapping[str, object]) -> str | None:
+    """The transaction that published the document: `event.tx` of Aquarius, `indexedMetadata.event.txid` of ocean-node.
+
+    None if there are two: each store leaves in a document what its publisher wrote in the place of the other one, such
+    as the transaction of an earlier publisher.
+    """
+    events = (
+        ddo.get("event"),
+        _part(ddo.get("indexedMetadata"), "event"),
+        _part(body.get("indexedMetadata"), "event"),
+    )
+    named = [found for event in events for name in ("tx", "txid") if (found := _part(event, name))]
+    texts = [text for text in named if isinstance(text, str)]
+    is_clear = len(texts) == len(named) and len({text.lower() for text in texts}) == 1
+    return texts[0] if is_clear else None
+
+
+def _part(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 def _services(raw: object, is_credential: bool) -> tuple[tuple[Service, ...], Mapping[str, str]]:
@@ -221,6 +247,7 @@ def _service(index: int, service_id: str, raw: Mapping[str, object], is_credenti
         credentials=parse_credentials(raw.get("credentials"), may_be_list=is_credential),
         compute=parse_compute_options(raw.get("compute"), strict=is_credential),
         consumer_parameters=parse_consumer_parameters(raw.get("consumerParameters")),
+        limits=parse_limits(raw.get("additionalInformation")),
     )
 
 
@@ -267,7 +294,7 @@ def _chain_id(value: object) -> int | None:
 
 
 def _state(value: object) -> int | None:
-    """The NFT's state according to the store. None if it says nothing; an unreadable one becomes an unknown state."""
+    """The NFT's state according to the store. None if it names none; an unreadable one becomes an unknown state."""
     if value is None:
         return None
     state = _integer(value)

@@ -1,4 +1,4 @@
-"""DIDs of assets (pure): which data NFT on which chain a DID stands for."""
+"""DIDs of assets (pure): a DID names a data NFT on a chain."""
 
 import hashlib
 import re
@@ -26,6 +26,6 @@ def did_for(data_nft: str, chain_id: int, *, prefix: str = "did:op:") -> str:
 
 
 def matches(did: str, data_nft: str, chain_id: int) -> bool:
-    """True if the DID stands for this data NFT. Both prefixes carry the same hash. Raises like `did_for`."""
+    """True if the DID names this data NFT. Both prefixes carry the same hash. Raises like `did_for`."""
     prefix = did[: did.rfind(":") + 1]
     return prefix in _PREFIXES and did == did_for(data_nft, chain_id, prefix=prefix)

@@ -1,4 +1,4 @@
-"""Tells all workers of one server which documents were decrypted lately.
+"""Shows all workers of one server which documents were decrypted lately.
 
 A table of counters, one for each of 4096 groups of DIDs, in memory shared by the workers. It names no asset and needs
 no lock: a lost count only leaves a cached document to its lifetime.

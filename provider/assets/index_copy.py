@@ -1,7 +1,7 @@
-"""Takes the metadata index from one host to another: a file out, and the chains in it that are ahead of ours in.
+"""Copies the metadata index between hosts: exports a file, and imports the chains in it that are ahead of ours.
 
-Blocking. Both may run beside a server. What comes in is believed as far as the file's owner is: the next look at a node
-only shows whether its last blocks belong to the chain.
+Blocking. Both may run beside a server. An imported file is trusted as far as its owner: the next look at a node only
+shows whether its last blocks belong to the chain.
 """
 
 import os
@@ -87,7 +87,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if told != "ok":
         raise StoreError(detail=f"{path}: it is damaged: {told}")
-    # SQLite keeps text in a column of integers, and this is shown in a terminal and compared with numbers.
+    # SQLite keeps text in a column of integers. These values are shown in a terminal and compared with numbers.
     odd = " OR ".join(f"typeof({column}) <> 'integer'" for column in ("chain_id", "start_block", "last_block"))
     if connection.execute(f"SELECT 1 FROM index_scans WHERE {odd}").fetchone() is not None:  # noqa: S608 - constants
         raise StoreError(detail=f"{path}: it is damaged: a block or a chain is no number")

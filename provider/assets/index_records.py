@@ -1,4 +1,4 @@
-"""The contents of the index: logs of a range of blocks in, records out; a stored document in, an asset out (pure).
+"""The contents of the index: makes records of the logs of a range of blocks, and assets of stored documents (pure).
 
 This module checks who emitted an NFTCreated. index_store.py, which has the known NFTs, checks whether a metadata event
 comes from an NFT of that factory.
@@ -98,7 +98,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class StoredAsset:
-    """What the index knows of one asset: its newest document and its newest state."""
+    """One asset in the index: its newest document and its newest state."""
 
     chain_id: int
     data_nft: str
@@ -166,7 +166,7 @@ def event_records(logs: Sequence[Log], *, max_document_bytes: int) -> tuple[Even
     return tuple(records)
 
 
-def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = False) -> Asset:
+def asset_of(stored: StoredAsset, document: bytes) -> Asset:
     """The asset of a decrypted document, with the facts of its data NFT that a metadata store would add.
 
     Such facts in the document itself are its author's claims and are ignored. Raises AssetMalformed.
@@ -183,5 +183,5 @@ def asset_of(stored: StoredAsset, document: bytes, *, keep_document: bool = Fals
             claims.pop(name, None)
     ddo["nft"] = {"address": stored.data_nft, "state": stored.state}
     ddo["event"] = {"tx": stored.tx_id, "txid": stored.tx_id, "contract": stored.data_nft}
-    asset = parse_ddo(ddo, keep_document=keep_document)
+    asset = parse_ddo(ddo, keep_document=True)
     return replace(asset, sealed=stored.document.is_encrypted)

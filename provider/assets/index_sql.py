@@ -234,7 +234,7 @@ def _forget_old_changes(connection: sqlite3.Connection) -> None:
 
 
 def _prune(connection: sqlite3.Connection, chain_id: int, data_nft: str, below_block: int) -> None:
-    """Delete what was replaced long ago, so that an asset with many updates does not fill the disk."""
+    """Delete records that were replaced long ago, so that an asset with many updates does not fill the disk."""
     for kind in ("document_hash IS NOT NULL", "document_hash IS NULL"):
         connection.execute(
             f"DELETE FROM index_events WHERE chain_id = :chain AND data_nft = :nft AND {kind} AND block_number <"  # noqa: S608 - constants

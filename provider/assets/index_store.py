@@ -1,4 +1,4 @@
-"""The SQLite file of the metadata index: pages of chain records in, the newest document of a DID out.
+"""The SQLite file of the metadata index: stores pages of chain records, and finds the newest document of a DID.
 
 A separate file, since it can be rebuilt from the chain, unlike the nonces. Documents are stored as on chain, encrypted
 ones encrypted. Any number of processes may write; each record is one transaction.
@@ -34,7 +34,7 @@ class IndexStore:
         return await self._file.ask(lambda c: sql.begin(c, chain_id, factory, start_block))
 
     async def record(self, page: Page, *, prune_below_block: int) -> bool:
-        """Replace the records of the page's blocks. False if its base is not, or no longer, the last recorded block.
+        """Replace the records of the page's blocks. False if its base is not the last recorded block.
 
         Events of NFTs from other factories are left out. Of records older than `prune_below_block`, only the newest
         document and state of each NFT stay.

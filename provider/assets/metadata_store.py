@@ -1,7 +1,7 @@
 """DDOs from a metadata store over HTTP: Aquarius, or an ocean-node, which serves the same path.
 
-A DID in, a cached `Asset` out. `catalog.py` checks that the asset is the requested one. If a document was decrypted for
-an indexer, the store may have a newer one soon, so every worker drops its cached copy of that asset.
+Returns the `Asset` of a DID, cached. `catalog.py` checks that the asset is the requested one. If a document was
+decrypted for an indexer, the store may have a newer one soon, so every worker drops its cached copy of that asset.
 """
 
 import time
@@ -19,7 +19,7 @@ from provider.override import override
 from provider.wire.json import read_json
 
 _PATH = "/api/aquarius/assets/ddo/"
-# An indexer stores what it had decrypted within this time. Until then documents are cached only for a moment.
+# An indexer stores a decrypted document within this time. Until then, documents are cached only for a moment.
 _STORING_SECONDS = 30.0
 _MOMENT_SECONDS = 1.0
 
@@ -32,7 +32,6 @@ class MetadataStore(AssetSource):
     Args:
         config: limits for one whole lookup, and for one document (decoded).
         cache: found assets.
-        keep_documents: passed to `parse_ddo`.
         marks: shared with other workers.
     """
 
@@ -42,7 +41,6 @@ class MetadataStore(AssetSource):
         config: MetadataConfig,
         *,
         cache: FactCache[str, Asset],
-        keep_documents: bool = False,
         outgoing: Outgoing | None = None,
         marks: DocumentMarks | None = None,
     ) -> None:
@@ -50,7 +48,6 @@ class MetadataStore(AssetSource):
         self._marks = marks or DocumentMarks()
         self._seen = bytearray(map(self._marks.count, range(GROUPS)))
         self._stored_at: dict[int, float] = {}  # by group: when the store should have the new document
-        self._keep_documents = keep_documents
         self._service = ServiceClient(
             base_url,
             name="metadata store",
@@ -125,7 +122,7 @@ class MetadataStore(AssetSource):
             if "json" in reply.content_type:
                 raise AssetMalformed(detail="the metadata store's document cannot be read as JSON") from None
             raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
-        return parse_ddo(document, keep_document=self._keep_documents)
+        return parse_ddo(document, keep_document=True)
 
     async def _get(self, path: str, *, with_body: bool = True) -> ServiceReply:
         """Send a GET. Returns a 200 or a definite 4xx."""

@@ -1,4 +1,4 @@
-"""Asks a node for the logs of one page after another, some of them ahead of their turn.
+"""Requests the logs of one page after another from a node, some of them ahead of their turn.
 
 A range of blocks that a node refuses, or whose logs are too large, is asked for again in shorter pieces. That is no
 fault of the node. If one block is too much, it is a page of its own, whose events `chain_scan.py` reads by contract.
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a node answered about a page, as JSON values; `events` None if they are to be read by contract.
+    """A node's answer about a page, as JSON values; `events` None if they are to be read by contract.
 
     `base_block`: the block whose header is `base`. `head`: number of the newest block.
     """
@@ -60,14 +60,13 @@ class _Reading:
 
 
 class PageReader:
-    """Reads the pages of one network, whose `factory` creates the data NFTs, with at most `batch_blocks` blocks each.
+    """Reads the pages of one network, with at most `batch_blocks` blocks each.
 
     One caller at a time. It calls `drop` when it stops.
     """
 
-    def __init__(self, network: Network, factory: str, *, batch_blocks: int) -> None:
+    def __init__(self, network: Network, *, batch_blocks: int) -> None:
         self._network = network
-        self._factory = factory
         self._stride = Stride(batch_blocks, now=time.monotonic)
         self._window = Window()
         self._ahead: deque[_Reading] = deque()
@@ -106,7 +105,7 @@ class PageReader:
         self._window.answered(size_bytes)
 
     async def drop(self) -> None:
-        """Cancel what was asked ahead."""
+        """Cancel the requests that were sent ahead."""
         readings, self._ahead = self._ahead, deque()
         for reading in readings:
             reading.answers.cancel()
@@ -126,7 +125,9 @@ class PageReader:
 
     async def _ask(self, from_block: int, to_block: int, base_block: int) -> Answers:
         crowded = from_block in self._crowded
-        nfts_call, events_call = page_calls(self._factory, from_block, to_block, max_reply_bytes=MOST_PAGE_BYTES)
+        nfts_call, events_call = page_calls(
+            self._network.factory, from_block, to_block, max_reply_bytes=MOST_PAGE_BYTES
+        )
         calls = [
             nfts_call,
             *(() if crowded else (events_call,)),

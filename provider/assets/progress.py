@@ -2,7 +2,7 @@
 
 from collections import deque
 
-# The rate is that of so long: long enough to be steady, short enough to follow dense and sparse stretches.
+# The rate is measured over this time: long enough to be steady, short enough to follow dense and sparse stretches.
 _WINDOW_SECONDS = 60.0
 _STEP_SECONDS = 1.0
 
@@ -34,7 +34,7 @@ class Progress:
         return max(0, last - first) / (ended - began) if ended > began else 0.0
 
     def left_seconds(self, blocks: int) -> float | None:
-        """Return the seconds that so many more blocks take at this rate; None if it is not known."""
+        """Return the seconds that this many more blocks take at this rate; None if the rate is not known."""
         if not blocks:
             return 0.0
         rate = self.blocks_per_second

@@ -1,7 +1,7 @@
 """The form in which clients get a DDO from us (pure).
 
-Aquarius writes what an indexer knows at the top level, ocean-node under `indexedMetadata`. Clients of both ask
-here, so both forms are there. What the source of the asset did not say is added: owner, datatokens.
+Aquarius writes an indexer's facts at the top level, ocean-node under `indexedMetadata`. Clients of both ask here, so
+the DDO has both forms. Facts that the source of the asset did not name are added: owner, datatokens.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from provider.errors import AssetMalformed
 # Deprecated and revoked. Aquarius and ocean-node keep no more than the state of such an asset; every other state is
 # for the client to judge.
 _HIDDEN_STATES = (2, 3)
-# Orders and prices, which this server does not count. wire: ocean.js 8 reads `stats[0]` of whatever is there.
+# Orders and prices, which this server does not count. wire: ocean.js 8 reads `stats[0]` of any value.
 _NO_STATS: list[object] = []
 _NO_PURGATORY: Mapping[str, object] = {"state": False}
 
@@ -38,7 +38,7 @@ def short_ddo(asset: Asset) -> bytes:
 
 
 def published_ddo(asset: Asset, owner: str | None) -> bytes:
-    """The whole DDO. `owner`: of the data NFT, if the source of the asset does not say.
+    """The whole DDO. `owner`: of the data NFT, if the source of the asset does not name it.
 
     Raises AssetMalformed if the asset was kept without its document.
     """

@@ -69,7 +69,7 @@ _CREDENTIAL_SERVICE = (
 
 
 def faults_of(ddo: Mapping[str, object]) -> Faults:
-    """What is wrong with a DDO of one of VERSIONS; empty if nothing is."""
+    """The faults of a DDO of one of VERSIONS; empty if it has none."""
     version = ddo.get("version")
     if version not in VERSIONS:
         return {"version": [f"The version must be one of {', '.join(VERSIONS)}."]}

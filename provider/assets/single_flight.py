@@ -1,4 +1,4 @@
-"""A piece of work that many callers want done: at most one run at a time, shared by those who may share it."""
+"""Work that many callers want done: at most one run at a time, shared by the callers that may share it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,5 +1,5 @@
-"""How much of a chain to ask for at once (pure): what nodes answered and refused in, blocks per query and queries in
-flight out."""
+"""Decides how much of a chain to request at once (pure): blocks per query and queries in flight, from the answers and
+refusals of nodes."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ MOST_PAGE_BYTES = 4 << 20
 """Logs of several blocks that are read at all. More are asked for in shorter ranges."""
 MOST_PAGES = 8
 MOST_AHEAD_BYTES = 8 << 20
-# A node may have refused a length for the number of logs, of which there are fewer elsewhere.
+# A node may have refused a length because of its many logs; other ranges have fewer.
 FORGET_SECONDS = 60.0
 _FIRST_BLOCKS = 1000
 
@@ -39,7 +39,7 @@ class Stride:
             self._refused_until = self._now() + FORGET_SECONDS
 
     def answered(self, blocks: int, size_bytes: int) -> None:
-        """Record that `blocks` were answered with logs of so many bytes."""
+        """Record that an answer for `blocks` had logs of this many bytes."""
         if size_bytes > PAGE_BYTES:
             self.blocks = max(1, min(self.blocks, blocks * PAGE_BYTES // size_bytes))
         elif size_bytes <= PAGE_BYTES // 8:
@@ -67,7 +67,7 @@ class Window:
         return max(1, min(self._pages, MOST_AHEAD_BYTES // max(1, self._size_bytes)))
 
     def answered(self, size_bytes: int) -> None:
-        """Record an answer with logs of so many bytes."""
+        """Record an answer with logs of this many bytes."""
         self._pages = min(MOST_PAGES, self._pages + 1)
         self._size_bytes = size_bytes
 

@@ -1,1 +1,1 @@
-"""Who is asking: signatures, nonces and AuthTokens."""
+"""Authentication of consumers: signed messages, nonces and auth tokens."""

@@ -1,7 +1,7 @@
-"""From a signed request to a proven address: signature or token first, then its nonce is used up."""
+"""Prove the address behind a signed request: check the signature or token, then use up the nonce."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -33,30 +33,30 @@ from provider.observability.metrics.groups import Nonces
 if TYPE_CHECKING:
     from provider.chain.contract_accounts import ContractAccounts
 
-# Addresses whose family of messages is remembered: about 1 MiB. Forgetting costs one recovery.
+# For so many addresses the last signed form of message is remembered: about 1 MiB. Forgetting costs one recovery.
 _MAX_REMEMBERED = 10_000
-# A contract is asked about the two likeliest messages only, each in two forms.
+# A contract is asked only about the two likeliest messages, each in two forms.
 _CONTRACT_CANDIDATES = 2
 
 
 class RequestChain(Protocol):
-    """The chain that a request is about; asked for only when the signer may be a contract."""
+    """The chain that a request is about. It is needed only when the signer may be a contract."""
 
     def known(self) -> int | None:
-        """Its id when that takes no question to anybody."""
+        """Return the chain id if it is known without asking another server, else None."""
         ...
 
     async def find(self) -> int:
-        """Its id, whatever has to be asked. Raises ProviderError."""
+        """Return the chain id, asking other servers if necessary. Raises ProviderError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who claims to ask, and the proof.
+    """The address that a request claims, and the proof for it.
 
-    `claimed` is the address as sent, which is part of the signed message; `address` is the same, checksummed. `token`
-    stands in for an empty `signature`.
+    `claimed`: the address as sent; it is part of the signed message. `address`: the same address, checksummed.
+    `nonce`: as sent. `token`: replaces the signature if `signature` is empty.
     """
 
     claimed: str
@@ -71,9 +71,10 @@ def _unmarked(step: str) -> None:
 
 
 class Identifier:
-    """Proves who is asking.
+    """Checks the proof of each request and uses up its nonce.
 
-    `contracts`: None refuses accounts that are contracts. `clock` gives unix seconds.
+    `contracts`: asks contracts about their signatures; None refuses accounts that are contracts. `clock` returns unix
+    seconds.
     """
 
     def __init__(
@@ -100,17 +101,23 @@ class Identifier:
         chain: RequestChain | None = None,
         client: bytes | None = None,
         enter: Callable[[str], None] = _unmarked,
+        before_nonce: Callable[[], Awaitable[None]] | None = None,
     ) -> str:
-        """The checksummed address, once it has signed one of `messages` with a nonce that is free.
+        """Check the proof, use up the nonce, and return the checksummed address.
 
-        Without a signature a good token of the address stands in for it; its nonce is used up all the same, and may
-        be left out where the token does not need one. `chain`: where a contract account is asked, None for all chains;
-        `client`: whose share of such questions it takes, None for one that limits are not counted for.
-        `enter` is told when the step `nonce` begins.
+        The address must have signed one of `messages`. If there is no signature, a valid token of the address
+        replaces it. The nonce is used up in both cases, unless the token needs none and none was sent.
 
-        Directly after the signature and before any other work, so that a replay costs nothing further; a nonce stays
-        used even when the request is refused later. Raises SignatureInvalid, TokenNotAccepted, NonceRefused,
-        StoreError; for contract accounts ChainError, ContractChecksBusy and what `chain` raises with a 5xx.
+        The nonce is used directly after the signature was checked and before any other work, so that a replay costs
+        nothing more. It stays used even if the request is refused later.
+
+        `chain`: the chain on which a contract account is asked; None asks all chains.
+        `client`: the client whose limit counts questions to contracts; None counts them for nobody.
+        `enter`: called with "nonce" when that step begins.
+        `before_nonce`: may refuse the proven address; its nonce then stays free.
+
+        Raises SignatureInvalid, TokenNotAccepted, NonceRefused and StoreError. For contract accounts it also raises
+        ChainError, ContractChecksBusy and any error of `chain` with a status of 500 or above.
         """
         address, token, text = signed.address, signed.token, None
         if not signed.signature and token is not None:
@@ -119,8 +126,10 @@ class Identifier:
                 return address
         elif (text := self._text_signed_by_key(address, messages, signed.signature)) is None:
             await self._check_contract(signed, messages, chain=chain, client=client)
-            # Which of them the contract took is not known; what holds for the last one holds for the first too.
+            # Nobody knows which message the contract accepted. A nonce that suits the last one suits the first too.
             text = messages[:_CONTRACT_CANDIDATES][-1]
+        if before_nonce is not None:
+            await before_nonce()
         enter("nonce")
         await self._use_nonce(address, signed.nonce, text)
         return address
@@ -141,7 +150,7 @@ class Identifier:
             result = "failed"
             raise
         except BaseException:
-            # The caller left; whether it was used nobody knows.
+            # The caller left. Nobody knows whether the nonce was used.
             result = ""
             raise
         finally:
@@ -156,7 +165,10 @@ class Identifier:
             raise TokenNotAccepted(detail=error.public_text) from error
 
     def _text_signed_by_key(self, address: str, messages: Sequence[str], signature: str) -> str | None:
-        """A client signs one family of messages all its life, so the one it signed last is tried first."""
+        """Return the message that the key of `address` signed, or None.
+
+        A client always signs the same form of message, so the form that it signed last is tried first.
+        """
         parsed = parse_signature(signature)
         if parsed is None:
             return None
@@ -171,7 +183,7 @@ class Identifier:
     async def _check_contract(
         self, signed: Signed, messages: Sequence[str], *, chain: RequestChain | None, client: bytes | None
     ) -> None:
-        """Ask the contract at the address (ERC-1271), after everything that costs no call. Raises as `identify`."""
+        """Ask the contract at the address (ERC-1271), after every check that needs no call. Raises as `identify`."""
         address, nonce = signed.address, signed.nonce
         parsed = parse_contract_signature(signed.signature)
         if self._contracts is None or parsed is None or parse_nonce(nonce) is None:
@@ -179,7 +191,7 @@ class Identifier:
         try:
             chain_ids = await _chains_of(self._contracts, address, chain, client)
         except ProviderError as error:
-            # Whoever has not proven an address yet learns nothing about assets; a failure that will pass is told.
+            # A caller without a proven address learns nothing about assets. Only a temporary failure is reported.
             if error.http_status < 500 and error.retry_after_seconds is None:
                 raise SignatureInvalid from error
             raise
@@ -196,10 +208,10 @@ class Identifier:
 async def _chains_of(
     contracts: "ContractAccounts", address: str, chain: RequestChain | None, client: bytes | None
 ) -> Sequence[int]:
-    """Where a contract at the address has to agree; nowhere when there is none.
+    """Return the chains on which the contract at the address must agree; none if it is no contract.
 
-    Whether it holds code comes first: that is remembered by address, so whoever forges requests of an account with a
-    key makes this server ask for it once, and never for an asset.
+    The first question is whether the address has code. Its answer is remembered by address. So forged requests for an
+    account with a key cost one question, and never one about an asset.
     """
     if chain is None:
         return await contracts.chains_of(address, None, client)
@@ -209,7 +221,7 @@ async def _chains_of(
             if not await contracts.chains_of(address, None, client):
                 return ()
         except ChainError:
-            # The request may be about another chain than the one that does not answer.
+            # The chain that does not answer may not be the one of this request.
             pass
         contracts.count_question(address, client)
         chain_id = await chain.find()

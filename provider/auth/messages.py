@@ -1,14 +1,16 @@
 """The messages that a client may have signed, per endpoint (pure; `provider-api.md` section 4.2).
 
-Two families are in use. The old one joins the values of the request and ends with the nonce. The new one, of ocean.js 8
-and ocean-node (`ocean-node-compat.md` section 3.1), is `address + nonce + command`, so it is bound to its route. A new
-text always ends with a letter and an old one with its nonce, hence no text of one family is a text of the other.
+There are two families. The old one joins the values of the request and ends with the nonce. The new one is
+`address + nonce + command`, so a message is valid for one route only. ocean.js 8 and ocean-node use it
+(`ocean-node-compat.md` section 3.1). A new message always ends with a letter and an old one with its nonce, so no text
+belongs to both families.
 
-Within the old family one text may fit several endpoints, and be split into fields and nonce in several ways [K46].
-`signed_text.py` keeps it from being used twice. Values go in exactly as received, numbers as their text, absent parts
-empty; addresses are tried as sent, in EIP-55 form (what wallets write) and in lower case. Each function returns all
-acceptable messages, the two likeliest first: the new one in EIP-55 form, then the old one as sent, where a route has
-both.
+Within the old family, one text may fit several endpoints and may be split into fields and nonce in several ways [K46].
+`signed_text.py` prevents a second use.
+
+Values are joined exactly as received: numbers as their text, absent values as "". An address is tried as sent, in
+EIP-55 form (as wallets write it) and in lower case. Each function returns all acceptable messages. If a route has both
+families, the two likeliest come first: the new one in EIP-55 form, then the old one as sent.
 """
 
 from collections.abc import Callable
@@ -30,10 +32,10 @@ BEGIN_POLICY_SESSION = "PolicyServerInitialize"
 
 
 def node_id(address: str) -> str:
-    """What `GET /` and the status command name as this node, from the Provider's address.
+    """Return the node id that `GET /` and the status command show, made from the Provider's address.
 
     ocean.js 9 appends it to the message of createAuthToken. It ends with a letter, so that such a message cannot be
-    read as one of the old family, whose texts end with a nonce.
+    mistaken for one of the old family, which ends with a nonce.
     """
     return f"{address}.provider"
 
@@ -51,7 +53,7 @@ def download(*, document_id: str, consumer: str, nonce: str) -> tuple[str, ...]:
 def decrypt(
     *, transaction_id: str | None, data_nft: str, decrypter: str, chain_id: str | int, nonce: str
 ) -> tuple[str, ...]:
-    """POST decrypt, signed by `decrypterAddress`. Old form: over the transaction if one is named, else the data NFT."""
+    """POST decrypt, signed by `decrypterAddress`. The old form holds the transaction if named, else the data NFT."""
     named = transaction_id or data_nft
     return _both(decrypter, nonce, DECRYPT, lambda address: f"{named}{address}{chain_id}{nonce}")
 
@@ -67,12 +69,12 @@ def stop_compute(*, consumer: str, job_id: str | None, document_id: str | None, 
 
 
 def delete_compute(*, consumer: str, job_id: str | None, document_id: str | None, nonce: str) -> tuple[str, ...]:
-    """DELETE compute, signed by `consumerAddress`; ocean-node has no such command, so there is only the old form."""
+    """DELETE compute, signed by `consumerAddress`. Only the old form: ocean-node has no such command."""
     return _old(consumer, lambda address: f"{address}{job_id or ''}{document_id or ''}{nonce}")
 
 
 def compute_status(*, consumer: str, nonce: str) -> tuple[str, ...]:
-    """GET compute, which needs no signature; ocean.js 9 signs it when it wants metrics. Only the new form."""
+    """GET compute. The signature is optional: ocean.js 9 signs if it wants metrics. Only the new form."""
     return _new(consumer, nonce, COMPUTE_STATUS)
 
 
@@ -82,28 +84,28 @@ def compute_result(*, consumer: str, job_id: str, index: str | int, nonce: str) 
 
 
 def create_token(*, address: str, nonce: str, node: str) -> tuple[str, ...]:
-    """POST auth/token, signed by `address`; `node` is our `node_id`, which ocean.js 9 appends.
+    """POST auth/token, signed by `address`. `node`: our `node_id`, which ocean.js 9 appends.
 
-    The bare `address + nonce` is not among them: it would let a message signed for any other purpose mint a token.
+    The old `address + nonce` is not accepted: a message signed for another purpose could then create a token.
     """
     return (*_new(address, nonce, CREATE_TOKEN), *_new(address, nonce, f"{CREATE_TOKEN}{node}"))
 
 
 def create_auth_token(*, address: str, nonce: str, node: str) -> tuple[str, ...]:
-    """GET createAuthToken, signed by `address`; in the old form neither the expiration nor the purpose is signed."""
+    """GET createAuthToken, signed by `address`. The old form signs neither the expiration nor the purpose."""
     return _merged(create_token(address=address, nonce=nonce, node=node), _old(address, lambda text: f"{text}{nonce}"))
 
 
 def invalidate_token(*, address: str, nonce: str) -> tuple[str, ...]:
-    """DELETE deleteAuthToken and POST auth/token/invalidate, signed by `address`; the token is not signed.
+    """DELETE deleteAuthToken and POST auth/token/invalidate, signed by `address`. The message does not hold the token.
 
-    ocean.js 8 leaves the command out on the new route too.
+    ocean.js 8 leaves out the command on the new route too.
     """
     return _both(address, nonce, INVALIDATE_TOKEN, lambda text: f"{text}{nonce}")
 
 
 def create_links(*, consumer: str, nonce: str) -> tuple[str, ...]:
-    """POST links, signed by `consumerAddress`. Only the new form: no other signature may become a link."""
+    """POST links, signed by `consumerAddress`. Only the new form, so that no other signature can create a link."""
     return _new(consumer, nonce, CREATE_LINKS)
 
 
@@ -123,7 +125,7 @@ def begin_policy_session(*, consumer: str, nonce: str) -> tuple[str, ...]:
 
 
 def _spellings(address: str) -> tuple[str, ...]:
-    """EIP-55, as sent, lower case; each once."""
+    """Return the address in EIP-55 form, as sent and in lower case, without duplicates."""
     return tuple(dict.fromkeys((to_checksum_address(address), address, address.lower())))
 
 

@@ -1,22 +1,25 @@
-"""Nonces as texts that sort like the numbers (pure), for stores that can compare nothing but texts."""
+"""Nonces as texts that sort like the numbers (pure), for stores that can only compare texts."""
 
 from decimal import Decimal
 
 from provider.auth.nonce import MAX_DIGITS, parse_nonce
 from provider.wire.text import digits
 
-# A fraction has at most so many digits; an exponent counts as digits.
+# Most digits of a fraction. An exponent counts as digits.
 _FRACTION_DIGITS = MAX_DIGITS
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
 
 def sortable(nonce: str) -> str:
-    """The same text for all ways to write a number, and in the order of the numbers. Raises ValueError.
+    """Return a text that sorts like the number. All spellings of a number give the same text. Raises ValueError.
 
-    `1`, the number of integer digits as three digits, those digits, those of the fraction: a longer integer is the
-    greater one, and behind integers of one length fractions compare digit by digit. Below zero: `0` and the digits of
-    the number without its sign, each taken from nine, with the fraction filled up so that none is the start of
-    another. Digits only, because Redis compares texts by the collation of its server's locale.
+    Zero and above: `1`, the number of integer digits as three digits, the integer digits, the digits of the fraction.
+    So a longer integer is the greater one, and after integers of one length the fractions compare digit by digit.
+
+    Below zero: `0`, then the same digits of the number without its sign, each subtracted from nine. The fraction is
+    padded with zeros first, so that no text is the beginning of another.
+
+    The text holds digits only, because Redis compares texts by the collation of its server's locale.
     """
     if digits(nonce, max_chars=MAX_DIGITS) is not None:
         significant = nonce.lstrip("0")
@@ -28,7 +31,7 @@ def sortable(nonce: str) -> str:
 
 
 def sortable_value(value: Decimal) -> str:
-    """As `sortable`, of a number with at most 100 digits on either side of the point."""
+    """As `sortable`, for a number with at most 100 digits on either side of the point."""
     # abs() would round to the 28 digits of the context.
     integer, _, fraction = format(value.copy_abs(), "f").partition(".")
     integer, fraction = integer.lstrip("0"), fraction.rstrip("0")

@@ -1,12 +1,13 @@
-"""The rows of used nonces in the SQLite store: a group of uses in, an answer for each out, all durable by then.
+"""The rows of used nonces in the SQLite store. A group of uses comes in; each gets its answer after all are durable.
 
-Runs on the store's thread. Nearly every use comes from an address whose row this process wrote itself, so that row is
-remembered, decided upon, and replaced where the file still holds it: one statement instead of two. Where the file holds
-another one, a different process was here, and every use is decided by the file.
+It runs on the store's thread. Nearly every use comes from an address whose row this process wrote itself. So rows are
+remembered: a use is decided from the remembered row, which one statement then replaces if the file still holds it. If
+the file holds another row, a different process has written it, and all uses are decided again from the file.
 """
 
 import sqlite3
 from collections.abc import Sequence
+from os.path import commonprefix
 from typing import NamedTuple
 
 from provider.auth.nonce import parse_nonce
@@ -16,11 +17,11 @@ from provider.auth.nonce_store import nonce_refused
 from provider.errors import NonceRefused
 from provider.sqlite import transaction
 
-# A row is mostly about 300 bytes and at most some 5 KiB. Forgetting costs a few statements, so the bound needs no
-# order of use.
+# A row usually has about 300 bytes and at most about 5 KiB. Forgetting costs only a few statements, so all rows are
+# forgotten together.
 MAX_REMEMBERED = 5_000
 
-# The nonce is compared too: an operator may have corrected it by hand.
+# The nonce is compared too, because an operator may have corrected it by hand.
 _SWAP = "UPDATE spent_nonces SET nonce = ?, memory = ?, uses = ? WHERE address = ? AND uses = ? AND nonce = ?"
 _WRITE = "INSERT OR REPLACE INTO spent_nonces (nonce, memory, uses, address) VALUES (?, ?, ?, ?)"
 _READ = "SELECT nonce, memory, uses FROM spent_nonces WHERE address = ?"
@@ -28,21 +29,21 @@ _SEPARATOR = "|"
 
 
 class _Row(NamedTuple):
-    """What the file holds of an address; `uses` tells one version of the row from another."""
+    """The row of an address in the file. `uses` distinguishes the versions of the row."""
 
     held: Held
     uses: int
 
 
 class NonceRows:
-    """Decides uses; one for each connection, since what it remembers holds only while that works."""
+    """Decides uses. Each connection has its own, because what it remembers is only true while the connection works."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._known: dict[str, _Row] = {}
 
     def use_all(self, uses: Sequence[NonceUse]) -> list[NonceRefused | None]:
-        """None or the refusal for each use, decided in their order; committed. Raises sqlite3.Error."""
+        """Decide and commit the uses in their order. Returns None or the refusal for each. Raises sqlite3.Error."""
         after = self._decided(uses)
         if after is not None and self._swap(after):
             self._remember(after)
@@ -54,7 +55,7 @@ class NonceRows:
         return answers
 
     def _decided(self, uses: Sequence[NonceUse]) -> dict[str, _Row] | None:
-        """By address its row after the uses; None when something is not clear from here."""
+        """Return by address its row after the uses; None if the remembered rows do not allow every use."""
         after: dict[str, _Row] = {}
         for use in uses:
             row = after.get(use.address) or self._known.get(use.address)
@@ -65,14 +66,14 @@ class NonceRows:
         return after
 
     def _swap(self, after: dict[str, _Row]) -> bool:
-        """Replace all or nothing."""
+        """Replace the rows, all or none. False if the file holds another version of one."""
         connection = self._connection
         known = self._known
         rows = [
             (*_columns(row), address, known[address].uses, known[address].held.shown) for address, row in after.items()
         ]
         if len(rows) == 1:
-            # A transaction of its own: SQLite takes the write lock before it looks.
+            # The statement is a transaction of its own: SQLite takes the write lock before it reads.
             return connection.execute(_SWAP, rows[0]).rowcount == 1
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -101,25 +102,38 @@ class NonceRows:
 
 
 def last_nonce(connection: sqlite3.Connection, address: str) -> str | None:
-    """The nonce that a checksummed address is told to count on from, None when there is none. Raises sqlite3.Error."""
+    """Return the nonce that `GET nonce` shows for a checksummed address, or None. Raises sqlite3.Error."""
     row = connection.execute("SELECT nonce FROM spent_nonces WHERE address = ?", (address,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def row_of(address: str, held: Held) -> tuple[str, str, str]:
-    """`address`, `nonce` and `memory` of a row that holds this."""
+    """Return the columns `address`, `nonce` and `memory` of a row that stores `held`."""
     nonce, memory, _ = _columns(_Row(held, 0))
     return address, nonce, memory
 
 
 def _columns(row: _Row) -> tuple[str, str, int]:
     held = row.held
-    memory = _SEPARATOR.join((held.floor, held.recent, held.messages, held.large, held.marks))
+    first, recent = _without_common_start(held.recent)
+    memory = _SEPARATOR.join((held.floor, first, recent, held.messages, held.large, held.marks))
     return held.shown, memory, row.uses
 
 
+def _without_common_start(recent: str) -> tuple[str, str]:
+    """Split `Held.recent` into the text that all its nonces begin with, and the rest.
+
+    Nonces of ten minutes differ in their last digits only. Without the others a full row stays below the 1002 bytes
+    that fit into a page of a table without rowids (sqlite.org/fileformat2.html, section 1.6). One byte more costs two
+    more pages in every commit.
+    """
+    # They are sorted, so all of them share what the first and the last one share.
+    start = commonprefix((recent[1:].partition(" ")[0], recent.rpartition(" ")[2]))  # noqa: RUF071 - of texts
+    return start, recent.replace(f" {start}", " ") if start else recent
+
+
 def _read(connection: sqlite3.Connection, address: str) -> _Row:
-    """The row of the file. A damaged one is left without an order, and admits nothing."""
+    """Read the row of the file. A damaged row is returned without an order, and allows no use."""
     found = connection.execute(_READ, (address,)).fetchone()
     if found is None:
         return _Row(NOTHING, 0)
@@ -133,16 +147,20 @@ def _read(connection: sqlite3.Connection, address: str) -> _Row:
 
 
 def held_from(nonce: str, memory: str) -> Held:
-    """What the two columns of a row say; `nonce` is one. Raises ValueError when `memory` was not written here."""
+    """Parse the columns `nonce` (a valid nonce) and `memory`. Raises ValueError if `memory` was not written here."""
     if not memory:
         return with_unknown_past(nonce)
-    floor, recent, messages, large, marks = memory.split(_SEPARATOR)
+    floor, *start, recent, messages, large, marks = memory.split(_SEPARATOR)
+    if start:
+        # Rows of schema version 3 have whole nonces here.
+        (common,) = start
+        recent = recent.replace(" ", f" {common}")
     if nonce == large:
         return Held("", "", floor, recent, messages, large, marks)
     return Held(nonce, sortable(nonce), floor, recent, messages, large, marks)
 
 
 def spent_nonces_query(connection: sqlite3.Connection) -> str:
-    """Reads `address`, `nonce` and `memory` from the table of any version."""
+    """Return the query for `address`, `nonce` and `memory` that suits the table's version."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(spent_nonces)")}
     return f"SELECT address, nonce, {'memory' if 'memory' in columns else repr('')} FROM spent_nonces"  # noqa: S608

@@ -1,6 +1,6 @@
-"""The nonce rule (pure): what is remembered of an address, and whether it allows one more use.
+"""The nonce rule (pure): what is remembered of an address, and whether one more use is allowed.
 
-`redis_scripts.py` is the same rule for Redis, on the same texts. `docs/authentication.md` has the argument.
+`redis_scripts.py` is the same rule for Redis, on the same texts. `docs/authentication.md` explains it.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from provider.auth.nonce_window import (
 )
 from provider.auth.signed_text import OpenText
 
-# Bounds of what is remembered of one address, in characters: some 110 nonces in milliseconds and 60 digests.
+# Most characters remembered of one address: about 110 nonces in milliseconds, and 60 digests.
 MAX_RECENT = 2048
 MAX_MESSAGES = 2048
 
@@ -25,8 +25,8 @@ MAX_MESSAGES = 2048
 class NonceUse(NamedTuple):
     """One nonce (valid decimal text) of a checksummed address.
 
-    `text`: what was signed, where its bytes do not fix the nonce. `unknown_past`: nobody knows which nonces below it
-    were used, so none of them is free.
+    `text`: the signed text, if it does not determine the nonce; else None. `unknown_past`: it is unknown which lower
+    nonces were used, so none of them is free.
     """
 
     address: str
@@ -36,13 +36,14 @@ class NonceUse(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What is remembered of an address; texts only, so that every store can keep and compare it.
+    """The memory of an address. All fields are texts, so that every store can keep and compare them.
 
-    `nonce`: the greatest counter or clock value as sent, empty where there is none. `order`: the same to sort by.
-    `floor`: no nonce up to this one may be used. `recent`: used nonces below the greatest and above the floor, to sort
-    by, rising, each behind a space. `messages`: digests of open texts and the highest counter that each may be read
-    with, the oldest first, as ` digest:highest`. `large`: the greatest nonce that is neither counter nor clock value.
-    `marks`: `p` while `nonce` is a placeholder that nobody used; `l` once an open text was used with a large nonce.
+    `nonce`: the greatest counter or clock value as sent; empty if there is none. `order`: the same, as `sortable`.
+    `floor`: no nonce up to this one may be used (`sortable`). `recent`: the used nonces between the floor and the
+    greatest, rising, each as a space and its `sortable`. `messages`: open texts, the oldest first, each as
+    ` digest:highest`, where `highest` is the greatest counter it can be read with. `large`: the greatest nonce that is
+    neither a counter nor a clock value, as sent. `marks`: `p` while `nonce` is a placeholder that nobody used; `l` once
+    an open text was used with a large nonce.
     """
 
     nonce: str = ""
@@ -55,11 +56,11 @@ class Held(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The nonce that clients are told to count on from."""
+        """The nonce that `GET nonce` shows."""
         return self.nonce or self.large
 
     def shown_to(self, nonce: str) -> str:
-        """The one that a refusal of this nonce names."""
+        """Return the stored nonce that a refusal of `nonce` names."""
         return self.large if self.large and is_large(kind_of(sortable(nonce))) else self.shown
 
 
@@ -68,16 +69,16 @@ NOTHING = Held()
 
 
 def with_unknown_past(nonce: str) -> Held:
-    """What is remembered where only the greatest counter or clock value is known: none below it is free."""
+    """Return what to remember if only the greatest counter or clock value is known: no lower nonce is free."""
     order = sortable(nonce)
     return Held(nonce, order, order)
 
 
 def imported(nonce: str, *, now: float) -> Held | None:
-    """What to remember of an address whose greatest nonce comes from an earlier version; None for no more than that.
+    """Return what to remember of an address whose greatest nonce an earlier version stored; None for the nonce alone.
 
-    Such a nonce may be the misread text of somebody else. Where no clock shows it within a year of `now` (unix
-    seconds), the address goes on with clock values from now on, and with large nonces above this one.
+    That version could read a signed text with a wrong nonce. If the nonce is larger than any clock shows within a year
+    of `now` (unix seconds), the address may go on with clock values above `now`, and with large nonces above this one.
     """
     kind = kind_of(sortable(nonce))
     seconds = seconds_of(nonce, kind)
@@ -88,21 +89,21 @@ def imported(nonce: str, *, now: float) -> Held | None:
 
 
 def without_messages(held: Held) -> Held:
-    """The same with every text forgotten that an address may have signed; no counter it can be read with is free."""
+    """Forget all signed texts. The greatest counter that any of them can be read with is used up instead."""
     while held.messages:
         held = _forget_first(held)
     return held
 
 
 def may_be_free(nonce: str, shown: str) -> bool:
-    """Could `decide` allow a nonce to an address that is told to count on from `shown`? Saves asking a contract."""
+    """Could `decide` allow `nonce` to an address with the last nonce `shown`? If not, no contract need be asked."""
     order, held = sortable(nonce), sortable(shown)
     kind = kind_of(held)
     return order > held or is_large(kind) or (has_window(kind) and order >= oldest_order(shown, kind))
 
 
 def decide(held: Held, use: NonceUse) -> Held | None:
-    """What is remembered after the use; None when it is refused."""
+    """Return what is remembered after the use; None if it is refused."""
     order = sortable(use.nonce)
     kind = kind_of(order)
     if use.text is not None and not _may_be_read(held, kind, use.text):
@@ -121,7 +122,8 @@ def decide(held: Held, use: NonceUse) -> Held | None:
 def _may_be_read(held: Held, kind: str, text: OpenText) -> bool:
     """May this text be read with a nonce of this kind?
 
-    Not a text that was used, and one kind at a time: that of the greatest nonce, or from a counter to the time of now.
+    A text may be used once, and only with the kind of the greatest nonce. The one exception is a change from counters
+    to the current time.
     """
     if f" {text.digest}:" in held.messages:
         return False
@@ -161,8 +163,8 @@ def _fill(held: Held, order: str, oldest: str) -> Held | None:
 
 
 def _young(recent: str, oldest: str) -> str:
-    """Without those that are too old to be used again anyway."""
-    # The space behind the first one sorts below every digit, so that the texts compare as their first nonces do.
+    """Remove the nonces that are too old to be free anyway."""
+    # The space after the first nonce sorts below every digit, so the texts compare as their first nonces do.
     bound = f" {oldest}"
     while recent and recent < bound:
         recent = _without_first(recent)
@@ -170,7 +172,7 @@ def _young(recent: str, oldest: str) -> str:
 
 
 def _bounded(floor: str, recent: str) -> tuple[str, str]:
-    """Where too many are remembered the lowest are forgotten, and nothing up to them is free any more."""
+    """If too many nonces are remembered, forget the lowest ones and raise the floor to them."""
     while len(recent) > MAX_RECENT:
         floor = recent[1:].partition(" ")[0]
         recent = _without_first(recent)
@@ -189,7 +191,7 @@ def _remember(held: Held, text: OpenText) -> Held:
 
 
 def _forget_first(held: Held) -> Held:
-    """Forget the oldest text. Until then its digest refused it, from then on the greatest counter does."""
+    """Forget the oldest text. Its digest no longer refuses it, so the greatest counter is raised to refuse it."""
     highest = held.messages[1:].partition(" ")[0].partition(":")[2]
     held = held._replace(messages=_without_first(held.messages))
     if highest > held.order and held.order and kind_of(held.order) == COUNTER:

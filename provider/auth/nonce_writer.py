@@ -1,8 +1,8 @@
-"""The process that writes nonces for all workers of a server: what waits at any of them shares one sync to disk.
+"""The process that writes nonces for all workers of a server, so that uses of all workers share one sync to disk.
 
-SQLite lets processes wait for its lock by asking again and again. With 16 of them one use in a hundred waits for 0.1 s,
-and each syncs for itself. Here one process has the lock, and answers when the nonces are durable. It keeps nothing that
-the file does not hold: when it dies, workers use the file themselves until it is back.
+Processes that wait for SQLite's lock poll it, and each syncs for itself: with 16 processes one use in a hundred waits
+for 0.1 s. Here one process holds the lock, and answers when the nonces are durable. The file holds its whole state. If
+the process dies, workers use the file themselves until it is back.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from provider.auth.writer_messages import MAX_MESSAGE_BYTES, decode_uses, encode
 from provider.errors import NonceRefused, StoreError
 from provider.sqlite import explain, give_up
 
-# Bounds one transaction, as in `sqlite_store.py`; messages that come on top wait for the next one.
+# Bounds one transaction, as in `sqlite_store.py`. Further messages wait for the next one.
 _MAX_GROUP = 512
 _BACKLOG = 1024
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 def writer_socket(directory: str | Path, path: str | Path) -> Path:
-    """Return the path of the socket for the file at `path`, in the directory that a server's processes share.
+    """Return the path of the socket for the file at `path`. `directory`: shared by the processes of a server.
 
-    Each file has its own: workers whose settings name another file must not reach this writer.
+    Each file has its own socket: workers whose settings name another file must not reach this writer.
     """
     file = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
     return Path(directory) / f"nonces-{file}"
@@ -40,7 +40,7 @@ def writer_socket(directory: str | Path, path: str | Path) -> Path:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """An address of the socket at `path`, however long that is: an address itself has 107 bytes (unix(7))."""
+    """Give an address of the socket at `path`, which may be longer than the 107 bytes of an address (unix(7))."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"
@@ -49,9 +49,9 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket at `path` that workers can connect to; one of a writer that died is replaced. Raises OSError.
+    """Return a listening socket at `path`. It replaces the socket of a dead writer. Raises OSError.
 
-    The directory must be closed to other users: whoever connects can use up nonces.
+    The directory must be closed to other users: any process that connects can use up nonces.
     """
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -67,10 +67,10 @@ def listen(path: Path) -> socket.socket:
 
 
 class NonceWriter:
-    """Writes to the file at `path` what workers ask for over `listener`.
+    """Writes the uses that workers send over `listener` to the file at `path`.
 
-    `life_line`: the read end of a pipe. When it has ended and the last worker has left, so does `run`.
-    `busy_timeout_seconds`: how long a process that is no worker may hold SQLite's lock.
+    `life_line`: the read end of a pipe. `run` returns when the pipe has ended and the last worker has disconnected.
+    `busy_timeout_seconds`: how long another process may hold SQLite's lock.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class NonceWriter:
                 if key.fileobj is self._listener:
                     self._welcome()
                 elif isinstance(key.fileobj, socket.socket):
-                    # What is not read is still there at the next look.
+                    # A message that is not read here is read in the next turn.
                     if size < _MAX_GROUP and (uses := self._read(key.fileobj)):
                         group.append((key.fileobj, uses))
                         size += len(uses)
@@ -122,7 +122,7 @@ class NonceWriter:
         except BlockingIOError:
             return []
         except (OSError, ValueError) as error:
-            _log.warning("a worker sent what is no use of nonces: %s", error)
+            _log.warning("a worker sent an invalid message: %s", error)
         self._dismiss(worker)
         return []
 
@@ -150,12 +150,19 @@ class NonceWriter:
             connection, self._connection, self._rows = self._connection, None, None
             give_up(connection)
             raise StoreError(detail=explain(self._path, error)) from None
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the top of the process's work: it has to serve the next group
+            connection, self._connection, self._rows = self._connection, None, None
+            give_up(connection)
+            _log.error("the nonce writer failed", exc_info=error)
+            raise StoreError(detail=f"{self._path}: {type(error).__name__}") from None
 
     def _send(self, worker: socket.socket, message: bytes) -> None:
         try:
             worker.send(message)
         except OSError:
-            # It has died, or asks without taking answers. What it asked for is used up.
+            # The worker died, or sends without reading answers. Its nonces stay used.
             self._dismiss(worker)
 
     def _dismiss(self, worker: socket.socket) -> None:
@@ -165,6 +172,6 @@ class NonceWriter:
 
 
 def serve_nonces(path: Path, directory: str | Path, *, life_line: int) -> None:
-    """Be the writer of the file at `path` for the workers that share `directory`. Raises OSError."""
+    """Run the writer of the file at `path` for the workers that share `directory`. Raises OSError."""
     with listen(writer_socket(directory, path)) as listener:
         NonceWriter(path, listener, life_line=life_line).run()

@@ -1,7 +1,7 @@
-"""The name that a store in Redis was given when it began, so that an emptied one is not taken for the same store.
+"""The epoch: a random name that a store in Redis gets when it begins, so that an emptied store is noticed.
 
-One key beside the nonces. Every use of a nonce compares it. When it is gone, so may be the nonces, and the store begins
-again with a bound: an address that it does not know must exceed the moment of that beginning.
+It is one key beside the nonces, and every use of a nonce compares it. If the key is gone, nonces may be lost too. The
+store then begins a new epoch: the first nonce of an unknown address must be later than the beginning of the epoch.
 """
 
 import secrets
@@ -18,19 +18,19 @@ _NEVER = "9013"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """`began_at`: unix seconds when nonces may have been lost; 0 for a store that nothing was lost from."""
+    """`began_at`: when nonces may have been lost, in unix seconds; 0 for a store that never lost any."""
 
     name: str
     began_at: int = 0
 
     @classmethod
     def begin(cls, began_at: float = 0) -> Self:
-        """A new one; `began_at` counts in full seconds, so it is taken a little late."""
+        """Return a new epoch. `began_at` is rounded up to full seconds."""
         return cls(secrets.token_hex(8), int(began_at) + 1 if began_at else 0)
 
     @classmethod
     def parse(cls, reply: object) -> Self | None:
-        """The one that was read; None when there is none. One that an operator wrote in other words lost everything."""
+        """Parse Redis's reply; None if the key is absent. A text that is no epoch gives `began_at` 0."""
         if not isinstance(reply, bytes):
             return None
         name, _, began_at = reply.decode("utf-8", "replace").partition(" ")
@@ -38,20 +38,20 @@ class Epoch:
 
     @property
     def text(self) -> str:
-        """As it is written."""
+        """The value of the key."""
         return f"{self.name} {self.began_at}"
 
     @property
     def first_nonce(self) -> str | None:
-        """What an address that is not known must exceed, in milliseconds; None where any nonce will do."""
+        """The nonce, in milliseconds, that an unknown address must exceed; None if it may begin with any."""
         return clock_nonce(self.began_at, "") if self.began_at else None
 
     def least_order(self, kind: str) -> str:
-        """The same to sort by, for a nonce of this kind; empty where any will do."""
+        """Return the same bound for a nonce of this kind, as `sortable`; empty if any nonce is allowed."""
         if self.first_nonce is None:
             return ""
         if is_large(kind):
             return _NEVER + self.first_nonce
         least = sortable(clock_nonce(self.began_at, kind))
-        # Counters and seconds of an unknown address would leave old requests free: they go on from `first_nonce`.
+        # If an unknown address could begin with a counter or with seconds, old requests could be replayed.
         return least if kind_of(least) == kind else sortable(self.first_nonce)

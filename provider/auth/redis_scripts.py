@@ -1,22 +1,36 @@
-"""The nonce rule as Redis runs it: one atomic step, the same decisions as `nonce_rule.py`, on the same texts.
+"""The nonce rule as a Lua script in Redis: one atomic step with the decisions of `nonce_rule.py`, on the same texts.
 
-Numbers come as texts that sort (`nonce_order.py`); the sum that a window needs is done before and passed in.
+Numbers are texts that sort (`nonce_order.py`). The script does no arithmetic: the caller computes the window's end.
 """
 
 from provider.auth.nonce_rule import MAX_MESSAGES, MAX_RECENT
 from provider.redis.client import Script
 
-# KEYS: hash of the address, the sorted set that version 3.0 kept of its window, and, unless they live in a cluster,
-# the epoch of the store.
-# ARGV: the epoch that is expected, empty where the caller does not know it yet; the nonce to sort by and its text; the
-# oldest nonce that is free below it, empty for a kind without a window; digest and highest counter of an open text, the
-# first empty where there is none; `1` where an address may begin with it; `1` where nobody knows the nonces below; what
-# an address that is not known must exceed, to sort by, empty for no such bound; and our clock in milliseconds.
-# The hash: `order` and `text` of the greatest nonce, `oldest` that is free below it, and of `nonce_rule.Held` `floor`,
-# `recent`, `messages`, `large` (to sort by) with `large_text`, and `marks`. `known` is `order` as this script wrote
-# it: where they differ, another version wrote it, and nothing is known of the nonces below. A mark `b` stands on an
-# address that was not known when the store had been emptied: all its nonces have the bound of the epoch.
-# Replies: `+`; `-` and the greatest nonce; `!` where the epoch is another one.
+# KEYS
+#   1 the hash of the address
+#   2 the sorted set in which version 3.0 kept its window
+#   3 the epoch of the store; absent in a cluster
+# ARGV
+#   1 the expected epoch; empty if the caller does not know it yet
+#   2 the nonce, as `sortable`
+#   3 the nonce, as sent
+#   4 the lowest free nonce if this one is the greatest, as `sortable`; empty for a kind without a window
+#   5 the digest of an open text; empty if there is none
+#   6 the highest counter of the open text
+#   7 `1` if the open text may be the first one of an address
+#   8 `1` if it is unknown which lower nonces were used
+#   9 the bound that the first nonce of an unknown address must exceed, as `sortable`; empty if there is none
+#  10 our clock in milliseconds
+# Fields of the hash
+#   `order`, `text`: the greatest nonce, as `sortable` and as sent
+#   `oldest`: the lowest free nonce, as `sortable`
+#   `floor`, `recent`, `messages`, `marks`: as in `nonce_rule.Held`. A further mark `b`: the address was unknown when
+#     the store had been emptied, so that all its nonces must exceed the bound of the epoch
+#   `large`, `large_text`: the greatest large nonce, as `sortable` and as sent
+#   `known`: `order` as this script wrote it. If they differ, another version wrote `order`, and nothing is known of
+#     lower nonces
+# Replies
+#   `+` used; `-` and the greatest nonce: refused; `!`: the store has another epoch
 _RULE = """
 local given, text, oldest = ARGV[2], ARGV[3], ARGV[4]
 local digest, highest, may_begin, unknown_past, least = ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8] == '1', ARGV[9]

@@ -1,4 +1,4 @@
-"""The ways to read one signed text (pure): when its bytes fix the nonce, and what to remember where they do not.
+"""Does the text that was signed determine the nonce? If not, what must be remembered of the text (pure)?
 
 Messages of the old family have no separators, so the same bytes may be split into fields and nonce in several ways.
 `docs/authentication.md` has the whole argument.
@@ -13,10 +13,10 @@ from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_order import sortable
 from provider.auth.nonce_window import CLOCK_DIGITS, COUNTER, FIRST_SECONDS, is_large, kind_of, seconds_of
 
-# Time zones and daylight saving put wrong clocks at most 14 hours ahead.
+# A clock with the wrong time zone or daylight saving time is at most 14 hours ahead.
 MAX_AHEAD_SECONDS = 86_400
 _DID = re.compile(r"did:ope?:[0-9a-fA-F]{64}")
-# What clients put into these messages: whole numbers, and seconds with the fraction that Python prints.
+# The nonces of clients of the old family: whole numbers, and seconds with the fraction that Python prints.
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?", re.ASCII)
 _TAIL = re.compile(r"([0-9]*)(?:\.([0-9]{1,9}))?\Z", re.ASCII)
 _COUNTER_DIGITS = 10
@@ -27,9 +27,9 @@ _ADDRESS_CHARACTERS = 42
 class OpenText:
     """A text of the old family that can be read with more than one nonce.
 
-    `digest`: 128 bits of the sha256 of its lower-case form, as text. `highest`: `nonce_order.sortable` of the greatest
-    counter that a reading of it may give. `may_begin`: is the nonce that was presented a counter or the time of now,
-    so that an address may begin with it?
+    `digest`: 128 bits of the sha256 of the text in lower case, as base64. `highest`: the greatest counter that any
+    reading of the text gives, as `nonce_order.sortable`. `may_begin`: whether the presented nonce is a counter or the
+    current time; only such a nonce may be the first of an address.
     """
 
     digest: str
@@ -38,16 +38,17 @@ class OpenText:
 
 
 class Misread(Exception):
-    """The text was signed, but with another nonce than the one presented."""
+    """The text was signed, but not with the presented nonce."""
 
 
 def read_text(text: str, nonce: str, *, now: float) -> OpenText | None:
-    """What the store must remember of a signed text that was presented with `nonce`; None where its bytes fix it.
+    """Return what the store must remember of the text; None if the text determines the nonce.
 
-    `now` in unix seconds. Raises Misread for a nonce that no client signed this text with.
+    `text`: the signed message. `nonce`: the nonce presented with it. `now`: unix seconds. Raises Misread if no client
+    can have signed this text with this nonce.
     """
     if text[-1:].isalpha():
-        # The new family: the address has a fixed length, and a nonce ends with a digit or a point.
+        # The new family. The address has a fixed length, and a nonce ends with a digit or a point.
         return None
     signed_nonce = _after_did(text)
     if signed_nonce is not None:
@@ -66,9 +67,9 @@ def read_text(text: str, nonce: str, *, now: float) -> OpenText | None:
 
 
 def _is_only_now(nonce: str, seconds: float, now: float) -> bool:
-    """Is this the time of now, within a day, and is no shorter reading of the same digits the time of now as well?
+    """Is the nonce the current time (within a day), and is no shorter ending of its digits the current time too?
 
-    Else a job id with the first digits of today's date would make milliseconds read as nanoseconds.
+    Otherwise a job id that ends with the first digits of the current time would turn milliseconds into nanoseconds.
     """
     if abs(seconds - now) > MAX_AHEAD_SECONDS:
         return False
@@ -79,7 +80,7 @@ def _is_only_now(nonce: str, seconds: float, now: float) -> bool:
 
 
 def _after_did(text: str) -> str | None:
-    """The nonce that follows the last DID of the text and ends it; None when there is no such DID."""
+    """Return the nonce between the last DID and the end of the text; None if no nonce follows a DID."""
     at = text.rfind("did:op")
     found = _DID.match(text, at) if at >= 0 else None
     if found is None or parse_nonce(text[found.end() :]) is None:
@@ -88,14 +89,14 @@ def _after_did(text: str) -> str | None:
 
 
 def _digest(text: str) -> str:
-    # A contract account does not tell which spelling of its address it took for signed.
+    # A contract account does not say which spelling of its address was signed.
     digest = hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).digest()
     return b64encode(digest[:16], b"-_").rstrip(b"=").decode()
 
 
 def _highest_counter(text: str) -> str:
-    """No reading of the text as a counter gives more than this."""
-    # Every such text begins with a whole address, of the signer or of a data NFT, or with more than that.
+    """Return an upper bound, as `sortable`, of the counters that the text can be read with."""
+    # Every such text begins with at least one whole address: the signer's or a data NFT's.
     found = _TAIL.search(text, _ADDRESS_CHARACTERS)
     whole, fraction = (found[1], found[2]) if found else ("", None)
     highest = int(whole[-_COUNTER_DIGITS:] or 0)

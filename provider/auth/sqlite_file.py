@@ -1,7 +1,7 @@
-"""The SQLite file behind the embedded nonce store: opening, schema, and words for what can go wrong with it.
+"""The SQLite file of the embedded nonce store: opening it, its schema, and import from earlier versions.
 
-Runs on the store's own thread; nothing here is asynchronous. The file may be the one that Provider 2.1 left
-behind: its tables are read once and never changed.
+It runs on the store's own thread; nothing is asynchronous. The file may be one of Provider 2.1. The tables of that
+version are read once and never changed.
 """
 
 import sqlite3
@@ -15,11 +15,12 @@ from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import StoreError
 from provider.sqlite import schema_version, transaction
 
-_SCHEMA_VERSION = 3
-# Version 2 had a table `window_nonces` for addresses that might use nonces out of order.
-_OUTDATED = (1, 2)
-# `nonce` is what a client counts on from, `memory` the rest of `nonce_rule.Held` as `nonce_rows.py` writes it (empty:
-# only the nonce is known), `uses` grows with every change of the row.
+_SCHEMA_VERSION = 4
+# Version 2 had a table `window_nonces` for addresses that might use nonces out of order. Version 3 wrote `memory` in a
+# longer form, which is still read.
+_OUTDATED = (1, 2, 3)
+# `nonce`: the last one, from which a client counts on. `memory`: the rest of `nonce_rule.Held` as `nonce_rows.py`
+# writes it; empty if only the nonce is known. `uses`: grows with every change of the row.
 _SCHEMA = (
     "CREATE TABLE spent_nonces (address TEXT PRIMARY KEY NOT NULL, nonce TEXT NOT NULL,"
     " memory TEXT NOT NULL DEFAULT '', uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
@@ -36,8 +37,8 @@ _NEW_COLUMNS = (
 def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
     """Open or create the file for this thread, in autocommit mode, WAL and synchronous=FULL.
 
-    Raises StoreError when the file is of another program or a later version, else sqlite3.Error. The directory
-    must exist: one made silently would hide a volume that was not mounted.
+    The directory must exist: creating it silently would hide a volume that was not mounted. Raises StoreError if the
+    file belongs to another program or a later version, and sqlite3.Error for every other failure.
     """
     connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
     try:
@@ -52,8 +53,8 @@ def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
 
 
 def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
-    # Several workers may make the file at once, and SQLite answers BUSY to all but one of them without its usual
-    # waiting, as the switch needs the file alone. (Where WAL cannot be had, the mode stays; FULL holds there too.)
+    # Several workers may create the file at once. The switch to WAL needs exclusive access, so SQLite answers BUSY to
+    # all but one of them, without its usual waiting. (If WAL is not available the mode stays; FULL works there too.)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
@@ -69,7 +70,7 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     if schema_version(connection) == _SCHEMA_VERSION:
         return
     with transaction(connection):
-        # Asked again under the lock: another worker may have made the tables meanwhile.
+        # Read again under the lock: another worker may have created the tables meanwhile.
         version = schema_version(connection)
         if version == _SCHEMA_VERSION:
             return
@@ -78,17 +79,22 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
                 detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION}): the file belongs to"
                 " another program or to a later version of the Provider"
             )
-        for statement in _NEW_COLUMNS if version else _SCHEMA:
-            connection.execute(statement)
-        if not version:
-            rows = _nonces_of_provider_2(connection).items()
-            connection.executemany("INSERT INTO spent_nonces (address, nonce) VALUES (?, ?)", rows)
-        _set_large_nonces_apart(connection)
+        if version != 3:
+            _create_or_extend(connection, is_new=version == 0)
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 
+def _create_or_extend(connection: sqlite3.Connection, *, is_new: bool) -> None:
+    for statement in _SCHEMA if is_new else _NEW_COLUMNS:
+        connection.execute(statement)
+    if is_new:
+        rows = _nonces_of_provider_2(connection).items()
+        connection.executemany("INSERT INTO spent_nonces (address, nonce) VALUES (?, ?)", rows)
+    _set_large_nonces_apart(connection)
+
+
 def _set_large_nonces_apart(connection: sqlite3.Connection) -> None:
-    """An address whose greatest nonce no clock shows today can come back, as `nonce_rule.after_large` says."""
+    """Let each address whose greatest nonce is no clock value of this time go on, by `nonce_rule.imported`."""
     now = time.time()
     rows = connection.execute("SELECT address, nonce FROM spent_nonces WHERE length(nonce) > 9").fetchall()
     changed = [row_of(address, held) for address, nonce in rows if (held := imported(nonce, now=now)) is not None]
@@ -96,10 +102,10 @@ def _set_large_nonces_apart(connection: sqlite3.Connection) -> None:
 
 
 def _nonces_of_provider_2(connection: sqlite3.Connection) -> dict[str, str]:
-    """Nonces that Provider 2.1 stored in this file, so that requests signed before an upgrade stay spent.
+    """Return by address the nonces that Provider 2.1 stored in this file, so that they stay used after an upgrade.
 
-    Its rows are keyed on address text as sent, so one address may have several: the greatest counts. Revoked
-    tokens are left: tokens made with its key are not valid here.
+    Version 2.1 has a row for each spelling of an address; the greatest nonce counts. Its revoked tokens are not
+    imported: tokens made with its key are not valid here.
     """
     columns = {row[1] for row in connection.execute("PRAGMA table_info(user_nonce)")}
     if not {"address", "nonce"} <= columns:

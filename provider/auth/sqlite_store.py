@@ -1,33 +1,40 @@
 """Embedded NonceStore: one SQLite file, any number of processes on one host.
 
-One thread per store owns the connection. Everything that waits when it becomes free is answered in one
-transaction with one sync to disk (group commit), and handed back to the event loop with one call.
+One thread per store owns the connection. Questions that come together are answered in one transaction with one
+sync to disk (group commit), and handed back to the event loop with one call.
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from provider.auth.batches import Batches
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rows import NonceRows, last_nonce
 from provider.auth.nonce_rule import NonceUse
-from provider.auth.nonce_store import revocation_key
+from provider.auth.nonce_store import NonceStore, revocation_key
 from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_file import open_store
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import NonceRefused, ProviderError, StoreError
+from provider.override import override
 from provider.sqlite import explain, give_up, prove_writable, transaction
 
-# Bounds how long one transaction holds the write lock against other workers: 512 nonces take about 6 ms.
+# Bounds how long one transaction keeps the write lock from other workers: 512 nonces take about 6 ms.
 _MAX_GROUP = 512
-# Hosts' clocks differ; a revocation is kept this much longer than the token lives.
+# The clocks of hosts differ. A revocation is kept this much longer than its token is valid.
 _REVOCATION_GRACE_SECONDS = 3600
 _MAX_INTEGER = 2**63 - 1
+
+_log = logging.getLogger(__name__)
 
 _Work = Callable[[sqlite3.Connection], object]
 _Answer = object  # a result, or the ProviderError to raise
@@ -35,20 +42,21 @@ _Answer = object  # a result, or the ProviderError to raise
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One question to the thread: a nonce to use, or other work. `writes` puts it inside the group's transaction."""
+    """One job for the thread: a nonce to use, or other work. `writes`: it belongs into the group's transaction."""
 
     work: _Work | NonceUse
     writes: bool
     reply: "asyncio.Future[object]"
 
 
-class SqliteNonceStore:
-    """A NonceStore over the file `path`, which is created when absent; its directory must exist.
+class SqliteNonceStore(NonceStore):
+    """A NonceStore in the file `path`, which is created if absent; its directory must exist.
 
-    Opened at the first use and again after a failure, so a disk that was full or away needs no restart. One
-    store belongs to one event loop. A call waits for at most one sync of other calls before its own.
-    `busy_timeout_seconds` is how long another process may hold the write lock before StoreError is raised.
-    `clock` gives unix seconds and only serves to drop revocations of expired tokens.
+    The file is opened at the first use and again after a failure, so a disk that was full or missing needs no restart.
+    One store belongs to one event loop. A call waits for at most one sync of other calls before its own.
+
+    `busy_timeout_seconds`: how long another process may hold the write lock before StoreError is raised.
+    `clock` returns unix seconds; it is only used to delete revocations of expired tokens.
     """
 
     def __init__(
@@ -57,34 +65,35 @@ class SqliteNonceStore:
         self._path = Path(path)
         self._busy_timeout_seconds = busy_timeout_seconds
         self._clock = clock
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._batches: Batches[_Job] | None = None
+        self._groups: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._ended = threading.Event()
         self._connection: sqlite3.Connection | None = None
         self._nonces: NonceRows | None = None
 
+    @override
     async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
-        """See NonceStore."""
         key = to_checksum_address(address)
         if parse_nonce(nonce) is None:
             raise NonceRefused
         await self._ask(NonceUse(key, nonce, text, unknown_past), writes=True)
 
+    @override
     async def last(self, address: str) -> str | None:
-        """See NonceStore; None as well for what is not an address."""
         if not is_address(address):
             return None
         key = to_checksum_address(address)
         answer = await self._ask(lambda connection: last_nonce(connection, key), writes=False)
         return answer if isinstance(answer, str) else None
 
+    @override
     async def revoke(self, token_id: str, expires_at: int) -> None:
-        """See NonceStore."""
         await self.take_over_revocation(revocation_key(token_id), expires_at)
 
     async def take_over_revocation(self, row_key: str, expires_at: int) -> None:
-        """A revocation from another store, by its `revocation_key`."""
+        """Store a revocation that comes from another store. `row_key`: its `revocation_key`."""
         row = row_key, min(expires_at, _MAX_INTEGER)
         oldest_at = int(self._clock()) - _REVOCATION_GRACE_SECONDS
 
@@ -94,92 +103,101 @@ class SqliteNonceStore:
 
         await self._ask(work, writes=True)
 
+    @override
     async def restore(self, token_id: str) -> None:
-        """See NonceStore."""
         row = (revocation_key(token_id),)
         await self._ask(
             lambda connection: connection.execute("DELETE FROM token_revocations WHERE token_id = ?", row) and None,
             writes=True,
         )
 
+    @override
     async def revoked_until(self, token_id: str) -> int | None:
-        """See NonceStore."""
         row = (revocation_key(token_id),)
         query = "SELECT expires_at FROM token_revocations WHERE token_id = ?"
         answer = await self._ask(lambda connection: connection.execute(query, row).fetchone(), writes=False)
         return answer[0] if isinstance(answer, tuple) else None
 
+    @override
     async def check(self) -> None:
-        """See NonceStore."""
-        # Counted as a read because it brings its own transaction.
+        # Not marked as a write, because it opens its own transaction.
         await self._ask(prove_writable, writes=False)
 
+    @override
     async def close(self) -> None:
-        """See NonceStore."""
         self._closed = True
         if self._thread is not None:
-            self._jobs.put(None)
+            if self._batches is not None:
+                self._batches.flush()
+            self._groups.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     async def _ask(self, work: _Work | NonceUse, *, writes: bool) -> object:
         if self._closed:
             raise StoreError(detail=f"{self._path}: the store was closed")
         if self._thread is None:
-            # A daemon, so that a process that never closes the store can still end; commits are durable anyway.
+            # A daemon thread, so that a process that never closes the store can end. Commits are durable anyway.
             self._thread = threading.Thread(target=self._serve, name="nonce-store", daemon=True)
             self._thread.start()
-        reply = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, writes, reply))
-        if self._ended.is_set():
-            raise StoreError(detail=f"{self._path}: the store has ended")
+        loop = asyncio.get_running_loop()
+        if self._batches is None or self._batches.loop is not loop:
+            self._batches = Batches(loop, self._hand_over, limit=_MAX_GROUP)
+        reply = loop.create_future()
+        self._batches.add(_Job(work, writes, reply))
         try:
             return await reply
         finally:
-            # A refusal that it tells holds this frame, which must not hold it.
+            # An exception refers to this frame. If the frame referred to its future too, they would form a cycle.
             del reply
 
-    # Below: the store's thread.
+    def _hand_over(self, group: list[_Job]) -> None:
+        self._groups.put(group)
+        if self._ended.is_set():
+            self._settle(group, [self._has_ended() for _ in group], is_last=True)
+
+    def _settle(self, jobs: Sequence[_Job], answers: Sequence[_Answer], *, is_last: bool) -> None:
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.reply.done():
+                continue
+            if isinstance(answer, ProviderError):
+                job.reply.set_exception(answer)
+            else:
+                job.reply.set_result(answer)
+        if is_last and self._batches is not None:
+            self._batches.done()
+
+    def _has_ended(self) -> StoreError:
+        return StoreError(detail=f"{self._path}: the store has ended")
+
+    # The following methods run on the store's thread.
 
     def _serve(self) -> None:
-        group: list[_Job] = []
+        group: list[_Job] | None = None
         try:
-            more = True
-            while more:
-                group, more = self._next_group()
-                for part in _parts(group):
-                    _deliver(part, self._attempt(part))
+            while (group := self._groups.get()) is not None:
+                parts = list(_parts(group))
+                for part in parts:
+                    self._deliver(part, self._attempt(part), is_last=part is parts[-1])
         finally:
             # Also when a defect ends the thread: nobody may wait for ever. `_ended` comes before the last look
-            # into the queue, and `_ask` reads it after putting, so that no job falls in between.
+            # into the queue, and `_hand_over` reads it after putting, so that no group falls in between.
             self._disconnect()
             self._ended.set()
-            group += self._left_over()
-            _deliver(group, [StoreError(detail=f"{self._path}: the store has ended") for _ in group])
+            left: list[_Job] = list(group or ())
+            while not self._groups.empty():
+                left += self._groups.get_nowait() or ()
+            self._deliver(left, [self._has_ended() for _ in left], is_last=True)
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
-        """Wait for work, then take all that is there. False at the end of the last group."""
-        job = self._jobs.get()
-        group: list[_Job] = []
-        while job is not None:
-            group.append(job)
-            if len(group) == _MAX_GROUP:
-                return group, True
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return group, True
-        return group, False
-
-    def _left_over(self) -> list[_Job]:
-        jobs: list[_Job] = []
-        while not self._jobs.empty():
-            job = self._jobs.get_nowait()
-            if job is not None:
-                jobs.append(job)
-        return jobs
+    def _deliver(self, jobs: Sequence[_Job], answers: Sequence[_Answer], *, is_last: bool) -> None:
+        """Hand answers to the waiting coroutines with one wake-up of their event loop."""
+        if not jobs:
+            return
+        # A loop that was closed has nobody who waits.
+        with suppress(RuntimeError):
+            jobs[0].reply.get_loop().call_soon_threadsafe(partial(self._settle, jobs, answers, is_last=is_last))
 
     def _attempt(self, jobs: Sequence[_Job]) -> Sequence[_Answer]:
-        """Answer jobs together: all of them fail when the file does, none is reported before it is durable."""
+        """Answer jobs together. If the file fails, all of them fail. No answer is given before it is durable."""
         try:
             connection = self._connection
             if connection is None:
@@ -198,6 +216,10 @@ class SqliteNonceStore:
             detail = explain(self._path, error)
         except StoreError as error:
             detail = error.detail or ""
+        except Exception as error:  # noqa: BLE001 - the top of the thread's work: it has to serve the next group
+            self._disconnect()
+            _log.error("the nonce store failed", exc_info=error)
+            detail = f"{self._path}: {type(error).__name__}"
         return [StoreError(detail=detail) for _ in jobs]
 
     def _disconnect(self) -> None:
@@ -206,31 +228,10 @@ class SqliteNonceStore:
 
 
 def _parts(group: Sequence[_Job]) -> Iterator[list[_Job]]:
-    """The jobs that are answered together: each reader by itself, all nonces, all other writers."""
+    """Split a group into jobs that are answered together: each read alone, all nonces, all other writes."""
     yield from ([job] for job in group if not job.writes)
     writers = [job for job in group if job.writes]
     for nonces in (True, False):
         part = [job for job in writers if isinstance(job.work, NonceUse) is nonces]
         if part:
             yield part
-
-
-def _deliver(jobs: Sequence[_Job], answers: Sequence[_Answer]) -> None:
-    """Hand answers to the waiting coroutines with one wake-up of their event loop."""
-    if not jobs:
-        return
-    try:
-        jobs[0].reply.get_loop().call_soon_threadsafe(_settle, jobs, answers)
-    except RuntimeError:
-        # The loop was closed: nobody waits any more.
-        pass
-
-
-def _settle(jobs: Sequence[_Job], answers: Sequence[_Answer]) -> None:
-    for job, answer in zip(jobs, answers, strict=True):
-        if job.reply.done():
-            continue
-        if isinstance(answer, ProviderError):
-            job.reply.set_exception(answer)
-        else:
-            job.reply.set_result(answer)

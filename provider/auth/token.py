@@ -1,7 +1,7 @@
 """AuthTokens: JWTs (RFC 7519) with HS256 that stand in for a signature (pure).
 
-Address and expiry in, token text out, and back. Whether a token was revoked is known to the nonce store;
-whether the caller may have one is decided by a signature (`provider-api.md` section 4.4).
+This module makes token texts and reads them. The nonce store knows which tokens were revoked. A signature decides
+whether a caller may have a token (`provider-api.md` section 4.4).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from provider.crypto.accounts import Account
 
 _PURPOSE = b"ocean provider / auth token / v1"
-# Ours are about 190 characters; the bound keeps absurd headers from being hashed.
+# Our tokens have about 190 characters. Longer texts than this are refused before any hash is computed.
 _MAX_TEXT = 1024
 
 
@@ -33,9 +33,9 @@ _HEADER = _encode(b'{"typ":"JWT","alg":"HS256"}')
 
 @dataclass(frozen=True, slots=True)
 class AuthToken:
-    """A genuine, unexpired token of `address` (checksummed); `expires_at` in unix seconds.
+    """A genuine token of `address` (checksummed) that expires at `expires_at` (unix seconds).
 
-    `token_id` is its name in the store of revocations: hex sha256 of the token text.
+    `token_id`: its name in the store of revocations, the hex sha256 of the token text.
     """
 
     address: str
@@ -45,11 +45,11 @@ class AuthToken:
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token as a request presents it in place of a signature; nothing about it is known to be true.
+    """A token that a request presents in place of a signature. It is not checked yet.
 
-    `needs_nonce`: it came in the header `AuthToken`, whose clients send a nonce with it. Those of `Authorization` send
-    none: ocean.js 8 and 9 put no more than the address into such requests. A nonce is no protection there, since it is
-    not signed: whoever holds the token may choose any. What holds is the token's end and its revocation.
+    `needs_nonce`: it came in the header `AuthToken`, whose clients also send a nonce. Clients that use `Authorization`
+    send none: ocean.js 8 and 9 put only the address into such requests. A nonce would not protect a token, because it
+    is not signed: anyone holding the token may choose one. Expiry and revocation protect it.
     """
 
     text: str = field(repr=False)
@@ -57,23 +57,23 @@ class PresentedToken:
 
 
 def token_key(universal: "Account") -> bytes:
-    """HMAC key of all tokens (HKDF, RFC 5869): the same on every worker, and of no use for anything else [K8]."""
+    """Return the HMAC key of all tokens (HKDF, RFC 5869). It is the same on every worker and has no other use [K8]."""
     return universal.derive_key(_PURPOSE)
 
 
 def capped_expiry(requested_at: int, *, now: float, max_lifetime_seconds: int) -> int:
-    """Expiry of a new token: as requested, but never further away than the operator allows [K7]."""
+    """Return the expiry of a new token: as requested, but never later than the operator allows [K7]."""
     return min(requested_at, int(now) + max_lifetime_seconds)
 
 
 def create_token(key: bytes, *, address: str, expires_at: int) -> str:
-    """Token text. The same arguments give the identical text; `address` is kept as sent (wire)."""
+    """Return the token text. The same arguments give the identical text. `address` is kept as sent (wire)."""
     claims = json.dumps({"exp": expires_at, "address": address}, separators=(",", ":"))
     return _signed(key, f"{_HEADER}.{_encode(claims.encode())}")
 
 
 def token_id(token: str) -> str:
-    """Name of a token text in the store of revocations."""
+    """Return the name of a token text in the store of revocations."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Issuing, checking and revoking AuthTokens: `token.py` with the clock and the store of revocations."""
+"""Issues, checks and revokes auth tokens: joins `token.py` with the clock and the store of revocations."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from provider.auth.nonce_store import NonceStore
 from provider.auth.token import AuthToken, capped_expiry, create_token, decode_token, token_id
 from provider.errors import TokenExpired, TokenRevoked
 
-# Every token was issued before it expired.
+# No token has expired at this time.
 _ANY_TIME = float("-inf")
 
 
 class Tokens:
-    """All tokens of this Provider. `key` is `token_key`'s; `clock` gives unix seconds.
+    """All tokens of this Provider. `key`: the result of `token_key`. `clock` returns unix seconds.
 
-    Who may have or revoke a token is decided before: by a signature, never by a token.
+    The caller has already checked a signature: a token alone neither creates nor revokes a token.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class Tokens:
         self._clock = clock
 
     async def issue(self, claimed: str, requested_at: int | None) -> str:
-        """Token of the address `claimed`, as sent; `requested_at`: its end in unix seconds, None for the longest.
+        """Return a token for the address `claimed` (as sent).
 
-        The same address and end give the identical token, and one that was revoked is good again. Raises StoreError.
+        `requested_at`: the wanted expiry in unix seconds; None for the longest lifetime. The same address and expiry
+        give the identical token. If that token was revoked, it becomes valid again. Raises StoreError.
         """
         now = self._clock()
         longest_at = int(now) + self._max_lifetime_seconds
@@ -49,17 +50,17 @@ class Tokens:
         return token
 
     async def check(self, token: str, address: str) -> AuthToken:
-        """The token of `address`. Raises TokenRefused, TokenExpired, TokenRevoked, StoreError."""
+        """Check a token that `address` presents. Raises TokenRefused, TokenExpired, TokenRevoked, StoreError."""
         known = decode_token(self._key, token, address=address, now=self._clock())
         if await self._revocations.revoked_until(known.token_id) is not None:
             raise TokenRevoked
         return known
 
     async def revoke(self, token: str, address: str) -> None:
-        """End the token, which must be a good one of `address`. Raises as `check`.
+        """Revoke a valid token of `address`. Raises as `check`.
 
-        A genuine token that has expired is recorded all the same. Our clock may be ahead and be set back later, so how
-        long a revocation is kept does not depend on the token's end either.
+        An expired token is recorded as revoked too, before TokenExpired is raised: our clock may be ahead and be set
+        back later. For the same reason each revocation is kept for twice the maximum lifetime.
         """
         known = decode_token(self._key, token, address=address, now=_ANY_TIME)
         now = self._clock()

@@ -1,6 +1,6 @@
-"""What workers and the nonce writer say to each other (pure): uses in one message, an answer for each in the next.
+"""The messages between workers and the nonce writer (pure): a list of uses, and the list of their answers.
 
-JSON in datagrams that keep their bounds. Both ends are processes of one server and of one user.
+Each message is JSON in one packet of a SOCK_SEQPACKET socket. Both ends are processes of one server and one user.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from provider.errors import NonceRefused, ProviderError, StoreError
 MAX_USES = 256
 """Most uses in one message."""
 MAX_MESSAGE_BYTES = 256 * 1024
-"""More than `MAX_USES` uses take: each has at most 107 characters of nonce, an address and a digest."""
+"""Enough for `MAX_USES` uses: each has at most 107 characters of nonce, an address and a digest."""
 
 
 def encode_uses(uses: Sequence[NonceUse]) -> bytes:
-    """Return the message that asks for these uses."""
+    """Return the message that requests these uses."""
     return orjson.dumps([(use.address, use.nonce, _fields(use.text), use.unknown_past) for use in uses])
 
 
 def decode_uses(message: bytes) -> list[NonceUse]:
-    """Return the uses of a message. Raises ValueError for any other."""
+    """Parse the message of `encode_uses`. Raises ValueError for any other."""
     try:
         return [
             NonceUse(_text(address), _text(nonce), None if text is None else OpenText(*text), bool(unknown_past))
@@ -34,7 +34,7 @@ def decode_uses(message: bytes) -> list[NonceUse]:
 
 
 def encode_answers(answers: Sequence[NonceRefused | None]) -> bytes:
-    """Return the message that answers each use: None where it is durable now."""
+    """Return the message that answers each use: None if it is durable, else the refusal."""
     return orjson.dumps([None if refused is None else str(refused) for refused in answers])
 
 
@@ -44,7 +44,7 @@ def encode_failure(detail: str) -> bytes:
 
 
 def decode_answers(message: bytes, count: int) -> list[ProviderError | None]:
-    """Return what to raise for each of `count` uses. Raises ValueError for a message that does not answer them."""
+    """Return the error of each of `count` uses, or None. Raises ValueError if the message does not answer them."""
     told = orjson.loads(message)
     if isinstance(told, dict) and isinstance(told.get("failed"), str):
         return [StoreError(detail=told["failed"]) for _ in range(count)]

@@ -1,15 +1,17 @@
-"""NonceStore of one worker among several: it has the server's nonce writer use its nonces (`nonce_writer.py`).
+"""NonceStore of one worker among several: the server's nonce writer uses its nonces (`nonce_writer.py`).
 
-All that waits in one turn of the event loop goes out in one message. While there is no writer, the file is used
-directly. SQLite arbitrates between the two, so that mixing them admits nothing twice.
+Uses that come together go out in one message (`batches.py`). While there is no writer, the file is used directly.
+SQLite's lock covers both ways, so no nonce is accepted twice.
 """
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from provider.auth.batches import Batches
 from provider.auth.nonce import parse_nonce
 from provider.auth.nonce_rule import NonceUse
 from provider.auth.nonce_writer import socket_address
@@ -19,16 +21,20 @@ from provider.auth.writer_messages import MAX_MESSAGE_BYTES, MAX_USES, decode_an
 from provider.crypto.keccak import to_checksum_address
 from provider.errors import NonceRefused, StoreError
 
-# Longer than the writer waits for SQLite's lock. One that is silent for longer is left alone.
+# Longer than the writer waits for SQLite's lock. A writer that is silent for longer is disconnected.
 PATIENCE_SECONDS = 10.0
-# Shortest time between two attempts to reach a writer that is not there, or that was silent for too long.
+# Shortest time between two attempts to connect: to a writer that is not running, and to one that was silent too long.
 RETRY_SECONDS, SILENT_SECONDS = 0.5, 60.0
+
+_CREDENTIALS = struct.Struct("3i")
+# Linux only, as the writer's kind of socket.
+_SO_PEERCRED = 17
 
 _Waiting = tuple[NonceUse, "asyncio.Future[bool]"]
 
 
 class WriterNonceStore:
-    """`file` with the uses of nonces left to the writer that listens at `path`. It belongs to one event loop."""
+    """Sends uses to the writer that listens at `path`, and all other calls to `file`. It belongs to one event loop."""
 
     def __init__(self, file: SqliteNonceStore, path: str | Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._file = file
@@ -43,8 +49,12 @@ class WriterNonceStore:
         self.revoked_until = file.revoked_until
         self.check = file.check
 
+    def writer_id(self) -> int | None:
+        """Process id of the writer; None while there is no connection to one."""
+        return None if self._link is None else self._link.writer_id
+
     async def use(self, address: str, nonce: str, *, text: OpenText | None = None, unknown_past: bool = False) -> None:
-        """See NonceStore. Raises StoreError too if the writer vanished after it was asked: the nonce may be used."""
+        """See NonceStore. Also raises StoreError if the writer ends before it answers: the nonce may be used."""
         key = to_checksum_address(address)
         if parse_nonce(nonce) is None:
             raise NonceRefused
@@ -53,7 +63,7 @@ class WriterNonceStore:
             await self._file.use(address, nonce, text=text, unknown_past=unknown_past)
 
     async def close(self) -> None:
-        """See NonceStore."""
+        """Wait for all answers of the writer, then close the connection and the file. Later calls raise StoreError."""
         self._is_closed = True
         if self._link is not None:
             await self._link.close()
@@ -81,56 +91,54 @@ class WriterNonceStore:
 
 
 class _Link:
-    """The connection to a writer: at most one message is under way."""
+    """The connection to a writer. At most one message waits for its answer."""
 
     def __init__(self, writer: socket.socket, lost: Callable[[float], None], *, patience_seconds: float) -> None:
         self._writer = writer
         self._lost = lost
         self._patience_seconds = patience_seconds
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[_Waiting] = []
+        self._batches: Batches[_Waiting] = Batches(self._loop, self._ask, limit=MAX_USES)
         self._asked: list[_Waiting] = []
-        self._is_due = False
         self._is_closed = False
         self._asked_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
+        # struct ucred of unix(7): process id, user and group of the process that listens.
+        credentials = writer.getsockopt(socket.SOL_SOCKET, _SO_PEERCRED, _CREDENTIALS.size)
+        self.writer_id = int(_CREDENTIALS.unpack(credentials)[0])
         self._loop.add_reader(writer.fileno(), self._read)
 
     def use(self, use: NonceUse) -> "asyncio.Future[bool]":
-        """Ask for a use. The result is False if the writer was not asked; raises as `NonceStore.use`."""
+        """Request a use. The result is False if no writer was asked. Raises as `NonceStore.use`."""
         reply: asyncio.Future[bool] = self._loop.create_future()
         if self._is_closed:
             reply.set_result(False)
             return reply
-        self._waiting.append((use, reply))
-        if not self._asked and not self._is_due:
-            self._is_due = True
-            self._loop.call_soon(self._ask)
+        self._batches.add((use, reply))
         return reply
 
     async def close(self) -> None:
-        """Wait for what was asked, then disconnect."""
-        while left := {reply for _, reply in (*self._asked, *self._waiting) if not reply.done()}:
+        """Wait for all answers, then disconnect."""
+        while left := {reply for _, reply in (*self._asked, *self._batches.waiting) if not reply.done()}:
             await asyncio.wait(left)
         self._disconnect()
 
-    def _ask(self) -> None:
-        self._is_due = False
-        if self._is_closed or not self._waiting:
+    def _ask(self, batch: list[_Waiting]) -> None:
+        if self._is_closed:
+            _not_asked(batch)
             return
-        self._asked = self._waiting[:MAX_USES]
-        del self._waiting[:MAX_USES]
-        message = encode_uses([use for use, _ in self._asked])
+        message = encode_uses([use for use, _ in batch])
         self._asked_at = self._loop.time()
         if self._watch is None:
             self._watch = self._loop.call_later(self._patience_seconds, self._look)
         try:
             self._writer.send(message)
         except OSError:
-            # Nothing of it was sent: a message goes as a whole or not at all.
-            self._waiting = self._asked + self._waiting
-            self._asked = []
+            # Nothing was sent: a packet goes as a whole or not at all.
             self._disconnect()
+            _not_asked(batch)
+        else:
+            self._asked = batch
 
     def _read(self) -> None:
         try:
@@ -139,7 +147,7 @@ class _Link:
         except BlockingIOError:
             return
         except (OSError, ValueError):
-            # Also at the end of the connection, which reads as an empty message.
+            # The end of the connection reads as an empty message, which is a ValueError.
             self._disconnect()
             return
         asked, self._asked = self._asked, []
@@ -150,10 +158,13 @@ class _Link:
                 reply.set_result(True)
             else:
                 reply.set_exception(error)
-        self._ask()
+        self._batches.done()
 
     def _look(self) -> None:
-        """Leave a writer that is silent for too long. One timer for many messages: each would cost as much as a use."""
+        """Disconnect a writer that is silent for too long.
+
+        One timer serves many messages: setting a timer costs as much as a use.
+        """
         self._watch = None
         if not self._asked:
             return
@@ -175,8 +186,12 @@ class _Link:
             self._writer.close()
         for _, reply in self._asked:
             if not reply.done():
-                reply.set_exception(StoreError(detail="the nonce writer vanished before it answered"))
-        for _, reply in self._waiting:
-            if not reply.done():
-                reply.set_result(False)
-        self._asked, self._waiting = [], []
+                reply.set_exception(StoreError(detail="the nonce writer ended before it answered"))
+        self._asked = []
+        self._batches.flush()
+
+
+def _not_asked(batch: list[_Waiting]) -> None:
+    for _, reply in batch:
+        if not reply.done():
+            reply.set_result(False)

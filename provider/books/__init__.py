@@ -1,1 +1,1 @@
-"""The owner's books: who took what, how it ended, and which dataset is ill."""
+"""The owner's books: who took what, how it ended, and which dataset fails."""

@@ -1,4 +1,4 @@
-"""The books as requests see them: every use that has ended goes to the health of its file, and to the ledger."""
+"""The books as requests see them: each ended use goes to the health of its file, and to the ledger."""
 
 from provider.books.health import Health
 from provider.books.ledger import Ledger
@@ -19,6 +19,6 @@ class Books:
             self._ledger.add(use)
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Write the uses that wait."""
         if self._ledger is not None:
             await self._ledger.close()

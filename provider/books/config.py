@@ -37,7 +37,17 @@ class BooksConfig:
         512 * MIB,
         minimum=16 * MIB,
         maximum=1 << 50,
-        help="The file stays about this small: the oldest records are deleted first. The sums of days stay.",
+        help="Approximate maximum size of the file. Beyond it, the oldest records are deleted; the sums of days stay.",
+    )
+
+    probe_seconds: int = integer(
+        "PROVIDER_PROBE_SECONDS",
+        0,
+        minimum=0,
+        maximum=30 * 86_400,
+        help="Each file that was sold here is requested from its origin once in this time, such as 86400 for a day, so "
+        "that you learn of a dead origin before a buyer meets it. The requests are spread evenly. Needs the books. 0 "
+        "disables this.",
     )
 
     def file(self, storage_path: str) -> str:

@@ -15,9 +15,9 @@ from provider.observability.metrics.groups import BooksMetrics
 from provider.sqlite import SqliteThread
 
 WRITE_SECONDS = 1.0
-"""No use waits longer for its write: a crash loses no more than this."""
+"""The longest time that a use waits for its write. A crash loses no more than this."""
 BATCH = 2_000
-"""With this many waiting, they are written at once."""
+"""If this many uses wait, they are written at once."""
 MAX_WAITING = 20_000
 """Uses in memory while the disk is slow or full. Each takes about 1 KiB."""
 
@@ -51,7 +51,7 @@ class Ledger:
         metrics.up.set(1)
 
     def add(self, use: Use) -> None:
-        """Record a use. Never waits and never raises. The use must not change any more."""
+        """Record a use. Never waits and never raises. The use must not change afterwards."""
         if self._file.is_closed or len(self._waiting) >= MAX_WAITING:
             self._metrics.records.add("lost")
             return
@@ -62,7 +62,7 @@ class Ledger:
             self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._begin)
 
     async def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the uses that wait, and close the file."""
         while self._writing is not None:
             await asyncio.wait({self._writing})
             # Its callback runs after this one was woken.
@@ -74,7 +74,7 @@ class Ledger:
             try:
                 await self._file.run(partial(self._write, waiting))
                 self._metrics.records.add("written", by=len(waiting))
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - the top of a background task, and the file has to be closed
                 self._lose(len(waiting), error)
         await self._file.close()
 
@@ -99,12 +99,14 @@ class Ledger:
             return
         except StoreError as error:
             self._keep(batch, error)
+        except Exception as error:  # noqa: BLE001 - the top of a background task: these must not hold up later ones
+            self._lose(len(batch), error)
         else:
             self._metrics.records.add("written", by=len(batch))
             if self._is_failing:
                 self._is_failing = False
                 self._metrics.up.set(1)
-                _log.warning("the books are written again")
+                _log.warning("the books can be written again")
         if self._waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._begin)
 
@@ -119,6 +121,9 @@ class Ledger:
         if len(waiting) > MAX_WAITING:
             self._metrics.records.add("lost", by=len(waiting) - MAX_WAITING)
 
-    def _lose(self, count: int, error: StoreError) -> None:
+    def _lose(self, count: int, error: Exception) -> None:
         self._metrics.records.add("lost", by=count)
-        _log.error("%d records of the books are lost: %s", count, error.detail)
+        if isinstance(error, StoreError):
+            _log.error("%d records of the books are lost: %s", count, error.detail)
+        else:
+            _log.error("%d records of the books are lost", count, exc_info=error)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from provider.books.probes import SoldFile
 from provider.books.sql import DAY_SECONDS, check_version
 from provider.errors import StoreError
 from provider.sqlite import explain
@@ -28,6 +29,7 @@ RECORD_COLUMNS = (
     "fault",
     "requests",
     "bytes",
+    "cached_bytes",
     "part",
     "path",
     "seconds",
@@ -36,7 +38,7 @@ RECORD_COLUMNS = (
 _SUMS = (
     "sum(uses), sum(CASE fault WHEN '' THEN uses ELSE 0 END), sum(CASE fault WHEN 'consumer' THEN uses ELSE 0 END),"
     " sum(CASE fault WHEN 'origin' THEN uses ELSE 0 END), sum(CASE fault WHEN 'ours' THEN uses ELSE 0 END),"
-    " sum(requests), sum(bytes), sum(seconds)"
+    " sum(requests), sum(bytes), sum(cached_bytes), sum(seconds)"
 )
 _SINCE = "WHERE day >= :day AND (:did = '' OR dataset = (SELECT id FROM datasets WHERE did = :did))"
 _CONSUMERS_OF_DATASET = (
@@ -50,15 +52,22 @@ _RECORDS = (
     " AND (:did = '' OR did = :did)"
 )
 
+_SOLD = (
+    "SELECT did, service, file, max(ended_at) AS last FROM records JOIN datasets ON datasets.id = dataset"
+    " WHERE ended_at >= :since AND file IS NOT NULL AND did <> '' GROUP BY did, service, file"
+    " ORDER BY last DESC LIMIT :count"
+)
+
 
 @dataclass(slots=True)
 class Sums:
-    """Sums of one dataset, consumer, day or outcome.
+    """The sums of one dataset, consumer, day or outcome.
 
     Attributes:
         uses: downloads, sessions of links and results of compute jobs, refused ones included.
-        complete: those that ended well. The next three are the others, by whose fault that was.
+        complete: those that ended well. The next three are the others, by the side at fault.
         requests: of a session of a link, each of its requests.
+        cached_bytes: the part of the bytes that did not come from the origin.
         buyers: consumers whose order was accepted; None if not asked for.
     """
 
@@ -69,6 +78,7 @@ class Sums:
     ours: int = 0
     requests: int = 0
     sent_bytes: int = 0
+    cached_bytes: int = 0
     seconds: float = 0.0
     buyers: int | None = None
 
@@ -81,19 +91,20 @@ class Sums:
         self.ours += int(numbers[4])
         self.requests += int(numbers[5])
         self.sent_bytes += int(numbers[6])
-        self.seconds += numbers[7]
+        self.cached_bytes += int(numbers[7])
+        self.seconds += numbers[8]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `day`: the first day that counts, in days since 1970 (UTC). `did`: "" for all datasets."""
+    """A question. `day`: the first day that counts, in days since 1970 (UTC). `did`: "" for all datasets."""
 
     day: int
     did: str = ""
 
     @property
     def values(self) -> Mapping[str, object]:
-        """For a statement."""
+        """Parameters of a statement."""
         return {"day": self.day, "did": self.did}
 
 
@@ -117,7 +128,7 @@ def sums(paths: Sequence[Path], by: By, question: Question) -> dict[str, Sums]:
     for path in paths:
         # Rows are grouped by the numbers of datasets, which takes a third of the time of grouping by DID.
         names = _names(path) if by == "dataset" else {}
-        for key, *numbers in _rows(path, _query(by, question), question):
+        for key, *numbers in _rows(path, _query(by, question), question.values):
             name = names[key] if by == "dataset" else _date(int(str(key))) if by == "day" else str(key)
             found.setdefault(name, Sums()).add([float(str(number)) for number in numbers])
     if by == "dataset":
@@ -133,11 +144,11 @@ def _count_buyers(paths: Sequence[Path], question: Question) -> Mapping[str, int
     """Buyers by DID. A buyer at several hosts counts once."""
     if len(paths) == 1:
         names = _names(paths[0])
-        return {names[number]: int(str(count)) for number, count in _rows(paths[0], _BUYERS, question)}
+        return {names[number]: int(str(count)) for number, count in _rows(paths[0], _BUYERS, question.values)}
     everybody: dict[str, set[object]] = {}
     for path in paths:
         names = _names(path)
-        for number, consumer in _rows(path, _EACH_BUYER, question):
+        for number, consumer in _rows(path, _EACH_BUYER, question.values):
             everybody.setdefault(names[number], set()).add(consumer)
     return {did: len(consumers) for did, consumers in everybody.items()}
 
@@ -145,7 +156,15 @@ def _count_buyers(paths: Sequence[Path], question: Question) -> Mapping[str, int
 def records(paths: Sequence[Path], question: Question) -> Iterator[tuple[object, ...]]:
     """The records of all files, one file after the other, as RECORD_COLUMNS. Raises StoreError."""
     for path in paths:
-        yield from _rows(path, _RECORDS, question)
+        yield from _rows(path, _RECORDS, question.values)
+
+
+def sold_files(path: Path, since: float, count: int) -> list[SoldFile]:
+    """Files that were bought and asked for since a time (unix seconds), those used last first. Raises StoreError."""
+    if not path.is_file():
+        return []
+    rows = _rows(path, _SOLD, {"since": since, "count": count})
+    return [SoldFile(str(did), str(service), int(str(file))) for did, service, file, _ in rows]
 
 
 def _query(by: By, question: Question) -> str:
@@ -158,17 +177,17 @@ def _query(by: By, question: Question) -> str:
 
 def _names(path: Path) -> Mapping[object, str]:
     """DIDs by the numbers that a file gave them; "" for compute results, and for refusals that may name any."""
-    return {number: str(did) for number, did in _rows(path, "SELECT id, did FROM datasets", Question(0))}
+    return {number: str(did) for number, did in _rows(path, "SELECT id, did FROM datasets", {})}
 
 
-def _rows(path: Path, query: str, question: Question) -> Iterator[tuple[object, ...]]:
-    """Rows of a file that may be written meanwhile. Nothing of it changes. Raises StoreError."""
+def _rows(path: Path, query: str, values: Mapping[str, object]) -> Iterator[tuple[object, ...]]:
+    """Rows of a file that a server may be writing. The file is not changed. Raises StoreError."""
     if not path.is_file():
-        raise StoreError(detail=f"{path}: there is no such file: nothing was recorded there")
+        raise StoreError(detail=f"{path}: no such file; nothing was recorded there")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             check_version(connection, path, may_be_new=False)
-            yield from connection.execute(query, question.values)
+            yield from connection.execute(query, values)
     except sqlite3.Error as error:
         raise StoreError(detail=explain(path, error)) from None
 

@@ -9,7 +9,7 @@ from provider.wire.text import digits
 
 COMPLETE = "complete"
 MAX_NAME_CHARS = 128
-"""A publisher chooses the ids of services, the operator service those of jobs. Usual ids have 64 characters at most."""
+"""Longest id. Publishers choose ids of services, the operator service those of jobs; usual ones have at most 64."""
 
 _DID = re.compile(r"did:op:[0-9a-f]{64}", re.ASCII)
 _TX_ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})", re.ASCII)
@@ -18,7 +18,7 @@ _MAX_INDEX_DIGITS = 6
 
 @dataclass(slots=True)
 class Use:
-    """Who takes what, and how that ended.
+    """One use: the consumer, the file, and how it ended.
 
     An endpoint makes it once the consumer is proven; the base of all endpoints calls `end`. It holds no URL, header,
     user data or client address, and of a link only its name.
@@ -30,10 +30,12 @@ class Use:
         endpoint: name of the endpoint.
         ended_at: unix seconds.
         outcome: "complete", the early end of a stream, or an error code.
-        fault: whose fault that was; None if complete.
+        fault: the side at fault; None if complete.
+        cached_bytes: the part of the bytes that came from a cache. The rest came from the origin.
         is_part: a range was sent.
-        path: how the bytes went, "" if none were due.
-        requests: more than one for uses of a link that were put together.
+        path: how the bytes were sent, "" if none were due.
+        requests: more than one for uses of a link that were merged.
+        first_byte_seconds: from the request's head to the first byte; None if none was sent.
     """
 
     consumer: str
@@ -50,35 +52,39 @@ class Use:
     outcome: str = ""
     fault: Fault | None = None
     sent_bytes: int = 0
+    cached_bytes: int = 0
     is_part: bool = False
     path: str = ""
     seconds: float = 0.0
     requests: int = 1
+    first_byte_seconds: float | None = None
 
     def buy(self, chain_id: int, order_tx_id: str) -> None:
-        """The order was accepted."""
+        """Record that the order was accepted."""
         self.is_bought, self.chain_id, self.order_tx_id = True, chain_id, order_tx_id
 
-    def send(self, sent_bytes: int, outcome: str, path: str, *, is_part: bool) -> None:
-        """Bytes were sent."""
+    def send(self, sent_bytes: int, outcome: str, path: str, *, is_part: bool, cached_bytes: int) -> None:
+        """Record that bytes were sent."""
         self.sent_bytes, self.outcome, self.path, self.is_part = sent_bytes, outcome, path, is_part
+        self.cached_bytes = cached_bytes
 
     def end(self, endpoint: str, outcome: str, *, at: float, seconds: float) -> None:
-        """The request has ended. `outcome`: counts if no stream has ended otherwise."""
+        """Record that the request has ended. `outcome` counts unless a stream has set another one."""
         self.endpoint, self.ended_at, self.seconds = endpoint, at, seconds
         self.outcome = self.outcome or outcome
         self.fault = None if self.outcome == COMPLETE else fault_of(self.outcome)
 
     def public_facts(self) -> dict[str, object]:
-        """What the access line may name. The service counts once it was bought: before, it may be any text."""
+        """The fields for the access line. The service is named only after the purchase: before, it may be any text."""
         facts = {"did": self.did, "service": self.service_id if self.is_bought else "", "order_tx": self.order_tx_id}
         return {name: value for name, value in facts.items() if value}
 
     def absorb(self, later: "Use") -> None:
-        """Put a later use of the same link, with the same outcome, together with this one."""
+        """Merge a later use of the same link with the same outcome into this one."""
         self.ended_at, self.path = later.ended_at, later.path
         self.requests += later.requests
         self.sent_bytes += later.sent_bytes
+        self.cached_bytes += later.cached_bytes
         self.seconds += later.seconds
         self.is_part |= later.is_part
 

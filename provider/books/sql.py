@@ -1,8 +1,8 @@
 """The file of the books: schema and statements. Times are unix seconds, days are days since 1970 in UTC.
 
 Runs on the ledger's own thread; nothing here is asynchronous. Any number of processes may write. `records` has uses of
-bought datasets, `refusals` what was refused before that: a stranger can fill only the second, which is bounded by
-itself. Sums of days answer most questions without reading records.
+bought datasets, `refusals` has uses that were refused before the purchase. A stranger can fill only `refusals`, which
+has a limit of its own. Sums of days answer most questions without reading records.
 """
 
 import sqlite3
@@ -21,25 +21,27 @@ SESSION_SECONDS = 60.0
 """A link that was idle for this long begins a new record."""
 MAX_SESSIONS = 10_000
 MAX_REFUSALS = 100_000
-"""Refusals kept. They cost the refused nothing."""
+"""Refusals kept. They need a limit because they cost the consumer nothing."""
 UNKNOWN = 0
 """Dataset of compute results, and of refusals about datasets that nobody has bought here."""
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _COLUMNS = (
     "ended_at, endpoint, dataset, service, file, job, consumer, order_tx, chain, link, outcome, fault, requests, bytes,"
-    " part, path, seconds"
+    " part, path, seconds, cached_bytes"
 )
+_CACHED = "cached_bytes INTEGER NOT NULL DEFAULT 0"
 _TABLE = (
     " (id INTEGER PRIMARY KEY, ended_at REAL NOT NULL, endpoint TEXT NOT NULL, dataset NOT NULL, service TEXT NOT NULL,"
     " file INTEGER, job TEXT NOT NULL, consumer TEXT NOT NULL, order_tx TEXT NOT NULL, chain INTEGER,"
     " link TEXT NOT NULL, outcome TEXT NOT NULL, fault TEXT NOT NULL, requests INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, part INTEGER NOT NULL, path TEXT NOT NULL, seconds REAL NOT NULL)"
+    " bytes INTEGER NOT NULL, part INTEGER NOT NULL, path TEXT NOT NULL, seconds REAL NOT NULL,"
+    f" {_CACHED})"
 )
-_COUNTS = "uses INTEGER NOT NULL, requests INTEGER NOT NULL, bytes INTEGER NOT NULL, seconds REAL NOT NULL"
+_COUNTS = f"uses INTEGER NOT NULL, requests INTEGER NOT NULL, bytes INTEGER NOT NULL, seconds REAL NOT NULL, {_CACHED}"
 _VIEW = (
     "strftime('%Y-%m-%dT%H:%M:%fZ', ended_at, 'unixepoch') AS ended, endpoint, {did} AS did, service, file, job,"
-    " consumer, order_tx, chain, link, outcome, fault, requests, bytes, part, path, seconds, ended_at"
+    " consumer, order_tx, chain, link, outcome, fault, requests, bytes, cached_bytes, part, path, seconds, ended_at"
 )
 SCHEMA = (
     "CREATE TABLE datasets (id INTEGER PRIMARY KEY, did TEXT NOT NULL UNIQUE)",
@@ -57,14 +59,21 @@ SCHEMA = (
     f"CREATE VIEW usage AS SELECT {_VIEW.format(did='did')} FROM records JOIN datasets ON datasets.id = dataset"  # noqa: S608 - constants
     f" UNION ALL SELECT {_VIEW.format(did='dataset')} FROM refusals",
 )
-_INSERT = f"INSERT INTO {{table}} ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - constants
+_COUNTING = ("records", "refusals", "dataset_days", "consumer_days")
+_FROM_VERSION_1 = (
+    *(f"ALTER TABLE {table} ADD COLUMN {_CACHED}" for table in _COUNTING),
+    "DROP VIEW usage",
+    SCHEMA[-1],
+)
+_INSERT = f"INSERT INTO {{table}} ({_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608 - constants
 _EXTEND = (
     "UPDATE {table} SET ended_at = ?, requests = requests + ?, bytes = bytes + ?, part = part OR ?, path = ?,"
-    " seconds = seconds + ? WHERE id = ? AND link = ?"
+    " seconds = seconds + ?, cached_bytes = cached_bytes + ? WHERE id = ? AND link = ?"
 )
 _SUM = (
-    "INSERT INTO {days} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET uses = uses + excluded.uses,"
-    " requests = requests + excluded.requests, bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds"
+    "INSERT INTO {days} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET uses = uses + excluded.uses,"
+    " requests = requests + excluded.requests, bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds,"
+    " cached_bytes = cached_bytes + excluded.cached_bytes"
 )
 # The oldest come first, so that no index by time is needed.
 _DELETE = "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?) AND ended_at < ?"
@@ -87,36 +96,41 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     check_version(connection, path)
     with transaction(connection):
         # Asked again under the lock: another worker may have made the tables meanwhile.
-        if schema_version(connection) == 0:
-            for statement in SCHEMA:
+        version = schema_version(connection)
+        if version != _SCHEMA_VERSION:
+            for statement in SCHEMA if version == 0 else _FROM_VERSION_1:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 
 def check_version(connection: sqlite3.Connection, path: Path, *, may_be_new: bool = True) -> None:
-    """Raise StoreError if the file is not one of ours."""
+    """Raise StoreError if the file is not one of ours. `may_be_new`: accept a new or older one."""
     version = schema_version(connection)
-    if version != _SCHEMA_VERSION and not (may_be_new and version == 0):
+    if version == 0 and not may_be_new:
+        raise StoreError(detail=f"{path}: the file is empty. A server fills it when it starts: try again")
+    if version != _SCHEMA_VERSION and not (may_be_new and version in (0, 1)):
         raise StoreError(detail=f"{path}: schema version {version} is not ours ({_SCHEMA_VERSION})")
 
 
 @dataclass(slots=True)
 class _Counts:
-    """What is added to one sum."""
+    """The numbers to add to one sum."""
 
     uses: int = 0
     requests: int = 0
     sent_bytes: int = 0
     seconds: float = 0.0
+    cached_bytes: int = 0
 
     def add(self, use: Use, *, is_new: bool) -> None:
         self.uses += is_new
         self.requests += use.requests
         self.sent_bytes += use.sent_bytes
         self.seconds += use.seconds
+        self.cached_bytes += use.cached_bytes
 
     def row(self) -> _Key:
-        return self.uses, self.requests, self.sent_bytes, self.seconds
+        return self.uses, self.requests, self.sent_bytes, self.seconds, self.cached_bytes
 
 
 @dataclass(slots=True)
@@ -128,7 +142,7 @@ class _Session:
 
 
 class Writer:
-    """Writes uses into the file, each call in one transaction, and deletes what is too old or too much."""
+    """Writes uses into the file, each call in one transaction, and deletes records that are too old or too many."""
 
     def __init__(self, config: BooksConfig) -> None:
         self._config = config
@@ -163,7 +177,7 @@ class Writer:
         connection.executemany(_BUYER, [(*pair, day) for pair, day in buyers.items()])
 
     def _records(self, connection: sqlite3.Connection, uses: Sequence[Use]) -> Iterable[tuple[Use, bool]]:
-        """Write the records. Returns what was written, and whether it made a new record."""
+        """Write the records. Returns each use that was written, and whether it made a new record."""
         single = [use for use in uses if not use.link]
         for table, is_bought in (("records", True), ("refusals", False)):
             rows = [self._row(connection, use) for use in single if use.is_bought is is_bought]
@@ -184,7 +198,7 @@ class Writer:
         """Add to the record of a link in use, or begin one. True if it is new."""
         session = self._sessions.get(key)
         if session is not None and use.ended_at - session.last_at < SESSION_SECONDS:
-            more = use.requests, use.sent_bytes, use.is_part, use.path, use.seconds
+            more = use.requests, use.sent_bytes, use.is_part, use.path, use.seconds, use.cached_bytes
             row = use.ended_at, *more, session.row_id, use.link
             if connection.execute(_EXTEND.format(table=_table(use)), row).rowcount:
                 session.last_at = use.ended_at
@@ -215,6 +229,7 @@ class Writer:
             use.is_part,
             use.path,
             use.seconds,
+            use.cached_bytes,
         )
 
     def _dataset(self, connection: sqlite3.Connection, use: Use) -> int:
@@ -233,7 +248,7 @@ class Writer:
         return int(found[0])
 
     def _prune(self, connection: sqlite3.Connection, count: int, now: float) -> None:
-        """Delete up to `count` of the oldest records that are too old or too much: more than were just written."""
+        """Delete up to `count` of the oldest records beyond the limits: more than were just written."""
         oldest_at = now - self._config.max_age_days * DAY_SECONDS
         for table in ("records", "refusals"):
             connection.execute(_DELETE.format(table=table), (count, oldest_at))

@@ -5,6 +5,7 @@ as much and half a second of imports.
 """
 
 from provider.crypto.keccak import to_checksum_address
+from provider.wire.text import hex_bytes, hex_number
 
 WORD_BYTES = 32
 _ADDRESS_PADDING = bytes(12)
@@ -65,19 +66,15 @@ def address_of_word(word: bytes) -> str:
 
 def bytes_of_hex(value: object) -> bytes:
     """Return the bytes of a JSON-RPC `DATA` value: `0x` and an even number of hex digits. Raises AbiError."""
-    if not isinstance(value, str) or not value.startswith(("0x", "0X")):
+    data = hex_bytes(value[2:]) if isinstance(value, str) and value.startswith(("0x", "0X")) else None
+    if data is None:
         raise AbiError("not hex data")
-    try:
-        return bytes.fromhex(value[2:])
-    except ValueError:
-        raise AbiError("not hex data") from None
+    return data
 
 
 def int_of_hex(value: object) -> int:
     """Return the integer of a JSON-RPC `QUANTITY` value: `0x` and 1 to 64 hex digits. Raises AbiError."""
-    if not isinstance(value, str) or not value.startswith(("0x", "0X")) or not 3 <= len(value) <= 66:
+    number = hex_number(value[2:]) if isinstance(value, str) and value.startswith(("0x", "0X")) else None
+    if number is None:
         raise AbiError("not a hex quantity")
-    try:
-        return int(value, 16)
-    except ValueError:
-        raise AbiError("not a hex quantity") from None
+    return number

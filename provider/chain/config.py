@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from provider.setting import PerChain, integer, per_chain, seconds, special
+from provider.setting import BadSettingError, PerChain, integer, per_chain, seconds, special
 from provider.wire.text import digits
 
 _DEFAULT_FINALITY, _MAX_FINALITY = 12, 100_000
@@ -27,6 +27,15 @@ def _depth(value: object) -> int | None:
 
 
 _depths = per_chain(_depth, _DEFAULT_FINALITY, f"must be a whole number up to {_MAX_FINALITY}, or one per chain id")
+
+
+def _chain_ids(value: object) -> frozenset[int]:
+    """Chain ids, as a list or as text with commas. Raises BadSettingError."""
+    listed = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [None]
+    ids = [digits(item.strip(), max_chars=15) if isinstance(item, str) else item for item in listed if item != ""]
+    if not all(type(item) is int and item > 0 for item in ids):
+        raise BadSettingError("must be chain ids, separated by commas")
+    return frozenset(item for item in ids if item is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,15 @@ class RpcConfig:
         "that a reorganisation removed is no longer served.",
         bounds=f"0 to {_MAX_FINALITY}",
         examples=({"1": 12, "137": 64},),
+    )
+    idle_chains: frozenset[int] = special(
+        "PROVIDER_IDLE_CHAINS",
+        _chain_ids,
+        [],
+        help="Chains that make blocks only for transactions, as private ones do. Such a chain causes no alert while "
+        "it makes no blocks: `provider_chain_heads_total` does not count its reports.",
+        bounds="chain ids, separated by commas",
+        examples=([8996],),
     )
     hedge_after_seconds: float = seconds(
         "PROVIDER_RPC_HEDGE_SECONDS",

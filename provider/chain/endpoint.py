@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. `rpc.py` chooses the endpoint.
+"""One JSON-RPC endpoint: calls in, results out, over a given HTTP session. `endpoints.py` keeps its health.
 
 Errors and logs name an endpoint by chain id and position, never by URL: URLs of RPC services hold API keys.
 """
@@ -7,12 +7,12 @@ import asyncio
 import base64
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
 from provider import USER_AGENT
+from provider.chain.abi import AbiError, int_of_hex
 from provider.chain.batch_size import BatchSize
 from provider.chain.health import Health
 from provider.chain.jsonrpc import (
@@ -60,19 +60,8 @@ class EndpointFailed(Exception):
         self.was_reached = was_reached
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointState:
-    """The state of one endpoint for `provider check`. `problem` is None if it is usable."""
-
-    index: int
-    reachable: bool
-    chain_id: int | None
-    latency_seconds: float
-    problem: str | None
-
-
 class Endpoint:
-    """Address and health of one endpoint. `rpc.py` updates the health."""
+    """Address and health of one endpoint. `endpoints.py` updates the health."""
 
     def __init__(self, url: str, *, index: int, timeout_seconds: float, proxy: str | None = None) -> None:
         parsed = URL(url)
@@ -216,12 +205,10 @@ def _most_bytes(calls: Sequence[RpcCall]) -> int:
 
 def parse_quantity(result: object, method: str) -> int:
     """Parse a hex number of JSON-RPC. Raises EndpointFailed, since a healthy endpoint answers with one."""
-    if isinstance(result, str) and result.startswith("0x"):
-        try:
-            return int(result, 16)
-        except ValueError:
-            pass
-    raise EndpointFailed("malformed", f"{method} is not a hex number")
+    try:
+        return int_of_hex(result)
+    except AbiError:
+        raise EndpointFailed("malformed", f"{method} is not a hex number") from None
 
 
 def _may_hold_answers(status: int) -> bool:

@@ -94,9 +94,10 @@ class ProviderFee:
 
 @dataclass(frozen=True, slots=True)
 class MetadataEvent:
-    """The document of a data NFT was published or replaced; `flags` as on chain, possibly empty."""
+    """The document of a data NFT was published or replaced by `sender`; `flags` as on chain, possibly empty."""
 
     emitter: str
+    sender: str
     kind: Literal["created", "updated"]
     state: int
     decryptor_url: str
@@ -258,6 +259,7 @@ def _decode_provider_fee(log: Log, words: Words) -> ProviderFee:
 def _decode_metadata(log: Log, words: Words) -> MetadataEvent:
     return MetadataEvent(
         emitter=log.address,
+        sender=_address_topic(log, 1),
         kind="created" if log.topics[0] == METADATA_CREATED else "updated",
         state=words.uint(0, bits=8),
         decryptor_url=words.dynamic(1).decode("utf-8", "replace"),

@@ -42,7 +42,7 @@ class Network:
     chain_id: int
     name: str
     rpc: Rpc
-    factory: str | None
+    factory: str
     fee_token: str
     account: Account
     start_block: int = 0

@@ -161,7 +161,7 @@ async def _import_nonces(store: Store, nonces: dict[str, Held], dry_run: bool) -
 
 
 async def _take_over(store: Store, address: str, held: Held, dry_run: bool) -> bool:
-    """Was anything new? A placeholder counts only with the large nonce that it stands beside."""
+    """True if anything was new. A placeholder only counts together with the large nonce beside it."""
     if dry_run:
         stored = await store.last(address)
         return stored is None or bool(is_greater(held.shown, stored))

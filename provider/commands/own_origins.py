@@ -1,4 +1,4 @@
-"""Origins for commands of whoever has the settings: each source is open to them, as to one of its publishers."""
+"""Origins for commands of the operator: all named sources are open to them, as to a publisher of each source."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,21 +13,23 @@ from provider.upstream.config import UpstreamConfig
 
 
 def own_seller(sources: SourcesConfig, name: str) -> Seller:
-    """Who may sell files of a source here. Nobody may sell those of an unknown one."""
+    """Return who may sell files of a source here. Nobody may sell files of an unknown source."""
     listed = {source.name: next(iter(source.publishers)) for source in sources.all}
-    return Seller(0, listed.get(name, ""))
+    return Seller(0, listed.get(name, ""), None)
 
 
 @asynccontextmanager
 async def own_origins(
     upstream: UpstreamConfig, sources: SourcesConfig, proxies: Proxies | None = None
 ) -> AsyncIterator[Origins]:
-    """Origins without chains. A file of a source needs an `own_seller`."""
+    """Make origins without chains. A file of a source needs an `own_seller`."""
 
-    async def owner_of(seller: Seller) -> str | None:
-        return seller.data_nft or None
+    async def answerable_for(seller: Seller) -> frozenset[str]:
+        return frozenset({seller.data_nft} - {""})
 
-    origins = build_origins(upstream, sources, networks=Networks({}), owner_of=owner_of, outgoing=Outgoing(proxies))
+    origins = build_origins(
+        upstream, sources, networks=Networks({}), answerable_for=answerable_for, outgoing=Outgoing(proxies)
+    )
     try:
         yield origins
     finally:

@@ -17,7 +17,8 @@ from provider.errors import StoreError
 EXIT_FAILED = 1
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NO_DATASET = "(none)"
-_NUMBERS = ("uses", "complete", "consumer_faults", "origin_faults", "our_faults", "requests", "bytes", "seconds")
+_FAULTS = ("consumer_faults", "origin_faults", "our_faults")
+_NUMBERS = ("uses", "complete", *_FAULTS, "requests", "bytes", "cached_bytes", "seconds")
 
 
 def usage(
@@ -49,8 +50,33 @@ def usage(
         print(f"provider: {error.detail}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:
-        # The reader has seen enough, as `head` does. Python would complain again when it ends.
+        # The reader has stopped, as `head` does. Python would report the broken pipe again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def export(paths: Sequence[Path], into: Path, *, since: str, did: str) -> int:
+    """Write every record into a Parquet file and return the exit status. Arguments as in `usage`."""
+    try:
+        # The library is large, and few need it.
+        from provider.commands.parquet import write_parquet  # noqa: PLC0415
+    except ModuleNotFoundError:
+        print("provider: --parquet needs the extra `parquet`: pip install pyarrow", file=sys.stderr)
+        return EXIT_FAILED
+    try:
+        question = Question(first_day(since, time.time()), did)
+    except ValueError as error:
+        print(f"provider: --since: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    try:
+        count = write_parquet(into, records(paths, question))
+    except StoreError as error:
+        print(f"provider: {error.detail}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as error:
+        print(f"provider: {into}: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{count} records in {into}")
     return 0
 
 
@@ -65,7 +91,8 @@ def _row(by: By, key: str, counted: Sums, *, exact: bool) -> tuple[object, ...]:
         numbers["seconds"] = round(counted.seconds, 3)
     else:
         key = key or _NO_DATASET
-        numbers["sent_bytes"], numbers["seconds"] = _bytes(counted.sent_bytes), f"{counted.seconds:.1f}"
+        numbers["sent_bytes"], numbers["cached_bytes"] = _bytes(counted.sent_bytes), _bytes(counted.cached_bytes)
+        numbers["seconds"] = f"{counted.seconds:.1f}"
     return key, *numbers.values(), *((buyers,) if by == "dataset" else ())
 
 
@@ -83,7 +110,7 @@ def _print(form: str, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
 
 
 def _defused(row: tuple[object, ...]) -> list[object]:
-    """Publishers choose ids of services: a spreadsheet must not take one for a formula."""
+    """Neutralise a value that a spreadsheet would take for a formula: publishers choose the ids of services."""
     return [f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value for value in row]
 
 

@@ -1,4 +1,4 @@
-"""Settings of compute-to-data: how the operator service is asked, and what its pods are told."""
+"""Settings of compute-to-data: the operator service, and the URLs that its pods get."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,7 +42,7 @@ class ComputeConfig:
     public_url: str | None = url(
         "PROVIDER_PUBLIC_URL",
         key="server.public_url",
-        help="Where consumers reach this server. Assets that name it as their serviceEndpoint are then known to be "
-        "served here, without asking.",
+        help="URL under which consumers reach this server. Assets that name it as their serviceEndpoint are then "
+        "recognised without a request.",
         example="https://provider.example",
     )

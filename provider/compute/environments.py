@@ -74,7 +74,7 @@ class Environments:
         raise EnvironmentUnknown
 
     async def is_consumer(self, address: str) -> bool:
-        """Tell the same as `knows`, asking the operator if necessary. Raises ServiceUnavailable."""
+        """Return the same as `knows`, and ask the operator if necessary. Raises ServiceUnavailable."""
         if self.knows(address):
             return True
         told = await self._all()

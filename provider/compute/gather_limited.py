@@ -15,8 +15,9 @@ async def gather_limited(
 ) -> list[R]:
     """Return the results of `work` in the order of the items, with at most `limit` calls in progress.
 
-    When one fails, those behind it are cancelled or never started. Once those before it have ended, the failure of the
-    first item that failed is raised. When this returns, raises or is cancelled, nothing is left in progress.
+    When a call fails, the calls for later items are cancelled or never started. When those for earlier items have
+    ended, the failure of the first item that failed is raised. When this returns, raises or is cancelled, no call is
+    left in progress.
     """
     turn = asyncio.Semaphore(limit)
 

@@ -1,4 +1,4 @@
-"""Orders of a compute request: what the chain says about each item, and whether the job may start with them.
+"""Orders of a compute request: loads the facts about each item, and decides whether the job may start with them.
 
 `OrderedItem` and `authorize` are pure: they take facts and the time, and return the grant or raise a refusal (sections
 8.3 and 10.1).
@@ -64,7 +64,7 @@ class OrderedItem:
             order = self.order(sender=sender, environment=environment, now=now, tolerate_expired_fee=True)
         except OrderError:
             return OrderStatus(self.tariff)
-        # The grace period after the end is for starting a job. A quote asks the consumer to renew instead.
+        # A job may start in the grace period after the end. A quote asks the consumer to renew instead.
         return OrderStatus(self.tariff, order, is_live=now < order.fee.valid_until)
 
 

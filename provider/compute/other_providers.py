@@ -1,7 +1,7 @@
-"""Services of other Providers: finds out whose a service is, and what the other Provider asks for it [K12, K25].
+"""Services of other Providers: finds the Provider of a service, and gets that Provider's quote [K12, K25].
 
-`serviceEndpoint` is a publisher's text. So every request passes the address guard, with limits on time and size, and
-only answers of the documented shape are passed on.
+A publisher writes `serviceEndpoint`. So every request passes the address guard, with limits on time and size, and only
+answers of the documented shape are passed on.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from provider.crypto.keccak import is_address
 from provider.errors import ComputeRefused, FileObjectInvalid, UpstreamError
 from provider.orders.fees import ProviderFeeQuote
 from provider.upstream.content_coding import Content
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.request_head import Redirect
 from provider.upstream.source import HttpRequest
 from provider.wire.json import read_json
@@ -30,7 +31,7 @@ _PARTY = "other Providers"
 
 MAX_ENDPOINTS = 3
 MAX_OFFERS = 12
-"""Per request, which is unsigned: other Providers that it may make us ask, and items of theirs."""
+"""Limits for one request, which is unsigned: other Providers that it may make us ask, and their items."""
 _MAX_ANSWER_BYTES = 64 * 1024
 _TX_ID = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
@@ -96,7 +97,7 @@ class OtherProviders:
         return await self._roots.get((base, chain_id), fetch)
 
     async def initialize(self, base: str, query: str, deadline: float) -> object:
-        """Return what the known Provider at `base` offers. Raises _NoAnswer."""
+        """Return the offer of the known Provider at `base`. Raises _NoAnswer."""
         self._check_silent(base)
         try:
             return await self._json(f"{base}/api/services/initialize?{query}", deadline)
@@ -142,7 +143,7 @@ class Enquiry:
         self._offers = 0
 
     async def is_ours(self, resolved: ResolvedItem) -> bool:
-        """Tell whether the service's endpoint leads to this Provider. Raises ComputeRefused if that stays unknown."""
+        """Return whether the service's endpoint leads to this Provider. Raises ComputeRefused if that stays unknown."""
         base = base_url(resolved.service.endpoint)
         if base in self._others.own_urls:
             return True
@@ -160,7 +161,7 @@ class Enquiry:
         return found == resolved.network.account.address.lower()
 
     async def offer(self, resolved: ResolvedItem, *, consumer: str) -> dict[str, object]:
-        """Return what the other Provider's `initialize` says about the item. Raises ComputeRefused."""
+        """Return the other Provider's answer to `initialize` for the item. Raises ComputeRefused."""
         self._offers += 1
         if self._offers > MAX_OFFERS:
             raise _failed(resolved, f"more than {MAX_OFFERS} items of other Providers in one request")

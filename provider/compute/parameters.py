@@ -29,7 +29,7 @@ def check_quoted_parameters(datasets: Sequence[ResolvedItem], algorithm: Resolve
 def _parameters(
     datasets: Sequence[ResolvedItem], algorithm: ResolvedItem | None, named: Algorithm
 ) -> Iterator[tuple[Declared, Values, str]]:
-    """Yield what is declared, what is given, and its name in refusals."""
+    """Yield the declared parameters, the given values, and their name in refusals."""
     for resolved in datasets:
         yield (
             resolved.service.consumer_parameters,

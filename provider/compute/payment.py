@@ -1,4 +1,4 @@
-"""The price of compute time, which item pays for it, and whether it was paid (pure; `provider-api.md` section 9).
+"""The price of compute time, the item that pays, and the check of the payment (pure; `provider-api.md` section 9).
 
 Amounts are base units of the fee token, times are unix seconds.
 """
@@ -81,7 +81,7 @@ class OrderStatus:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the consumer is told about one item.
+    """The answer to the consumer about one item.
 
     `valid_order`: the transaction to use, or to renew if there is an `amount`.
     `amount`: the fee to sign; None if nothing has to be ordered.

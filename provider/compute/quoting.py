@@ -1,4 +1,4 @@
-"""initializeCompute: what has to be ordered and paid before a job can start (`provider-api.md` section 9.3)."""
+"""initializeCompute: says what a consumer must order and pay before a job can start (`provider-api.md` section 9.3)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Quoting:
         datasets = await self._resolver.datasets(request.datasets, algorithm, Requester(request.consumer, starts=False))
         check_quoted_parameters(datasets, algorithm, request.algorithm)
         items = (*datasets, algorithm) if algorithm is not None else datasets
-        # As when the job starts: it is paid on the chain of the main dataset, at the price there.
+        # As at the start: the job is paid on the chain of the main dataset, at the price there.
         environment = await self._environments.find(request.environment, chain_id=datasets[0].network.chain_id)
         told = await self._offers(items, environment, request)
         reply: Json = {"datasets": told[: len(datasets)]}

@@ -35,7 +35,7 @@ from provider.policy.gate import START_COMPUTE, Gate
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks (checksummed address), and whether to start a job, with orders, or only for a quote."""
+    """The consumer (checksummed address), and the purpose: to start a job, with orders, or only to get a quote."""
 
     consumer: str
     starts: bool
@@ -165,7 +165,7 @@ class ItemResolver:
 
 
 def require_texts(item: Item, *, ordered: bool) -> None:
-    """Check that an item names what every item must name. Raises ComputeRefused."""
+    """Check that an item has the required fields. Raises ComputeRefused."""
     if not item.did:
         raise ComputeRefused(_field(item, "documentId"), "missing")
     if ordered and not item.tx_id:

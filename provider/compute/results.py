@@ -4,7 +4,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from provider.compute.operator import Operator
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import HttpRequest, Source
 from provider.upstream.wish import NO_WISH, Wish

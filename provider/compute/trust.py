@@ -29,7 +29,7 @@ def check_raw(options: ComputeOptions, resource: str) -> None:
 
 
 def demands_owner(options: ComputeOptions) -> bool:
-    """Tell whether the decision needs the owner of the algorithm's NFT: not to refuse, nor if `*` trusts all."""
+    """Return whether the decision needs the owner of the algorithm's NFT. A refusal does not, nor does a `*`."""
     publishers = options.trusted_publishers
     return not (options.strict or options.malformed) and bool(publishers) and _ANY not in publishers
 
@@ -63,7 +63,7 @@ def check_checksums(
 ) -> None:
     """Check that one entry's checksums are those of the algorithm (lower-case hex; None: not computed).
 
-    Raises ComputeRefused for what is wrong with the first entry that comes closest.
+    Raises ComputeRefused for the fault of the first entry that comes closest.
     """
     if not entries:
         return

@@ -24,6 +24,8 @@ __all__ = [
     "books_file",
     "file_settings",
     "from_environment",
+    "names_file",
+    "without_secrets",
 ]
 
 
@@ -46,3 +48,16 @@ def file_settings(config_path: str | None = None) -> FileSettings:
 def books_file(config_path: str | None = None) -> Path:
     """The file of the books of this process's settings. Raises SettingsError."""
     return load_books_file(dict(os.environ), config_path)
+
+
+def names_file(config_path: str | None = None) -> bool:
+    """Is there a settings file, which may change while this process runs?"""
+    return bool(config_path or os.environ.get("PROVIDER_CONFIG_FILE", "").strip())
+
+
+def without_secrets(config_path: str | None = None) -> tuple[dict[str, object], list[str]]:
+    """The settings of this process by variable, and the names of those that are or hold a secret."""
+    # It imports every class that declares settings, as the documents do.
+    from provider.config.plain import plain_settings  # noqa: PLC0415
+
+    return plain_settings(dict(os.environ), config_path)

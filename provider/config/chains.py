@@ -77,7 +77,7 @@ def read_chains(reader: Reader) -> tuple[tuple[ChainConfig, ...], str]:
     urls, fee_tokens = nodes.network_url, nodes.fee_token
     keys = open_keys(reader, "PROVIDER_PRIVATE_KEY", reader.read(ProviderKey))
     universal = _universal_key(reader, keys)
-    if urls is None:
+    if urls is None and not reader.has_fault("NETWORK_URL"):
         reader.fault("NETWORK_URL", "is required: the URL of a JSON-RPC node, or one per chain id")
     if keys is None and not reader.has_fault("PROVIDER_PRIVATE_KEY"):
         reader.fault("PROVIDER_PRIVATE_KEY", "is required: the key that decrypts and signs fees")
@@ -112,20 +112,25 @@ def _many(
     chains = []
     for chain_text, chain_urls in urls.items():
         if not CHAIN_ID.fullmatch(str(chain_text)):
-            reader.fault("NETWORK_URL", "must name each chain by its id, a decimal number")
+            reader.fault("NETWORK_URL", "must name each chain by its id, a decimal number such as 137")
             continue
         endpoints = _endpoints(reader, chain_urls, chain_text)
         fee_token = _fee_token(reader, fee_tokens, chain_text)
         key = keys.get(chain_text)
         if key is None:
-            reader.fault("PROVIDER_PRIVATE_KEY", f"has no usable key for chain {chain_text}")
+            reader.fault(
+                "PROVIDER_PRIVATE_KEY", f"has no usable key for chain {chain_text}, which NETWORK_URL names; add one"
+            )
             continue
         chains.append(ChainConfig(int(chain_text), endpoints, key, fee_token))
     if not urls:
         reader.fault("NETWORK_URL", "names no chain")
     for chain_text in keys:
         if chain_text not in urls:
-            reader.fault("PROVIDER_PRIVATE_KEY", f"chain {chain_text[:20]} is not in NETWORK_URL")
+            reader.fault(
+                "PROVIDER_PRIVATE_KEY",
+                f"chain {chain_text[:20]} is not in NETWORK_URL; add its node there, or remove its key",
+            )
     return tuple(chains)
 
 
@@ -155,7 +160,7 @@ def _fee_token(reader: Reader, value: object, chain_text: str | None) -> str | N
             return None
         value = value[chain_text]
     if not isinstance(value, str) or not ADDRESS.fullmatch(value):
-        reader.fault("PROVIDER_FEE_TOKEN", "must be an address, or one per chain id")
+        reader.fault("PROVIDER_FEE_TOKEN", "must be an address (0x and 40 hex digits), or one per chain id")
         return None
     return value
 

@@ -7,7 +7,8 @@ import orjson
 
 from provider.config.reader import Reader
 from provider.crypto.keystore import open_keystore
-from provider.setting import json_or_text, special, text
+from provider.setting import json_or_text, json_place, special, text
+from provider.wire.text import hex_number
 
 # secp256k1 group order: a private key is an integer from 1 to this minus 1 (SEC 2, section 2.4.1).
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -100,11 +101,8 @@ class UniversalKey(KeySettings):
 def parse_private_key(text: str) -> str | None:
     """Return 64 hex digits without prefix; None if the text is not a secp256k1 private key."""
     digits = text.strip().removeprefix("0x")
-    try:
-        number = int(digits, 16) if len(digits) == 64 else 0
-    except ValueError:
-        return None
-    return digits.lower() if 0 < number < CURVE_ORDER else None
+    number = hex_number(digits) if len(digits) == 64 else None
+    return digits.lower() if number is not None and 0 < number < CURVE_ORDER else None
 
 
 def open_keys(reader: Reader, name: str, given: KeySettings) -> str | dict[str, str] | None:
@@ -133,8 +131,8 @@ def _from_file(reader: Reader, variable: str, path: str | None) -> str | dict[st
         return _checked(reader, variable, content)
     try:
         return _checked(reader, variable, orjson.loads(content))
-    except ValueError:
-        reader.fault(variable, "the file looks like JSON but cannot be parsed")
+    except ValueError as error:
+        reader.fault(variable, f"the file looks like JSON but cannot be parsed{json_place(error)}")
         return None
 
 

@@ -13,15 +13,15 @@ from provider.cache import CacheConfig
 from provider.chain.config import ChainConfig, RpcConfig
 from provider.compute.config import ComputeConfig
 from provider.config.chains import read_addresses, read_chains
-from provider.config.reader import Reader, SettingsError, read_table
+from provider.config.reader import Reader, SettingsError, SettingsWarning, read_table
 from provider.config.server import Listener, ServerConfig, read_admin, read_server
-from provider.config.sources import read_sources
 from provider.files.sources.config import SourcesConfig
 from provider.links.config import LinkConfig
 from provider.observability.config import LogConfig, ObservingConfig
 from provider.outgoing.proxies import Proxies
 from provider.policy.config import AccessConfig, SecurityConfig
 from provider.proofs.config import ProofConfig
+from provider.quotas.config import QuotaConfig
 from provider.redis.config import RedisConfig, RedisConnection
 from provider.redis.url import RedisTarget, parse_target
 from provider.setting import settings_of, text
@@ -46,6 +46,7 @@ class Settings:
     limits: StreamConfig
     links: LinkConfig
     books: BooksConfig
+    quotas: QuotaConfig
     admission: AdmissionConfig
     security: SecurityConfig
     access: AccessConfig
@@ -56,7 +57,7 @@ class Settings:
     redis: RedisConfig | None
     compute: ComputeConfig
     sources: SourcesConfig
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SettingsWarning, ...] = ()
     storage_path: str = text(
         "STORAGE_PATH",
         "ocean-provider.db",
@@ -69,7 +70,7 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
     """Read all settings. `config_path` overrides `PROVIDER_CONFIG_FILE`. Raises SettingsError with every fault."""
     reader = _reader(environ, config_path)
     if reader.environment("LOG_CFG"):
-        reader.warnings.append("LOG_CFG is ignored: set LOG_LEVEL and PROVIDER_LOG_FORMAT")
+        reader.warn("LOG_CFG is ignored", "unset it; set LOG_LEVEL and PROVIDER_LOG_FORMAT instead")
     chains, universal_key = read_chains(reader)
     settings = reader.read(
         Settings,
@@ -85,7 +86,8 @@ def load_settings(environ: Mapping[str, str], config_path: str | None = None) ->
         slices=reader.read(SliceConfig),
         limits=reader.read(StreamConfig),
         links=reader.read(LinkConfig),
-        books=reader.read(BooksConfig),
+        books=_books(reader),
+        quotas=reader.read(QuotaConfig),
         admission=reader.read(AdmissionConfig),
         access=reader.read(AccessConfig),
         proofs=_proofs(reader),
@@ -141,11 +143,20 @@ def _reader(environ: Mapping[str, str], config_path: str | None) -> Reader:
     return Reader(environ, read_table(config_path or environ.get("PROVIDER_CONFIG_FILE", "").strip() or None))
 
 
+def _books(reader: Reader) -> BooksConfig:
+    books = reader.read(BooksConfig)
+    if books.probe_seconds and not books.ledger:
+        reader.warn(
+            "PROVIDER_PROBE_SECONDS is ignored, because no sale is recorded", "turn PROVIDER_BOOKS on, or unset it"
+        )
+    return books
+
+
 def _proofs(reader: Reader) -> ProofConfig:
     proofs = reader.read(ProofConfig)
     if proofs.http_url is None or not proofs.on_chain:
         return proofs
-    reader.warnings.append("USE_CHAIN_PROOF is ignored: USE_HTTP_PROOF is set, and one proof is enough")
+    reader.warn("USE_CHAIN_PROOF is ignored, because USE_HTTP_PROOF is set", "unset one of the two")
     return replace(proofs, on_chain=False)
 
 
@@ -190,3 +201,12 @@ def _ca_file(reader: Reader, path: str | None) -> str | None:
         reader.fault("PROVIDER_REDIS_CA_FILE", f"{path} holds no PEM certificates")
         return None
     return path
+
+
+def read_sources(reader: Reader) -> SourcesConfig:
+    """Read the named sources, and check that their files with secrets can be read. Faults are noted in `reader`."""
+    sources = reader.read(SourcesConfig)
+    for source in sources.all:
+        for key, path in source.secret_files.items():
+            reader.read_file(f"sources.{source.name}.{key}", path, of_secret=True)
+    return sources

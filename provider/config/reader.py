@@ -3,10 +3,11 @@
 import difflib
 import stat
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from provider.override import override
 from provider.setting import BadSettingError, Setting, settings_of
 
 Config = TypeVar("Config")
@@ -16,13 +17,24 @@ T = TypeVar("T")
 IGNORED = frozenset({"PROVIDER_ADDRESS", "PROVIDER_CONFIG_FILE"})
 
 
+class SettingsWarning(NamedTuple):
+    """An oddity of the settings that does not stop the server, and what to do. Never holds a secret value."""
+
+    what: str
+    remedy: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
 class SettingsError(Exception):
     """Every fault of the settings, one line each, naming the variable. Never holds a secret value.
 
     `warnings`: further oddities. A misspelt variable may be the reason why another one is missing.
     """
 
-    def __init__(self, faults: list[str], warnings: Sequence[str] = ()) -> None:
+    def __init__(self, faults: list[str], warnings: Sequence[SettingsWarning] = ()) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
         self.warnings = warnings
@@ -36,7 +48,7 @@ class Reader:
         self._table = table
         self._known: dict[str, Setting[object]] = {}
         self.faults: list[str] = []
-        self.warnings: list[str] = []
+        self.warnings: list[SettingsWarning] = []
 
     @property
     def known_variables(self) -> frozenset[str]:
@@ -52,7 +64,7 @@ class Reader:
     def value(self, setting: Setting[T]) -> T:
         """Return the value of one setting; its default if it is unset or wrong."""
         self._known[setting.variable] = setting
-        given = self._given(setting)
+        given = self.given(setting)
         if given is None:
             return setting.default
         try:
@@ -63,7 +75,7 @@ class Reader:
 
     def is_set(self, setting: Setting[object]) -> bool:
         """Tell whether the environment or the file has a value."""
-        return self._given(setting) is not None
+        return self.given(setting) is not None
 
     def fault(self, variable: str, what: str) -> None:
         """Note that the setting is wrong; `what` must not hold a secret."""
@@ -74,6 +86,10 @@ class Reader:
     def has_fault(self, variable: str) -> bool:
         """Tell whether there is a fault of a variable whose name has this prefix."""
         return any(fault.startswith(variable) for fault in self.faults)
+
+    def warn(self, what: str, remedy: str) -> None:
+        """Note an oddity; `what` must not hold a secret."""
+        self.warnings.append(SettingsWarning(what, remedy))
 
     def environment(self, variable: str) -> str | None:
         """Return the text of a variable, stripped. An empty one counts as unset: container tools set such ones."""
@@ -99,21 +115,23 @@ class Reader:
         except (OSError, ValueError):
             return
         if mode & stat.S_IROTH:
-            self.warnings.append(
-                f"{variable}: every user of this host may read the file (mode {stat.S_IMODE(mode):04o}): chmod o-r"
-            )
+            shown = f"{stat.S_IMODE(mode):04o}"
+            self.warn(f"{variable}: every user of this host may read the file (mode {shown})", f"chmod o-r {path}")
 
     def note_unknown(self) -> None:
         """Note unknown keys of the file as faults, and unknown variables with our prefixes as warnings."""
         keys = [setting.key for setting in self._known.values()]
         for key in _leaves(self._table):
             if not any(key == known or key.startswith(known + ".") for known in keys):
-                self.faults.append(f"{key}: unknown key in the settings file")
+                suggestion = _suggestion(key, [known for known in keys if known])
+                self.faults.append(f"{key}: unknown key in the settings file{suggestion}")
         for variable in sorted(self._environ):
             if variable.startswith("PROVIDER_") and variable not in self._known and variable not in IGNORED:
-                self.warnings.append(f"{variable} is set but not known to this version{self._suggestion(variable)}")
+                what = f"{variable} is set but not known to this version{_suggestion(variable, self._known)}"
+                self.warn(what, "correct its name, or unset it")
 
-    def _given(self, setting: Setting[object]) -> object | None:
+    def given(self, setting: Setting[object]) -> object | None:
+        """Return the value as the environment or the file has it, unchecked; None if it is unset."""
         for variable in filter(None, (setting.stronger, setting.variable)):
             if (text := self.environment(variable)) is not None:
                 return text
@@ -124,9 +142,10 @@ class Reader:
             value = value[part]
         return value
 
-    def _suggestion(self, variable: str) -> str:
-        near = difflib.get_close_matches(variable, self._known, n=1, cutoff=0.8)
-        return f"; did you mean {near[0]}?" if near else ""
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def read_table(path: str | None) -> dict[str, object]:

@@ -110,7 +110,7 @@ class ServerConfig:
         _admin_listener,
         _ADMIN_URL,
         key="admin_url",
-        help='The admin listener: /metrics, /healthz and /readyz. "off" means none. Keep it away from the public.',
+        help='The admin listener: /metrics, /healthz and /readyz. "off" means none. Do not expose it to the public.',
     )
     admin_hosts: tuple[str, ...] = special(
         "PROVIDER_ADMIN_HOSTS",

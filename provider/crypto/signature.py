@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from coincurve import PublicKey
 
 from provider.crypto.keccak import is_address, keccak256, to_checksum_address
+from provider.wire.text import hex_bytes
 
 if TYPE_CHECKING:
     from provider.crypto.accounts import Account
@@ -38,14 +39,7 @@ def message_digest(message: str) -> bytes:
 def parse_signature(text: str) -> bytes | None:
     """Parse 65 bytes `r || s || v` from hex text (`0x` optional). None for anything else."""
     digits = text.removeprefix("0x")
-    if len(digits) != 2 * _SIGNATURE_BYTES:
-        return None
-    try:
-        signature = bytes.fromhex(digits)
-    except ValueError:
-        return None
-    # fromhex skips white space, which would leave fewer bytes.
-    return signature if len(signature) == _SIGNATURE_BYTES else None
+    return hex_bytes(digits) if len(digits) == 2 * _SIGNATURE_BYTES else None
 
 
 def recover_address(digest: bytes, signature: bytes) -> str | None:
@@ -118,14 +112,7 @@ def verify(candidates: Sequence[str], signature: str, claimed: str) -> bool:
 def parse_contract_signature(text: str) -> bytes | None:
     """Parse a contract account's signature: 1 to 4096 bytes in hex (`0x` optional). None for anything else."""
     digits = text.removeprefix("0x")
-    if not 0 < len(digits) <= 2 * MAX_CONTRACT_SIGNATURE_BYTES:
-        return None
-    try:
-        signature = bytes.fromhex(digits)
-    except ValueError:
-        return None
-    # fromhex skips white space, which would leave fewer bytes.
-    return signature if 2 * len(signature) == len(digits) else None
+    return hex_bytes(digits) if 0 < len(digits) <= 2 * MAX_CONTRACT_SIGNATURE_BYTES else None
 
 
 def sign_message(signer: "Account", message: str) -> bytes:

@@ -11,6 +11,7 @@
     ├── DecryptError            a document cannot be decrypted for the caller
     ├── ComputeError            a part of a compute request is refused
     ├── TooManyStreams          a limit that the operator set
+    ├── QuotaExhausted          enough was taken for an order, a day or a month
     ├── LoadRefused             too much at once, whatever the request says
     ├── UpstreamError           the origin of the bytes
     ├── ServiceUnavailable      a service that the operator configured
@@ -36,6 +37,7 @@ from provider.errors.asset import (
     AssetNotFound,
     DdoNotFound,
     DocumentSealed,
+    PublisherNotAuthorized,
     ServiceMalformed,
     ServiceNotFound,
     ServiceTypeRefused,
@@ -54,6 +56,7 @@ from provider.errors.base import ProviderError, named_network
 from provider.errors.compute import (
     ComputeEndInvalid,
     ComputeError,
+    ComputeNotOffered,
     ComputeRefused,
     EnvironmentsUnavailable,
     EnvironmentUnknown,
@@ -126,6 +129,7 @@ from provider.errors.outside import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.errors.quota import QuotaExhausted
 from provider.errors.request import (
     BodyNotObject,
     BodyTooComplex,
@@ -157,6 +161,7 @@ __all__ = [
     "ChainUnavailable",
     "ComputeEndInvalid",
     "ComputeError",
+    "ComputeNotOffered",
     "ComputeRefused",
     "ContainerInvalid",
     "ContractCallFailed",
@@ -209,6 +214,8 @@ __all__ = [
     "PolicyServerUnavailable",
     "PreconditionRefused",
     "ProviderError",
+    "PublisherNotAuthorized",
+    "QuotaExhausted",
     "RbacRefused",
     "RbacUnavailable",
     "RequestError",

@@ -26,9 +26,21 @@ class DdoNotFound(AssetError):
     http_status = 404
     remedy = (
         "Check the DID. It takes a moment until the metadata store or the chain's index has a new asset. The index has "
-        "only documents that this Provider can decrypt."
+        "only documents that this Provider can decrypt. Operator: `AUTHORIZED_PUBLISHERS` may exclude it."
     )
     text = "DDO not found"
+
+
+class PublisherNotAuthorized(AssetError):
+    """Somebody who may not publish here requested the check of a DDO (`AUTHORIZED_PUBLISHERS`)."""
+
+    code = "publisher_not_authorized"
+    http_status = 403
+    remedy = (
+        "Sign the request with an authorized address. Operator: add the address to `AUTHORIZED_PUBLISHERS`, or to an "
+        "access list of `AUTHORIZED_PUBLISHERS_LIST`."
+    )
+    text = "Publisher not authorized"
 
 
 class DocumentSealed(AssetError):

@@ -7,8 +7,8 @@ from typing import Literal
 Fault = Literal["consumer", "origin", "ours"]
 """Whose fault it is.
 
-consumer: who asks must change something, or may not have it. origin: what was published does not work: the file's host,
-the file list, the document. ours: this server, or a node or service that its operator configured.
+consumer: the caller must change something, or has no right to it. origin: what was published does not work: the file's
+host, the file list, the document. ours: this server, or a node or service that its operator configured.
 """
 
 

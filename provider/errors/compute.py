@@ -135,6 +135,14 @@ class NotAnAlgorithm(ComputeError):
     text = "DID is not a valid algorithm"
 
 
+class ComputeNotOffered(ComputeError):
+    """A client of ocean-node wants a free job, or the log of a running one. An operator service has neither."""
+
+    code = "compute_not_offered"
+    remedy = "Start jobs with initializeCompute and compute. For free jobs and live logs, use an ocean-node."
+    text = "Jobs run at an operator service here, which has no free jobs and no logs of running jobs."
+
+
 class JobIdMissing(ComputeError):
     """The request names no job. A stop or delete without one would mean every job of the consumer [K44]."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from provider.errors.base import ProviderError
 from provider.errors.compute import COMPUTE_REASONS
-from provider.errors.fault import fault_of
+from provider.errors.fault import fault_of, is_raised
 
 PACKAGE = Path(__file__).parents[1]
 PAGE = PACKAGE.parent / "docs" / "errors.md"
@@ -78,7 +78,7 @@ STREAM_ENDS: Mapping[str, tuple[str, str]] = {
 """Cause and remedy of the outcomes of `streaming/relay.py`, except "complete"."""
 _SECTIONS = {
     "request": "The request",
-    "auth": "Who is asking",
+    "auth": "Authentication",
     "access": "The operator's rules",
     "asset": "The asset",
     "order": "The order",
@@ -86,6 +86,7 @@ _SECTIONS = {
     "link": "Links",
     "compute": "Compute",
     "load": "Too much at once",
+    "quota": "Quotas",
     "outside": "Dependencies",
     "base": "Internal",
 }
@@ -102,11 +103,6 @@ def error_classes(base: type[ProviderError] = ProviderError) -> Iterator[type[Pr
     for child in base.__subclasses__():
         if child.__module__.startswith(f"{__package__}."):
             yield from error_classes(child)
-
-
-def is_raised(error: type[ProviderError]) -> bool:
-    """Return False for bases that only group others: they have no text of their own."""
-    return "text" in vars(error) or not error.__subclasses__()
 
 
 def page() -> str:

@@ -10,6 +10,19 @@ CONSUMER_ENDS = ("consumer_gone", "consumer_stalled")
 """Ends of a stream that no class has as its code. Those of origins are codes of UpstreamError."""
 
 
+def is_raised(error: type[ProviderError]) -> bool:
+    """Return False for bases that only group others: they have no text of their own."""
+    return "text" in vars(error) or not error.__subclasses__()
+
+
+def known_codes() -> Mapping[str, Fault]:
+    """Every error code that occurs, and every early end of a stream, with its fault."""
+    raised = {error.code for error in _classes(ProviderError) if is_raised(error)}
+    reasons = {f"compute_{reason}" for reason in COMPUTE_REASONS}
+    codes = {*raised, *reasons, *CONSUMER_ENDS} - {"compute_<reason>"}
+    return {code: fault_of(code) for code in sorted(codes)}
+
+
 def fault_of(code: str) -> Fault:
     """Whose fault an error code or the early end of a stream is. A code that is not known is ours."""
     return _FAULTS.get(code, "ours")

@@ -37,12 +37,12 @@ class FileObjectInvalid(FileError):
 
 
 class SourceRefused(FileError):
-    """The file comes from a named source, and the owner of the asset's data NFT is not listed as a publisher there."""
+    """The file comes from a named source that does not list both the owner of the asset's NFT and its publisher."""
 
     code = "source_refused"
     remedy = (
-        "Publisher: ask the operator whether this source exists and lists the owner of your data NFT. Operator: see "
-        "`publishers` of the source."
+        "Publisher: ask the operator whether this source exists, and lists the owner of your data NFT and the account "
+        "that sent its newest document. Operator: see `publishers` of the source."
     )
     http_status = 403
     text = "This file may not be sold by the publisher of its asset."

@@ -19,6 +19,8 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream_unreachable"
     remedy = "Try again later. Publisher: if this lasts, check the file's host."
+    # Its own, because a class without a text only groups others.
+    text = UpstreamError.text
 
 
 class UpstreamTimedOut(UpstreamError):
@@ -56,6 +58,7 @@ class UpstreamTruncated(UpstreamError):
 
     code = "upstream_truncated"
     remedy = "Request the rest with `Range`, from where the bytes ended."
+    text = UpstreamError.text
 
 
 class UpstreamTooShort(UpstreamTruncated):
@@ -167,6 +170,9 @@ class LengthUnknown(UpstreamError):
 
     code = "length_unknown"
     fault: Fault = "consumer"
-    remedy = "Use HTTP/1.1. Operator: if a front sends HTTP/1.0, configure it; for nginx, set `proxy_http_version 1.1`."
+    remedy = (
+        "Use HTTP/1.1. Operator: if a reverse proxy sends HTTP/1.0, configure it; for nginx, set "
+        "`proxy_http_version 1.1`."
+    )
     http_status = 426
     text = "The length of this file is not known in advance. Over HTTPS it is sent to HTTP/1.1 clients only."

@@ -12,6 +12,7 @@ from typing import Any, cast
 from provider.crypto.keccak import is_address, keccak256, to_checksum_address
 from provider.errors import ContractCallFailed, FileObjectInvalid, UserdataInvalid
 from provider.files.file_fields import MALFORMED, echo
+from provider.wire.text import hex_bytes
 
 # Real functions have a handful of inputs, and structs nested once at most.
 _MAX_PARAMETERS = 64
@@ -147,9 +148,10 @@ def _argument(item: Parameter, value: object, dimensions: tuple[str, ...]) -> ob
     if item.base.startswith(("int", "uint")):
         return _integer(value)
     if item.base.startswith("bytes"):
-        if not isinstance(value, str):
+        data = hex_bytes(value.removeprefix("0x")) if isinstance(value, str) else None
+        if data is None:
             raise ValueError(MALFORMED)
-        return bytes.fromhex(value.removeprefix("0x"))
+        return data
     return value
 
 

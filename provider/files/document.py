@@ -17,6 +17,7 @@ from provider.assets.did import matches
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt
 from provider.errors import DecryptError
+from provider.wire.text import hex_bytes
 
 COMPRESSED = 1
 _ENCRYPTED = 2
@@ -141,10 +142,7 @@ def encrypted_data_of(content: bytes) -> bytes | None:
         return None
     envelope = _json(content.decode("utf-8", "replace"))
     text = envelope.get("encryptedData") if isinstance(envelope, Mapping) else None
-    try:
-        return bytes.fromhex(text.removeprefix("0x")) if isinstance(text, str) else None
-    except ValueError:
-        return None
+    return hex_bytes(text.removeprefix("0x")) if isinstance(text, str) else None
 
 
 def read_ddo(data: bytes) -> Mapping[str, object]:

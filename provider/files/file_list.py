@@ -13,6 +13,7 @@ from provider.crypto.ecies import decrypt_to_buffer
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
 from provider.wire.json import read_json
+from provider.wire.text import hex_bytes
 
 MAX_FILES = 100
 """Limit for requests that handle all files of a list at once. A single file of a longer list can still be consumed."""
@@ -59,8 +60,11 @@ def require_allowed(asset: Asset, *, allow_unbound: bool) -> None:
 
 def decrypt_files(account: Account, text: str) -> bytearray:
     """Decrypt the `files` of a service. Raises FilesUndecryptable."""
+    sealed = hex_bytes(text.removeprefix("0x"))
+    if sealed is None:
+        raise FilesUndecryptable(detail="the list is not hex digits")
     try:
-        return decrypt_to_buffer(account, bytes.fromhex(text.removeprefix("0x")))
+        return decrypt_to_buffer(account, sealed)
     except ValueError as error:
         raise FilesUndecryptable(detail=str(error)) from None
 

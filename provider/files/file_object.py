@@ -142,10 +142,11 @@ class FtpFile:
 
 
 class Seller(NamedTuple):
-    """The asset that sells a file: its chain's id and its data NFT, checksummed. The NFT's owner answers for it."""
+    """The asset that sells a file: its chain's id, its data NFT, checksummed, and the transaction of its document."""
 
     chain_id: int
     data_nft: str
+    metadata_tx_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

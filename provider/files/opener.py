@@ -71,7 +71,7 @@ class FileListOpener:
 
 def file_of(raw: object, asset: Asset) -> FileObject:
     """The file object of an asset's list, which says whose file it is. Raises FileObjectInvalid."""
-    return parse_file_object(raw, party=asset.did, seller=Seller(asset.chain_id, asset.data_nft))
+    return parse_file_object(raw, party=asset.did, seller=Seller(asset.chain_id, asset.data_nft, asset.metadata_tx_id))
 
 
 def _key(account: Account, asset: Asset, service: Service) -> tuple[str, ...]:

@@ -36,10 +36,10 @@ from provider.upstream.answer import Refused, answer_of
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.ftp_url import parse_ftp_url
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.inspect import FileInfo, inspect
 from provider.upstream.memory_source import MemorySource
-from provider.upstream.request_head import PreparedRequest
+from provider.upstream.request_head import PreparedRequest, prepare
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
@@ -90,6 +90,11 @@ class FileOpener(Protocol):
             GatewayUnset, UnsupportedChain, ChainUnavailable: this Provider cannot reach this kind of file at all, or
                 not now.
         """
+
+
+def _prepared(file: UrlFile) -> PreparedRequest:
+    """The request for the file without what a consumer may add."""
+    return prepare(resolve(file, file.userdata or {}, NO_WISH))
 
 
 class FileOrigins(FileOpener):
@@ -160,12 +165,9 @@ class FileOrigins(FileOpener):
 
     async def _open_url(self, file: UrlFile, wishes: _Wishes) -> Source:
         if not wishes.userdata.values and wishes.rest is None and not wishes.asked.fields:
-            return await self._http.open(file.plain(self._prepare_plain))
+            return await self._http.open(file.plain(_prepared))
         request = resolve(file, wishes.userdata.over(file.userdata), wishes.asked)
         return await self._http.open(for_rest(request, wishes.rest))
-
-    def _prepare_plain(self, file: UrlFile) -> PreparedRequest:
-        return self._http.prepare(resolve(file, file.userdata or {}, NO_WISH))
 
     async def _open_ipfs(self, file: IpfsFile, wishes: _Wishes) -> Source:
         if not len(self._ipfs):

@@ -33,10 +33,9 @@ class Kept:
 class PlaintextCache:
     """At most `max_entries` buffers, each for `ttl_seconds` after its `put`. 0 for either keeps nothing.
 
-    Use does not prolong a lifetime. A buffer is zeroed when it expires, when it is evicted, and at `close`, even if
-    nobody
-    asks any more: `later` schedules a callback. Callers must not keep the buffer; what they read from it may stay in
-    `Kept.read`. One event loop owns a cache.
+    Use does not prolong a lifetime. A buffer is zeroed when it expires, when it is evicted, and at `close`. `later`
+    schedules a callback, so this happens even if nobody asks any more. Callers must not keep the buffer; what they read
+    from it may stay in `Kept.read`. One event loop owns a cache.
     """
 
     def __init__(

@@ -6,14 +6,18 @@ The publisher chose the location, so the address guard, the gateways and the lim
 import asyncio
 import hashlib
 import time
+from copy import copy
 
 import orjson
 
+from provider.cache import FactCache
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt
 from provider.errors import (
     DecryptError,
     FileObjectInvalid,
+    OriginsBusy,
+    UpstreamError,
     UpstreamRefused,
     UpstreamTimedOut,
 )
@@ -41,6 +45,10 @@ from provider.wire.json import read_json
 _READ_BYTES = 64 * 1024
 # Documents that are being fetched: of all clients, and of one. A document is fetched once for all who wait for it.
 _MAX_FETCHES, _MAX_FETCHES_OF_CLIENT = 64, 8
+# A document that could not be fetched is not asked for again so soon, whoever asks: each attempt takes a slot and the
+# time of the origin. As long as a negative answer about an access list.
+_FAILED_SECONDS = 10.0
+_MAX_FAILURES = 1024
 # What is named by its content. The hash of such a name binds the content too.
 _BY_CONTENT = ("ipfs", "arweave")
 
@@ -52,24 +60,48 @@ class RemoteDocuments:
         self._origins = origins
         self._max_bytes = max_bytes
         self._timeout_seconds = timeout_seconds
+        self._failures: FactCache[bytes, UpstreamError] = FactCache(
+            name="remote_failures", max_entries=_MAX_FAILURES, ttl_seconds=_FAILED_SECONDS
+        )
         self._shares = Shares(total=_MAX_FETCHES, per_client=_MAX_FETCHES_OF_CLIENT, wait_seconds=timeout_seconds)
 
     async def fetch(self, stub: bytes, *, did: str) -> bytes:
         """The content that a stub of this asset refers to.
 
-        Raises FileObjectInvalid, GatewayUnset and UpstreamError.
+        Raises FileObjectInvalid, GatewayUnset and UpstreamError. A failure of the origin is remembered for a moment.
         """
         file = _file_of(stub, did)
         client = asking_client.get()
+        location = _sha256(orjson.dumps(remote_of(stub), option=orjson.OPT_SORT_KEYS))
+        self._check_failed(location)
         await self._shares.take(client)
+        try:
+            # Another one may have failed while this one waited.
+            self._check_failed(location)
+            return await self._fetched(file)
+        except OriginsBusy:
+            # Our own limits, of this client.
+            raise
+        except UpstreamError as error:
+            if self._failures.peek(location) is None:
+                self._failures.put(location, copy(error))
+            raise
+        finally:
+            self._shares.give_back(client)
+
+    def _check_failed(self, location: bytes) -> None:
+        failure = self._failures.peek(location)
+        if failure is not None:
+            # Each raise adds to an error's traceback.
+            raise copy(failure)
+
+    async def _fetched(self, file: FileObject) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 source = await self._origins.open(file, NO_USERDATA, asked_of(file, NO_WISH))
                 return await self._content(source)
         except TimeoutError:
             raise UpstreamTimedOut(detail="origin: the document did not come in time") from None
-        finally:
-            self._shares.give_back(client)
 
     async def document(self, account: Account, stub: bytes, expected_hash: bytes, *, did: str) -> bytes:
         """The DDO that a stub refers to, as JSON.

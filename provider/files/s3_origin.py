@@ -7,7 +7,8 @@ from provider.errors import UpstreamError
 from provider.files.file_fields import Fields
 from provider.files.file_object import S3File
 from provider.files.s3 import MAX_ERROR_BYTES, in_region, region_told, signed_get
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.request_head import Redirect
 
 # Limit for reading a store's error document.

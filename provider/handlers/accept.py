@@ -1,4 +1,4 @@
-"""What form of an answer a client prefers, by its `Accept` header (RFC 9110 section 12.5.1). Pure."""
+"""Finds the form of an answer that a client prefers, from its `Accept` header (RFC 9110 section 12.5.1). Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,8 @@ _WEIGHT = re.compile(r"[0-9]+\.?[0-9]*")
 def wants_page(accept: str | None) -> bool:
     """True if `accept` rates HTML above JSON.
 
-    A malformed header asks for nothing: Java's HttpURLConnection names text/html in one (`*; q=.2`) for all programs.
+    A malformed header counts as no preference: Java's HttpURLConnection names text/html in a malformed one (`*; q=.2`)
+    for every program.
     """
     if accept is None or "html" not in accept.lower():
         return False
@@ -26,7 +27,7 @@ def wants_page(accept: str | None) -> bool:
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:
-    """The media type of `offered` that `accept` names with the highest weight; the first one if it names none."""
+    """Return the media type of `offered` that `accept` rates highest; the first one if it names none."""
     rated = _rated(accept or "") or {}
     return max(offered, key=lambda name: rated.get(name, 0.0))
 

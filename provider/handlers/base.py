@@ -24,6 +24,7 @@ from provider.handlers.off_loop import Arguments, OffLoop, Result
 from provider.handlers.request_data import request_data
 from provider.handlers.rules import Data
 from provider.http1.heads import Request
+from provider.observability.last_errors import LastErrors
 from provider.observability.logs import AccessLog, durations
 from provider.observability.metrics import Metrics
 from provider.observability.tracing import Trace, Tracing
@@ -35,7 +36,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Never sent: how logs and metrics show a request without an answer, as its client left (the code nginx uses) or the
 # server stopped.
 NO_ANSWER = 499
-# Refused orders of compute requests, whose class is another.
+# Codes of refused orders in compute requests; their class is not OrderError.
 ORDER_CODES = frozenset({"compute_order_invalid", "compute_fees_not_paid"})
 # Of answers that are sent piece by piece.
 PIECE_BYTES = 64 << 10
@@ -59,6 +60,7 @@ class Frame:
     off_loop: OffLoop = field(default_factory=OffLoop)
     books: Books = field(default_factory=Books)
     logs_datasets: bool = False
+    last_errors: LastErrors = field(default_factory=LastErrors)
 
 
 class BaseEndpoint(BodyReader):
@@ -71,7 +73,7 @@ class BaseEndpoint(BodyReader):
     """The name in metrics and logs."""
     request_id = ""
     ticket: Ticket | None = None
-    """What was taken of the limits; None where nothing is counted."""
+    """The part of the limits that this request holds; None if nothing is counted."""
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
     def __init__(self, application: Application, request: Request, frame: Frame) -> None:
@@ -84,7 +86,7 @@ class BaseEndpoint(BodyReader):
         self._trace = None if frame.tracing is None else self._begin_trace(frame.tracing)
         self.facts: dict[str, object] = {}
         self.use: Use | None = None
-        """Who takes what; set once the consumer is proven. None where nothing goes into the books."""
+        """The record for the books, made once the consumer is proven. None if nothing is recorded."""
 
     def _begin_trace(self, tracing: Tracing) -> Trace:
         parent = self.request.headers.get("Traceparent")
@@ -95,13 +97,15 @@ class BaseEndpoint(BodyReader):
         if not self.request_id:
             offered = self.request.headers.get("X-Request-ID", "")
             self.request_id = offered if REQUEST_ID.fullmatch(offered) else f"{getrandbits(64):016x}"
-        self.set_header("X-Request-ID", self.request_id)
-        self.set_header("Access-Control-Expose-Headers", "X-Request-ID")
         origin = self.request.headers.get("Origin")
-        if origin is None:
-            self.set_header("Access-Control-Allow-Origin", "*")
-        else:
-            self.set_header("Access-Control-Allow-Origin", origin)
+        self.set_headers(
+            (
+                ("X-Request-ID", self.request_id),
+                ("Access-Control-Expose-Headers", "X-Request-ID"),
+                ("Access-Control-Allow-Origin", "*" if origin is None else origin),
+            )
+        )
+        if origin is not None:
             self.set_header("Vary", "Origin")
 
     def arguments(self) -> Data:
@@ -127,7 +131,7 @@ class BaseEndpoint(BodyReader):
         return data
 
     def _take_text(self, shape: JsonShape) -> list[bytearray]:
-        """The body, which this endpoint no longer keeps; what it becomes is counted besides."""
+        """Hand over the body. Its memory still counts, and the memory of what it is parsed into counts too."""
         self.hold(shape.size_bytes + shape.parsed_bytes)
         return self.take_body()
 
@@ -302,6 +306,9 @@ class BaseEndpoint(BodyReader):
         seconds = time.perf_counter() - self._started_at
         status = self.get_status()
         self.count(status, seconds)
+        if self.error_code is not None:
+            did = self.use.did if self.use is not None and self.use.is_bought else ""
+            self._frame.last_errors.note(self.error_code, self.endpoint, self.request_id, did)
         if self.use is not None and (self.use.outcome or self.error_code or status >= 400):
             self.use.end(self.endpoint, self.error_code or self.outcome(status), at=time.time(), seconds=seconds)
             self._frame.books.add(self.use)

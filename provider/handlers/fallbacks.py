@@ -1,4 +1,4 @@
-"""Answers that no service route gives: unknown path, wrong method, OPTIONS, doubled slashes, refusals, no HTTP."""
+"""Answers outside the services: unknown path, wrong method, OPTIONS, doubled slashes, refusals, malformed requests."""
 
 from dataclasses import dataclass
 from random import getrandbits
@@ -11,8 +11,8 @@ from provider.handlers.base import ALL_METHODS, Endpoint, Frame
 from provider.override import override
 from provider.wire.text import digits
 
-# What a script may send to any route: ranges and their conditions, and a token in either place. Whatever else a browser
-# asks for is allowed too: without credentials of the browser, a header opens nothing.
+# Headers that a script may send to any route: ranges, their conditions, and both headers of a token. Other headers that
+# a browser asks for are allowed too: without credentials of the browser, a header gives access to nothing.
 SENDABLE = "Range, If-Range, If-Match, If-None-Match, Authorization, AuthToken"
 
 # A body of a refused request up to this length is read to its end.
@@ -89,7 +89,7 @@ class MergedPathEndpoint(Endpoint[str]):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The error that refuses a request, and the name of the endpoint that would have answered it."""
+    """The error that refuses a request, and the name of the endpoint that would have answered."""
 
     error: ProviderError
     endpoint: str

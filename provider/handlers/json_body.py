@@ -1,6 +1,6 @@
-"""Parses JSON of strangers: bounded before it is parsed, and parsed once (pure).
+"""Parses JSON from strangers. Its size in memory is bounded before it is parsed, and it is parsed once (pure).
 
-A value of two bytes, such as `{}`, takes some hundred bytes of memory, so a limit in bytes alone bounds nothing.
+A value of two bytes, such as `{}`, takes some hundred bytes of memory. So a limit in bytes alone bounds nothing.
 """
 
 import json
@@ -14,17 +14,17 @@ from provider.errors import BodyTooComplex
 
 # The richest documented call, a job with 50 datasets, has some 500 values.
 MAX_VALUES = 4096
-# What stands outside of strings: a body is long because of its strings.
+# Most bytes outside of strings. A body is long because of its strings.
 MAX_OUTSIDE_BYTES = 256 << 10
-# A dictionary with one entry and its key, measured with CPython 3.11.
+# The memory of a dictionary with one entry and its key, measured with CPython 3.11.
 BYTES_PER_VALUE = 320
-# One character outside the Basic Multilingual Plane makes all of its string four bytes wide (PEP 393).
+# One character outside the Basic Multilingual Plane makes its whole string four bytes wide (PEP 393).
 BYTES_PER_WIDE_CHARACTER = 4
-# Examined in one step, which takes a millisecond at most.
+# Bytes examined in one step, which takes a millisecond at most.
 PIECE_BYTES = 64 << 10
-# An integer this long may not fit in 64 bits, and orjson would make a float of it.
+# A longer integer may not fit in 64 bits. orjson would turn it into a float.
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
-# Nested deeper, a text is refused by orjson; json would only stop at the limit of the stack.
+# orjson refuses deeper nesting. json would only stop at the limit of the stack.
 _MAX_DEPTH = 1024
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -79,7 +79,7 @@ class JsonShape:
         self._quotes += len(parts) - 1
         self._outside += outside
         self.values += len(outside) - len(outside.translate(None, b"{[,"))
-        # A string takes two quotes, and each is a value or the name of one.
+        # A string has two quotes. Each string is a value, or the name of one.
         if self.values > MAX_VALUES or self._quotes > 4 * MAX_VALUES or len(self._outside) > MAX_OUTSIDE_BYTES:
             raise BodyTooComplex
 
@@ -101,10 +101,10 @@ def parse_json(body: bytes | bytearray | str, shape: JsonShape | None = None) ->
 
 
 def member_text(text: str, name: str) -> str:
-    """The text of a member of a JSON object that `parse_json` has read; of the last one with this name.
+    """Return the text of a member of a JSON object that `parse_json` has read; the last one with this name.
 
-    A parsed value cannot tell how its numbers and strings were written, which a hash of the text depends on.
-    Raises BodyTooComplex: the reader of this text takes a little less depth than orjson.
+    A hash of the text depends on how numbers and strings were written, which a parsed value does not show. Raises
+    BodyTooComplex, because this reader allows slightly less depth than orjson.
     """
     found = ""
     end = text.index("{")
@@ -132,7 +132,7 @@ def _parse(text: bytes | bytearray, outside: bytes) -> object:
 
 
 def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
-    """Parse an object whose fields are long plain strings without a parser, which would hold all threads meanwhile."""
+    """Parse an object whose fields are long plain strings without a parser, which would stop all threads meanwhile."""
     parts: list[bytes | bytearray] = [*text.split(b'"')]
     strings: dict[str, bytes | bytearray] = {}
     # Nobody can send this mark on purpose.
@@ -146,7 +146,7 @@ def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
         for name, short in value.items():
             if isinstance(short, str) and short in strings:
                 value[name] = strings.pop(short).decode("utf-8")
-    # What is left is deeper inside, or a name.
+    # The remaining mark is deeper inside, or in a name.
     return value if not strings else _parse(text, outside)
 
 

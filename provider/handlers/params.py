@@ -1,4 +1,4 @@
-"""Fields of a request → frozen request values. Wire camelCase ends here. Pure; nothing is looked up."""
+"""Parses the fields of requests into frozen values. The camelCase names of the wire end here. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class NonceRequest:
 
 
 def parse_signed(data: Data, name: str, token: PresentedToken | None = None) -> Signed:
-    """`name` is the field of the claimed signer; `token` as `token_params.presented_token` found it.
+    """Parse who signs. `name`: the field of the signer's address. `token`: from `token_params.presented_token`.
 
     Raises ValidationFailed.
     """
@@ -38,7 +38,7 @@ def parse_signed(data: Data, name: str, token: PresentedToken | None = None) -> 
 
 
 def signed_fields(fields: Sequence[Field], data: Data, token: PresentedToken | None) -> Sequence[Field]:
-    """What of `fields` holds for a request whose `token` stands in for `signature`, and perhaps for `nonce`."""
+    """Return the fields to check. A token replaces `signature`, and `nonce` too if the token needs none."""
     if token is None:
         return fields
     left_out = {"signature"}
@@ -83,10 +83,10 @@ class DecryptRequest:
         Field("signature", (rules.signature(),), bail=True),
     )
 
-    # wire: indexers of Ocean Enterprise send `flags` and `documentHash` besides. The event of the transaction decides.
+    # wire: indexers of Ocean Enterprise also send `flags` and `documentHash`. The event of the transaction decides.
     BY_TRANSACTION = (*FIELDS[:4], *FIELDS[-2:])
-    # For the credential in a document that is stored elsewhere. wire: indexers of Ocean Enterprise send an empty
-    # `transactionId`, and no `documentHash`. The endpoint opens nothing else without a hash.
+    # Without a hash, the endpoint opens only the credential in a document that is stored elsewhere. wire: indexers of
+    # Ocean Enterprise then send an empty `transactionId` and no `documentHash`.
     WITHOUT_HASH = (
         *FIELDS[:3],
         Field("encryptedDocument", (rules.required(),)),
@@ -113,7 +113,7 @@ class DecryptRequest:
 
     @classmethod
     def _fields(cls, data: Data) -> Sequence[Field]:
-        """Those that hold for this form of the request."""
+        """Return the fields of this form of the request."""
         if not is_empty(data.get("transactionId")):
             return cls.BY_TRANSACTION
         if "transactionId" in data and is_empty(data.get("documentHash")):

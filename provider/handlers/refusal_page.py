@@ -30,7 +30,7 @@ def _parts() -> _Parts:
 
 
 def refusal_page(error: ProviderError, request_id: str) -> tuple[bytes, str]:
-    """The page that tells cause, remedy and code of `error`, and its Content Security Policy.
+    """Return the page with cause, remedy and code of `error`, and its Content Security Policy.
 
     The first call reads packaged files of a few kilobytes.
     """

@@ -14,16 +14,16 @@ MAX_QUERY_FIELDS = 100
 CHAIN_ID = re.compile(r"[0-9]{1,18}")
 
 
-# Names that an endpoint reads of a JSON body, those of file objects (`fileinfo`) included. Whatever else a stranger
-# sends is not kept while the request is answered.
+# All names that an endpoint reads from a JSON body, including those of file objects (`fileinfo`). Other names are not
+# kept while the request is answered.
 KNOWN_FIELDS = frozenset(
     (
         *("abi", "additionalDatasets", "address", "algorithm", "chainId", "checksum", "command", "compute"),
         *("consumerAddress", "dataNftAddress", "dataset", "datasets", "decrypterAddress", "did", "documentHash"),
         *("documentId", "encryptedDocument", "entrypoint", "environment", "expiration", "fileIndex", "flags", "hash"),
-        *("headers", "image", "index", "jobId", "method", "nonce", "output", "policyServer", "query", "s3Access"),
-        *("seconds", "serviceId", "signature", "token", "transactionId", "transferTxId", "type", "url", "userAddress"),
-        *("userdata", "validUntil"),
+        *("headers", "image", "index", "jobId", "maxJobDuration", "method", "nonce", "output", "policyServer", "query"),
+        *("s3Access", "seconds", "serviceId", "signature", "token", "transactionId", "transferTxId", "type", "url"),
+        *("userAddress", "userdata", "validUntil"),
     )
 )
 
@@ -65,7 +65,7 @@ def parse_query(query: str) -> dict[str, str]:
     for pair in query.split("&"):
         if pair:
             name, _, value = pair.partition("=")
-            # Values of the field's own alphabet, which is nearly all, have nothing to undo.
+            # Nearly all values contain only characters that need no decoding.
             if "%" in pair or "+" in pair:
                 name, value = _unescaped(name), _unescaped(value)
             fields.setdefault(name, value)

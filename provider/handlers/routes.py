@@ -1,4 +1,4 @@
-"""One table of all routes, and the router over it: one dictionary look-up per request."""
+"""The route table and the router: one dictionary lookup per request."""
 
 import re
 import time
@@ -24,7 +24,7 @@ from provider.http1.streams import AnswersAtOnce
 from provider.override import override
 
 SLASHES = re.compile("/{2,}")
-# What a refused client is told to wait at least: the least that `Retry-After` can say.
+# The shortest pause that a refused client is asked for: the least that `Retry-After` can say.
 REFUSED_AT_ONCE_SECONDS = 1.0
 
 # `serviceEndpoints` of `GET /` (`provider-api.md` section 3): clients look routes up by name. The compute routes are
@@ -48,17 +48,23 @@ SERVICE_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "validateContainer": ("POST", "/api/services/validateContainer"),
 }
 
-# Names that ocean.js 8 looks up besides (`ocean-node-compat.md` section 3.2); without them it throws. One of ocean.py's
-# own tests counts 16 names and would count these too; no call of it does.
+# ocean.js 8 also looks up these names (`ocean-node-compat.md` section 3.2) and throws without them. One of ocean.py's
+# own tests counts 16 names and would count these too, but no call of ocean.py does.
 NODE_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "generateAuthToken": ("POST", "/api/services/auth/token"),
     "invalidateAuthToken": ("POST", "/api/services/auth/token/invalidate"),
     "directCommand": ("POST", "/directCommand"),
 }
 
-# Only with a policy server: clients take the name for a sign of one.
+# Only with a policy server: clients conclude from the name that there is one.
 POLICY_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "initializePSVerification": ("POST", "/api/services/initializePSVerification"),
+}
+
+# Only with an operator service: without these names ocean.js 8 returns null and no reason.
+COMPUTE_ENDPOINTS: Mapping[str, tuple[str, str]] = {
+    "freeCompute": ("POST", "/api/services/freeCompute"),
+    "computeStreamableLogs": ("GET", "/api/services/computeStreamableLogs"),
 }
 
 # Neither Provider 2.1 nor ocean-node has these.
@@ -69,9 +75,9 @@ LINK_ENDPOINTS: Mapping[str, tuple[str, str]] = {
 
 
 class Route:
-    """A method and a path, the endpoint that answers, and the dependencies of that endpoint, which must fit it.
+    """A method and a path, the endpoint that answers, and the dependencies of that endpoint.
 
-    A path such as `/d/{token}/{name}` stands for all paths that begin like it; the endpoint reads the rest.
+    A path such as `/d/{token}/{name}` matches all paths that begin like it; the endpoint reads the rest.
     """
 
     __slots__ = ("answer", "deps", "endpoint", "method", "path")
@@ -107,7 +113,7 @@ class RouteTable(Dispatcher):
             table.setdefault(beginning, {})[route.method] = route
 
     def find(self, method: str, path: str) -> Route:
-        """The route that answers this request; one that refuses, where the table has none."""
+        """Return the route of this request; if the table has none, one that refuses."""
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
         methods = self._paths.get(path) or self._family(path)
@@ -121,11 +127,11 @@ class RouteTable(Dispatcher):
         return NOT_FOUND
 
     def _family(self, path: str) -> dict[str, Route] | None:
-        """The methods of the paths that begin like this one."""
+        """Return the methods of the paths that begin like this one."""
         return next((methods for beginning, methods in self._families.items() if path.startswith(beginning)), None)
 
     def _every_method(self) -> str:
-        """Of the server as a whole, which `OPTIONS *` asks about (RFC 9110 section 9.3.7)."""
+        """Return all methods of the server, for `OPTIONS *` (RFC 9110 section 9.3.7)."""
         return ", ".join(sorted({"OPTIONS", *(route.method for route in self.routes)}))
 
     @override
@@ -152,7 +158,7 @@ class RouteTable(Dispatcher):
         return refusal_of_unread(self.frame, error)
 
     def _made(self, route: Route, request: Request, ticket: Ticket | None) -> BaseEndpoint:
-        """The endpoint for this request. Until it has started, nobody else gives the ticket back."""
+        """Make the endpoint of this request. If it never starts, the ticket is given back here."""
         try:
             return route.answer(self.application, request, self.frame)
         except BaseException:
@@ -161,9 +167,10 @@ class RouteTable(Dispatcher):
             raise
 
     def _refuse_further(self, request: Request, error: ProviderError) -> None:
-        """Refuse a client at once that does not wait as it was asked to; a proxy's connection serves many clients.
+        """Refuse a client at once that does not wait as it was asked to.
 
-        Only downloads are: who has to wait with something else may have requests left for them.
+        This applies to downloads only: a client that must wait with another request may still be allowed downloads. It
+        does not apply to the connection of a proxy, which serves many clients.
         """
         stream = getattr(request.connection, "stream", None)
         if (
@@ -177,7 +184,7 @@ class RouteTable(Dispatcher):
 
 
 def _without_method(method: str, methods: Mapping[str, Route]) -> Route:
-    """For a path that has other methods."""
+    """Return the route for a path that exists with other methods."""
     allowed = ", ".join(sorted({*methods, "OPTIONS"}))
     other = OptionsEndpoint if method == "OPTIONS" else MethodNotAllowedEndpoint
     return Route(method, "", other, allowed)

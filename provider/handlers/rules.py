@@ -53,7 +53,11 @@ def validate(fields: Sequence[Field], data: Data) -> None:
     """Check every field in order. Raises ValidationFailed with the messages of all failed fields."""
     errors: dict[str, list[str]] = {}
     for field in fields:
-        messages = _failures(field, data)
+        value = value_of(data, field.name)
+        if type(value) is str and value and field.rules == _JUST_REQUIRED:
+            # Nearly every field of nearly every request.
+            continue
+        messages = _failures(field, data, value)
         if messages:
             errors[field.name] = messages
             if field.bail:
@@ -62,8 +66,7 @@ def validate(fields: Sequence[Field], data: Data) -> None:
         raise ValidationFailed(errors)
 
 
-def _failures(field: Field, data: Data) -> list[str]:
-    value = value_of(data, field.name)
+def _failures(field: Field, data: Data, value: object) -> list[str]:
     absent = value is None
     if absent and _may_be_absent(field, data):
         return []
@@ -111,11 +114,15 @@ def is_empty(value: object) -> bool:
     return value is None or value in ([], {})
 
 
+_REQUIRED = Rule(
+    lambda _, value: not is_empty(value), "The <f> field is required.", lambda _: True, demand=Demand("always")
+)
+_JUST_REQUIRED = (_REQUIRED,)
+
+
 def required() -> Rule:
     """Present and not empty."""
-    return Rule(
-        lambda _, value: not is_empty(value), "The <f> field is required.", lambda _: True, demand=Demand("always")
-    )
+    return _REQUIRED
 
 
 def required_without(*others: str) -> Rule:

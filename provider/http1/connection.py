@@ -21,11 +21,12 @@ from tornado.httputil import (
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
 from provider.errors import BodyTooSlow, NotHttp, ProviderError
-from provider.http1.heads import parse_plain_head
+from provider.http1.heads import BODY_FIELDS, has_any, parse_plain_head
 from provider.http1.streams import HEAD_END, AnswersAtOnce, TlsServerStream
 from provider.override import override
 from provider.wire.text import digits
 
+_WITH_BODY = BODY_FIELDS | {"Expect"}
 # For delegates that know of a request but have no answer of their own.
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
@@ -43,6 +44,8 @@ class _HeadLimit:
 
     The head must be complete within `limit_seconds`. Once begun, it gets `head_seconds` and at most half of that more.
     """
+
+    __slots__ = ("_begun_at", "_due_at", "_head_seconds", "_limit_seconds", "_loop", "_stream", "_timer")
 
     def __init__(self, stream: IOStream, limit_seconds: float, head_seconds: float) -> None:
         self._stream, self._limit_seconds, self._head_seconds = stream, limit_seconds, head_seconds
@@ -87,6 +90,20 @@ class _HeadLimit:
             self._stream.close()
 
 
+def report(done: asyncio.Task[None]) -> None:
+    """Let the loop report an exception that nobody awaits: it is our fault."""
+    if not done.cancelled():
+        done.result()
+
+
+def forget_head(connection: object) -> None:
+    """Drop the header fields of the request whose answer has begun, and the query of its target."""
+    exchange = cast(HTTP1Connection, connection)
+    line = cast(RequestStartLine, exchange._request_start_line)
+    exchange._request_start_line = line._replace(path=line.path.partition("?")[0])
+    exchange._request_headers = None
+
+
 def end_with_reply(connection: object) -> None:
     """Close the connection after this reply, as its `Connection: close` announces (RFC 9112 section 9.6)."""
     cast(HTTP1Connection, connection)._disconnect_on_finish = True
@@ -99,11 +116,6 @@ def tells_end(connection: object) -> bool:
     return version == "HTTP/1.1" or not isinstance(http.stream, TlsServerStream)
 
 
-def _is_bare(headers: HTTPHeaders) -> bool:
-    """True if the request has no body and announces none."""
-    return "Content-Length" not in headers and "Transfer-Encoding" not in headers and "Expect" not in headers
-
-
 class ServerConnection(HTTP1ServerConnection):
     """Serves the requests of one consumer's connection, one after another."""
 
@@ -111,6 +123,13 @@ class ServerConnection(HTTP1ServerConnection):
     head_seconds = 20.0
     is_first = True
     """True until the first request has been answered completely."""
+
+    @override
+    def start_serving(self, delegate: HTTPServerConnectionDelegate) -> None:
+        # Tornado's way leaves three callbacks and their contexts for each open connection.
+        task = asyncio.get_running_loop().create_task(self._server_request_loop(delegate))
+        task.add_done_callback(report)
+        self._serving_future = task
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
         stream = cast(AnswersAtOnce, self.stream)
@@ -147,6 +166,9 @@ class ServerConnection(HTTP1ServerConnection):
 class _Exchange(HTTP1Connection):
     """One request and its reply."""
 
+    # Tornado declares what clients and servers have in common.
+    _request_start_line: RequestStartLine
+
     def __init__(
         self, stream: AnswersAtOnce, params: HTTP1ConnectionParameters, context: object, limit: _HeadLimit | None
     ) -> None:
@@ -160,14 +182,16 @@ class _Exchange(HTTP1Connection):
         try:
             headers = await self._read_head()
             told = False
-            waiting = delegate.headers_received(cast(RequestStartLine, self._request_start_line), headers)
+            waiting = delegate.headers_received(self._request_start_line, headers)
             if waiting is not None:
                 await waiting
             if self.stream is None:
                 told = True
                 return False
-            if not _is_bare(headers) and not await self._read_rest(headers, delegate):
+            if has_any(headers, _WITH_BODY) and not await self._read_rest(headers, delegate):
                 return False
+            # The answer may take hours.
+            del headers
             self._read_finished = True
             if not self._write_finished:
                 delegate.finish()
@@ -239,19 +263,20 @@ class _Exchange(HTTP1Connection):
     ) -> "asyncio.Future[None]":
         # The usual head, one with Content-Length, is built in one piece.
         self._consumer.mid_reply = True
-        request = cast(RequestStartLine, self._request_start_line)
+        request = self._request_start_line
         length = digits(headers.get("Content-Length") or "")
         if (
             request.version != "HTTP/1.1"
             or request.method == "HEAD"
             or length is None
-            or cast(ResponseStartLine, start_line).code in (204, 304)
+            or start_line[1] in (204, 304)
             or self._disconnect_on_finish
         ):
             return super().write_headers(start_line, headers, chunk)
-        self._response_start_line = cast(ResponseStartLine, start_line)
+        assert isinstance(start_line, ResponseStartLine)  # noqa: S101 - a server writes nothing else
+        self._response_start_line = start_line
         self._expected_content_remaining = length
-        lines = [f"{name}: {value}\r\n" for name, value in headers.get_all()]
+        lines = [f"{name}: {value}\r\n" for name, values in headers._as_list.items() for value in values]
         head = f"HTTP/1.1 {start_line[1]} {start_line[2]}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
             raise ValueError("a header field contains CR or LF")

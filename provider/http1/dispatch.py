@@ -17,9 +17,9 @@ from tornado.httputil import (
 )
 
 from provider.errors import ProviderError
-from provider.http1.connection import RefusingDelegate
+from provider.http1.connection import RefusingDelegate, report
 from provider.http1.handler import HttpHandler
-from provider.http1.heads import Request
+from provider.http1.heads import BODY_FIELDS, Request, has_any
 from provider.override import override
 
 
@@ -39,14 +39,10 @@ class Dispatcher(HTTPServerConnectionDelegate):
         raise NotImplementedError
 
 
-def _report(done: asyncio.Task[None]) -> None:
-    # An exception that leaves a handler is our fault; the loop reports it.
-    if not done.cancelled():
-        done.result()
-
-
 class _Reader(RefusingDelegate):
     """Passes a request on to its handler as it arrives."""
+
+    __slots__ = ("_body", "_connection", "_dispatcher", "_handler", "_server_connection")
 
     def __init__(self, dispatcher: Dispatcher, server_connection: object, connection: HTTPConnection) -> None:
         self._dispatcher = dispatcher
@@ -61,7 +57,7 @@ class _Reader(RefusingDelegate):
     ) -> Awaitable[None] | None:
         assert isinstance(start_line, RequestStartLine)  # noqa: S101 - a server receives nothing else
         request = Request(start_line, headers, self._connection, self._server_connection)
-        has_body = "Content-Length" in headers or "Transfer-Encoding" in headers
+        has_body = has_any(headers, BODY_FIELDS)
         self._handler = handler = self._dispatcher.open(request, has_body=has_body)
         prepared: Future[None] | None = None
         if has_body:
@@ -69,7 +65,7 @@ class _Reader(RefusingDelegate):
         else:
             handler.expect_no_body()
         task = handler.start()
-        task.add_done_callback(_report)
+        task.add_done_callback(report)
         if has_body:
             task.add_done_callback(lambda _: handler.drop_references())
         return prepared

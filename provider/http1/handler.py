@@ -2,13 +2,13 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, ClassVar, cast
 
-from tornado.web import RequestHandler
+from tornado.web import Application, RequestHandler
 
 from provider.errors import ProviderError
-from provider.http1.heads import Fields, http_date
+from provider.http1.heads import Fields, Request, http_date
 from provider.override import override
 
 
@@ -43,9 +43,16 @@ class HttpHandler(RequestHandler):
         """Has the reply ended?"""
         return self._finished
 
+    def __init__(self, application: Application, request: Request, **more: Any) -> None:
+        super().__init__(application, request, **more)
+        # Four objects for templates, which no endpoint has.
+        self.ui = None  # type: ignore[assignment]
+
     def drop_unsent(self) -> None:
         """Forget what was written to the body and has not left."""
         self._write_buffer = []
+
+    _headers: Fields
 
     @override
     def clear(self) -> None:
@@ -65,9 +72,23 @@ class HttpHandler(RequestHandler):
     def set_header(self, name: str, value: Any) -> None:
         # The base class checks each value twice.
         if type(value) is str and value.isascii() and value.isprintable():
-            self._headers[name] = value
+            self._headers.put_all(((name, value),))
         else:
             super().set_header(name, value)
+
+    def set_headers(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Set each field as `set_header` does."""
+        text = "".join([value for _, value in fields])
+        if text.isascii() and text.isprintable():
+            self._headers.put_all(fields)
+        else:
+            for name, value in fields:
+                self.set_header(name, value)
+
+    @property
+    def announces_length(self) -> bool:
+        """True if the reply has a `Content-Length`."""
+        return self._headers.get("Content-Length") is not None
 
     def start(self) -> asyncio.Task[None]:
         """Serve the request in a task of its own."""
@@ -77,9 +98,9 @@ class HttpHandler(RequestHandler):
         """Answer with `error` if there was no answer yet: the rest of the body never comes."""
         raise NotImplementedError
 
-    async def execute(self) -> None:
+    def execute(self) -> Awaitable[None]:
         """Let Tornado run the method of this request."""
-        await self._execute([])
+        return self._execute([])
 
     def expect_body(self) -> "tuple[Future[None], Future[None]]":
         """Two futures: the caller sets the first when the body was read; the second is done when it may be read."""

@@ -6,6 +6,7 @@ Tornado handles anything unusual, and decides what to refuse. This module relies
 
 import re
 import time
+from collections.abc import Iterable, Set
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from provider.override import override
 from provider.wire.head import MAX_KEPT_CHARS, plain_lines
 from provider.wire.text import TOKEN
 
+# Fields that announce a body (RFC 9112 section 6).
+BODY_FIELDS = frozenset({"Content-Length", "Transfer-Encoding"})
 _MAX_HOST_CHARS = 255
 # The form in which proxies forward requests, without userinfo and fragment (RFC 9110 sections 4.2.4 and 7.1).
 _ABSOLUTE_FORM = re.compile(r"https?://([^/?#@]+)([^#]*)", re.IGNORECASE)
@@ -39,9 +42,28 @@ class Fields(HTTPHeaders):
         values = self._as_list.get(name) or self._as_list.get(_normal_name(name) or "")
         return ",".join(values) if values else default
 
+    def put_all(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Replace each of these fields. The values are known to be valid."""
+        if self._combined_cache:
+            self._combined_cache.clear()
+        lines = self._as_list
+        for name, value in fields:
+            lines[_normal_name(name) or name] = [value]
+
     @override
     def copy(self) -> HTTPHeaders:
         return Fields({name: list(values) for name, values in self._as_list.items()})
+
+
+NOTHING: dict[str, list[Any]] = {}
+"""Arguments and files of every request. Nobody adds to it."""
+NO_FIELDS = Fields({})
+"""Of a head that was dropped. Nobody adds to it."""
+
+
+def has_any(headers: HTTPHeaders, names: Set[str]) -> bool:
+    """True if at least one of the fields is there. `names`: in the spelling of `HTTPHeaders`."""
+    return not headers._as_list.keys().isdisjoint(names)
 
 
 class _Today:
@@ -123,10 +145,9 @@ class Request(HTTPServerRequest):
         self.path, _, self.query = self.uri.partition("?")
         self.host = "127.0.0.1" if host is None else host
         self.host_name = (_host_name if len(self.host) <= _MAX_HOST_CHARS else _host_name.__wrapped__)(self.host)
-        self.body, self.files = b"", {}
-        self.arguments: dict[str, list[bytes]] = {}
-        self.query_arguments: dict[str, list[bytes]] = {}
-        self.body_arguments: dict[str, list[bytes]] = {}
+        self.body = b""
+        # Endpoints read none of them; Tornado expects that they exist.
+        self.arguments = self.query_arguments = self.body_arguments = self.files = NOTHING
         context: Any = getattr(connection, "context", None)
         self.remote_ip = getattr(context, "remote_ip", None)
         self.protocol = getattr(context, "protocol", "http")

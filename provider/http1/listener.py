@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import orjson
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
-from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream
 
 from provider.admission.clients import Clients
@@ -24,6 +23,8 @@ from provider.admission.connections import Connections
 from provider.admission.fast_reject import Answer, is_plain_download
 from provider.crypto.certificate import ServerTls, TlsFault
 from provider.errors import ProviderError, ServerBusy, ServerFull, TooManyRequests
+from provider.http1.accept import ACCEPTED_AT_ONCE, Acceptor
+from provider.http1.balance import Share
 from provider.http1.connection import ServerConnection
 from provider.http1.streams import AnswersAtOnce, ServerStream, TlsServerStream
 from provider.override import override
@@ -31,9 +32,6 @@ from provider.override import override
 log = logging.getLogger("provider.server")
 # nginx allows 60 s (client_header_timeout). Five round trips of a bad satellite link take 4 s.
 HANDSHAKE_SECONDS = 10.0
-# Then others get their turn; the rest waits in the backlog.
-ACCEPTED_AT_ONCE = 64
-ACCEPT_PAUSE_SECONDS = 0.2
 # Twice what the backlog can hold: this also ends if new connections cannot be stopped.
 LAST_ROUNDS = 2 * 4096 // ACCEPTED_AT_ONCE
 READ_AWAY_BYTES = 64 << 10
@@ -52,6 +50,7 @@ class PublicServer(HTTPServer):
         head_seconds: float = ServerConnection.head_seconds,
         turns_away: Callable[[], bool] | None = None,
         observe_refusal: Callable[[ProviderError], None] = lambda _: None,
+        share: Share | None = None,
         **more: Any,
     ) -> None:
         """Set the limits.
@@ -63,6 +62,7 @@ class PublicServer(HTTPServer):
             head_seconds: limit for a request head.
             turns_away: returns whether downloads must be refused at this moment.
             observe_refusal: called with each refusal that no handler sees.
+            share: of the connections, if other workers accept from the same socket.
             more: passed to `HTTPServer`.
         """
         super().initialize(*args, **more)
@@ -70,7 +70,10 @@ class PublicServer(HTTPServer):
         self._clients = clients if clients is not None else Clients(AdmissionConfig())
         self._head_seconds = head_seconds
         self._turns_away = turns_away
+        self._downstream = set(self.trusted_downstream or ())
         self._observe_refusal = observe_refusal
+        self._share = share
+        self._acceptors: list[Acceptor] = []
         self._busy, self._full, self._too_many = ServerBusy(), ServerFull(), TooManyRequests()
         known: tuple[ProviderError, ...] = (self._busy, self._full, self._too_many)
         self._answers = {error: prepared_answer(error) for error in known}
@@ -79,18 +82,23 @@ class PublicServer(HTTPServer):
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         # Unlike Tornado's, this pauses after the system ran out of descriptors or memory.
         for listener in sockets:
+            acceptor = Acceptor(listener, self._handle_connection, self._share)
+            self._acceptors.append(acceptor)
             self._sockets[listener.fileno()] = listener
-            self._handlers[listener.fileno()] = _accept_from(listener, self._handle_connection)
+            self._handlers[listener.fileno()] = acceptor.stop
+
+    @override
+    def stop(self) -> None:
+        super().stop()
+        # A successor may count its connections in this place.
+        self._share = None
 
     async def stop_after_the_last(self, *, handshake_seconds: float) -> None:
         """Stop, after accepting the connections in the backlog. Handshakes in progress may finish meanwhile."""
         await asyncio.sleep(handshake_seconds)
-        for listener in self._sockets.values():
+        for acceptor in self._acceptors:
             for _ in range(LAST_ROUNDS):
-                try:
-                    if not _accept_some(listener, self._handle_connection):
-                        break
-                except _CannotAcceptError:
+                if not acceptor.accept_waiting():
                     break
                 await asyncio.sleep(0)
         # Nothing may run between the last check and this call.
@@ -141,17 +149,25 @@ class PublicServer(HTTPServer):
             stream.wait_for_handshake().add_done_callback(lambda _: limit.cancel())
         if self._turns_away is not None and isinstance(stream, AnswersAtOnce):
             stream.at_once = self._answer_at_once
-        context = _HTTPRequestContext(stream, address, self.protocol, self.trusted_downstream)
+        context = _HTTPRequestContext(stream, address, self.protocol)
+        # Tornado makes a set for each connection.
+        context.trusted_downstream = self._downstream
         connection = ServerConnection(stream, self.conn_params, context)
         connection.head_seconds = self._head_seconds
         self._connections.add(connection)
+        self._tell_share()
         connection.start_serving(self)
 
     @override
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)
+        self._tell_share()
         address = server_conn.context.address  # type: ignore[attr-defined]
         self._counted.give_back(self._clients.of_peer(address[0]) if isinstance(address, tuple) else None)
+
+    def _tell_share(self) -> None:
+        if self._share is not None:
+            self._share.hold(len(self._connections))
 
     def _answer_at_once(self, stream: AnswersAtOnce, data: memoryview | bytearray) -> bytes | None:
         """Refuse a hopeless download; None to continue. `Admission` would refuse it as well."""
@@ -187,53 +203,6 @@ def prepared_answer(error: ProviderError) -> Answer:
         retry_after_seconds=error.retry_after_seconds or 1,
         body=orjson.dumps(error.body(), option=orjson.OPT_APPEND_NEWLINE),
     )
-
-
-def _accept_from(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> Callable[[], None]:
-    """Accept connections until the returned function is called."""
-    loop = IOLoop.current()
-    pause: list[object] = []
-
-    def accept(_: object, __: int) -> None:
-        try:
-            _accept_some(listener, take)
-        except _CannotAcceptError as exc:
-            # The listener would stay readable all the time.
-            log.warning("cannot accept connections", extra={"fields": {"reason": str(exc)}})
-            loop.remove_handler(listener)
-            pause[:] = [loop.call_later(ACCEPT_PAUSE_SECONDS, resume)]
-
-    def resume() -> None:
-        pause.clear()
-        loop.add_handler(listener, accept, IOLoop.READ)
-
-    def stop() -> None:
-        if pause:
-            loop.remove_timeout(pause.pop())
-        else:
-            loop.remove_handler(listener)
-
-    resume()
-    return stop
-
-
-def _accept_some(listener: socket.socket, take: Callable[[socket.socket, Any], None]) -> bool:
-    """Pass on a limited number of connections. False if none are left waiting. Raises _CannotAcceptError."""
-    for _ in range(ACCEPTED_AT_ONCE):
-        try:
-            connection, address = listener.accept()
-        except BlockingIOError:
-            return False
-        except ConnectionAbortedError:
-            continue
-        except OSError as exc:
-            raise _CannotAcceptError(exc.strerror or "unknown") from exc
-        take(connection, address)
-    return True
-
-
-class _CannotAcceptError(Exception):
-    """The system is out of descriptors or memory."""
 
 
 class CertificateWatch:

@@ -12,8 +12,10 @@ from typing import cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
-from tornado.web import RequestHandler
 
+from provider.http1.connection import forget_head
+from provider.http1.handler import HttpHandler
+from provider.http1.heads import NO_FIELDS
 from provider.http1.streams import AnswersAtOnce
 from provider.override import override
 from provider.streaming.limits import pace_socket
@@ -30,7 +32,9 @@ _BYTES_ACKED_AT = 120
 class TornadoSink(Sink):
     """The reply of one handler. The handler forwards `on_connection_close` to `consumer_gone`."""
 
-    def __init__(self, handler: RequestHandler) -> None:
+    __slots__ = ("_callback", "_chunked", "_connection", "_gone", "_handler", "_stream")
+
+    def __init__(self, handler: HttpHandler) -> None:
         self._handler = handler
         # Both were created by our own server.
         self._connection = cast(HTTP1Connection, handler.request.connection)
@@ -43,10 +47,8 @@ class TornadoSink(Sink):
     async def start(self, status: int, fields: Fields, first: memoryview) -> None:
         handler = self._handler
         handler.set_status(status)
-        self._chunked = True
-        for name, value in fields:
-            handler.set_header(name, value)
-            self._chunked = self._chunked and name.lower() != "content-length"
+        handler.set_headers(fields)
+        self._chunked = not handler.announces_length
         self._check()
         # Small pieces from an origin should not wait for acknowledgements of earlier ones (RFC 896).
         self._stream.set_nodelay(True)
@@ -57,6 +59,14 @@ class TornadoSink(Sink):
         except StreamClosedError as exc:
             raise _gone(exc) from exc
         self._check()
+        self._forget_heads()
+
+    def _forget_heads(self) -> None:
+        """Drop what only the start of a reply needs: its stream may last for hours."""
+        handler, request = self._handler, self._handler.request
+        handler._headers = request.headers = NO_FIELDS
+        request.query, request.uri = "", request.path
+        forget_head(self._connection)
 
     @override
     async def write(self, data: memoryview) -> None:

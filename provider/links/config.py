@@ -11,7 +11,7 @@ MAX_SECONDS = 30 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class LinkConfig:
-    """How long links live, in seconds."""
+    """Lifetimes of links, in seconds."""
 
     SECTION: ClassVar = "links"
 

@@ -1,4 +1,4 @@
-"""What is known of a file without its bytes: header fields and length, learned with one small request."""
+"""The facts of a file that need no reading: its header fields and length, from one small request."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,10 +10,10 @@ from provider.upstream.source import Headers, Source
 from provider.upstream.validators import is_strong_date, is_strong_tag
 from provider.upstream.wish import Wish
 
-# It tells versions of one file apart, and is part of every token.
+# This length distinguishes the versions of one file, and is part of every token.
 _VERSION_CHARS = 12
 
-# The fields that describe the file, and neither the part that was sent nor the connection.
+# The fields that describe the whole file, not the part that was sent or the connection.
 _KEPT = frozenset(("content-type", "content-encoding", "content-disposition", "etag", "last-modified", "date"))
 _MAX_KEPT_CHARS = 2048
 
@@ -42,16 +42,16 @@ class FileFacts:
 
     @property
     def version(self) -> str:
-        """As `version_of` has it."""
+        """The version, as `version_of` returns it."""
         return version_of(self.headers)
 
     def content_type(self, name: str) -> str:
-        """Media type of the file, by the origin or else by its name."""
+        """The media type of the file, from the origin or else from its name."""
         return stated(self.headers, "Content-Type") or guess_content_type(name) or DEFAULT_CONTENT_TYPE
 
 
 def version_of(headers: Headers) -> str:
-    """Short name of a version of a file, by its strong validator (RFC 9110 section 8.8.1); "" if it has none."""
+    """Return a short name of a file's version, made from its strong validator (RFC 9110 section 8.8.1); "" if none."""
     validator = headers.get("ETag")
     if validator is None:
         validator = headers.get("Last-Modified")
@@ -62,9 +62,9 @@ def version_of(headers: Headers) -> str:
 
 
 def facts_of(source: Source, answer: Answer, *, is_publishers_part: bool = False) -> FileFacts | None:
-    """The facts in an answer to FIRST_BYTE; None if it is no file.
+    """Return the facts in an answer to FIRST_BYTE; None if it is no file.
 
-    `is_publishers_part`: the file object names a range of its own, so the answer tells nothing about FIRST_BYTE.
+    `is_publishers_part`: the file object itself names a range, so the answer says nothing about FIRST_BYTE.
     """
     headers = source.headers
     if is_publishers_part and isinstance(answer, Whole | Part):
@@ -80,9 +80,9 @@ def facts_of(source: Source, answer: Answer, *, is_publishers_part: bool = False
 
 
 def _kept(headers: Headers, *, ranges: str | None) -> Headers:
-    """What a reply is made from and a version is told by, with this `Accept-Ranges`.
+    """Return the fields from which replies and versions are made, with this `Accept-Ranges`.
 
-    Nothing of an origin that says too much: facts of many files are kept, and anybody can be a publisher.
+    If they are too long, return none: facts of many files are kept, and anybody can be a publisher.
     """
     kept = [(name, value) for name, value in headers if name.lower() in _KEPT]
     if ranges is not None:

@@ -85,11 +85,11 @@ class Links:
         return _beginning(link, now, revoked_at=_newest(await self._look_up(_names(link))), ends_at=ends_at)
 
     async def renew(self, link: Link, *, ends_at: int | None) -> Link:
-        """The same link, beginning now. `ends_at`: as in `issue`.
+        """Issue the same link again, beginning now. `ends_at`: as in `issue`.
 
         Raises:
-            LinkRevoked: it was revoked. The store itself is asked: to a revocation that this worker has not noticed
-                yet, the renewed link would be a later one.
+            LinkRevoked: it was revoked. The store itself is asked, not the cache. If this worker has not noticed a
+                revocation yet, the renewed link would be newer than it, and would stay valid.
             StoreError: revocations cannot be read.
         """
         now = int(self._clock())
@@ -99,16 +99,16 @@ class Links:
         return _beginning(link, now, revoked_at=revoked_at, ends_at=ends_at)
 
     def seal(self, link: Link, name: str) -> str:
-        """Token for a URL that ends with the file name `name`. Raises LinkTooLong."""
+        """Return the token for a URL that ends with the file name `name`. Raises LinkTooLong."""
         return self._seal.seal(link, name)
 
     async def open(self, token: str, name: str) -> Link:
-        """The link of a URL with this token and file name.
+        """Return the link of a URL with this token and file name.
 
         Raises:
             LinkUnknown: not a link of ours.
             LinkExpired: its time is over.
-            LinkRevoked: the consumer ended it, or the AuthToken that made it.
+            LinkRevoked: the consumer revoked it, or the AuthToken that made it.
             StoreError: revocations cannot be read.
         """
         link = self._seal.open(token, name)
@@ -121,11 +121,11 @@ class Links:
         return link
 
     async def revoke(self, consumer: str, order_tx_id: str | None) -> None:
-        """End all links that `consumer` has made so far, or those of one order. Raises StoreError."""
+        """Revoke all links that `consumer` has made so far, or only those of one order. Raises StoreError."""
         name = _name(consumer, order_tx_id)
-        # Kept as long as any of these links may live, which tells as well when they were revoked.
+        # Kept as long as any of these links may live. So the expiry also tells when they were revoked.
         until = int(self._clock()) + MAX_SECONDS
-        # A link that was made after another revocation in this very second begins a second ahead.
+        # A link that is made after a revocation in the same second begins one second later.
         before = await self._store.revoked_until(name)
         if before is not None:
             until = max(until, before + 1)
@@ -142,17 +142,17 @@ class Links:
 
 def _beginning(link: Link, now: int, *, revoked_at: int, ends_at: int | None) -> Link:
     ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
-    # A link of the very second in which others were revoked must not count as one of them.
+    # A link made in the second of a revocation must not count as revoked.
     return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
 
 
 def _newest(found: Mapping[str, int]) -> int:
-    """When links of these names were revoked last; 0 or less for never."""
+    """Return when links with these names were last revoked; 0 or less if never."""
     return max(found.values()) - MAX_SECONDS
 
 
 def _names(link: Link) -> list[str]:
-    """The names under which this link may have been revoked."""
+    """Return the names under which this link may have been revoked."""
     names = [_name(link.consumer, None)]
     if isinstance(link.target, OrderedFile):
         names.append(_name(link.consumer, link.target.order_tx_id))
@@ -160,5 +160,5 @@ def _names(link: Link) -> list[str]:
 
 
 def _name(consumer: str, order_tx_id: str | None) -> str:
-    """What the store calls the links of a consumer, or of one order of a consumer."""
+    """Return the store's name for all links of a consumer, or for those of one order."""
     return f"links of {consumer}" if order_tx_id is None else f"links of {consumer} by {order_tx_id}"

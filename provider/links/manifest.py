@@ -1,4 +1,4 @@
-"""What a request for links is answered with: JSON, Metalink 4 (RFC 5854), or plain lines (RFC 2483) (pure)."""
+"""Writes the answer to a request for links: JSON, Metalink 4 (RFC 5854), or plain lines (RFC 2483) (pure)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Manifest:
     files: Sequence[LinkedFile]
 
     def text(self, media_type: str) -> bytes:
-        """The manifest as one of JSON, METALINK and URI_LIST."""
+        """Return the manifest as JSON, METALINK or URI_LIST."""
         if media_type == METALINK:
             return _metalink(self)
         if media_type == URI_LIST:
@@ -45,12 +45,15 @@ class Manifest:
 
 
 def link_url(base: str, token: str, name: str) -> str:
-    """URL of a link; `base` is where consumers reach this server, without a slash at its end."""
+    """Return the URL of a link. `base`: where consumers reach this server, without a slash at its end."""
     return f"{base}/d/{token}/{quote(name, safe='')}"
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names, each once: downloaders write all files into one folder. Case does not tell names apart everywhere."""
+    """Return the names without duplicates: downloaders write all files into one folder.
+
+    Upper and lower case count as the same, as on some file systems.
+    """
     taken: set[str] = set()
     found = []
     for index, name in enumerate(names):

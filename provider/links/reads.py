@@ -1,4 +1,4 @@
-"""What is read over links, summed up: one proof of download per link, not one per range."""
+"""Sums up what is read over each link, so that there is one proof of download per link and not one per range."""
 
 import asyncio
 from collections import OrderedDict
@@ -31,7 +31,7 @@ class LinkReads:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, link: str, proof: Proof) -> None:
-        """A stream of this link begins. `proof`: what to attest of it, with the bytes still to be counted."""
+        """Begin a stream of this link. `proof`: what to attest, without the byte count."""
         reading = self._readings.get(link)
         if reading is None:
             reading = self._readings[link] = _Reading(replace(proof, downloaded_bytes=0), 0.0)
@@ -41,7 +41,7 @@ class LinkReads:
         self._touch(link, reading)
 
     def end(self, link: str, read_bytes: int) -> None:
-        """A stream of this link has ended."""
+        """End a stream of this link."""
         reading = self._readings.get(link)
         if reading is None:
             return
@@ -50,7 +50,7 @@ class LinkReads:
         self._touch(link, reading)
 
     async def close(self) -> None:
-        """Submit what is left."""
+        """Submit all remaining proofs."""
         if self._timer is not None:
             self._timer.cancel()
         for link in list(self._readings):
@@ -64,7 +64,7 @@ class LinkReads:
             self._timer = loop.call_later(self._idle_seconds, self._sweep)
 
     def _sweep(self) -> None:
-        """Submit the links that are idle. The order of `_readings` is that of their last use."""
+        """Submit the proofs of idle links. `_readings` is ordered by last use."""
         loop = asyncio.get_running_loop()
         idle_since = loop.time() - self._idle_seconds
         idle = [

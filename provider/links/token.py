@@ -1,8 +1,9 @@
-"""Link tokens: a bought file, its consumer and an end, sealed so that only this Provider can read them (pure).
+"""Link tokens: a bought file, its consumer and an expiry, sealed so that only this Provider can read them (pure).
 
-AES-SIV (RFC 5297) over compressed JSON. It needs no random nonce, so a token is short; it also authenticates the file
-name that follows the token in the URL, so no token works under another name. Every worker and host with the same
-universal key opens the same tokens, and nothing about them is stored.
+A token is compressed JSON in AES-SIV (RFC 5297). AES-SIV needs no random nonce, so tokens are short. It also
+authenticates the file name that follows the token in the URL, so a token works under one name only.
+
+Every worker and host with the same universal key opens the same tokens. Nothing is stored about them.
 """
 
 import re
@@ -30,7 +31,7 @@ MAX_TOKEN_CHARS = 2048
 MAX_PACKED_BYTES = 4096
 """What a token may hold before it is compressed. Opened tokens are kept, and user data may compress a thousandfold."""
 
-# Tools read one link in many ranges. Only tokens that were good are kept: a stranger fills nothing, a buyer 16 MiB.
+# Tools read one link in many ranges. Only valid tokens are kept: a stranger fills nothing, a buyer at most 16 MiB.
 _OPENED = 1024
 _PURPOSES = (b"ocean provider / link authentication / v1", b"ocean provider / link encryption / v1")
 _TOKEN = re.compile(r"1[A-Za-z0-9_-]{40,2048}")
@@ -87,7 +88,10 @@ class LinkSeal:
         self._opened = lru_cache(maxsize=_OPENED)(self._open)
 
     def seal(self, link: Link, name: str) -> str:
-        """Token of `link` for a URL that ends with `name`. Raises LinkTooLong if its user data are too large."""
+        """Return the token of `link` for a URL that ends with `name`.
+
+        Raises LinkTooLong if its user data are too large.
+        """
         packed = _packed(link)
         if len(packed) > MAX_PACKED_BYTES:
             raise LinkTooLong
@@ -98,7 +102,7 @@ class LinkSeal:
         return token
 
     def open(self, token: str, name: str) -> Link:
-        """The link that a URL with this token and name stands for. Raises LinkUnknown."""
+        """Return the link of a URL with this token and name. Raises LinkUnknown."""
         if len(token) > MAX_TOKEN_CHARS:
             raise LinkUnknown
         return self._opened(token, name)
@@ -112,13 +116,13 @@ class LinkSeal:
         except (InvalidTag, ValueError):
             raise LinkUnknown from None
         if _encoded(sealed) != token:
-            # base64 has spare bits. A twin of a token would be a link of its own to logs and proofs.
+            # base64 has spare bits. Another spelling of a token would be another link in logs and proofs.
             raise LinkUnknown
         return _unpacked(zlib.decompress(packed))
 
 
 def link_id(token: str) -> str:
-    """Name of a link in logs and metrics: it leads nobody back to the token."""
+    """Return the name of a link in logs and metrics. The token cannot be found from it."""
     return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Settings of what operators see of the server: logs, metrics, traces, and when it calls itself ready."""
+"""Settings of what operators observe: logs, metrics, traces, and readiness."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

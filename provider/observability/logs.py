@@ -19,10 +19,10 @@ _log = logging.getLogger("provider.server")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the fields."""
+    """Formats a record as a JSON object on one line: time (RFC 3339, UTC), level, logger, message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Return the record as one line."""
         line: dict[str, object] = {
             "time": _rfc3339(record.created),
             "level": record.levelname.lower(),
@@ -39,7 +39,7 @@ class TextFormatter(logging.Formatter):
     """The same fields for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, with the traceback below where there is one."""
+        """Return the record as one line, followed by the traceback if there is one."""
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname:<7} {record.getMessage()}  {fields}".rstrip()
@@ -47,15 +47,18 @@ class TextFormatter(logging.Formatter):
 
 
 class Redaction(logging.Filter):
-    """Takes out of every record what looks like a secret: messages of libraries, and texts of exceptions, have some."""
+    """Removes everything that looks like a secret from each record.
+
+    Messages of libraries and texts of exceptions may contain some.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every record passes, changed in place; its traceback becomes text here."""
+        """Redact the record in place and let it pass. Its traceback becomes text here."""
         redact = redact_own if record.name.partition(".")[0] == "provider" else redact_foreign
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
-            # Arguments that do not fit their message must not fail whoever logs.
+            # Arguments that do not fit their message must not make the caller fail.
             message = str(record.msg)
         record.msg, record.args = redact(message), ()
         if record.exc_info and not record.exc_text:
@@ -83,46 +86,47 @@ def _redacted_field(value: object) -> object:
 
 
 class DebugSwitch:
-    """Whether the workers of a server log at DEBUG: a byte that its processes share, so that none can go astray."""
+    """Whether the workers of a server log at DEBUG: a byte in memory that its processes share."""
 
     def __init__(self) -> None:
-        """Off. Made before the processes that share it are forked."""
+        """Start with DEBUG off. Create it before the processes that share it are forked."""
         self._byte = mmap.mmap(-1, 1)
 
     @property
     def is_on(self) -> bool:
-        """As it was turned last, by whichever process."""
+        """True if a process turned it on last."""
         return self._byte[0] == 1
 
     def turn(self) -> None:
-        """On, or off again."""
+        """Turn it on or off."""
         self._byte[0] = 1 - self._byte[0]
 
 
 def set_up_logging(level: str, style: str, *, debug: bool = False) -> None:
-    """Send every record from `level` on (with `debug`: every one) to standard error; may be called again.
+    """Send every record from `level` on (with `debug`: every one) to standard error. May be called again.
 
-    `style` is `json`, `text`, or `auto`: text where that is a terminal.
+    `style`: `json`, `text`, or `auto` (text on a terminal, else JSON).
     """
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    # On the handler: those of loggers do not see the records of the loggers below them.
+    # The filter is on the handler: filters of loggers do not see the records of child loggers.
     handler.addFilter(Redaction())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel("DEBUG" if debug else level)
-    # Tornado's own access line holds the query string, and with it signatures.
+    # Tornado's own access line contains the query string, and with it signatures.
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL + 1)
-    # Tornado logs request heads it cannot parse with their text.
+    # Tornado logs malformed request heads in full.
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
-    """Takes the fields of a request and writes one line, styled as by `set_up_logging`; None where the level has none.
+    """Return a function that writes the fields of a request as one line, styled as by `set_up_logging`.
 
-    JSON lines go straight to standard error: what `logging` does for a record costs several times the line itself.
+    Returns None if the level excludes the line. JSON lines go directly to standard error: `logging` costs several times
+    as much as the line itself.
     """
     log = logging.getLogger(_ACCESS_LOGGER)
     if not log.isEnabledFor(logging.INFO):
@@ -146,16 +150,16 @@ def access_log(style: str) -> Callable[[Mapping[str, object]], None] | None:
             stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
             stream.flush()
         except (OSError, ValueError):
-            # A log that cannot be written (full disk, closed pipe) must not fail requests.
+            # A log that cannot be written (full disk, closed pipe) must not make requests fail.
             pass
 
     return write
 
 
 class AccessLog:
-    """The access log of a worker, and its level, which may change while it runs.
+    """The access log of a worker, whose level may change while it runs.
 
-    `write` takes the fields of a request, and is None while no lines are wanted.
+    `write` takes the fields of a request. It is None while no lines are wanted.
     """
 
     def __init__(self, level: str, style: str) -> None:
@@ -163,11 +167,11 @@ class AccessLog:
         self.write = access_log(style)
 
     def toggle_debug(self) -> None:
-        """From the level of the settings to DEBUG, or back."""
+        """Switch between DEBUG and the level of the settings."""
         self._change(self._level if logging.getLogger().level == logging.DEBUG else "DEBUG")
 
     def follow(self, debug: DebugSwitch) -> None:
-        """To DEBUG, or to the level of the settings, as the switch stands; nothing where that is the level already."""
+        """Apply the switch: DEBUG, or the level of the settings. Does nothing if the level is already right."""
         level = "DEBUG" if debug.is_on else self._level
         if logging.getLogger().level != logging.getLevelName(level):
             self._change(level)
@@ -179,10 +183,13 @@ class AccessLog:
 
 
 def durations(steps: Sequence[tuple[str, float]], ended_at: float) -> dict[str, float]:
-    """Seconds of each step, from names and beginnings (by one clock) and the end of the last; repeated ones added."""
+    """Return the seconds of each step, from names and start times and the end of the last step.
+
+    Repeated steps are added.
+    """
     seconds: dict[str, float] = {}
     end_at = ended_at
-    # Whole microseconds; `round` takes several times as long.
+    # Whole microseconds. `round` takes several times as long.
     for name, began_at in reversed(steps):
         seconds[name] = int((seconds.get(name, 0.0) + end_at - began_at) * 1e6 + 0.5) / 1e6
         end_at = began_at
@@ -190,7 +197,7 @@ def durations(steps: Sequence[tuple[str, float]], ended_at: float) -> dict[str, 
 
 
 class _Seconds:
-    """The last second formatted: lines come many in one."""
+    """Formats times. It remembers the last second, because many lines fall into one second."""
 
     whole = -1
     text = ""

@@ -1,8 +1,9 @@
 """OpenTelemetry traces of requests and of their steps, sent by OTLP over HTTP (`PROVIDER_TRACING=otlp`, extra `otel`).
 
-W3C Trace Context comes in with requests and goes out to services that the operator configured, never to origins. What a
-stranger can write into it ends here, but for the two ids: `tracestate` is not passed on. Spans hold names, codes, sizes
-and durations; no URL, address, DID or header.
+W3C Trace Context is read from requests, and sent to services that the operator configured, never to origins. Of a
+stranger's context only the two ids are used; `tracestate` is not passed on.
+
+Spans hold names, codes, sizes and durations; no URL, address, DID or header.
 """
 
 import asyncio
@@ -16,14 +17,14 @@ from provider import __version__
 from provider.errors.start import StartError
 from provider.outgoing.client import traced
 
-# What has not left by then is lost: a collector that is away must not hold up the end.
+# Spans that have not been sent by then are lost: an unreachable collector must not delay the end.
 CLOSE_SECONDS = 3.0
-# The facts of a request that a span has, too.
+# The fields of a request that its span has too.
 _FACTS = ("bytes", "path", "resumes", "chain_id")
 
 
 class Trace:
-    """The span of one request, from its beginning on."""
+    """The span of one request."""
 
     __slots__ = ("_began_ns", "_span", "_started_at", "_tracing", "headers")
 
@@ -33,11 +34,11 @@ class Trace:
         self.headers = _headers_of(span.get_span_context())
 
     def active(self) -> AbstractContextManager[None]:
-        """While the request is worked on: services are told of this trace."""
+        """While the context lasts, calls to services carry this trace."""
         return traced(self.headers)
 
     def end(self, facts: Mapping[str, object], steps: Sequence[tuple[str, float]], ended_at: float) -> None:
-        """The request has been answered. `facts` as the access line has them; times by `time.perf_counter`."""
+        """End the span. `facts`: as in the access line. Times are by `time.perf_counter`."""
         span = self._span
         if span.is_recording():
             self._tracing.describe(span, facts)
@@ -54,7 +55,7 @@ class Tracing:
     """Begins traces, and sends them in a thread of the SDK."""
 
     def __init__(self) -> None:
-        """Where to send is told by the variables of OpenTelemetry. Raises StartError without the extra."""
+        """Prepare. OpenTelemetry's own variables say where traces are sent. Raises StartError without the extra."""
         try:
             from opentelemetry import trace  # noqa: PLC0415 - for those who ask for it
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -74,14 +75,17 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin(self, name: str, traceparent: str | None, started_at: float) -> Trace:
-        """A request begins at `started_at` (`time.perf_counter`), for which a trace was begun elsewhere or not."""
+        """Begin the trace of a request. `started_at`: by `time.perf_counter`.
+
+        The request may continue a trace from elsewhere.
+        """
         began_ns = time.time_ns() - int((time.perf_counter() - started_at) * 1e9)
         parent = self._propagator.extract({"traceparent": traceparent}) if traceparent else None
         span = self._tracer.start_span(name, context=parent, kind=self._api.SpanKind.SERVER, start_time=began_ns)
         return Trace(self, span, started_at=started_at, began_ns=began_ns)
 
     def describe(self, span: Any, facts: Mapping[str, object]) -> None:
-        """Attributes of a request's span, named by OpenTelemetry's conventions where they have names."""
+        """Set the attributes of a request's span. They have OpenTelemetry's conventional names if there are any."""
         status = facts["status"]
         span.set_attribute("http.request.method", facts["method"])
         span.set_attribute("http.response.status_code", status)
@@ -96,19 +100,19 @@ class Tracing:
             span.set_status(self._api.StatusCode.ERROR)
 
     def add_step(self, parent: Any, name: str, began_ns: int, ended_ns: int) -> None:
-        """The span of a step that is over."""
+        """Add the span of a finished step."""
         context = self._api.set_span_in_context(parent)
         self._tracer.start_span(name, context=context, start_time=began_ns).end(end_time=ended_ns)
 
     async def close(self) -> None:
-        """Send what is left, for a while."""
+        """Send the remaining spans, within a time limit."""
         loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
             self._provider.shutdown()
             loop.call_soon_threadsafe(sent.set)
 
-        # A daemon, so that the process does not wait for a collector that is away.
+        # A daemon thread, so that the process does not wait for an unreachable collector.
         threading.Thread(target=shut_down, name="tracing-end", daemon=True).start()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -118,5 +122,5 @@ class Tracing:
 
 
 def _headers_of(context: Any) -> Mapping[str, str]:
-    """W3C Trace Context, section 3.2."""
+    """Write the headers of W3C Trace Context, section 3.2."""
     return {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"}

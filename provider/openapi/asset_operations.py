@@ -10,6 +10,7 @@ from provider.errors import (
     DdoNotFound,
     DocumentSealed,
     FileError,
+    PublisherNotAuthorized,
     ServiceUnavailable,
     StoreError,
     TokenRefused,
@@ -87,7 +88,7 @@ ASSET_OPERATIONS: Mapping[tuple[str, str], Operation] = {
         via="body_only",
         token=True,
         replies=(Reply("The DDO is well formed.", ref("DdoProof")),),
-        errors=(*SIGNED, TokenRefused, ValidationFailed),
+        errors=(*SIGNED, TokenRefused, ValidationFailed, PublisherNotAuthorized, ChainError),
         example={
             "ddo": {"id": DID, "version": "4.7.0"},
             "publisherAddress": CONSUMER,

@@ -17,7 +17,8 @@ from provider.errors import (
     RequestError,
     ValidationFailed,
 )
-from provider.errors.document import error_classes, is_raised
+from provider.errors.document import error_classes
+from provider.errors.fault import is_raised
 from provider.handlers.routes import Route
 from provider.handlers.rules import Field
 from provider.openapi import schemas
@@ -39,14 +40,21 @@ Access gateway for Ocean Protocol datasets. It checks on chain that a consumer h
 first of repeated query keys counts. Numbers may be given as numbers or as text.
 
 **Signed requests.** `signature` is the EIP-191 signature of the message that the operation names, with `nonce` at its
-end. A nonce is used up once the signature holds, whatever comes after.
+end. A nonce is used up once the signature holds, whatever comes after; only a quota that is used up leaves it free.
+[`nonce`](#/identity/nonce) returns the last one.
+
+**Files.** [`download`](#/data/download) sends a file once. [`createLinks`](#/data/createLinks) makes URLs that any tool
+opens, with ranges. [`fileinfo`](#/data/fileinfo) says what a file is, without an order.
 
 **Refusals.** JSON in one of the shapes under each status. `docs/errors.md` names all of them with cause and remedy.
 """
 
 
-def build_document(routes: Iterable[Route]) -> dict[str, object]:
-    """Build the document for these routes. A route not described in OPERATIONS is left out (a test finds it)."""
+def build_document(routes: Iterable[Route], *, public_url: str | None = None) -> dict[str, object]:
+    """Build the document for these routes. A route not described in OPERATIONS is left out (a test finds it).
+
+    `public_url`: where consumers reach this server, if a setting says it.
+    """
     paths: dict[str, dict[str, object]] = {}
     inputs: dict[str, object] = {}
     seen: set[str] = set()
@@ -54,13 +62,15 @@ def build_document(routes: Iterable[Route]) -> dict[str, object]:
         operation = OPERATIONS.get((route.method, route.path))
         if operation is None:
             continue
-        identity = operation.id if operation.id not in seen else f"{operation.id}_{len(seen)}"
-        seen.add(identity)
+        if operation.id in seen:
+            # A second path of the same operation. Its text names that path.
+            continue
+        seen.add(operation.id)
         if operation.via in ("query", "body", "body_only"):
             inputs[input_name(operation)] = schemas.object_schema(
                 input_fields(operation), operation.also, operation.words
             )
-        paths.setdefault(route.path, {})[route.method.lower()] = describe(operation, identity, route)
+        paths.setdefault(route.path, {})[route.method.lower()] = describe(operation, route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -69,8 +79,8 @@ def build_document(routes: Iterable[Route]) -> dict[str, object]:
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        # Relative to the document's own URL, so that it holds behind a path prefix.
-        "servers": [{"url": "."}],
+        # Relative to the document's own URL, unless a setting names it: so it holds behind a path prefix.
+        "servers": [{"url": "." if public_url is None else public_url.rstrip("/")}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
@@ -95,10 +105,10 @@ def input_fields(operation: Operation) -> list[Field]:
     ]
 
 
-def describe(operation: Operation, identity: str, route: Route) -> dict[str, object]:
+def describe(operation: Operation, route: Route) -> dict[str, object]:
     """Return the Operation Object."""
     described: dict[str, object] = {
-        "operationId": identity,
+        "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": [*_path_parameters(operation, route.path), *_parameters(operation)],

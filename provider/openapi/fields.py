@@ -51,6 +51,7 @@ WORDS: Mapping[str, Word] = {
     "index": Word("Which result of the job, from 0.", NUMBER, "0"),
     "jobId": Word("Id of a job.", NUMBER, "0x7d6c"),
     "meta": Word("A raw algorithm: its metadata.", ANYTHING, {"rawcode": "print(1)"}),
+    "maxJobDuration": Word("Seconds from now on that the job may take.", {"type": "integer"}, 600),
     "method": Word("HTTP method for the file's host: GET (default) or POST.", ANYTHING, "GET"),
     "nonce": Word(
         "Must be greater than every nonce this address has used here. Up to 100 digits; unix milliseconds will do.",

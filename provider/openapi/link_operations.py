@@ -10,6 +10,7 @@ from provider.errors import (
     LinkTooLong,
     OrderError,
     PreconditionRefused,
+    QuotaExhausted,
     ServiceUnavailable,
     StoreError,
     TokenRefused,
@@ -75,7 +76,7 @@ def _link(operation_id: str, summary: str, *, streams: bool = False) -> Operatio
         words=_WORDS,
         headers=CONDITIONS,
         replies=tuple(replies),
-        errors=(*_ERRORS, PreconditionRefused, TooManyStreams),
+        errors=(*_ERRORS, PreconditionRefused, TooManyStreams, QuotaExhausted),
     )
 
 

@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from provider.errors import (
     AssetError,
     ChainError,
-    ComputeError,
-    ContainerInvalid,
     DecryptError,
     EncryptError,
     FileError,
     FileListTooLong,
-    OperatorUnavailable,
     OrderError,
     PreconditionRefused,
-    RbacRefused,
+    QuotaExhausted,
     RequestError,
     ServiceUnavailable,
     StoreError,
@@ -24,13 +21,6 @@ from provider.errors import (
     UpstreamError,
 )
 from provider.handlers import rules
-from provider.handlers.compute.params import (
-    ChangeComputeRequest,
-    ComputeResultRequest,
-    ComputeStatusRequest,
-    InitializeComputeRequest,
-    StartComputeRequest,
-)
 from provider.handlers.identity.token_params import EndTokenRequest
 from provider.handlers.params import (
     DecryptRequest,
@@ -41,7 +31,8 @@ from provider.handlers.params import (
 )
 from provider.handlers.rules import Field
 from provider.openapi.asset_operations import ASSET_OPERATIONS, POLICY_OPERATIONS
-from provider.openapi.fields import CONSUMER, DID, SIGNATURE, TEXT, TX
+from provider.openapi.compute_operations import COMPUTE_OPERATIONS
+from provider.openapi.fields import CONSUMER, TX
 from provider.openapi.link_operations import LINK_OPERATIONS
 from provider.openapi.model import GATE, SIGNED, Operation, Reply, Word
 from provider.openapi.schemas import CONDITIONS, STREAM_HEADERS, VALIDATORS, closed, ref
@@ -102,124 +93,6 @@ TOKEN_OPERATIONS: Mapping[tuple[str, str], Operation] = {
 }
 
 
-_OPERATOR = "the operator service"
-_CHECKSUM = f"sha256:{'6f' * 32}"
-_ITEM = {"documentId": DID, "serviceId": "1", "transferTxId": TX}
-_JOBS = Reply("The jobs, as reported by the operator service.", {})
-_COMPUTE = "/api/services/compute"
-
-
-def _change(operation_id: str, summary: str) -> Operation:
-    return Operation(
-        id=operation_id,
-        summary=summary,
-        tag="compute",
-        text="Requires `jobId` or `documentId`. Signed message: `consumerAddress`, `jobId`, `documentId`, `nonce`.",
-        fields=ChangeComputeRequest.FIELDS,
-        also=("jobId", "documentId"),
-        via="query",
-        replies=(_JOBS,),
-        errors=(*SIGNED, ComputeError, OperatorUnavailable),
-        passes_on=_OPERATOR,
-    )
-
-
-COMPUTE_OPERATIONS: Mapping[tuple[str, str], Operation] = {
-    ("GET", "/api/services/computeEnvironments"): Operation(
-        id="computeEnvironments",
-        summary="List compute environments",
-        tag="compute",
-        replies=(
-            Reply(
-                "Environments by chain id.",
-                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
-            ),
-        ),
-        errors=(OperatorUnavailable,),
-    ),
-    ("POST", "/api/services/initializeCompute"): Operation(
-        id="initializeCompute",
-        summary="Get the orders that a job needs",
-        tag="compute",
-        fields=InitializeComputeRequest.FIELDS,
-        via="body_only",
-        example={
-            "datasets": [{"documentId": DID, "serviceId": "1"}],
-            "algorithm": {"documentId": DID, "serviceId": "1"},
-            "compute": {"env": "ocean-compute", "validUntil": 1924992000},
-            "consumerAddress": CONSUMER,
-        },
-        replies=(Reply("For each part: what to order, what to renew, or that nothing is due.", ref("ComputeTerms")),),
-        errors=(ComputeError, AssetError, UnsupportedChain, RbacRefused, ServiceUnavailable, ChainError, StoreError),
-    ),
-    ("POST", _COMPUTE): Operation(
-        id="computeStart",
-        summary="Start a job",
-        tag="compute",
-        text="Signed message: `consumerAddress`, `dataset.documentId`, `nonce`.",
-        fields=StartComputeRequest.FIELDS,
-        also=("additionalDatasets", "environment", "output"),
-        via="body",
-        example={
-            "dataset": _ITEM,
-            "algorithm": _ITEM,
-            "environment": "ocean-compute",
-            "consumerAddress": CONSUMER,
-            "nonce": "1767225600000",
-            "signature": SIGNATURE,
-        },
-        replies=(_JOBS,),
-        errors=(*SIGNED, ComputeError, AssetError, RbacRefused, ServiceUnavailable),
-        passes_on=_OPERATOR,
-    ),
-    ("GET", _COMPUTE): Operation(
-        id="computeStatus",
-        summary="Get the status of jobs",
-        tag="compute",
-        fields=ComputeStatusRequest.FIELDS,
-        also=("jobId", "documentId"),
-        via="query",
-        replies=(_JOBS,),
-        errors=(OperatorUnavailable,),
-        passes_on=_OPERATOR,
-    ),
-    ("PUT", _COMPUTE): _change("computeStop", "Stop a job"),
-    ("DELETE", _COMPUTE): _change("computeDelete", "Delete a job"),
-    ("GET", "/api/services/computeResult"): Operation(
-        id="computeResult",
-        summary="Download a job's result",
-        tag="compute",
-        text="Signed message: `consumerAddress`, `jobId`, `index`, `nonce`.",
-        fields=ComputeResultRequest.FIELDS,
-        via="query",
-        headers=CONDITIONS,
-        replies=(
-            Reply("The result.", media="*/*", headers=STREAM_HEADERS),
-            Reply("The range.", media="*/*", headers=(*STREAM_HEADERS, "Content-Range"), status=206),
-            Reply("The client's copy is still valid.", media=None, headers=VALIDATORS, status=304),
-            Reply("The range does not exist.", media=None, headers=("Content-Range",), status=416),
-        ),
-        errors=(*SIGNED, TooManyStreams, PreconditionRefused, OperatorUnavailable),
-        passes_on=_OPERATOR,
-    ),
-    ("POST", "/api/services/validateContainer"): Operation(
-        id="validateContainer",
-        summary="Check a container for compute",
-        tag="compute",
-        fields=(
-            Field("entrypoint", (rules.required(),)),
-            Field("image", (rules.required(),)),
-            Field("checksum", (rules.required(), rules.starts_with("sha256:"))),
-        ),
-        via="body_only",
-        words={"checksum": Word("Checksum of the image.", TEXT, _CHECKSUM)},
-        example={"entrypoint": "node $ALGO", "image": "node", "tag": "latest", "checksum": _CHECKSUM},
-        replies=(Reply("The container, unchanged.", {"type": "object"}),),
-        errors=(ContainerInvalid,),
-    ),
-}
-
-
 TAGS = {
     "about": "This Provider: addresses, paths and API description.",
     "data": "Order and download datasets.",
@@ -255,7 +128,7 @@ FILE_INFO = Operation(
         "Takes either an asset's `did` and `serviceId`, or a file object: `url` (with `url`, `method`, `headers`), "
         "`ipfs` (`hash`), `arweave` (`transactionId`), `graphql` (`url`, `query`), `smartcontract` (`address`, "
         "`chainId`, `abi`), `s3` (`s3Access`) or `ftp` (`url`). Files of named sources (type `source`) are "
-        "described by `did` only; outside an asset their type is unknown."
+        "described by `did` only; outside an asset their type is unknown. `/api/services/fileInfo` is the same."
     ),
     fields=FileInfoRequest.FIELDS,
     also=("checksum", "userdata", "method", "headers", "query", "address", "chainId", "abi", "s3Access"),
@@ -416,6 +289,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             UpstreamError,
             UnsupportedChain,
             TooManyStreams,
+            QuotaExhausted,
             ServiceUnavailable,
             ChainError,
         ),

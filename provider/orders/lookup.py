@@ -13,8 +13,8 @@ from provider.chain import contracts
 from provider.chain.events import Receipt, parse_receipt
 from provider.chain.jsonrpc import RpcCall
 from provider.chain.networks import Network
-from provider.errors import ChainError
-from provider.orders.check import OrderFacts, referenced_order
+from provider.errors import ChainError, OrderNotFound
+from provider.orders.check import OrderFacts, parse_tx_id, referenced_order
 
 NftKey = tuple[int, str]
 """Chain id, data NFT."""
@@ -121,6 +121,24 @@ class OrderLookup:
         )
         return owner if is_genuine else None
 
+    async def document_senders(self, network: Network, data_nft: str, tx_id: str | None) -> frozenset[str]:
+        """Accounts (checksummed) that sent a document to a data NFT in a transaction; none if it is not known.
+
+        The owner of the NFT says less: anybody can give an NFT, with its document, to somebody else. `tx_id`: as the
+        source of the asset names it. Raises ChainError.
+        """
+        try:
+            parsed = parse_tx_id(tx_id or "")
+        except OrderNotFound:
+            return frozenset()
+        # A contract of a stranger emits whatever sender it likes.
+        if not await self.is_factory_nft(network, data_nft):
+            return frozenset()
+        receipt = await self.receipt(network, parsed)
+        if receipt is None or not receipt.succeeded:
+            return frozenset()
+        return frozenset(event.sender for event in receipt.metadata if event.emitter == data_nft)
+
     async def is_deployed(self, network: Network, data_nft: str, datatoken: str) -> bool:
         """True if the data NFT deployed the datatoken. Raises ChainError."""
 
@@ -131,17 +149,14 @@ class OrderLookup:
         return await self._datatokens.get(key, fetch, ttl_seconds=self._datatoken_ttl_seconds)
 
     async def is_factory_nft(self, network: Network, data_nft: str) -> bool:
-        """True if the chain's ERC721Factory deployed the data NFT; False if no factory is configured.
-
-        Raises ChainError.
-        """
-        factory = network.factory
+        """True if the chain's ERC721Factory deployed the data NFT. Raises ChainError."""
         # The factory's list returns zero for unknown NFTs, which must not make the zero address a known one.
-        if factory is None or not int(data_nft, 16):
+        if not int(data_nft, 16):
             return False
 
         async def fetch() -> bool:
-            listed = contracts.decode_address(await self._ask(network, contracts.erc721_list_call(factory, data_nft)))
+            call = contracts.erc721_list_call(network.factory, data_nft)
+            listed = contracts.decode_address(await self._ask(network, call))
             return listed is not None and listed.lower() == data_nft.lower()
 
         key = (network.chain_id, data_nft)

@@ -39,13 +39,13 @@ class OperatorNames:
 
     async def _addresses(self, host: str) -> list[Address]:
         try:
-            # This flag forbids a look-up, so the call does not block.
+            # This flag forbids a lookup, so the call does not block.
             return _system_addresses(host, socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass
         running = self._running.get(host) or self._start(host)
         kept = self._kept.peek(host)
-        # asyncio.wait leaves the look-up running if this caller is cancelled.
+        # asyncio.wait leaves the lookup running if this caller is cancelled.
         await asyncio.wait([running], timeout=None if kept is None else _PATIENCE_SECONDS)
         if kept is not None and (not running.done() or _failed_for_now(running)):
             return kept

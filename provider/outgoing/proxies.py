@@ -19,7 +19,8 @@ def _proxy(variable: str, scheme: str) -> str | None:
     return special(
         variable,
         or_default(None, _proxy_url),
-        help=f"The proxy for {scheme} URLs, itself http or https. {variable.lower()} wins over this variable.",
+        help=f"The proxy for {scheme} URLs, itself http or https. {variable.lower()} takes precedence over this "
+        "variable.",
         examples=("http://proxy.internal:3128",),
         secret=True,
         stronger=variable.lower(),
@@ -43,7 +44,7 @@ class Proxies:
         texts,
         [],
         help='Hosts that are reached directly: names with their subdomains, addresses, networks, or "*". Loopback '
-        "always is. no_proxy wins over this variable.",
+        "always is. no_proxy takes precedence over this variable.",
         examples=([".internal", "10.0.0.0/8"],),
         stronger="no_proxy",
     )

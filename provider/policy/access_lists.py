@@ -1,4 +1,4 @@
-"""Finds out who is on which access list: from the cache, otherwise from the chains where the lists live.
+"""Looks up whether a consumer is on access lists: in the cache, otherwise on the chains of the lists.
 
 `assets/credentials.py` decides what a membership means.
 """
@@ -28,8 +28,8 @@ MembershipKey = tuple[AccessList, str]
 class AccessLists:
     """Looks up memberships by `balanceOf`, with one JSON-RPC batch per chain for all unknown ones.
 
-    A yes is cached as long as `cache` says; anything else at most `negative_ttl_seconds`, so that a consumer who was
-    just listed need not wait long.
+    A yes is cached for the lifetime of `cache`; any other answer for at most `negative_ttl_seconds`, so that a consumer
+    who was just listed need not wait long.
     """
 
     def __init__(

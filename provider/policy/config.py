@@ -1,4 +1,4 @@
-"""Settings of who may do what: allowed decrypters, unbound files, an RBAC server and a policy server."""
+"""Settings of permissions: decrypters, publishers, unbound files, an RBAC server and a policy server."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 def _addresses(value: object) -> frozenset[str]:
     value = json_or_text(value)
     if not isinstance(value, list) or not all(isinstance(item, str) and _ADDRESS.fullmatch(item) for item in value):
-        raise BadSettingError("must be a JSON list of addresses; it decides who may decrypt, so nothing is guessed")
+        raise BadSettingError('must be a JSON list of addresses, such as ["0x…"]; it decides who has access')
     return frozenset(item.lower() for item in value)
 
 
@@ -41,7 +41,7 @@ def _header_value(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
-    """An empty `authorized_decrypters` means everybody. `universal_key` signs what belongs to no chain."""
+    """An empty list of addresses means everybody. `universal_key` signs what belongs to no chain."""
 
     SECTION: ClassVar = "security"
 
@@ -60,6 +60,22 @@ class SecurityConfig:
         "chain may call decrypt. With AUTHORIZED_DECRYPTERS, both must admit them.",
         examples=({"1": ["0x967da4048cD07aB37855c090aAF366e4ce1b9F48"]},),
     )
+    authorized_publishers: frozenset[str] = special(
+        "AUTHORIZED_PUBLISHERS",
+        _addresses,
+        [],
+        help="Only assets whose newest document was published by one of these addresses are served. Default: "
+        "everybody. In the environment, write a JSON list.",
+        examples=(["0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"],),
+    )
+    authorized_publishers_list: tuple[AccessList, ...] = special(
+        "AUTHORIZED_PUBLISHERS_LIST",
+        _lists_by_chain,
+        {},
+        help="Access lists (contracts) by chain id. Of these chains, only assets whose publisher is on a list of the "
+        "chain are served. With AUTHORIZED_PUBLISHERS, both must admit them.",
+        examples=({"1": ["0x967da4048cD07aB37855c090aAF366e4ce1b9F48"]},),
+    )
     allow_unbound_files: bool = boolean(
         "ALLOW_UNBOUND_FILES",
         False,
@@ -70,7 +86,7 @@ class SecurityConfig:
 
 @dataclass(frozen=True, slots=True)
 class AccessConfig:
-    """Services that decide with us, None where there is none; `timeout_seconds` bounds one question to either."""
+    """Services that also decide; None where there is none. `timeout_seconds` bounds one question to either."""
 
     SECTION: ClassVar = "access"
 
@@ -96,7 +112,7 @@ class AccessConfig:
         "POLICY_SERVER_API_KEY",
         or_default(None, _header_value),
         key="policy_server_api_key",
-        help="API key that is sent with every question to the policy server.",
+        help="API key that is sent with every request to the policy server.",
         examples=("secret",),
         secret=True,
     )

@@ -28,7 +28,7 @@ class Gate:
 
     @property
     def asks_servers(self) -> bool:
-        """True if a server of the operator has a say, so that a decision takes a question to it."""
+        """True if an RBAC or a policy server must be asked for a decision."""
         return self._rbac is not None or self._policy is not None
 
     async def ask_role(self, event: str, consumer: str, did: str, service_id: str) -> None:
@@ -47,7 +47,7 @@ class Gate:
         algorithms: tuple[Subject, ...] = (),
         additional_datasets: tuple[Subject, ...] = (),
     ) -> None:
-        """Check the role for start, stop or delete of a job. What the request does not name is left out [K36].
+        """Check the role for start, stop or delete of a job. Fields that the request does not name are left out [K36].
 
         Raises RbacRefused, RbacUnavailable.
         """
@@ -86,7 +86,7 @@ class Gate:
 
     @property
     def has_sessions(self) -> bool:
-        """True if there is a policy server, at which consumers begin sessions."""
+        """True if there is a policy server, with which consumers begin sessions."""
         return self._policy is not None
 
     async def begin_session(

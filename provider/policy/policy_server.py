@@ -97,7 +97,7 @@ class PolicyServer:
             raise PolicyServerUnavailable(detail=error.detail) from None
         if reply.status == 200:
             if is_page(reply):
-                raise PolicyServerUnavailable(detail="the policy server answered with a web page, perhaps a log-in")
+                raise PolicyServerUnavailable(detail="the policy server answered with a web page, perhaps a login")
             return reply
         if 200 < reply.status < 300 or (400 <= reply.status < 500 and reply.status not in TRY_LATER):
             raise PolicyRefused(refusal_text(reply), detail=f"the policy server answered {reply.status}")

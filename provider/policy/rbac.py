@@ -47,7 +47,7 @@ class RbacQuestion:
 
 
 class RbacServer:
-    """The server at `base_url`; Questions are signed by `account`."""
+    """The server at `base_url`. `account` signs the questions."""
 
     def __init__(
         self,

@@ -88,7 +88,10 @@ class WriterProcess:
             serve_nonces(self._path, self._directory, life_line=self._life_line)
             status = EXIT_DRAINED
         except OSError as error:
-            log.warning("workers use the file of nonces themselves: %s", error.strerror or type(error).__name__)
+            log.warning(
+                "the nonce writer cannot listen, so workers write nonces themselves: %s",
+                error.strerror or type(error).__name__,
+            )
             status = EXIT_FAILED
         finally:
             if status == EXIT_CRASHED:

@@ -1,12 +1,13 @@
-"""Supervises several workers on one port: fork, restart after death, replace one after another on SIGHUP.
+"""Supervises the workers on one port: fork, restart after death, replace one after another on SIGHUP.
 
-A worker and its successor share one listening socket, so that no connection waits where nobody accepts.
+All workers accept from one listening socket, so that no connection waits where nobody accepts.
 """
 
 import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from provider.config import ServerConfig, Settings, SettingsError
 from provider.crypto.certificate import ServerTls
+from provider.http1.balance import Balance
 from provider.observability.logs import DebugSwitch, set_up_logging
 from provider.process.nonce_writer import WriterProcess
 from provider.process.sockets import refuse_new_connections
@@ -92,18 +94,22 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        contexts: Sequence[WorkerContext],
+        listener: socket.socket,
+        admin_sockets: Sequence[socket.socket],
         tls: ServerTls | None,
         reread: Callable[[], Settings],
     ) -> None:
         """Prepare without forking.
 
-        `contexts`: the sockets of each worker.
+        `listener`: all workers accept from it.
+        `admin_sockets`: for the first worker.
         `reread`: returns the settings for workers started by a reload.
         """
         self._settings = self._proven = settings
         """The settings for new workers, and those with which every worker has served; they differ during a reload."""
-        self._contexts = contexts
+        self._listener, self._admin_sockets = listener, admin_sockets
+        self._worker_count = settings.server.workers
+        self._balance = Balance(self._worker_count) if self._worker_count > 1 else None
         self._tls = tls
         self._reread = reread
         self._directory = tempfile.mkdtemp(prefix="provider-metrics-")
@@ -124,7 +130,7 @@ class Supervisor:
         # Block signals and fetch them one by one, so that no handler runs between two steps.
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:
-            for index in range(len(self._contexts)):
+            for index in range(self._worker_count):
                 self._start(index)
             if self._nonce_writer is not None:
                 self._nonce_writer.start_if_due()
@@ -138,8 +144,8 @@ class Supervisor:
         return self._status
 
     def _make_nonce_writer(self) -> WriterProcess | None:
-        """Make the process that writes nonces; None with Redis, which holds them."""
-        if self._settings.redis is not None:
+        """Make the process that writes nonces; None with Redis, which holds them, and for a single worker."""
+        if self._settings.redis is not None or self._worker_count == 1:
             return None
         path = Path(self._settings.storage_path)
         return WriterProcess(path, self._directory, self._become_no_worker, life_line=self._life_read)
@@ -153,9 +159,11 @@ class Supervisor:
         os.close(self._life_write)
         if self._alone_write >= 0:
             os.close(self._alone_write)
-        for context in self._contexts:
-            for listener in (context.listener, *context.admin_sockets):
-                listener.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for listener in (self._listener, *self._admin_sockets):
+            listener.close()
 
     def _step(self) -> None:
         is_writer_due = self._nonce_writer is not None and self._nonce_writer.is_due
@@ -181,15 +189,12 @@ class Supervisor:
         self._stopping = True
         self._due.clear()
         self._to_replace.clear()
-        for context in self._contexts:
-            # Do it here rather than in each worker: a worker told to end by itself leaves its socket to its successor.
-            refuse_new_connections(context.listener)
+        # Do it here rather than in each worker: a worker told to end by itself leaves its socket to its successor.
+        refuse_new_connections(self._listener)
         self._pass_on(number)
         self._leave_first_alone()
         # While any copy of a listening socket is open, the kernel accepts connections that nobody will answer.
-        for context in self._contexts:
-            for listener in (context.listener, *context.admin_sockets):
-                listener.close()
+        self._close_sockets()
 
     def _pass_on(self, number: int) -> None:
         for pid in self._workers:
@@ -223,13 +228,13 @@ class Supervisor:
             _set_up_logging(self._settings, self._debug)
             for descriptor in (self._life_write, self._alone_write):
                 os.close(descriptor)
-            mine = self._contexts[index]
-            for context in self._contexts:
-                for listener in (context.listener, *context.admin_sockets):
-                    if context is not mine:
-                        listener.close()
-            context = replace(
-                mine,
+            if index:
+                for listener in self._admin_sockets:
+                    listener.close()
+            context = WorkerContext(
+                self._listener,
+                self._admin_sockets if index == 0 else (),
+                share=None if self._balance is None else self._balance.share(index),
                 shared_directory=self._directory,
                 first=index == 0,
                 ready=ready,
@@ -316,11 +321,16 @@ class Supervisor:
         except SettingsError as error:
             log.error("reload refused, nothing changed", extra={"fields": {"faults": error.faults}})
             return
+        if _nonce_store(settings) != _nonce_store(self._proven):
+            # Old and new workers serve side by side for a while, and would accept a nonce once each.
+            fault = "STORAGE_PATH, REDIS_CONNECTION: another place for nonces needs a restart"
+            log.error("reload refused, nothing changed", extra={"fields": {"faults": [fault]}})
+            return
         if _with_sockets_of(self._settings.server, settings.server) != settings.server:
             log.warning("changes to listeners, TLS files or the number of workers need a restart")
         self._settings = replace(settings, server=_with_sockets_of(self._settings.server, settings.server))
-        log.info("reloading", extra={"fields": {"workers": len(self._contexts)}})
-        self._to_replace = list(range(len(self._contexts)))
+        log.info("reloading", extra={"fields": {"workers": self._worker_count}})
+        self._to_replace = list(range(self._worker_count))
         self._replace_next()
 
     def _replace_next(self) -> None:
@@ -367,6 +377,15 @@ class Supervisor:
 
         self._restarts[reason] = self._restarts.get(reason, 0) + 1
         write_restarts(self._directory, self._restarts)
+
+
+def _nonce_store(settings: Settings) -> tuple[object, ...]:
+    """Where nonces are: alike for two settings if their workers know each other's."""
+    redis = settings.redis
+    if redis is None:
+        return (settings.storage_path,)
+    target = redis.target
+    return (target.kind, target.nodes, target.service, target.database, redis.prefix)
 
 
 def _with_sockets_of(old: ServerConfig, new: ServerConfig) -> ServerConfig:

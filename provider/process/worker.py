@@ -1,10 +1,13 @@
 """One worker process: build the application, listen, serve until told to stop, drain."""
 
 import asyncio
-import gc
+import contextlib
 import logging
 import os
+import resource
 import signal
+import time
+from collections.abc import Callable
 
 from tornado.httpserver import HTTPServer
 
@@ -14,13 +17,15 @@ from provider.admission.connections import Connections
 from provider.app.admission import build_connections
 from provider.app.build import Parts, build
 from provider.app.dashboard import build_board, build_dashboard
-from provider.config import Settings
+from provider.config import ServerConfig, Settings
 from provider.crypto.certificate import ServerTls
 from provider.errors import ProviderError
+from provider.http1.balance import Share
 from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
 from provider.observability.metrics import Metrics
-from provider.process.drain import Stop, drain
+from provider.process.garbage import keep_collections_short
+from provider.process.heap import Heap
 from provider.process.loop_lag import LoopLag
 from provider.process.sockets import refuse_new_connections
 from provider.process.worker_context import WorkerContext
@@ -32,11 +37,14 @@ MAX_HEAD_BYTES = 64 << 10
 MAX_READ_BUFFER_BYTES = 256 << 10
 # Tornado's own limit must not act before ours, which answers in JSON.
 NO_BODY_LIMIT = 1 << 40
-# Thresholds of the garbage collector: objects, young collections, middle collections. Python's own are 700, 10 and 10.
-# No request leaves a reference cycle, so the collector finds nothing, but it walks all streams that are new. With 400
-# at once (busy machine): three runs in 135 ms, 16 ms at most; with 5 000, 5 and 2 it was 404 and 79 ms. Memory was the
-# same.
-COLLECT_AFTER = (10_000, 20, 20)
+DRAIN_POLL_SECONDS = 0.05
+# A retired worker waits this long for one more request on its idle connections. Closing a connection at the moment its
+# client sends would fail that request.
+RETIRED_IDLE_SECONDS = 5.0
+# How long to wait for connections that had no reply yet: their first request is probably on its way.
+FIRST_REQUEST_SECONDS = 1.0
+# The last step of a handshake comes one round trip after the first one.
+HANDSHAKE_SECONDS = 0.1
 
 
 async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None) -> bool:
@@ -51,22 +59,28 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     if parts is None:
         return True
     connections = build_connections(settings.admission)
-    server = _public_server(settings, parts, metrics, tls, connections)
+    server = _public_server(settings, parts, metrics, tls, connections, share=context.share)
     board = build_board(metrics, parts, context.shared_directory)
     dashboard = build_dashboard(settings, board, parts)
-    loop_lag = LoopLag(board.write, observe_lag=metrics.processes.loop_lag.observe)
+    heap = Heap(lambda: metrics.streams.under_way)
+
+    def beat() -> None:
+        board.write()
+        heap.look()
+
+    loop_lag = LoopLag(beat, observe_lag=metrics.processes.loop_lag.observe)
     liveness = Liveness(loop_lag, board)
     hosts = settings.server.accepted_admin_hosts
     admin = HTTPServer(admin_application(board, parts.readiness, liveness, dashboard, hosts=hosts))
     watch = _watch_certificate(loop, context, metrics, tls)
-    # What was built stays alive, and requests leave no cycles (`tests/e2e/test_garbage.py`).
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    keep_collections_short()
     _follow_level_signal(loop, parts.frame.access_log, context.debug)
     loop_lag.start()
     try:
         server.add_sockets([context.listener])
         admin.add_sockets(context.admin_sockets)
+        if context.admin_sockets:
+            dashboard.feed.start()
         _tell_listening(context, parts, connections)
         await stop.asked.wait()
         if not stop.at_once.is_set():
@@ -93,7 +107,13 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
 
 
 def _public_server(
-    settings: Settings, parts: Parts, metrics: Metrics, tls: ServerTls | None, connections: Connections
+    settings: Settings,
+    parts: Parts,
+    metrics: Metrics,
+    tls: ServerTls | None,
+    connections: Connections,
+    *,
+    share: Share | None,
 ) -> PublicServer:
     return PublicServer(
         parts.router,
@@ -108,6 +128,7 @@ def _public_server(
         head_seconds=settings.admission.head_timeout_seconds,
         turns_away=parts.admission.turns_away,
         observe_refusal=lambda error: _refused_at_once(metrics, parts, error),
+        share=share,
     )
 
 
@@ -133,6 +154,7 @@ def _tell_listening(context: WorkerContext, parts: Parts, connections: Connectio
         "chains": list(parts.networks.chain_ids),
         # What stops more downloads first is often the number of files that the system lets a process open.
         "most_connections": connections.max_all or None,
+        "open_files_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     }
     log.info("listening", extra={"fields": fields})
     if context.ready is not None:
@@ -168,3 +190,79 @@ async def _build_unless_stopped(
         return building.result()
     building.cancel()
     return None
+
+
+class Stop:
+    """The events that end this worker.
+
+    `asked`: it must end.
+    `at_once`: it must drain now; otherwise its successor already serves, and there is more time.
+    `alone`: all other workers have ended.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: WorkerContext) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.alone = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._now)
+        loop.add_signal_handler(signal.SIGQUIT, self.asked.set)
+        if context.life_line is not None:
+            loop.add_reader(context.life_line, self._ended, loop, context.life_line, self._now)
+        if context.alone is None:
+            self.alone.set()
+        else:
+            loop.add_reader(context.alone, self._ended, loop, context.alone, self.alone.set)
+
+    def _now(self) -> None:
+        self.asked.set()
+        self.at_once.set()
+
+    @staticmethod
+    def _ended(loop: asyncio.AbstractEventLoop, descriptor: int, then: Callable[[], None]) -> None:
+        # The end of a pipe stays readable, so the reader would be called without pause.
+        loop.remove_reader(descriptor)
+        then()
+
+
+async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: Stop) -> bool:
+    """Stop accepting and let requests under way finish up to a deadline, then close what is left; False if any was.
+
+    A worker with a successor has the longer deadline, until it is told to stop as well. For the first moments, its idle
+    connections may bring one more request. A worker without a successor accepts what waits in the backlog, and waits a
+    moment for the first request of each connection. Every reply from here on says `Connection: close`.
+    """
+    parts.readiness.draining = True
+    log.info("draining", extra={"fields": {"requests": len(parts.frame.in_progress)}})
+    # Tornado reads it at each request.
+    server.conn_params.no_keep_alive = True
+    began = time.monotonic()
+    retired = not stop.at_once.is_set()
+    deadline = began + (limits.reload_drain_seconds if retired else limits.drain_timeout_seconds)
+    idle_until = began + (RETIRED_IDLE_SECONDS if retired else FIRST_REQUEST_SECONDS)
+    if retired:
+        # The successor shares the listening socket, with everything that waits there.
+        server.stop()
+    else:
+        await server.stop_after_the_last(handshake_seconds=min(HANDSHAKE_SECONDS, limits.drain_timeout_seconds))
+    while (now := time.monotonic()) < deadline:
+        if retired and stop.at_once.is_set():
+            retired, idle_until = False, now + FIRST_REQUEST_SECONDS
+            deadline = min(deadline, now + limits.drain_timeout_seconds)
+        awaited = server.is_connected if retired else server.awaits_first_request
+        if not parts.frame.in_progress and not (awaited and now < idle_until):
+            break
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
+    cut = len(parts.frame.in_progress)
+    if cut:
+        log.warning("drain deadline passed", extra={"fields": {"cut_requests": cut}})
+        for endpoint in list(parts.frame.in_progress):
+            endpoint.cut()
+    await server.close_all_connections()
+    if not retired:
+        # This worker reports metrics and readiness for all workers.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) + 1.0):
+                await stop.alone.wait()
+    log.info("stopped")
+    return not cut

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from provider.config import Settings
 from provider.crypto.certificate import ServerTls
 from provider.errors.start import StartError
+from provider.http1.balance import Share
 from provider.observability.logs import DebugSwitch
 
 log = logging.getLogger("provider.server")
@@ -25,6 +26,7 @@ EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h; only between a worker and its su
 class WorkerContext:
     """A worker's sockets, and the descriptors that connect it with its supervisor (None without one).
 
+    `share`: of the connections, if other workers accept from the same socket.
     `first`: it also does what one worker does for all.
     `ready`: the worker writes to it once it listens.
     `life_line`: ends when the supervisor dies.
@@ -34,6 +36,7 @@ class WorkerContext:
 
     listener: socket.socket
     admin_sockets: Sequence[socket.socket]
+    share: Share | None = None
     shared_directory: str | None = None
     first: bool = True
     ready: int | None = None

@@ -298,9 +298,7 @@ class ChainSender:
 
 def _gas(answer: object) -> int | None:
     """Add a fifth to the estimate, because the block's own values may change what is stored."""
-    if not isinstance(answer, str):
-        return None
     try:
-        return int(answer, 16) * 6 // 5
-    except ValueError:
+        return int_of_hex(answer) * 6 // 5
+    except AbiError:
         return None

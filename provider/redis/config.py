@@ -69,7 +69,7 @@ class RedisConfig:
         2,
         minimum=0.05,
         maximum=60,
-        help="Limit of one exchange with Redis, connecting included. After it requests are refused with 503.",
+        help="Limit of one exchange with Redis, connecting included. After that, requests are refused with 503.",
     )
     wait_replicas: int = integer(
         "PROVIDER_REDIS_WAIT_REPLICAS",
@@ -82,5 +82,6 @@ class RedisConfig:
         "PROVIDER_REDIS_SHARE_FACTS",
         True,
         key="share_facts",
-        help="Also share facts that were read from chains (receipts, states), signed. File lists are never shared.",
+        help="Also share what was read from chains, signed: receipts, states, and new blocks for the metadata index. "
+        "File lists are never shared.",
     )

@@ -60,14 +60,14 @@ class FactStore:
         self.clock = clock
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def read(self, name: str) -> tuple[object, float] | None:
+    async def read(self, name: str, *, max_bytes: int = MAX_FACT_BYTES) -> tuple[object, float] | None:
         """Return the JSON value and the unix second when it ends; None if there is none that can be believed."""
         key = self._key(name)
         try:
             stored = await self._client.ask(Question(key, ("GET", key), "facts"))
         except StoreError:
             return None
-        if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= MAX_FACT_BYTES:
+        if not isinstance(stored, bytes) or not _MAC_BYTES < len(stored) <= max_bytes:
             return None
         mac, payload = stored[:_MAC_BYTES], stored[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(key, payload)):
@@ -78,14 +78,14 @@ class FactStore:
             return None
         return (value, ends_at) if isinstance(ends_at, int | float) and ends_at > self.clock() else None
 
-    def write(self, name: str, value: object, ttl_seconds: float) -> None:
-        """Store a JSON value in the background. Failures are ignored."""
+    def write(self, name: str, value: object, ttl_seconds: float, *, max_bytes: int = MAX_FACT_BYTES) -> None:
+        """Store a JSON value in the background, unless it is longer than `max_bytes`. Failures are ignored."""
         if ttl_seconds < 1 or len(self._writing) >= _MAX_WRITING:
             return
         key = self._key(name)
         payload = orjson.dumps([self.clock() + ttl_seconds, value])
         stored = self._mac(key, payload) + payload
-        if len(stored) > MAX_FACT_BYTES:
+        if len(stored) > max_bytes:
             return
         question = Question(key, ("SET", key, stored, "EX", int(ttl_seconds)), "facts")
         self._start(question)
@@ -95,11 +95,25 @@ class FactStore:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
+    async def claim(self, name: str, seconds: float) -> bool:
+        """True for the first that asks, then False for `seconds`. True if Redis does not answer."""
+        key = self._key(f"claim:{name}")
+        try:
+            command = ("SET", key, "1", "NX", "PX", int(seconds * 1000))
+            return await self._client.ask(Question(key, command, "facts")) is not None
+        except StoreError:
+            return True
+
     def erase(self, name: str) -> None:
         """Delete a value in the background. If that fails, it lasts until its end of life."""
         if len(self._writing) < _MAX_WRITING:
             key = self._key(name)
             self._start(Question(key, ("DEL", key), "facts"))
+
+    @property
+    def is_writing(self) -> bool:
+        """True while something is on its way to Redis."""
+        return bool(self._writing)
 
     async def close(self) -> None:
         """Finish writing, then close the client."""

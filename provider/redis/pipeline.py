@@ -18,7 +18,7 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 1.0
 # The server became a replica, is loading, or lost its cluster: another server may have the answer by now.
 LOST = frozenset({"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH"})
-Operation = Literal["nonce", "revocation", "facts", "leases", "limits", "check"]
+Operation = Literal["nonce", "revocation", "facts", "leases", "limits", "quotas", "check"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ EARLY_SECONDS = 0.02
 SLACK_SECONDS = 0.5
 # For one report: it costs some milliseconds in the worker and one in Redis.
 MAX_CLIENTS = 1000
-# Clients are spread over this many slots of a cluster. Those of one slot share a call.
-GROUPS = 16
+# Clients are spread over this many slots of a cluster, where those of one slot share a call. Any other Redis takes all
+# clients of one kind of bucket in one call.
+GROUPS = 64
 _DIGEST_BYTES = 12
 
 # KEYS: for each client, when its bucket is full (µs of the server's clock). ARGV: the slack, then for each key the age
@@ -127,7 +128,7 @@ class SharedLimits:
         for pace in self._paces:
             for charge in pace.take(MAX_CLIENTS):
                 tag, key = self._key(pace.name, charge.client)
-                groups[tag].append(_PendingCharge(pace, charge, key))
+                groups[tag if self._redis.is_cluster else pace.name].append(_PendingCharge(pace, charge, key))
         asked_at = time.monotonic()
         replies = await asyncio.gather(
             *(self._ask(group, asked_at) for group in groups.values()), return_exceptions=True

@@ -1,1 +1,1 @@
-"""The slice cache: keeps slices of remote files on disk and fills each of them once for all who wait."""
+"""The slice cache: keeps slices of remote files on disk, and fills each slice once for all readers that wait."""

@@ -1,7 +1,7 @@
 """Opens files from slices on disk where it can, and at their origins otherwise.
 
-Whatever goes wrong in the cache before the first byte, the origin is asked as without a cache. Later a body breaks off,
-and `streaming/resume.py` asks for the rest, which comes from the origin if the cache still fails.
+If the cache fails before the first byte, the origin is asked as without a cache. If it fails later, the body breaks
+off, and `streaming/resume.py` asks for the rest, which comes from the origin if the cache still fails.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from provider.files.sources.sources import Sources
 from provider.files.userdata import Userdata
 from provider.observability.metrics.groups import Slices
 from provider.override import override
-from provider.slices.admission import Admission
+from provider.slices.admission import Admission, Demand
 from provider.slices.config import SliceConfig
 from provider.slices.fill import CachedFile, Fill
 from provider.slices.slice_source import SliceSource
@@ -45,7 +45,7 @@ _FIRST_BYTE = "bytes=0-0"
 
 @dataclass(frozen=True, slots=True)
 class _Uncached:
-    """What the origin sends must not, or cannot, be cached."""
+    """The origin's answer must not, or cannot, be cached."""
 
     fresh_seconds: float
 
@@ -60,7 +60,7 @@ class CachedOrigins(FileOpener):
     """Opens files. The cache stands in front of `origins`.
 
     Args:
-        sources: unlocks files of named sources.
+        sources: opens files of named sources.
         disk: reads the slices.
         idle_timeout_seconds: longest wait of a reader for its next bytes.
     """
@@ -81,7 +81,7 @@ class CachedOrigins(FileOpener):
         self._secret, self._disk = store.secret, disk
         self._idle_timeout_seconds = idle_timeout_seconds
         self._metrics = metrics
-        self._admission = Admission(config.from_request)
+        self._admission, self._demand = Admission(config.from_request), Demand()
         self._versions: FactCache[bytes, Version | _Uncached] = FactCache(
             name="file_version", max_entries=_MAX_FILES, ttl_seconds=config.fresh_seconds
         )
@@ -105,8 +105,8 @@ class CachedOrigins(FileOpener):
         async def ask(asked: Wish = NO_WISH, rest: Rest | None = None) -> Source:
             return await self._origins.open(file, userdata, asked, chain_id=chain_id, rest=rest)
 
-        key = await self._key(file, userdata, asked)
-        if key is not None and self._store.is_usable and (rest is not None or self._is_admitted(key)):
+        key, at_once = await self._key(file, userdata, asked)
+        if key is not None and self._store.is_usable and (at_once or rest is not None or self._is_admitted(key)):
             source = await self._from_slices(key, file, asked, rest, ask)
             if source is not None:
                 return source
@@ -122,17 +122,19 @@ class CachedOrigins(FileOpener):
             await asyncio.wait(running)
         await self._store.close()
 
-    async def _key(self, file: FileObject, userdata: Userdata, asked: Wish) -> bytes | None:
+    async def _key(self, file: FileObject, userdata: Userdata, asked: Wish) -> tuple[bytes | None, bool]:
+        """The file's key, None if it is not cached, and whether it is kept from its first request on."""
         if asked.of_file_object or (asked.ranges is not None and "," in asked.ranges):
-            return None
-        address = ""
+            return None, False
+        address, at_once = "", False
         if isinstance(file, SourceFile):
             # At each request, so that the owner of the data NFT is checked for hits too.
-            found = await self._sources.address_of(file)
+            found = await self._sources.cacheable(file)
             if found is None:
-                return None
-            address = found
-        return file_key(self._secret, file, userdata.over(getattr(file, "userdata", None)), address=address)
+                return None, False
+            address, at_once = found.address, found.at_once
+        values = userdata.over(getattr(file, "userdata", None))
+        return file_key(self._secret, file, values, address=address), at_once
 
     def _is_admitted(self, key: bytes) -> bool:
         return self._admission.admits(key, now=time.monotonic())
@@ -140,12 +142,18 @@ class CachedOrigins(FileOpener):
     async def _from_slices(
         self, key: bytes, file: FileObject, asked: Wish, rest: Rest | None, ask: _Ask
     ) -> Source | None:
-        version = await self._current(key, ask) if rest is None else self._of_rest(key, rest)
+        version, result = await self._current(key, ask) if rest is None else (self._of_rest(key, rest), "")
         if version is None:
             return None
         cached = self._cached_file(key, version, file, ask)
-        source = self._source(cached, asked, rest)
-        if not source.length_bytes or _needs_no_body(asked, source):
+        part = _part(version, asked, rest)
+        needs_body = part.count > 0 and not _is_decided(asked, version)
+        if needs_body and not self._demand.pays_for(await cached.missing(part)):
+            return None
+        if result:
+            self._metrics.requests.add(result)
+        source = SliceSource(cached, part, disk=self._disk, idle_timeout_seconds=self._idle_timeout_seconds)
+        if not needs_body:
             return source
         try:
             await source.wait_ready()
@@ -164,15 +172,6 @@ class CachedOrigins(FileOpener):
             return None
         whole = version.whole
         return version if (whole.validator, whole.total_bytes) == (rest.validator, rest.total_bytes) else None
-
-    def _source(self, cached: CachedFile, asked: Wish, rest: Rest | None) -> SliceSource:
-        version = cached.version
-        total = version.whole.total_bytes
-        if rest is not None:
-            part = Selection(206, rest.first, rest.last - rest.first + 1, total)
-        else:
-            part = select_range(asked.ranges if asked.version_holds(version.headers) else None, total)
-        return SliceSource(cached, part, disk=self._disk, idle_timeout_seconds=self._idle_timeout_seconds)
 
     def _cached_file(self, key: bytes, version: Version, file: FileObject, ask: _Ask) -> CachedFile:
         prefix = slice_prefix(self._secret, key, version, self._config.slice_bytes)
@@ -196,8 +195,8 @@ class CachedOrigins(FileOpener):
             )
         return found
 
-    async def _current(self, key: bytes, ask: _Ask) -> Version | None:
-        """The current version, without a request while it is fresh. Raises what `open` raises."""
+    async def _current(self, key: bytes, ask: _Ask) -> tuple[Version | None, str]:
+        """The current version, and whether it is still `fresh` or was `checked` at the origin. Raises as `open`."""
         result = "fresh"
 
         async def check() -> Version | _Uncached:
@@ -206,10 +205,7 @@ class CachedOrigins(FileOpener):
             return await self._check(key, ask)
 
         version = await self._versions.get(key, check, ttl_seconds=lambda found: found.fresh_seconds)
-        if isinstance(version, _Uncached):
-            return None
-        self._metrics.requests.add(result)
-        return version
+        return (None if isinstance(version, _Uncached) else version), result
 
     async def _check(self, key: bytes, ask: _Ask) -> Version | _Uncached:
         """Ask the origin which version it has."""
@@ -247,7 +243,7 @@ class CachedOrigins(FileOpener):
         return version_of(answer, fresh_seconds=self._config.fresh_seconds, distance_seconds=distance_seconds)
 
     async def _outdated(self, key: bytes, version: Version) -> None:
-        """The origin has another version, whatever it says of its validator."""
+        """Record that the origin has another version, whatever it says about its validator."""
         self._versions.discard(key)
         if self._last.get(key) is version:
             del self._last[key]
@@ -256,7 +252,7 @@ class CachedOrigins(FileOpener):
     async def _drop(self, key: bytes, version: Version) -> None:
         prefix = slice_prefix(self._secret, key, version, self._config.slice_bytes)
         count = -(-version.whole.total_bytes // self._config.slice_bytes)
-        await self._store.drop(f"{prefix}-{index}" for index in range(count))
+        await self._store.drop(prefix, count)
 
 
 def _did_of(file: FileObject) -> str:
@@ -273,5 +269,13 @@ def _unless(version: Version) -> Preconditions:
     return Preconditions(if_modified_since=parse_http_date(whole.validator))
 
 
-def _needs_no_body(asked: Wish, source: Source) -> bool:
-    return asked.preconditions is not None and asked.preconditions.decide(source.headers) is not None
+def _part(version: Version, asked: Wish, rest: Rest | None) -> Selection:
+    total = version.whole.total_bytes
+    if rest is not None:
+        return Selection(206, rest.first, rest.last - rest.first + 1, total)
+    return select_range(asked.ranges if asked.version_holds(version.headers) else None, total)
+
+
+def _is_decided(asked: Wish, version: Version) -> bool:
+    """True if a condition of the consumer makes a body needless."""
+    return asked.preconditions is not None and asked.preconditions.decide(version.headers) is not None

@@ -25,15 +25,15 @@ class SliceConfig:
         10 << 30,
         minimum=MIB,
         maximum=1 << 50,
-        help="Size of the slice cache, in bytes. It also leaves 5 % of the disk free, or 5 GiB if that is less. Slices "
-        "that are being fetched come on top.",
+        help="Size of the slice cache, in bytes. It also leaves 5 % of the disk free, or 5 GiB if that is less. "
+        "Slices that are being fetched are not counted.",
     )
     slice_bytes: int = integer(
         "PROVIDER_CACHE_SLICE_BYTES",
         8 * MIB,
         minimum=64 << 10,
         maximum=256 * MIB,
-        help="Size of one slice, in bytes. A range of a few bytes costs the origin one whole slice.",
+        help="Size of one slice, in bytes. A slice is fetched when an eighth of it has been asked for.",
     )
     fresh_seconds: float = seconds(
         "PROVIDER_CACHE_FRESH_SECONDS",
@@ -45,11 +45,11 @@ class SliceConfig:
     )
     read_ahead: int = integer(
         "PROVIDER_CACHE_READ_AHEAD",
-        4,
+        8,
         minimum=1,
         maximum=16,
         help="How many slices are fetched ahead at once from an origin that takes 20 ms or more to answer, for files "
-        "of 64 MiB and more, while the origin and not the consumer is slow. 1: one after the other.",
+        "of 64 MiB and more, as long as the origin, and not the consumer, limits the speed. 1: one after the other.",
     )
     from_request: int = integer(
         "PROVIDER_CACHE_FROM_REQUEST",

@@ -2,9 +2,13 @@
 
 A file is the slice's bytes, the DID of its asset, and a footer with a keyed check (GMAC, NIST SP 800-38D) of both and
 of the file's name. A file that is torn, damaged, renamed, or of another key fails the check and is removed. Nothing is
-flushed: what a power loss tears is noticed and fetched again.
+flushed: a file that a power loss tears fails the check and is fetched again.
+
+An unfinished file is locked (flock(2)) while its writer lives. The name of a claimed file says which slice it becomes,
+so that workers which want the same slice find it and read behind its writer.
 """
 
+import errno
 import fcntl
 import hmac
 import os
@@ -14,6 +18,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _NAME = re.compile(r"[0-9a-f]{48}-[0-9]{1,12}")
 _UNFINISHED = "filling-"
@@ -23,10 +28,24 @@ _FORMAT = 1
 _FOOTER = struct.Struct(">16s12sQH8s")  # check, its nonce, length of the slice, length of the DID, mark
 _MARK = b"provslic"
 _READ_BYTES = 256 * 1024
+# Each attempt but the last may meet a leftover, or another process that removes files at the same moment.
+_ATTEMPTS = 3
 
 
 class DamagedSliceError(Exception):
     """A slice was torn, changed, or of another key. It is removed."""
+
+
+class TakenSliceError(Exception):
+    """A slice is there already, or another worker writes it."""
+
+
+class FileState(NamedTuple):
+    """The state of a slice's file: inode, size in bytes, time of writing. Damage by a disk changes none of them."""
+
+    inode: int
+    file_bytes: int
+    modified_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +71,7 @@ class SliceDirectory:
         self._key = hmac.digest(secret, b"check", "sha256")
 
     def prepare(self) -> list[Found]:
-        """Create the directory, remove what dead writers and other keys left, and list the slices, oldest first.
+        """Create the directory, remove leftovers of dead writers and other keys, and list the slices, oldest first.
 
         Raises OSError.
         """
@@ -77,33 +96,73 @@ class SliceDirectory:
         return [item for _, item in found]
 
     def room_bytes(self) -> int:
-        """Bytes that may still be written: what is free, less 5 % of the disk or 5 GiB. Raises OSError."""
+        """Bytes that may still be written: the free space, less 5 % of the disk or 5 GiB. Raises OSError."""
         disk = os.statvfs(self._path)
         reserve = min(disk.f_blocks * disk.f_frsize // 20, 5 << 30)
         return disk.f_bavail * disk.f_frsize - reserve
 
     def try_write(self) -> None:
         """Write a file and remove it again. Raises OSError."""
-        writer = self.create("", 0, "")
+        writer = self.create("", 0, "", claim=False)
         try:
             writer.append(memoryview(bytes(4096)))
         finally:
-            os.close(writer.descriptor)
-            writer.drop()
+            writer.close()
 
-    def create(self, name: str, length_bytes: int, did: str) -> "SliceWriter":
-        """Begin the slice `name`. Raises OSError."""
+    def create(self, name: str, length_bytes: int, did: str, *, claim: bool) -> "SliceWriter":
+        """Begin the slice `name`.
+
+        `claim`: begin only if nobody else has it or writes it. Without it, the slice replaces that of others.
+
+        Raises:
+            TakenSliceError: another worker was faster; only with `claim`.
+            OSError: the disk failed.
+        """
+        path = os.path.join(self._path, _UNFINISHED + (name if claim else secrets.token_hex(16)))
+        target = os.path.join(self._path, name)
+        for attempt in range(_ATTEMPTS):
+            try:
+                writer = SliceWriter(path, target, length_bytes, did.encode(), self._key)
+            except FileExistsError:
+                _remove_if_dead(path)
+            except FileNotFoundError:
+                # Another process removed the directory, or took the file for a leftover before it was locked.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                self._make()
+            else:
+                # A claim becomes a slice by losing its name, so this look comes after having the name.
+                if not claim or not os.path.lexists(target):
+                    return writer
+                writer.close()
+                break
+        raise TakenSliceError
+
+    def follow(self, name: str) -> int | None:
+        """Descriptor of the file in which another worker writes the slice `name`; None if nobody does. Raises OSError.
+
+        Its bytes lie at their places as far as the file goes. They are not checked.
+        """
+        path = os.path.join(self._path, _UNFINISHED + name)
         try:
-            return SliceWriter(self._path, name, length_bytes, did.encode(), self._key)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            # Somebody removed the directory.
-            self._make()
-            return SliceWriter(self._path, name, length_bytes, did.encode(), self._key)
+            return None
+        try:
+            if has_writer(descriptor):
+                return descriptor
+            _unlink_same(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
 
-    def open(self, name: str, length_bytes: int, *, check: bool) -> tuple[int, int] | None:
-        """Descriptor and file size of a slice of `length_bytes`; None if it does not exist.
+    def open(self, name: str, length_bytes: int, *, checked: FileState | None) -> tuple[int, FileState] | None:
+        """Descriptor and state of a slice of `length_bytes`; None if it does not exist.
 
-        `check`: read it whole and verify it. Otherwise only the lengths are compared.
+        `checked`: its state when it was verified. While the file is in this state, nothing is read, so that slices in
+        memory do not wait for those on a slow disk. Otherwise it is read whole and verified.
 
         Raises:
             DamagedSliceError: it was torn or changed, and is removed.
@@ -115,17 +174,24 @@ class SliceDirectory:
         except FileNotFoundError:
             return None
         try:
+            state = _state_of(descriptor)
+            if state == checked:
+                return descriptor, state
             footer = _read_footer(descriptor)
             if footer is not None and footer.length_bytes != length_bytes:
                 footer = None
-            if footer is not None and (not check or _is_sound(descriptor, name, footer, self._key)):
-                return descriptor, footer.file_bytes
+            if footer is not None and _is_sound(descriptor, name, footer, self._key):
+                return descriptor, state
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
         self.remove(name)
         raise DamagedSliceError
+
+    def has(self, name: str) -> bool:
+        """True if the slice is there or being written. Raises no error."""
+        return any(os.path.lexists(os.path.join(self._path, start + name)) for start in ("", _UNFINISHED))
 
     def remove(self, *names: str) -> None:
         """Remove slices, those that exist. Raises OSError."""
@@ -156,21 +222,23 @@ class SliceDirectory:
 class SliceWriter:
     """A slice that is being written. `descriptor` stays open; its user closes it."""
 
-    def __init__(self, folder: str, name: str, length_bytes: int, did: bytes, key: bytes) -> None:
-        self._target = os.path.join(folder, name)
-        self._path = os.path.join(folder, _UNFINISHED + secrets.token_hex(16))
+    def __init__(self, path: str, target: str, length_bytes: int, did: bytes, key: bytes) -> None:
+        """`path`: of the unfinished file. `target`: of the slice. Raises OSError."""
+        self._path, self._target = path, target
         self._length_bytes, self._did = length_bytes, did
         self._written = 0
         self._nonce = secrets.token_bytes(12)
-        self._check = _Check(key, self._nonce, name, length_bytes, did)
+        self._check = _Check(key, self._nonce, os.path.basename(target), length_bytes, did)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.descriptor = os.open(self._path, flags, 0o600)
+        self.descriptor = os.open(path, flags, 0o600)
         try:
-            # Held as long as this process lives and the descriptor is open: others see that the file is not a leftover.
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            # Held as long as this process lives and the descriptor is open. A process that looks for leftovers just
+            # before that holds the lock briefly, and removes the file.
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            if not os.fstat(self.descriptor).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "removed before it was locked")
+        except BaseException:
             os.close(self.descriptor)
-            self.drop()
             raise
 
     def append(self, data: memoryview) -> None:
@@ -178,17 +246,25 @@ class SliceWriter:
         self._check.update(data)
         self._write(data)
 
-    def commit(self) -> int:
-        """Put the whole slice in place and return the size of its file. Raises OSError."""
+    def commit(self) -> FileState:
+        """Put the whole slice in place and return the state of its file. Raises OSError."""
         footer = _FOOTER.pack(self._check.tag(), self._nonce, self._length_bytes, len(self._did), _MARK)
         self._write(memoryview(self._did + footer))
         os.rename(self._path, self._target)
-        return self._written
+        return _state_of(self.descriptor)
 
     def drop(self) -> None:
         """Remove an unfinished slice. Those who have it open can still read it. Raises OSError."""
         with suppress(FileNotFoundError):
             os.unlink(self._path)
+
+    def close(self) -> None:
+        """Remove an unfinished slice that nobody has open, and close its descriptor. Raises OSError."""
+        # In this order: a process that finds the name without a lock removes it.
+        try:
+            self.drop()
+        finally:
+            os.close(self.descriptor)
 
     def _write(self, data: memoryview) -> None:
         while data:
@@ -203,7 +279,11 @@ class _Footer:
     nonce: bytes
     length_bytes: int
     did: bytes
-    file_bytes: int
+
+
+def _state_of(descriptor: int) -> FileState:
+    found = os.fstat(descriptor)
+    return FileState(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _read_footer(descriptor: int) -> _Footer | None:
@@ -215,7 +295,7 @@ def _read_footer(descriptor: int) -> _Footer | None:
     tag, nonce, length_bytes, did_bytes, mark = _FOOTER.unpack(data)
     if mark != _MARK or size != length_bytes + did_bytes + _FOOTER.size:
         return None
-    return _Footer(tag, nonce, length_bytes, os.pread(descriptor, did_bytes, length_bytes), size)
+    return _Footer(tag, nonce, length_bytes, os.pread(descriptor, did_bytes, length_bytes))
 
 
 class _Check:
@@ -251,15 +331,33 @@ def _is_sound(descriptor: int, name: str, footer: _Footer, key: bytes) -> bool:
     return hmac.compare_digest(check.tag(), footer.tag)
 
 
+def has_writer(descriptor: int) -> bool:
+    """True if a running process writes the file behind `descriptor`. Raises OSError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
 def _remove_if_dead(path: str) -> None:
     """Remove a file that no running writer holds."""
-    with suppress(FileNotFoundError, BlockingIOError):
+    with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
+            _unlink_same(path, descriptor)
         finally:
             os.close(descriptor)
+
+
+def _unlink_same(path: str, descriptor: int) -> None:
+    """Remove the name of the open file, unless a writer holds it or the name belongs to another file meanwhile."""
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A process that removes a name holds this lock, so the name cannot change after this look.
+        if os.path.samestat(os.lstat(path), os.fstat(descriptor)):
+            os.unlink(path)
 
 
 def _remove_folder(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Which slice leaves first (pure): S3-FIFO.
+"""Decides which slice leaves first (pure): S3-FIFO.
 
 J. Yang, Y. Zhang, Z. Qiu, Y. Yue, R. Vinayak: "FIFO queues are all you need for cache eviction", SOSP 2023. A slice
 starts in a small queue. If it is used again there, it moves to the main queue. Otherwise it leaves, and only its name

@@ -1,50 +1,63 @@
 """One version of a file in use: its readers, and the fills that fetch its missing slices.
 
-A fill is one request to the origin that writes consecutive slices. All readers, the first one too, read behind it from
-the file. It goes on to the next slice while a reader wants it, and stays at most two slices ahead of the nearest
-reader. When nobody is left it ends with its slice.
+A fill is one request to the origin that writes consecutive slices. All readers, including the first one, read behind it
+from the file. It goes on to the next slice while a reader wants it, and stays at most two slices ahead of the nearest
+reader. When no reader is left, it ends with its slice, or at once if the last reader left early and less than half of
+the slice is there.
+
+Before a fill asks the origin, it claims its slice in the directory. A slice that another worker has claimed is read
+behind that worker, and claimed anew if the worker dies.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 from provider.errors import OriginsBusy, ProviderError, UpstreamError, UpstreamTruncated
 from provider.observability.metrics.groups import Slices
-from provider.slices.directory import SliceWriter
+from provider.slices.admission import Wanted
+from provider.slices.directory import SliceWriter, TakenSliceError
 from provider.slices.store import Slice, SliceStore, errno_name
 from provider.slices.version import Version
+from provider.upstream.ranges import Selection
 from provider.upstream.resume import Rest
 from provider.upstream.source import Source
 
 Ask = Callable[[Rest], Awaitable[Source]]
 
-# Each write costs a hop to a thread and wakes the readers, about 100 µs of CPU. So bytes are gathered until the buffer
-# is full or this time has passed. The buffer is also the memory of one fill.
-_BUFFER_BYTES = 256 * 1024
+# Each write costs a hop to a thread and wakes the readers, about 300 µs of CPU. So bytes are gathered until the buffer
+# is full or this time has passed. The buffer is also the memory of one fill, so it is large only while the origin fills
+# the small one in that time (17 MB/s). Writes of 2 MiB cost ext4 2 s/GB instead of 0.3: it looks for huge pages.
+_SMALL_BYTES, _LARGE_BYTES = 256 << 10, 1 << 20
 _GATHER_SECONDS = 0.015
+# How often the origin is looked at meanwhile. A wake-up for all that arrives costs more than the bytes.
+_LOOK_SECONDS = 0.005
 _LEAD_SLICES = 2
 # A request ends with the slices that its first reader wants, and after this many.
 _MOST_SLICES = 1024
+# A part within this many slices counts by the bytes that it asks of them.
+_MOST_COUNTED = 2
 # An origin that dribbles must not keep a fill alive for nobody.
 _LONELY_SECONDS = 60.0
 # A whole file, another part, "precondition failed" or "beyond the end" say that the file has changed. Other answers
 # say nothing about it.
 _OTHER_VERSION = frozenset((200, 206, 412, 416))
-# An origin that takes this long to answer is distant: one connection does not use the way to it.
+# An origin that takes this long to answer is distant: one connection does not fill the path to it.
 _DISTANT_SECONDS = 0.02
 _READ_AHEAD_FROM_BYTES = 64 << 20
-# Of one worker. One more download passes the cache.
+# Fills of one worker. A download beyond these bypasses the cache.
 MAX_FILLS = 256
 
 
 class Reader(Protocol):
-    """Who reads slices: from `index`, which it reads now or waits for, to `last_index`."""
+    """A reader of slices: from `index`, which it reads or waits for, to `last_index`."""
 
     index: int
     last_index: int
+
+    def fill_ended(self) -> None:
+        """Called when a fill has ended."""
 
 
 class CachedFile:
@@ -90,9 +103,15 @@ class CachedFile:
 
     @property
     def ahead_slices(self) -> int:
-        """How many slices a reader should open ahead, while it has to wait for the origin."""
+        """How many slices ahead of a reader should be fetched at once, while it has to wait for the origin."""
         # Half of the fills are kept for those who wait.
         return self._read_ahead if len(self._all_fills) < MAX_FILLS // 2 else 1
+
+    @property
+    def lead_slices(self) -> int:
+        """How many slices a reader may open ahead, those that are there already included."""
+        # Connections differ in speed. Fast ones go on while the reader waits for a slow one.
+        return self.ahead_slices if self.ahead_slices == 1 else 2 * self.ahead_slices
 
     def name(self, index: int) -> str:
         """Name of a slice."""
@@ -105,35 +124,53 @@ class CachedFile:
             self._lonely.cancel()
             self._lonely = None
 
-    def leave(self, reader: Reader) -> None:
-        """Count a reader less."""
+    def leave(self, reader: Reader, *, early: bool) -> None:
+        """Count a reader less. `early`: it did not read all that it asked for."""
         self._readers.discard(reader)
         self._moved.set()
         if not self._readers and self._fills and self._lonely is None:
+            if early:
+                # Consumers who ask for much and leave at once must not cost the origin whole slices.
+                for fill in self._fills:
+                    fill.end_if_early()
             self._lonely = asyncio.get_running_loop().call_later(_LONELY_SECONDS, self._give_up)
 
     def moved(self) -> None:
         """Record that a reader has gone on to its next slice."""
         self._moved.set()
 
-    async def slice(self, index: int, last_index: int) -> tuple[Slice, bool]:
-        """A slice, acquired, and whether it was there before. Its bytes may still be on their way.
+    async def slice(self, index: int, last_index: int, *, may_fill: bool) -> tuple[Slice, bool] | None:
+        """A slice, acquired, and whether it was there before. Its bytes may still be arriving.
 
         `last_index`: of the last slice that the reader will want.
+        `may_fill`: ask the origin if no fill does. Without it, the result is None in that case.
 
         Raises:
             UpstreamError: the disk failed, or there are too many fills.
         """
+        name, length = self.name(index), self._length(index)
         try:
-            found = await self.store.open(self.name(index), self._length(index))
+            found = await self.store.open(name, length)
+            if found is not None:
+                return found, found.available_bytes == found.length_bytes
+            coming = self._coming(index)
+            if coming is None:
+                found = await self.store.follow(name, length)
         except OSError as error:
             self.store.fault(error)
             raise UpstreamTruncated(detail=f"cache: {errno_name(error)}") from error
         if found is not None:
-            return found, found.available_bytes == found.length_bytes
-        coming = next((fill for fill in self._fills if fill.comes_to(index)), None)
-        fill = coming if coming is not None else self._begin_fill(index, last_index)
+            return found, False
+        # Others may have begun one meanwhile.
+        fill = coming or self._coming(index)
+        if fill is None:
+            if not may_fill:
+                return None
+            fill = self._begin_fill(index, last_index)
         return fill.slice(index).acquire(), False
+
+    def _coming(self, index: int) -> "Fill | None":
+        return next((fill for fill in self._fills if fill.comes_to(index)), None)
 
     async def open_origin(self, first: int, last: int) -> Source:
         """Ask the origin for the slices `first` to `last`. Raises UpstreamError."""
@@ -148,12 +185,26 @@ class CachedFile:
             raise UpstreamTruncated(detail=f"origin: {source.status} for a part of a cached file")
         return source
 
+    async def missing(self, part: Selection) -> list[Wanted]:
+        """The bytes that `part` asks of slices that are neither there nor being fetched.
+
+        Nothing for a part that reaches into more than two slices: it asks for a third of them at least.
+        """
+        first, end, size = part.first, part.first + part.count, self.slice_bytes
+        if -(-end // size) - first // size > _MOST_COUNTED:
+            return []
+        return [
+            Wanted(self.name(index), min(end, (index + 1) * size) - max(first, index * size), self._length(index))
+            for index in range(first // size, -(-end // size))
+            if not await self.store.finds(self.name(index))
+        ]
+
     def begin(self, index: int) -> Slice:
         """Register a slice that a fill will write, acquired for it."""
         return self.store.begin(self.name(index), self._length(index))
 
     def is_free(self, index: int) -> bool:
-        """True if a slice is neither there nor under way."""
+        """True if a slice is neither there nor being fetched."""
         return not self.store.holds(self.name(index))
 
     def will_want(self, index: int) -> bool:
@@ -163,12 +214,16 @@ class CachedFile:
     async def wants(self, index: int) -> bool:
         """Wait until a reader is near this slice. False if none will come."""
         while self.will_want(index):
-            lead = max(_LEAD_SLICES, self.ahead_slices)
-            if any(index - lead <= reader.index <= index for reader in self._readers):
+            if self.is_near(index):
                 return True
             self._moved.clear()
             await self._moved.wait()
         return False
+
+    def is_near(self, index: int) -> bool:
+        """True if a reader is so near to this slice that it should be fetched."""
+        lead = max(_LEAD_SLICES, self.lead_slices)
+        return any(index - lead <= reader.index <= index for reader in self._readers)
 
     def count_origin(self, count_bytes: int) -> None:
         """Count bytes that came from the origin."""
@@ -199,6 +254,8 @@ class CachedFile:
     def end(self, fill: "Fill") -> None:
         """No reader may wait for `fill` from here on."""
         self._fills.discard(fill)
+        for reader in self._readers:
+            reader.fill_ended()
 
     def _give_up(self) -> None:
         self._lonely = None
@@ -215,13 +272,21 @@ class Fill:
         self._file, self._index, self._last = file, first, last
         # The slice that is being written, and later ones that readers wait for.
         self._slices = {first: file.begin(first)}
-        self._writer: SliceWriter | None = None
+        # Of the slices that are claimed.
+        self._writers: dict[int, SliceWriter] = {}
         self._source: Source | None = None
         self._has_begun = False
+        self._buffer = memoryview(bytearray(_SMALL_BYTES))
 
     def comes_to(self, index: int) -> bool:
         """True if this fill will write the slice soon."""
         return self._index < index <= min(self._last, self._index + _LEAD_SLICES)
+
+    def end_if_early(self) -> None:
+        """Give up if less than half of the current slice is there."""
+        slice_ = self._slices.get(self._index)
+        if slice_ is None or 2 * slice_.available_bytes < slice_.length_bytes:
+            self.task.cancel()
 
     def slice(self, index: int) -> Slice:
         """A slice that this fill will write."""
@@ -231,9 +296,13 @@ class Fill:
 
     async def run(self) -> None:
         """Fetch and write. Readers of slices that do not become whole get the reason."""
-        failure: UpstreamError = UpstreamTruncated(detail="cache: the fill ended")
+        failure: UpstreamError | None = UpstreamTruncated(detail="cache: the fill ended")
         try:
             await self._fetch()
+            # Slices further on that a reader opened ahead: another worker has those before them.
+            failure = None
+        except TakenSliceError:
+            failure = None
         except OSError as error:
             self._file.store.fault(error)
             failure = UpstreamTruncated(detail=f"cache: {errno_name(error)}")
@@ -250,47 +319,74 @@ class Fill:
             await self._abandon(failure)
 
     async def _fetch(self) -> None:
+        await self._claim(self._index)
         source = self._source = await self._file.open_origin(self._index, self._last)
-        buffer = memoryview(bytearray(_BUFFER_BYTES))
         while await self._file.wants(self._index):
-            await self._write(source, self._slices[self._index], buffer)
+            if self._index not in self._writers:
+                await self._claim(self._index)
+            await self._write(source, self._slices[self._index], self._writers[self._index])
             if self._index not in self._slices:
                 break
         if self._index > self._last:
             source.release()
 
-    async def _write(self, source: Source, slice_: Slice, buffer: memoryview) -> None:
+    async def _claim(self, index: int) -> None:
+        """Claim a slice for this worker. Raises TakenSliceError and OSError."""
+        self._writers[index] = await self._file.store.create(self._slices[index], self._file.did)
+
+    async def _write(self, source: Source, slice_: Slice, writer: SliceWriter) -> None:
         """Write one slice and go on to the next."""
         file, store = self._file, self._file.store
-        writer = self._writer = await store.create(slice_, file.did)
         while slice_.available_bytes < slice_.length_bytes:
             left = slice_.length_bytes - slice_.available_bytes
-            room = buffer[: min(left, _BUFFER_BYTES)]
+            room = self._buffer[:left]
             # The first bytes are written at once: a reader may wait for them.
             count = await _read(source, room, gather_seconds=_GATHER_SECONDS if self._has_begun else 0.0)
             self._has_begun = True
             file.count_origin(count)
-            await store.append(slice_, writer, buffer[:count])
-        # Before anybody who has read this slice can ask for the next one.
-        self._begin_next()
+            if count == left:
+                # Before anybody who has read this slice can ask for the next one, here or in another worker.
+                await self._begin_next()
+            await store.append(slice_, writer, room[:count])
+            self._fit_buffer(count)
         try:
             await store.commit(slice_, writer)
         finally:
-            del self._slices[self._index]
-            self._writer = None
+            del self._slices[self._index], self._writers[self._index]
             self._index += 1
             slice_.release()
 
-    def _begin_next(self) -> None:
-        following, file = self._index + 1, self._file
-        if following in self._slices or following > self._last or not file.is_free(following):
-            return
-        if len(self._slices) > 1 or file.will_want(following):
-            self.slice(following)
+    def _fit_buffer(self, count_bytes: int) -> None:
+        """Choose a large buffer for an origin that fills a small one in time, and a small one for others."""
+        wanted = _LARGE_BYTES if count_bytes >= _SMALL_BYTES else _SMALL_BYTES
+        if len(self._buffer) != wanted:
+            self._buffer = memoryview(bytearray(wanted))
 
-    async def _abandon(self, failure: UpstreamError) -> None:
+    async def _begin_next(self) -> None:
+        following, file = self._index + 1, self._file
+        if following > self._last:
+            return
+        if following not in self._slices:
+            if not file.is_free(following) or not (len(self._slices) > 1 or file.will_want(following)):
+                return
+            self.slice(following)
+        if file.is_near(following):
+            try:
+                await self._claim(following)
+            except TakenSliceError:
+                await self._lose_rest()
+
+    async def _lose_rest(self) -> None:
+        """End with the current slice: another worker writes the next one."""
+        for index in [index for index in self._slices if index > self._index]:
+            slice_ = self._slices.pop(index)
+            await self._file.store.abandon(slice_, None, None)
+            slice_.release()
+
+    async def _abandon(self, failure: UpstreamError | None) -> None:
+        """Readers of slices that do not become whole get `failure`. Without one they open them anew."""
         for index, slice_ in self._slices.items():
-            await self._file.store.abandon(slice_, self._writer if index == self._index else None, failure)
+            await self._file.store.abandon(slice_, self._writers.get(index), failure)
             slice_.release()
 
 
@@ -298,14 +394,12 @@ async def _read(source: Source, buffer: memoryview, *, gather_seconds: float) ->
     """Wait for bytes, and then `gather_seconds` for more until the buffer is full. Raises UpstreamError."""
     while not (count := _read_now(source, buffer)):
         await source.wait_ready()
-    if not gather_seconds:
-        return count
-    # Reading goes on meanwhile: the system would take a reader that sleeps for a slow one, and keep the window small.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(gather_seconds):
-            while count < len(buffer):
-                await source.wait_ready()
-                count += _read_now(source, buffer[count:])
+    loop = asyncio.get_running_loop()
+    end = loop.time() + gather_seconds
+    # Not one long pause: the system would take a reader that sleeps for a slow one, and keep the window small.
+    while count < len(buffer) and loop.time() < end:
+        await asyncio.sleep(_LOOK_SECONDS)
+        count += _read_now(source, buffer[count:])
     return count
 
 

@@ -14,8 +14,9 @@ from provider.upstream.ranges import Selection
 from provider.upstream.source import FilePlace, Framing, Headers, Source
 
 T = TypeVar("T")
+_Opening = asyncio.Task[tuple[Slice, bool] | None]
 
-# What a thread reads at a time if the bytes are not in memory. It is also the memory limit of a stream.
+# Bytes that a thread reads at a time if they are not in memory. It is also the memory limit of a stream.
 _READ_BYTES = 256 << 10
 
 
@@ -29,12 +30,13 @@ class SliceSource(Source):
 
     __slots__ = (
         "_ahead", "_closed", "_disk", "_end", "_file", "_hit", "_openings", "_position", "_slice",
-        "_slice_from", "_waited_index", "_waiting", "headers", "idle_timeout_seconds", "index", "last_index",
-        "length_bytes", "status",
+        "_slice_from", "_waited_index", "_waiting", "cached_bytes", "headers", "idle_timeout_seconds", "index",
+        "last_index", "length_bytes", "status",
     )  # fmt: skip
 
     status: int
     headers: Headers
+    cached_bytes: int
     idle_timeout_seconds: float
     framing: Framing = "length"
     length_bytes: int
@@ -54,11 +56,12 @@ class SliceSource(Source):
         self._slice_from = self._position
         # The slice was whole when it was opened.
         self._hit = False
+        self.cached_bytes = 0
         # Bytes from `_position` on that a thread has read.
         self._ahead = memoryview(b"")
         self._waiting: asyncio.Future[Any] | None = None
         # Of the slices after the current one, in order.
-        self._openings: deque[asyncio.Task[tuple[Slice, bool]]] = deque()
+        self._openings: deque[_Opening] = deque()
         # The last slice that came slower than it was read.
         self._waited_index = self.index
         self._closed = False
@@ -98,7 +101,10 @@ class SliceSource(Source):
         slice_ = self._slice if self._slice is not None else await self._open_slice()
         while slice_.available_bytes <= self._offset:
             self._waited_index = self.index
-            await self._wait_for(slice_.growth())
+            if slice_.is_lost:
+                slice_ = await self._open_anew()
+            else:
+                await self._wait_for(slice_.growth())
         if not self._ahead and not self._holds(slice_):
             await self._read_ahead(slice_)
 
@@ -138,7 +144,7 @@ class SliceSource(Source):
             return
         self._closed = True
         self._leave_slice()
-        self._file.leave(self)
+        self._file.leave(self, early=self._position < self._end)
         if self._waiting is not None:
             self._waiting.cancel()
         while self._openings:
@@ -153,34 +159,62 @@ class SliceSource(Source):
         """Bytes of the current slice that can be read now and belong to this body."""
         return min(slice_.available_bytes - self._offset, self._end - self._position)
 
+    async def _open_anew(self) -> Slice:
+        """Open the current slice once more, after its writer was lost."""
+        self._leave_slice()
+        return await self._enter_slice(self._begin_opening(self.index))
+
+    async def _enter_slice(self, opening: _Opening) -> Slice:
+        try:
+            found = await self._wait_for(opening)
+        except BaseException:
+            _release(opening)
+            raise
+        if found is None:
+            return await self._enter_slice(self._begin_opening(self.index))
+        self._slice, self._hit = found
+        self._slice_from = self._position
+        return self._slice
+
     async def _open_slice(self) -> Slice:
         """Open the slice at the position, and begin to open those after it, so that no reader waits between them."""
         self.index = self._position // self._file.slice_bytes
         self._file.moved()
         opening = self._openings.popleft() if self._openings else None
         if opening is None or _has_failed(opening):
-            opening = self._begin_opening(self.index)
-        try:
-            slice_, self._hit = await self._wait_for(opening)
-        except BaseException:
-            _release(opening)
-            raise
-        self._slice, self._slice_from = slice_, self._position
-        ahead = self._file.ahead_slices
-        if self.index - self._waited_index > ahead:
-            # The consumer is slower than the origin.
-            ahead = 1
-        while len(self._openings) < min(ahead, self.last_index - self.index):
-            self._openings.append(self._begin_opening(self.index + 1 + len(self._openings)))
+            slice_ = await self._enter_slice(self._begin_opening(self.index))
+        else:
+            slice_ = await self._enter_slice(opening)
+        self._open_ahead()
         return slice_
 
-    def _begin_opening(self, index: int) -> "asyncio.Task[tuple[Slice, bool]]":
-        return asyncio.ensure_future(self._file.slice(index, self.last_index))
+    def fill_ended(self) -> None:
+        """Fetch another slice in place of the one that has come, if this body is read ahead."""
+        if self._openings:
+            self._open_ahead()
+
+    def _open_ahead(self) -> None:
+        ahead, lead = self._file.ahead_slices, self._file.lead_slices
+        if self.index - self._waited_index > lead:
+            # The consumer is slower than the origin.
+            ahead = lead = 1
+        coming = sum(not _is_whole(opening) for opening in self._openings)
+        while coming < ahead and len(self._openings) < min(lead, self.last_index - self.index):
+            self._openings.append(self._begin_opening(self.index + 1 + len(self._openings)))
+            coming += 1
+
+    def _begin_opening(self, index: int) -> _Opening:
+        # A slice that is not read yet may be one that another worker is about to come to.
+        may_fill = index == self.index or self._file.ahead_slices > 1
+        return asyncio.ensure_future(self._file.slice(index, self.last_index, may_fill=may_fill))
 
     def _leave_slice(self) -> None:
         slice_, self._slice = self._slice, None
         if slice_ is not None:
-            self._file.count_read(self._position - self._slice_from, hit=self._hit)
+            count = self._position - self._slice_from
+            self._file.count_read(count, hit=self._hit)
+            if self._hit:
+                self.cached_bytes += count
             slice_.release()
 
     def _holds(self, slice_: Slice) -> bool:
@@ -240,16 +274,23 @@ class SliceSource(Source):
             raise _closed_by_us()
 
 
-def _has_failed(opening: "asyncio.Task[tuple[Slice, bool]]") -> bool:
+def _has_failed(opening: _Opening) -> bool:
     return opening.done() and (opening.cancelled() or opening.exception() is not None)
 
 
-def _release(opening: "asyncio.Task[tuple[Slice, bool]]") -> None:
+def _is_whole(opening: _Opening) -> bool:
+    """True if the slice has all of its bytes."""
+    found = opening.result() if opening.done() and not _has_failed(opening) else None
+    return found is not None and found[0].available_bytes == found[0].length_bytes
+
+
+def _release(opening: _Opening) -> None:
     """Release the slice that `opening` brings, if it brings one."""
 
-    def release(ended: "asyncio.Task[tuple[Slice, bool]]") -> None:
-        if not ended.cancelled() and ended.exception() is None:
-            ended.result()[0].release()
+    def release(ended: _Opening) -> None:
+        found = None if ended.cancelled() or ended.exception() is not None else ended.result()
+        if found is not None:
+            found[0].release()
 
     opening.cancel()
     opening.add_done_callback(release)

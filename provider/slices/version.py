@@ -1,8 +1,8 @@
-"""What the cache may keep, and the names it keeps it under (pure).
+"""Decides what the cache may keep, and names it (pure).
 
-A file's key is a keyed digest of everything that is asked of its origin. A version is what the origin's answer says of
-the file: length, strong validator, coding. Both together name a slice, so that bytes which one asset's credentials
-opened are never found by an asset that names the same address without them.
+A file's key is a keyed digest of everything that is asked of its origin. A version is the description of the file in
+the origin's answer: length, strong validator, coding. Both together name a slice. So an asset that names the same
+address without the credentials of another asset never finds that asset's bytes.
 """
 
 import hmac
@@ -19,6 +19,9 @@ from provider.upstream.source import Headers, Source
 _KEPT = frozenset(("content-type", "etag", "last-modified", "content-disposition", "content-encoding", "date"))
 # Versions of many files are kept in memory, and anybody can be a publisher.
 _MAX_KEPT_CHARS = 2048
+# The number of a slice has 12 digits at most (`directory.py`). A file with another name would never be found again, and
+# so never be evicted. Slices have 64 KiB at least.
+_MAX_TOTAL_BYTES = 1 << 54
 # Fields by which an answer may differ between requests that the key cannot tell apart. None of these is ever sent to an
 # origin with another value, and S3 names the last three for buckets with CORS rules.
 _HARMLESS_VARY = frozenset(
@@ -49,7 +52,7 @@ class Version:
     distance_seconds: float = 0.0
 
     def is_in(self, answer: Source, rest: Rest) -> bool:
-        """True if `answer` has exactly the bytes `rest` of this version.
+        """True if `answer` holds exactly the bytes `rest` of this version.
 
         A 206 to a request with If-Range may leave out Last-Modified (RFC 9110 section 15.3.7).
         """
@@ -98,11 +101,11 @@ def slice_prefix(secret: bytes, key: bytes, version: Version, slice_bytes: int) 
 def version_of(answer: Source, *, fresh_seconds: float, distance_seconds: float = 0.0) -> Version | None:
     """The version that `answer` (200 or 206) is of. None if it must not be kept.
 
-    Kept is only what has a length, a strong validator and short fields, does not vary, and is neither `no-store`
-    nor `private` (RFC 9111 section 3: this cache is shared by all who bought the file).
+    An answer is kept only if it has a credible length, a strong validator and short fields, does not vary, and is
+    neither `no-store` nor `private` (RFC 9111 section 3: all who bought the file share this cache).
     """
     part, headers = rest_of(answer), answer.headers
-    if part is None or _is_forbidden(headers):
+    if part is None or part.total_bytes > _MAX_TOTAL_BYTES or _is_forbidden(headers):
         return None
     kept = [(name, value) for name, value in headers if name.lower() in _KEPT]
     if sum(len(value) for _, value in kept) > _MAX_KEPT_CHARS:

@@ -30,6 +30,8 @@ def pace_socket(connection: socket.socket, bytes_per_second: int) -> None:
 class StreamSlot:
     """One admitted stream of a consumer. Call `begin` once its connection is known."""
 
+    __slots__ = ("_limits", "consumer", "lease", "stream")
+
     def __init__(self, limits: "StreamLimits", consumer: str) -> None:
         self._limits = limits
         self.consumer = consumer

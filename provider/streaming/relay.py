@@ -7,6 +7,7 @@ import asyncio
 import math
 import os
 import select
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,12 +42,14 @@ class Relayed:
         path: "splice" if bytes of the body went from socket to socket without a copy, "sendfile" if they went from a
             file to the socket without one.
         resumes: number of times that the origin was lost in the body and a new request brought the rest.
+        cached_bytes: those of the bytes that lay in a cache.
     """
 
     bytes_sent: int
     outcome: Outcome
     path: Path
     resumes: int = 0
+    cached_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class StreamEngine:
     pipes: PipePool = field(default_factory=PipePool)
     disk: Disk = field(default_factory=Disk)
 
-    async def relay(
+    def relay(
         self,
         source: Source,
         sink: Sink,
@@ -76,7 +79,7 @@ class StreamEngine:
         status: int,
         progress: Progress | None = None,
         reopen: Reopen | None = None,
-    ) -> Relayed:
+    ) -> Coroutine[None, None, Relayed]:
         """Send `status`, `fields` and the body. Both sides are finished or closed on return.
 
         If the source breaks before the head went out, an exception is raised, so that it can still become a reply.
@@ -94,26 +97,44 @@ class StreamEngine:
             UpstreamTruncated: the body broke at its first byte; nothing was sent.
         """
         resuming = Resuming(reopen, self.max_resumes) if reopen is not None and self.max_resumes else None
-        return await _Relay(self, source, sink, progress or Progress(), resuming).run(status, fields)
+        return _Relay(self, source, sink, progress or Progress(), resuming=resuming, head=(status, fields)).run()
 
 
 class _Relay:
-    """One run. Remembers which side ended it first, since closing one side makes the other fail too."""
+    """One run. Remembers which side ended it first, since closing one side makes the other fail too.
+
+    A stream may last for hours, and there may be thousands. So a run keeps no head of either side.
+    """
+
+    __slots__ = (
+        "_cached_bytes", "_engine", "_first", "_head", "_length_bytes", "_lost", "_opening", "_path", "_progress",
+        "_pump", "_resumer", "_resuming", "_sink", "_source",
+    )  # fmt: skip
 
     def __init__(
-        self, engine: StreamEngine, source: Source, sink: Sink, progress: Progress, resuming: Resuming | None
+        self,
+        engine: StreamEngine,
+        source: Source,
+        sink: Sink,
+        progress: Progress,
+        *,
+        resuming: Resuming | None,
+        head: tuple[int, Fields],
     ) -> None:
         self._engine, self._source, self._sink = engine, source, sink
         self._length_bytes = source.length_bytes
         self._progress, self._resuming = progress, resuming
         self._resumer: Resumer | None = None
         self._opening: asyncio.Task[bool] | None = None
+        self._head: tuple[int, Fields] | None = head
         self._first = b""
         self._pump: SplicePump | FilePump | None = None
         self._path: Path = "copy"
+        # Of sources that were lost.
+        self._cached_bytes = 0
         self._lost: Literal["consumer_gone", "consumer_stalled"] | None = None
 
-    async def run(self, status: int, fields: Fields) -> Relayed:
+    async def run(self) -> Relayed:
         source, sink = self._source, self._sink
         try:
             self._first = self._first_bytes()
@@ -130,7 +151,7 @@ class _Relay:
         )
         try:
             sink.on_gone(self._consumer_gone)
-            outcome = await self._move(status, fields)
+            outcome = await self._move()
         except BaseException:
             sink.abort()
             self._source.close()
@@ -142,7 +163,8 @@ class _Relay:
             sink.abort()
             self._source.close()
         resumes = self._resumer.resumes if self._resumer is not None else 0
-        return Relayed(self._progress.bytes_sent, outcome, self._path, resumes)
+        cached_bytes = self._cached_bytes + self._source.cached_bytes
+        return Relayed(self._progress.bytes_sent, outcome, self._path, resumes, cached_bytes)
 
     def _first_bytes(self) -> bytes:
         """Body bytes that arrived with the head. Sent together with ours, they save a small file a second write."""
@@ -154,16 +176,22 @@ class _Relay:
         self._engine.buffers.give(buffer)
         return first
 
-    async def _move(self, status: int, fields: Fields) -> Outcome:
+    def _start(self) -> Coroutine[None, None, None]:
+        """Send the head. Neither it nor the first bytes are kept."""
+        assert self._head is not None  # noqa: S101 - it is sent once
+        (status, fields), self._head = self._head, None
+        return self._sink.start(status, fields, memoryview(self._first))
+
+    async def _move(self) -> Outcome:
         progress = self._progress
         try:
             progress.awaits_consumer = True
-            await self._sink.start(status, fields, memoryview(self._first))
+            await self._start()
             progress.awaits_consumer = False
             progress.bytes_sent += len(self._first)
-            # Do not keep these bytes as long as the stream lasts.
+            came_with_head = bool(self._first) and self._left_bytes() <= 0
             self._first = b""
-            while not await self._body_ended():
+            while not came_with_head and not await self._body_ended():
                 pass
             # Free the origin's connection for others before the last bytes have left ours.
             self._source.release()
@@ -184,21 +212,36 @@ class _Relay:
                 self._progress.path = "copy"
                 await copy(self._source, self._sink, buffers=self._engine.buffers, progress=self._progress)
             else:
-                await self._pass(pump)
+                self._forget_head()
+                sent_before = self._begin(pump)
+                try:
+                    await pump.run()
+                finally:
+                    self._count(pump, sent_before)
         except UpstreamTooShort:
             raise
         except UpstreamError:
-            if self._resuming is None or self._lost is not None or not await self._resumed(self._resuming):
+            if self._lost is not None or not await self._resumed():
                 raise
             return False
         return True
 
-    async def _resumed(self, resuming: Resuming) -> bool:
+    def _forget_head(self) -> None:
+        """Drop the origin's head, but for what resuming needs of it."""
+        self._note_version()
+        self._source.forget_head()
+
+    def _note_version(self) -> None:
+        if self._resuming is not None:
+            self._resumer, self._resuming = Resumer(self._source, self._resuming), None
+
+    async def _resumed(self) -> bool:
         """True if another source carries on. Raises ConsumerGone."""
+        self._note_version()
+        if self._resumer is None:
+            return False
         self._source.close()
         self._progress.awaits_consumer = self._progress.awaits_origin = False
-        if self._resumer is None:
-            self._resumer = Resumer(self._source, resuming)
         self._opening = asyncio.create_task(self._reopened(self._resumer))
         try:
             carries_on = await self._opening
@@ -225,6 +268,7 @@ class _Relay:
         source = await resumer.resume(self._progress.bytes_sent)
         if source is None:
             return False
+        self._cached_bytes += self._source.cached_bytes
         # Stored here and not where it is awaited: whoever ends the relay from now on must close this source.
         self._source = source
         return True
@@ -267,17 +311,18 @@ class _Relay:
         """Bytes of the body that are still to be sent; infinite if its length is unknown."""
         return math.inf if self._length_bytes is None else self._length_bytes - self._progress.bytes_sent
 
-    async def _pass(self, pump: SplicePump | FilePump) -> None:
-        sent_before = self._progress.bytes_sent
+    def _begin(self, pump: SplicePump | FilePump) -> int:
+        """Make it the pump of this run. Returns the bytes that were sent before."""
         self._pump = pump
         self._progress.path = pump.path
-        try:
-            await pump.run()
-        finally:
-            self._pump = None
-            if pump.zero_copy_bytes:
-                self._path = pump.path
-            self._sink.advance(self._progress.bytes_sent - sent_before)
+        return self._progress.bytes_sent
+
+    def _count(self, pump: SplicePump | FilePump, sent_before: int) -> None:
+        """Account for a pump that has ended."""
+        self._pump = None
+        if pump.zero_copy_bytes:
+            self._path = pump.path
+        self._sink.advance(self._progress.bytes_sent - sent_before)
 
     def _consumer_gone(self) -> None:
         self._lose("consumer_gone")

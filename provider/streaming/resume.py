@@ -29,6 +29,8 @@ class Resuming:
 class Resumer:
     """The further answers of one body. `source`: its first answer."""
 
+    __slots__ = ("_idle_seconds", "_left", "_pause_seconds", "_reopen", "_sent_bytes", "_until", "_whole", "resumes")
+
     def __init__(self, source: Source, resuming: Resuming) -> None:
         self._whole = rest_of(source)
         self._reopen = resuming.reopen

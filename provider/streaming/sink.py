@@ -23,6 +23,8 @@ class RawConsumer:
 class Sink(Protocol):
     """One reply to one consumer: `start`, any number of `write`s, then `finish` or `abort`."""
 
+    __slots__ = ()
+
     async def start(self, status: int, fields: Fields, first: memoryview) -> None:
         """Send the head and the first body bytes, which may be empty. Raises ConsumerGone."""
 

@@ -16,6 +16,7 @@ from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.pipes import SPLICE_FLAGS, Pipe, PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.sink import ConsumerGone, RawConsumer
+from provider.streaming.slow_lines import SlowLine
 from provider.streaming.splice_writer import SpliceWriter
 from provider.upstream.source import Source
 
@@ -59,6 +60,7 @@ class SplicePump:
         "_finished",
         "_held",
         "_later",
+        "_line",
         "_loop",
         "_origin",
         "_origin_armed",
@@ -83,6 +85,7 @@ class SplicePump:
         self._writer = SpliceWriter(consumer, progress)
         self._pipes, self._progress = pipes, progress
         self._loop = asyncio.get_running_loop()
+        self._line = SlowLine(consumer.socket, accepted=progress.bytes_sent, now=self._loop.time())
         self._watcher = loop_watcher()
         self._pipe: Pipe | None = None
         # Body bytes that passed through a pipe, and body bytes in the pipe now.
@@ -165,7 +168,8 @@ class SplicePump:
         if self._drained:
             self._drained = False
             return self._await_origin()
-        want, room = min(run, self._pipes.pipe_bytes), self._writer.room_bytes(self._pipes.pipe_bytes)
+        want = min(run, self._pipes.pipe_bytes)
+        room = min(self._writer.room_bytes(want), self._line.room_bytes(self._progress.bytes_sent))
         if room < want:
             if room < _MIN_ROOM_BYTES and not self._woken:
                 self._await_consumer()
@@ -265,6 +269,7 @@ class SplicePump:
             # Its bytes would be reported again and again. Its end is reported once, and a read then finds it.
             self._origin_armed = False
             self._watch_origin(select.EPOLLET)
+        self._line.begin_wait()
         self._watch_consumer()
         self._progress.awaits_consumer = True
 
@@ -290,6 +295,7 @@ class SplicePump:
         elif self._progress.awaits_consumer:
             self._progress.awaits_consumer = False
             self._woken = True
+            self._line.end_wait(self._progress.bytes_sent, self._loop.time())
             self._pump()
 
     def _release_pipe(self) -> None:
@@ -305,6 +311,7 @@ class SplicePump:
         if self._done:
             return
         self._done, self._error = True, error
+        self._line.leave()
         self._watcher.forget(self._origin_watched, self._origin_ready)
         self._watcher.forget(self._consumer_watched, self._consumer_ready)
         if self._later is not None:

@@ -1,6 +1,6 @@
 """The address guard: a host name in, the addresses to connect to out, or the reason to refuse them.
 
-Only globally routable unicast addresses are allowed (`provider-api.md` section 12). `names.py` does the look-up.
+Only globally routable unicast addresses are allowed (`provider-api.md` section 12). `names.py` does the lookup.
 """
 
 import socket
@@ -121,7 +121,7 @@ async def resolve_checked(host: str, port: int, *, allow_private: bool, resolver
     Raises:
         UnsafeAddress: an address is refused, or the name does not exist.
         NameUnanswered: no name server gave a usable answer.
-        OriginsBusy: too many look-ups are in progress.
+        OriginsBusy: too many lookups are in progress.
     """
     try:
         found = list(dict.fromkeys(await resolver(host, port)))

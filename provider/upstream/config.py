@@ -9,9 +9,10 @@ from provider.setting import BadSettingError, boolean, integer, json_or_text, se
 
 _DAY_SECONDS = 86_400
 _GATEWAY_HELP = (
-    "One URL, or several in order of preference. The next one is asked when one fails or answers anything but 200, 206 "
-    'or 416. In the environment, write several with commas between them or as a JSON list. "off" means none. '
-    "These hosts may be in a private network. What they redirect to may not, unless `allow_non_public_ip` permits it."
+    "One URL, or several in order of preference. The next one is asked when one fails or answers anything but 200, "
+    "206, 416, and 304 or 412 to a condition. In the environment, write several with commas between them or as a JSON "
+    'list. "off" means none. These hosts may be in a private network. Their redirects may not lead to one, unless '
+    "`allow_non_public_ip` permits it."
 )
 
 

@@ -1,6 +1,7 @@
 """One non-blocking TCP connection to an origin: bytes in and out, waits with a time limit. No HTTP here.
 
-Failures are `OSError`s, `TimeoutError` included; `http_source.py` translates them, since it knows the stage.
+Failures are `OSError`s, `TimeoutError` included; `http_origin.py` and `http_source.py`, which know the stage, translate
+them.
 """
 
 import asyncio

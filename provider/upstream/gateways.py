@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from provider.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.patience import refusal
 from provider.upstream.request_head import Redirect
 from provider.upstream.resume import may_pass

@@ -1,6 +1,6 @@
 """Resolves host names that strangers choose, by c-ares on the event loop.
 
-Each look-up has its own c-ares channel and shares no thread, queue, cache or socket with any other. It is cancelled
+Each lookup has its own c-ares channel and shares no thread, queue, cache or socket with any other. It is cancelled
 when the last request that waits for it leaves. A channel takes about 11 KiB, one socket and 0.2 ms.
 """
 
@@ -21,7 +21,7 @@ Address = tuple[int, tuple[object, ...]]
 _FIRST_TRY_SECONDS = 1.0
 _FIRST_TRY_SHARE = 0.25
 _TRIES = 6
-# If a client uses all its look-ups, a new one waits this share of the timeout. The connect limit covers it too.
+# If a client uses all its lookups, a new one waits this share of the timeout. The connect limit covers it too.
 _WAIT_SHARE = 0.125
 _SILENT_SECONDS = 30.0
 _SILENT_ENTRIES = 4096
@@ -40,7 +40,7 @@ class Names:
     """A `Resolver` on the system's hosts file and name servers, or on the given name servers.
 
     A name without an answer within `timeout_seconds` fails at once for the next 30 s. Requests of one client that need
-    the same name share a look-up. Requests of different clients never wait for each other.
+    the same name share a lookup. Requests of different clients never wait for each other.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Names:
 
     @property
     def lookups(self) -> int:
-        """Number of look-ups in progress."""
+        """Number of lookups in progress."""
         return self._shares.in_use
 
     async def __call__(self, host: str, port: int) -> list[Address]:
@@ -75,10 +75,10 @@ class Names:
 
         Raises:
             socket.gaierror: EAI_NONAME if the name does not exist; EAI_AGAIN if no name server answered or all failed.
-            OriginsBusy: too many look-ups are in progress.
+            OriginsBusy: too many lookups are in progress.
         """
         try:
-            # This flag forbids a look-up, so the call does not block.
+            # This flag forbids a lookup, so the call does not block.
             found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass
@@ -118,7 +118,7 @@ class Names:
 
 
 class _Lookup:
-    """One look-up by c-ares, with its sockets watched by the event loop."""
+    """One lookup by c-ares, with its sockets watched by the event loop."""
 
     def __init__(self, name: str, servers: Sequence[str], *, first_try_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ class _Lookup:
         return self._answered.result()
 
     def close(self) -> None:
-        """Cancel the look-up and close its sockets."""
+        """Cancel the lookup and close its sockets."""
         self._channel.cancel()
         for file in self._reading:
             self._loop.remove_reader(file)

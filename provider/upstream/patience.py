@@ -1,10 +1,8 @@
 """Origins that answer "not now": how long they ask to wait, and what to tell the consumer (pure)."""
 
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-
 from provider.errors import UpstreamBusy, UpstreamError, UpstreamRefused
 from provider.upstream.source import Headers, Source
+from provider.upstream.validators import parse_http_date
 from provider.wire.text import digits, ows
 
 # Request Timeout, Too Early, Too Many Requests, Service Unavailable.
@@ -24,10 +22,10 @@ def retry_after_seconds(headers: Headers, *, now: float) -> float | None:
     seconds = digits(text, max_chars=9)
     if seconds is not None:
         return seconds
-    until = _date(text)
+    until = parse_http_date(text)
     if until is None:
         return None
-    answered = _date(headers.get("Date") or "")
+    answered = parse_http_date(headers.get("Date"))
     return max(0.0, until.timestamp() - (answered.timestamp() if answered is not None else now))
 
 
@@ -47,11 +45,3 @@ def refusal(source: Source, detail: str, *, now: float) -> UpstreamError:
     if asked is not None:
         error.ask_again_in(min(asked, _MOST_TOLD_SECONDS))
     return error
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-        return found if found.tzinfo is not None else None
-    except ValueError:
-        return None

@@ -251,7 +251,7 @@ def _same_party(one: Target, other: Target) -> bool:
 
 def _field_line(name: str, value: str) -> bytes:
     if not TOKEN.fullmatch(name) or _CONTROLS.search(value):
-        raise FileObjectInvalid(detail="a header cannot stand in a request")
+        raise FileObjectInvalid(detail="a header is not allowed in a request")
     try:
         return f"{name}: {value}".encode("latin-1")
     except UnicodeEncodeError:

@@ -32,7 +32,7 @@ class HttpRequest:
 
 
 class Headers:
-    """Header fields of a response, in order. Look-ups ignore case (RFC 9110 section 5.1)."""
+    """Header fields of a response, in order. Lookups ignore case (RFC 9110 section 5.1)."""
 
     __slots__ = ("_by_name", "_fields")
 
@@ -69,6 +69,9 @@ class Headers:
         return f"<Headers: {len(self._fields)} fields>"
 
 
+NO_HEADERS = Headers()
+
+
 class FilePlace(NamedTuple):
     """Where bytes lie in a regular file: its open descriptor, which belongs to the source, and an offset in bytes."""
 
@@ -95,6 +98,10 @@ class Source(Protocol):
     @property
     def headers(self) -> Headers:
         """Header fields of the final answer, as the origin sent them."""
+
+    def forget_head(self) -> None:
+        """Drop the header fields, if they are of this source alone: from now on only the body is of use."""
+        return
 
     @property
     def framing(self) -> Framing:
@@ -159,8 +166,16 @@ class Source(Protocol):
     def advance(self, count_bytes: int) -> None:
         """Record that `count_bytes` (at most `contiguous_bytes`) were read directly from socket or file."""
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the body that did not come from the origin, because they lay in a cache. Whole after the end."""
+        return 0
+
     def release(self) -> None:
-        """Give the source up. The connection returns to the pool if the body was read to its end, else it closes."""
+        """Give the source up. The connection returns to the pool if the body was read to its end, else it closes.
+
+        The source has no connection from then on: a later `release` or `close` does nothing.
+        """
 
     def close(self) -> None:
         """Close the connection at once. A task waiting in `wait_ready` or `read_into` gets an error."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.child import Children
+from provider.testing.stage import DemoChain, launch_server
 from tests.support.client_installs import (
     drive_node,
     drive_python,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoChain, launch_server
 from tests.support.client_installs import Drive, drive_node, node_is_here
 from tests.support.client_stage import CONSUMER_KEY, PUBLISHER_KEY
 from tests.support.compute import FREE, ComputeClient
@@ -25,7 +25,7 @@ if not node_is_here():
 
 
 def finish_jobs(operator: OperatorService, ended: threading.Event) -> None:
-    """What the cluster does: every job that appears is done."""
+    """The cluster: every job that appears is done."""
     while not ended.wait(0.02):
         for job in list(operator.jobs.values()):
             if job.status != 70:
@@ -33,7 +33,7 @@ def finish_jobs(operator: OperatorService, ended: threading.Event) -> None:
 
 
 def as_bought(asset: Published) -> dict[str, str]:
-    """What a consumer knows of an asset."""
+    """The facts that a consumer knows about an asset."""
     return {
         "documentId": asset.did,
         "serviceId": asset.service()["id"],

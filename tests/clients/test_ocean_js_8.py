@@ -5,8 +5,8 @@ import hashlib
 import jwt
 import pytest
 
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.chain.wallet import Wallet
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.chain.wallet import Wallet
 from tests.support.client_installs import node_is_here
 from tests.support.client_stage import CONSUMER_KEY, Driven
 from tests.support.origin import CSV

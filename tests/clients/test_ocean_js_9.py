@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from provider.demo.chain.wallet import Wallet
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
+from provider.testing.chain.wallet import Wallet
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
 from tests.support.client_stage import CONSUMER_KEY, PUBLISHER_KEY, SetStage, Stage
 from tests.support.origin import CSV
 

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.chain.wallet import Wallet
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.chain.wallet import Wallet
 from tests.support.client_installs import python_for_ocean_py
 from tests.support.client_stage import Driven
 from tests.support.origin import CSV

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.chain.wallet import Wallet
-from provider.demo.child import Children
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.chain.wallet import Wallet
+from provider.testing.child import Children
+from provider.testing.stage import DemoChain, launch_server
 from tests.support.client_installs import Drive, drive_node, node_is_here
 from tests.support.client_stage import PUBLISHER_KEY, describe
 from tests.support.origin import CSV, Origin

@@ -4,6 +4,7 @@ nonce_worker.py contend <kind> <place> <last nonce>     all nonces in order, sev
 nonce_worker.py window <kind> <place> <first nonce>    all of 100 nonces in an order of its own
 nonce_worker.py write <kind> <place> <run>              for ever, over many addresses
 nonce_worker.py full <kind> <place>                     with no room to write, then with room again
+nonce_worker.py serve writer <place>                    the nonce writer, until its input ends
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from provider.auth.nonce_store import NonceStore
-from provider.auth.nonce_writer import writer_socket
+from provider.auth.nonce_writer import serve_nonces, writer_socket
 from provider.auth.redis_store import RedisNonceStore
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.writer_store import WriterNonceStore
@@ -100,7 +101,10 @@ async def full(store: NonceStore) -> None:
 
 
 def main(what: str, kind: str, place: str, number: str = "0") -> None:
-    """Run one of the four."""
+    """Run one of the five."""
+    if what == "serve":
+        serve_nonces(Path(place), Path(place).parent, life_line=0)
+        return
     store = open_store(kind, place)
     if what == "contend":
         asyncio.run(contend(store, int(number)))

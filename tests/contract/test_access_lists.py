@@ -12,15 +12,17 @@ from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.market.publisher import ZERO_ADDRESS
-from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable
 from provider.policy.access_lists import AccessLists
+from provider.policy.address_rule import AddressRule
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.testing.market.publisher import ZERO_ADDRESS
+from provider.testing.stage import DemoChain
 from tests.support.access_list import AccessListContract, deploy_access_list
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 MEMBER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
+OTHER = "0xe2DD09d719Da89e5a3D0F2549c7E24566e947260"
 STRANGER = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
 
 
@@ -49,7 +51,9 @@ class Clock:
 async def opened(proxy: RpcProxy, clock: Clock | None = None) -> AsyncIterator[AccessLists]:
     rpc = Rpc([proxy.url], RpcConfig(timeout_seconds=5), chain_id=8996)
     account = Account.from_hex(PROVIDER_KEY)
-    network = Network(chain_id=8996, name="Ganache", rpc=rpc, factory=None, fee_token=ZERO_ADDRESS, account=account)
+    network = Network(
+        chain_id=8996, name="Ganache", rpc=rpc, factory=ZERO_ADDRESS, fee_token=ZERO_ADDRESS, account=account
+    )
     more = {"clock": clock} if clock is not None else {}
     cache = FactCache[Any, Any](name="access_list", max_entries=50, ttl_seconds=30, **more)
     try:
@@ -64,6 +68,25 @@ async def test_holders_of_a_token_are_listed(proxy: RpcProxy, contract: AccessLi
     async with opened(proxy) as lists:
         assert await lists.memberships([asked], MEMBER) == {asked: True}
         assert await lists.memberships([asked], STRANGER) == {asked: False}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_role_may_need_an_address_a_list_or_both(proxy: RpcProxy, contract: AccessListContract) -> None:
+    here, elsewhere = AccessList(8996, contract.address), AccessList(1, contract.address)
+    named = frozenset({MEMBER.lower(), OTHER.lower()})
+    async with opened(proxy) as lists:
+        for addresses, its_lists, admitted in (
+            (frozenset[str](), (), {MEMBER, STRANGER, OTHER}),
+            (named, (), {MEMBER, OTHER}),
+            (frozenset[str](), (here,), {MEMBER}),
+            (named, (here,), {MEMBER}),
+            (frozenset({OTHER.lower()}), (here,), set[str]()),
+            # As in ocean-node, a list of one chain is no rule for documents of another.
+            (frozenset[str](), (elsewhere,), {MEMBER, STRANGER, OTHER}),
+        ):
+            rule = AddressRule(addresses, its_lists, lists)
+            assert rule.is_open(8996) is (not addresses and here not in its_lists)
+            assert {who for who in (MEMBER, STRANGER, OTHER) if await rule.admits(who, 8996)} == admitted
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -28,7 +28,8 @@ from provider.observability.metrics import Metrics
 from provider.observability.metrics.values import merge
 from provider.streaming.config import StreamConfig
 from provider.streaming.limits import StreamLimits
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.wish import Wish, read_wish
 from tests.contract.test_routes_described import ENVIRON
 from tests.support.http_sources import DATA, get, opener
@@ -147,12 +148,11 @@ async def serving(path: Path, **environ: str) -> AsyncIterator[Served]:
 
 def instance(error: type[ProviderError]) -> ProviderError:
     """One of this class, whatever its arguments."""
-    needed = [
-        parameter
-        for parameter in inspect.signature(error).parameters.values()
-        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    ]
-    return error(*({"a": ["b"]} if "Mapping" in str(one.annotation) else "order" for one in needed))
+    parameters = inspect.signature(error).parameters.values()
+    needed = [one for one in parameters if one.default is one.empty]
+    positional = [one for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD]
+    seconds = {one.name: 1.0 for one in needed if one.kind is one.KEYWORD_ONLY}
+    return error(*({"a": ["b"]} if "Mapping" in str(one.annotation) else "order" for one in positional), **seconds)
 
 
 def raising(failure: Callable[[], BaseException]) -> Handle:

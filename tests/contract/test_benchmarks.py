@@ -1,7 +1,6 @@
 """The benchmarks' own smoke test: the commands work end to end on sizes that measure nothing."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,21 +10,23 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import machine
 from benchmarks import stage as stages
 from benchmarks.options import Options
 from benchmarks.scripts.links import link_paths
 from benchmarks.signing import Purchase
 from benchmarks.stage import Needs, Stage
-from provider.demo.http_client import request
+from provider.testing.http_client import request
+from tests.support.measured import unmeasured_environ
 
 ROOT = Path(__file__).parents[2]
 FILE_BYTES = 3_000_000
 
 
 def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**unmeasured_environ(), "PYTHONPATH": str(ROOT)}
     command_line = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command_line, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command_line, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,53 @@ def test_a_curve_is_measured_at_each_of_its_sizes(tmp_path):
     assert len([case for case in rows if case.startswith("bucket of a new client")]) == 3
     assert rows["receipt of 50 orders"][0]["median"] == 0.0
     assert 60 < rows["2,000 DDOs of 1 MB"][0]["median"] <= (64 << 20) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "variant", "figure", "least", "most"),
+    [
+        ("distant_origin", "20 ms, 64 KiB of", "provider, read-ahead", "p50 ms", 20, 2000),
+        ("cold_disk", "beside", "provider", "p99 ms", 0.1, 2000),
+        ("cache_sizes", "traffic", "cache of 100 %", "origin bytes/byte", 0.0, 0.6),
+        ("cached_files_plain", "fill, 50", "Varnish", "origin bytes/byte", 0.02, 0.02),
+    ],
+    ids=["distant_origin", "cold_disk", "cache_sizes", "cached_files_plain"],
+)
+def test_a_script_runs_on_sizes_that_measure_nothing(tmp_path, capsys, name, only, variant, figure, least, most):
+    sizes = ("--rounds", "1", "--seconds", "0.1", "--size", str(4 << 20))
+    what = ("--only", only, "--variants", variant)
+    status = command.main(["run", name, *sizes, *what, "--results", str(tmp_path), "--storage", str(tmp_path)])
+    told = capsys.readouterr().err
+    if "skipped, because" in told:
+        pytest.skip(told.splitlines()[-1])
+    assert status == 0, told
+    (row,) = [row for row in json.loads((tmp_path / f"{name}.json").read_text())["rows"] if row["variant"] == variant]
+    assert least <= {each["title"]: each["median"] for each in row["figures"]}[figure] <= most
+
+
+def test_another_interpreter_runs_the_same_server(tmp_path):
+    sizes = ("--rounds", "1", "--seconds", "0.1", "--only", "1 connection", "--results", str(tmp_path))
+    assert command.main(["run", "interpreters", *sizes, "--interpreter", sys.executable]) == 0
+    rows = json.loads((tmp_path / "interpreters.json").read_text())["rows"]
+    assert {row["variant"] for row in rows} >= {"provider", f"provider, {machine.interpreter_name()}"}
+
+
+def test_an_interpreter_that_cannot_be_measured_is_refused(tmp_path, capsys):
+    twice = ("--interpreter", sys.executable, "--interpreter", sys.executable)
+    assert command.main(["run", "interpreters", "--results", str(tmp_path), *twice]) == 1
+    assert "Leave one out" in capsys.readouterr().err
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexit 3\n")
+    silent.chmod(0o755)
+    refused = ((bare, "No module named"), (tmp_path / "missing", "does not run"), (silent, "status 3"))
+    for path, reason in refused:
+        assert command.main(["run", "interpreters", "--results", str(tmp_path), "--interpreter", str(path)]) == 1
+        told = capsys.readouterr().err
+        assert f"--interpreter {path}" in told
+        assert reason in told
 
 
 def test_a_purchase_becomes_a_link_to_each_file(bought):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -112,8 +113,24 @@ async def test_a_disk_that_fails_loses_nothing_at_first_and_heals_by_itself(
     assert rows(folder / "books") == 6
     told = [record.getMessage() for record in caplog.records]
     assert len([text for text in told if "cannot be written" in text and "does not exist" in text]) == 1
-    assert told[-1] == "the books are written again"
+    assert told[-1] == "the books can be written again"
     await books.close()
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@on_loop
+async def test_a_use_that_no_file_can_hold_is_told_as_lost_and_holds_up_no_later_one(
+    tmp_path: Path, closes: bool
+) -> None:
+    path, metrics = tmp_path / "books", BooksMetrics()
+    books = Ledger(str(path), BooksConfig(), metrics)
+    books.add(replace(use(), chain_id=2**70))
+    if not closes:
+        await until(lambda: counted(metrics, "lost") == 1)
+        books.add(use())
+        await until(lambda: counted(metrics, "written") == 1)
+    await books.close()
+    assert (rows(path), counted(metrics, "lost")) == (0 if closes else 1, 1)
 
 
 @on_loop

@@ -13,11 +13,6 @@ from provider.assets.chain_index import ChainIndex
 from provider.assets.chain_scan import ChainScan
 from provider.assets.ddo import Asset
 from provider.assets.index_store import IndexStore
-from provider.demo.chain.contracts import deploy_contracts
-from provider.demo.chain.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.market import forge
-from provider.demo.market.publisher import Published, Publisher, did_for, url_file
-from provider.demo.stage import DemoChain
 from provider.errors import (
     AssetMalformed,
     AssetNotFound,
@@ -27,6 +22,11 @@ from provider.errors import (
     StoreError,
 )
 from provider.observability.metrics.groups import Index
+from provider.testing.chain.contracts import deploy_contracts
+from provider.testing.chain.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.market import forge
+from provider.testing.market.publisher import Published, Publisher, did_for, url_file
+from provider.testing.stage import DemoChain
 from tests.support.chain_index import eventually, gateway_to, index_on, network_on
 
 FILE = [url_file("http://127.0.0.1:9/data.csv")]

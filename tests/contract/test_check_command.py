@@ -16,9 +16,9 @@ from eth_account import Account
 
 from provider.commands.check import check
 from provider.config.load import load_settings
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoChain
 from tests.support.illnesses import refusing_batches
 from tests.support.rpc_proxy import running_rpc_proxy
 
@@ -275,6 +275,14 @@ def test_clock_that_disagrees_with_the_chain_is_a_warning(run, chain: DemoChain,
     chain.rpc("evm_mine")
     assert status == 0
     assert state_of(lines, "chain 8996 clock") == "warn"
+
+
+def test_the_clock_of_a_chain_that_may_stand_still_is_no_warning(run, chain: DemoChain) -> None:
+    with chain.clock_shifted(-1000):
+        chain.rpc("evm_mine")
+    status, lines = run(PROVIDER_IDLE_CHAINS="8996")
+    chain.rpc("evm_mine")
+    assert (status, state_of(lines, "chain 8996 clock")) == (0, "ok")
 
 
 def test_chain_that_the_address_book_does_not_list(run) -> None:

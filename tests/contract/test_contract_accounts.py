@@ -23,11 +23,9 @@ from provider.auth.tokens import Tokens
 from provider.cache import FactCache
 from provider.chain.config import RpcConfig
 from provider.chain.contract_accounts import BURST, UNKNOWN_PART, ContractAccounts
-from provider.chain.networks import Network, Networks
+from provider.chain.networks import ZERO_ADDRESS, Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.stage import DemoChain
 from provider.errors import (
     AssetNotFound,
     ChainUnavailable,
@@ -38,7 +36,9 @@ from provider.errors import (
     SignatureInvalid,
 )
 from provider.handlers.identity.token_params import NamedChain
-from tests.support.contract_account import ANSWERS_TRUE, ENDLESS, REVERTING, SHORT_MAGIC, deploy, owned_by
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.stage import DemoChain
+from tests.support.contract_account import ANSWERS_TRUE, GREEDY, REVERTING, SHORT_MAGIC, deploy, owned_by
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 OWNER = EthAccount.from_key(SPARE_KEYS[5])
@@ -99,7 +99,7 @@ class Desk:
             chain_id=8996,
             name="Ganache",
             rpc=Rpc([rpc.url], RpcConfig(timeout_seconds=60), chain_id=8996),
-            factory=None,
+            factory=ZERO_ADDRESS,
             fee_token="0x" + "00" * 20,
             account=Account.from_hex(PROVIDER_KEY),
         )
@@ -183,9 +183,7 @@ async def test_what_the_contract_does_not_take_is_refused_and_spends_nothing(
         assert await open_desk.store.last(wallet) is None
 
 
-@pytest.mark.parametrize(
-    "code", [ENDLESS, REVERTING, ANSWERS_TRUE, SHORT_MAGIC], ids=["gas", "revert", "bool", "short"]
-)
+@pytest.mark.parametrize("code", [GREEDY, REVERTING, ANSWERS_TRUE, SHORT_MAGIC], ids=["gas", "revert", "bool", "short"])
 @pytest.mark.gen_test(timeout=60)
 async def test_contracts_that_answer_something_else_are_refused(
     rpc: RpcProxy, chain: DemoChain, tmp_path: Path, code: bytes

@@ -12,10 +12,11 @@ from provider.app.readiness import index_is_near
 from provider.assets import chain_scan
 from provider.chain import endpoint as endpoint_module
 from provider.chain.events import METADATA_CREATED
-from provider.demo.chain.keys import PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.market.publisher import Publisher, url_file
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.market.publisher import Publisher, url_file
+from provider.testing.stage import DemoChain
 from tests.support.chain_index import eventually, gateway_to, index_on, network_on
+from tests.support.rpc_nodes import is_available
 
 FILE = [url_file("http://127.0.0.1:9/data.csv")]
 
@@ -62,8 +63,8 @@ async def test_a_block_with_more_logs_than_are_read_does_not_stop_the_index(
 
         await eventually(revoked)
         # Too large is not ill.
-        assert network.rpc.is_available
-        assert network.rpc.healths()[0].standing == "ok"
+        assert is_available(network.rpc)
+        assert network.rpc.endpoints.healths()[0].standing == "ok"
     assert any("reading them by contract" in record.message for record in caplog.records)
 
 

@@ -1,6 +1,7 @@
 """The dashboard's stream of events over real sockets: its timer, those who read slowly, and those who come late."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from tornado.testing import bind_unused_port
 from provider.admin.dashboard.feed import Feed
 from provider.admin.dashboard.page import Dashboard, dashboard_routes
 from provider.admin.listener import AdminApplication
+from provider.errors.fault import known_codes
 
 FAST_SECONDS = 0.005
 # More than the kernel keeps of a connection on both sides.
@@ -23,12 +25,20 @@ PADDING = "x" * (1 << 20)
 class Shown:
     """A dashboard on a listener of its own."""
 
-    def __init__(self, *, padding: str = "", fails: bool = False, max_listeners: int = 16) -> None:
-        self.stops = 0
+    def __init__(
+        self, *, padding: str = "", fails: bool = False, max_listeners: int = 16, record_seconds: float = 3600.0
+    ) -> None:
+        self.stops = self.taken = 0
         self.writers: list[asyncio.StreamWriter] = []
         self.fails = fails
         self.padding = padding
-        self.feed = Feed(self._take, stopped=self._stopped, every_seconds=FAST_SECONDS, max_listeners=max_listeners)
+        self.feed = Feed(
+            self._take,
+            stopped=self._stopped,
+            every_seconds=FAST_SECONDS,
+            record_seconds=record_seconds,
+            max_listeners=max_listeners,
+        )
         dashboard = Dashboard(self.feed, lambda: {"version": "1"}, self._nothing)
         self.server = HTTPServer(AdminApplication(dashboard_routes(dashboard)))
         listener, self.port = bind_unused_port()
@@ -37,10 +47,11 @@ class Shown:
     async def _nothing(self) -> None:
         pass
 
-    def _take(self) -> tuple[dict[str, float | None], dict[str, object]]:
+    def _take(self, is_watched: bool) -> tuple[dict[str, float | None], dict[str, object]]:
         if self.fails:
             raise RuntimeError("planned")
-        return {"t": float(self.feed.pictures)}, {"padding": self.padding}
+        self.taken += 1
+        return {"t": float(self.taken - 1)}, {"padding": self.padding} if is_watched else {}
 
     def _stopped(self) -> None:
         self.stops += 1
@@ -105,20 +116,47 @@ def shown(**settings: object) -> Callable[[Callable[[Shown], Awaitable[None]]], 
 
 
 @shown()
-async def test_no_timer_runs_before_somebody_looks_and_after_the_last_has_gone(one: Shown) -> None:
-    assert not one.feed.is_running
+async def test_pictures_are_taken_only_while_somebody_looks(one: Shown) -> None:
+    one.feed.start()
+    assert not one.feed.is_watched
     reader, writer = await one.connect()
     first = await picture(reader)
-    assert (first["number"], one.feed.is_running) == (1, True)
+    assert (first["number"], one.feed.is_watched) == (1, True)
     other_reader, other_writer = await one.connect()
     await picture(other_reader)
     writer.close()
     await picture(other_reader)
-    assert one.feed.is_running
+    assert one.feed.is_watched
     other_writer.close()
-    await until(lambda: not one.feed.is_running)
+    await until(lambda: not one.feed.is_watched)
     assert one.stops == 1
+    one.feed.close()
     await until(lambda: timers() == [])
+
+
+@shown(record_seconds=FAST_SECONDS)
+async def test_a_page_is_told_what_was_recorded_while_nobody_looked(one: Shown) -> None:
+    one.feed.start()
+    await until(lambda: one.taken >= 3)
+    reader, _ = await one.connect()
+    hello = await picture(reader, b"hello")
+    points = hello["points"]
+    assert isinstance(points, list)
+    assert points[:3] == [{"t": 0.0}, {"t": 1.0}, {"t": 2.0}]
+    # What is told twice, by the second and by the ten seconds, is told once.
+    await picture(reader)
+    later, _ = await one.connect()
+    points = (await picture(later, b"hello"))["points"]
+    assert isinstance(points, list)
+    assert [point["t"] for point in points] == sorted({point["t"] for point in points})
+
+
+@shown()
+async def test_every_code_has_its_place_on_the_page_of_errors(one: Shown) -> None:
+    reply = await AsyncHTTPClient().fetch(one.url("/dashboard/errors"))
+    identities = re.findall(r' id="(\w+)"', reply.body.decode())
+    assert set(known_codes()) == set(identities)
+    assert len(identities) == len(set(identities))
 
 
 @shown()
@@ -145,8 +183,8 @@ async def test_who_comes_later_is_told_the_past(one: Shown) -> None:
 @shown(padding=PADDING)
 async def test_page_that_does_not_read_is_dropped_and_holds_no_more_than_a_picture(one: Shown) -> None:
     _, writer = await one.connect()
-    await until(lambda: one.feed.is_running)
-    await until(lambda: not one.feed.is_running)
+    await until(lambda: one.feed.is_watched)
+    await until(lambda: not one.feed.is_watched)
     writer.close()
     assert one.feed.pictures < 20
 
@@ -166,7 +204,7 @@ async def test_failure_of_a_picture_ends_the_streams_and_not_the_listener(one: S
     reader, writer = await one.connect()
     # The last chunk: browsers come back after it.
     await reader.readuntil(b"\r\n0\r\n\r\n")
-    assert not one.feed.is_running
+    assert timers() == []
     writer.close()
     one.fails = False
     reader, writer = await one.connect()
@@ -181,7 +219,7 @@ async def test_host_of_a_stranger_is_refused_everywhere(one: Shown) -> None:
         with pytest.raises(HTTPClientError) as refused:
             await AsyncHTTPClient().fetch(request)
         assert refused.value.code == 421
-    assert not one.feed.is_running
+    assert timers() == []
 
 
 @shown()

@@ -17,17 +17,17 @@ from typing import Any
 import psutil
 import pytest
 
-from provider.demo.chain.keys import DEPLOYER_KEY
-from provider.demo.child import Child, Children
-from provider.demo.http_client import request, with_query
-from provider.demo.market.compute import CONTAINER, ComputeConsumer, environments, item, publish_dataset
-from provider.demo.market.publisher import Published
 from provider.demo.operator.sandbox import SandboxUnavailable, probe
 from provider.demo.operator.service import ENVIRONMENT
-from provider.demo.ports import free_ports
 from provider.demo.scenes.download import Cast
-from provider.demo.scenes.readings import session_cpu_seconds
-from provider.demo.stage import READY_SECONDS, DemoChain, launch_origin, launch_server
+from provider.testing.chain.keys import DEPLOYER_KEY
+from provider.testing.child import Child, Children
+from provider.testing.http_client import request, with_query
+from provider.testing.market.compute import CONTAINER, ComputeConsumer, environments, item, publish_dataset
+from provider.testing.market.publisher import Published
+from provider.testing.ports import free_ports
+from provider.testing.readings import session_cpu_seconds
+from provider.testing.stage import READY_SECONDS, DemoChain, launch_origin, launch_server
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -89,17 +89,20 @@ def sessions_of(process: subprocess.Popen[str]) -> set[int]:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_newcomer_sees_a_whole_job(tmp_path: Path, start: Start) -> None:
-    output, _ = start().communicate(timeout=120)
-    lines = output.splitlines()
-    assert lines[-1].endswith("ok      every expectation held"), output
-    assert "FAILED" not in output
+def test_newcomer_sees_a_whole_job_and_what_to_try_and_a_signal_takes_everything_down(
+    tmp_path: Path, start: Start
+) -> None:
+    process = start("--keep")
+    lines = read_until(process, "curl ", count=2)
+    told = "".join(lines)
+    assert "ok      every expectation held\n" in told
+    assert "FAILED" not in told
     assert "trying things out only" in lines[0]
-    assert TABLE in output
-    assert "fee          ok      1 OCEAN for 10 minutes" in output or "fee          ok      0.99" in output
+    assert TABLE in told
+    assert "fee          ok      1 OCEAN for 10 minutes" in told or "fee          ok      0.99" in told
     for text in ("10 Job started", "20 Configuring volumes", "40 Running algorithm", "70 Job completed"):
-        assert text in output
-    for label, told in (
+        assert text in told
+    for label, text in (
         ("untrusted", "400 dataset: not_trusted_algo"),
         ("raw code", "400 dataset: no_raw_algo_allowed"),
         ("no order", "400 dataset.serviceId: order_invalid"),
@@ -107,15 +110,8 @@ def test_newcomer_sees_a_whole_job(tmp_path: Path, start: Start) -> None:
         ("their result", "404 Owner 0x"),
         ("the data", "400 Provider Ganache: Service with index="),
     ):
-        assert f"{label:<12} ok      {told}" in output
-    assert "demo-secret" not in output
-    assert leftovers(tmp_path, set()) == []
+        assert f"{label:<12} ok      {text}" in told
 
-
-@pytest.mark.usefixtures("sandbox")
-def test_kept_demo_prints_what_to_try_and_a_signal_takes_everything_down(tmp_path: Path, start: Start) -> None:
-    process = start("--keep")
-    lines = read_until(process, "curl ", count=2)
     status_url, result_url = (line.split("'")[1] for line in lines if line.startswith("curl "))
     for _ in range(2):
         with urllib.request.urlopen(status_url) as reply:
@@ -125,11 +121,13 @@ def test_kept_demo_prints_what_to_try_and_a_signal_takes_everything_down(tmp_pat
     with pytest.raises(urllib.error.HTTPError, match="400") as replayed:
         urllib.request.urlopen(result_url)
     replayed.value.close()
+
     sessions = sessions_of(process)
     assert len(sessions) >= 4
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
+    assert "demo-secret" not in told + output
     assert leftovers(tmp_path, sessions) == []
 
 

@@ -13,7 +13,7 @@ from tornado.web import Application, RequestHandler
 
 from provider.admin.health import Readiness
 from provider.http1.listener import PublicServer
-from provider.process import drain
+from provider.process import worker as process
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -25,7 +25,7 @@ class Hello(RequestHandler):
 
 @dataclass
 class Told:
-    """As `drain.Stop`, without a process to signal."""
+    """As `worker.Stop`, without a process to signal."""
 
     at_once: asyncio.Event = field(default_factory=asyncio.Event)
     alone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,7 +45,7 @@ class Ending:
         limits: Any = SimpleNamespace(reload_drain_seconds=seconds, drain_timeout_seconds=seconds)
         self.stop.alone.set()
         told: Any = self.stop
-        return asyncio.create_task(drain.drain(self.server, parts, limits, told))
+        return asyncio.create_task(process.drain(self.server, parts, limits, told))
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -78,7 +78,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_connection_without_an_answer_so_far_may_still_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "FIRST_REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(process, "FIRST_REQUEST_SECONDS", 3600.0)
     async with worker() as ending:
         reader, writer = await ending.connect()
         ending.stop.at_once.set()
@@ -93,7 +93,7 @@ async def test_a_connection_without_an_answer_so_far_may_still_ask(monkeypatch: 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_neither_silent_nor_kept_connections_are_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "FIRST_REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(process, "FIRST_REQUEST_SECONDS", 0.05)
     async with worker() as ending:
         kept, kept_writer = await ending.connect()
         kept_writer.write(ASK)
@@ -109,7 +109,7 @@ async def test_neither_silent_nor_kept_connections_are_waited_for_longer(monkeyp
 
 @pytest.mark.gen_test(timeout=60)
 async def test_kept_connections_alone_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "FIRST_REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(process, "FIRST_REQUEST_SECONDS", 3600.0)
     async with worker() as ending:
         reader, writer = await ending.connect()
         writer.write(ASK)
@@ -124,8 +124,8 @@ async def test_kept_connections_alone_are_not_waited_for(monkeypatch: pytest.Mon
 async def test_a_retired_worker_that_is_told_to_stop_keeps_to_the_shorter_patience(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drain, "RETIRED_IDLE_SECONDS", 3600.0)
-    monkeypatch.setattr(drain, "FIRST_REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(process, "RETIRED_IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(process, "FIRST_REQUEST_SECONDS", 0.05)
     async with worker() as ending:
         reader, writer = await ending.connect()
         await until(lambda: ending.server.is_connected)
@@ -140,7 +140,7 @@ async def test_a_retired_worker_that_is_told_to_stop_keeps_to_the_shorter_patien
 
 @pytest.mark.gen_test(timeout=60)
 async def test_the_drain_limit_bounds_the_patience_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "FIRST_REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(process, "FIRST_REQUEST_SECONDS", 3600.0)
     async with worker() as ending:
         reader, writer = await ending.connect()
         ending.stop.at_once.set()

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import pytest
 from tornado.testing import bind_unused_port
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from provider.crypto.certificate import ServerTls
 from provider.http1 import streams
+from provider.http1.handler import HttpHandler
 from provider.http1.listener import PublicServer
 from provider.http1.sink import TornadoSink
 from tests.support.certificates import Authority
@@ -29,7 +30,7 @@ OLD = b"GET /%s HTTP/1.0\r\n\r\n"
 BAD_REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n"
 
 
-class Ending(RequestHandler):
+class Ending(HttpHandler):
     """`/<how>/<framing>`: sends 300,000 bytes, or many, and ends as told."""
 
     async def get(self, how: str, framing: str) -> None:
@@ -49,7 +50,7 @@ class Ending(RequestHandler):
             await self.finish()
 
 
-class Hello(RequestHandler):
+class Hello(HttpHandler):
     served: ClassVar[list[str]] = []
 
     def get(self) -> None:

@@ -13,10 +13,10 @@ from provider.commands.file.check import check_file, examined
 from provider.commands.file.encrypt import encrypt_files
 from provider.config.load import FileSettings, load_file_settings, load_settings
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.ports import free_ports
 from provider.files.file_list import open_files
 from provider.files.file_object import parse_file_object
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.ports import free_ports
 from tests.contract.test_sources import bucket, store, write
 from tests.support.assets import ASSET, DATATOKEN, NFT, SERVICE
 from tests.support.raw_origin import Exchange, answering, raw_origin
@@ -235,6 +235,17 @@ async def test_urls_are_tried(tmp_path: Path, status: int, state: State) -> None
         token = write(tmp_path / "token", "planted")
         ((found, detail),) = await probed(x={"url": origin.url, "bearer_token_file": token})
     assert (found, f"HTTP {status}" in detail) == (state, True)
+
+
+@pytest.mark.gen_test
+async def test_whether_its_files_are_cached_is_told() -> None:
+    async with raw_origin(answering(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")) as origin:
+        found = await probed(x={"url": origin.url, "cache": "never"}, y={"url": origin.url, "cache": "always"})
+    assert found == [
+        (State.OK, "answers (HTTP 404), cache = never"),
+        (State.OK, "answers (HTTP 404), cache = always"),
+        (State.WARN, "cache = always, and there is no slice cache"),
+    ]
 
 
 @pytest.mark.gen_test

@@ -207,6 +207,26 @@ async def test_a_folder_that_hangs_is_a_timeout_and_leaves_nothing_open(root: Pa
 
 
 @pytest.mark.gen_test
+async def test_a_consumer_who_leaves_while_a_file_is_opened_leaves_nothing_open(root: Path) -> None:
+    release, held = os.pipe()
+    async with opened(root) as folder:
+        waiting = [folder._threads.submit(os.read, release, 1) for _ in range(4)]
+        opening = asyncio.create_task(folder.open(["small.csv"], NO_WISH))
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        os.write(held, b"xxxx")
+        for one in waiting:
+            await asyncio.wrap_future(one)
+        for _ in range(8):
+            await asyncio.wrap_future(folder._threads.submit(lambda: None))
+        await asyncio.sleep(0)
+    os.close(release)
+    os.close(held)
+
+
+@pytest.mark.gen_test
 async def test_a_small_file_that_changes_after_it_was_opened_is_not_sent(root: Path) -> None:
     async with opened(root) as folder:
         source = await folder.open(["small.csv"], NO_WISH)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from provider.errors import (
     UnsafeAddress,
@@ -26,6 +26,7 @@ from provider.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from provider.http1.handler import HttpHandler
 from provider.http1.listener import PublicServer
 from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
@@ -49,6 +50,7 @@ from tests.support.origin import pattern
 from tests.support.processes import running
 
 SIZE = 3_000_000
+PLAIN_MODES = ("plain", "lies", "no-size", "no-rest", "cuts", "silently-cuts", "no-pasv", "code-page")
 ODD_SIZES = ("size-0", "size-more", "size-words", "size-450")
 USERINFO = f"publisher:{quote('p@ss:w0rd/planted', safe='')}"
 NAMES = ("data.bin", "empty", "folder/with space & ü.csv", "%2e;a")
@@ -77,10 +79,7 @@ def servers(folder: Path, authority: Authority) -> Iterator[dict[str, dict[str, 
     """A server for each mode."""
     files = authority.issue("ftp", "localhost")
     with ExitStack() as stack:
-        modes = {
-            mode: (mode,)
-            for mode in ("plain", "lies", "no-size", "cuts", "silently-cuts", "no-pasv", "code-page", *ODD_SIZES)
-        }
+        modes = {mode: (mode,) for mode in (*PLAIN_MODES, *ODD_SIZES)}
         modes |= {mode: (mode, files.certificate, files.key) for mode in ("explicit", "implicit")}
         yield {
             mode: stack.enter_context(running("ftp_server.py", str(folder), *arguments))
@@ -159,6 +158,15 @@ async def test_ranges_are_served(ports: dict[str, int], wanted: str, status: int
     assert body == pattern(SIZE)[first : last + 1]
     stated = f"bytes {first}-{last}/{SIZE}" if status == 206 else None
     assert source.headers.get("Content-Range") == stated
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_that_cannot_start_in_the_middle_sends_the_whole_file(ports: dict[str, int]) -> None:
+    source, body = await fetch(at(ports["no-rest"]), "bytes=1000000-")
+    assert (source.status, source.length_bytes, source.headers.get("Content-Range")) == (200, SIZE, None)
+    assert body == pattern(SIZE)
+    source, body = await fetch(at(ports["no-rest"]), "bytes=0-99")
+    assert (source.status, body) == (206, pattern(100))
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -365,7 +373,7 @@ async def test_the_name_is_resolved_once(ports: dict[str, int]) -> None:
     assert (asked, len(body)) == (["ftp.test"], SIZE)
 
 
-class _Relaying(RequestHandler):
+class _Relaying(HttpHandler):
     """Relays an FTP source as a download does."""
 
     def initialize(self, source: FtpSource, reopen: Reopen, engine: StreamEngine, ended: list[Relayed]) -> None:

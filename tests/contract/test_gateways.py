@@ -10,7 +10,7 @@ import pytest
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.resume import Rest, for_rest
 from provider.upstream.source import HttpRequest
 from tests.support.raw_origin import Exchange, RawOrigin, answering, raw_origin

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
+import shlex
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from eth_account import Account
 
 from provider.commands.get.plan import MIN_PIECE_BYTES
-from provider.demo.child import bare_environ
+from provider.testing.child import bare_environ
 from tests.support.link_server import LinkServer, Mishap, bytes_of
 from tests.support.raw_origin import raw_origin
 
@@ -38,11 +40,14 @@ class Program:
         return ["get", DID, *named, *more]
 
     async def start(self, *more: str) -> asyncio.subprocess.Process:
+        return await self.start_words([sys.executable, "-m", "provider", *self.arguments(*more)])
+
+    async def start_words(self, words: Sequence[str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "provider", *self.arguments(*more)),
+            *words,
             cwd=self.folder,
-            env=bare_environ(str(self.folder)),
+            # To read all public authorities would take half of a start, and nothing here is signed by one.
+            env={**bare_environ(str(self.folder)), "SSL_CERT_FILE": os.devnull},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -115,9 +120,9 @@ def test_a_signal_leaves_what_the_printed_command_goes_on_with(tmp_path: Path, n
         assert status == 130
         assert "Traceback" not in err
         line = err.splitlines()[-1]
-        assert line.split() == ["provider", *get.arguments()]
+        assert line.endswith(" ".join(get.arguments()))
         assert set(get.files()) == {"data.bin.part", "data.bin.part.json"}
-        status, out, err = await get.run("--json")
+        status, out, err = await get.ended(await get.start_words([*shlex.split(line), "--json"]))
         assert status == 0, err
         assert get.files() == {"data.bin": CONTENT}
         assert json.loads(out)["files"][0]["resumedBytes"] >= SIZE // 2

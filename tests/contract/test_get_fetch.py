@@ -299,15 +299,12 @@ def test_bytes_of_another_dataset_with_the_same_name_and_validator_are_dropped(t
 @pytest.mark.parametrize(
     "note",
     [
-        b"",
-        b"{}",
-        b"[1]",
         b'{"source":"did/service/0","length":%d,"etag":"\\"v1\\"","done":[[0,%d]]}' % (SIZE, SIZE + 1),
         b'{"source":"did/service/0","length":%d,"etag":"\\"v1\\"","done":[[5,1]]}' % SIZE,
         b'{"source":"did/service/0","length":%d,"etag":"\\"v1\\"","done":[[0.5,1]]}' % SIZE,
         b'{"source":"did/service/0","length":%d,"etag":"\\"v1\\"","done":[[0,%d]]}' % (SIZE, SIZE),
     ],
-    ids=["empty", "object", "array", "beyond the end", "backwards", "fraction", "file shorter than its note"],
+    ids=["beyond the end", "backwards", "fraction", "file shorter than its note"],
 )
 def test_a_damaged_note_begins_again(tmp_path: Path, note: bytes) -> None:
     async def scene(buyer: Buyer) -> None:
@@ -320,13 +317,47 @@ def test_a_damaged_note_begins_again(tmp_path: Path, note: bytes) -> None:
     run(scene, LinkServer(CONTENT), tmp_path)
 
 
+@pytest.mark.parametrize("note", [None, b"", b"{}", b"[1]", b'{"done":[]}'])
+@pytest.mark.parametrize("part", [None, b"somebody else's"])
+def test_what_it_did_not_leave_is_not_touched(tmp_path: Path, part: bytes | None, note: bytes | None) -> None:
+    async def scene(buyer: Buyer) -> None:
+        found = {path: content for path, content in ((buyer.part, part), (buyer.note, note)) if content is not None}
+        for path, content in found.items():
+            path.write_bytes(content)
+        if found:
+            with pytest.raises(GetFailed, match=r"was not left by provider get: move it away"):
+                await buyer.get(force=True)
+        else:
+            await buyer.get()
+        assert {path: path.read_bytes() for path in found} == found
+        assert buyer.target.exists() is not bool(found)
+
+    run(scene, LinkServer(CONTENT), tmp_path)
+
+
+def test_a_run_that_was_killed_before_its_first_byte_is_taken_over(tmp_path: Path) -> None:
+    with PartFile(tmp_path / "data.bin", "did/service/0") as part:
+        part.begin(Facts(SIZE, '"v1"', has_ranges=True))
+        left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for path, content in left.items():
+        path.write_bytes(content)
+
+    async def scene(buyer: Buyer) -> None:
+        assert len(left) == 2
+        assert (await buyer.get()).resumed_bytes == 0
+        assert buyer.left() == {"data.bin"}
+
+    run(scene, LinkServer(CONTENT), tmp_path)
+
+
 def test_a_note_that_is_late_does_not_vouch_for_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save goes on in its thread after its download was cancelled, while the file begins again."""
     began, goes_on = threading.Event(), threading.Event()
 
     def slow(descriptor: int) -> None:
-        began.set()
-        assert goes_on.wait(60)
+        if threading.current_thread() is not threading.main_thread():
+            began.set()
+            assert goes_on.wait(60)
 
     async def scene() -> None:
         with PartFile(tmp_path / "data.bin", "a") as part:
@@ -530,6 +561,19 @@ def test_a_link_that_ends_is_replaced(tmp_path: Path, renews: bool, connections:
         await buyer.get(connections=connections)
         assert buyer.target.read_bytes() == CONTENT
         assert len(buyer.server.asked) == (1 if renews else 2)
+
+    run(scene, server, tmp_path)
+
+
+def test_a_link_at_another_host_is_not_renewed_there(tmp_path: Path) -> None:
+    """A manifest may name any host. The Provider is asked for a new link instead, with a signature."""
+    server = LinkServer(CONTENT, links_host="localhost")
+    server.mishaps.extend([Mishap(), Mishap(401)])
+
+    async def scene(buyer: Buyer) -> None:
+        await buyer.get()
+        assert buyer.target.read_bytes() == CONTENT
+        assert (buyer.server.count("POST", "/d/"), len(buyer.server.asked)) == (0, 2)
 
     run(scene, server, tmp_path)
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import (
     CHUNKED,
@@ -214,7 +214,7 @@ async def test_closing_a_source_wakes_its_reader_and_the_origin_sees_it() -> Non
         source.close()
         with pytest.raises(UpstreamTruncated):
             await reading
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await seen.wait()
 
 
@@ -246,6 +246,21 @@ async def test_a_connection_with_a_bare_lf_in_chunk_framing_is_never_used_again(
                     await read_all(source)
             source.release()
         assert (opened.idle_connections, origin.connections) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_a_source_that_was_given_up_cannot_cut_the_next_one_on_its_connection() -> None:
+    async with raw_origin(answering(WITH_LENGTH, DATA, keep=True)) as origin, opener() as opened:
+        first = await opened.open(get(origin.url))
+        await read_all(first)
+        first.release()
+        second = await opened.open(get(origin.url))
+        first.close()
+        first.release()
+        assert await read_all(second) == DATA
+        assert (opened.idle_connections, origin.connections) == (0, 1)
+        second.release()
+        assert opened.idle_connections == 1
 
 
 @pytest.mark.gen_test
@@ -335,7 +350,7 @@ async def test_an_unread_large_body_closes_its_connection() -> None:
     async with raw_origin(script) as origin, opener() as opened:
         async with opened.opened(get(origin.url)):
             pass
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await closed.wait()
 
 
@@ -447,7 +462,7 @@ async def test_one_more_try_where_little_patience_is_asked_for(answer: bytes) ->
 )
 async def test_no_other_try_where_more_patience_or_none_is_asked_for(answer: bytes) -> None:
     async with raw_origin(answering(answer)) as origin:
-        source, _ = await fetch(origin.url)
+        source, _ = await fetch(origin.url, first_byte_timeout_seconds=5.0)
         assert (source.status, len(origin.exchanges)) == (int(answer[9:12]), 1)
 
 

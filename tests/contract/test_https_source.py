@@ -1,12 +1,18 @@
 """HttpOrigin over TLS against real sockets: certificates, resumed sessions, cuts."""
 
+import asyncio
+import fcntl
+import os
 import ssl
+import sys
+import termios
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from provider.errors import UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.http_source import HttpSource
 from tests.support.http_sources import CHUNKED, DATA, OK, TO_THE_END, chunks, fetch, get, opener, read_all, silent
 from tests.support.raw_origin import Exchange, answering, raw_origin, tls_contexts
 
@@ -121,6 +127,42 @@ async def test_a_tls_connection_cut_without_its_own_close_is_truncation(tmp_path
     async with raw_origin(script, context=server) as origin:
         with pytest.raises(UpstreamTruncated):
             await fetch(origin.url, tls_context=client)
+
+
+@pytest.mark.gen_test
+async def test_bytes_before_a_spoiled_record_are_delivered_and_then_the_body_is_cut(tmp_path: Path) -> None:
+    """Both have arrived, so one read decrypts the good record and fails at the other."""
+    server, client = tls_contexts(tmp_path, "localhost")
+    spoiled = b"\x17\x03\x03\x01\x00" + b"\x00" * 256
+    asked, received = asyncio.Event(), bytearray()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        await asked.wait()
+        await exchange.send(b"part")
+        await exchange.gone()
+
+    async def read(source: HttpSource) -> None:
+        buffer = memoryview(bytearray(1000))
+        while count := await source.read_into(buffer):
+            received.extend(buffer[:count])
+
+    async def until_arrived(count: int) -> None:
+        while int.from_bytes(fcntl.ioctl(ours.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    async with raw_origin(script, context=server) as origin, opener(tls_context=client) as opened:
+        source = await opened.open(get(origin.url))
+        ours = source._connection.socket
+        asked.set()
+        await until_arrived(4)
+        # Beneath the TLS of the origin, which would encrypt it.
+        os.write(origin.writers[0].get_extra_info("socket").fileno(), spoiled)
+        await until_arrived(4 + len(spoiled))
+        with pytest.raises(UpstreamTruncated):
+            await read(source)
+        source.close()
+    assert received == b"part"
 
 
 @pytest.mark.gen_test

@@ -10,12 +10,13 @@ from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher
-from provider.demo.stage import DemoChain
 from provider.orders.lookup import OrderLookup
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher
+from provider.testing.stage import DemoChain
 from tests.support.illnesses import BATCH_REFUSALS, ILLNESSES, refusing_batches
+from tests.support.rpc_nodes import is_available
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:web3")
@@ -27,7 +28,7 @@ def proxy(chain: DemoChain) -> Iterator[RpcProxy]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def order(offline_publisher: Publisher, consumer: Consumer, published: Published, signed_fee) -> str:
     offline_publisher.mint(published.datatokens[0], consumer.address)
     return consumer.order(published, fee=signed_fee(published.datatokens[0], published.service()["id"]))
@@ -88,4 +89,4 @@ async def test_the_only_endpoint_may_refuse_batches_in_any_way(
     async with desk(chain, [proxy.url]) as (lookup, network):
         state, facts = await lookup.facts(network, data_nft=nft, datatoken=datatoken, tx_id=order)
         assert (state, facts.datatoken_deployed, facts.receipt is not None) == (0, True, True)
-        assert network.rpc.is_available
+        assert is_available(network.rpc)

@@ -11,11 +11,12 @@ from benchmarks.log_node import LogNode, listening
 from provider.assets.strides import MOST_PAGE_BYTES, MOST_PAGES
 from provider.errors import ChainUnavailable
 from tests.support.made_up_chain import FINALITY, is_known, scan_of
+from tests.support.rpc_nodes import is_available
 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_every_asset_is_found_and_several_pages_are_in_flight(tmp_path: Path) -> None:
-    node = LogNode(head=30_000, delay_seconds=0.005)
+    node = LogNode(head=30_000, delay_seconds=0.03)
     chance = random.Random(1)
     nfts = [node.publish(chance.randrange(30_001), number) for number in range(300)]
     async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=300) as (scan, store):
@@ -54,8 +55,8 @@ async def test_a_reply_that_is_too_large_is_a_shorter_range_and_no_illness(
     nfts = [node.publish(2_000 + number, number, document=b"x" * 400_000) for number in range(20)]
     async with listening(node), scan_of(node, tmp_path / "index") as (scan, store):
         assert await scan.run()
-        assert scan.network.rpc.is_available
-        assert scan.network.rpc.healths()[0].standing == "ok"
+        assert is_available(scan.network.rpc)
+        assert scan.network.rpc.endpoints.healths()[0].standing == "ok"
         assert {await is_known(store, data_nft) for data_nft in nfts} == {True}
     assert not [record.message for record in caplog.records if "aside" in record.message]
     assert not [record.message for record in caplog.records if "by contract" in record.message]
@@ -71,12 +72,12 @@ async def test_a_block_that_is_read_by_contract_comes_after_all_before_it(tmp_pa
     async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=50) as (scan, store):
         assert await scan.run()
         assert {await is_known(store, data_nft) for data_nft in [before, *crowded, after]} == {True}
-        assert scan.network.rpc.is_available
+        assert is_available(scan.network.rpc)
 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_node_that_gives_ten_blocks_is_asked_for_ten_and_several_times_at_once(tmp_path: Path) -> None:
-    node = LogNode(head=2_000, delay_seconds=0.002)
+    node = LogNode(head=2_000, delay_seconds=0.02)
     node.most_blocks = 10
     nfts = [node.publish(block, block) for block in range(0, 2_000, 37)]
     async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=10_000) as (scan, store):
@@ -135,7 +136,7 @@ async def test_an_index_that_is_far_behind_tells_how_long_it_will_take(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    node = LogNode(head=1_000_000, delay_seconds=0.002)
+    node = LogNode(head=500_000, delay_seconds=0.01)
     async with listening(node), scan_of(node, tmp_path / "index", batch_blocks=1000) as (scan, _):
         assert not await scan.run(budget_seconds=0.3)
         left = scan.left_seconds

@@ -1,5 +1,6 @@
-"""What is told of a file without reading all of it: length, type, name, checksum up to a limit."""
+"""File info without reading the whole file: length, type, name, and a checksum up to a limit."""
 
+import asyncio
 import gzip
 import hashlib
 import zlib
@@ -7,10 +8,11 @@ import zlib
 import pytest
 
 from provider.errors import UnsafeAddress
+from provider.upstream.http_source import HttpSource
 from provider.upstream.inspect import inspect
 from provider.upstream.wish import Wish
 from tests.support.http_sources import DATA, TO_THE_END, WITH_LENGTH, get, opener
-from tests.support.raw_origin import answering, raw_origin
+from tests.support.raw_origin import Exchange, answering, raw_origin
 
 
 @pytest.mark.gen_test
@@ -40,6 +42,31 @@ async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, e
         info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=max_bytes)
     assert info.valid == (head is WITH_LENGTH)
     assert info.checksum == (hashlib.sha256(DATA).hexdigest() if expected else None)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_leaves_during_a_checksum_ends_the_transfer() -> None:
+    left = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(WITH_LENGTH + DATA[:100])
+        await exchange.gone()
+        left.set()
+
+    async with raw_origin(script) as origin, opener() as opened:
+        source = await opened.open(get(origin.url))
+
+        async def opening() -> HttpSource:
+            return source
+
+        work = inspect(opening(), want_checksum=True, max_checksum_bytes=len(DATA))
+        inspecting = asyncio.create_task(work)
+        while source._connection._waiting is None:  # noqa: ASYNC110 - of another task
+            await asyncio.sleep(0)
+        inspecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await inspecting
+        await left.wait()
 
 
 @pytest.mark.gen_test

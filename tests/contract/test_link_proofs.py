@@ -1,4 +1,4 @@
-"""What is read over links becomes one proof for each link, in the real queue's file."""
+"""The bytes read over links become one proof for each link, in the real queue's file."""
 
 import asyncio
 import sqlite3

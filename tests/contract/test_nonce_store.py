@@ -1,10 +1,9 @@
 """What every NonceStore promises, run over each kind of store."""
 
 import asyncio
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,9 @@ from tornado.ioloop import IOLoop
 from provider.auth.nonce_store import NonceStore
 from provider.errors import NonceRefused, StoreError
 from tests.contract.nonce_worker import open_store
+from tests.support.measured import MeasuredChildren
 from tests.support.nonce_refusal import nonce_refusal
-from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, RunningWriter, outcome
+from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, Program, RunningWriter, outcome
 from tests.support.redis_server import AOF, RedisServer
 
 MakeStore = Callable[[], NonceStore]
@@ -28,8 +28,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture
-def nonce_writer(tmp_path: Path) -> Iterator[RunningWriter]:
-    writer = RunningWriter(tmp_path / "nonces.db")
+def nonce_writer(tmp_path: Path, children: MeasuredChildren) -> Iterator[RunningWriter]:
+    writer = RunningWriter(tmp_path / "nonces.db", children)
     yield writer
     writer.end()
 
@@ -280,44 +280,45 @@ async def test_cancelled_call_leaves_the_others_alone(store: NonceStore) -> None
     await store.use(ADDRESS, "1")
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_processes_together_accept_each_nonce_exactly_once(place: Place, make_store: MakeStore) -> None:
-    last = 150
-    workers = [place.worker("contend", last, stdin=subprocess.PIPE) for _ in range(4)]
+async def all_printed(workers: list[Program]) -> Counter[int]:
+    """Let workers that are ready go, and return the numbers that they print until their end."""
     for worker in workers:
-        assert worker.stdout
         assert worker.stdout.readline() == "ready\n"
     for worker in workers:
-        assert worker.stdin
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    texts = await asyncio.gather(*(asyncio.to_thread(worker.communicate) for worker in workers))
-    assert [worker.returncode for worker in workers] == [0] * 4
-    accepted = [int(line) for text, _ in texts for line in text.split()]
-    assert Counter(accepted) == Counter(range(1, last + 1))
+        worker.tell("go\n")
+    texts = await asyncio.gather(*(asyncio.to_thread(worker.rest) for worker in workers))
+    assert [worker.returncode for worker in workers] == [0] * len(workers)
+    return Counter(int(line) for text in texts for line in text.split())
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_processes_together_accept_each_nonce_exactly_once(
+    place: Place, make_store: MakeStore, children: MeasuredChildren
+) -> None:
+    last = 150
+    with ExitStack() as stack:
+        workers = [stack.enter_context(place.worker(children, "contend", last)) for _ in range(4)]
+        assert await all_printed(workers) == Counter(range(1, last + 1))
     assert await make_store().last(ADDRESS) == str(last)
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_processes_together_accept_each_nonce_of_a_window_exactly_once(place: Place) -> None:
-    workers = [place.worker("window", CLOCK, stdin=subprocess.PIPE) for _ in range(3)]
-    for worker in workers:
-        assert worker.stdout
-        assert worker.stdout.readline() == "ready\n"
-    texts = await asyncio.gather(*(asyncio.to_thread(worker.communicate, "go\n") for worker in workers))
-    assert [worker.returncode for worker in workers] == [0] * 3
-    accepted = Counter(int(line) for text, _ in texts for line in text.split())
-    assert accepted == Counter(range(CLOCK, CLOCK + 100))
+async def test_processes_together_accept_each_nonce_of_a_window_exactly_once(
+    place: Place, children: MeasuredChildren
+) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(place.worker(children, "window", CLOCK)) for _ in range(3)]
+        assert await all_printed(workers) == Counter(range(CLOCK, CLOCK + 100))
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_no_accepted_nonce_is_accepted_again_after_kill_9(place: Place, make_store: MakeStore) -> None:
+async def test_no_accepted_nonce_is_accepted_again_after_kill_9(
+    place: Place, make_store: MakeStore, children: MeasuredChildren
+) -> None:
     for run in range(1, 4):
-        worker = place.worker("write", run)
         reported: dict[int, int] = {}
-        with worker, closing(worker.stdout) as lines:  # type: ignore[type-var]
-            assert lines
-            for count, line in enumerate(lines):
+        with place.worker(children, "write", run) as worker:
+            for count, line in enumerate(worker.stdout):
                 if count == 400 * run:
                     worker.kill()
                 if line.endswith("\n"):

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -14,18 +15,19 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from provider.auth.nonce_rule import NonceUse
-from provider.auth.nonce_writer import socket_address, writer_socket
+from provider.auth.nonce_writer import listen, socket_address, writer_socket
 from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.writer_messages import MAX_USES, decode_answers, decode_uses, encode_uses
 from provider.auth.writer_store import WriterNonceStore
 from provider.errors import NonceRefused, StoreError
+from tests.support.measured import MeasuredChildren
 from tests.support.nonce_stores import ADDRESS, OTHER, Place, RunningWriter, outcome
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[RunningWriter]:
-    running = RunningWriter(tmp_path / "nonces.db")
+def writer(tmp_path: Path, children: MeasuredChildren) -> Iterator[RunningWriter]:
+    running = RunningWriter(tmp_path / "nonces.db", children)
     running.start()
     yield running
     running.end()
@@ -54,7 +56,9 @@ async def until_reached(store: WriterNonceStore) -> AsyncIterator[int]:
 
 @pytest.mark.gen_test
 async def test_the_writer_and_not_the_worker_has_the_lock(writer: RunningWriter, store: WriterNonceStore) -> None:
+    assert store.writer_id() is None
     await store.use(ADDRESS, "1")
+    assert store.writer_id() == writer.pid
     assert str(writer.path) not in {file.path for file in psutil.Process().open_files()}
     assert str(writer.path) in {file.path for file in psutil.Process(writer.pid).open_files()}
     assert await store.last(ADDRESS) == "1"
@@ -130,11 +134,30 @@ async def test_a_writer_that_is_silent_refuses_and_then_the_file_is_used(writer:
     await store.use(ADDRESS, "1")
     os.kill(writer.pid, signal.SIGSTOP)
     try:
-        first, second = await asyncio.gather(*(outcome(store.use(ADDRESS, nonce)) for nonce in ("2", "3")))
-        assert first is second is StoreError
+        asked, waiting = await asyncio.gather(*(outcome(store.use(ADDRESS, nonce)) for nonce in ("2", "3")))
+        # The writer may have used the first one. It does not know of the second, which waited behind it.
+        assert asked is StoreError
+        assert waiting is None
         await store.use(OTHER, "1")
     finally:
         os.kill(writer.pid, signal.SIGCONT)
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_a_writer_that_ends_leaves_what_it_was_not_asked_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.db"
+    at = writer_socket(tmp_path, path)
+    with listen(at) as listener:
+        store = WriterNonceStore(SqliteNonceStore(path), at)
+        asked = asyncio.create_task(outcome(store.use(OTHER, "1")))
+        waiting = asyncio.create_task(outcome(store.use(ADDRESS, "1")))
+        # The store has connected and sent the first one. The second one waits behind it.
+        await asyncio.sleep(0)
+        worker, _ = listener.accept()
+        worker.close()
+        assert (await asked, await waiting) == (StoreError, None)
+    assert await store.last(ADDRESS) == "1"
     await store.close()
 
 
@@ -146,6 +169,22 @@ async def test_failures_of_the_file_are_told_and_pass(writer: RunningWriter, sto
     assert "the path is a directory" in (caught.value.detail or "")
     writer.path.rmdir()
     await store.use(ADDRESS, "1")
+
+
+@pytest.mark.gen_test
+async def test_an_unforeseen_failure_refuses_one_group_and_does_not_end_the_writer(
+    writer: RunningWriter, store: WriterNonceStore
+) -> None:
+    for address in (ADDRESS, OTHER):
+        await store.use(address, "1")
+    with closing(sqlite3.connect(writer.path)) as connection, connection:
+        connection.execute("UPDATE spent_nonces SET uses = 'many' WHERE address = ?", (ADDRESS,))
+    for _ in range(2):
+        assert await outcome(store.use(ADDRESS, "2")) is StoreError
+        assert store.writer_id() == writer.pid
+    await store.use(OTHER, "2")
+    assert await outcome(store.use(OTHER, "2")) is NonceRefused
+    assert store.writer_id() == writer.pid
 
 
 @pytest.mark.parametrize("message", [b"x", b"{}", b"[1]", b'[["0x1","1",null]]', b'[[1,"1",null,false]]', b"[]"])
@@ -207,14 +246,15 @@ async def test_another_file_has_another_writer(writer: RunningWriter, tmp_path: 
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_a_killed_worker_leaves_the_writer_to_the_others(writer: RunningWriter, store: WriterNonceStore) -> None:
+async def test_a_killed_worker_leaves_the_writer_to_the_others(
+    writer: RunningWriter, store: WriterNonceStore, children: MeasuredChildren
+) -> None:
     place = Place("writer", str(writer.path))
-    with place.worker("write", 1) as worker:
-        assert worker.stdout
+    with place.worker(children, "write", 1) as worker:
         assert worker.stdout.readline()
         await store.use(ADDRESS, "1")
         worker.kill()
-        worker.wait(60)
+        worker.wait()
     assert worker.returncode == -9
     await store.use(ADDRESS, "2")
     assert writer.exit_status() is None

@@ -18,11 +18,11 @@ from provider.compute.operator import Operator
 from provider.config.load import load_settings
 from provider.crypto.accounts import Account
 from provider.crypto.signature import sign_message
-from provider.demo.http_client import Reply, request, with_query
 from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
 from provider.outgoing.sessions import Outgoing
+from provider.testing.http_client import Reply, request, with_query
 from provider.upstream.config import UpstreamConfig
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.source import HttpRequest
 from tests.support.http_sources import OK, read_all
 from tests.support.operator import (

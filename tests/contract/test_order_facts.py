@@ -3,25 +3,31 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from provider.assets.ddo import Asset
 from provider.cache import FactCache
 from provider.chain.config import RpcConfig
-from provider.chain.networks import Network
+from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer, fee_tuple
-from provider.demo.market.publisher import Published, Publisher
-from provider.demo.stage import DemoChain
-from provider.errors import OrderFeeMissing, OrderNotConsumer, OrderNotFound
+from provider.errors import AssetNotFound, OrderFeeMissing, OrderNotConsumer, OrderNotFound, PublisherNotAuthorized
 from provider.observability.metrics.groups import Chains
 from provider.orders.check import Order, check_order
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup
+from provider.policy.access_lists import AccessLists
+from provider.policy.address_rule import AddressRule
+from provider.policy.publishers import Publishers
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer, fee_tuple
+from provider.testing.market.publisher import Published, Publisher
+from provider.testing.stage import DemoChain
+from tests.support.assets import ASSET
 from tests.support.contract_account import deploy, returning_address
 from tests.support.rpc_nodes import exchanges
 from tests.support.services import service
@@ -213,6 +219,57 @@ async def test_a_contract_of_a_stranger_has_no_genuine_owner(chain: DemoChain, p
         assert await desk.lookup.nft_owner(desk.network, lying) == listed
         assert await desk.lookup.genuine_owner(desk.network, lying) is None
         assert await desk.lookup.genuine_owner(desk.network, ACCOUNT.address) is None
+
+
+NO_TX = "0x" + "00" * 32
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_sender_of_a_document_is_in_the_transaction_that_published_it(
+    chain: DemoChain, published: Published
+) -> None:
+    publisher, tx_id = chain.wallet(PUBLISHER_KEY).address, published.publish_tx
+    async with open_desk(chain) as desk:
+
+        async def senders(data_nft: str, tx_id: str | None) -> frozenset[str]:
+            return await desk.lookup.document_senders(desk.network, data_nft, tx_id)
+
+        assert await senders(published.data_nft, tx_id) == {publisher}
+        # A transaction of another NFT, none, and no NFT of the factory.
+        assert await senders(published.datatokens[0], tx_id) == frozenset()
+        for unknown in (NO_TX, "0x12", None):
+            assert await senders(published.data_nft, unknown) == frozenset()
+
+
+def asset_of(published: Published, tx_id: str | None) -> Asset:
+    return replace(ASSET, data_nft=published.data_nft, metadata_tx_id=tx_id)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_only_assets_of_authorized_publishers_are_served(chain: DemoChain, published: Published) -> None:
+    publisher, stranger = (chain.wallet(key).address for key in (PUBLISHER_KEY, STRANGER_KEY))
+    async with open_desk(chain) as desk:
+        cache: FactCache[Any, Any] = FactCache(name="x", max_entries=50, ttl_seconds=60)
+        lists = AccessLists(Networks({8996: desk.network}), cache=cache)
+
+        def publishers(*addresses: str) -> Publishers:
+            rule = AddressRule(frozenset(map(str.lower, addresses)), (), lists)
+            return Publishers(rule, desk.lookup)
+
+        asset = asset_of(published, published.publish_tx)
+        await publishers(publisher).check_asset(desk.network, asset)
+        await publishers().check_asset(desk.network, asset_of(published, None))
+        with pytest.raises(AssetNotFound) as other:
+            await publishers(stranger).check_asset(desk.network, asset)
+        assert other.value.detail == f"the publisher {publisher} is not authorized"
+        with pytest.raises(AssetNotFound) as unknown:
+            await publishers(publisher).check_asset(desk.network, asset_of(published, None))
+        assert unknown.value.detail == "it is not known who published the document"
+        await publishers().check_address(None, 8996)
+        await publishers(publisher).check_address(publisher, 8996)
+        for sender in (stranger, None):
+            with pytest.raises(PublisherNotAuthorized):
+                await publishers(publisher).check_address(sender, 8996)
 
 
 @pytest.mark.gen_test(timeout=20)

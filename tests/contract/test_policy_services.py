@@ -13,13 +13,13 @@ from provider.assets.did import did_for
 from provider.cache import FactCache
 from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY
 from provider.errors import PolicyRefused, PolicyServerUnavailable, RbacRefused, RbacUnavailable, RouteNotFound
 from provider.policy.access_lists import AccessLists
 from provider.policy.config import AccessConfig
 from provider.policy.gate import DOWNLOAD, Gate
 from provider.policy.policy_server import PolicyServer
 from provider.policy.rbac import RbacQuestion, RbacServer, Subject
+from provider.testing.chain.keys import PROVIDER_KEY
 from tests.support.answering_service import AnsweringService, running_service
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)

@@ -14,17 +14,14 @@ from typing import Any
 import pytest
 from eth_account import Account as EthAccount
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from provider.chain.config import RpcConfig
-from provider.chain.networks import Network, Networks
+from provider.chain.networks import ZERO_ADDRESS, Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Publisher
-from provider.demo.stage import DemoChain
 from provider.errors import ChainUnavailable, StoreError
 from provider.observability.metrics.groups import Proofs
 from provider.outgoing.client import ServiceClient
@@ -35,6 +32,10 @@ from provider.proofs.http_sender import HttpSender
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
 from provider.proofs.store import ProofStore, SendingLock
+from provider.testing.chain.keys import PROVIDER_KEY, SPARE_KEYS
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Publisher
+from provider.testing.stage import DemoChain
 from tests.support.proof_events import executed
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
@@ -74,12 +75,18 @@ class Desk:
         self.clock = Clock()
         self.outcomes: Counter[str] = Counter()
         self.changed = asyncio.Event()
+        self._stores: list[ProofStore] = []
         self.restart()
 
     def restart(self) -> None:
         self.store = ProofStore(
             self.path, kind=self.kind, max_queued=self.max_queued, metrics=self._metrics(), clock=self.clock
         )
+        self._stores.append(self.store)
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
 
     def _metrics(self) -> Proofs:
         metrics = Proofs()
@@ -95,7 +102,7 @@ class Desk:
         expected = self.outcomes.total() + len(proofs)
         for proof in proofs:
             self.store.add(proof, lambda: None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.outcomes.total() < expected:
                 self.changed.clear()
                 await self.changed.wait()
@@ -113,8 +120,21 @@ def datatoken(offline_publisher: Publisher) -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path / "db.proofs")
+def new_desk(tmp_path: Path, io_loop: IOLoop) -> Iterator[Callable[..., Desk]]:
+    desks = []
+
+    def new(path: str = "db.proofs", **options: Any) -> Desk:
+        desks.append(Desk(tmp_path / path, **options))
+        return desks[-1]
+
+    yield new
+    for desk in desks:
+        io_loop.run_sync(desk.close)
+
+
+@pytest.fixture
+def desk(new_desk: Callable[..., Desk]) -> Desk:
+    return new_desk()
 
 
 def proof_of(consumer: Consumer, datatoken: str, size: int = 1000, **changes: Any) -> Proof:
@@ -141,7 +161,7 @@ async def network_at(url: str, *, key: str = PROVIDER_KEY, finality_blocks: int 
         chain_id=CHAIN_ID,
         name="Ganache",
         rpc=Rpc([url], RpcConfig(timeout_seconds=5), chain_id=CHAIN_ID),
-        factory=None,
+        factory=ZERO_ADDRESS,
         fee_token="",
         account=Account.from_hex(key),
         finality_blocks=finality_blocks,
@@ -380,8 +400,10 @@ class Taker(RequestHandler):
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_http_proof_is_retried_until_the_service_takes_it(consumer: Consumer, tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "db.proofs", kind="http")
+async def test_http_proof_is_retried_until_the_service_takes_it(
+    consumer: Consumer, new_desk: Callable[..., Desk]
+) -> None:
+    desk = new_desk(kind="http")
     proof = proof_of(consumer, "0x" + "d7" * 20)
     await desk.add(proof)
     taker = type("OneTaker", (Taker,), {"forms": [], "statuses": [500, 302]})
@@ -404,10 +426,10 @@ async def test_http_proof_is_retried_until_the_service_takes_it(consumer: Consum
 
 @pytest.mark.gen_test(timeout=30)
 async def test_http_proof_is_lost_after_the_last_attempt_or_without_its_chain(
-    consumer: Consumer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    consumer: Consumer, new_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_sender, "MAX_ATTEMPTS", 2)
-    desk = Desk(tmp_path / "db.proofs", kind="http")
+    desk = new_desk(kind="http")
     await desk.add(*(proof_of(consumer, "0x" + "d7" * 20, chain_id=chain_id) for chain_id in (CHAIN_ID, 137)))
     listener, port = bind_unused_port()
     listener.close()
@@ -423,11 +445,13 @@ async def test_http_proof_is_lost_after_the_last_attempt_or_without_its_chain(
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_full_queue_and_failing_file_lose_the_proof_and_nothing_else(consumer: Consumer, tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "db.proofs", max_queued=2)
+async def test_full_queue_and_failing_file_lose_the_proof_and_nothing_else(
+    consumer: Consumer, new_desk: Callable[..., Desk]
+) -> None:
+    desk = new_desk(max_queued=2)
     await desk.add(*(proof_of(consumer, "0x" + "d7" * 20) for _ in range(3)))
     assert desk.outcomes == {"queued": 2, "lost": 1}
-    broken = Desk(tmp_path / "missing" / "db.proofs")
+    broken = new_desk("missing/db.proofs")
     await broken.add(proof_of(consumer, "0x" + "d7" * 20))
     assert broken.outcomes == {"lost": 1}
     with pytest.raises(StoreError, match=r"storage"):

@@ -44,7 +44,7 @@ class Said(RequestHandler):
 
 @dataclass
 class Running:
-    """A server; `full` is what it is told, `refused` what it told us."""
+    """A server. `full`: tell it to turn downloads away. `refused`: the codes that it reported."""
 
     server: PublicServer | None = None
     port: int = 0
@@ -57,13 +57,13 @@ class Running:
 
     @property
     def unread_bytes(self) -> int:
-        """What the streams of all connections have read from their sockets and nobody has taken yet."""
+        """Bytes that the streams of all connections have read from their sockets and nobody has taken yet."""
         assert self.server is not None
         return sum(connection.stream._read_buffer_size for connection in self.server._connections)
 
     @property
     def waiting_bytes(self) -> int:
-        """What has arrived at the sockets of all connections and was not read from them."""
+        """Bytes that arrived at the sockets of all connections and were not read."""
         assert self.server is not None
         counts = [fcntl.ioctl(one.stream.fileno(), termios.FIONREAD, bytes(4)) for one in self.server._connections]
         return sum(int.from_bytes(count, sys.byteorder) for count in counts)

@@ -37,7 +37,7 @@ def rule(burst: int) -> Rule:
 
 @contextmanager
 def running(*, downloads: int, others: int) -> Iterator[tuple[int, list[str]]]:
-    """The port of a server that lets so many in, and what it refused before parsing it."""
+    """The port of a server that admits this many clients, and the refusals before parsing."""
     config = AdmissionConfig(limit_private_clients=True, overload_lag_seconds=0, max_inspections=0)
     admission = Admission(config, {"download": rule(downloads)}, others=rule(others))
     frame = Frame(metrics=Metrics(), max_body_bytes=1000, access_log=AccessLog("ERROR", "json"))

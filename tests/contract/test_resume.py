@@ -16,7 +16,7 @@ from tests.support.raw_origin import Exchange, tls_contexts
 from tests.support.relay_server import Proxy, consumer, download, in_thread, proxied
 
 SIZE = 2_500_003
-GIB = 1 << 30
+LARGE = 1 << 27
 ETAG = '"v1"'
 PATHS = pytest.mark.parametrize("path", ["splice", "copy"])
 
@@ -61,14 +61,14 @@ async def cut(proxy: Proxy) -> int:
 # break off and connections without an answer.
 TWENTY = [
     Cut(0), Cut(0, "reset"), Cut(1), Cut(17, "reset"), Cut(65_535), Cut(5, "in head"), Cut(65_536, "reset"),
-    Cut(131_073), Cut(0), Cut(0), Cut(262_143, "reset"), Cut((1 << 20) + 7), Cut(5_000_011), Cut(20_000_003, "reset"),
-    Cut(0, "no answer"), Cut(49_999_999), Cut(1, "reset"), Cut(100_000_007), Cut(0, "reset"), Cut(150_000_001),
-    Cut(200_000_003, "reset"), Cut(3),
+    Cut(131_073), Cut(0), Cut(0), Cut(262_143, "reset"), Cut((1 << 20) + 7), Cut(500_011), Cut(2_000_003, "reset"),
+    Cut(0, "no answer"), Cut(4_999_999), Cut(1, "reset"), Cut(10_000_007), Cut(0, "reset"), Cut(15_000_001),
+    Cut(20_000_003, "reset"), Cut(3),
 ]  # fmt: skip
 
 
 @pytest.mark.gen_test(timeout=60)
-@pytest.mark.parametrize(("path", "size"), [("splice", GIB), ("copy", GIB // 2)])
+@pytest.mark.parametrize(("path", "size"), [("splice", LARGE), ("copy", LARGE // 2)])
 async def test_a_large_file_arrives_whole_over_twenty_lost_connections(path: str, size: int) -> None:
     file = FlakyFile(size, *TWENTY)
     async with resuming(file, pipes=pool(path)) as proxy:
@@ -190,7 +190,7 @@ async def test_what_passes_by_itself_is_waited_for() -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_redirect_is_followed_anew() -> None:
-    """What it leads to may have been good for a while only."""
+    """The target of a redirect may have been valid for a short time only."""
     file = FlakyFile(SIZE, Cut(AT), Cut(5))
     places: list[str] = []
 
@@ -253,7 +253,7 @@ async def leaves(proxy: Proxy, ready: Callable[[], bool]) -> Relayed:
         writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(AT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not ready():  # noqa: ASYNC110  the origin counts
                 await asyncio.sleep(0.005)
     return await proxy.outcome()

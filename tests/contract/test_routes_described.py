@@ -7,10 +7,10 @@ import pytest
 
 from provider.app.build import build
 from provider.config.load import load_settings
-from provider.demo.chain.keys import PROVIDER_KEY
 from provider.handlers.about.docs import DocsAssetEndpoint
 from provider.observability.metrics import Metrics
 from provider.openapi.operations import OPERATIONS
+from provider.testing.chain.keys import PROVIDER_KEY
 
 NOWHERE = "http://127.0.0.1:9"
 # With everything on that adds routes.

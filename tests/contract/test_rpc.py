@@ -12,8 +12,9 @@ from provider.chain.contracts import foreign_call
 from provider.chain.jsonrpc import TOO_LARGE, RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
+from provider.observability.metrics.groups import Chains
 from tests.support.illnesses import BATCH_REFUSALS
-from tests.support.rpc_nodes import CHAIN_ID, Node, playing, until
+from tests.support.rpc_nodes import CHAIN_ID, Node, is_available, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")
 BALANCE = RpcCall("eth_getBalance", ("0x00", "latest"))
@@ -75,7 +76,7 @@ async def test_a_batch_that_fails_in_any_way_is_asked_singly_and_that_is_remembe
     async with playing(node) as rpc:
         for _ in range(4):
             assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
-            assert rpc.is_available
+            assert is_available(rpc)
         node.requests.clear()
         assert await rpc.batch([NUMBER, BALANCE, NUMBER, BALANCE]) == ["0x64", "0x5", "0x64", "0x5"]
     assert node.sizes == [1, 1, 1, 1]
@@ -90,7 +91,7 @@ async def test_a_smaller_batch_that_works_is_learned(refusal: str) -> None:
             assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
         node.requests.clear()
         assert await rpc.batch([NUMBER] * 5) == ["0x64"] * 5
-        assert rpc.is_available
+        assert is_available(rpc)
     assert sorted(node.sizes) == [2, 3]
 
 
@@ -108,7 +109,7 @@ async def test_calls_that_fail_singly_are_faults_of_their_own() -> None:
         number, balance = await rpc.batch([NUMBER, BALANCE])
         assert number == "0x64"
         assert isinstance(balance, RpcFault)
-        assert rpc.is_available
+        assert is_available(rpc)
 
 
 @pytest.mark.gen_test
@@ -130,7 +131,7 @@ async def test_single_calls_are_under_way_at_once() -> None:
 async def test_an_error_object_with_a_client_error_status_is_an_answer() -> None:
     async with playing(Node("error_with_status"), chain_id=None) as rpc:
         assert await rpc.batch([NUMBER]) == [RpcFault(3, "execution reverted")]
-        assert rpc.is_available
+        assert is_available(rpc)
 
 
 @pytest.mark.gen_test
@@ -140,7 +141,7 @@ async def test_a_kept_connection_that_was_closed_is_no_failure() -> None:
         await rpc.call("eth_blockNumber")
         node.mode = "hanging_up_once"
         assert await rpc.call("eth_blockNumber") == "0x64"
-        assert rpc.is_available
+        assert is_available(rpc)
 
 
 @pytest.mark.gen_test
@@ -251,24 +252,6 @@ async def test_a_chain_id_that_is_no_number_is_not_learned(answer: object) -> No
 
 
 @pytest.mark.gen_test
-async def test_probe_tells_each_endpoint_apart() -> None:
-    nodes = [Node(), Node("failing"), Node(chain_id=1), Node("slow")]
-    async with playing(*nodes, timeout_seconds=0.5) as rpc:
-        states = await rpc.probe()
-        assert rpc.is_available
-    assert [state.index for state in states] == [0, 1, 2, 3]
-    assert [state.chain_id for state in states] == [CHAIN_ID, None, 1, None]
-    assert [state.reachable for state in states] == [True, True, True, False]
-    assert [state.problem for state in states] == [
-        None,
-        "HTTP 503",
-        f"answers for chain 1, not {CHAIN_ID}",
-        "no answer in time",
-    ]
-    assert all(state.latency_seconds >= 0 for state in states)
-
-
-@pytest.mark.gen_test
 async def test_a_closed_client_is_unavailable_and_leaves_nothing_waiting() -> None:
     node = Node("slow")
     async with playing(node) as rpc:
@@ -312,7 +295,7 @@ async def test_a_receipt_with_too_many_logs_fails_its_own_call_only(monkeypatch:
             TOO_LARGE,
             "0x5",
         ]
-        assert rpc.is_available
+        assert is_available(rpc)
         assert await rpc.batch([NUMBER, BALANCE]) == ["0x64", "0x5"]
     # The length of one answer says nothing about batches.
     assert node.methods[-1] == ["eth_blockNumber", "eth_getBalance"]
@@ -331,7 +314,18 @@ async def test_contracts_of_strangers_share_a_request_with_nobody_and_no_health(
         node.mode = "failing"
         with pytest.raises(ChainUnavailable):
             await rpc.submit(first)
-        assert rpc.is_available
+        assert is_available(rpc)
         with pytest.raises(ChainUnavailable):
             await rpc.submit(NUMBER)
-        assert not rpc.is_available
+        assert not is_available(rpc)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("idle", "counted"), [([], 2), ([CHAIN_ID], 0), ([CHAIN_ID + 1], 2)])
+async def test_heads_of_a_chain_that_may_stand_still_are_not_counted(idle: list[int], counted: int) -> None:
+    metrics = Chains()
+    async with playing(Node(), metrics=metrics, idle_chains=frozenset(idle)) as rpc:
+        await rpc.batch([NUMBER])
+        await rpc.batch([NUMBER])
+    assert dict(metrics.heads.values) == {(CHAIN_ID,): counted}
+    assert dict(metrics.block_height.values) == {(CHAIN_ID,): 100}

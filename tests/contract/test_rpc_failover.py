@@ -13,7 +13,7 @@ from provider.chain.jsonrpc import RpcCall
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
 from provider.observability.metrics.groups import Chains
-from tests.support.rpc_nodes import CHAIN_ID, Node, exchanges, playing, until
+from tests.support.rpc_nodes import CHAIN_ID, Node, exchanges, is_available, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")
 BALANCE = RpcCall("eth_getBalance", ("0x00", "latest"))
@@ -71,7 +71,7 @@ async def test_without_a_usable_endpoint_the_chain_is_unavailable(mode: str, mon
         for _ in range(2):
             with pytest.raises(ChainUnavailable) as caught:
                 await rpc.batch([NUMBER, BALANCE])
-        assert not rpc.is_available
+        assert not is_available(rpc)
     assert first.requests
     assert second.requests
     shown = f"{caught.value.public_text} {caught.value.detail} {rpc!r}"
@@ -106,8 +106,7 @@ async def test_an_endpoint_of_another_chain_is_never_believed() -> None:
     lying, good = Node(chain_id=1), Node()
     async with playing(lying, good) as rpc:
         assert await rpc.call("eth_blockNumber") == "0x64"
-        states = await rpc.probe()
-    assert [state.problem for state in states] == [f"answers for chain 1, not {CHAIN_ID}", None]
+        assert [health.standing for health in rpc.endpoints.healths()] == ["ejected", "ok"]
     async with playing(Node(chain_id=1)) as rpc:
         with pytest.raises(ChainUnavailable):
             await rpc.call("eth_blockNumber")
@@ -237,7 +236,7 @@ async def test_after_several_failures_a_call_fails_at_once(monkeypatch: pytest.M
         assert await _call_ignoring_errors(rpc) is None
         # One short pause, whose end finds it as it was, then a long one.
         monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 60.0)
-        await until(lambda: rpc.healths()[0].back_in_seconds > 30)
+        await until(lambda: rpc.endpoints.healths()[0].back_in_seconds > 30)
         asked = len(node.requests)
         with pytest.raises(ChainUnavailable) as refused:
             await rpc.call("eth_blockNumber")
@@ -255,7 +254,7 @@ async def test_a_slow_endpoint_has_the_next_one_asked_as_well() -> None:
         expected = {("eth_blockNumber", "ok"): 1, ("eth_blockNumber", "cancelled"): 1}
         await until(lambda: exchanges(metrics) == expected)
         assert metrics.hedges.values == {(CHAIN_ID,): 1}
-        assert rpc.is_available
+        assert is_available(rpc)
 
 
 @pytest.mark.gen_test
@@ -275,10 +274,10 @@ async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_aga
     late.height, level.height = 100, 200
     metrics = Chains()
     async with playing(late, level, metrics=metrics, watch_seconds=0.02, max_lag_blocks=10) as rpc:
-        rpc.watch()
+        rpc.endpoints.watch()
         await until(lambda: metrics.endpoint_block.values == {(CHAIN_ID, 1): 100, (CHAIN_ID, 2): 200})
 
-        first, second = rpc._endpoints
+        first, second = rpc.endpoints._endpoints
         await until(lambda: first.health.behind)
         assert await rpc.call("eth_blockNumber") == hex(200)
         late.height = 201
@@ -292,12 +291,12 @@ async def test_an_endpoint_that_falls_behind_is_asked_last_until_it_is_level_aga
 async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
     good, broken = Node(), Node("failing")
     async with playing(good, broken, watch_seconds=0) as rpc:
-        await rpc.look()
+        await rpc.endpoints.look()
         assert (good.requests, broken.requests) == ([], [])
-        rpc.watch()
-        assert [health.standing for health in rpc.healths()] == ["unasked", "unasked"]
-        await rpc.look()
-        first, second = rpc.healths()
+        rpc.endpoints.watch()
+        assert [health.standing for health in rpc.endpoints.healths()] == ["unasked", "unasked"]
+        await rpc.endpoints.look()
+        first, second = rpc.endpoints.healths()
         assert (first.standing, first.height, second.standing, second.height) == ("ok", 100, "ejected", None)
         assert first.latency_seconds is not None
         assert len(good.requests) == 1
@@ -307,8 +306,8 @@ async def test_a_look_asks_each_endpoint_for_its_height_once() -> None:
 async def test_a_single_endpoint_is_not_watched() -> None:
     node, *others = Node(), Node(), Node()
     async with playing(node, watch_seconds=0.01) as rpc, playing(*others, watch_seconds=0.01) as watched:
-        rpc.watch()
-        watched.watch()
+        rpc.endpoints.watch()
+        watched.endpoints.watch()
         async with asyncio.timeout(60):
             while len(others[0].requests) < 3:  # noqa: ASYNC110 - a played node has no event
                 await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ import pytest
 from provider.chain import health as health_module
 from provider.chain.rpc import Rpc
 from provider.errors import ChainUnavailable
-from tests.support.rpc_nodes import Node, playing, until
+from tests.support.rpc_nodes import Node, is_available, playing, until
 
 CHECK = ["eth_chainId"]
 
@@ -26,11 +26,11 @@ async def test_the_only_endpoint_comes_back_although_nobody_calls() -> None:
     node = Node("failing")
     async with playing(node) as rpc:
         await fail(rpc)
-        assert rpc.endpoints_up() == {0: False}
+        assert not is_available(rpc)
         await until(lambda: len(node.requests) > 5)
-        assert not rpc.is_available
+        assert not is_available(rpc)
         node.mode = "good"
-        await until(lambda: rpc.endpoints_up() == {0: True})
+        await until(lambda: is_available(rpc))
         # The batch and each of its two calls, then nothing but checks.
         assert node.methods[3:] == [CHECK] * (len(node.requests) - 3)
         asked = len(node.requests)
@@ -46,9 +46,9 @@ async def test_one_that_answers_for_another_chain_is_checked_on_until_it_is_righ
         node.mode = "good"
         asked = len(node.requests)
         await until(lambda: len(node.requests) > asked + 3)
-        assert not rpc.is_available
+        assert not is_available(rpc)
         node.chain_id = rpc.chain_id or 0
-        await until(lambda: rpc.is_available)
+        await until(lambda: is_available(rpc))
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -59,7 +59,7 @@ async def test_one_that_came_back_is_checked_after_its_next_failure_too() -> Non
             node.mode = "failing"
             await fail(rpc)
             node.mode = "good"
-            await until(lambda: rpc.is_available)
+            await until(lambda: is_available(rpc))
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -78,7 +78,7 @@ async def test_a_check_that_is_told_to_wait_waits() -> None:
         await fail(rpc)
         told.mode = "patient"
         asked = len(told.requests)
-        await until(lambda: rpc.healths()[0].back_in_seconds > 60)
+        await until(lambda: rpc.endpoints.healths()[0].back_in_seconds > 60)
         others = len(failing.requests)
         await until(lambda: len(failing.requests) > others + 10)
     assert told.methods[asked:] == [CHECK]
@@ -93,13 +93,13 @@ async def test_a_call_that_succeeds_takes_the_place_of_the_check(monkeypatch: py
         await fail(rpc)
         node.mode = "good"
         assert await rpc.call("eth_blockNumber") == "0x64"
-        assert rpc.is_available
+        assert is_available(rpc)
         # The next outage has pauses of its own.
         monkeypatch.setattr(health_module, "FIRST_PAUSE_SECONDS", 0.01)
         node.mode = "failing"
         await fail(rpc)
         node.mode = "good"
-        await until(lambda: rpc.is_available)
+        await until(lambda: is_available(rpc))
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -115,7 +115,7 @@ async def test_one_that_hangs_is_checked_once_at_a_time() -> None:
         assert len(hanging.requests) == asked + 1
         hanging.mode = "good"
         hanging.released.set()
-        await until(lambda: rpc.endpoints_up()[0])
+        await until(lambda: rpc.endpoints.healths()[0].standing != "ejected")
 
 
 @pytest.mark.gen_test(timeout=90)

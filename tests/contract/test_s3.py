@@ -22,13 +22,14 @@ from provider.upstream.addresses import Address
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.inspect import inspect
 from provider.upstream.resume import rest_of
 from provider.upstream.wish import NO_WISH
 from tests.support.origin import pattern
 from tests.support.processes import running
-from tests.support.raw_origin import Exchange, Script, raw_origin
+from tests.support.raw_origin import Exchange, Script, answering, raw_origin
 from tests.support.sources import NO_SOURCES
 
 boto3 = pytest.importorskip("boto3", reason="an S3 store needs the extra test-deploy")
@@ -252,6 +253,19 @@ async def test_an_object_of_another_region_is_signed_again_once(store: dict[str,
         assert (source.status, await read_all(source)) == (200, b"a//b")
         source.release()
         assert len(front.exchanges) == 2
+    http.close()
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_error_that_breaks_off_is_a_refusal_and_names_no_region() -> None:
+    http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True))
+    broken = b"HTTP/1.1 400 X\r\nContent-Length: 500\r\n\r\n<Error><Code>Bad"
+    async with raw_origin(answering(broken)) as front:
+        file = S3File(front.url, "bucket", "key", "id", "secret", "us-east-1")
+        source = await _files(http).open(file, Userdata(), NO_WISH)
+        assert source.status == 400
+        source.close()
+        assert len(front.exchanges) == 1
     http.close()
 
 

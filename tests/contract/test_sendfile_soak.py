@@ -110,7 +110,7 @@ async def run(proxy: Proxy, path: Path, todo: list[Transfer], trusting: ssl.SSLC
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(worker())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(proxy.relayed) < len(proxy.progress):  # noqa: ASYNC110  relays end by themselves
             await asyncio.sleep(0.01)
     return seen
@@ -142,7 +142,7 @@ async def test_mixed_transfers_leave_nothing_behind(
         seen = await run(proxy, path, todo[warm_up:], trusting)
         gc.collect()
         assert len(loop_watcher()) == 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # The loop closes sockets some turns after they were told to.
             while descriptors() > descriptors_before:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

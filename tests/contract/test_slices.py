@@ -6,13 +6,16 @@ import random
 import resource
 import shutil
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provider.errors import SourceRefused, UpstreamError, UpstreamTruncated
 from provider.files.file_object import GraphqlFile, SourceFile, UrlFile
 from provider.files.userdata import Userdata
+from provider.slices import directory as directory_module
 from provider.slices import fill as fill_module
 from provider.slices import store as store_module
 from provider.slices.directory import SliceWriter
@@ -22,7 +25,7 @@ from provider.upstream.source import Source
 from provider.upstream.wish import Preconditions, Tags, Wish
 from tests.contract.test_sources import OTHER as OTHER_OWNER
 from tests.contract.test_sources import SELLER, Chain, sources
-from tests.support.raw_origin import raw_origin
+from tests.support.raw_origin import Exchange, raw_origin
 from tests.support.slice_cache import SLICE, body, slice_cache, until
 from tests.support.versioned_file import VersionedFile
 
@@ -46,7 +49,7 @@ async def start_of(source: Source, count: int) -> bytes:
 
 
 async def until_cut(source: Source) -> bytes:
-    """Read up to the cut that must come. What was read is the beginning of the file."""
+    """Read up to the cut that must come. The bytes must be the beginning of the file."""
     got, room = bytearray(), memoryview(bytearray(50_000))
     try:
         while count := await source.read_into(room):
@@ -109,6 +112,51 @@ async def test_a_range_costs_the_origin_its_slices_only(
         assert answer_of(Wish(ranges=wanted), source) == Part(first, last, SIZE)
         assert await body(source) == CONTENT[first : last + 1]
         assert file.sent_bytes <= 1 + SLICE * (1 + last // SLICE - first // SLICE)
+
+
+@pytest.mark.gen_test
+async def test_one_byte_of_each_slice_does_not_pull_the_file(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        for first in range(0, SIZE - SLICE, SLICE):
+            assert await cache.read(wish=Wish(ranges=f"bytes={first}-{first}")) == CONTENT[first : first + 1]
+        assert file.sent_bytes == 1 + 10
+        assert not cache.slices()
+        assert cache.requests("passed") == 10
+
+
+@pytest.mark.gen_test
+async def test_a_small_range_that_is_asked_again_and_again_is_cached(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        for _ in range(5):
+            assert await cache.read(wish=Wish(ranges="bytes=70000-70009")) == CONTENT[70_000:70_010]
+        assert file.sent_bytes == 1 + 10 + SLICE
+        assert (cache.requests("passed"), len(cache.slices())) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_two_bytes_on_both_sides_of_a_border_do_not_pull_two_slices(file: VersionedFile, tmp_path: Path) -> None:
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+        wish = Wish(ranges=f"bytes={SLICE - 1}-{SLICE}")
+        assert await cache.read(wish=wish) == CONTENT[SLICE - 1 : SLICE + 1]
+        assert file.sent_bytes == 3
+        # The slice that is there costs nothing, so the other one decides alone.
+        await cache.read(wish=Wish(ranges=f"bytes=0-{SLICE - 1}"))
+        assert await cache.read(wish=wish) == CONTENT[SLICE - 1 : SLICE + 1]
+        assert len(cache.slices()) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_small_range_is_read_from_a_slice_that_another_worker_wrote(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    async with (
+        raw_origin(file) as origin,
+        slice_cache(tmp_path, origin.url) as one,
+        slice_cache(tmp_path, origin.url) as other,
+    ):
+        await one.read()
+        assert await other.read(wish=Wish(ranges="bytes=5-9")) == CONTENT[5:10]
+        assert len(file.bodies) == 1
 
 
 @pytest.mark.gen_test
@@ -179,6 +227,23 @@ async def test_a_new_version_replaces_the_old_slices(file: VersionedFile, tmp_pa
         assert await cache.read() == OTHER
         assert len(cache.slices()) == 11
         assert not set(cache.slices()) & set(before)
+
+
+@pytest.mark.gen_test
+async def test_a_file_of_any_length_may_change_without_holding_up_the_event_loop(tmp_path: Path) -> None:
+    async def endless(exchange: Exchange) -> bool:
+        head = f'HTTP/1.1 206 Partial Content\r\nETag: "{len(tags)}"\r\nContent-Range: bytes 0-0/{1 << 42}\r\n'
+        tags.append(1)
+        await exchange.send(head.encode() + b"Cache-Control: no-cache\r\nContent-Length: 1\r\n\r\nx")
+        return True
+
+    tags: list[int] = []
+    async with raw_origin(endless) as origin, slice_cache(tmp_path, origin.url) as cache:
+        began = time.process_time()
+        for _ in range(3):
+            assert await cache.read(wish=Wish(ranges="bytes=0-0")) == b"x"
+        # 67 million names take more than ten.
+        assert time.process_time() - began < 5
 
 
 @pytest.mark.gen_test
@@ -280,9 +345,25 @@ async def test_a_file_of_a_source_is_cached_for_the_assets_of_its_publishers_onl
         for _ in range(2):
             assert await cache.read(bought) == CONTENT
         assert len(file.bodies) == 1
-        chain.owner = OTHER_OWNER
+        chain.answerable = frozenset({OTHER_OWNER})
         with pytest.raises(SourceRefused):
             await cache.read(bought)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("hint", "transfers"), [("auto", 2), ("always", 1), ("never", 3)])
+async def test_a_source_says_whether_its_files_are_kept(
+    file: VersionedFile, tmp_path: Path, hint: str, transfers: int
+) -> None:
+    async with (
+        raw_origin(file) as origin,
+        sources(x={"url": origin.url, "cache": hint}) as named,
+        slice_cache(tmp_path, origin.url, sources=named, from_request=2) as cache,
+    ):
+        for _ in range(3):
+            assert await cache.read(SourceFile("x", "f", SELLER)) == CONTENT
+        assert len(file.bodies) == transfers
+        assert bool(cache.slices()) == (hint != "never")
 
 
 @pytest.mark.gen_test
@@ -317,7 +398,7 @@ async def test_a_tag_that_stays_while_the_file_changes_is_noticed(
 ) -> None:
     """By another length or date. A file that changes behind all three is what the origin says it is."""
     async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
-        await cache.read(wish=Wish(ranges="bytes=0-9"))
+        await cache.read(wish=Wish(ranges="bytes=0-9999"))
         vars(file).update(lie)
         source = await cache.open()
         with pytest.raises(UpstreamTruncated):
@@ -397,14 +478,66 @@ async def test_slices_of_a_distant_origin_are_fetched_at_once(
 
 
 @pytest.mark.gen_test
-async def test_with_nobody_left_a_fill_ends_with_its_slice(file: VersionedFile, tmp_path: Path) -> None:
-    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url) as cache:
+async def test_one_slow_answer_of_a_distant_origin_does_not_hold_up_the_others(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fill_module, "_READ_AHEAD_FROM_BYTES", 0)
+    monkeypatch.setattr(fill_module, "_DISTANT_SECONDS", 0.0)
+    file.gated_first = SLICE
+    file.gate.clear()
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, read_ahead=2) as cache:
+        reading = asyncio.ensure_future(cache.read())
+        # All but the second, as far as twice the two that are fetched at once.
+        await until(lambda: len(cache.slices()) == 5)
+        await until(lambda: cache.fills() == 1)
+        assert [path.name[-2:] for path in cache.slices()] == ["-0", "-2", "-3", "-4", "-5"]
+        file.gate.set()
+        assert await reading == CONTENT
+        assert file.sent_bytes == SIZE + 1
+
+
+@pytest.mark.gen_test
+async def test_a_reader_who_reads_nothing_is_not_read_ahead_for(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a HEAD: others who read the file make it fetch nothing."""
+    monkeypatch.setattr(fill_module, "_READ_AHEAD_FROM_BYTES", 0)
+    monkeypatch.setattr(fill_module, "_DISTANT_SECONDS", 0.0)
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, fresh_seconds=HOUR) as cache:
+        await cache.read(wish=Wish(ranges="bytes=0-0"))
+        has_this = Preconditions(if_none_match=Tags((file.tag,)))
+        idle = await cache.open(wish=Wish(preconditions=has_this))
+        await cache.read(wish=Wish(ranges=f"bytes={5 * SLICE}-{6 * SLICE - 1}"))
+        assert [path.name[-2:] for path in cache.slices()] == ["-5"]
+        idle.close()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("pieces", "kept"), [(1, 0), (2, 1)], ids=["early", "late"])
+async def test_with_nobody_left_a_fill_ends_with_its_slice_or_early_at_once(
+    file: VersionedFile, tmp_path: Path, pieces: int, kept: int
+) -> None:
+    """Whoever asks for much and leaves at once does not cost the origin whole slices."""
+    file.hold_at = 1 + pieces * SLICE
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, slice_bytes=4 * SLICE) as cache:
         source = await cache.open()
-        await start_of(source, 5)
+        await start_of(source, pieces * SLICE)
         source.close()
+        if kept:
+            file.hold_at = SIZE
         await until(lambda: not cache.fills())
-        assert 1 <= len(cache.slices()) <= 3
+        assert len(cache.slices()) == kept
         assert not cache.unfinished()
+
+
+@pytest.mark.gen_test
+async def test_a_slice_is_kept_for_a_reader_who_wanted_its_beginning_only(file: VersionedFile, tmp_path: Path) -> None:
+    file.hold_at = 1 + SLICE
+    async with raw_origin(file) as origin, slice_cache(tmp_path, origin.url, slice_bytes=4 * SLICE) as cache:
+        assert await body(await cache.open(wish=Wish(ranges=f"bytes=0-{SLICE - 1}"))) == CONTENT[:SLICE]
+        file.hold_at = SIZE
+        await until(lambda: not cache.fills())
+        assert len(cache.slices()) == 1
 
 
 @pytest.mark.gen_test
@@ -544,13 +677,18 @@ async def test_slices_outlive_their_server(file: VersionedFile, tmp_path: Path) 
 
 
 @pytest.mark.gen_test
-async def test_a_server_with_another_key_finds_nothing_and_clears_up(file: VersionedFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_other_key", [True, False], ids=["key", "format"])
+async def test_a_server_with_another_key_or_format_finds_nothing_and_clears_up(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_other_key: bool
+) -> None:
     foreign = tmp_path / "notes.txt"
     foreign.write_text("mine")
     async with raw_origin(file) as origin:
         async with slice_cache(tmp_path, origin.url) as cache:
             await cache.read()
-        async with slice_cache(tmp_path, origin.url, secret=b"t" * 32) as cache:
+        if not has_other_key:
+            monkeypatch.setattr(directory_module, "_FORMAT", 2)
+        async with slice_cache(tmp_path, origin.url, secret=(b"t" if has_other_key else b"s") * 32) as cache:
             assert not cache.slices()
             assert await cache.read() == CONTENT
             assert len(file.bodies) == 2
@@ -573,6 +711,28 @@ async def test_two_workers_share_one_directory(file: VersionedFile, tmp_path: Pa
         assert await one.read() == CONTENT
         found = await asyncio.gather(*(cache.read(cache.file("/g")) for cache in (one, other) for _ in range(5)))
         assert all(content == CONTENT for content in found)
+
+
+@pytest.mark.gen_test
+async def test_a_slice_behind_one_of_another_worker_is_asked_for_anew(file: VersionedFile, tmp_path: Path) -> None:
+    """A fill ends where another worker has the next slice. Readers of the one after that go on all the same."""
+    async with (
+        raw_origin(file) as origin,
+        slice_cache(tmp_path, origin.url, fresh_seconds=HOUR) as cache,
+        slice_cache(tmp_path, origin.url, fresh_seconds=HOUR) as other,
+    ):
+        for each in (cache, other):
+            await each.read(wish=Wish(ranges="bytes=0-0"))
+        await other.read(wish=Wish(ranges=f"bytes={SLICE}-{2 * SLICE - 1}"))
+        file.gated_first = 0
+        file.gate.clear()
+        opening = asyncio.ensure_future(cache.open())
+        await until(cache.fills)
+        behind = await cache.open(wish=Wish(ranges=f"bytes={SLICE}-{3 * SLICE - 1}"))
+        assert await start_of(behind, SLICE) == CONTENT[SLICE : 2 * SLICE]
+        file.gate.set()
+        assert await body(behind) == CONTENT[2 * SLICE : 3 * SLICE]
+        assert await body(await opening) == CONTENT
 
 
 @pytest.mark.gen_test
@@ -655,6 +815,37 @@ async def test_a_disk_that_hangs_holds_nobody(
             assert not cache.is_up()
         finally:
             disk.set()
+
+
+@pytest.mark.gen_test
+async def test_slices_on_a_slow_disk_are_in_nobodys_way(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verifying reads whole slices. Whoever reads slices that were verified does not wait for that."""
+    disk = threading.Event()
+    is_sound = directory_module._is_sound
+
+    def slowly(*args: Any) -> bool:
+        return disk.wait(20) and is_sound(*args)
+
+    monkeypatch.setattr(store_module, "_SMALL_BYTES", SLICE // 2)
+    async with raw_origin(file) as origin:
+        async with slice_cache(tmp_path, origin.url) as cache:
+            await cache.read(cache.file("/cold"))
+            await cache.read(cache.file("/hot"))
+        async with slice_cache(tmp_path, origin.url) as cache:
+            await cache.read(cache.file("/hot"))
+            monkeypatch.setattr(directory_module, "_is_sound", slowly)
+            wishes = [Wish(ranges=f"bytes={first}-{first + SLICE - 1}") for first in range(0, 10 * SLICE, SLICE)]
+            cold = [asyncio.ensure_future(cache.read(cache.file("/cold"), wish=wish)) for wish in wishes]
+            try:
+                async with asyncio.timeout(10):
+                    assert await body(await cache.open(cache.file("/hot"))) == CONTENT
+                assert not any(reading.done() for reading in cold)
+            finally:
+                disk.set()
+            assert b"".join(await asyncio.gather(*cold)) == CONTENT[: 10 * SLICE]
+            assert len(file.bodies) == 2
 
 
 @pytest.mark.gen_test

@@ -1,17 +1,23 @@
 """Slices through the relay: whole files and ranges over TCP and TLS, kept connections, and faults in the middle."""
 
 import asyncio
+import errno
 import http.client
+import itertools
+import math
 import random
 import resource
+import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from provider.slices.directory import SliceDirectory, SliceWriter
 from provider.upstream.source import HttpRequest, Source
 from provider.upstream.wish import Wish, read_wish
 from tests.support.raw_origin import RawOrigin, raw_origin, tls_contexts
@@ -115,7 +121,7 @@ async def test_an_origin_that_breaks_off_again_and_again_is_resumed(file: Versio
 async def test_a_disk_that_fills_up_in_the_middle_is_noticed_by_nobody(file: VersionedFile, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with served(file, tmp_path) as (proxy, cache):
-        await cache.read(wish=Wish(ranges="bytes=0-0"))
+        await cache.read(wish=Wish(ranges="bytes=0-9999"))
         file.gate.clear()
         async with consumer(proxy) as (reader, writer):
             writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -129,6 +135,70 @@ async def test_a_disk_that_fills_up_in_the_middle_is_noticed_by_nobody(file: Ver
         assert cache.metrics.errors.values[("disk",)] >= 1
         assert len(cache.slices()) == 1
         assert not cache.unfinished()
+
+
+FAULTS = {
+    "read-only at the beginning": (SliceDirectory, "create", 1, errno.EROFS),
+    "read-only in the middle": (SliceDirectory, "create", 4, errno.EROFS),
+    "full in the middle of a slice": (SliceWriter, "append", 6, errno.ENOSPC),
+    "full at the end of a slice": (SliceWriter, "commit", 3, errno.EDQUOT),
+    "fails when it is written": (SliceWriter, "append", 1, errno.EIO),
+    "fails when a slice is opened": (SliceDirectory, "open", 3, errno.EIO),
+    "forgets what is there": (SliceDirectory, "follow", 1, errno.ESTALE),
+    "fails when room is looked for": (SliceDirectory, "room_bytes", 2, errno.EIO),
+}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_disk_that_fails_at_any_step_is_noticed_by_nobody(
+    file: VersionedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    owner, name, at_call, number = FAULTS[fault]
+    real, calls = getattr(owner, name), itertools.count(1)
+
+    def failing(*args: Any, **options: Any) -> object:
+        if next(calls) >= at_call:
+            raise OSError(number, "planted")
+        return real(*args, **options)
+
+    async with served(file, tmp_path) as (proxy, cache):
+        monkeypatch.setattr(owner, name, failing)
+        assert await in_thread(proxy, fetch) == CONTENT
+        monkeypatch.undo()
+        assert cache.metrics.errors.values[("disk",)] >= 1
+        assert await in_thread(proxy, fetch) == CONTENT
+        await until(lambda: not cache.fills())
+        await until(lambda: not cache.open_slices())
+        assert not cache.unfinished()
+
+
+@pytest.mark.gen_test
+async def test_a_directory_that_goes_away_during_a_fill_is_noticed_by_nobody(
+    file: VersionedFile, tmp_path: Path
+) -> None:
+    file.hold_at = 3 * SLICE + 1
+    async with served(file, tmp_path / "cache") as (proxy, _), consumer(proxy) as (reader, writer):
+        writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        got = await reader.readexactly(2 * SLICE)
+        shutil.rmtree(tmp_path / "cache")
+        file.hold_at = math.inf
+        assert got + await reader.readexactly(SIZE - len(got)) == CONTENT
+
+
+@pytest.mark.gen_test
+async def test_servers_of_two_keys_on_one_directory_harm_nobody(file: VersionedFile, tmp_path: Path) -> None:
+    """Each removes the slices of the other when it starts, even while they are read and written."""
+    file.hold_at = 3 * SLICE + 1
+    async with served(file, tmp_path) as (proxy, _), consumer(proxy) as (reader, writer):
+        writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        got = await reader.readexactly(2 * SLICE)
+        async with slice_cache(tmp_path, proxy.origin.url, secret=b"t" * 32) as other:
+            assert not other.slices()
+            file.hold_at = math.inf
+            assert got + await reader.readexactly(SIZE - len(got)) == CONTENT
 
 
 @pytest.mark.gen_test

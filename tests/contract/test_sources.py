@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from provider.crypto.keccak import to_checksum_address
-from provider.errors import SourceRefused, UpstreamRefused, UpstreamUnreachable
+from provider.errors import SourceRefused, UpstreamRefused, UpstreamTruncated, UpstreamUnreachable
 from provider.files.file_object import Seller, SourceFile
 from provider.files.sources.config import parse_sources
 from provider.files.sources.sources import Sources, build_sources
 from provider.outgoing.sessions import Outgoing
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.disk import Disk
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.resume import rest_of
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
@@ -28,22 +28,23 @@ from tests.support.processes import running
 from tests.support.raw_origin import Exchange, Script, raw_origin
 
 LISTED, OTHER = to_checksum_address("0x" + "ab" * 20), to_checksum_address("0x" + "cd" * 20)
-SELLER = Seller(1, LISTED)
+SELLER = Seller(1, LISTED, "0x12")
 DATA = bytes(range(256)) * 4000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s"
+PART = b"HTTP/1.1 206 Part\r\nContent-Length: %d\r\n%s\r\n%s"
 UNAUTHORIZED = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass
 class Chain:
-    """Says who owns a data NFT, and keeps for which it was asked."""
+    """Says who answers for an asset, and keeps for which it was asked."""
 
-    owner: str | None = LISTED
+    answerable: frozenset[str] = frozenset({LISTED})
     asked: list[Seller] = field(default_factory=list)
 
-    async def owner_of(self, seller: Seller) -> str | None:
+    async def answerable_for(self, seller: Seller) -> frozenset[str]:
         self.asked.append(seller)
-        return self.owner
+        return self.answerable
 
 
 @asynccontextmanager
@@ -55,7 +56,7 @@ async def sources(chain: Chain | None = None, **settings: dict[str, object]) -> 
     built = build_sources(
         configs,
         UpstreamConfig(),
-        owner_of=(chain or Chain()).owner_of,
+        answerable_for=(chain or Chain()).answerable_for,
         disk=disk,
         own=own,
         guarded=guarded,
@@ -102,13 +103,15 @@ def folder(tmp_path: Path) -> dict[str, object]:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
-    "owner", [OTHER, None, LISTED.lower()], ids=["another", "no NFT of the factory", "not checked"]
+    "answerable",
+    [{OTHER}, {LISTED, OTHER}, set(), {LISTED.lower()}],
+    ids=["another", "another besides", "nobody known", "not checked"],
 )
-async def test_only_listed_owners_may_sell(folder: dict[str, object], owner: str | None) -> None:
+async def test_only_those_who_are_listed_may_sell(folder: dict[str, object], answerable: set[str]) -> None:
     chain = Chain()
     async with sources(chain, x=folder) as shelves:
         assert await content(await shelves.open(file(), NO_WISH)) == DATA
-        chain.owner = owner
+        chain.answerable = frozenset(answerable)
         refusals = []
         for asked in (file(), file("missing"), file(source="missing")):
             with pytest.raises(SourceRefused) as refusal:
@@ -130,7 +133,7 @@ async def test_a_file_without_an_asset_is_never_opened(folder: dict[str, object]
 
 @pytest.mark.gen_test
 async def test_an_owner_of_one_source_may_not_sell_another_s(folder: dict[str, object]) -> None:
-    async with sources(Chain(OTHER), x={**folder, "publishers": [OTHER]}, y=folder) as shelves:
+    async with sources(Chain(frozenset({OTHER})), x={**folder, "publishers": [OTHER]}, y=folder) as shelves:
         await content(await shelves.open(file(), NO_WISH))
         with pytest.raises(SourceRefused):
             await shelves.open(file(source="y"), NO_WISH)
@@ -280,6 +283,40 @@ async def test_a_rotated_secret_is_read_when_the_old_one_is_refused(tmp_path: Pa
         write(path, "second\n")
         assert await content(await shelves.open(file(), NO_WISH)) == DATA
         assert len(origin.exchanges) == asked + 2
+
+
+@pytest.mark.gen_test
+async def test_a_secret_that_is_rotated_in_the_middle_of_a_body_opens_the_rest(tmp_path: Path) -> None:
+    path, half = tmp_path / "secret", len(DATA) // 2
+    wanted = ["Bearer first"]
+
+    async def script(exchange: Exchange) -> bool:
+        if exchange.field("Authorization") != wanted[-1]:
+            await exchange.send(UNAUTHORIZED)
+        elif exchange.field("Range") is None:
+            await exchange.send(OK % (len(DATA), b'ETag: "1"\r\n', DATA[:half]))
+            return False
+        else:
+            fields = b'ETag: "1"\r\nContent-Range: bytes %d-%d/%d\r\n' % (half, len(DATA) - 1, len(DATA))
+            await exchange.send(PART % (len(DATA) - half, fields, DATA[half:]))
+        return True
+
+    write(path, "first\n")
+    settings = {"bearer_token_file": str(path)}
+    async with raw_origin(script) as origin, sources(x={"url": origin.url, **settings}) as shelves:
+        source = await shelves.open(file(), NO_WISH)
+        whole, got = rest_of(source), b""
+        buffer = memoryview(bytearray(1 << 16))
+        while len(got) < half:
+            got += bytes(buffer[: await source.read_into(buffer)])
+        with pytest.raises(UpstreamTruncated):
+            await source.read_into(buffer)
+        source.close()
+        wanted.append("Bearer second")
+        write(path, "second\n")
+        assert whole is not None
+        rest = await shelves.open(file(), NO_WISH, rest=whole.after(len(got)))
+        assert got + await content(rest) == DATA
 
 
 @pytest.mark.gen_test

@@ -150,7 +150,7 @@ async def run(proxy: Proxy, todo: list[Transfer]) -> Counter[str]:
         for _ in range(AT_ONCE):
             group.create_task(worker())
     assert proxy.opener is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(proxy.relayed) < len(proxy.progress) or proxy.origin.open > proxy.opener.idle_connections:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return seen
@@ -178,7 +178,7 @@ async def test_mixed_transfers_leave_nothing_behind(request: pytest.FixtureReque
         assert proxy.pipes.taken == 0
         assert proxy.pipes.opened <= MAX_PIPES
         assert len(loop_watcher()) == 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # The loop closes sockets some turns after they were told to.
             while descriptors() - 2 * proxy.pipes.opened > descriptors_before:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

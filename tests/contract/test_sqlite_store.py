@@ -1,4 +1,4 @@
-"""What the SQLite files of nonce stores bring with them: modes, full disks, damage, older schemas, group commits."""
+"""The SQLite files of nonce stores: modes, full disks, damage, older schemas, group commits."""
 
 import asyncio
 import os
@@ -19,6 +19,7 @@ from provider.auth.nonce_store import revocation_key
 from provider.auth.sqlite_file import open_store as open_file
 from provider.auth.sqlite_store import SqliteNonceStore
 from provider.errors import NonceRefused, StoreError
+from tests.support.measured import MeasuredChildren
 from tests.support.nonce_stores import ADDRESS, CLOCK, FAR, OTHER, Place, outcome
 
 
@@ -132,11 +133,10 @@ def test_read_only_file_is_named(open_directory: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_full_disk_refuses_and_recovers_without_a_restart(tmp_path: Path) -> None:
+async def test_full_disk_refuses_and_recovers_without_a_restart(tmp_path: Path, children: MeasuredChildren) -> None:
     place = Place("sqlite", str(tmp_path / "nonces.db"))
-    worker = place.worker("full")
-    text, _ = await asyncio.to_thread(worker.communicate)
-    lines = text.splitlines()
+    with place.worker(children, "full") as worker:
+        lines = (await asyncio.to_thread(worker.rest)).splitlines()
     assert worker.returncode == 0
     assert [line.split()[0] for line in lines] == ["refused", "refused", "last", "last"]
     assert place.place in lines[0]
@@ -169,13 +169,13 @@ async def test_damaged_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("version", [4, 99, -1])
+@pytest.mark.parametrize("version", [5, 99, -1])
 @pytest.mark.gen_test
 async def test_file_of_another_schema_is_left_alone(tmp_path: Path, version: int) -> None:
     path = tmp_path / "n.db"
     script(path, f"CREATE TABLE theirs (x); PRAGMA user_version = {version}")
     for detail in await refusals(path):
-        assert f"schema version {version} is not ours (3)" in detail
+        assert f"schema version {version} is not ours (4)" in detail
     assert rows(path, "SELECT name FROM sqlite_master") == [("theirs",)]
 
 
@@ -206,7 +206,7 @@ async def test_files_of_version_3_0_are_taken_over(tmp_path: Path, version: int)
     for address, nonce in ((ADDRESS, "6"), (OTHER, str(CLOCK + 9)), (OTHER, str(CLOCK + 5))):
         await store.use(address, nonce)
     await store.close()
-    assert rows(path, "PRAGMA user_version") == [(3,)]
+    assert rows(path, "PRAGMA user_version") == [(4,)]
     assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'window_nonces'") == []
 
 
@@ -346,17 +346,31 @@ async def test_refused_nonce_does_not_undo_those_committed_with_it(tmp_path: Pat
     await store.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def defect(*_: object, **__: object) -> None:
+    raise RuntimeError("defect")
+
+
 @pytest.mark.gen_test
 async def test_defect_in_the_thread_lets_nobody_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def defect(*_: object, **__: object) -> None:
-        raise RuntimeError("defect")
-
     monkeypatch.setattr(sqlite_store, "open_store", defect)
     store = SqliteNonceStore(tmp_path / "n.db")
     calls = [outcome(store.use(f"0x{number:040x}", "1")) for number in range(20)]
     assert await asyncio.gather(*calls) == [StoreError] * 20
     assert await outcome(store.use(ADDRESS, "1")) is StoreError
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_an_unforeseen_failure_refuses_one_group_and_serves_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteNonceStore(tmp_path / "n.db")
+    await store.use(ADDRESS, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(nonce_rows.NonceRows, "use_all", defect)
+        assert await outcome(store.use(ADDRESS, "2")) is StoreError
+    await store.use(ADDRESS, "2")
+    assert await outcome(store.use(ADDRESS, "2")) is NonceRefused
     await store.close()
 
 

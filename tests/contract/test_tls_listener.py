@@ -65,7 +65,7 @@ async def test_a_handshake_that_does_not_end_is_cut(
     async with serving(authority, monkeypatch) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
 
@@ -85,7 +85,7 @@ async def said_hello(authority: Authority, port: int, address: str) -> bool:
 
 
 def client_hello(authority: Authority) -> bytes:
-    """What a client sends first."""
+    """The first bytes of a client."""
     sent = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
         authority.client_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
@@ -99,7 +99,7 @@ async def test_slow_handshakes_count_as_connections_until_they_are_cut(
     """Some say nothing, some send their hello a byte at a time: others are served, and then they are again."""
     hello = client_hello(authority)
     assert len(hello) > 200
-    async with serving(authority, monkeypatch, limit_seconds=1.0) as (port, _), asyncio.timeout(15):
+    async with serving(authority, monkeypatch, limit_seconds=2.0) as (port, _), asyncio.timeout(60):
         opening = (asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(CONNECTIONS))
         slow = await asyncio.gather(*opening)
         ends = asyncio.gather(*(reader.read() for reader, _ in slow), return_exceptions=True)
@@ -109,11 +109,11 @@ async def test_slow_handshakes_count_as_connections_until_they_are_cut(
             for _, writer in slow[::2]:
                 writer.write(hello[sent : sent + 1])
             sent += 1
-            if sent == 5:
+            if sent == 1:
                 assert not await said_hello(authority, port, "127.0.0.2")
                 assert await said_hello(authority, port, "127.0.0.3")
-            await asyncio.sleep(0.01)
-        assert 5 < sent < len(hello)
+            await asyncio.sleep(0.02)
+        assert 1 <= sent < len(hello)
         # Without a word, or with a reset where bytes lay unread.
         assert all(end == b"" or isinstance(end, ConnectionResetError) for end in await ends)
         while not await said_hello(authority, port, "127.0.0.2"):  # noqa: ASYNC110 - polls a handshake
@@ -147,7 +147,7 @@ async def test_the_watch_takes_a_changed_file_and_goes_on_after_a_wrong_one(
     def warnings() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-    async with serving(authority, monkeypatch) as (port, _), asyncio.timeout(10):
+    async with serving(authority, monkeypatch) as (port, _), asyncio.timeout(30):
         before = await serial()
         replace(str(authority.folder / "listener.key"), b"no key")
         while not warnings():  # noqa: ASYNC110 - polls a log

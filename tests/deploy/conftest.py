@@ -1,4 +1,4 @@
-"""What the files of `conf/` are tried with: the tool of each, and a server to put a front before."""
+"""Fixtures for the files of `conf/`: the tool that reads each, and a server behind the fronts."""
 
 import shutil
 import sys
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, running_origin
 
 LARGE_BYTES = 256 << 20

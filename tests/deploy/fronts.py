@@ -5,20 +5,24 @@ And, before a server that speaks HTTPS itself, programs with as short a configur
 
 import os
 import pwd
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from provider.crypto.certificate import TlsFiles
-from provider.demo.http_client import request
-from provider.demo.ports import free_ports
+from provider.testing.http_client import request
+from provider.testing.ports import free_ports
 from tests.support.origin import wait_until
 
 ROOT = Path(__file__).parents[2]
 NGINX_CONF = ROOT / "conf/nginx/provider.conf"
 CADDYFILE = ROOT / "conf/caddy/Caddyfile"
+CADDY_CUTS_FROM = (2, 8)  # caddyserver/caddy issue 5951
 
 _NGINX_FRAME = """{user}
 daemon off;
@@ -46,8 +50,10 @@ class Front:
 
 
 @contextmanager
-def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> Iterator[Front]:
-    """nginx before the server on `server_port`."""
+def nginx_front(
+    program: str, folder: Path, server_port: int, tls: TlsFiles, more: Mapping[str, str] | None = None
+) -> Iterator[Front]:
+    """nginx before the server on `server_port`. `more`: other texts to replace."""
     http_port, https_port = free_ports(2)
     replaced = {
         "server 127.0.0.1:8030;": f"server 127.0.0.1:{server_port};",
@@ -58,6 +64,7 @@ def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
         "/etc/nginx/tls/provider.pem": tls.certificate,
         "/etc/nginx/tls/provider.key": tls.key,
         "/var/log/nginx/": f"{folder}/",
+        **(more or {}),
     }
     (folder / "provider.conf").write_text(rendered(NGINX_CONF, replaced))
     # Workers that root starts would change to a user that cannot read the folder.
@@ -71,13 +78,19 @@ def nginx_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> 
 
 
 @contextmanager
-def caddy_front(program: str, folder: Path, server_port: int, tls: TlsFiles) -> Iterator[Front]:
-    """Caddy before the server on `server_port`, with a given certificate instead of one that it gets itself."""
+def caddy_front(
+    program: str, folder: Path, server_port: int, tls: TlsFiles, more: Mapping[str, str] | None = None
+) -> Iterator[Front]:
+    """Caddy before the server on `server_port`, with a given certificate instead of one that it gets itself.
+
+    `more`: other texts to replace.
+    """
     (https_port,) = free_ports(1)
     replaced = {
         "\tservers {": "\tadmin off\n\tauto_https off\n\tservers {",
         "provider.example {\n": f"https://127.0.0.1:{https_port} {{\n\ttls {tls.certificate} {tls.key}\n",
         "reverse_proxy 127.0.0.1:8030": f"reverse_proxy 127.0.0.1:{server_port}",
+        **(more or {}),
     }
     configuration = folder / "Caddyfile"
     configuration.write_text(rendered(CADDYFILE, replaced))
@@ -229,3 +242,16 @@ def _answers(url: str) -> bool:
         return request("GET", url).status == 200
     except OSError:
         return False
+
+
+def skip_caddy_that_hides_cuts(program: str) -> None:
+    """Skip a test with a Caddy that ends a cut body of unknown length as if it were whole; fine with other programs."""
+    if Path(program).name == "caddy" and caddy_version(program) < CADDY_CUTS_FROM:
+        pytest.skip("this Caddy ends a cut body of unknown length as if it were whole")
+
+
+def caddy_version(program: str) -> tuple[int, int]:
+    """Major and minor."""
+    said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"(\d+)\.(\d+)", said)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

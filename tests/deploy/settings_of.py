@@ -5,7 +5,7 @@ from pathlib import Path
 
 from provider.config import Settings
 from provider.config.load import load_settings
-from provider.demo.chain.keys import PROVIDER_KEY
+from provider.testing.chain.keys import PROVIDER_KEY
 
 
 def settings_of(variables: Mapping[str, str], folder: Path, *, config_path: str | None = None) -> Settings:

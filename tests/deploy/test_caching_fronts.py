@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
 from tests.deploy.conftest import SMALL, Stage, tool
 from tests.deploy.fronts import Front, caching_nginx, varnish
 

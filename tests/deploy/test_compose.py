@@ -42,7 +42,7 @@ def test_the_file_keeps_to_the_compose_specification(text: str) -> None:
     compose_spec = pytest.importorskip("compose_spec", reason="compose-spec is not installed")
     parsed = compose_spec.PyCompose.from_yaml(text)
     parsed.validate()
-    assert sorted(parsed.service_names()) == ["grafana", "prometheus", "provider", "redis"]
+    assert sorted(parsed.service_names()) == ["alertmanager", "grafana", "prometheus", "provider", "redis"]
 
 
 def test_what_is_mounted_from_here_is_here(text: str, services: dict[str, Any]) -> None:
@@ -73,6 +73,23 @@ def test_prometheus_asks_the_provider_where_it_listens(services: dict[str, Any])
     assert set(services["prometheus"]["networks"]) & set(services["provider"]["networks"]) == {"watch"}
 
 
+def test_prometheus_tells_the_alertmanager_of_every_severity(services: dict[str, Any]) -> None:
+    prometheus = yaml.safe_load((COMPOSE.parent / "prometheus/prometheus.yml").read_text())
+    (told,) = prometheus["alerting"]["alertmanagers"]
+    assert told["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert set(services["prometheus"]["networks"]) & set(services["alertmanager"]["networks"]) == {"alerts"}
+    config = yaml.safe_load((COMPOSE.parent / "alertmanager/alertmanager.yml").read_text())
+    named = {receiver["name"] for receiver in config["receivers"]}
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == named
+    rules = yaml.safe_load((COMPOSE.parent / "prometheus/rules/alerts.yml").read_text())
+    severities = {rule["labels"]["severity"] for group in rules["groups"] for rule in group["rules"]}
+    assert severities == {"critical", "warning", "info"}
+    assert {matcher for route in config["route"]["routes"] for matcher in route["matchers"]} == {
+        f'severity="{severity}"' for severity in severities - {"warning"}
+    }
+
+
 def test_the_provider_starts_with_these_variables(services: dict[str, Any], tmp_path: Path) -> None:
     variables = {name: str(value or "") for name, value in services["provider"]["environment"].items()}
     settings = settings_of(variables, tmp_path, config_path=str(ROOT / "conf/provider.toml"))
@@ -80,13 +97,15 @@ def test_the_provider_starts_with_these_variables(services: dict[str, Any], tmp_
     assert settings.server.drain_timeout_seconds < grace
 
 
-def test_the_admin_listener_is_neither_published_nor_shared_with_others(text: str, services: dict[str, Any]) -> None:
-    assert all("8031" not in str(service.get("ports")) for service in services.values())
+def test_the_admin_listener_is_for_this_host_and_not_shared_with_others(text: str, services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == ["8030:8030"]
+    assert "127.0.0.1:8031:8031" in services["provider"]["ports"]
     mine = set(services["provider"]["networks"])
     neighbours = {name for name, service in services.items() if mine & set(service["networks"])} - {"provider"}
     assert neighbours == {"prometheus", "redis"}
     internal = {name for name, network in yaml.safe_load(text)["networks"].items() if (network or {}).get("internal")}
-    assert internal == {"store", "watch", "dashboards"}
+    assert internal == {"store", "watch", "dashboards", "alerts"}
 
 
 def test_every_service_has_a_health_check(services: dict[str, Any]) -> None:

@@ -1,37 +1,27 @@
 """nginx and Caddy with the files of `conf/` before a real server: what streams without them streams through them."""
 
 import http.client
-import re
 import subprocess
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.http_client import request, with_query
+from provider.testing.http_client import request, with_query
 from tests.deploy.conftest import CHUNKED, DIES, DIES_CHUNKED, LARGE, LARGE_BYTES, SMALL, STALLS, Stage, tool
-from tests.deploy.fronts import CADDYFILE, NGINX_CONF, Front, caddy_front, nginx_front
+from tests.deploy.fronts import CADDYFILE, NGINX_CONF, Front, caddy_front, nginx_front, skip_caddy_that_hides_cuts
 from tests.support.certificates import Authority
 from tests.support.links import links
 from tests.support.origin import pattern_sha256, wait_until
 
-CUTS_FROM = (2, 8)  # caddyserver/caddy issue 5951
 FRONTS = {"nginx": nginx_front, "caddy": caddy_front}
-
-
-def caddy_version(program: str) -> tuple[int, int]:
-    """Major and minor."""
-    said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"(\d+)\.(\d+)", said)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 @pytest.fixture(scope="module", params=FRONTS)
 def front(request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """Each of them, where it is installed."""
     program = tool(request.param)
-    if request.param == "caddy" and caddy_version(program) < CUTS_FROM:
-        pytest.skip("this Caddy ends a cut body of unknown length as if it were whole")
+    skip_caddy_that_hides_cuts(program)
     folder = tmp_path_factory.mktemp(request.param)
     authority = Authority(folder)
     port = urlsplit(stage.server.url).port

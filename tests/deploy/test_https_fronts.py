@@ -12,15 +12,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoChain, launch_server
 from tests.deploy.conftest import tool
-from tests.deploy.fronts import ROOT, Front, caddy_to_https, haproxy_to_https, nginx_to_https
+from tests.deploy.fronts import (
+    ROOT,
+    Front,
+    caddy_to_https,
+    haproxy_to_https,
+    nginx_to_https,
+    skip_caddy_that_hides_cuts,
+)
 from tests.support.certificates import Authority
 from tests.support.origin import Origin, running_origin
 
@@ -101,7 +108,9 @@ def front(
     request: pytest.FixtureRequest, secure: Secure, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Front]]:
     name, launch, more = FRONTS[request.param]
-    with launch(tool(name), tmp_path_factory.mktemp(name), secure.port, more) as running:
+    program = tool(name)
+    skip_caddy_that_hides_cuts(program)
+    with launch(program, tmp_path_factory.mktemp(name), secure.port, more) as running:
         yield request.param, running
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.child import Children
+from provider.testing.stage import DemoChain, launch_server
 from tests.deploy.conftest import Stage, tool
 from tests.deploy.fronts import ROOT
 from tests.support.origin import wait_until
@@ -55,7 +55,7 @@ def test_nothing_that_the_image_leaves_out_is_read() -> None:
     listing = (
         "import importlib, pkgutil, sys, provider\n"
         "for module in pkgutil.walk_packages(provider.__path__, 'provider.'):\n"
-        "    if not module.name.startswith(('provider.demo', 'provider.__main__')):\n"
+        "    if not module.name.startswith(('provider.demo', 'provider.testing', 'provider.__main__')):\n"
         "        importlib.import_module(module.name)\n"
         "print('\\n'.join(name for name in sys.modules))\n"
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.observability.logs import JsonFormatter, Redaction
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.deploy.conftest import Stage, tool
 from tests.deploy.fronts import ROOT
 from tests.support.origin import wait_until
@@ -121,7 +121,7 @@ def troubled(children: Children, chain: DemoChain, folder: Path) -> DemoServer:
 
 @pytest.fixture(scope="module")
 def log(children: Children, chain: DemoChain, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the server logged, a line of somebody else's after each of its own."""
+    """The server's log, with a line of another program after each of its own."""
     tool("jq")
     folder = Path(tmp_path_factory.mktemp("runbook"))
     lines = troubled(children, chain, folder).child.stderr_tail(1 << 24).splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from provider.config import SettingsError
-from provider.demo.chain.keys import PROVIDER_KEY
+from provider.testing.chain.keys import PROVIDER_KEY
 from tests.deploy.conftest import tool
 from tests.deploy.fronts import ROOT
 from tests.deploy.settings_of import settings_of
@@ -60,7 +60,7 @@ def test_the_server_starts_with_these_variables_and_has_time_to_drain(tmp_path: 
 
 
 def installed(folder: Path) -> Path:
-    """What the commands of the page put into /etc/provider, here below `folder`."""
+    """Put below `folder` the files that the commands of the page put into /etc/provider."""
     commands = PAGE.partition("## With systemd")[2].split("```")[1]
     etc = folder / "provider"
     (folder / "key").write_text(PROVIDER_KEY)

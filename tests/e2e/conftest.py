@@ -2,18 +2,20 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS, STRANGER_KEY
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS, STRANGER_KEY
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.compute import FREE, PRICED, ComputeClient
+from tests.support.logs import tracebacks
 from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
 from tests.support.operator import OperatorService, environment, running_operator
 from tests.support.origin import Origin, running_origin
@@ -63,17 +65,32 @@ def server(
 
 @pytest.fixture
 def launch(
-    children: Children,
-    chain: DemoChain,
-    metadata_store: MetadataStore,
-    server_folder: Path,
+    children: Children, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path
 ) -> Iterator[LaunchServer]:
     """More servers, each with the settings given by keyword; they end with the test."""
+    with launching(children, chain, metadata_store, server_folder) as start:
+        yield start
+
+
+@pytest.fixture
+def launch_executed(
+    executed_children: Children, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path
+) -> Iterator[LaunchServer]:
+    """As `launch`, for tests of what takes longer in a process that was not forked from one that was ready."""
+    with launching(executed_children, chain, metadata_store, server_folder) as start:
+        yield start
+
+
+@contextmanager
+def launching(
+    children: Children, chain: DemoChain, metadata_store: MetadataStore, folder: Path
+) -> Iterator[LaunchServer]:
+    """Start servers, which end with the context."""
     started: list[DemoServer] = []
 
     def start(*, wait: bool = True, **settings: str) -> DemoServer:
-        environ = {"AQUARIUS_URL": metadata_store.url, **settings}
-        own = launch_server(children, chain, server_folder, environ, name=f"server-{next(_numbers)}")
+        environ = {"AQUARIUS_URL": metadata_store.url, "PROVIDER_INDEX_POLL_SECONDS": "0.1", **settings}
+        own = launch_server(children, chain, folder, environ, name=f"server-{next(_numbers)}")
         started.append(own)
         if wait:
             own.wait_ready()
@@ -120,7 +137,7 @@ def log_holds_no_secret(server: DemoServer, origin: Origin) -> Iterator[None]:
     port = urlsplit(origin.url).port
     for secret in (f":{port}", "planted", "signature=", "data.csv"):
         assert secret not in log
-    assert "raceback" not in log
+    assert tracebacks(log) == []
     assert "Task was destroyed" not in log
 
 

@@ -1,4 +1,4 @@
-"""Who may consume, through HTTP: access lists, RBAC and policy servers, declared parameters, containers, DDO 5."""
+"""Access rules over HTTP: access lists, RBAC and policy servers, declared parameters, containers, DDO 5."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.access_list import deploy_access_list
 from tests.support.answering_service import AnsweringService, running_service

@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoServer
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
-from tests.e2e.test_reload import ended, log_of, pids_of, reload_and_wait
+from tests.e2e.test_reload import all_pids_of, ended, log_of, pids_of, reload_and_wait
+from tests.support.logs import tracebacks
 from tests.support.origin import Origin, wait_until
 
 STREAMS = 5
@@ -54,7 +55,7 @@ def test_broken_bodies_take_no_place_leave_a_line_and_do_not_delay_the_end(
     assert ended(own) == 0
     assert time.monotonic() - began < SOON_SECONDS
     assert len(lines_of(own)) == asked
-    assert "raceback" not in log_of(own)
+    assert tracebacks(log_of(own)) == []
 
 
 def test_after_broken_bodies_old_workers_end_at_a_reload(
@@ -63,7 +64,7 @@ def test_after_broken_bodies_old_workers_end_at_a_reload(
     own = launch(PROVIDER_WORKERS="2")
     wait_until(lambda: scrape(own.admin_url).total("provider_workers") == 2)
     break_downloads(own, Consumer(consumer.wallet, own.url), wares, CHUNKS)
-    before = pids_of(own)
+    before = all_pids_of(own)
     reload_and_wait(own)
     wait_until(lambda: len(pids_of(own)) == 2 and not before & pids_of(own))
     assert ended(own) == 0

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until
 from tests.support.raw_http import is_closed, read_reply, read_to_end

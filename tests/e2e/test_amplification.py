@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from provider.demo.http_client import Reply, ReplyRefused, request
-from provider.demo.market.publisher import Published, files_document, url_file
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import Reply, ReplyRefused, request
+from provider.testing.market.publisher import Published, files_document, url_file
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.compute import FREE, RAW, ComputeClient
 from tests.support.metadata_store import MetadataStore, StoringPublisher

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, wait_until
 
 SIZE = 10 * 1000 * 1000
@@ -103,10 +103,10 @@ def others(own: DemoServer) -> Iterator[Others]:
 
 
 def attack(own: DemoServer, name: str, body: bytes, count: int) -> dict[str, int]:
-    """Send the body so many at a time, for two rounds; the counts of statuses."""
+    """Send the body to this many connections at a time, and to half as many more. Returns the counts of statuses."""
     path, content_type, _ = ATTACKS[name]
     parts = urlsplit(own.url)
-    arguments = (str(parts.hostname), str(parts.port), path, content_type, str(count), str(2 * count))
+    arguments = (str(parts.hostname), str(parts.port), path, content_type, str(count), str(count + count // 2))
     # Attackers have machines of their own: here they get what the server leaves of this one.
     command = ["nice", "-n", "19", sys.executable, "-m", "tests.support.body_attackers", *arguments]
     done = subprocess.run(command, input=body, capture_output=True, check=True)

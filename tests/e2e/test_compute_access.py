@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.http_client import Reply
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import launch_server
+from provider.testing.child import Children
+from provider.testing.http_client import Reply
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import launch_server
 from tests.support.answering_service import AnsweringService, running_service
 from tests.support.compute import FREE, RAW, ComputeClient
 from tests.support.metadata_store import MetadataStore
@@ -113,7 +113,7 @@ def away(service: AnsweringService) -> None:
 
 
 def named(asset: Published) -> Json:
-    """An asset's service as RBAC servers are told of it."""
+    """An asset's service as RBAC servers receive it."""
     return {"did": asset.did, "serviceId": asset.service()["id"]}
 
 

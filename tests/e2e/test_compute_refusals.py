@@ -10,10 +10,10 @@ import pytest
 import rlp
 from eth_utils import keccak, to_checksum_address
 
-from provider.demo.chain.wallet import tx_id
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer, fee_tuple
-from provider.demo.market.publisher import Published, build_ddo, files_document, service_entry, url_file
+from provider.testing.chain.wallet import tx_id
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer, fee_tuple
+from provider.testing.market.publisher import Published, build_ddo, files_document, service_entry, url_file
 from tests.support.compute import CONTAINER, FREE, PRICE_WEI, PRICED, RAW, ComputeClient
 from tests.support.operator import ENVIRONMENT_ADDRESS, ENVIRONMENT_KEY
 from tests.support.origin import CSV, Origin
@@ -316,7 +316,7 @@ def declaring(c2d: ComputeClient, origin: Origin) -> tuple[Published, Published]
 
 
 def test_declared_parameters_are_checked(c2d: ComputeClient, declaring: tuple[Published, Published]) -> None:
-    """Those of the services come as user data, those of the algorithm as custom data; the first refusal is told."""
+    """Parameters of services come as user data, those of the algorithm as custom data. The first refusal counts."""
     dataset, algorithm = declaring
     rows, size = {"rows": 3}, {"size": "4"}
     for userdata, given, field in (
@@ -338,7 +338,7 @@ def test_declared_parameters_are_checked(c2d: ComputeClient, declaring: tuple[Pu
 def test_declared_parameters_are_checked_before_anything_is_paid(
     c2d: ComputeClient, declaring: tuple[Published, Published]
 ) -> None:
-    """What is given must fit at the quote; nothing need be given yet."""
+    """Given values must fit at the quote. None have to be given yet."""
     dataset, algorithm = declaring
 
     def quote(data: object, **given: object) -> tuple[int, list[str]]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY
-from provider.demo.http_client import Reply
-from provider.demo.market.compute import publish_algorithm, publish_dataset
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher
+from provider.testing.chain.keys import PUBLISHER_KEY
+from provider.testing.http_client import Reply
+from provider.testing.market.compute import publish_algorithm, publish_dataset
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher
 from tests.e2e.conftest import LaunchServer
 from tests.support.compute import FREE, ComputeClient
 from tests.support.origin import Origin, wait_until
@@ -38,7 +38,7 @@ def as_ddo_5(c2d: ComputeClient, asset: Published) -> Published:
 
 
 def test_ddo_5_without_lists_lets_no_algorithm_run(c2d: ComputeClient, origin: Origin) -> None:
-    """What a DDO 4.x allows; paid for, so that nothing else keeps the job from starting."""
+    """A DDO 4.x would allow the algorithm. The dataset is paid for, so that nothing else stops the job."""
     algorithm = c2d.algorithm(f"{origin.url}/data.csv")
     empty = {"publisherTrustedAlgorithms": [], "publisherTrustedAlgorithmPublishers": []}
     four = c2d.dataset(f"{origin.url}/data.csv", compute={"allowRawAlgorithm": False, **empty})

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.http_client import Reply
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import Reply
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoServer
 from provider.upstream.ranges import select_range
 from tests.e2e.conftest import Sell
 from tests.support.origin import pattern
@@ -186,7 +186,7 @@ def parts_of(reply: Reply) -> list[tuple[str, bytes]]:
 
 
 def told(reply: Reply) -> dict[str, object]:
-    """What a downloader goes by."""
+    """The fields by which a downloader decides."""
     found: dict[str, object] = {"status": reply.status}
     if reply.headers.get("content-type", "").startswith("multipart/byteranges"):
         return found | {"parts": parts_of(reply)}
@@ -203,7 +203,7 @@ def told(reply: Reply) -> dict[str, object]:
 def expected_of(
     judged: Reply, right: int | None, whole: Reply, origin: str, headers: dict[str, str]
 ) -> dict[str, object]:
-    """What the judge says, or what is right instead; the whole file where the origin knows no ranges."""
+    """Return the judge's answer, or the correct one where it is wrong: the whole file if the origin ignores ranges."""
     if right is not None and judged.status != right:
         if right != WHOLE:
             return {"status": right, "body": b"", "etag": whole.headers["etag"], "date": whole.headers["last-modified"]}

@@ -9,13 +9,13 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from web3.logs import DISCARD
 
-from provider.demo.chain.contracts import contract_at
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
-from provider.demo.child import Children, wait_until
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Publisher, build_ddo, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.contracts import contract_at
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY
+from provider.testing.child import Children, wait_until
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Publisher, build_ddo, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.test_decrypt import clock_nonce
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 

@@ -11,14 +11,14 @@ from eth_utils import keccak, to_checksum_address
 from web3.contract import Contract
 
 from provider.assets.did import did_for
-from provider.demo.chain.contracts import contract_at
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.chain.wallet import TransactionReverted
-from provider.demo.http_client import Reply, request
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.contracts import contract_at
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.chain.wallet import TransactionReverted
+from provider.testing.http_client import Reply, request
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.access_list import deploy_access_list
 from tests.support.chain import eciespy_encrypt
@@ -321,7 +321,7 @@ def test_a_file_list_confirms_no_guess(
 def test_a_remote_stub_is_opened_from_its_event_only(
     server: DemoServer, publisher: StoringPublisher, stranger: Consumer
 ) -> None:
-    """What it refers to is fetched then (`test_remote_documents.py`)."""
+    """The document that it refers to is then fetched (`test_remote_documents.py`)."""
     data_nft, _ = publisher.create_nft()
     stub = json.dumps({"remote": {"type": "ipfs", "hash": "QmStub"}}).encode()
     asked = by_document(stranger, data_nft, sealed(stub, 2), 2, documentHash=hash_of(stub).hex())

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.http_client import request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.ports import free_ports
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.http_client import request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.ports import free_ports
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.downloads import ask, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher

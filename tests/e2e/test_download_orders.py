@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.chain.wallet import TransactionReverted
-from provider.demo.http_client import request, with_query
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer, fee_tuple
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.chain.wallet import TransactionReverted
+from provider.testing.http_client import request, with_query
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer, fee_tuple
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.support.downloads import ask, order_refusal, refused
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import CSV, Origin

@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.stage import DemoServer
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
+from tests.support.logs import tracebacks
 from tests.support.origin import wait_until
-from tests.support.processes import running_workers
+from tests.support.processes import all_workers
 from tests.support.raw_http import connected, read_reply
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,7 +24,7 @@ def serving_pids(own: DemoServer, workers: int) -> list[int]:
     if workers == 1:
         return [own.child.pid]
     wait_until(lambda: own.child.stderr_tail(1 << 20).count('"listening"') == workers)
-    return [child.pid for child in running_workers(own.child.pid)]
+    return [child.pid for child in all_workers(own.child.pid, workers)]
 
 
 def is_told_to_end(pid: int) -> bool:
@@ -59,4 +60,4 @@ def test_a_request_that_waits_to_be_accepted_is_answered(launch: LaunchServer, w
             wait_until(lambda: all(is_told_to_end(pid) for pid in pids))
         assert {read_reply(sock).status for sock in asking} == {200}
     assert own.child._process.wait(60) == 0
-    assert "raceback" not in own.child.stderr_tail(1 << 20)
+    assert tracebacks(own.child.stderr_tail(1 << 20)) == []

@@ -3,9 +3,9 @@
 import pytest
 from ecies import decrypt as eciespy_decrypt
 
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.http_client import Reply, request
-from provider.demo.stage import DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.http_client import Reply, request
+from provider.testing.stage import DemoServer
 
 OCTETS = "application/octet-stream"
 

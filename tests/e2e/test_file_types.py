@@ -12,15 +12,15 @@ from urllib.parse import quote, urlsplit
 import psutil
 import pytest
 
-from provider.demo.chain.contracts import artifact, contract_at
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.errors import PreconditionRefused
+from provider.testing.chain.contracts import artifact, contract_at
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_fileinfo import ask as ask_fileinfo
 from tests.e2e.test_fileinfo import by_asset, one
@@ -123,7 +123,7 @@ NAMES = ["ipfs", "arweave", "graphql", "smartcontract", "s3", "ftp"]
 
 
 def balance_text(chain: DemoChain, address: str) -> bytes:
-    """What the contract says, by web3."""
+    """The contract's answer, read by web3."""
     token = contract_at(chain.w3, "OceanToken", chain.contracts.ocean)
     return json.dumps(token.functions.balanceOf(address).call()).encode()
 

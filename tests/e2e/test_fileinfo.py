@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.http_client import Reply, request
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.ports import free_ports
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import Reply, request
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.ports import free_ports
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import CSV, Origin, pattern_sha256

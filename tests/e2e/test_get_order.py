@@ -15,11 +15,11 @@ from provider.commands.get.failures import GetFailed, Misuse, NoAccess
 from provider.commands.get.links import Links, open_session
 from provider.commands.get.order import Node, OrderSearch, Purchase, stored_asset
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import CONSUMER_KEY, STRANGER_KEY
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY, STRANGER_KEY
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import Origin

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, STRANGER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import files_document, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, STRANGER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import files_document, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_decrypt import by_transaction, document_of, post
 from tests.support.contract_account import RETURNING_MEGABYTES, REVERTING_WITH_RATE_LIMIT, deploy

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provider.demo.chain.keys import PROVIDER_KEY
-from provider.demo.http_client import Reply
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY
+from provider.testing.http_client import Reply
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import Sell
+from tests.support.logs import tracebacks
 from tests.support.origin import Origin
 from tests.support.raw_http import read_reply
 
@@ -44,9 +45,9 @@ METHODS = {
     "download": "GET",
 }
 PLANTED = "planted-secret"
-# About a second for each of the fourteen: an example takes some milliseconds.
+# A fraction of a second for each of the fourteen: an example takes some milliseconds.
 fuzz = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -119,7 +120,7 @@ def target(server: DemoServer) -> Iterator[Target]:
     log = server.child.stderr_tail(1 << 26)
     for secret in aimed.secrets:
         assert secret not in log
-    assert "raceback" not in log
+    assert tracebacks(log) == []
     assert "unforeseen" not in log
     assert "Task was destroyed" not in log
 

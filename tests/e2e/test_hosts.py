@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.child import ChildFailed
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.child import ChildFailed
+from provider.testing.http_client import Reply, ReplyRefused, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.e2e.test_streams import open_download
 from tests.support.metadata_store import StoringPublisher
 from tests.support.origin import CSV, Origin, wait_until
 from tests.support.redis_server import AOF, RedisServer, Watched, needs_redis
 
-IDENTICAL_REQUESTS = 1000
-OPEN_AT_ONCE = 250
+IDENTICAL_REQUESTS = 400
+OPEN_AT_ONCE = 200
 SMALL, LARGE = 0, 1
 
 
@@ -120,7 +120,7 @@ def ask_many(urls: list[str], *, halfway: Callable[[], None] | None = None) -> l
     return answers
 
 
-def test_of_1000_identical_requests_over_two_hosts_exactly_one_is_served(
+def test_of_many_identical_requests_over_two_hosts_exactly_one_is_served(
     redis: RedisServer, purchase: Callable[..., Purchase]
 ) -> None:
     # Every one is to reach the nonce rule, so none may be refused before for being too many at once.
@@ -152,7 +152,7 @@ def test_eight_urls_signed_at_once_are_each_served_once_over_two_hosts(
     assert all(sorted(answers[place : place + 2]) == [200, 400] for place in range(0, 16, 2))
 
 
-def test_of_1000_identical_requests_with_a_failover_in_the_middle_at_most_one_is_served(
+def test_of_many_identical_requests_with_a_failover_in_the_middle_at_most_one_is_served(
     watched: Watched, purchase: Callable[..., Purchase]
 ) -> None:
     bought = purchase(
@@ -166,8 +166,10 @@ def test_of_1000_identical_requests_with_a_failover_in_the_middle_at_most_one_is
     # The master is gone, the replica is promoted, and the old master comes back as its replica.
     wait_until(lambda: b"role:master" in watched.replica.replication())
     watched.master.start()
+    # The Sentinels say this too, ten seconds later.
+    watched.master.ask("REPLICAOF", "127.0.0.1", watched.replica.port)
     wait_until(lambda: b"state=online" in watched.replica.replication())
-    wait_until(lambda: request("GET", bought.url()).status == 200)
+    wait_until(lambda: _serves(bought))
     answers += ask_many(urls[:20])
     statuses = Counter(status for status, _ in answers)
     assert statuses[200] <= 1
@@ -218,6 +220,14 @@ def test_redis_that_is_away_does_not_end_the_start_and_one_that_forgets_does(
         ChildFailed, match=r"(?s)status 1.*REDIS_CONNECTION: maxmemory-policy allkeys-lru evicts nonces"
     ):
         refused.wait_ready()
+
+
+def _serves(bought: Purchase) -> bool:
+    try:
+        return request("GET", bought.url()).status == 200
+    except ReplyRefused:
+        # The last nonce is not told while the store is away.
+        return False
 
 
 def _answers(host: DemoServer) -> bool:

@@ -7,11 +7,11 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY, SPARE_KEYS
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import Origin, wait_until
@@ -83,7 +83,7 @@ def test_fee_is_signed_by_the_provider_as_eth_account_sees_it(
 def test_contract_takes_the_fee(
     server: DemoServer, publisher: StoringPublisher, bought: tuple[Published, str], consumer: Consumer
 ) -> None:
-    """`startOrder` checks the signature on chain; a changed amount makes it revert (test_demo_chain.py)."""
+    """`startOrder` checks the signature on chain; a changed amount makes it revert (test_local_chain.py)."""
     asset = bought[0]
     publisher.mint(asset.datatokens[0], consumer.address)
     tx = consumer.order(asset, fee=ask(server, asset, consumer).json()["providerFee"])

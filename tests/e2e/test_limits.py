@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, launch_server
 from tests.e2e.test_streams import open_download
 from tests.support.origin import Origin, wait_until
 

@@ -3,24 +3,28 @@
 import base64
 import hashlib
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
 
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoServer
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.compute import FREE, RAW, ComputeClient
 from tests.support.links import ask_for_links, links, revoke, signed_for_links
 from tests.support.metadata_store import StoringPublisher
 from tests.support.operator import Result
-from tests.support.origin import CSV, Origin, pattern
+from tests.support.origin import CSV, Origin, pattern, wait_until
 
 pytestmark = pytest.mark.usefixtures("log_holds_no_secret")
 SIZE = 300_000
@@ -387,6 +391,40 @@ def test_the_result_of_another_is_refused_by_the_operator(
     (file,) = ask_for_result_links(thief, job_id).json()["files"]
     assert request("GET", file["url"]).status >= 400
     assert request("HEAD", file["url"]).status >= 400
+
+
+def test_results_count_for_the_day_of_their_consumer(
+    c2d: ComputeClient, origin: Origin, launch: LaunchServer, tmp_path: Path
+) -> None:
+    job_id = finished_job(c2d, origin)
+    settings = {"OPERATOR_SERVICE_URL": c2d.operator.url, "STORAGE_PATH": str(tmp_path / "storage.db")}
+    of_day = {"PROVIDER_QUOTA_BYTES_PER_CONSUMER_DAY": str(2 * len(CSV) + 5), "PROVIDER_QUOTA_DOWNLOADS_PER_ORDER": "1"}
+    own = launch(**settings, **of_day)
+    client = replace(c2d, server=own, consumer=Consumer(c2d.consumer.wallet, own.url))
+    file = tmp_path / "storage.db.quotas"
+    for _ in range(2):
+        assert request("GET", client.result_url(job_id, 0)).body == CSV
+    (linked,) = ask_for_result_links(client.consumer, job_id).json()["files"]
+    wait_until(lambda: counted(file) == (2 * len(CSV), 0))
+    for url in (client.result_url(job_id, 0), linked["url"]):
+        refused = request("GET", url)
+        assert (refused.status, "quota for this day" in refused.error_text()) == (429, True)
+    part = request("GET", linked["url"], headers={"Range": "bytes=0-4"})
+    assert (part.status, part.body) == (206, CSV[:5])
+    wait_until(lambda: counted(file) == (2 * len(CSV) + 5, 0))
+    # Nothing is left, so the nonce of a refused request is not used.
+    url = client.result_url(job_id, 0)
+    assert request("GET", url).status == 429
+    own.child.stop()
+    without = launch(**settings)
+    assert request("GET", url.replace(own.url, without.url)).body == CSV
+
+
+def counted(file: Path) -> tuple[int, int]:
+    """Bytes sent and held, of the only count."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        ((sent, held),) = connection.execute("SELECT bytes, held_bytes FROM counts").fetchall()
+    return sent, held
 
 
 def finished_job(c2d: ComputeClient, origin: Origin) -> str:

@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from provider.demo.stage import DemoServer
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.e2e.test_observing import ask_nonce, lines
-from tests.e2e.test_reload import ended, pids_of
+from tests.e2e.test_reload import all_pids_of, ended, pids_of
 from tests.support.origin import wait_until
 
 
@@ -27,7 +27,7 @@ def test_reload_takes_the_level_of_its_moment_in_workers_and_supervisor(launch: 
     config = tmp_path / "provider.toml"
     config.write_text("[log]\nlevel = 'WARNING'\n")
     own = launch(PROVIDER_WORKERS="2", PROVIDER_CONFIG_FILE=str(config), LOG_LEVEL="")
-    before = pids_of(own)
+    before = all_pids_of(own)
     ask_nonce(own, "before")
     config.write_text("[log]\nlevel = 'INFO'\n")
     os.kill(own.child.pid, signal.SIGHUP)
@@ -44,13 +44,13 @@ def test_reload_takes_the_level_of_its_moment_in_workers_and_supervisor(launch: 
 def test_workers_started_while_the_level_is_debug_have_it_and_go_back_with_the_others(launch: LaunchServer) -> None:
     own = launch(PROVIDER_WORKERS="2", LOG_LEVEL="INFO")
     wait_until(lambda: len(lines(own, "listening")) == 2)
-    first, other = sorted(pids_of(own))
+    first, other = sorted(all_pids_of(own))
     turn(own, ["DEBUG"] * 2)
     os.kill(other, signal.SIGKILL)
     wait_until(lambda: len(lines(own, "listening")) == 3)
     turn(own, ["DEBUG"] * 2 + ["INFO"] * 2)
     turn(own, ["DEBUG"] * 2 + ["INFO"] * 2 + ["DEBUG"] * 2)
-    before = pids_of(own) | {first}
+    before = all_pids_of(own) | {first}
     os.kill(own.child.pid, signal.SIGHUP)
     wait_until(lambda: len(lines(own, "listening")) == 5)
     wait_for_workers(own, other_than=before)

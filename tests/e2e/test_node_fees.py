@@ -7,10 +7,10 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import PROVIDER_KEY, STRANGER_KEY
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import PROVIDER_KEY, STRANGER_KEY
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain
 from tests.e2e.conftest import Sell
 from tests.support.downloads import ask
 from tests.support.metadata_store import StoringPublisher

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoChain, DemoServer
 from tests.support.nonce_refusal import nonce_refusal
 
 NEVER_SEEN = "0x" + "0f" * 20

@@ -13,10 +13,10 @@ from urllib.request import urlopen
 import pytest
 import requests
 
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.browser import CHROMIUM, Tab, running_browser
 from tests.support.metadata_store import MetadataStore
@@ -182,6 +182,19 @@ def test_page_shows_chains_and_endpoints_and_leads_to_the_documentation(tab: Tab
 
 
 @in_browser
+def test_description_is_dark_when_asked_to_and_names_this_server(tab: Tab, server: DemoServer) -> None:
+    tab.emulate(prefers_color_scheme="light")
+    tab.open(f"{server.url}/api/docs/")
+    tab.wait("document.querySelectorAll('.opblock').length > 20")
+    light = luminance(tab)
+    tab.emulate(prefers_color_scheme="dark")
+    tab.wait("document.documentElement.classList.contains('dark-mode')")
+    assert luminance(tab) < 60 < 200 < (light or 255)
+    assert tab.run("document.querySelector('.servers select').value") == server.url
+    assert tab.text().lower().count("/api/services/fileinfo") == 1
+
+
+@in_browser
 def test_page_is_dark_when_asked_to_and_fits_a_phone(tab: Tab, server: DemoServer) -> None:
     tab.emulate(prefers_color_scheme="light")
     tab.open(f"{server.url}/")
@@ -214,16 +227,61 @@ def test_figures_of_all_workers_reach_whoever_listens_and_only_then(busy: DemoSe
     assert listen(lambda _: True)["number"] <= told["number"] + 4
 
 
+# Dataset, file and size.
+STREAM_ROWS = """[...document.querySelectorAll('#streams tbody:not(.none) tr')].map(
+  (row) => [1, 2, 4].map((column) => row.children[column].textContent))"""
+
+
+@in_browser
+def test_a_code_leads_to_its_cause_and_remedy(tab: Tab, busy: DemoServer) -> None:
+    show(tab, busy)
+    tab.wait("!!document.querySelector('#codes a')")
+    target = tab.run("document.querySelector('#codes a').href")
+    tab.open(target)
+    assert target.endswith("/dashboard/errors#nonce_refused")
+    assert "nonce" in tab.run("document.querySelector(':target').textContent")
+
+
+@in_browser
+def test_the_hour_before_is_shown_and_gaps_are_named(tab: Tab, busy: DemoServer) -> None:
+    show(tab, busy)
+    kept = """(async () => {
+      const {Chart} = await import('./charts.js');
+      const figure = document.createElement('figure');
+      figure.id = 'test';
+      document.querySelector('main').append(figure);
+      const chart = new Chart('test', {title: 'T', lines: [{key: 'a', name: 'A', colour: 'first'}], show: String});
+      const now = Math.floor(Date.now() / 1000);
+      const written = [];
+      CanvasRenderingContext2D.prototype.fillText = ((real) => function (text, ...rest) {
+        written.push(text);
+        return real.call(this, text, ...rest);
+      })(CanvasRenderingContext2D.prototype.fillText);
+      for (const at of [4000, 3500, 1000, 990, 0]) chart.add({t: now - at, a: 1}, {gap: at === 1000 || at === 0});
+      chart.update();
+      await new Promise((done) => setTimeout(done, 200));
+      window.kept = [chart.data[0].filter((at) => Number.isInteger(at)).map((at) => now - at), written];
+    })()"""
+    tab.run(kept)
+    tab.wait("window.kept")
+    times, written = tab.run("window.kept")
+    assert times == [3500, 1000, 990, 0]
+    assert written.count("not recorded") >= 2
+
+
 @in_browser
 def test_values_move_while_a_server_streams(tab: Tab, busy: DemoServer) -> None:
     show(tab, busy)
     tab.wait(f"document.querySelectorAll('#streams tbody:not(.none) tr').length === {STREAMS}")
-    sent = "document.querySelector('#streams tbody:not(.none) tr').children[1].textContent"
+    sent = "document.querySelector('#streams tbody:not(.none) tr').children[3].textContent"
     before, number = tab.run(sent), pictures(tab)
     tab.wait(f"{sent} !== {json.dumps(before)}")
     assert pictures(tab) > number
     assert re.fullmatch(r"[\d.]+ [kM]B/s", tab.run("document.getElementById('now-throughput').textContent"))
     text = tab.text()
+    (of_stream,) = {tuple(row) for row in tab.run(STREAM_ROWS)}
+    assert of_stream[0].startswith("did:op:")
+    assert (of_stream[1], of_stream[2]) == ("0", "300 MB")
     for shown in ("nonce_refused", "Ganache (8996)", "answers", "splice", "datatoken"):
         assert shown in text
     assert len(tab.run("[...document.querySelectorAll('#workers tbody:not(.none) tr')].map((row) => 1)")) == 2
@@ -267,6 +325,8 @@ def test_keyboard_reaches_everything(tab: Tab, busy: DemoServer) -> None:
     tab.wait("document.documentElement.dataset.pictures > 2")
     tab.press("Tab")
     assert tab.run("document.activeElement.className") == "skip"
+    tab.press("Tab")
+    assert tab.run("document.activeElement.id") == "span"
     tab.press("Tab")
     tab.press("Enter")
     tab.wait("document.getElementById('state').textContent === 'Paused'")

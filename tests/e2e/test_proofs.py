@@ -17,14 +17,15 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY, SPARE_KEYS
-from provider.demo.http_client import get_json
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.ports import free_ports
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY, PROVIDER_KEY, SPARE_KEYS
+from provider.testing.http_client import get_json
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.ports import free_ports
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
+from tests.support.logs import tracebacks
 from tests.support.metadata_store import StoringPublisher
 from tests.support.origin import CSV, Origin
 from tests.support.proof_events import executed
@@ -99,7 +100,7 @@ def test_each_download_is_proven_on_chain_with_what_was_really_sent(
     assert counted(server, "chain", "queued") == 5
     log = server.child.stderr_tail(1 << 26)
     assert '"proof confirmed"' in log
-    assert "raceback" not in log
+    assert tracebacks(log) == []
 
 
 def cut_short(chain: DemoChain, server: DemoServer, asset: Published, orders: dict[str, str]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from provider.assets.did import did_for
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.child import Children, wait_until
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, files_document, service_entry, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.testing.child import Children, wait_until
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, files_document, service_entry, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer
 from tests.e2e.test_decrypt import clock_nonce
 from tests.support.answering_service import running_service
@@ -181,7 +181,7 @@ def download_url(buyer: Consumer, did: str, service: dict[str, Any], order_tx: s
     return with_query(f"{buyer.provider_url}/api/services/download", query)
 
 
-def test_a_credential_is_bought_in_a_session_with_a_policy_server(
+def test_a_credential_is_bought_in_a_session_with_a_policy_server_and_revoked(
     chain: DemoChain, launch: LaunchServer, gateway: IpfsGateway, origin: Origin
 ) -> None:
     with running_service() as policy:
@@ -189,7 +189,7 @@ def test_a_credential_is_bought_in_a_session_with_a_policy_server(
         publisher = Enterprise(chain.wallet(PUBLISHER_KEY), chain.contracts, node.url)
         publisher.gateway = gateway
         buyer = Consumer(chain.wallet(CONSUMER_KEY), node.url)
-        did, _, datatoken, _ = publisher.publish_credential([url_file(f"{origin.url}/data.csv")])
+        did, data_nft, datatoken, _ = publisher.publish_credential([url_file(f"{origin.url}/data.csv")])
         service = get_ddo(node, did).json()["credentialSubject"]["services"][0]
         policy.answer(200, {"success": True, "message": {"sessionId": "s1"}})
         session = begin_session(node, buyer, did, service["id"])["message"]
@@ -204,6 +204,11 @@ def test_a_credential_is_bought_in_a_session_with_a_policy_server(
         policy.answer(403, {"message": "The credential was revoked"})
         reply = request("GET", download_url(buyer, did, service, order_tx, policyServer=json.dumps(session)))
         assert (reply.status, reply.json()) == (403, {"error": "Provider Ganache: The credential was revoked"})
+        policy.answer(200, b"")
+        publisher.set_state(data_nft, 3)
+        wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=30)
+        reply = request("GET", download_url(buyer, did, service, order_tx, policyServer=json.dumps(session)))
+        assert (reply.status, list(reply.json())) == (400, ["error"])
 
 
 def begin_session(node: DemoServer, buyer: Consumer, did: str, service_id: str) -> Any:

@@ -15,14 +15,15 @@ from urllib.parse import urlencode, urlsplit
 import psutil
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
+from tests.support.logs import tracebacks
 from tests.support.origin import CSV, Origin, wait_until
-from tests.support.processes import nonce_writer, running_workers
+from tests.support.processes import all_workers, nonce_writer
 
 IDENTICAL_REQUESTS = 200
 
@@ -159,14 +160,14 @@ def test_the_writer_of_nonces_may_be_killed_at_any_time_and_ends_with_its_server
     assert {reply.status for reply in refused} <= {503}
     assert len(refused) <= 3 * len(buyers)
     assert {request("GET", url).status for url in accepted} == {400}
-    assert len(running_workers(server.child.pid)) == 2
+    assert len(all_workers(server.child.pid)) == 2
     wait_until(lambda: (writer := nonce_writer(server.child.pid)) is not None and writer.pid not in killed)
     last = nonce_writer(server.child.pid)
     assert last is not None
     os.kill(server.child.pid, signal.SIGTERM)
-    assert psutil.Process(server.child.pid).wait(60) == 0
+    assert server.child._process.wait(60) == 0
     assert not last.is_running()
-    assert "raceback" not in server.child.stderr_tail(1 << 20)
+    assert tracebacks(server.child.stderr_tail(1 << 20)) == []
 
 
 def test_the_writer_of_nonces_is_closed_to_other_users(launch: Callable[..., DemoServer], tmp_path: Path) -> None:

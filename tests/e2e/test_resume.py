@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoServer
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_streams import open_download
 from tests.support.compute import FREE, RAW, ComputeClient

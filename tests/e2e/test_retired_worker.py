@@ -1,4 +1,4 @@
-"""After SIGHUP a worker that still streams does nothing but that: the rest is its successor's."""
+"""After SIGHUP, a worker with streams only finishes them. Its successor does the rest."""
 
 import os
 import signal
@@ -10,24 +10,21 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
+from tests.e2e.test_reload import all_pids_of, pids_of
+from tests.support.logs import tracebacks
 from tests.support.origin import Origin, wait_until
-from tests.support.processes import running_workers
 from tests.support.raw_http import connected
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
 
 LOGS = "eth_getLogs"
 ENDLESS = 4_000_000_000
 STARTED = "process_start_time_seconds"
-
-
-def pids_of(own: DemoServer) -> set[int]:
-    return {child.pid for child in running_workers(own.child.pid)}
 
 
 def streaming_pids(own: DemoServer) -> set[int]:
@@ -46,7 +43,7 @@ def streaming_pids(own: DemoServer) -> set[int]:
 @contextmanager
 def streams_on_every_worker(own: DemoServer, buyer: Consumer, bought: tuple[Published, str]) -> Iterator[None]:
     """Begin endless downloads until each worker has one; nobody reads them to their end."""
-    workers = pids_of(own)
+    workers = all_pids_of(own)
     with ExitStack() as stack:
         while streaming_pids(own) != workers:
             sock: socket.socket = stack.enter_context(connected(own.url))
@@ -84,7 +81,7 @@ def test_successors_alone_read_the_chain_send_proofs_and_tell_how_things_are(
         )
         wait_until(lambda: own.child.stderr_tail(1 << 20).count('"listening"') == 2)
         buyer = Consumer(chain.wallet(CONSUMER_KEY), own.url)
-        old, old_start = pids_of(own), scrape(own.admin_url).total(STARTED)
+        old, old_start = all_pids_of(own), scrape(own.admin_url).total(STARTED)
         with streams_on_every_worker(own, buyer, endless):
             config_with(config, after)
             os.kill(own.child.pid, signal.SIGHUP)
@@ -104,4 +101,4 @@ def test_successors_alone_read_the_chain_send_proofs_and_tell_how_things_are(
     wait_until(lambda: not old & pids_of(own))
     os.kill(own.child.pid, signal.SIGTERM)
     assert own.child._process.wait(60) == 0
-    assert "raceback" not in own.child.stderr_tail(1 << 20)
+    assert tracebacks(own.child.stderr_tail(1 << 20)) == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.http_client import request
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import request
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.origin import wait_until
 from tests.support.redis_server import RedisServer

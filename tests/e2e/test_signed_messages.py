@@ -8,11 +8,11 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.http_client import Reply, get_json, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY, PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.http_client import Reply, get_json, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.contract_account import deploy, owned_by
 from tests.support.metadata_store import StoringPublisher

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY
-from provider.demo.child import bare_environ
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY, PROVIDER_KEY
+from provider.testing.child import bare_environ
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer, Sell
+from tests.e2e.test_usage import wait_for_records
 from tests.support.links import ask_for_links
 from tests.support.origin import Origin, pattern, pattern_sha256, wait_until
 
@@ -27,6 +28,7 @@ SLICE = 262_144
 def cached(launch: LaunchServer, tmp_path: Path) -> DemoServer:
     return launch(
         PROVIDER_CACHE_DIR=str(tmp_path / "cache"),
+        PROVIDER_BOOKS_PATH=str(tmp_path / "books"),
         PROVIDER_CACHE_SLICE_BYTES=str(SLICE),
         PROVIDER_CACHE_FROM_REQUEST="1",
         PROVIDER_WORKERS="2",
@@ -82,6 +84,9 @@ def test_a_file_is_fetched_once_for_all_workers_and_kept_apart_by_asset(
     assert buyer.download(*first).sha256 == pattern_sha256(SIZE)
     # Workers write their numbers twice a second.
     wait_until(lambda: scrape(cached.admin_url).total("provider_slice_origin_bytes_total") == 3 * SIZE)
+    rows = [row for row in wait_for_records(tmp_path / "books", 8) if row["did"] == first[0].did]
+    # The first one of all, and the one after the purge, came from the origin.
+    assert sorted(row["cached_bytes"] for row in rows) == [0, 0, *([SIZE] * 5)]
 
 
 def test_a_link_is_served_from_slices_in_any_order(

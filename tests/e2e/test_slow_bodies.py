@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import wait_until
 from tests.support.raw_http import connected, is_closed, read_reply, read_to_end
 

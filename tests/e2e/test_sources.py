@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoChain, DemoServer, launch_server
 from provider.errors import SourceRefused
+from provider.testing.chain.contracts import contract_at
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.e2e.test_fileinfo import ask as ask_fileinfo
 from tests.e2e.test_fileinfo import by_asset
 from tests.support.downloads import ask
 from tests.support.links import links
+from tests.support.logs import tracebacks
 from tests.support.metadata_store import MetadataStore, StoringPublisher
 from tests.support.origin import wait_until
 
@@ -116,6 +118,24 @@ def test_a_file_is_sent_from_the_page_cache(own: DemoServer, buyer: Consumer, bo
     (line,) = [one for one in metrics.splitlines() if 'path="sendfile"' in one and "streamed_bytes_total" in one]
     assert 'file_type="source"' in line
     assert float(line.rpartition(" ")[2]) == len(DATA)
+
+
+def test_an_asset_that_was_given_to_a_publisher_sells_nothing(
+    own: DemoServer, buyer: Consumer, chain: DemoChain, metadata_store: MetadataStore
+) -> None:
+    """Anybody may give an NFT away, with what its document names and the datatokens that were minted before."""
+    listed, stranger = chain.wallet(PUBLISHER_KEY).address, chain.wallet(STRANGER_KEY)
+    publisher = StoringPublisher(stranger, chain.contracts, own.url)
+    publisher.store = metadata_store
+    asset = publisher.publish(FILES)
+    publisher.mint(asset.datatokens[0], buyer.address)
+    given = (asset, buyer.order(asset))
+    nft = contract_at(chain.w3, "ERC721Template", asset.data_nft)
+    stranger.send(nft.functions.transferFrom(stranger.address, listed, 1))
+    metadata_store.put(asset, owner=listed)
+    reply = download(buyer, given, 1)
+    assert reply.body != SMALL
+    assert reply.json() == REFUSAL
 
 
 def test_parts_join_to_the_file(buyer: Consumer, bought: tuple[Published, str]) -> None:
@@ -226,4 +246,4 @@ def test_what_lies_where_is_in_no_log(own: DemoServer, buyer: Consumer, bought: 
     log = own.child.stderr_tail(1 << 26)
     assert "planted" not in log
     assert "small.csv" not in log
-    assert "raceback" not in log
+    assert tracebacks(log) == []

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoServer
 from tests.e2e.conftest import Sell
 from tests.support.web_servers import APACHE, apache
 

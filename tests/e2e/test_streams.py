@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, pattern_sha256, running_origin, wait_until
 
-GIB = 1 << 30
+LARGE_BYTES = 256 << 20
 SLOW_CONSUMERS = 100
 SLOW_BYTES_PER_SECOND = 64 * 1024
 SLOW_SECONDS = 6
-FILES = (f"/bytes/{GIB}", "/chunked/40", "/dies", "/dies_chunked", "/stalls")
+FILES = (f"/bytes/{LARGE_BYTES}", "/chunked/40", "/dies", "/dies_chunked", "/stalls")
 LARGE, CHUNKED, DIES, DIES_CHUNKED, STALLS = range(len(FILES))
 
 
@@ -71,10 +71,15 @@ def rss_bytes(server: DemoServer) -> int:
     return int(psutil.Process(server.child.pid).memory_info().rss)
 
 
-def test_a_gibibyte_arrives_unchanged(streamer: tuple[DemoServer, Consumer, Published, str]) -> None:
+def test_a_large_file_arrives_unchanged(streamer: tuple[DemoServer, Consumer, Published, str]) -> None:
     _, consumer, asset, order_tx = streamer
     got = consumer.download(asset, order_tx, file_index=LARGE)
-    assert (got.status, got.complete, got.size_bytes, got.sha256) == (200, True, GIB, pattern_sha256(GIB))
+    assert (got.status, got.complete, got.size_bytes, got.sha256) == (
+        200,
+        True,
+        LARGE_BYTES,
+        pattern_sha256(LARGE_BYTES),
+    )
 
 
 def test_chunked_origin_arrives_whole(streamer: tuple[DemoServer, Consumer, Published, str]) -> None:
@@ -83,7 +88,7 @@ def test_chunked_origin_arrives_whole(streamer: tuple[DemoServer, Consumer, Publ
     assert (got.status, got.complete, got.size_bytes) == (200, True, 40 * 65536)
 
 
-def test_memory_is_flat_while_a_hundred_slow_consumers_read_a_gibibyte(
+def test_memory_is_flat_while_a_hundred_slow_consumers_read_a_large_file(
     streamer: tuple[DemoServer, Consumer, Published, str], own_origin: Origin
 ) -> None:
     """At 64 KB/s nobody ends; what the server holds must not grow with what the origin could deliver."""

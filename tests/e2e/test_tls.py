@@ -14,16 +14,19 @@ from urllib.parse import urlsplit
 import pytest
 
 from provider.crypto.certificate import TlsFiles
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.ports import free_ports
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain, DemoServer
-from tests.e2e.conftest import LaunchServer, Sell
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.ports import free_ports
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain, DemoServer
+from tests.e2e.conftest import LaunchServer, Sell, launching
 from tests.e2e.test_command_line import run
 from tests.support.certificates import Authority
+from tests.support.logs import tracebacks
+from tests.support.measured import MeasuredChildren
+from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, pattern, pattern_sha256, running_origin, wait_until
 from tests.support.raw_http import connected, is_closed, read_to_end
 
@@ -73,13 +76,29 @@ class Secure:
             return ssl.cert_time_to_seconds(str(shown["notAfter"]))
 
     def told_expiry(self) -> float:
-        """The same, as operators are told."""
+        """The same expiry, as the metric shows it to operators."""
         return scrape(self.server.admin_url).total("provider_tls_certificate_expiry_timestamp_seconds")
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def trusting_children(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredChildren]:
+    """The servers of this file trust the authority too."""
+    folder = str(tmp_path_factory.mktemp("trusting"))
+    with MeasuredChildren(folder, {"SSL_CERT_FILE": str(authority.ca_path)}) as started:
+        yield started
+
+
+@pytest.fixture
+def launch(
+    trusting_children: MeasuredChildren, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path
+) -> Iterator[LaunchServer]:
+    with launching(trusting_children, chain, metadata_store, server_folder) as start:
+        yield start
 
 
 @pytest.fixture(autouse=True)
@@ -104,15 +123,28 @@ def launch_secure(launch: LaunchServer, authority: Authority, stem: str, **setti
         OCEAN_PROVIDER_URL=url,
         PROVIDER_TLS_CERT_FILE=files.certificate,
         PROVIDER_TLS_KEY_FILE=files.key,
-        SSL_CERT_FILE=str(authority.ca_path),
         **settings,
     )
     return Secure(server, url, files, authority)
 
 
+@pytest.fixture(scope="module")
+def secure(
+    trusting_children: MeasuredChildren,
+    chain: DemoChain,
+    metadata_store: MetadataStore,
+    server_folder: Path,
+    authority: Authority,
+) -> Iterator[Secure]:
+    """The server of all tests that only ask it."""
+    with launching(trusting_children, chain, metadata_store, server_folder) as launch:
+        yield launch_secure(launch, authority, "server")
+
+
 @pytest.fixture
-def secure(launch: LaunchServer, authority: Authority) -> Secure:
-    return launch_secure(launch, authority, "server")
+def own(launch: LaunchServer, authority: Authority) -> Secure:
+    """A server of this test, which may change its certificate or end it."""
+    return launch_secure(launch, authority, "own")
 
 
 @pytest.fixture(scope="module")
@@ -223,16 +255,16 @@ def test_a_session_is_resumed(secure: Secure) -> None:
 # Renewal
 
 
-def test_a_renewed_certificate_is_taken_and_no_connection_dropped(secure: Secure) -> None:
-    before = secure.serial()
-    assert secure.told_expiry() == secure.shown_expiry()
-    with secure.connect() as kept:
-        secure.authority.issue("server", days=60)
-        wait_until(lambda: secure.serial() != before)
+def test_a_renewed_certificate_is_taken_and_no_connection_dropped(own: Secure) -> None:
+    before = own.serial()
+    assert own.told_expiry() == own.shown_expiry()
+    with own.connect() as kept:
+        own.authority.issue("own", days=60)
+        wait_until(lambda: own.serial() != before)
         kept.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         assert kept.recv(65536).startswith(b"HTTP/1.1 200")
-    assert secure.server.child.stderr_tail(1 << 20).count('"certificate loaded"') == 1
-    assert secure.told_expiry() == secure.shown_expiry() > time.time() + 59 * DAY_SECONDS
+    assert own.server.child.stderr_tail(1 << 20).count('"certificate loaded"') == 1
+    assert own.told_expiry() == own.shown_expiry() > time.time() + 59 * DAY_SECONDS
 
 
 def test_hangup_gives_every_worker_the_new_certificate(launch: LaunchServer, authority: Authority) -> None:
@@ -249,13 +281,13 @@ def test_hangup_gives_every_worker_the_new_certificate(launch: LaunchServer, aut
     assert "worker ended" not in server.child.stderr_tail(1 << 20)
 
 
-def test_a_wrong_renewal_keeps_the_old_certificate(secure: Secure) -> None:
-    before = secure.serial()
-    Path(secure.files.key).write_text("not a key")
-    os.kill(secure.server.child.pid, signal.SIGHUP)
-    wait_until(lambda: "the certificate in use is kept" in secure.server.child.stderr_tail(1 << 20))
-    assert secure.serial() == before
-    assert "not a key" not in secure.server.child.stderr_tail(1 << 20)
+def test_a_wrong_renewal_keeps_the_old_certificate(own: Secure) -> None:
+    before = own.serial()
+    Path(own.files.key).write_text("not a key")
+    os.kill(own.server.child.pid, signal.SIGHUP)
+    wait_until(lambda: "the certificate in use is kept" in own.server.child.stderr_tail(1 << 20))
+    assert own.serial() == before
+    assert "not a key" not in own.server.child.stderr_tail(1 << 20)
 
 
 # What goes wrong
@@ -270,15 +302,15 @@ def test_plain_http_on_the_tls_port_is_closed_at_once(secure: Secure) -> None:
         with pytest.raises(BlockingIOError):
             silent.recv(1)
     assert secure.serial()
-    assert "raceback" not in secure.server.child.stderr_tail(1 << 20)
+    assert tracebacks(secure.server.child.stderr_tail(1 << 20)) == []
 
 
-def test_handshakes_that_never_end_do_not_hold_up_others_nor_the_end(secure: Secure) -> None:
-    with connected(secure.url) as silent, connected(secure.url) as half:
+def test_handshakes_that_never_end_do_not_hold_up_others_nor_the_end(own: Secure) -> None:
+    with connected(own.url) as silent, connected(own.url) as half:
         half.sendall(b"\x16\x03\x01")
-        assert secure.serial()
-        secure.server.child.ask_to_stop()
-        assert secure.server.child._process.wait(60) == 0
+        assert own.serial()
+        own.server.child.ask_to_stop()
+        assert own.server.child._process.wait(60) == 0
         assert is_closed(silent)
         assert is_closed(half)
 

@@ -11,11 +11,11 @@ from typing import Any
 import jwt
 import pytest
 
-from provider.demo.chain.keys import PROVIDER_KEY, SPARE_KEYS
-from provider.demo.http_client import Reply, get_json, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import PROVIDER_KEY, SPARE_KEYS
+from provider.testing.http_client import Reply, get_json, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import LaunchServer
 from tests.support.metadata_store import StoringPublisher
 from tests.support.nonce_refusal import nonce_refusal

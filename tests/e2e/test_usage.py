@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from provider.demo.chain.keys import CONSUMER_KEY, SPARE_KEYS, STRANGER_KEY
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import CONSUMER_KEY, SPARE_KEYS, STRANGER_KEY
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.compute import FREE, RAW, ComputeClient
 from tests.support.links import ask_for_links, links
@@ -44,8 +46,18 @@ def records(file: Path) -> list[dict[str, Any]]:
     return usage(file, "--records") if file.is_file() and file.stat().st_size else []
 
 
+def written(file: Path) -> list[sqlite3.Row]:
+    """The same records without the command, for whoever waits for them."""
+    if not (file.is_file() and file.stat().st_size):
+        return []
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as connection:
+        connection.row_factory = sqlite3.Row
+        is_there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'usage'").fetchone()
+        return connection.execute("SELECT * FROM usage").fetchall() if is_there else []
+
+
 def wait_for_records(file: Path, count: int) -> list[dict[str, Any]]:
-    wait_until(lambda: len(records(file)) >= count)
+    wait_until(lambda: len(written(file)) >= count)
     return records(file)
 
 
@@ -67,7 +79,7 @@ def test_downloads_links_and_refusals_are_recorded(
     assert request("HEAD", url).status == 200
     assert request("GET", small, headers={"If-None-Match": '"v1"'}).status == 304
     found = wait_for_records(file, 5)
-    wait_until(lambda: sum(row["requests"] for row in records(file)) == 9)
+    wait_until(lambda: sum(row["requests"] for row in written(file)) == 9)
     told = {
         (row["endpoint"], row["consumer"], row["file"], row["outcome"], row["fault"]): (
             row["requests"],
@@ -153,12 +165,10 @@ def test_results_of_compute_jobs_are_recorded(c2d: ComputeClient, origin: Origin
     assert c2d.result(job, 0).size_bytes == len(CSV)
     assert c2d.result(job, 7).status >= 400
 
-    def of_job() -> list[dict[str, Any]]:
-        # Other tests use this server too.
-        return [row for row in records(server_folder / "compute.db.books") if row["job"] == job]
-
-    wait_until(lambda: len(of_job()) >= 2)
-    found = of_job()
+    books = server_folder / "compute.db.books"
+    # Other tests use this server too.
+    wait_until(lambda: sum(row["job"] == job for row in written(books)) >= 2)
+    found = [row for row in records(books) if row["job"] == job]
     ends = {(row["endpoint"], row["job"], row["outcome"], row["bytes"], row["consumer"]) for row in found}
     assert ("computeResult", job, "complete", len(CSV), c2d.consumer.address) in ends
     assert {row["fault"] for row in found} == {"", "consumer"}
@@ -236,7 +246,7 @@ def test_the_command_prints_tables_csv_and_json(server_folder: Path, c2d: Comput
     head, *rows = done.stdout.splitlines()
     assert rows or form == "--json"
     faults = ["consumer_faults", "origin_faults", "our_faults"]
-    columns = ["outcome", "uses", "complete", *faults, "requests", "bytes", "seconds"]
+    columns = ["outcome", "uses", "complete", *faults, "requests", "bytes", "cached_bytes", "seconds"]
     told = list(json.loads(head)) if form == "--json" else head.split("," if form else None)
     assert told == columns
 
@@ -253,7 +263,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
         )
         return done.returncode, done.stderr
 
-    assert run() == (1, f"provider: {tmp_path}/none.books: there is no such file: nothing was recorded there\n")
+    assert run() == (1, f"provider: {tmp_path}/none.books: no such file; nothing was recorded there\n")
     assert run("--since", "yesterday") == (
         1,
         "provider: --since: give a number of days such as 7d, or a date such as 2026-11-30\n",

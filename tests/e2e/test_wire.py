@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoServer
 from tests.support.origin import wait_until
 from tests.support.raw_http import connected, exchange, get, is_closed, read_reply, read_to_end
 

@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
+from provider.testing.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.e2e.test_conditionals import fetch
 from tests.support.downloads import refused

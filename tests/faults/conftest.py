@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoChain, DemoServer
 from tests.e2e.conftest import (
     LaunchServer,
     bought,
@@ -20,7 +20,7 @@ from tests.e2e.conftest import (
     server_folder,
 )
 from tests.e2e.conftest import launch as launch_unwatched
-from tests.support.footprint import Footprint, footprint, held_too_long
+from tests.support.footprint import Footprint, held_too_long, warm_footprint
 
 __all__ = [
     "bought",
@@ -44,7 +44,7 @@ def launch(launch_unwatched: LaunchServer, chain: DemoChain, bought: tuple[Publi
         own = launch_unwatched(**settings)
         warmed = Consumer(chain.wallet(CONSUMER_KEY), own.url).download(*bought, file_index=1)
         assert (warmed.status, warmed.complete) == (200, True)
-        watched.append((own, footprint(own.child.pid)))
+        watched.append((own, warm_footprint(own.child.pid)))
         return own
 
     yield start

@@ -19,16 +19,16 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from provider.demo.http_client import Downloaded, download, request
-from provider.demo.scenes.readings import scrape
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import Downloaded, download, request
+from provider.testing.readings import scrape
+from provider.testing.stage import DemoServer
 from tests.faults.soak_attack import attacking
 from tests.faults.soak_faults import answer, check_refusal, next_fault, replay, seen_all
 from tests.faults.soak_stage import DYING, SIZES, WORKERS, Buyer, Stage, staged, workers
 from tests.support.footprint import Footprint, footprint, held_too_long
 from tests.support.origin import pattern_sha256
 
-FAULT_SECONDS = (0.5, 3.0)
+FAULT_SECONDS = (0.2, 1.5)
 SETTLE_SECONDS = 60.0
 STOP_SECONDS = 1.0
 # Six consumers at once, any of whom may be at the one worker; a reloaded worker has not served what the old one had.

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.http_client import download, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.http_client import download, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
 from tests.faults.soak_stage import Stage
 
 # Answers of a hostile origin, by path; each ends its connection.
@@ -149,7 +149,7 @@ def _slow(attack: Attack, dice: random.Random) -> None:
 
 
 def _garbage(attack: Attack, dice: random.Random) -> None:
-    """What is no HTTP, and requests behind one that ends its connection."""
+    """Bytes that are not HTTP, and requests behind one that ends its connection."""
     parts = urlsplit(attack.server(dice))
     with socket.create_connection((parts.hostname, parts.port), timeout=UNANSWERED_SECONDS) as sock:
         first = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" if dice.random() < 0.5 else dice.randbytes(60)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psutil
 
-from provider.demo.http_client import Downloaded, download
+from provider.testing.http_client import Downloaded, download
 from tests.faults.soak_stage import Buyer, SharedStore, Stage, workers
 
 GONE_SECONDS = 2.0
@@ -26,7 +26,7 @@ def answer(call: Callable[[], Downloaded]) -> Downloaded | None:
 
 
 def replay(stage: Stage, url: str) -> Downloaded | None:
-    """What was served must not be served again."""
+    """A request that was served must not be served again."""
     again = answer(lambda: download(url))
     if again is not None and again.status in (200, 206):
         stage.broken.append("a nonce was served twice")
@@ -34,7 +34,7 @@ def replay(stage: Stage, url: str) -> Downloaded | None:
 
 
 def check_refusal(stage: Stage, done: Downloaded) -> None:
-    """Who is refused for now is told when to come again."""
+    """A client that is refused temporarily is told when to come back."""
     if done.status in REFUSALS and not int(done.headers.get("retry-after", "0")):
         stage.broken.append(f"a {done.status} without Retry-After")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psutil
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer, chain_ready, launch_chain, launch_server
+from tests.support.forked_children import ForkedChildren
 from tests.support.metadata_store import StoringPublisher, running_metadata_store
 from tests.support.origin import Origin, running_origin
 from tests.support.processes import running_workers
@@ -101,7 +101,7 @@ def staged(seed: int, *, silent_names: bool = False) -> Iterator[Stage]:
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provider-soak-")))
-        children = stack.enter_context(Children(str(folder)))
+        children = stack.enter_context(ForkedChildren(str(folder)))
         chain: DemoChain = chain_ready(launch_chain(children))
         store = stack.enter_context(running_metadata_store())
         origin: Origin = stack.enter_context(running_origin())

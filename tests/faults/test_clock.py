@@ -1,19 +1,23 @@
 """The machine's clock jumps while the server runs (libfaketime; the monotonic clock goes on as it does in reality)."""
 
 import json
+import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.http_client import request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
-from tests.e2e.conftest import LaunchServer, Sell
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.http_client import request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
+from tests.e2e.conftest import LaunchServer, Sell, launching
+from tests.support.measured import MeasuredChildren
+from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, pattern_sha256
 
 LIBRARIES = glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -34,19 +38,41 @@ class Clock:
         fresh.replace(self.path)
 
 
-@pytest.fixture
-def clock(launch: LaunchServer, tmp_path: Path) -> Clock:
+@pytest.fixture(scope="module")
+def clock_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clock") / "offset"
+
+
+@pytest.fixture(scope="module")
+def faked_children(clock_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredChildren]:
+    """All have the same clock."""
     if not LIBRARIES:
         pytest.skip("libfaketime is not installed")
-    path = tmp_path / "clock"
-    path.write_text("+0")
-    server = launch(
-        LD_PRELOAD=LIBRARIES[0],
-        FAKETIME_TIMESTAMP_FILE=str(path),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    )
-    return Clock(server, path)
+    clock_file.write_text("+0")
+    environ = {
+        "SSL_CERT_FILE": os.devnull,
+        "LD_PRELOAD": LIBRARIES[0],
+        "FAKETIME_TIMESTAMP_FILE": str(clock_file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    with MeasuredChildren(str(tmp_path_factory.mktemp("faked")), environ) as started:
+        yield started
+
+
+@pytest.fixture
+def launch_unwatched(
+    faked_children: MeasuredChildren, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path
+) -> Iterator[LaunchServer]:
+    with launching(faked_children, chain, metadata_store, server_folder) as start:
+        yield start
+
+
+@pytest.fixture
+def clock(launch: LaunchServer, clock_file: Path) -> Clock:
+    """A server whose clock is right as long as it does not jump."""
+    clock_file.write_text("+0")
+    return Clock(launch(), clock_file)
 
 
 @pytest.fixture

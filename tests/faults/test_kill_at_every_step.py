@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import Downloaded, download
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import Downloaded, download
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.footprint import footprint, held_too_long
 from tests.support.metadata_store import MetadataStore

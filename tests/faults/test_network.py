@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
-from provider.demo.child import Children
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, chain_ready, launch_server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY
+from provider.testing.child import Children
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer, chain_ready, launch_server
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.footprint import footprint, held_too_long
 from tests.support.metadata_store import MetadataStore, StoringPublisher, running_metadata_store
@@ -33,7 +33,7 @@ def network() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def chain(network: None, children: Children) -> Iterator[DemoChain]:
-    child = children.start("chain-apart", ["-m", "provider.demo.chain.chain", "--watch-stdin"])
+    child = children.start("chain-apart", ["-m", "provider.testing.chain.chain", "--watch-stdin"])
     yield chain_ready(child)
     child.stop()
 

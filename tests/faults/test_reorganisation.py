@@ -1,10 +1,10 @@
 """Blocks that disappear again: what they said is no longer believed, within the lifetime of an unsettled fact."""
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import url_file
-from provider.demo.stage import DemoChain
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import url_file
+from provider.testing.stage import DemoChain
 from tests.e2e.conftest import LaunchServer, Sell
 from tests.support.metadata_store import StoringPublisher
 from tests.support.origin import Origin, wait_until

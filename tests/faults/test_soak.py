@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.soak import run, run_attack
 
-SHORT_SECONDS, LONG_SECONDS = 10.0, 300.0
+SHORT_SECONDS, LONG_SECONDS = 5.0, 300.0
 
 
 def test_no_invariant_breaks_under_a_mixed_load_with_random_faults(request: pytest.FixtureRequest) -> None:

@@ -21,7 +21,7 @@ SEAL = LinkSeal(Account.from_hex("11" * 32))
 
 
 def tokens(data: bytes) -> None:
-    """Only a token that we made is accepted; PyJWT is the judge. What was spoiled is refused."""
+    """Only a token that we made is accepted; PyJWT is the judge. A changed one is refused."""
     text = as_text(data)
     with contextlib.suppress(TokenRefused, TokenExpired):
         token = decode_token(KEY, text, address=ADDRESS, now=NOW)
@@ -37,7 +37,7 @@ def tokens(data: bytes) -> None:
 
 
 def link_tokens(data: bytes) -> None:
-    """Only a token that we sealed under this name opens. What was spoiled is refused."""
+    """Only a token that we sealed under this name opens. A changed one is refused."""
     text, name = (as_text(part) for part in lines(data, 2))
     with contextlib.suppress(LinkUnknown):
         link = SEAL.open(text, name)

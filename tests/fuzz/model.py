@@ -1,4 +1,4 @@
-"""What a fuzz target is, and the errors that a parser of a stranger's text may raise."""
+"""The definition of a fuzz target, and the errors that a parser of a stranger's text may raise."""
 
 import json
 from collections.abc import Callable

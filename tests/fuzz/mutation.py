@@ -1,8 +1,7 @@
-"""Hypothesis strategy: a kept input with a few edits. It stands in for coverage guidance where atheris is missing."""
+"""A kept input with a few edits. It stands in for coverage guidance where atheris is missing."""
 
+import random
 from collections.abc import Sequence
-
-from hypothesis import strategies as st
 
 # What wire text hinges on.
 WORDS = (
@@ -30,17 +29,13 @@ WORDS = (
 )
 
 
-def mutated(seeds: Sequence[bytes], max_bytes: int) -> st.SearchStrategy[bytes]:
+def mutated(seeds: Sequence[bytes], max_bytes: int, dice: random.Random) -> bytes:
     """Any bytes, or one of `seeds` after up to six edits."""
-    pieces = st.one_of(st.sampled_from(WORDS), st.binary(max_size=8), st.sampled_from(list(seeds)))
-
-    @st.composite
-    def edited(draw: st.DrawFn) -> bytes:
-        data = draw(st.sampled_from(list(seeds)))
-        for _ in range(draw(st.integers(0, 6))):
-            at = draw(st.integers(0, len(data)))
-            cut = draw(st.sampled_from((0, 0, 1, 2, 8, 64)))
-            data = data[:at] + draw(st.one_of(st.just(b""), pieces)) + data[at + cut :]
-        return data[:max_bytes]
-
-    return st.one_of(edited(), st.binary(max_size=min(max_bytes, 200)))
+    if not dice.randrange(4):
+        return dice.randbytes(dice.randint(0, min(max_bytes, 200)))
+    data = dice.choice(seeds)
+    for _ in range(dice.randint(0, 6)):
+        at = dice.randint(0, len(data))
+        piece = dice.choice((b"", dice.choice(WORDS), dice.randbytes(dice.randint(0, 8)), dice.choice(seeds)))
+        data = data[:at] + piece + data[at + dice.choice((0, 0, 1, 2, 8, 64)) :]
+    return data[:max_bytes]

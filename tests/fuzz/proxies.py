@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provider.demo.ports import free_ports
+from provider.testing.ports import free_ports
 from tests.deploy.fronts import Front, running
 
 _NGINX = """{user}

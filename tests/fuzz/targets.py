@@ -6,6 +6,7 @@ from tests.fuzz.chain_replies import CHAIN
 from tests.fuzz.documents import DOCUMENTS
 from tests.fuzz.identity import IDENTITY
 from tests.fuzz.model import Target
+from tests.fuzz.stores import STORES
 from tests.fuzz.wire import WIRE
 
-TARGETS: Mapping[str, Target] = {target.name: target for target in (*WIRE, *DOCUMENTS, *IDENTITY, *CHAIN)}
+TARGETS: Mapping[str, Target] = {target.name: target for target in (*WIRE, *DOCUMENTS, *IDENTITY, *CHAIN, *STORES)}

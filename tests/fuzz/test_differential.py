@@ -156,7 +156,7 @@ READERS_OF_REQUESTS = {"h11": h11_requests, "llhttp": llhttp_requests, "aiohttp"
 
 @dataclass
 class Asked:
-    """What came back until the connection ended, and the port that the request came from."""
+    """Return the bytes that came back until the connection ended, and the port that the request came from."""
 
     raw: bytes
     client_port: int

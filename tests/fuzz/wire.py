@@ -12,10 +12,15 @@ from provider.admission.fast_reject import is_plain_download
 from provider.errors import UpstreamError, UpstreamTruncated
 from provider.http1.heads import parse_plain_head
 from provider.http1.streams import HEAD_END
+from provider.upstream.answer import judge
 from provider.upstream.body import ChunkedDecoder
 from provider.upstream.file_names import name_in_disposition, name_in_path, safe_name, with_extension
+from provider.upstream.patience import retry_after_seconds
 from provider.upstream.ranges import MAX_RANGES, parse_content_range, passable_range, select_range
 from provider.upstream.response_head import find_head_end, parse_head
+from provider.upstream.source import Headers
+from provider.upstream.validators import http_date_text, is_strong_date, parse_http_date
+from provider.upstream.wish import read_wish
 from tests.fuzz.model import Target, as_text, lines
 
 TOKEN = frozenset(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~")
@@ -89,7 +94,7 @@ def chunks(data: bytes) -> None:
 
 
 def ranges(data: bytes) -> None:
-    """What is passed on is normal and has few parts; what is selected lies within the file."""
+    """A range that is passed on is normal and has few parts. Every selected part lies within the file."""
     text, total_text = (part.decode("latin-1") for part in lines(data, 2))
     passed = passable_range(text)
     if passed is not None:
@@ -139,11 +144,41 @@ def file_names(data: bytes) -> None:
 
 
 def addresses(data: bytes) -> None:
-    """What a proxy names as its client is an address, or nobody."""
+    """The client that a proxy names is an address, or None."""
     address = parse_address(data.decode("latin-1"))
     if address is not None:
         assert parse_address(str(address)) == address
         assert getattr(address, "ipv4_mapped", None) is None
+
+
+def wishes(data: bytes) -> None:
+    """What a consumer asks of a file goes to an origin as printable ASCII, and is read there as the same wish."""
+    names = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+    values = [as_text(line) for line in lines(data, len(names))]
+    wish = read_wish({name: value for name, value in zip(names, values, strict=True) if value})
+    sent = dict(wish.fields)
+    for name, value in sent.items():
+        assert name in names
+        assert value.isprintable()
+        assert value.isascii() or name in ("If-Range", "If-Match", "If-None-Match")
+    assert dict(read_wish(sent).fields) == sent
+    for asked in (wish, wish.whole()):
+        answer = judge(asked, 200, Headers([("ETag", '"a"'), ("Last-Modified", values[1][:50])]), 100)
+        assert answer is not None
+
+
+def http_dates(data: bytes) -> None:
+    """A date is one of UTC that can be written and read again; a wait is finite and not negative."""
+    text, other = (as_text(line) for line in lines(data, 2))
+    date = parse_http_date(text)
+    if date is not None:
+        assert text.isascii()
+        assert text.isprintable()
+        assert parse_http_date(http_date_text(date)) == date
+    waits = Headers([("Retry-After", text), ("Date", other), ("Last-Modified", text)])
+    wait = retry_after_seconds(waits, now=0.0)
+    assert wait is None or 0 <= wait < 1e12
+    is_strong_date(text, waits)
 
 
 WIRE = (
@@ -151,6 +186,8 @@ WIRE = (
     Target("response_head", response_head),
     Target("chunks", chunks),
     Target("ranges", ranges, max_bytes=600),
+    Target("wishes", wishes, max_bytes=600),
+    Target("http_dates", http_dates, max_bytes=100),
     Target("content_range", content_range, max_bytes=200),
     Target("addresses", addresses, max_bytes=100),
     Target("file_names", file_names, max_bytes=1024),

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provider.demo.chain.keys import PUBLISHER_KEY, SPARE_KEYS
-from provider.demo.child import Children
-from provider.demo.http_client import request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
+from provider.testing.child import Children
+from provider.testing.http_client import request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.certificates import Authority
 from tests.support.compute import FREE, ComputeClient
 from tests.support.links import links
@@ -145,9 +145,13 @@ class ComputeShop:
 
     client: ComputeClient
     job_id: str
+    limited: Published
+    order: str
 
     def round(self) -> None:
-        """Look at environments and the job, fetch its result."""
+        """Look at environments and the job, fetch its result; download until a quota is used up."""
+        statuses = [self.client.consumer.download(self.limited, self.order).status for _ in range(2)]
+        assert statuses[-1] == 429
         assert request("GET", f"{self.client.base}/computeEnvironments?chainId=8996").status == 200
         assert self.client.status(jobId=self.job_id).status == 200
         assert self.client.result(self.job_id, 0).complete
@@ -210,6 +214,7 @@ def open_compute_shop(children: Children, chain: DemoChain, folder: Path) -> Ite
         redis = RedisServer(folder).start()
         stack.callback(redis.stop)
         settings = {"AQUARIUS_URL": store.url, "OPERATOR_SERVICE_URL": operator.url, "REDIS_CONNECTION": redis.url}
+        settings["PROVIDER_QUOTA_DOWNLOADS_PER_ORDER"] = "1"
         server = launch_server(children, chain, folder, settings, name="watched-compute")
         stack.callback(server.child.stop)
         server.wait_ready()
@@ -224,4 +229,6 @@ def open_compute_shop(children: Children, chain: DemoChain, folder: Path) -> Ite
         assert started.status == 200, started.body
         job_id = started.json()[0]["jobId"]
         operator.finish(job_id, Result("result.csv", "output", size_bytes=200_000))
-        yield ComputeShop(client, job_id)
+        limited = publisher.publish([url_file(f"{origin.url}/data.csv")])
+        publisher.mint(limited.datatokens[0], client.consumer.address)
+        yield ComputeShop(client, job_id, limited, client.consumer.order(limited))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from provider.demo.http_client import request
-from provider.demo.ports import free_ports
+from provider.testing.http_client import request
+from provider.testing.ports import free_ports
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 CONF = Path(__file__).parents[2] / "conf"

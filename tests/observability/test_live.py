@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.stage import DemoChain
+from provider.testing.child import Children
+from provider.testing.stage import DemoChain
 from tests.observability.busy import open_compute_shop, open_shop, running_secure_server
 from tests.observability.dashboard_model import MODEL, queries
 from tests.observability.expressions import rules, selectors
@@ -57,7 +57,7 @@ def test_no_query_of_the_dashboard_returns_nothing(watched: Prometheus) -> None:
 def test_each_variable_of_the_dashboard_has_values(watched: Prometheus) -> None:
     for variable in MODEL["templating"]["list"]:
         if variable["type"] == "query":
-            selector, label = variable["definition"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+            selector, label = variable["query"]["query"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
             assert watched.label_values(selector, label), variable["name"]
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from web3.logs import DISCARD
 
-from provider.demo.chain.contracts import contract_at, deploy_contract
-from provider.demo.chain.wallet import Wallet
+from provider.testing.chain.contracts import contract_at, deploy_contract
+from provider.testing.chain.wallet import Wallet
 
 
 @dataclass

@@ -25,6 +25,7 @@ ASSET = Asset(
     nft_address=NFT,
     nft_state=0,
     nft_owner=None,
+    metadata_tx_id=None,
     metadata_type="dataset",
     container=None,
     services=(SERVICE,),

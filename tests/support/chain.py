@@ -5,6 +5,7 @@ code never made the data that tests feed to it.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,20 +15,30 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, Publisher, url_file
-from provider.demo.stage import DemoChain, chain_ready, launch_chain
+from provider.testing.chain.keys import CONSUMER_KEY, PROVIDER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain, chain_ready, launch_chain
 from tests.support.measured import MeasuredChildren
 
 PROVIDER_URL = "http://127.0.0.1:8030"  # what unserved test assets name as their endpoint
 
 
 @pytest.fixture(scope="session")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    """Processes that live as long as the session."""
-    with MeasuredChildren(str(tmp_path_factory.mktemp("children"))) as started:
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredChildren]:
+    """Processes that live as long as the session. They trust no public authority: to read all would take a third of a
+    start, and nothing here is signed by one.
+    """
+    environ = {"SSL_CERT_FILE": os.devnull}
+    with MeasuredChildren(str(tmp_path_factory.mktemp("children")), environ) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def executed_children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredChildren]:
+    """As `children`, but each is started as an operator starts it, for tests of just that."""
+    with MeasuredChildren(str(tmp_path_factory.mktemp("executed")), forks=False) as started:
         yield started
 
 
@@ -69,7 +80,7 @@ def published(offline_publisher: Publisher) -> Published:
     return offline_publisher.publish([file], [file])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def signed_fee(chain: DemoChain) -> Callable[..., dict[str, object]]:
     """Wire-shaped provider fee signed by eth_account: `signed_fee(datatoken, service_id, **overrides)`."""
 

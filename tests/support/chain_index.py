@@ -20,8 +20,8 @@ from provider.chain.config import RpcConfig
 from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
-from provider.demo.stage import DemoChain
 from provider.files.document import open_document
+from provider.testing.stage import DemoChain
 
 MAX_DOCUMENT_BYTES = 100_000
 _CONFIGURED = {field.name for field in fields(MetadataConfig)}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provider.demo.chain.keys import SPARE_KEYS
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.keys import SPARE_KEYS
+from provider.testing.stage import DemoChain, DemoServer
 from tests.support.client_installs import Drive
 from tests.support.indexer import Family, Indexer
 from tests.support.metadata_store import MetadataStore

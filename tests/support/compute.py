@@ -8,12 +8,12 @@ from typing import Any
 
 from web3.contract import Contract
 
-from provider.demo.chain.contracts import contract_at
-from provider.demo.chain.keys import DEPLOYER_KEY
-from provider.demo.http_client import Downloaded, Reply, download, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer
+from provider.testing.chain.contracts import contract_at
+from provider.testing.chain.keys import DEPLOYER_KEY
+from provider.testing.http_client import Downloaded, Reply, download, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer
 from tests.support.metadata_store import StoringPublisher
 from tests.support.operator import ENVIRONMENT_ADDRESS, OperatorService
 

@@ -2,10 +2,10 @@
 
 from eth_utils import to_checksum_address
 
-from provider.demo.chain.wallet import Wallet
+from provider.testing.chain.wallet import Wallet
 
-# JUMPDEST PUSH1 0 JUMP: burns all gas.
-ENDLESS = bytes.fromhex("5b600056")
+# PUSH4 4294967295 MLOAD: memory for which no gas is enough, so that all of it is burned at once.
+GREEDY = bytes.fromhex("63ffffffff51")
 # PUSH1 0 PUSH1 0 REVERT
 REVERTING = bytes.fromhex("60006000fd")
 # PUSH1 100 PUSH1 12 PUSH1 0 CODECOPY PUSH1 100 PUSH1 0 REVERT, then Error("rate limit")

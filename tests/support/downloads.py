@@ -2,9 +2,9 @@
 
 import json
 
-from provider.demo.http_client import Downloaded, Reply, request, with_query
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
+from provider.testing.http_client import Downloaded, Reply, request, with_query
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
 
 
 def order_refusal(tx: str, reason: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from tests.support.origin import wait_until
 from tests.support.processes import running_workers
 
 # Connections that are kept for the next request to the origin, the node and the store: after the warm-up one to each,
@@ -31,6 +32,13 @@ def footprint(*pids: int) -> Footprint:
     """Measure these servers' workers, or the server itself if it has none."""
     workers = [worker for pid in pids for worker in (running_workers(pid) or [psutil.Process(pid)])]
     return Footprint(max(worker.num_fds() for worker in workers), max(worker.memory_info().rss for worker in workers))
+
+
+def warm_footprint(pid: int) -> Footprint:
+    """Measure a server of one worker after its first download: once it has opened its books, which it keeps open."""
+    process = psutil.Process(pid)
+    wait_until(lambda: any(file.path.endswith("books") for file in process.open_files()))
+    return footprint(pid)
 
 
 def held_too_long(

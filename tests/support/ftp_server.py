@@ -4,7 +4,8 @@
 
 Modes: `plain`; `explicit` (TLS demanded on both connections); `implicit` (TLS from
 the first byte); `lies` (its passive replies name another address);
-`no-size` (neither SIZE nor REST); `cuts` (drops each data connection after 100 000 bytes and replies 426);
+`no-size` (neither SIZE nor REST); `no-rest` (no REST);
+`cuts` (drops each data connection after 100 000 bytes and replies 426);
 `silently-cuts` (the same without a reply);
 `size-0`, `size-more`, `size-words`, `size-450` (SIZE says 0, 1000 bytes too many, `<n> bytes`, 450);
 `no-pasv` (PASV is refused, EPSV is not); `code-page` (names are latin-1 until `OPTS UTF8 ON`).
@@ -83,6 +84,7 @@ class CodePage(FTPHandler):
 
 ODD = {"no-pasv": NoPasv, "code-page": CodePage, **{f"size-{what}": OddSize for what in ("0", "more", "words", "450")}}
 CUTTING = {"cuts": Cutting, "silently-cuts": SilentlyCutting}
+MISSING = {"no-size": {"SIZE", "REST"}, "no-rest": {"REST"}}
 
 
 class ImplicitTls(TLS_FTPHandler):
@@ -117,10 +119,8 @@ def main() -> None:
         handler.tls_control_required = handler.tls_data_required = True
     if mode == "lies":
         handler.masquerade_address = "10.11.12.13"
-    if mode == "no-size":
-        known = dict(FTPHandler.proto_cmds)
-        del known["SIZE"], known["REST"]
-        handler.proto_cmds = known
+    if mode in MISSING:
+        handler.proto_cmds = {name: how for name, how in FTPHandler.proto_cmds.items() if name not in MISSING[mode]}
     if mode in CUTTING:
         handler.use_sendfile = False
         handler.dtp_handler = CUTTING[mode]

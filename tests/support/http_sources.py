@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from provider.upstream.config import UpstreamConfig
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.source import HttpRequest
 from tests.support.raw_origin import Exchange
 
@@ -22,7 +23,7 @@ def chunks(data: bytes, size: int = 1000) -> bytes:
 
 @asynccontextmanager
 async def opener(*, patient=True, tls_context=None, resolver=None, **options) -> AsyncIterator[HttpOrigin]:
-    usual = {"allow_non_public_ip": True, "first_byte_timeout_seconds": 5.0, "idle_timeout_seconds": 5.0}
+    usual = {"allow_non_public_ip": True, "first_byte_timeout_seconds": 60.0, "idle_timeout_seconds": 60.0}
     origin = HttpOrigin(
         UpstreamConfig(**(usual | options)), patient=patient, tls_context=tls_context, resolver=resolver
     )

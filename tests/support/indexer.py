@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from provider.demo.chain.contracts import contract_at
-from provider.demo.chain.wallet import Wallet
-from provider.demo.http_client import Reply, get_json, request
-from provider.demo.stage import DemoChain
+from provider.testing.chain.contracts import contract_at
+from provider.testing.chain.wallet import Wallet
+from provider.testing.http_client import Reply, get_json, request
+from provider.testing.stage import DemoChain
 from tests.support.metadata_store import MetadataStore
 
 Family = Literal["aquarius", "ocean-node"]
@@ -38,7 +38,7 @@ class Indexer:
         self._next_block = self.chain.w3.eth.block_number + 1
 
     def catch_up(self) -> None:
-        """Index every block up to the newest. What the Provider refuses to decrypt is not stored."""
+        """Index every block up to the newest. Documents that the Provider refuses to decrypt are not stored."""
         with self._lock:
             newest = self.chain.w3.eth.block_number
             if newest >= self._next_block:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.raw_origin import Exchange
 
@@ -33,6 +34,7 @@ class LinkServer:
     """Serves `content`. `mishaps` happen to the next GETs of links, in order.
 
     `manifest`: overrides fields of every file of the manifest.
+    `links_host`: the host in links; empty for the one that was asked.
     `good`: tokens that are links; each creation or renewal adds one.
     `log`: method, path and Range of every request.
     """
@@ -50,6 +52,7 @@ class LinkServer:
     refusal: str = ""
     nonce: object = None
     base: str = ""
+    links_host: str = ""
     good: set[str] = field(default_factory=set)
     log: list[tuple[str, str, str | None]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -96,6 +99,8 @@ class LinkServer:
 
     def _manifest(self, index: int | None) -> dict[str, Any]:
         files = []
+        asked = urlsplit(self.base)
+        base = f"http://{self.links_host or asked.hostname}:{asked.port}"
         for position, name in enumerate(self.names):
             if index is not None and position != index:
                 continue
@@ -105,7 +110,7 @@ class LinkServer:
                 {
                     "index": position,
                     "name": name,
-                    "url": f"{self.base}/d/t{self._made}/{position}",
+                    "url": f"{base}/d/t{self._made}/{position}",
                     "length": len(self.content),
                     "etag": self.etag,
                     "ranges": self.has_ranges,

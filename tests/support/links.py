@@ -1,12 +1,12 @@
-"""What a consumer does with links: ask for them, and open them as a plain tool would."""
+"""A consumer of links: requests them, and opens them as a plain tool would."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from provider.demo.http_client import Reply, request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
+from provider.testing.http_client import Reply, request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
 
 JSON = {"Content-Type": "application/json"}
 

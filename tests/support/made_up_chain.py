@@ -8,6 +8,7 @@ from benchmarks.log_node import CHAIN_ID, FACTORY, LogNode
 from provider.assets.chain_scan import ChainScan
 from provider.assets.did import did_for
 from provider.assets.index_store import IndexStore
+from provider.assets.shared_chain import SharedChain
 from provider.chain.config import RpcConfig
 from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
@@ -20,7 +21,7 @@ FINALITY = 16
 
 @asynccontextmanager
 async def scan_of(
-    node: LogNode, path: Path, *, batch_blocks: int = 1000
+    node: LogNode, path: Path, *, batch_blocks: int = 1000, others: SharedChain | None = None
 ) -> AsyncIterator[tuple[ChainScan, IndexStore]]:
     network = Network(
         chain_id=CHAIN_ID,
@@ -39,6 +40,7 @@ async def scan_of(
         batch_blocks=batch_blocks,
         max_document_bytes=10 << 20,
         metrics=Index(is_on=False),
+        others=others,
     )
     try:
         yield scan, store

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from provider.demo.market.publisher import Published, Publisher
+from provider.testing.market.publisher import Published, Publisher
 
 PATH = "/api/aquarius/assets/ddo/"
 VALIDATOR_KEY = "0x" + "a9" * 32

@@ -18,7 +18,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import SPARE_KEYS
+from provider.testing.chain.keys import SPARE_KEYS
 from tests.support.origin import BLOCK
 
 BASE = "/api/v1/operator"

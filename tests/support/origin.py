@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+FIRST_PAUSE_SECONDS, PAUSE_GROWTH, LONGEST_PAUSE_SECONDS = 0.005, 1.5, 0.05
 BLOCK = bytes(range(256)) * 4096
 CSV = b"day,price\n2026-11-01,17.5\n2026-11-02,18.25\n"
 
@@ -299,9 +300,15 @@ def running_origin(context: ssl.SSLContext | None = None) -> Iterator[Origin]:
         server.server_close()
 
 
-def wait_until(condition: Any, *, seconds: float = 60.0, every_seconds: float = 0.01) -> None:
-    """Poll until `condition()` is true; fail after the time limit."""
+def wait_until(condition: Any, *, seconds: float = 60.0, every_seconds: float | None = None) -> None:
+    """Poll until `condition()` is true; fail after the time limit.
+
+    `every_seconds`: the pause. By default it grows, so that to wait for long takes little from what is waited for.
+    """
     deadline = time.monotonic() + seconds
+    pause = FIRST_PAUSE_SECONDS if every_seconds is None else every_seconds
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true in time"
-        time.sleep(every_seconds)
+        time.sleep(pause)
+        if every_seconds is None:
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)

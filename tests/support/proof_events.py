@@ -8,8 +8,8 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.contracts import contract_at
-from provider.demo.stage import DemoChain
+from provider.testing.chain.contracts import contract_at
+from provider.testing.stage import DemoChain
 
 
 @dataclass(frozen=True)

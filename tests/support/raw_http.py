@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from provider.demo.http_client import Reply
+from provider.testing.http_client import Reply
 from tests.support.witness import witness
 
 TIMEOUT_SECONDS = 60.0

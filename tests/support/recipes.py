@@ -1,4 +1,4 @@
-"""The recipes of docs/links.md, as a reader copies them, and what it takes to run them."""
+"""The recipes of pages in docs/, as a reader copies them, and what it takes to run them."""
 
 import importlib.util
 import os
@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "links.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "links.md"
 _BLOCK = re.compile(r"^```(\w+) ([\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A tool that asks again for ever fails with this.
 LONGEST_SECONDS = 120
 
 
-def recipes() -> dict[str, str]:
-    """Text of each named block by its name: ```` ```sh NAME ````."""
-    return {name: text for _, name, text in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))}
+def recipes(page: str = "links.md") -> dict[str, str]:
+    """Text of each named block of a page by its name: ```` ```sh NAME ````."""
+    return {name: text for _, name, text in _BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))}
 
 
 def needs(*tools: str) -> pytest.MarkDecorator:
@@ -61,6 +62,6 @@ def run_python(text: str, folder: Path, url: str = "") -> subprocess.CompletedPr
 
 
 def printed(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a tool printed; it must have ended well."""
+    """Return the output of a tool, which must have succeeded."""
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
     return done.stdout.decode()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.ports import free_ports
+from provider.testing.ports import free_ports
 
 REDIS = shutil.which("redis-server")
 DEADLINE_SECONDS = 60.0
@@ -103,7 +103,7 @@ class RedisServer:
             return connection.recv(1 << 16)
 
     def replication(self) -> bytes:
-        """What it says of its role and its replicas; empty while it changes its role, when it closes connections."""
+        """Return its role and its replicas; empty while it changes its role, because it closes connections then."""
         try:
             return self.ask("INFO", "replication")
         except ConnectionError:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
+from provider.http1.handler import HttpHandler
 from provider.http1.listener import PublicServer
 from provider.http1.sink import TornadoSink
 from provider.streaming.headers import reply_headers
@@ -20,7 +21,7 @@ from provider.streaming.relay import Relayed, StreamEngine
 from provider.upstream.answer import Part, Parts, Whole, answer_of
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.disk import Disk
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.resume import for_rest
 from provider.upstream.source import HttpRequest, Source
 from provider.upstream.wish import read_wish
@@ -33,7 +34,7 @@ TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 class Opener(Protocol):
-    """What the proxy relays from."""
+    """Opens the source that the proxy relays."""
 
     async def open(self, request: HttpRequest) -> Source: ...
 
@@ -63,7 +64,7 @@ class Proxy:
         return self.relayed[0]
 
 
-class RelayHandler(RequestHandler):
+class RelayHandler(HttpHandler):
     """Opens the origin and relays, as the download handler does."""
 
     def initialize(self, proxy: Proxy, idle_timeout_seconds: float) -> None:
@@ -106,8 +107,8 @@ class RelayHandler(RequestHandler):
 async def proxied(
     script: Script,
     *,
-    idle_timeout_seconds: float = 10,
-    origin_idle_seconds: float = 10,
+    idle_timeout_seconds: float = 60,
+    origin_idle_seconds: float = 60,
     pipes: PipePool | None = None,
     max_resumes: int = 0,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,

@@ -158,6 +158,11 @@ def exchanges(metrics: Chains) -> dict[tuple[object, object], float]:
     return {(method, outcome): sum(cell[1:]) for (_, method, outcome), cell in cells}
 
 
+def is_available(rpc: Rpc) -> bool:
+    """False while every endpoint is ejected."""
+    return any(health.standing != "ejected" for health in rpc.endpoints.healths())
+
+
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -23,7 +23,7 @@ from provider.upstream.config import UpstreamConfig
 from provider.upstream.disk import Disk
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 
@@ -104,8 +104,8 @@ async def digest(source: Source) -> str:
     return hashlib.sha256(await body(source)).hexdigest()
 
 
-async def _nobody(seller: Seller) -> None:
-    return None
+async def _nobody(seller: Seller) -> frozenset[str]:
+    return frozenset()
 
 
 @asynccontextmanager
@@ -119,7 +119,7 @@ async def slice_cache(
     **options: object,
 ) -> AsyncIterator[Cache]:
     """Open a cache on `directory`, by default with slices of 64 KiB and from the first request on."""
-    sources = sources or Sources({}, owner_of=_nobody)
+    sources = sources or Sources({}, answerable_for=_nobody)
     usual = {"directory": str(directory), "max_bytes": 64 << 20, "slice_bytes": SLICE, "from_request": 1}
     config = SliceConfig(**(usual | options))
     http = HttpOrigin(UpstreamConfig(allow_non_public_ip=True, idle_timeout_seconds=idle_seconds))

@@ -4,8 +4,8 @@ from provider.files.file_object import Seller
 from provider.files.sources.sources import Sources
 
 
-async def _nobody(_: Seller) -> None:
-    return None
+async def _nobody(_: Seller) -> frozenset[str]:
+    return frozenset()
 
 
-NO_SOURCES = Sources({}, owner_of=_nobody)
+NO_SOURCES = Sources({}, answerable_for=_nobody)

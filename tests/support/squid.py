@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provider.demo.ports import free_ports
+from provider.testing.ports import free_ports
 
 PASSWORD = "proxyplanted"
 _PROGRAM = shutil.which("squid", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/squid/sbin")

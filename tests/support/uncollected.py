@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from provider.__main__ import main
-from provider.demo.child import Child, wait_until
+from provider.testing.child import Child, wait_until
 
 
 class Uncollected:

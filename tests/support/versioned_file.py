@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from dataclasses import dataclass, field
 
 from tests.support.raw_origin import Exchange
@@ -20,6 +21,8 @@ class VersionedFile:
         status: other than 0: every answer is this, without the file.
         cut_after: each answer breaks off after this many body bytes.
         gate: body bytes flow while it is set.
+        gated_first: only bodies that begin with this byte wait for the gate, None for all.
+        hold_at: bodies of more than a byte wait as long as this many bytes were sent.
         distance_seconds: each request is answered after this time.
         most_at_once: greatest number of requests that were answered at once.
     """
@@ -32,6 +35,8 @@ class VersionedFile:
     cut_after: int | None = None
     distance_seconds: float = 0.0
     most_at_once: int = 0
+    hold_at: float = math.inf
+    gated_first: int | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[str | None, str | None]] = field(default_factory=list)
     """Range and If-None-Match of every request."""
@@ -82,12 +87,15 @@ class VersionedFile:
             first, last, status = 0, len(content) - 1, b"200 OK"
         length = b"Content-Length: %d\r\n" % (last - first + 1)
         await exchange.send(b"HTTP/1.1 " + status + b"\r\n" + lines + length + b"\r\n")
-        return await self._send(exchange, memoryview(content)[first : last + 1])
+        return await self._send(exchange, memoryview(content)[first : last + 1], first)
 
-    async def _send(self, exchange: Exchange, body: memoryview) -> bool:
+    async def _send(self, exchange: Exchange, body: memoryview, first: int) -> bool:
         left = body if self.cut_after is None else body[: self.cut_after]
         while left:
-            await self.gate.wait()
+            if self.gated_first in (None, first):
+                await self.gate.wait()
+            while self.sent_bytes >= self.hold_at and len(body) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
             piece, left = left[:_STEP], left[_STEP:]
             await exchange.send(bytes(piece))
             self.sent_bytes += len(piece)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provider.demo.http_client import request
-from provider.demo.ports import free_ports
+from provider.testing.http_client import request
+from provider.testing.ports import free_ports
 from tests.support.origin import wait_until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

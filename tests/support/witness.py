@@ -15,9 +15,9 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import pytest
 
-from provider.demo.chain import keys
-from provider.demo.chain.wallet import Wallet
-from provider.demo.market.publisher import Publisher
+from provider.testing.chain import keys
+from provider.testing.chain.wallet import Wallet
+from provider.testing.market.publisher import Publisher
 
 # Of a long body only the beginning is read: a file's bytes are the origin's business.
 LOOK_BYTES = 64 * 1024

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.child import Children
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published, url_file
-from provider.demo.stage import DemoChain, DemoServer, launch_server
+from provider.testing.child import Children
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published, url_file
+from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell, consumer, metadata_store, publisher, sell, server_folder
 from tests.support.data_origin import DataFile, DataOrigin, running_data_origin
 from tests.support.links import links

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.stage import DemoServer
+from provider.testing.stage import DemoServer
 from tests.support.browser import CHROMIUM, WAIT_SECONDS, Tab, running_browser
 from tests.support.cutting_relay import cutting_relay
 from tests.support.data_origin import DataOrigin
@@ -78,6 +78,8 @@ def test_a_download_goes_on_after_a_cut_and_starts_again_with_another_version(
     with cutting_relay(server.url, cut_after=3 * MIB) as relay:
         tab.run(f"location.href = {json.dumps(url.replace(server.url, relay.url))}")
         relay.has_cut.wait(WAIT_SECONDS)
+        # Another page would end a navigation that has not become a download.
+        wait_until(lambda: any(path.is_file() for path in folder.iterdir()))
         tab.send("Page.navigate", url="chrome://downloads/")
         tab.wait(f"{RESUME}?.textContent.includes('Resume')")
         tab.run(f"{RESUME}.click()")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from provider.demo.http_client import request
-from provider.demo.market.consumer import Consumer
-from provider.demo.market.publisher import Published
-from provider.demo.stage import DemoServer
+from provider.testing.http_client import request
+from provider.testing.market.consumer import Consumer
+from provider.testing.market.publisher import Published
+from provider.testing.stage import DemoServer
 from tests.support.data_origin import DataFile
 from tests.support.links import links, signed_for_links, signed_to_revoke
 from tests.support.origin import wait_until

@@ -12,23 +12,28 @@ from pathlib import Path
 import tornado
 from packaging.requirements import Requirement
 
+from tests.support.syntax import imported_modules, nodes_of
+
 ROOT = Path(__file__).parents[2]
 PROVIDER = ROOT / "provider"
-TREES = {path.relative_to(PROVIDER).as_posix(): ast.parse(path.read_text()) for path in sorted(PROVIDER.rglob("*.py"))}
+SOURCES = {path.relative_to(PROVIDER).as_posix(): path for path in sorted(PROVIDER.rglob("*.py"))}
+# Packages that the server does not use.
+KIT = ("demo/", "testing/")
 # The end of a request, the top of a background task, and a thread that hands its failure to the caller.
-BROAD_EXCEPTS = {"outgoing/own_thread.py", "handlers/base.py", "assets/chain_index.py", "proofs/queue.py"}
+BROAD_EXCEPTS = {
+    "assets/chain_index.py",
+    "auth/nonce_writer.py",
+    "auth/sqlite_store.py",
+    "books/ledger.py",
+    "books/probes.py",
+    "handlers/base.py",
+    "outgoing/own_thread.py",
+    "proofs/queue.py",
+    "quotas/quotas.py",
+    "quotas/sqlite_store.py",
+}
 # web3 is a family of distributions, of which each use takes the smallest.
 FAMILIES = {"eth-account": "web3", "eth-keyfile": "web3"}
-
-
-def imported_modules(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
 
 
 def test_the_import_contract_holds() -> None:
@@ -42,20 +47,20 @@ def test_the_environment_is_read_in_config_only() -> None:
     """The demo starts processes and makes their environment itself."""
     readers = {
         name
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}
+        for name, path in SOURCES.items()
+        for node in nodes_of(path, ast.Attribute)
+        if node.attr in {"environ", "getenv", "environb"}
     }
-    assert not {name for name in readers if not name.startswith(("config/", "demo/"))}
+    assert not {name for name in readers if not name.startswith(("config/", *KIT))}
 
 
 def test_records_carry_their_fields_under_the_name_that_the_formatters_read() -> None:
     """`extra` with other keys would be lost without a word."""
     names = {
         (name, key.value if isinstance(key, ast.Constant) else None)
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict)
+        for name, path in SOURCES.items()
+        for node in nodes_of(path, ast.keyword)
+        if node.arg == "extra" and isinstance(node.value, ast.Dict)
         for key in node.value.keys
     }
     assert {key for _, key in names} == {"fields"}, names
@@ -64,50 +69,48 @@ def test_records_carry_their_fields_under_the_name_that_the_formatters_read() ->
 def test_everything_is_caught_in_few_places() -> None:
     catchers = {
         name
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
+        for name, path in SOURCES.items()
+        for node in nodes_of(path, ast.ExceptHandler)
+        if (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
         and not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in node.body)
     }
     assert catchers <= BROAD_EXCEPTS
 
 
 def test_tornado_web_is_imported_by_handlers_and_listeners_only() -> None:
-    allowed = ("handlers/", "http1/", "admin/", "demo/", "app/", "process/")
-    users = {name for name, tree in TREES.items() if "tornado.web" in imported_modules(tree)}
+    allowed = ("handlers/", "http1/", "admin/", *KIT, "app/", "process/")
+    users = {name for name, path in SOURCES.items() if "tornado.web" in imported_modules(path)}
     assert not {name for name in users if not name.startswith(allowed)}
 
 
-def private_names(tree: ast.AST) -> set[str]:
+def private_names(path: Path) -> set[str]:
     """Names with one leading underscore that a module defines, or uses of an object."""
-    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    named |= {node.name for node in ast.walk(tree) if isinstance(node, defined)}
+    named = {node.attr for node in nodes_of(path, ast.Attribute)}
+    named |= {node.name for node in nodes_of(path, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)}
     return {name for name in named if re.match("_[^_]", name)}
 
 
-def private_uses(tree: ast.AST, private: set[str], *, own: bool) -> Iterator[str]:
+def private_uses(path: Path, private: set[str], *, own: bool) -> Iterator[str]:
     """Private names of Tornado that a module uses; those of `self` count where the class may be Tornado's (`own`)."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in private:
-            if own or not (isinstance(node.value, ast.Name) and node.value.id == "self"):
-                yield node.attr
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tornado"):
-            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+    for node in nodes_of(path, ast.Attribute):
+        if node.attr in private and (own or not (isinstance(node.value, ast.Name) and node.value.id == "self")):
+            yield node.attr
+    for imported in nodes_of(path, ast.ImportFrom):
+        if (imported.module or "").startswith("tornado"):
+            yield from (alias.name for alias in imported.names if alias.name.startswith("_"))
 
 
 def test_private_members_of_tornado_are_used_in_http1_only() -> None:
     """They may change with any release of Tornado; the contract tests of http1/ fail then."""
     folder = Path(tornado.__file__).parent
     modules = ("web", "httputil", "http1connection", "httpserver", "iostream", "tcpserver")
-    private = set().union(*(private_names(ast.parse((folder / f"{name}.py").read_text())) for name in modules))
+    private = set().union(*(private_names(folder / f"{name}.py") for name in modules))
     faults = {}
-    for name, tree in TREES.items():
+    for name, path in SOURCES.items():
         near = name.startswith(("handlers/", "admin/")) or any(
-            module.startswith(("tornado", "provider.http1")) for module in imported_modules(tree)
+            module.startswith(("tornado", "provider.http1")) for module in imported_modules(path)
         )
-        used = set() if name.startswith("http1/") else set(private_uses(tree, private, own=near))
+        used = set() if name.startswith("http1/") else set(private_uses(path, private, own=near))
         if used:
             faults[name] = used
     assert not faults
@@ -123,12 +126,10 @@ def test_every_declared_dependency_is_imported_by_the_server() -> None:
     config.read(ROOT / "setup.cfg")
     lines = config["options"]["install_requires"].split()
     declared = {normalized(re.split(r"[<>=;\[]", line)[0]) for line in lines}
-    server = [tree for name, tree in TREES.items() if not name.startswith("demo/")]
-    imported = {module.split(".")[0] for tree in server for module in imported_modules(tree)}
+    server = [path for name, path in SOURCES.items() if not name.startswith(KIT)]
+    imported = {module.split(".")[0] for path in server for module in imported_modules(path)}
     # Files of a package are read by its name.
-    imported |= {node.value for tree in server for node in ast.walk(tree) if isinstance(node, ast.Constant)} & {
-        "swagger_ui_bundle"
-    }
+    imported |= {node.value for path in server for node in nodes_of(path, ast.Constant)} & {"swagger_ui_bundle"}
     distributions = metadata.packages_distributions()
     used = {normalized(name) for module in imported for name in distributions.get(module, [])}
     assert not declared - used - {FAMILIES.get(name, "") for name in used}
@@ -172,7 +173,7 @@ def test_everything_the_tests_import_is_installed_with_them() -> None:
         name = path.relative_to(ROOT).as_posix()
         if name.startswith(tuple(OF_OTHERS)):
             continue
-        for module in {module.split(".")[0] for module in imported_modules(ast.parse(path.read_text()))} - own:
+        for module in {module.split(".")[0] for module in imported_modules(path)} - own:
             if not required & {normalized(one) for one in distributions.get(module, [module])}:
                 missing.add((name, module))
     assert not missing
@@ -185,6 +186,7 @@ BLOCKING |= {"gethostbyname", "getnameinfo", "open_connection", "create_connecti
 BLOCKING_USES = {
     ("admin/dashboard/page.py", "to_thread"): "reads packaged files for the operator",
     ("app/assets.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
+    ("app/probing.py", "to_thread"): "lists sold files, once in a period, beside the requests",
     ("assets/chain_scan.py", "to_thread"): "parses a page of logs of limited size",
     ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
@@ -225,10 +227,10 @@ def test_every_call_that_blocks_is_listed_with_its_reason() -> None:
     """The reason says why no stranger can fill what others wait in."""
     found = {
         (name, used)
-        for name, tree in TREES.items()
-        if not name.startswith("demo/")
-        for node in ast.walk(tree)
-        for used in [node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""]
+        for name, path in SOURCES.items()
+        if not name.startswith(KIT)
+        for node in nodes_of(path, ast.Attribute, ast.Name)
+        for used in [node.attr if isinstance(node, ast.Attribute) else node.id]
         if used in BLOCKING
     }
     assert found == set(BLOCKING_USES)

@@ -1,8 +1,9 @@
 """docs/compatibility.md names tests that exist, and leaves none of the clients' tests out."""
 
-import ast
 import re
 from pathlib import Path
+
+from tests.support.syntax import functions_of
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CLIENTS = REPOSITORY / "tests" / "clients"
@@ -10,12 +11,8 @@ PAGE = (REPOSITORY / "docs" / "compatibility.md").read_text(encoding="utf-8")
 
 
 def existing() -> set[str]:
-    found = set()
-    for path in CLIENTS.glob("test_*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
-        found |= {f"{path.name}::{node.name}" for node in functions if node.name.startswith("test_")}
-    return found
+    files = CLIENTS.glob("test_*.py")
+    return {f"{path.name}::{name}" for path in files for name in functions_of(path) if name.startswith("test_")}
 
 
 def rows() -> list[list[str]]:

@@ -1,8 +1,9 @@
 """docs/defects.md leaves no number out and names tests that exist."""
 
-import ast
 import re
 from pathlib import Path
+
+from tests.support.syntax import functions_of
 
 TESTS = Path(__file__).parent.parent
 PART_ONE, PART_TWO = (TESTS.parent / "docs" / "defects.md").read_text(encoding="utf-8").split("\n## Part two", 1)
@@ -13,8 +14,7 @@ DEFECTS = 46
 
 
 def is_defined(path: str, name: str) -> bool:
-    tree = ast.parse((TESTS / path).read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in tree.body)
+    return name in functions_of(TESTS / path)
 
 
 def test_every_defect_has_its_row() -> None:

@@ -1,4 +1,4 @@
-"""What the documents for people name is there: files, folders, modules, settings, links."""
+"""Everything that the documents for people name exists: files, folders, modules, settings, links."""
 
 import importlib.util
 import re

@@ -25,7 +25,7 @@ def test_what_is_to_be_run_has_a_name() -> None:
 
 
 def test_the_extra_installs_what_recipes_for_python_import() -> None:
-    config = configparser.ConfigParser(interpolation=None)
+    config = configparser.ConfigParser()
     config.read(PAGE.parents[1] / "setup.cfg")
     extra = {Requirement(line).name for line in config["options.extras_require"]["test-tools"].split()}
     python = [ast.parse(text) for name, text in recipes().items() if f"```python {name}\n" in PAGE.read_text()]

@@ -5,7 +5,7 @@ import re
 from tests.unit.test_defects_page import TESTS, is_defined
 
 PAGE = (TESTS.parent / "docs" / "threats.md").read_text(encoding="utf-8")
-ROWS = [line for line in PAGE.split("## Doors", 1)[1].splitlines() if line.startswith("| ") and "---" not in line]
+ROWS = [line for line in PAGE.split("## Ways in", 1)[1].splitlines() if line.startswith("| ") and "---" not in line]
 TEST = re.compile(r"`([\w/]+\.py)(?:::(\w+))?`")
 
 

@@ -1,14 +1,13 @@
 """Figures that only the process itself knows: its streams, memory and CPU time."""
 
-import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from provider.books.health import Health
+from provider.observability.last_errors import LastErrors
 from provider.observability.metrics.processes import resident_bytes
 
 # Each worker lists this many streams, those with the most bytes first. All are counted.
@@ -19,44 +18,54 @@ MAX_LISTED_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class StreamNow:
-    """A stream in progress, without its consumer and file.
+    """A stream in progress, without its consumer.
 
-    key: the same object as long as the stream lasts.
+    number: of this process.
     path: splice or copy.
     waits_for: `consumer`, `origin` or nothing.
+    did, file_index: what was bought; "" and None for a result of a job.
+    length_bytes: of the whole body, None if unknown.
     started_at: by `time.perf_counter`.
     """
 
-    key: object
+    number: int
     endpoint: str
     path: str
     started_at: float
     sent_bytes: int
     waits_for: str
+    did: str = ""
+    file_index: int | None = None
+    length_bytes: int | None = None
 
 
 class OwnFigures:
     """Takes the figures of this process."""
 
     def __init__(
-        self, streams: Callable[[], Iterable[StreamNow]], sent_bytes: Callable[[], float], health: Health
+        self,
+        streams: Callable[[int], tuple[int, Sequence[StreamNow]]],
+        sent_bytes: Callable[[], float],
+        health: Health,
+        last_errors: LastErrors,
     ) -> None:
-        """`sent_bytes`: body bytes sent to consumers so far, including streams in progress."""
+        """Set the sources.
+
+        Args:
+            streams: returns the number of streams, and this many of them: those with the most bytes first.
+            sent_bytes: body bytes sent to consumers so far, including streams in progress.
+            health: of the bought files.
+            last_errors: the last failures.
+        """
+        self._last_errors = last_errors
         self._health = health
         self._streams = streams
         self._sent_bytes = sent_bytes
-        # Looking at a stream must not keep it alive.
-        self._numbers: WeakKeyDictionary[object, int] = WeakKeyDictionary()
-        self._next_number = itertools.count(1)
 
     def take(self) -> dict[str, Any]:
         """Return JSON values. `at`: by the clock that all processes of a host share. `streams`: the listed ones."""
-        streams = sorted(self._streams(), key=lambda stream: stream.started_at)
+        stream_count, listed = self._streams(MAX_LISTED_STREAMS)
         now = time.perf_counter()
-        for stream in streams:
-            if stream.key not in self._numbers:
-                self._numbers[stream.key] = next(self._next_number)
-        streams.sort(key=lambda stream: stream.sent_bytes, reverse=True)
         return {
             "pid": os.getpid(),
             "at": time.monotonic(),
@@ -64,16 +73,20 @@ class OwnFigures:
             "cpu_seconds": time.process_time(),
             "rss_bytes": resident_bytes() or 0,
             "files": self._health.worth_showing(time.time(), MAX_LISTED_FILES),
-            "stream_count": len(streams),
+            "errors": self._last_errors.shown(),
+            "stream_count": stream_count,
             "streams": [
                 {
-                    "number": self._numbers[stream.key],
+                    "number": stream.number,
                     "endpoint": stream.endpoint,
                     "path": stream.path,
                     "age_seconds": round(now - stream.started_at, 1),
                     "sent_bytes": stream.sent_bytes,
                     "waits_for": stream.waits_for,
+                    "did": stream.did,
+                    "file_index": stream.file_index,
+                    "length_bytes": stream.length_bytes,
                 }
-                for stream in streams[:MAX_LISTED_STREAMS]
+                for stream in listed
             ],
         }

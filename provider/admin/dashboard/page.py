@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from http.client import responses
 from importlib.resources import files
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from tornado.iostream import IOStream
 from tornado.web import RequestHandler
 
 from provider.admin.dashboard import uplot
+from provider.admin.dashboard.errors_page import errors_page
 from provider.admin.dashboard.feed import Feed
 from provider.override import override
 
@@ -85,6 +87,24 @@ class DashboardPageHandler(DashboardHandler):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         integrity = {name.replace(".", "_"): value for name, value in uplot.INTEGRITY.items()}
         self.finish(Template(page).substitute(uplot=uplot.VERSION, **integrity))
+
+
+class DashboardErrorsHandler(DashboardHandler):
+    """Every error code with cause and remedy."""
+
+    @override
+    async def get(self) -> None:
+        page = await asyncio.to_thread(_errors_page)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(page)
+
+
+@cache
+def _errors_page() -> str:
+    # Reads the sources, which takes a while; imported when somebody asks.
+    from provider.errors.document import page  # noqa: PLC0415
+
+    return errors_page(page())
 
 
 class DashboardRedirectHandler(DashboardHandler):
@@ -182,6 +202,7 @@ def dashboard_routes(dashboard: Dashboard) -> list[tuple[str, type[RequestHandle
         (r"/", DashboardRedirectHandler, {**needs, "target": "dashboard/"}),
         (r"/dashboard", DashboardRedirectHandler, {**needs, "target": "dashboard/"}),
         (r"/dashboard/", DashboardPageHandler, needs),
+        (r"/dashboard/errors", DashboardErrorsHandler, needs),
         (r"/dashboard/events", DashboardEventsHandler, needs),
         *((path.replace(".", r"\."), DashboardAssetHandler, {**needs, "name": name}) for path, name in own + library),
     ]

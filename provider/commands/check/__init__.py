@@ -1,8 +1,6 @@
 """`provider check`: tries everything that the settings name, and prints what works and what does not."""
 
 import asyncio
-import shutil
-import sys
 from collections.abc import Awaitable
 
 from provider import USER_AGENT
@@ -10,30 +8,25 @@ from provider.commands.check.chain_probes import probe_chains
 from provider.commands.check.host_probes import probe_listeners, probe_stores
 from provider.commands.check.service_probes import probe_services
 from provider.commands.check.source_probes import probe_sources
-from provider.commands.check.table import Finding, failed, has_failed, passed, render, warned
+from provider.commands.check.table import Finding, Form, failed, passed, show, warned
 from provider.config import Settings
 from provider.crypto.accounts import Account
 from provider.outgoing.sessions import Outgoing
 
 __all__ = ["check"]
 
-EXIT_FAILED = 1
 # A chain is asked four times in a row at most, each within the RPC timeout; nothing takes longer than this.
 LONGEST_SECONDS = 60.0
 
 
-def check(settings: Settings) -> int:
-    """Run all probes at once and print the table. Returns 1 if something required does not work, otherwise 0."""
-    findings = asyncio.run(_run_probes(settings))
-    is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 0
-    print(render(findings, width=width, colour=is_terminal))
-    return EXIT_FAILED if has_failed(findings) else 0
+def check(settings: Settings, form: Form = "table") -> int:
+    """Run all probes at once and print what they found. Returns 1 if something required does not work, otherwise 0."""
+    return show(asyncio.run(_run_probes(settings)), form=form)
 
 
 async def _run_probes(settings: Settings) -> list[Finding]:
     """Return the findings in a fixed order. A part that does not work is a finding, never an exception."""
-    findings = [warned("settings", warning, "correct its name, or unset it") for warning in settings.warnings]
+    findings = [warned("settings", warning.what, warning.remedy) for warning in settings.warnings]
     universal = Account.from_hex(settings.security.universal_key).address
     findings.append(passed("universal key", f"its address is {universal}"))
     async with Outgoing(settings.proxies).session(headers={"User-Agent": USER_AGENT}) as session:

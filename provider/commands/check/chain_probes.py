@@ -70,6 +70,7 @@ class ChainProbe:
 
     `index_blocks`: blocks per request of the chain index; None with a metadata store.
     `pays_proofs`: the Provider's account pays for proofs of download on this chain.
+    `idle_chains`: those that make blocks only for transactions.
     """
 
     chain: ChainConfig
@@ -79,6 +80,7 @@ class ChainProbe:
     timeout_seconds: float
     index_blocks: int | None
     pays_proofs: bool
+    idle_chains: frozenset[int]
     now: float
 
     async def run(self) -> list[Finding]:
@@ -105,7 +107,7 @@ class ChainProbe:
         ]
         findings.append(passed(f"{name} key", f"the Provider's address is {self._address()}"))
         if right and chain_id is not None:
-            findings.append(self._clock_finding(name, right))
+            findings.append(self._clock_finding(name, right, is_idle=chain_id in self.idle_chains))
             endpoint = endpoints[answers.index(right[0])]
             findings += await self._contract_findings(name, chain_id, endpoint)
             if self.pays_proofs:
@@ -176,8 +178,12 @@ class ChainProbe:
     def _address(self) -> str:
         return Account.from_hex(self.chain.private_key).address
 
-    def _clock_finding(self, name: str, right: list[EndpointAnswer]) -> Finding:
+    def _clock_finding(self, name: str, right: list[EndpointAnswer], *, is_idle: bool) -> Finding:
         skew = self.now - max(answer.block_at for answer in right)
+        if is_idle and skew > 0:
+            return passed(
+                f"{name} clock", f"newest block is {skew:.0f} s old; this chain makes blocks only for transactions"
+            )
         if abs(skew) <= MAX_CLOCK_SKEW_SECONDS:
             return passed(f"{name} clock", f"newest block is {max(0.0, skew):.0f} s old")
         detail = f"newest block is {abs(skew) / 60:.0f} min {'old' if skew > 0 else 'ahead of the local clock'}"
@@ -283,6 +289,7 @@ def _chain_probe(
         timeout_seconds=settings.rpc.timeout_seconds,
         index_blocks=None if metadata.aquarius_url else metadata.index_batch_blocks,
         pays_proofs=settings.proofs.on_chain,
+        idle_chains=settings.rpc.idle_chains,
         now=time.time(),
     )
 

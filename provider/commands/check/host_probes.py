@@ -26,7 +26,7 @@ FEW_FREE_BYTES = 1 << 30
 
 
 async def probe_stores(settings: Settings) -> list[Finding]:
-    """Check where nonces and the index of the chain are kept."""
+    """Check where nonces, the books, the index of the chain and slices are kept."""
     path = Path(settings.storage_path)
     if settings.redis is not None:
         found = await probe_redis(settings.redis)
@@ -38,7 +38,35 @@ async def probe_stores(settings: Settings) -> list[Finding]:
         index = IndexStore(index_path(path))
         found.append(await probe_store("metadata index", index_path(path), index.check))
         await index.close()
+    if settings.books.ledger and settings.books.path is not None:
+        books = Path(settings.books.path)
+        found.append(await asyncio.to_thread(probe_books, books))
+    if settings.slices.directory is not None:
+        found.append(await asyncio.to_thread(probe_slice_cache, Path(settings.slices.directory)))
     return [*found, probe_disk(path)]
+
+
+def probe_books(path: Path) -> Finding:
+    """Check that the folder of the books can be written. Without it downloads are served and not recorded."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return passed("books", f"{path} {'is there' if path.exists() else 'will be created'}")
+    except OSError as error:
+        advice = "PROVIDER_BOOKS_PATH: name a file in a directory that the server may write"
+        return warned("books", f"{path.parent}: {error.strerror}; uses will not be recorded", advice)
+
+
+def probe_slice_cache(directory: Path) -> Finding:
+    """Check that the server can write to the directory of slices, or can make it. Without it files are not cached."""
+    what, advice = "slice cache", "PROVIDER_CACHE_DIR: name a directory that the server may write"
+    try:
+        place = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=place):
+            free = shutil.disk_usage(place).free
+    except OSError as error:
+        return warned(what, f"{directory}: {error.strerror}; files will not be cached", advice)
+    made = "can be written" if place == directory else "will be created"
+    return passed(what, f"{directory} {made}, {free / (1 << 30):.1f} GiB free")
 
 
 async def probe_listeners(settings: Settings) -> list[Finding]:

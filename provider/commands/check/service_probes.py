@@ -22,18 +22,22 @@ _MADE_UP_DID = "did:op:" + "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """How much depends on a service: the finding without it, and what to do if it is silent or reports an error."""
+    """The finding if a service fails, and what to do if it is silent or reports an error."""
 
     problem: Callable[[str, str, str], Finding]
     if_silent: str
     if_broken: str
 
 
-_FOR_SOME_ASSETS = _Need(warned, "assets that need it will fail", "the service reports an error")
+_FOR_SOME_ASSETS = _Need(
+    warned,
+    "is the URL right, and the service running and reachable? Until it answers, assets that need it fail",
+    "the service reports an error: see its log",
+)
 _FOR_EVERY_CONSUMER = _Need(
     failed,
-    "is it right? Without its answer consumers are refused with 503",
-    "consumers are refused with 503 until it works",
+    "is the URL right, and the service running and reachable? Until it answers, consumers are refused with 503",
+    "the service reports an error: see its log. Until it works, consumers are refused with 503",
 )
 
 
@@ -82,7 +86,7 @@ async def _metadata_store(
     try:
         status, content_type = await get(session, path, timeout_seconds=timeout_seconds, proxy=proxy)
     except Unreachable as error:
-        return [failed(what, str(error), "AQUARIUS_URL: is it right, and the store running and reachable?")]
+        return [failed(what, str(error), "AQUARIUS_URL: is the URL right, and the store running and reachable?")]
     if status == 404 and "json" in content_type:
         return [passed(what, "answers, and rejects a made-up DID")]
     if status in (200, 404):

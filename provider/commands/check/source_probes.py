@@ -16,7 +16,7 @@ from provider.upstream.disk import Disk
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH
 
-# A name that no source has. A store that takes the credentials answers that there is no such file.
+# A name that no source has. A store that accepts the credentials answers that the file does not exist.
 _MADE_UP_PATH = "provider-check-made-up-name"
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _NO_OBJECT, _DENIED = "NoSuchKey", "AccessDenied"
@@ -24,7 +24,7 @@ _ERROR_BYTES = 4096
 
 
 async def probe_sources(settings: Settings) -> list[Finding]:
-    """One finding for each source."""
+    """Return one finding for each source."""
     async with own_origins(settings.upstream, settings.sources, settings.proxies) as origins:
         probes = []
         for config in settings.sources.all:
@@ -34,7 +34,15 @@ async def probe_sources(settings: Settings) -> list[Finding]:
             else:
                 seller = own_seller(settings.sources, config.name)
                 probes.append(_probe_remote(config, SourceFile(config.name, _MADE_UP_PATH, seller), origins.sources))
-        return list(await asyncio.gather(*probes))
+        found = list(await asyncio.gather(*probes))
+    if settings.slices.directory is None:
+        found += [_no_cache(config.name) for config in settings.sources.all if config.cache == "always"]
+    return found
+
+
+def _no_cache(name: str) -> Finding:
+    remedy = f"set PROVIDER_CACHE_DIR, or remove sources.{name}.cache"
+    return warned(f"source {name}", "cache = always, and there is no slice cache", remedy)
 
 
 def _probe_folder(name: str, path: str, disk: Disk) -> Finding:
@@ -54,7 +62,7 @@ def _probe_folder(name: str, path: str, disk: Disk) -> Finding:
 
 
 def _how_sent(folder: int, file: str | None, disk: Disk) -> str:
-    """How bytes of such files leave; empty if the folder has no file of its own that tells."""
+    """Return how the bytes of such files are sent; empty if the folder has no file of its own to test."""
     if file is None:
         return ""
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -75,14 +83,13 @@ async def _probe_remote(config: SourceConfig, file: SourceFile, sources: Sources
     source.close()
     shown = f"HTTP {source.status}{f' {code}' if code else ''}"
     if code == _DENIED:
-        return warned(
-            what, shown, f"{key}: files can be read only if the key may read them; it may not list the bucket"
-        )
+        return warned(what, shown, f"{key}: the key may not list the bucket; check that it may read the files")
     if source.status in (401, 403) or (code and code != _NO_OBJECT):
         return failed(what, shown, f"{key}: correct the credentials, the bucket or its region")
     if source.status >= 500:
         return warned(what, shown, f"{key}: the host reports an error")
-    return passed(what, f"answers ({shown})")
+    kept = "" if config.cache == "auto" else f", cache = {config.cache}"
+    return passed(what, f"answers ({shown}){kept}")
 
 
 def _host_of(config: SourceConfig) -> str:
@@ -92,7 +99,7 @@ def _host_of(config: SourceConfig) -> str:
 
 
 async def _error_code(source: Source) -> str:
-    """The code in a store's error document."""
+    """Return the code in a store's error document."""
     buffer, count = memoryview(bytearray(_ERROR_BYTES)), 0
     try:
         while count < _ERROR_BYTES and (step := await source.read_into(buffer[count:])):

@@ -1,9 +1,19 @@
-"""Formats the findings as an aligned table of plain ASCII text (pure)."""
+"""Findings, and how they are printed: an aligned table of plain ASCII text, JSON, or only what needs attention."""
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Literal
+
+import orjson
+
+EXIT_FAILED = 1
+Form = Literal["table", "json", "quiet"]
+READY = ("ready to serve", "not ready to serve")
+"""The last line without a failure, and with one."""
 
 _HEADINGS = ("what", "state", "detail", "what to do")
 _GAP = "  "
@@ -12,15 +22,16 @@ _MAX_WHAT_WIDTH = 44
 
 
 class State(StrEnum):
-    """The state of a finding. `FAIL` makes the exit status 1; `warn` is worth a look."""
+    """The state of a finding. `FAIL` makes the exit status 1; `warn` is worth a look; `-` was not reached."""
 
     OK = "ok"
     FAIL = "FAIL"
     WARN = "warn"
+    SKIP = "-"
 
 
-# SGR parameters of ECMA-48, section 8.3.117: green, red, yellow.
-_COLOURS = {State.OK: "32", State.FAIL: "31", State.WARN: "33"}
+# SGR parameters of ECMA-48, section 8.3.117: green, red, yellow, faint.
+_COLOURS = {State.OK: "32", State.FAIL: "31", State.WARN: "33", State.SKIP: "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,11 @@ def warned(what: str, detail: str, what_to_do: str) -> Finding:
     return Finding(what, State.WARN, detail, what_to_do)
 
 
+def skipped(what: str) -> Finding:
+    """Make a finding about a step that was not reached."""
+    return Finding(what, State.SKIP, "not reached")
+
+
 def has_failed(findings: Sequence[Finding]) -> bool:
     """Tell whether something required does not work."""
     return any(finding.state is State.FAIL for finding in findings)
@@ -58,7 +74,7 @@ def render(
     *,
     width: int,
     colour: bool = False,
-    verdicts: tuple[str, str] = ("ready to serve", "not ready to serve"),
+    verdicts: tuple[str, str] = READY,
 ) -> str:
     """Return the table and its summary line. Long texts wrap inside their column, so that lines fit `width` characters.
 
@@ -73,7 +89,35 @@ def render(
     return "\n".join([*lines, "", summary(findings, verdicts)])
 
 
-def summary(findings: Sequence[Finding], verdicts: tuple[str, str] = ("ready to serve", "not ready to serve")) -> str:
+def show(findings: Sequence[Finding], *, form: Form = "table", verdicts: tuple[str, str] = READY) -> int:
+    """Print the findings and return the exit status: 1 if something failed, otherwise 0.
+
+    `form`: "json" for one JSON object; "quiet" for a line for each failure and warning, and nothing else.
+    """
+    if form == "json":
+        print(as_json(findings, verdicts))
+    elif form == "quiet":
+        for finding in findings:
+            if finding.state in (State.FAIL, State.WARN):
+                print(
+                    f"{finding.state}: {_plain(finding.what)}: {_plain(finding.detail)}: {_plain(finding.what_to_do)}"
+                )
+    else:
+        is_terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if is_terminal else 0
+        print(render(findings, width=width, colour=is_terminal, verdicts=verdicts))
+    return EXIT_FAILED if has_failed(findings) else 0
+
+
+def as_json(findings: Sequence[Finding], verdicts: tuple[str, str] = READY) -> str:
+    """One JSON object on one line: `ok`, `verdict`, and `findings` with `what`, `state`, `detail`, `what_to_do`."""
+    failed_any = has_failed(findings)
+    return orjson.dumps(
+        {"ok": not failed_any, "verdict": verdicts[failed_any], "findings": [asdict(item) for item in findings]}
+    ).decode()
+
+
+def summary(findings: Sequence[Finding], verdicts: tuple[str, str] = READY) -> str:
     """Return one line: the verdict, and how many findings work, fail, and deserve a look."""
     counts = {state: sum(finding.state is state for finding in findings) for state in State}
     verdict = verdicts[has_failed(findings)]

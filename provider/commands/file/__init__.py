@@ -1,1 +1,1 @@
-"""`provider file`, for publishers: what a download of a file would meet, and the encrypted list of a DDO."""
+"""`provider file`, for publishers: checks whether a file can be downloaded, and encrypts the file list of a DDO."""

@@ -1,7 +1,6 @@
-"""`provider file check OBJECT.json`: opens a file as a download would, and says what it met."""
+"""`provider file check OBJECT.json`: opens a file as a download would, and reports what works and what does not."""
 
 import asyncio
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from provider.app.origins import Origins
 from provider.commands.check.reach import host_of
-from provider.commands.check.table import Finding, has_failed, render
+from provider.commands.check.table import Finding, has_failed, show
 from provider.commands.file import judge
 from provider.commands.own_origins import own_origins, own_seller
 from provider.config import FileSettings
@@ -24,14 +23,14 @@ from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH, Wish
 from provider.wire.json import read_json
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_USAGE = 2
 _MAX_REDIRECTS = 20
 
 
 def check_file(path: str, settings: FileSettings) -> int:
-    """Print what a download of the file object in `path` ("-": standard input) would meet.
+    """Report what a download of the file object in `path` ("-": standard input) would meet.
 
-    Returns 1 if it would fail, 2 if there is no such file object, otherwise 0.
+    Returns 0 if a download would work, 1 if it would fail, and 2 if there is no such file object.
     """
     try:
         text = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
@@ -43,17 +42,16 @@ def check_file(path: str, settings: FileSettings) -> int:
         print(f"provider: {error.public_text}", file=sys.stderr)
         return EXIT_USAGE
     if isinstance(file, SmartContractFile):
-        print("provider: a contract is asked through a node: use fileinfo of a running server", file=sys.stderr)
+        print(
+            "provider: contracts are read through a node, not by this command: ask fileinfo of a running server",
+            file=sys.stderr,
+        )
         return EXIT_USAGE
-    findings = asyncio.run(examined(file, settings))
-    is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 0
-    print(render(findings, width=width, colour=is_terminal, verdicts=("can be downloaded", "cannot be downloaded")))
-    return EXIT_FAILED if has_failed(findings) else 0
+    return show(asyncio.run(examined(file, settings)), verdicts=("can be downloaded", "cannot be downloaded"))
 
 
 async def examined(file: FileObject, settings: FileSettings) -> list[Finding]:
-    """What a download of `file` would meet."""
+    """Return the findings about a download of `file`."""
     if isinstance(file, SourceFile):
         file = replace(file, seller=own_seller(settings.sources, file.source))
     async with own_origins(settings.upstream, settings.sources) as origins:
@@ -95,7 +93,7 @@ async def _opened(file: FileObject, origins: Origins, wish: Wish) -> tuple[Sourc
 
 
 async def _redirects(file: UrlFile, origins: Origins) -> tuple[str, ...]:
-    """Hosts that the file's own host redirects to, in order."""
+    """Return the hosts that the file's own host redirects to, in order."""
     request = resolve(file, file.userdata or {}, NO_WISH)
     hosts: list[str] = []
     try:

@@ -17,7 +17,7 @@ EXIT_USAGE = 2
 
 
 class _WrongError(Exception):
-    """What is wrong with the arguments, for the publisher."""
+    """A wrong argument. The text is for the publisher."""
 
 
 def encrypt_files(path: str, *, data_nft: str, datatoken: str, chain_id: int | None, settings: Settings) -> int:

@@ -17,7 +17,7 @@ from provider.upstream.file_names import guess_content_type
 from provider.upstream.source import Headers
 from provider.upstream.validators import is_strong_date, is_strong_tag
 
-# A consumer notices more.
+# Consumers notice a longer wait.
 _SLOW_SECONDS = 1.0
 
 _FAILURES: tuple[tuple[type[ProviderError], str, str], ...] = (
@@ -46,7 +46,7 @@ def failure(error: ProviderError) -> Finding:
 
 
 def judge_status(status: int, answer: Answer) -> Finding:
-    """Is there a file at all?"""
+    """Check whether there is a file at all."""
     if isinstance(answer, Whole | Part | Parts):
         return passed("answer", f"status {status}")
     detail = answer.detail if isinstance(answer, Refused) else f"status {status}"
@@ -58,27 +58,27 @@ def judge_status(status: int, answer: Answer) -> Finding:
 
 
 def judge_time(seconds: float) -> Finding:
-    """How long does a consumer wait?"""
+    """Check how long a consumer waits."""
     text = f"first byte after {seconds * 1000:.0f} ms"
     return passed("time", text) if seconds <= _SLOW_SECONDS else warned("time", text, "use a host that answers sooner")
 
 
 def judge_transport(url: str) -> Finding:
-    """May others on the way read or change the file?"""
+    """Check whether others on the way can read or change the file."""
     if url.lower().startswith("https:"):
         return passed("transport", "TLS, and its certificate is valid")
     return warned("transport", "not encrypted: others on the way may read and change the file", "use https")
 
 
 def judge_redirects(hosts: tuple[str, ...]) -> Finding:
-    """`hosts`: those of the redirects, in order."""
+    """Report redirects. `hosts`: those of the redirects, in order."""
     if not hosts:
         return passed("redirects", "none")
     return warned("redirects", f"{len(hosts)}, to {', '.join(hosts)}", "name the last URL, if it does not expire")
 
 
 def judge_length(length_bytes: int | None) -> Finding:
-    """Can a consumer tell a whole file from a cut one, and ask for parts?"""
+    """Check whether a consumer can tell a whole file from a cut one, and can request parts."""
     if length_bytes is None:
         advice = "let the host send Content-Length: without it there is no progress bar and no resume"
         return warned("length", "not stated", advice)
@@ -88,18 +88,20 @@ def judge_length(length_bytes: int | None) -> Finding:
 
 
 def judge_type(headers: Headers, name: str) -> Finding:
-    """`name` of the file, from which the type is guessed."""
+    """Check the media type. `name`: of the file, from which the type is guessed."""
     stated = headers.get("Content-Type")
     if stated is not None:
         return passed("type", stated)
     guessed = guess_content_type(name)
     if guessed is not None:
-        return passed("type", f"not stated; {guessed} by the name")
-    return warned("type", "not stated, and the name tells none", "let the host send Content-Type, or rename the file")
+        return passed("type", f"not stated; {guessed}, from the name")
+    return warned(
+        "type", "not stated, and the name has no known extension", "let the host send Content-Type, or rename the file"
+    )
 
 
 def judge_coding(headers: Headers) -> list[Finding]:
-    """A stored coding is worth knowing."""
+    """Report a content coding in which the file is stored."""
     coding = headers.get("Content-Encoding")
     if coding is None:
         return []
@@ -107,7 +109,7 @@ def judge_coding(headers: Headers) -> list[Finding]:
 
 
 def judge_validator(headers: Headers) -> Finding:
-    """Can a cut body be continued?"""
+    """Check whether a cut transfer can be continued."""
     tag, modified = headers.get("ETag"), headers.get("Last-Modified")
     advice = "let the host send a strong ETag: without one, nobody can continue a lost transfer"
     if tag is not None and is_strong_tag(tag):
@@ -117,12 +119,12 @@ def judge_validator(headers: Headers) -> Finding:
     if is_strong_date(modified, headers):
         return passed("validator", "Last-Modified, which is old enough")
     if modified is not None:
-        return warned("validator", "Last-Modified alone, which counts a minute after the last change", advice)
+        return warned("validator", "only Last-Modified, which counts from a minute after the last change on", advice)
     return warned("validator", "none", advice)
 
 
 def judge_ranges(status: int, answer: Answer) -> Finding:
-    """The answer to a request for the first byte."""
+    """Check the answer to a request for the first byte."""
     if isinstance(answer, Part):
         return passed("ranges", "answered")
     detail = answer.detail if isinstance(answer, Refused) else f"status {status} to a request for one byte"

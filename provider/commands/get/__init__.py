@@ -1,1 +1,1 @@
-"""`provider get`: downloads what a buyer has bought, over links, and goes on where an earlier run ended."""
+"""`provider get`: downloads bought files over links, and continues where an earlier run ended."""

@@ -1,4 +1,4 @@
-"""The command `provider get`: arguments in, files and an exit status out."""
+"""The command `provider get`: from its arguments to files and an exit status."""
 
 import asyncio
 import getpass
@@ -25,6 +25,7 @@ from provider.commands.get.order import Node, OrderSearch, stored_asset
 from provider.commands.get.part_file import is_unfinished
 from provider.commands.get.progress import shown, size, tell
 from provider.crypto.accounts import Account
+from provider.program import program
 from provider.wire.json import read_json
 
 EXIT_OK, EXIT_STOPPED = 0, 130
@@ -35,7 +36,7 @@ _MAX_KEY_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The arguments of the command; those that are None were not given."""
+    """The arguments of the command. Those that are None were not given."""
 
     did: str
     key_file: Path
@@ -55,7 +56,7 @@ class Options:
 
 
 def get(options: Options, given: Sequence[str]) -> int:
-    """Run the command and return the exit status. `given`: the arguments as typed, for the line that goes on."""
+    """Run the command and return the exit status. `given`: the arguments as typed, for a hint how to continue."""
     try:
         _check(options)
         account = _open_key(options)
@@ -64,7 +65,7 @@ def get(options: Options, given: Sequence[str]) -> int:
         print(f"provider get: {failure}", file=sys.stderr)
         return failure.status
     except KeyboardInterrupt:
-        print(f"\nprovider get: stopped. To go on:\n{shlex.join(['provider', *given])}", file=sys.stderr)
+        print(f"\nprovider get: stopped. To continue:\n{shlex.join([*program(), *given])}", file=sys.stderr)
         return EXIT_STOPPED
 
 
@@ -72,7 +73,7 @@ def _run(run: "_Run") -> int:
     async def main() -> int:
         task = asyncio.current_task()
         if task is not None:
-            # As SIGINT: what is there is noted, so that another run goes on with it.
+            # Treated as SIGINT: the bytes that arrived are recorded, so that another run can continue.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await run.get()
 
@@ -115,7 +116,7 @@ def _is_http(url: str) -> bool:
 
 
 def _open_key(options: Options) -> Account:
-    """The buyer's key, from hex text or a keystore. Raises Misuse, and never shows what the file holds."""
+    """Read the buyer's key from hex text or a keystore. Raises Misuse, which never shows the content of the file."""
     content = _read(options.key_file).strip()
     try:
         if not content.startswith("{"):
@@ -161,7 +162,7 @@ class _Run:
             reports = []
             for file, target in zip(files, targets, strict=True):
                 if len(files) > 1 and not self._options.force and _is_there(file, target):
-                    tell(f"{target} is there already", quiet=self._options.quiet)
+                    tell(f"{target} exists already", quiet=self._options.quiet)
                     reports.append({"index": file.index, "path": str(target), "kept": True})
                 else:
                     reports.append(_report(file, await self._fetch(links, wanted, file, target)))
@@ -207,7 +208,7 @@ class _Run:
         )
 
     def _targets(self, files: Sequence[LinkedFile]) -> list[Path]:
-        """Where each file goes. Raises GetFailed if the folder cannot be made."""
+        """Return where each file goes. Raises GetFailed if the folder cannot be created."""
         names = local_names([file.name for file in files], [file.index for file in files])
         output = self._options.output
         path = Path(output) if output is not None else Path()
@@ -217,7 +218,7 @@ class _Run:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise GetFailed(f"{path} is no folder and cannot become one: {error.strerror}") from None
+            raise GetFailed(f"{path} is not a folder and cannot be created: {error.strerror}") from None
         return [path / name for name in names]
 
     async def _fetch(self, links: Links, wanted: Wanted, file: LinkedFile, target: Path) -> Fetched:
@@ -244,7 +245,10 @@ class _Run:
                 fetched = await fetch.run()
             except GetFailed:
                 if is_unfinished(target):
-                    tell(f"what came of {target.name} is kept; the same command goes on", quiet=options.quiet)
+                    tell(
+                        f"the received part of {target.name} is kept; run the same command again to continue",
+                        quiet=options.quiet,
+                    )
                 raise
         if not options.quiet and not options.as_json:
             print(_line(fetched, time.monotonic() - began))
@@ -268,7 +272,7 @@ class _Run:
 
 
 def _is_there(file: LinkedFile, target: Path) -> bool:
-    """Is it a file that an earlier run of several files finished? Raises TargetExists if it looks like another."""
+    """True if an earlier run of several files finished this one. Raises TargetExists if the file looks like another."""
     try:
         found = target.stat().st_size if target.is_file() else None
     except OSError:

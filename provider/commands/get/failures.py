@@ -1,4 +1,4 @@
-"""How a download can fail. The texts are for the buyer; they hold no link, key or signature."""
+"""The ways in which a download can fail. The texts are for the buyer, and contain no link, key or signature."""
 
 from provider.commands.get.plan import Facts
 
@@ -18,19 +18,19 @@ class Misuse(GetFailed):
 
 
 class NoAccess(GetFailed):
-    """There is no order, or the Provider refuses what was asked."""
+    """There is no order, or the Provider refuses the request."""
 
     status = 3
 
 
 class TargetExists(GetFailed):
-    """A file with the final name is there already."""
+    """A file with the final name exists already."""
 
     status = 4
 
 
 class TryLater(Exception):
-    """The server or the network failed for the moment. `pause_seconds`: what the server asks for."""
+    """The server or the network failed temporarily. `pause_seconds`: the pause that the server asks for."""
 
     def __init__(self, text: str, pause_seconds: float | None = None) -> None:
         super().__init__(text)
@@ -38,7 +38,7 @@ class TryLater(Exception):
 
 
 class LinkEnded(Exception):
-    """The link is no longer good; `url` is the one that was used."""
+    """The link is no longer valid. `url`: the link that was used."""
 
     def __init__(self, text: str, url: str) -> None:
         super().__init__(text)
@@ -46,7 +46,7 @@ class LinkEnded(Exception):
 
 
 class OtherVersion(Exception):
-    """The answer is of another version of the file than the bytes before. `facts`: what is known of it."""
+    """The answer is of another version of the file than the earlier bytes. `facts`: about the new version."""
 
     def __init__(self, facts: Facts | None = None) -> None:
         super().__init__("the file changed")
@@ -54,10 +54,10 @@ class OtherVersion(Exception):
 
 
 class NoRanges(Exception):
-    """The server does not answer ranges as it said."""
+    """The server does not answer ranges, although it said so."""
 
 
 def printable(text: str) -> str:
-    """A server's text on one line, without what a terminal would obey."""
+    """Put a server's text on one line, without control characters that a terminal would obey."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_TEXT_CHARS else line[:MAX_TEXT_CHARS] + "..."

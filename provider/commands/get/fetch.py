@@ -55,7 +55,7 @@ class Fetched:
     """A file under its final name.
 
     Attributes:
-        resumed_bytes: those that an earlier run left.
+        resumed_bytes: bytes of an earlier run.
         checked: what was compared: `length`, `validator`, `sha256`.
     """
 
@@ -75,10 +75,10 @@ class _Job:
 
 
 class FileFetch:
-    """Downloads one file into `target`; `source` names it across runs.
+    """Downloads one file into `target`. `source` names it across runs.
 
     Args:
-        another: asks for a new link with a signature, once the old one cannot be renewed.
+        another: requests a new link with a signature, if the old one cannot be renewed.
         force: replace an existing file.
     """
 
@@ -111,7 +111,10 @@ class FileFetch:
         self._resumed_bytes = 0
 
     async def run(self) -> Fetched:
-        """Download, check, and give the final name. Raises GetFailed; what can be continued then stays on disk."""
+        """Download the file, check it, and give it its final name.
+
+        Raises GetFailed; bytes that another run can continue with stay on disk.
+        """
         if not self._force:
             check_absent(self._target)
         with PartFile(self._target, self._source) as part:
@@ -122,7 +125,7 @@ class FileFetch:
                 raise GetFailed(f"{self._target} cannot be written: {error.strerror}") from None
 
     async def _one_version(self, part: PartFile) -> Facts:
-        """Fetch until all bytes are of one version; return its facts."""
+        """Fetch until all bytes are of one version. Returns its facts."""
         facts: Facts | None = self._file.facts
         for _ in range(MAX_VERSIONS):
             if facts is None or facts.length is None or facts.etag is None:
@@ -139,7 +142,7 @@ class FileFetch:
         raise GetFailed("the file changes while it is downloaded, or the server contradicts itself about its length")
 
     async def _ask_facts(self, known: Facts) -> Facts:
-        """What a HEAD tells; what is known if the server does not answer it."""
+        """Return the facts from a HEAD; if the server does not answer it, those already known."""
 
         async def head() -> Reply:
             url = self._file.url
@@ -181,7 +184,7 @@ class FileFetch:
 
     async def _piece(self, job: _Job, piece: Span, retries: Retries) -> None:
         first, end = piece
-        # If-Range: of another version the server sends all, and says so with 200 (RFC 9110 section 13.1.5).
+        # If-Range: if the version is another one, the server sends the whole file with 200 (RFC 9110 section 13.1.5).
         headers = {"Range": f"bytes={first}-{end - 1}", "If-Range": job.facts.etag or ""}
         async with self._get(headers) as response:
             verdict = judge_part(response.status, response.headers, piece, job.facts)
@@ -225,17 +228,17 @@ class FileFetch:
                 if facts.length is not None and at > facts.length:
                     raise OtherVersion
         if facts.length is not None and at < facts.length:
-            raise TryLater(f"{at} bytes came of {facts.length}")
+            raise TryLater(f"only {at} of {facts.length} bytes arrived")
         return facts
 
     # Both.
 
     @asynccontextmanager
     async def _get(self, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a GET; failures of connections and statuses that end it become exceptions of ours."""
+        """Send a GET. Raises our own exceptions for failed connections, and for statuses that end the request."""
         url = self._file.url
         try:
-            # The URL is a capability: a redirect could carry it to another host, or over plain HTTP.
+            # The URL is a capability. A redirect could carry it to another host, or over plain HTTP.
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 if response.status not in (200, 206, 412, 416):
                     raise await _refusal(response, url)
@@ -246,7 +249,7 @@ class FileFetch:
             raise TryLater(f"the connection was lost ({type(error).__name__})") from None
 
     def _taken(self, part: PartFile, at: int, data: bytes, length: int | None, retries: Retries | None) -> int:
-        """Write what arrived; return the position behind it."""
+        """Write the bytes that arrived. Returns the position after them."""
         part.write(at, data)
         if retries is not None:
             retries.progress()
@@ -255,7 +258,7 @@ class FileFetch:
         return at + len(data)
 
     async def _renew(self, ended: LinkEnded) -> None:
-        """Have a good link, by renewal or with a new signature. Raises GetFailed when neither helps."""
+        """Get a valid link by renewal or with a new signature. Raises GetFailed if neither works."""
         async with self._renewing:
             if self._file.url != ended.url:
                 return  # another worker was faster
@@ -270,9 +273,9 @@ class FileFetch:
 
     async def _finished(self, part: PartFile, facts: Facts) -> Fetched:
         if facts.length not in (None, part.done_bytes):
-            raise GetFailed(f"{part.done_bytes} bytes are there of {facts.length}")
+            raise GetFailed(f"only {part.done_bytes} of {facts.length} bytes are there")
         checked = ["length"] if facts.length is not None else []
-        # Of one stream, the validator says only whether the manifest meant this version.
+        # For one stream, the validator only says whether the manifest described this version.
         is_validated = facts.can_resume or facts.etag == self._file.facts.etag
         checked += ["validator"] if facts.etag is not None and is_validated else []
         if self._file.sha256 is not None:
@@ -298,7 +301,7 @@ async def _refusal(response: aiohttp.ClientResponse, url: str) -> Exception:
 
 
 async def _together(workers: Sequence[Coroutine[None, None, None]]) -> None:
-    """Run all; the first failure stops the others and is raised alone."""
+    """Run all tasks. The first failure stops the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:

@@ -69,7 +69,7 @@ class Reply:
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session for all requests of a run; proxies come from the environment. Call it inside the running loop."""
+    """Return a session for all requests of a run. Proxies come from the environment. Call it in a running loop."""
     return aiohttp.ClientSession(
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         auto_decompress=False,
@@ -90,7 +90,7 @@ async def ask(
     body: object = None,
     who: str = "the Provider",
 ) -> Reply:
-    """Run one exchange with a short answer. Raises TryLater when there is none, or the server cannot answer now."""
+    """Run one exchange with a short answer. Raises TryLater if there is none, or if the server cannot answer now."""
     try:
         # A redirect could carry the signature to another host.
         async with session.request(
@@ -125,9 +125,9 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 def parse_manifest(value: object, base_url: str) -> list[LinkedFile]:
-    """Read a manifest (`docs/links.md`). Raises GetFailed for anything that is not one.
+    """Read a manifest (`docs/links.md`). Raises GetFailed if it is not valid.
 
-    A link without TLS is refused when the Provider was asked over TLS: whoever reads it can download the file.
+    If the Provider was asked over TLS, a link without TLS is refused: anyone reading it could download the file.
     """
     files = value.get("files") if isinstance(value, Mapping) else None
     if not isinstance(files, list) or not files:
@@ -161,7 +161,7 @@ def _linked_file(item: object, base_url: str) -> LinkedFile:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the links are asked for; `file_index` None means every file."""
+    """The purchase that links are requested for. `file_index` None: all files."""
 
     did: str
     service_id: str
@@ -170,11 +170,17 @@ class Wanted:
     userdata: str | None = None
 
 
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port (RFC 6454 section 4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 def _after(nonce: object) -> int:
-    """The whole number after a nonce that a server told; 0 if it is none."""
+    """Return the next whole number after a server's nonce; 0 if it is not a number."""
     try:
         told = Decimal(str(nonce))
-        # `1E999999999` is a number too, whose digits take hours and gigabytes.
+        # `1E999999999` is a number too. Writing its digits would take hours and gigabytes.
         return int(told) + 1 if told.adjusted() < _MAX_NONCE_DIGITS else 0
     except (InvalidOperation, ValueError, OverflowError):
         return 0
@@ -212,7 +218,12 @@ class Links:
         return parse_manifest(reply.json(), self.url)
 
     async def renew(self, file: LinkedFile) -> LinkedFile:
-        """A fresh link for the same file, without a signature. Raises LinkEnded if it cannot be renewed."""
+        """Return a new link to the same file, without a signature. Raises LinkEnded if it cannot be renewed.
+
+        Only the Provider is asked. Its manifest may name any other host, where a POST may do something else.
+        """
+        if _origin(file.url) != _origin(self.url):
+            raise LinkEnded("the link ended", file.url)
 
         async def post() -> Reply:
             return await ask(self.session, "POST", file.url)
@@ -226,7 +237,7 @@ class Links:
         return replace(file, url=fresh[0])
 
     async def signed(self, command: str, claimed: str = "consumerAddress") -> dict[str, str]:
-        """The fields that prove who asks: address, an unused nonce, and the signature of both with the command."""
+        """Return the fields that prove who asks: address, unused nonce, and a signature over both and the command."""
         address, nonce = self.account.address, await self._nonce()
         signature = sign_message(self.account, f"{address}{nonce}{command}")
         return {claimed: address, "nonce": nonce, "signature": "0x" + signature.hex()}
@@ -240,7 +251,7 @@ class Links:
         return await self.patiently(get)
 
     async def decrypt(self, data_nft: str, chain_id: int, metadata_tx_id: str) -> Reply:
-        """The document that a transaction published, in the clear."""
+        """Return the decrypted document that a transaction published."""
 
         async def post() -> Reply:
             signed = await self.signed(DECRYPT, "decrypterAddress")
@@ -250,11 +261,11 @@ class Links:
         return await self.patiently(post)
 
     async def patiently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Run an action until it is not told to come back later. Raises GetFailed after the last attempt."""
+        """Repeat an action as long as it asks to come back later. Raises GetFailed after the last attempt."""
         return await patiently(action, self.pause)
 
     async def _nonce(self) -> str:
-        """The time in milliseconds, or the next number after one that is beyond it."""
+        """Return the time in milliseconds; if an earlier nonce is greater, the number after that."""
         reply = await self._ask("GET", "nonce", query={"userAddress": self.account.address})
         value = reply.json()
         known = value.get("nonce") if isinstance(value, Mapping) else None

@@ -1,7 +1,7 @@
-"""File names that a server chose, as names on this machine (pure).
+"""Turns file names that a server chose into names on this machine (pure).
 
-A server's name may not lead out of the folder, hide the file, stand for a device of Windows, or be the name under which
-another file waits to be finished.
+A server's name must not lead out of the folder, hide the file, name a device of Windows, or be the name of an
+unfinished file.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 
 
 def local_names(names: Sequence[str], indexes: Sequence[int]) -> list[str]:
-    """A name for each file, each once even where case does not count. `indexes` number files that need it."""
+    """Return a distinct name for each file, also on file systems that ignore case.
+
+    `indexes`: numbers for files that need one.
+    """
     taken: set[str] = set()
     found = []
     for name, index in zip(names, indexes, strict=True):
@@ -33,8 +36,8 @@ def local_names(names: Sequence[str], indexes: Sequence[int]) -> list[str]:
 
 
 def local_name(name: str) -> str:
-    """A server's name, made safe; empty if nothing of it can be used."""
-    # Room for the suffix of an unfinished file, for a number, and for a device's underscore.
+    """Make a server's name safe; empty if no character of it can be used."""
+    # Leaves room for the suffix of an unfinished file, for a number, and for the underscore of a device name.
     room = MAX_NAME_BYTES - len(NEW_NOTE_SUFFIX) - 16
     # Windows drops dots and spaces at the end; dots at the beginning hide a file.
     safe = safe_name(name).strip(". ")

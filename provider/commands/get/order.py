@@ -1,8 +1,8 @@
-"""Finds which order and which service give the buyer access: from the chain, the Provider and a metadata store.
+"""Finds the order and the service that give the buyer access: from the chain, the Provider and a metadata store.
 
-Any contract can emit an event that looks like an order. So orders are looked for at the datatokens that the Provider or
-the asset's document names. Only for a buyer who names no service, the logs of all contracts are searched. What is found
-there leads to a document, which is checked against the DID.
+Any contract can emit an event that looks like an order. So orders are searched at the datatokens that the Provider or
+the asset's document names. Only if the buyer names no service, the logs of all contracts are searched. Such a log leads
+to a document, which is checked against the DID.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class Node:
         self._url = url
 
     async def call(self, call: RpcCall) -> object:
-        """The result of one call, or an RpcFault. Raises GetFailed."""
+        """Return the result of one call, or an RpcFault. Raises GetFailed."""
         body = {"jsonrpc": "2.0", "id": 1, "method": call.method, "params": call.params}
 
         async def post() -> Reply:
@@ -49,15 +49,18 @@ class Node:
             raise GetFailed(f"the node answers with status {reply.status} and no JSON-RPC") from None
 
     async def chain_id(self) -> int:
-        """The chain that the node follows."""
+        """Return the id of the node's chain."""
         return contracts.decode_quantity(await self.call(RpcCall("eth_chainId")))
 
     async def receipt(self, tx_id: str) -> events.Receipt | None:
-        """What a transaction did; None if the node does not know it."""
+        """Return the receipt of a transaction; None if the node does not know it."""
         return events.parse_receipt(await self.call(contracts.receipt_call(tx_id)))
 
     async def newest_logs(self, address: Sequence[str] | None, topics: Sequence[object]) -> AsyncIterator[Log]:
-        """Matching logs, the newest first. Nodes limit the blocks of a query: they are halved until it is answered."""
+        """Return matching logs, the newest first.
+
+        Nodes limit the number of blocks in a query. It is halved until the node answers.
+        """
         end = contracts.decode_quantity(await self.call(contracts.block_number_call()))
         blocks = end + 1
         for _ in range(MAX_LOG_QUERIES):
@@ -80,14 +83,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What gives access: a service and the transaction that paid for it."""
+    """A service and the transaction that paid for it."""
 
     service_id: str
     order_tx_id: str
 
 
 class OrderSearch:
-    """Finds the purchase of one asset. Every argument that is None is looked for with the others."""
+    """Finds the purchase of one asset. Arguments that are None are searched with the help of the others."""
 
     def __init__(
         self,
@@ -124,12 +127,12 @@ class OrderSearch:
         for order in await self._orders_of_tx(self._order_tx_id):
             if order.emitter in services:
                 return Purchase(services[order.emitter], self._order_tx_id)
-        # The publisher chose their ids.
+        # The publisher chose these ids.
         named = printable(", ".join(services.values()))
         raise NoAccess(f"the transaction of --tx ordered none of the services {named}")
 
     async def _services(self) -> Mapping[str, str]:
-        """The ids of the services in question, by their datatokens."""
+        """Return the ids of the possible services, by their datatokens."""
         if self._asset is None and self._service_id is not None:
             return {await self._datatoken(self._service_id): self._service_id}
         asset = self._asset or await self._asset_from_chain()
@@ -195,7 +198,7 @@ class OrderSearch:
         return receipt.order_started
 
     async def _asset_from_chain(self) -> Asset:
-        """The document that the data NFT of an order published, if its DID is ours."""
+        """Return the document that the data NFT of an order published, if its DID is the wanted one."""
         node = self._needed_node()
         chain_id = await node.chain_id()
         seen: set[str] = set()
@@ -242,7 +245,7 @@ class OrderSearch:
 
 
 async def stored_asset(session: aiohttp.ClientSession, url: str, did: str, pause: Pause) -> Asset:
-    """The document of a DID in a metadata store (Aquarius, or an ocean-node). Raises GetFailed and NoAccess."""
+    """Return the document of a DID from a metadata store (Aquarius or an ocean-node). Raises GetFailed, NoAccess."""
 
     async def get() -> Reply:
         return await ask(session, "GET", url.rstrip("/") + _STORE_PATH + did, who="the metadata store")

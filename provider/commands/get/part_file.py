@@ -1,7 +1,8 @@
-"""The unfinished file on disk: `NAME.part`, and `NAME.part.json`, which says what of it is there.
+"""The unfinished file on disk: `NAME.part`, and `NAME.part.json`, a note of which bytes are there.
 
-The note never claims a byte that a power loss could take: the data is on disk before a note is written. A file gets its
-final name only when it is whole.
+The note also says that the file is ours: a file of that name without a note belongs to somebody else and stays as it
+is. The note never claims a byte that a power loss could take: the data are on disk before the note is written. A file
+gets its final name only when it is whole.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -23,7 +25,7 @@ from provider.commands.get.plan import Facts, Saved, Span, added, resumable, tot
 
 SAVE_SECONDS = 2.0
 _MAX_NOTE_BYTES = 16 << 20
-# A file system without hard links says one of these.
+# The errors of a file system without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -31,7 +33,7 @@ class PartFile:
     """The unfinished file of `target`, locked while it is open.
 
     `source` names what is downloaded: bytes of another dataset with the same file name are not taken over.
-    Raises GetFailed if another process downloads the same file.
+    Raises GetFailed if another process downloads the same file, or the file is not one of `provider get`.
     """
 
     def __init__(self, target: Path, source: str) -> None:
@@ -44,10 +46,15 @@ class PartFile:
         self._facts: Facts | None = None
         self._saved_at = -math.inf
         self._is_saving = False
-        # A save that was cancelled may still run in its thread: its note must not be taken for that of a later version.
+        # A cancelled save may still run in its thread. Its note must not be taken for that of a later version.
         self._lock = threading.Lock()
         self._began = 0
         self._file = _locked(self._part)
+        try:
+            self._claim()
+        except BaseException:
+            self._close()
+            raise
 
     def __enter__(self) -> "PartFile":
         return self
@@ -61,16 +68,19 @@ class PartFile:
 
     @property
     def done_bytes(self) -> int:
-        """Bytes that are there."""
+        """Number of bytes that are there."""
         return total(self.done)
 
     def begin(self, facts: Facts) -> int:
-        """Prepare for this version. Returns the number of bytes that are there already; others are dropped."""
+        """Prepare for this version of the file. Returns the number of bytes that are already there.
+
+        Bytes of other versions are deleted.
+        """
         size = os.fstat(self._file).st_size
         with self._lock:
             self._began += 1
             self._facts = facts
-            self.done = resumable(_read_note(self._note), self._source, facts, size)
+            self.done = resumable(_saved(_read_json(self._note)), self._source, facts, size)
             if not self.done:
                 self._drop()
         if facts.can_resume and facts.length is not None:
@@ -97,11 +107,14 @@ class PartFile:
             self._is_saving = False
 
     def digest_source(self) -> int:
-        """The descriptor, for reading the whole file."""
+        """The file's descriptor, for reading the whole file."""
         return self._file
 
     def finish(self, *, force: bool) -> None:
-        """Give the file its final name. Raises TargetExists unless `force`; the bytes then stay for another run."""
+        """Give the file its final name.
+
+        Raises TargetExists if that name is taken, unless `force`. The bytes then stay for another run.
+        """
         os.fsync(self._file)
         if force:
             os.replace(self._part, self.target)
@@ -112,12 +125,12 @@ class PartFile:
         _sync_folder(self.target.parent)
 
     def discard(self) -> None:
-        """Remove wrong bytes."""
+        """Delete the file, because its bytes are wrong."""
         self._remove()
         self._close()
 
     def _rename_to_new(self) -> None:
-        """A link fails if the name is taken; a rename would replace what another program just wrote there."""
+        """Rename by a hard link, which fails if the name is taken. A rename would replace another program's file."""
         try:
             os.link(self._part, self.target, follow_symlinks=False)
         except FileExistsError:
@@ -130,14 +143,27 @@ class PartFile:
         else:
             os.unlink(self._part)
 
+    def _claim(self) -> None:
+        """Leave a note beside a new file. Raises GetFailed if file or note are not ours."""
+        note = _read_json(self._note)
+        if os.fstat(self._file).st_size and not _is_ours(note):
+            raise GetFailed(f"{self._part} was not left by provider get: move it away, or choose another name with -o")
+        if note is None:
+            try:
+                self._write_note(Facts(), ())
+            except OSError as error:
+                raise GetFailed(f"{self._note} cannot be written: {error.strerror}") from None
+        elif not _is_ours(note):
+            raise GetFailed(f"{self._note} was not left by provider get: move it away, or choose another name with -o")
+
     def _leave(self) -> None:
-        """Keep what another run can go on with."""
+        """Keep everything that another run can continue with."""
         if self._facts is None:
-            # Nothing was begun: the bytes of an earlier run stay as they are.
+            # Nothing was begun, so the bytes of an earlier run stay.
             if os.fstat(self._file).st_size == 0:
                 self._remove()
         elif self._facts.can_resume:
-            # On a full disk the note of some seconds ago stays, and is still true.
+            # On a full disk the previous note stays, and is still true.
             with contextlib.suppress(OSError):
                 self._save(self.done, self._began)
         else:
@@ -145,9 +171,7 @@ class PartFile:
 
     def _drop(self) -> None:
         """Forget all bytes, for good: a note that came back after a power loss would vouch for others."""
-        if self._note.exists():
-            self._note.unlink()
-            _sync_folder(self._note.parent)
+        self._write_note(Facts(), ())
         os.ftruncate(self._file, 0)
 
     def _save(self, done: tuple[Span, ...], began: int) -> None:
@@ -155,11 +179,18 @@ class PartFile:
         with self._lock:
             if began != self._began:
                 return
-            facts = self._facts or Facts()
-            note = {"source": self._source, "length": facts.length, "etag": facts.etag, "done": done}
-            self._new_note.write_bytes(orjson.dumps(note))
-            os.replace(self._new_note, self._note)
+            self._write_note(self._facts or Facts(), done)
         self._saved_at = time.monotonic()
+
+    def _write_note(self, facts: Facts, done: tuple[Span, ...]) -> None:
+        """Replace the note. It is on disk before this returns."""
+        note = {"source": self._source, "length": facts.length, "etag": facts.etag, "done": done}
+        with self._new_note.open("wb") as file:
+            file.write(orjson.dumps(note))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self._new_note, self._note)
+        _sync_folder(self._note.parent)
 
     def _check_space(self, length: int) -> None:
         system = os.fstatvfs(self._file)
@@ -181,7 +212,7 @@ class PartFile:
 
 def is_unfinished(target: Path) -> bool:
     """Are there bytes of this file that another run can go on with?"""
-    return target.with_name(target.name + NOTE_SUFFIX).exists()
+    return _is_ours(_read_json(target.with_name(target.name + NOTE_SUFFIX)))
 
 
 def check_absent(target: Path) -> None:
@@ -191,7 +222,7 @@ def check_absent(target: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    """Open the file without following a link that somebody put there."""
+    """Open the file, but do not follow a symbolic link."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -203,7 +234,7 @@ def _locked(path: Path) -> int:
 
 
 def _is_taken(descriptor: int, path: Path) -> bool:
-    """Does another process have the file, or did it finish it after we opened it?"""
+    """True if another process has the file, or finished it after we opened it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -216,18 +247,33 @@ def _is_taken(descriptor: int, path: Path) -> bool:
         return True
 
 
-def _read_note(path: Path) -> Saved | None:
-    """The note of an earlier run; None if there is none that makes sense."""
+def _read_json(path: Path) -> object:
+    """The content of a note; None without one, and an empty value for one that is no JSON."""
     try:
         with path.open("rb") as file:
-            note = orjson.loads(file.read(_MAX_NOTE_BYTES))
+            return orjson.loads(file.read(_MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return ""
+
+
+def _is_ours(note: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(note, dict) and note.keys() >= {"source", "length", "etag", "done"}
+
+
+def _saved(note: object) -> Saved | None:
+    """Read the note of an earlier run. None if it does not make sense."""
+    if not _is_ours(note):
+        return None
+    try:
         saved = Saved(note["source"], note["length"], note["etag"], tuple((a, b) for a, b in note["done"]))
         spans: tuple[Span, ...] = ()
         for first, end in saved.done:
             if type(first) is not int or type(end) is not int or not 0 <= first < end <= saved.length:
                 return None
             spans = added(spans, first, end)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError):
         return None
     return Saved(saved.source, saved.length, saved.etag, spans)
 

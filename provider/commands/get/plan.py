@@ -1,9 +1,7 @@
-"""What to ask for next, and what an answer means (pure): spans of a file, resuming, retries.
+"""Decides what to request next, and what an answer means (pure): spans of a file, resuming, retries.
 
-A span is `(first, end)`: byte positions, the end exclusive.
-
-Bytes of two requests are joined only if both answers carry the same strong entity tag and the same length (RFC 9110
-sections 8.8.3 and 14.5). Everything else begins a file again.
+A span is `(first, end)`: byte positions, the end exclusive. Bytes of two requests are joined only if both answers have
+the same strong entity tag and the same length (RFC 9110 sections 8.8.3 and 14.5). Otherwise the file is begun again.
 """
 
 from bisect import bisect_left
@@ -18,7 +16,7 @@ from provider.wire.text import digits, ows
 Span = tuple[int, int]
 Headers = Mapping[str, str]
 
-# Small enough that a lost connection costs little work in the other workers, large enough that the request is free.
+# Small enough that a lost connection costs little work, and large enough that the cost of a request does not matter.
 MIN_PIECE_BYTES = 8 << 20
 MAX_PIECE_BYTES = 64 << 20
 PIECES_PER_CONNECTION = 4
@@ -47,13 +45,13 @@ class Facts:
 
     @property
     def can_resume(self) -> bool:
-        """True if parts of this version can be told from parts of another."""
+        """True if parts of this version can be distinguished from parts of another."""
         return self.has_ranges and self.etag is not None and bool(self.length)
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What an earlier run left: whose bytes they are (`source`), of which version, and which of them are there."""
+    """The note of an earlier run: the file (`source`), its version, and which bytes are there."""
 
     source: str
     length: int
@@ -74,7 +72,7 @@ def resumable(saved: Saved | None, source: str, facts: Facts, size_bytes: int) -
 
 
 def added(spans: Sequence[Span], first: int, end: int) -> tuple[Span, ...]:
-    """Sorted, separate spans with one more, which may touch or overlap them."""
+    """Return sorted, separate spans with one more, which may touch or overlap them."""
     if first >= end:
         return tuple(spans)
     low = bisect_left(spans, first, key=lambda span: span[1])
@@ -86,7 +84,7 @@ def added(spans: Sequence[Span], first: int, end: int) -> tuple[Span, ...]:
 
 
 def missing(spans: Sequence[Span], first: int, end: int) -> list[Span]:
-    """The parts of `first` to `end` that no span covers, in order."""
+    """Return the parts of `first` to `end` that no span covers, in order."""
     gaps = []
     for done_first, done_end in spans:
         if done_end <= first:
@@ -102,12 +100,12 @@ def missing(spans: Sequence[Span], first: int, end: int) -> list[Span]:
 
 
 def total(spans: Sequence[Span]) -> int:
-    """Bytes in all spans together."""
+    """Return the number of bytes in all spans."""
     return sum(end - first for first, end in spans)
 
 
 def pieces(gaps: Sequence[Span], connections: int) -> list[Span]:
-    """Cut what is missing into requests, each of 8 to 64 MiB, so that the connections end at about the same time."""
+    """Cut the missing bytes into requests of 8 to 64 MiB, so that the connections end at about the same time."""
     wanted = total(gaps) // (connections * PIECES_PER_CONNECTION)
     size = min(MAX_PIECE_BYTES, max(MIN_PIECE_BYTES, wanted))
     return [(start, min(start + size, end)) for first, end in gaps for start in range(first, end, size)]
@@ -124,14 +122,14 @@ class Verdict(Enum):
     REFUSED = auto()  # no repetition helps
 
 
-# A link that ended, was revoked, or is unknown to a server with another key. Renewing it tells what is true.
+# The link has expired, was revoked, or is unknown to a server with another key. Renewing it tells which.
 _LINK_STATUSES = frozenset({401, 403, 404, 410})
 # RFC 9110 section 15.5.9, RFC 8470 section 5.2, RFC 6585 section 4.
 _LATER_STATUSES = frozenset({408, 425, 429})
 
 
 def judge(status: int) -> Verdict:
-    """What a status other than 200 and 206 means."""
+    """Return the meaning of a status other than 200 and 206."""
     if status in (412, 416):
         return Verdict.CHANGED
     if status in _LINK_STATUSES:
@@ -142,13 +140,13 @@ def judge(status: int) -> Verdict:
 
 
 def judge_part(status: int, headers: Headers, asked: Span, facts: Facts) -> Verdict:
-    """Is this answer to a request with `Range` and `If-Range` exactly the bytes that were asked for?"""
+    """Check that this answer to a request with `Range` and `If-Range` has exactly the requested bytes."""
     if status == 200:
         return Verdict.WHOLE if facts_of(headers).etag == facts.etag else Verdict.CHANGED
     if status != 206:
         return judge(status)
     if headers.get("ETag") != facts.etag:
-        # RFC 9110 section 15.3.7: a 206 repeats the tag. Without it, nothing tells the versions apart.
+        # RFC 9110 section 15.3.7: a 206 repeats the tag. Without it, the versions cannot be distinguished.
         return Verdict.CHANGED if "ETag" in headers else Verdict.WHOLE
     part = parse_content_range(headers.get("Content-Range"))
     if part is None or part.first is None or part.last is None:
@@ -159,7 +157,7 @@ def judge_part(status: int, headers: Headers, asked: Span, facts: Facts) -> Verd
 
 
 def facts_of(headers: Headers) -> Facts:
-    """What the headers of a HEAD, or of a 200, tell about the file."""
+    """Return what the headers of a HEAD, or of a 200, say about the file."""
     etag = ows(headers.get("ETag", ""))
     length = digits(ows(headers.get("Content-Length", "")), max_chars=18)
     return Facts(
@@ -170,13 +168,13 @@ def facts_of(headers: Headers) -> Facts:
 
 
 def delay_seconds(attempt: int, jitter: float) -> float:
-    """The pause before an attempt (from 1): doubled each time, with `jitter` from 0 to 1 so that workers spread out."""
+    """Return the pause before an attempt (from 1). It doubles each time; `jitter` (0 to 1) spreads workers out."""
     longest: float = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1))
     return longest * (0.5 + jitter / 2)
 
 
 def retry_after_seconds(headers: Headers) -> float | None:
-    """`Retry-After` in seconds from the answer's `Date` (RFC 9110 section 10.2.3). None if absent or malformed."""
+    """Return `Retry-After` as seconds after the answer's `Date` (RFC 9110 section 10.2.3); None if not valid."""
     text = ows(headers.get("Retry-After", ""))
     seconds = digits(text, max_chars=9)
     if seconds is not None:

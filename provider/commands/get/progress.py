@@ -17,7 +17,10 @@ _SHOWN_SECONDS = 0.1
 
 @contextmanager
 def shown(name: str, out: TextIO, *, quiet: bool) -> Iterator[Progress]:
-    """Show one file's progress while the context lasts; yields what takes its bytes and its length."""
+    """Show the progress of one file while the context lasts.
+
+    Yields a function that takes the bytes done and the length.
+    """
     if quiet:
         yield lambda _, __: None
     elif not out.isatty():

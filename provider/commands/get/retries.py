@@ -14,23 +14,23 @@ T = TypeVar("T")
 
 
 async def wait(seconds: float, _: str) -> None:
-    """Wait without telling anybody."""
+    """Wait without a note for the user."""
     await asyncio.sleep(seconds)
 
 
 class Retries:
-    """Counts the attempts in a row that brought nothing."""
+    """Counts the attempts in a row that brought no bytes."""
 
     def __init__(self, pause: Pause) -> None:
         self.failed = 0
         self._pause = pause
 
     def progress(self) -> None:
-        """Something arrived: the next failure is the first again."""
+        """Record that bytes arrived: the next failure is the first one again."""
         self.failed = 0
 
     async def wait(self, cause: TryLater) -> None:
-        """Pause before the next attempt. Raises GetFailed when there is to be none."""
+        """Pause before the next attempt. Raises GetFailed if there are no more attempts."""
         self.failed += 1
         asked = cause.pause_seconds
         if asked is not None and asked > MAX_PATIENCE_SECONDS:

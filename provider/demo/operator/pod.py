@@ -19,9 +19,9 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils.crypto import keccak
 
-from provider.demo.http_client import download, error_text, request, with_query
 from provider.demo.operator.jobs import ALGORITHM_FAILED, COMPLETED, DATA_FAILED, Job, Result
 from provider.demo.operator.sandbox import Limits, SandboxUnavailable, run_sandboxed
+from provider.testing.http_client import download, error_text, request, with_query
 
 # The key of the demo's compute environment: public and worthless, it signs only downloads.
 ENVIRONMENT_KEY = "0x" + "c2" * 32

@@ -18,11 +18,11 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from provider.demo.chain.evm_json import CHAIN_ID
-from provider.demo.child import announce, child_parser, until_stopped
 from provider.demo.operator.jobs import Jobs, OperatorRefusal
 from provider.demo.operator.pod import ENVIRONMENT_KEY, Pod
 from provider.demo.operator.sandbox import Limits
+from provider.testing.chain.evm_json import CHAIN_ID
+from provider.testing.child import announce, child_parser, until_stopped
 
 ENVIRONMENT = "demo-sandbox"
 PRICE_PER_MINUTE = 0.1  # tokens

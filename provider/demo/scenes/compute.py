@@ -14,10 +14,17 @@ from typing import TextIO
 from eth_account import Account
 
 from provider import __version__
-from provider.demo.chain.keys import DEPLOYER_KEY
-from provider.demo.child import ChildFailed, Children
-from provider.demo.http_client import Reply, ReplyRefused, request
-from provider.demo.market.compute import (
+from provider.demo.operator.pod import ENVIRONMENT_KEY
+from provider.demo.operator.sandbox import Limits, SandboxUnavailable, probe
+from provider.demo.scenes.download import Cast
+from provider.demo.scenes.report import Report, duration, size
+from provider.demo.scenes.run import perform, stay_up, verdict
+from provider.testing import algorithm as compute_algorithm
+from provider.testing.algorithm import table
+from provider.testing.chain.keys import DEPLOYER_KEY
+from provider.testing.child import ChildFailed, Children
+from provider.testing.http_client import Reply, ReplyRefused, request
+from provider.testing.market.compute import (
     CONTAINER,
     ComputeConsumer,
     Json,
@@ -29,17 +36,11 @@ from provider.demo.market.compute import (
     trust,
     trusting_only,
 )
-from provider.demo.market.publisher import Published
-from provider.demo.operator import algorithm as compute_algorithm
-from provider.demo.operator.algorithm import table
-from provider.demo.operator.pod import ENVIRONMENT_KEY
-from provider.demo.operator.sandbox import Limits, SandboxUnavailable, probe
-from provider.demo.origin import small_csv
-from provider.demo.ports import free_ports
-from provider.demo.scenes.download import VISIBLE_SECONDS, Cast
-from provider.demo.scenes.report import Report, duration, size
-from provider.demo.scenes.run import perform, stay_up, verdict
-from provider.demo.stage import READY_SECONDS, DemoServer, chain_ready, launch_chain, launch_origin, launch_server
+from provider.testing.market.consumer import VISIBLE_SECONDS
+from provider.testing.market.publisher import Published
+from provider.testing.origin import small_csv
+from provider.testing.ports import free_ports
+from provider.testing.stage import READY_SECONDS, DemoServer, chain_ready, launch_chain, launch_origin, launch_server
 
 PROGRAM = Path(compute_algorithm.__file__)
 SECONDS_BOUGHT = 600

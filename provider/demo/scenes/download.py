@@ -8,15 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from provider.demo.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
-from provider.demo.http_client import Downloaded, ReplyRefused, download, error_text
-from provider.demo.market import forge
-from provider.demo.market.consumer import Consumer, fee_tuple
-from provider.demo.market.publisher import Published, Publisher, url_file
 from provider.demo.scenes.report import Report, duration, size
-from provider.demo.stage import DemoChain
-
-VISIBLE_SECONDS = 20.0  # how long a published DDO may take to be known to the server
+from provider.testing.chain.keys import CONSUMER_KEY, PUBLISHER_KEY, STRANGER_KEY
+from provider.testing.http_client import Downloaded, download, error_text
+from provider.testing.market import forge
+from provider.testing.market.consumer import Consumer, fee_tuple, first_quote
+from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.stage import DemoChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +65,6 @@ def buy(cast: Cast, dataset: Dataset) -> Dataset:
     fee = first_quote(cast.consumer, asset)
     order_tx = cast.consumer.order(asset, fee=fee)
     return replace(dataset, order_tx=order_tx)
-
-
-def first_quote(consumer: Consumer, asset: Published) -> dict[str, object]:
-    """Call `initialize` until the server has seen the asset on chain; return its provider fee."""
-    deadline = time.monotonic() + VISIBLE_SECONDS
-    while True:
-        try:
-            fee: dict[str, object] = consumer.initialize(asset, fileIndex=0)["providerFee"]
-        except ReplyRefused as refused:
-            if "Cannot resolve DID" not in str(refused) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return fee
 
 
 def fetch(cast: Cast, report: Report, dataset: Dataset, label: str, *, show_progress: bool = False) -> Downloaded:

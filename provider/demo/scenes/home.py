@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provider.demo import trips
-from provider.demo.chain.keys import STRANGER_KEY
-from provider.demo.http_client import ReplyRefused, download, error_text
-from provider.demo.market.publisher import Publisher
-from provider.demo.origin import BUCKET, IN_BUCKET, small_csv
-from provider.demo.scenes.download import Cast, Dataset, buy, first_quote
+from provider.demo.scenes.download import Cast, Dataset, buy
 from provider.demo.scenes.links import write_private
 from provider.demo.scenes.report import Report, duration, size
+from provider.testing.chain.keys import STRANGER_KEY
+from provider.testing.http_client import ReplyRefused, download, error_text
+from provider.testing.market.consumer import first_quote
+from provider.testing.market.publisher import Publisher
+from provider.testing.origin import BUCKET, IN_BUCKET, small_csv
 
 FOLDER_SOURCE, BUCKET_SOURCE = "folder", "bucket"
 PREFIX, _, OBJECT = IN_BUCKET.rpartition("/")
@@ -138,7 +139,7 @@ def _stranger(cast: Cast, report: Report, files: list[dict[str, object]]) -> Non
         first_quote(cast.stranger, asset)
     except ReplyRefused as refused:
         holds = refused.reply.status == 403 and "may not be sold" in str(refused)
-        told = f"an own asset with the same files: {refused.reply.status} {refused.reply.error_text()}"
+        told = f"a stranger's own asset with the same files: {refused.reply.status} {refused.reply.error_text()}"
     else:
         holds, told = False, "sells the same files"
     report.check(holds, "stranger", told, otherwise="403 with 'may not be sold'")

@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from provider.demo.chain.keys import CONSUMER_KEY
-from provider.demo.child import bare_environ
-from provider.demo.http_client import download, request
 from provider.demo.scenes.download import Cast, Dataset
 from provider.demo.scenes.report import Report, duration, size
+from provider.testing.chain.keys import CONSUMER_KEY
+from provider.testing.child import bare_environ
+from provider.testing.http_client import download, request
 
 GET_SECONDS = 600.0
 RANGE_BYTES = 1000

@@ -18,18 +18,19 @@ from typing import TextIO
 from web3.exceptions import Web3Exception
 
 from provider import __version__
-from provider.demo import pattern
-from provider.demo.chain.keys import PUBLISHER_KEY
-from provider.demo.chain.wallet import TransactionReverted
-from provider.demo.child import ChildFailed, Children, first_stop_signal_interrupts
-from provider.demo.http_client import Downloaded, ReplyRefused
-from provider.demo.origin import small_csv
 from provider.demo.scenes.download import Cast, Dataset, buy, fetch, fetch_range, fetch_warm, publish, refusals
 from provider.demo.scenes.home import FOLDER_SOURCE, Home, play_home
 from provider.demo.scenes.links import get_arguments, link_of, play_links, write_key
-from provider.demo.scenes.readings import Readings, scrape, session_cpu_seconds
 from provider.demo.scenes.report import Report, duration, size
-from provider.demo.stage import (
+from provider.program import program
+from provider.testing import pattern
+from provider.testing.chain.keys import PUBLISHER_KEY
+from provider.testing.chain.wallet import TransactionReverted
+from provider.testing.child import ChildFailed, Children, first_stop_signal_interrupts
+from provider.testing.http_client import Downloaded, ReplyRefused
+from provider.testing.origin import small_csv
+from provider.testing.readings import Readings, scrape, session_cpu_seconds
+from provider.testing.stage import (
     READY_SECONDS,
     DemoServer,
     chain_ready,
@@ -131,7 +132,7 @@ def _set_up(report: Report, children: Children, folder: Path, began: float) -> t
     origin_url = str(origin_child.read_ready_line(READY_SECONDS)["url"])
     report.heading("Start")
     report.line("chain", f"{chain.url}, id {chain.contracts.chain_id}, Ocean contracts deployed")
-    report.line("origin", f"{origin_url}, where the publisher's files lie")
+    report.line("origin", f"{origin_url}, where the publisher's files are stored")
     settings = home.settings(origin_url, chain.wallet(PUBLISHER_KEY).address)
     server = launch_server(children, chain, folder, settings)
     server.wait_ready()
@@ -247,8 +248,10 @@ def _stay(report: Report, cast: Cast, server: DemoServer, datasets: list[Dataset
         report.plain(f"curl --fail --output {name} '{url}'\n")
     report.plain("A link to the large file, good for a day in any tool that reads URLs:\n")
     report.plain(f"curl --fail --continue-at - --remote-name '{link}'\n")
-    report.plain("The same for a buyer who knows only the DID; it goes on where an earlier run was stopped:\n")
-    report.plain(shlex.join(["provider", *get_arguments(cast, large, write_key(folder), "large.bin")]) + "\n")
+    report.plain(
+        "The same for a buyer who knows only the DID. To continue a download that was stopped, run it again:\n"
+    )
+    report.plain(shlex.join([*program(), *get_arguments(cast, large, write_key(folder), "large.bin")]) + "\n")
     stay_up(report, server)
 
 

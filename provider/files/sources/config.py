@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from provider.crypto.keccak import is_address, to_checksum_address
@@ -13,6 +13,7 @@ from provider.files import file_fields
 from provider.setting import (
     BadSettingError,
     boolean,
+    choice,
     http_url,
     json_or_text,
     plain_text,
@@ -23,6 +24,8 @@ from provider.setting import (
 )
 
 _Note = Callable[[str], None]
+CacheHint = Literal["auto", "always", "never"]
+_HINTS: tuple[CacheHint, ...] = ("auto", "always", "never")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _BUCKET = re.compile(r"s3://([A-Za-z0-9][A-Za-z0-9._-]{1,254})(?:/(.*))?", re.ASCII)
 _HEADERS_EXAMPLE = {"X-Api-Key": "…"}
@@ -85,9 +88,16 @@ class SourceConfig:
     publishers: frozenset[str] = special(
         "",
         _publishers,
-        help="Required. Addresses of the owners of data NFTs whose assets may sell files of this source. The owner is "
-        "asked of the chain.",
+        help="Required. Addresses of publishers. An asset may sell files of this source if one of these accounts owns "
+        "its data NFT and one sent its newest document. Both are read from the chain.",
         examples=(["0x…"],),
+    )
+    cache: CacheHint = choice(
+        "",
+        "auto",
+        _HINTS,
+        help="For `url`: whether the slice cache keeps files of this source. `auto`: as all others. `always`: from the "
+        "first request on. `never`: not at all, for hosts that are as fast as the disk.",
     )
     access_key_id_file: str | None = text("", help="S3: file with the access key id.", example="/run/secrets/s3_key_id")
     secret_access_key_file: str | None = text(
@@ -199,7 +209,7 @@ def _check_together(given: Mapping[str, object], note: _Note) -> None:
     if "publishers" not in given:
         note(": publishers is missing: without it nobody may sell these files")
     is_s3 = str(given.get("url", "")).startswith("s3://")
-    foreign = _HTTP if is_s3 else _S3 if "url" in given else _S3 | _HTTP
+    foreign = _HTTP if is_s3 else _S3 if "url" in given else _S3 | _HTTP | {"cache"}
     for key in sorted(foreign & given.keys()):
         note(f": {key} does not belong to this kind of source")
     for keys in _TOGETHER:

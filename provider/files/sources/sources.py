@@ -1,7 +1,7 @@
-"""The lock of named sources: a file is opened only for an asset whose owner the operator listed.
+"""Guards named sources: a file is opened only for an asset whose owner and publisher the operator listed.
 
-Anybody can encrypt a file object with this server's key. So without the lock, a stranger could publish an asset that
-names a source, and buy its files from himself.
+Anybody can encrypt a file object with this server's key. So without this check, a stranger could publish an asset
+that names a source, and buy its files from themselves.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,36 +10,51 @@ from dataclasses import dataclass
 from provider.errors import SourceRefused
 from provider.files.file_object import Seller, SourceFile
 from provider.files.s3_origin import S3Origin
-from provider.files.sources.config import SourceConfig
+from provider.files.sources.config import CacheHint, SourceConfig
 from provider.files.sources.credentials import credentials_of
 from provider.files.sources.stores import FolderStore, HttpStore, S3Store, Store
 from provider.outgoing.sessions import Outgoing
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.disk import Disk
 from provider.upstream.folder import Folder
-from provider.upstream.http_source import HttpOrigin
+from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.resume import Rest
 from provider.upstream.source import Source
 from provider.upstream.wish import Wish
 
-OwnerOf = Callable[[Seller], Awaitable[str | None]]
-"""Owner of a data NFT, checksummed; None if the NFT is not one of the chain's factory. Raises ChainError."""
+AnswerableFor = Callable[[Seller], Awaitable[frozenset[str]]]
+"""Owner of a data NFT and senders of its document, checksummed; empty if one of them is not known, or the NFT is not
+one of the chain's factory. Raises ChainError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """One source: where its files lie, and whose assets may sell them."""
+    """One source: where its files are, and whose assets may sell them."""
 
     store: Store
     publishers: frozenset[str]
+    cache: CacheHint = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Cacheable:
+    """How the slice cache knows a file of a source.
+
+    Attributes:
+        address: of the source, without credentials.
+        at_once: keep the file from its first request on.
+    """
+
+    address: str
+    at_once: bool
 
 
 class Sources:
     """Opens files of type `source`. There is no way to one of their stores but `open`."""
 
-    def __init__(self, shelves: Mapping[str, Shelf], *, owner_of: OwnerOf) -> None:
+    def __init__(self, shelves: Mapping[str, Shelf], *, answerable_for: AnswerableFor) -> None:
         self._shelves = dict(shelves)
-        self._owner_of = owner_of
+        self._answerable_for = answerable_for
 
     async def open(self, file: SourceFile, wish: Wish, *, rest: Rest | None = None) -> Source:
         """Open a file of the asset that sells it.
@@ -54,13 +69,14 @@ class Sources:
         shelf = await self._unlocked(file)
         return await shelf.store.open(file.path.split("/"), wish, rest)
 
-    async def address_of(self, file: SourceFile) -> str | None:
-        """Address of the source, for the asset that sells the file. None for a folder of this host.
+    async def cacheable(self, file: SourceFile) -> Cacheable | None:
+        """How the cache knows this file. None if it must not keep it: in a folder of this host, or as the settings say.
 
         Raises SourceRefused and ChainError as `open`.
         """
         shelf = await self._unlocked(file)
-        return shelf.store.address
+        address = shelf.store.address
+        return None if address is None or shelf.cache == "never" else Cacheable(address, shelf.cache == "always")
 
     async def close(self) -> None:
         """Give up connections and threads."""
@@ -71,12 +87,15 @@ class Sources:
         if file.seller is None:
             raise SourceRefused(detail="a file of a source, without an asset")
         # Asked for unknown sources too: the time that the answer takes tells nothing.
-        owner = await self._owner_of(file.seller)
+        answerable = await self._answerable_for(file.seller)
         shelf = self._shelves.get(file.source)
         if shelf is None:
             raise SourceRefused(detail="no source of this name")
-        if owner is None or owner not in shelf.publishers:
-            raise SourceRefused(detail=f"source {file.source}: the owner of the data NFT is not one of its publishers")
+        if not answerable or not answerable <= shelf.publishers:
+            raise SourceRefused(
+                detail=f"source {file.source}: the owner of the data NFT, or the sender of its document, is not one of "
+                "its publishers"
+            )
         return shelf
 
 
@@ -84,7 +103,7 @@ def build_sources(
     configs: Iterable[SourceConfig],
     upstream: UpstreamConfig,
     *,
-    owner_of: OwnerOf,
+    answerable_for: AnswerableFor,
     disk: Disk,
     own: HttpOrigin,
     guarded: HttpOrigin,
@@ -112,4 +131,5 @@ def build_sources(
             return S3Store(config, origin=S3Origin(own=own, guarded=guarded))
         return HttpStore(config, credentials=credentials_of(config, outgoing=outgoing), own=own, guarded=guarded)
 
-    return Sources({config.name: Shelf(store(config), config.publishers) for config in configs}, owner_of=owner_of)
+    shelves = {config.name: Shelf(store(config), config.publishers, config.cache) for config in configs}
+    return Sources(shelves, answerable_for=answerable_for)

@@ -13,7 +13,8 @@ from provider.files.sources.secret_file import SecretFile
 from provider.override import override
 from provider.upstream.charges import charge_request
 from provider.upstream.folder import Folder
-from provider.upstream.http_source import HttpOrigin, HttpSource
+from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.http_source import HttpSource
 from provider.upstream.request_head import Redirect
 from provider.upstream.resume import Rest
 from provider.upstream.source import HttpRequest, Source

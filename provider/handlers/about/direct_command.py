@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from provider import __version__
-from provider.auth.nonce_store import NonceStore
 from provider.errors import RequestError
 from provider.handlers.about.root import Identity
 from provider.handlers.base import Endpoint
-from provider.handlers.identity.nonce import FIRST_NONCE
+from provider.handlers.identity.nonce import ToldNonces
 from provider.handlers.params import NonceRequest
 
 
 def describe_node(identity: Identity, *, serves_ipfs: bool, serves_arweave: bool) -> Mapping[str, object]:
     """Return the answer to `status` without `uptime`. ocean.js 9 signs messages that contain its `id`.
 
-    `serves_…`: whether a gateway is configured. Fields of ocean-node that describe the host stay empty: they are
-    nobody's business.
+    `serves_…`: whether a gateway is configured. Fields of ocean-node that describe the host stay empty: they
+    concern its operator only.
     """
     return {
         "id": identity.node_id,
@@ -45,7 +44,7 @@ class DirectCommandDeps:
     """`status` comes from `describe_node`. `started_at` is monotonic seconds."""
 
     status: Mapping[str, object]
-    nonces: NonceStore
+    nonces: ToldNonces
     started_at: float
 
 
@@ -62,7 +61,6 @@ class DirectCommandEndpoint(Endpoint[DirectCommandDeps]):
             self.reply_json({**self.deps.status, "uptime": round(time.monotonic() - self.deps.started_at, 3)})
         elif command == "nonce":
             request = NonceRequest.parse({"userAddress": arguments.get("address")})
-            last = await self.deps.nonces.last(request.address)
-            self.reply_json({"nonce": last if last is not None else FIRST_NONCE})
+            self.reply_json({"nonce": await self.deps.nonces.last(request.address)})
         else:
             raise RequestError("Unsupported command: this server answers status and nonce here.")

@@ -29,9 +29,16 @@ INTEGRITY = {
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
 ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 
+# The server's URL is the one that the browser came by, which only the browser knows behind a path prefix.
 START = """\
-SwaggerUIBundle({url: "../../spec", dom_id: "#api", deepLinking: true, validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"})"""
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+fetch("../../spec").then((reply) => reply.json()).then((spec) => SwaggerUIBundle({
+  spec: {...spec, servers: [{url: new URL("../..", location).href.replace(/\\/$/, "")}]},
+  dom_id: "#api", deepLinking: true, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"}));"""
 # Every reference is relative, so that the page works behind a path prefix.
 PAGE = f"""\
 <!DOCTYPE html>
@@ -42,8 +49,14 @@ PAGE = f"""\
 <title>Provider</title>
 <link rel="icon" type="image/png" href="{SWAGGER_UI}/favicon-32x32.png">
 <link rel="stylesheet" href="{SWAGGER_UI}/swagger-ui.css" integrity="{INTEGRITY["swagger-ui.css"]}">
+<style>
+:root {{ color-scheme: light dark; }}
+nav {{ font: 0.875rem system-ui, sans-serif; padding: 1rem 1.25rem 0; max-width: 1460px; margin: auto; }}
+nav a {{ margin-right: 1.25rem; }}
+</style>
 </head>
 <body>
+<nav aria-label="Provider"><a href="../../">This Provider</a><a href="../../spec">OpenAPI 3.1 document</a></nav>
 <div id="api"></div>
 <script src="{SWAGGER_UI}/swagger-ui-bundle.js" integrity="{INTEGRITY["swagger-ui-bundle.js"]}"></script>
 <script>{START}</script>

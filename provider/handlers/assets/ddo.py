@@ -10,7 +10,7 @@ from provider.errors import AssetNotFound, DdoNotFound, DocumentSealed
 from provider.handlers.base import PIECE_BYTES, Endpoint
 from provider.handlers.body import SHORT_BODY_BYTES
 from provider.orders.lookup import OrderLookup
-from provider.policy.decrypters import Decrypters
+from provider.policy.address_rule import AddressRule
 
 DDO_PREFIX = "/api/aquarius/assets/ddo/"
 METADATA_PREFIX = "/api/aquarius/assets/metadata/"
@@ -23,7 +23,7 @@ class DdoDeps:
 
     catalog: Catalog
     lookup: OrderLookup
-    decrypters: Decrypters
+    decrypters: AddressRule
 
 
 class DdoEndpoint(Endpoint[DdoDeps]):
@@ -45,7 +45,7 @@ class DdoEndpoint(Endpoint[DdoDeps]):
         if is_hidden(asset):
             self.reply_body(short_ddo(asset), _JSON)
             return
-        if asset.sealed and not self.deps.decrypters.may_be_anybody(network.chain_id):
+        if asset.sealed and not self.deps.decrypters.is_open(network.chain_id):
             raise DocumentSealed
         owner = asset.nft_owner
         if owner is None:

@@ -15,6 +15,7 @@ from provider.handlers.body import SHORT_BODY_BYTES, joined
 from provider.handlers.identity.token_params import NamedChain
 from provider.handlers.json_body import JsonShape
 from provider.handlers.request_data import parse_chain_id
+from provider.policy.publishers import Publishers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ValidateDeps:
 
     identifier: Identifier
     networks: Networks
+    publishers: Publishers
 
 
 class ValidateEndpoint(Endpoint[ValidateDeps]):
@@ -35,11 +37,15 @@ class ValidateEndpoint(Endpoint[ValidateDeps]):
     max_body_bytes = None
 
     async def handle(self) -> None:
-        """Reply with hash and proof. Raises ValidationFailed with what is wrong with the DDO."""
+        """Reply with hash and proof.
+
+        Raises ValidationFailed with what is wrong with the DDO, and PublisherNotAuthorized.
+        """
         request = await self._request()
         chain_id = _chain_id(request)
+        publisher = None
         if request.signed is not None:
-            await self.deps.identifier.identify(
+            publisher = await self.deps.identifier.identify(
                 request.signed,
                 messages.validate_ddo(publisher=request.signed.claimed, nonce=request.signed.nonce),
                 client=self.client,
@@ -48,8 +54,9 @@ class ValidateEndpoint(Endpoint[ValidateDeps]):
         faults = faults_of(request.ddo)
         if faults:
             raise ValidationFailed(faults)
-        account = self.deps.networks.get(-1 if chain_id is None else chain_id).account
-        self.reply_json(_proof(account, request.document_hash))
+        network = self.deps.networks.get(-1 if chain_id is None else chain_id)
+        await self.deps.publishers.check_address(publisher, network.chain_id)
+        self.reply_json(_proof(network.account, request.document_hash))
 
     async def _request(self) -> ValidateRequest:
         """The parsed body, whatever its type: ocean.js 3 calls it `application/octet-stream`. Off the loop if large."""

@@ -74,6 +74,14 @@ def _algorithm(raw: object) -> Algorithm:
     return Algorithm(None, meta=meta if isinstance(meta, Mapping) else None)
 
 
+def _additional(data: Data) -> object:
+    """The datasets beside the main one. ocean.js 8 sends all of them as `datasets`, and the first also as `dataset`."""
+    datasets = data.get("datasets")
+    if is_present(data, "additionalDatasets") or not isinstance(datasets, list):
+        return data.get("additionalDatasets")
+    return datasets[1:] if datasets[:1] == [data.get("dataset")] else datasets
+
+
 def _short(data: Data, name: str) -> str:
     """Return text that will be part of a URL of the operator service. Raises ValidationFailed if it is too long."""
     text = wire_text(data.get(name))
@@ -87,6 +95,15 @@ def _consumer(data: Data) -> str:
     if not is_address(text):
         raise ValidationFailed({"consumerAddress": ["The consumerAddress format is invalid."]})
     return text
+
+
+def _with_compute(data: Data, now: int) -> Data:
+    """Give a body of ocean.js 8 the fields of Provider 2.1: `environment` and `maxJobDuration` stand for `compute`."""
+    if is_present(data, "compute") or not is_present(data, "environment"):
+        return data
+    duration = data.get("maxJobDuration")
+    end = now + duration if type(duration) is int else duration
+    return {**data, "compute": {"env": data["environment"], "validUntil": end}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +121,9 @@ class InitializeComputeRequest:
     )
 
     @classmethod
-    def parse(cls, data: Data) -> Self:
-        """Raises ValidationFailed."""
+    def parse(cls, data: Data, *, now: int) -> Self:
+        """Raises ValidationFailed. `now`: unix seconds."""
+        data = _with_compute(data, now)
         validate(cls.FIELDS, data)
         raw = data["datasets"]
         if not isinstance(raw, list) or len(raw) > MAX_DATASETS:
@@ -152,7 +170,7 @@ class StartComputeRequest:
             signed=parse_signed(data, "consumerAddress", token),
             job_id=_short(data, "jobId"),
             dataset=_item(dataset_resource(0), data.get("dataset")),
-            additional=data.get("additionalDatasets"),
+            additional=_additional(data),
             algorithm=_algorithm(data.get("algorithm")),
             environment=wire_text(data.get("environment")),
             output=data.get("output"),

@@ -1,5 +1,7 @@
 """Endpoints that come before a job: `GET computeEnvironments` and `POST initializeCompute`."""
 
+import time
+
 from provider.compute.environments import Environments
 from provider.compute.quoting import Quoting
 from provider.handlers.base import Endpoint
@@ -25,7 +27,7 @@ class InitializeComputeEndpoint(Endpoint[Quoting]):
 
     async def handle(self) -> None:
         """Reply with the quote (`provider-api.md` sections 5.7 and 9.3)."""
-        quote = InitializeComputeRequest.parse(self.arguments()).quote
+        quote = InitializeComputeRequest.parse(self.arguments(), now=time.time_ns() // 1_000_000_000).quote
         if self.ticket is not None:
             # Each item costs a lookup. Requests to files and other Providers are charged in addition.
             self.ticket.check_rate()

@@ -1,14 +1,16 @@
 """`GET computeResult`: a result of a job, streamed from the operator service like any download."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from provider.auth import messages
-from provider.auth.identify import Identifier
+from provider.auth.identify import Identifier, Signed
 from provider.books.record import of_result
 from provider.compute.results import JobResult, JobResults
 from provider.errors import OperatorUnavailable, UpstreamError
 from provider.handlers.compute.jobs import OperatorEndpoint
 from provider.handlers.compute.params import ComputeResultRequest
+from provider.handlers.downloads.quota_gate import QuotaGate
 from provider.handlers.downloads.streaming import S, StreamDeps, StreamingEndpoint, file_name_of
 from provider.handlers.identity.token_params import presented_token
 from provider.streaming.relay import Relayed
@@ -37,8 +39,10 @@ class ResultEndpoint(StreamingEndpoint[S], OperatorEndpoint[S]):
 
         Raises:
             OperatorUnavailable: no answer, or one that is neither a file nor a refusal.
-            ProviderError: as `stream`.
+            ProviderError: as `hold_quota` and `stream`.
         """
+        quotas = self.deps.quotas
+        taker = None if quotas is None else await quotas.result_taker(consumer)
         with self.deps.limits.admitted(consumer) as slot:
             if self.deps.limits.leases is not None:
                 await self.deps.limits.count_everywhere(slot)
@@ -49,14 +53,20 @@ class ResultEndpoint(StreamingEndpoint[S], OperatorEndpoint[S]):
             if self.use is not None:
                 # The operator service knows whose job it is.
                 self.use.is_bought = True
+            name = name or file_name_of(source.headers, None)
+            hold = None
+            if quotas is not None and taker is not None:
+                body = quotas.body((result.job_id, "", result.index), answer)
+                hold = await self.hold_quota(quotas.quotas, taker, body, source)
             return await self.stream(
                 source,
                 answer,
                 slot,
-                name=name or file_name_of(source.headers, None),
+                name=name,
                 reopen=lambda rest: results.ask_rest(result, rest, signature=signature),
                 service_type="compute",
                 file_type="result",
+                hold=hold,
             )
 
     async def opened_result(
@@ -104,10 +114,14 @@ class ComputeResultEndpoint(ResultEndpoint[ComputeResultDeps]):
             ),
             client=self.client,
             enter=self.enter,
+            before_nonce=None if self.deps.quotas is None else partial(self._check_quota, self.deps.quotas, signed),
         )
         result = JobResult(request.job_id, request.index, signed.claimed)
         self.use = of_result(consumer, request.job_id)
         await self.send_result(self.deps.results, result, consumer, signature=signed.signature)
+
+    async def _check_quota(self, quotas: QuotaGate, signed: Signed) -> None:
+        await quotas.result_taker(signed.address)
 
 
 async def _refusal(source: HttpSource) -> bytes:

@@ -1,4 +1,4 @@
-"""User data of a request as files take them. Pure."""
+"""Reads the user data of a request. Pure."""
 
 from provider.errors import BodyTooComplex
 from provider.files.userdata import NO_USERDATA, Userdata
@@ -6,7 +6,10 @@ from provider.handlers.json_body import parse_json
 
 
 def read_userdata(value: object) -> Userdata:
-    """An object, or JSON text of one; anything else that is not empty is broken (`provider-api.md` section 11.2)."""
+    """Return an object, given as an object or as its JSON text.
+
+    Any other value that is not empty is invalid (`provider-api.md` section 11.2).
+    """
     if value is None or value == "":
         return NO_USERDATA
     try:

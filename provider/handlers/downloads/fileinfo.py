@@ -1,4 +1,4 @@
-"""`POST fileinfo`: do the files behind a service, or behind a file object, answer?"""
+"""`POST fileinfo`: checks whether the files behind a service or a file object can be opened."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from provider.handlers.params import FileInfoRequest
 from provider.upstream.charges import charged_to, first_request_paid
 from provider.upstream.inspect import FileInfo
 
-# Origins can make answers long by their headers; longer ones are not kept.
+# Header fields of origins can make answers long. Longer answers are not kept.
 MAX_KEPT_BYTES = 64 * 1024
 
 Items = list[object]
@@ -41,7 +41,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class FileInfoDeps:
-    """`answers` are shared by those who ask for the same list; `max_checksum_bytes` 0 means no checksums."""
+    """`answers`: shared by requests for the same list. `max_checksum_bytes`: 0 disables checksums."""
 
     catalog: Catalog
     files: FileListOpener
@@ -51,7 +51,7 @@ class FileInfoDeps:
 
 
 class FileInfoEndpoint(Endpoint[FileInfoDeps]):
-    """Answers with one item per file; one that cannot be reached is `valid: false`, not an error."""
+    """Replies with one item per file. An unreachable file is `valid: false`, not an error."""
 
     endpoint = "fileinfo"
 
@@ -78,7 +78,7 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
         return self.deps.answers.ttl_seconds if len(orjson.dumps(items)) <= MAX_KEPT_BYTES else 0.0
 
     async def _inspect_all(self, files: Listed, userdata: Userdata, *, checksum: bool) -> Items:
-        """One item for each file."""
+        """Inspect all files; one item each."""
 
         async def describe(index: int) -> dict[str, object]:
             raw = files.items[index]
@@ -86,10 +86,10 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
                 with first_request_paid():
                     info = await self._inspect(raw, userdata, files, checksum=checksum)
             except OriginsBusy:
-                # This says nothing about the file, and the answer is kept.
+                # This refusal says nothing about the file, and answers are kept.
                 raise
             except ProviderError:
-                # One that cannot even be asked says nothing about the others.
+                # If one file cannot be asked for, the other files may still be fine.
                 info = FileInfo(valid=False)
             return item(index, kind_of(raw), info)
 
@@ -105,12 +105,12 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
         )
 
     async def _listed(self, request: FileInfoRequest, userdata: Userdata) -> Listed:
-        """The files of an asset's service. Raises what its catalog and its list raise."""
+        """Return the files of an asset's service. Raises what its catalog and its list raise."""
         asset, network = await self.deps.catalog.find(request.did)
         with named_network(network.name):
             service = asset.service(request.service_id)
             if userdata.values:
-                # They go to the origin, and nobody has signed this request. Clients also ask without any.
+                # The user data go to the origin, although nobody signed this request. Clients may also send none.
                 check_parameters(service.consumer_parameters, userdata.values, field="userdata")
             files = self.deps.files.open(network.account, asset, service)
             if not len(files):
@@ -121,13 +121,16 @@ class FileInfoEndpoint(Endpoint[FileInfoDeps]):
 
 
 def _key(chain_id: int, asset: Asset, service: Service, userdata: Userdata, request: FileInfoRequest) -> bytes:
-    """Everything that the answer depends on. The ciphertext is part of it, so an edited asset is seen at once."""
+    """Return a key made from everything that the answer depends on.
+
+    It includes the ciphertext, so that an edited asset is noticed at once.
+    """
     sent = (as_json(userdata.values), userdata.is_broken, request.with_checksum)
     return hashlib.sha256(repr((chain_id, asset.did, service.id, service.files, *sent)).encode()).digest()
 
 
 def item(index: int, kind: str, info: FileInfo) -> dict[str, object]:
-    """One item of the answer (wire keys)."""
+    """Make one item of the answer (wire keys)."""
     described: dict[str, object] = {"index": index, "type": kind, "valid": info.valid}
     if info.valid:
         described |= {

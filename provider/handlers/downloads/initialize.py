@@ -1,4 +1,4 @@
-"""`GET initialize`: what a consumer needs to order a service: the datatoken and a signed provider fee."""
+"""`GET initialize`: everything a consumer needs to order a service: the datatoken and a signed provider fee."""
 
 import time
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from provider.upstream.charges import charged_to, first_request_paid
 
 @dataclass(frozen=True, slots=True)
 class InitializeDeps:
-    """The parts in the order they are asked."""
+    """The parts, in the order in which they are used."""
 
     catalog: Catalog
     lookup: OrderLookup
@@ -36,7 +36,7 @@ class InitializeDeps:
 
 
 class InitializeEndpoint(Endpoint[InitializeDeps]):
-    """Answers with a valid order when there is one already, else with a fee quote."""
+    """Replies with the valid order if there is one, else with a quote of the fee."""
 
     endpoint = "initialize"
 
@@ -53,7 +53,7 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
                 raise ServiceTypeRefused("Use the initializeCompute endpoint to initialize compute jobs.")
             userdata = read_userdata(request.userdata)
             if userdata.values:
-                # Markets ask for a quote before their users fill the form.
+                # Markets ask for a quote before their users fill in the form.
                 check_parameters(service.consumer_parameters, userdata.values, field="userdata")
             order_tx = await self._valid_order(network, asset, service, request)
             if order_tx is not None:
@@ -75,7 +75,7 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
         self.reply_json({"datatoken": service.datatoken, "nonce": nonce, "providerFee": fee})
 
     async def _last_nonce(self, consumer: str) -> str | None:
-        """Clients ask `GET nonce` before they sign, so a quote does not depend on a store that is away."""
+        """Return the last nonce. Clients ask `GET nonce` before they sign, so a quote does not need a working store."""
         try:
             return await self.deps.nonces.last(consumer)
         except StoreError:
@@ -84,12 +84,12 @@ class InitializeEndpoint(Endpoint[InitializeDeps]):
     async def _valid_order(
         self, network: Network, asset: Asset, service: Service, request: InitializeRequest
     ) -> str | None:
-        """Transaction of OrderStarted when the given order is good; a bad one is passed over in silence (wire)."""
+        """Return the transaction of OrderStarted if the given order is valid. An invalid order is ignored (wire)."""
         if not request.order_tx_id:
             return None
         try:
             tx_id = parse_tx_id(request.order_tx_id)
-            # Nobody has signed this request: it may not make us wait for a transaction of its choice.
+            # Nobody has signed this request, so it must not make us wait for a transaction of its choice.
             _, facts = await self.deps.lookup.facts(
                 network, data_nft=asset.data_nft, datatoken=service.datatoken, tx_id=tx_id, wait=False
             )

@@ -1,4 +1,4 @@
-"""Questions to the origins of all files of a list, on behalf of one request."""
+"""Asks the origins of all files of a list for one request."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from provider.compute.gather_limited import gather_limited
 
 R = TypeVar("R")
 
-# How many files of one list are asked at a time, so that one call does not become a flood [K15].
+# How many files of one list are asked for at a time, so that one request does not become a flood [K15].
 FILES_AT_ONCE = 4
 
 

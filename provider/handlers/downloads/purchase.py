@@ -1,4 +1,4 @@
-"""From a proven consumer to what that consumer has bought: the checks that downloads and links share."""
+"""Checks what a proven consumer has bought. Downloads and links share these checks."""
 
 import hashlib
 import time
@@ -17,9 +17,12 @@ from provider.files.file_object import FileObject
 from provider.files.opener import FileListOpener
 from provider.files.userdata import Userdata
 from provider.handlers.downloads.file_params import read_userdata
-from provider.orders.check import Order, check_order, parse_tx_id
+from provider.orders.check import Order, OrderFacts, check_order, parse_tx_id
 from provider.orders.lookup import OrderLookup
 from provider.policy.gate import DOWNLOAD, Gate
+
+# 9999-12-31T23:59:59Z. Publishers choose timeouts, and contracts of strangers the times of their events.
+_LAST_SECOND = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """A service that a consumer may have now, and the order that says so."""
+    """A service that a consumer may use now, and the order that permits it."""
 
     network: Network
     asset: Asset
@@ -50,14 +53,15 @@ class Purchase:
 
     @property
     def ends_at(self) -> int | None:
-        """When the order ends, in unix seconds; None if never."""
+        """When the order ends, in unix seconds; None for never, or for a time that dates cannot tell."""
         timeout_seconds = self.service.timeout_seconds
-        return self.order.started_at + timeout_seconds if timeout_seconds else None
+        ends_at = self.order.started_at + timeout_seconds
+        return ends_at if timeout_seconds and ends_at <= _LAST_SECOND else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchases:
-    """Checks claims. `agreed` remembers for a while whom the operator's own servers have let in."""
+    """Checks claims. `agreed`: remembers for a while which claims the operator's own servers accepted."""
 
     catalog: Catalog
     lookup: OrderLookup
@@ -96,11 +100,11 @@ class Purchases:
         return Purchase(network, asset, service, order, userdata)
 
     def file(self, purchase: Purchase, index: str) -> FileObject:
-        """The file at a wire index. Raises FilesUndecryptable, FileIndexOutOfRange, FileObjectInvalid."""
+        """Return the file at a wire index. Raises FilesUndecryptable, FileIndexOutOfRange, FileObjectInvalid."""
         return self.files.file(purchase.network.account, purchase.asset, purchase.service, index)
 
     def count_files(self, purchase: Purchase) -> int:
-        """How many files the service has. Raises FilesUndecryptable."""
+        """Return the number of files of the service. Raises FilesUndecryptable."""
         return len(self.files.open(purchase.network.account, purchase.asset, purchase.service))
 
     async def _check_order(
@@ -112,9 +116,16 @@ class Purchases:
         )
         check_state(state)
         await self._admit(network, asset, service, claim, consumer, again=again)
-        # The files of other services are for the jobs of an environment.
+        await self.check_type(service, consumer)
+        return self.order(network, service, facts, tx_id, consumer)
+
+    async def check_type(self, service: Service, consumer: str) -> None:
+        """Raise ServiceTypeRefused for files that only the jobs of an environment may have."""
         if service.type != "access" and not await self.environments.is_consumer(consumer):
             raise ServiceTypeRefused(f"Service with index={service.id} is not an access service.")
+
+    def order(self, network: Network, service: Service, facts: OrderFacts, tx_id: str, consumer: str) -> Order:
+        """The order that lets `consumer` have `service` now. Raises OrderError in the sentence that clients show."""
         try:
             return check_order(
                 facts, service, tx_id=tx_id, sender=consumer, provider=network.account.address, now=time.time()
@@ -141,6 +152,6 @@ class Purchases:
 
 
 def _key(claim: Claim, consumer: str) -> bytes:
-    """Everything that the operator's servers are told about a claim."""
+    """Return a key made from everything that the operator's servers learn about a claim."""
     told = (consumer, claim.did, claim.service_id, claim.order_tx_id, claim.policy_data)
     return hashlib.sha256(repr(told).encode()).digest()

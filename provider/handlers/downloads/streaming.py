@@ -1,4 +1,4 @@
-"""What endpoints that stream share: reply headers, the relay, its counts, and a consumer that leaves."""
+"""The common part of endpoints that stream: reply headers, the relay, its counts, and consumers that leave."""
 
 import secrets
 import time
@@ -11,11 +11,14 @@ from tornado.web import Application
 from provider.errors import LengthUnknown, PreconditionRefused, ProviderError
 from provider.handlers.accept import wants_page
 from provider.handlers.base import Endpoint, Frame
+from provider.handlers.downloads.quota_gate import QuotaGate
 from provider.handlers.refusal_page import refusal_page
 from provider.http1.connection import tells_end
 from provider.http1.heads import Request
 from provider.http1.sink import TornadoSink
 from provider.override import override
+from provider.quotas.quota import NO_LIMITS, Body, Limits, Taker
+from provider.quotas.quotas import Hold, Quotas
 from provider.streaming.headers import EXPOSED, file_name, reply_headers, validator_headers
 from provider.streaming.limits import StreamLimits, StreamSlot
 from provider.streaming.measured import measured
@@ -42,9 +45,9 @@ OpenSource = TypeVar("OpenSource", bound=Source)
 
 
 def file_name_of(headers: Headers, url_path: str | None, *, fallback: str | None = None) -> str:
-    """Name of a file by its origin's answer, or by the path of its configured URL, or else `fallback`.
+    """Return the file's name from its origin's answer, else from the path of its configured URL, else `fallback`.
 
-    None as `fallback` makes a random name.
+    `fallback` None gives a random name.
     """
     return file_name(headers, url_path=url_path, fallback=_random_name if fallback is None else lambda: fallback)
 
@@ -55,10 +58,11 @@ def _random_name() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamDeps:
-    """What every endpoint that streams needs."""
+    """The parts that every streaming endpoint needs. `quotas`: None if nothing is counted."""
 
     engine: StreamEngine
     limits: StreamLimits
+    quotas: QuotaGate | None
 
 
 S = TypeVar("S", bound=StreamDeps)
@@ -67,7 +71,7 @@ S = TypeVar("S", bound=StreamDeps)
 class StreamingEndpoint(Endpoint[S]):
     """Base of endpoints whose body comes from an origin."""
 
-    # What was paid for belongs to one consumer; caches that store in spite of `no-store` respect this one.
+    # A paid file belongs to one consumer. Caches that store in spite of `no-store` respect this directive.
     cache_control = "private, no-store"
 
     def __init__(self, application: Application, request: Request, frame: Frame, deps: S) -> None:
@@ -78,12 +82,12 @@ class StreamingEndpoint(Endpoint[S]):
 
     @property
     def started_at(self) -> float:
-        """When the request's head had come, by `time.perf_counter`."""
+        """When the head of the request was complete, by `time.perf_counter`."""
         return self._started_at
 
     @override
     def reply_error(self, error: ProviderError) -> None:
-        """As in the base class; a browser that navigates here gets a page."""
+        """As in the base class, but a browser that navigates here gets a page."""
         super().reply_error(error)
         if not wants_page(self.request.headers.get("Accept")):
             return
@@ -96,7 +100,10 @@ class StreamingEndpoint(Endpoint[S]):
     async def opened(
         self, ask: Callable[[Wish], Awaitable[OpenSource]], asked: Wish, file_type: str
     ) -> tuple[OpenSource, Answer]:
-        """The source that `ask` opens, and what it is to `asked`; timed and counted. Raises what `ask` raises."""
+        """Open the source with `ask`, and judge its answer to `asked`. Both are timed and counted.
+
+        Raises what `ask` raises.
+        """
         self.enter("upstream")
         began = time.perf_counter()
         try:
@@ -114,6 +121,21 @@ class StreamingEndpoint(Endpoint[S]):
         self._frame.metrics.files.upstream_seconds.observe(time.perf_counter() - began, file_type, status_class)
         return source, answer
 
+    async def hold_quota(
+        self, quotas: Quotas, taker: Taker, body: Body | None, source: Source, *, publisher: Limits = NO_LIMITS
+    ) -> Hold | None:
+        """Hold what the body may take of the quotas; the source is closed if it may not be sent.
+
+        Raises as `Quotas.take`.
+        """
+        if body is None:
+            return None
+        try:
+            return await quotas.take(taker, publisher, body, sent_bytes=self._sent_bytes, cut=self._cut_at_quota)
+        except BaseException:
+            source.close()
+            raise
+
     async def stream(
         self,
         source: Source,
@@ -124,11 +146,12 @@ class StreamingEndpoint(Endpoint[S]):
         reopen: Reopen,
         service_type: str,
         file_type: str,
+        hold: Hold | None = None,
     ) -> Relayed | None:
         """Relay `source` to the consumer; None when no body was due.
 
         `name` is the name of the file (`file_name_of`). `reopen` asks for the rest when the origin is lost in the
-        body. The types are for the metrics only.
+        body. The types are for the metrics only. `hold` ends with the stream, however it ends.
 
         Raises:
             UpstreamRefused: its answer is no file, or not the part that was asked for.
@@ -138,31 +161,46 @@ class StreamingEndpoint(Endpoint[S]):
         if not isinstance(answer, (Whole, Part, Parts)):
             self._reply_without_body(source, answer)
             return None
+        try:
+            return await self._relay(
+                source, answer, slot, name=name, reopen=reopen, service_type=service_type, file_type=file_type
+            )
+        finally:
+            if hold is not None and self.deps.quotas is not None:
+                self.deps.quotas.quotas.end(hold, self._sent_bytes())
+            self.progress = None
+
+    async def _relay(
+        self,
+        source: Source,
+        answer: Whole | Part | Parts,
+        slot: StreamSlot,
+        *,
+        name: str,
+        reopen: Reopen,
+        service_type: str,
+        file_type: str,
+    ) -> Relayed:
         if answer.length_bytes is None and not tells_end(self.request.connection):
             source = await self._measured(source)
             answer = replace(answer, length_bytes=source.length_bytes)
         try:
-            headers = reply_headers(source.headers, answer, name=name)
+            fields = reply_headers(source.headers, answer, name=name)
         except BaseException:
             source.close()
             raise
         began = time.perf_counter()
-        sink, progress = self._stream_begins(slot, began)
+        sink, progress = self._stream_begins(slot, began, answer.length_bytes)
+        relaying = self.deps.engine.relay(source, sink, fields, status=answer.status, progress=progress, reopen=reopen)
+        # They leave with the head. The stream may last for hours.
+        del fields
         try:
-            relayed = await self.deps.engine.relay(
-                source,
-                sink,
-                headers,
-                status=answer.status,
-                progress=progress,
-                reopen=reopen,
-            )
+            relayed = await relaying
         except BaseException:
             self._frame.metrics.streams.fail(progress)
             raise
         finally:
-            self.progress = None
-            # Sink and endpoint hold each other; a cycle would stay until the collector comes.
+            # Sink and endpoint refer to each other. A cycle would stay in memory until the garbage collector runs.
             self._sink = None
         self._frame.metrics.streams.end(
             progress,
@@ -176,6 +214,13 @@ class StreamingEndpoint(Endpoint[S]):
         self._stream_ended(relayed)
         return relayed
 
+    def _sent_bytes(self) -> int:
+        return 0 if self.progress is None else self.progress.bytes_sent
+
+    def _cut_at_quota(self) -> None:
+        self.facts["detail"] = "the quota is used up"
+        self.cut()
+
     async def _measured(self, source: Source) -> Source:
         try:
             return await measured(source)
@@ -185,30 +230,39 @@ class StreamingEndpoint(Endpoint[S]):
             self.set_header("Connection", "Upgrade")
             raise
 
-    def _stream_begins(self, slot: StreamSlot, now: float) -> tuple[TornadoSink, Progress]:
+    def _stream_begins(self, slot: StreamSlot, now: float, length_bytes: int | None) -> tuple[TornadoSink, Progress]:
         self.enter("stream")
-        self._frame.metrics.streams.first_byte_seconds.observe(now - self._started_at, self.endpoint)
+        first_byte_seconds = now - self._started_at
+        self._frame.metrics.streams.first_byte_seconds.observe(first_byte_seconds, self.endpoint)
+        if self.use is not None:
+            self.use.first_byte_seconds = first_byte_seconds
         sink = self._sink = TornadoSink(self)
         if self.ticket is not None:
             self.ticket.worked()
         slot.begin(sink)
-        progress = self.progress = Progress()
+        progress = self.progress = Progress(length_bytes=length_bytes)
         self._frame.metrics.streams.start(self.endpoint, progress)
         return sink, progress
 
     def _stream_ended(self, relayed: Relayed) -> None:
-        """For the access log, and the count of errors."""
+        """Record the end of the stream for the access log, and count errors."""
         self.facts |= {"bytes": relayed.bytes_sent, "outcome": relayed.outcome, "path": relayed.path}
         if relayed.resumes:
             self.facts["resumes"] = relayed.resumes
         if self.use is not None:
-            self.use.send(relayed.bytes_sent, relayed.outcome, relayed.path, is_part=self.get_status() == 206)
+            self.use.send(
+                relayed.bytes_sent,
+                relayed.outcome,
+                relayed.path,
+                is_part=self.get_status() == 206,
+                cached_bytes=relayed.cached_bytes,
+            )
         if relayed.outcome != "complete":
             self.error_code = relayed.outcome
             self._frame.metrics.requests.fail(relayed.outcome)
 
     def _reply_without_body(self, source: Source, answer: Answer) -> None:
-        """304, or 416 with the length; the origin's pages are not the consumer's business. Raises as `stream`."""
+        """Reply with 304, or with 416 and the length. The origin's own body is not passed on. Raises as `stream`."""
         if isinstance(answer, Refused):
             source.close()
             raise refusal(source, answer.detail, now=time.time())
@@ -227,14 +281,14 @@ class StreamingEndpoint(Endpoint[S]):
                 self.set_header(name, value)
 
     def consumer_gone(self) -> None:
-        """The relay ends itself, so that what was sent is counted; before it began the work is cancelled."""
+        """End the relay, which then counts what was sent. If it has not begun, cancel the work."""
         if self._sink is not None:
             self._sink.consumer_gone()
         else:
             super().consumer_gone()
 
     def cut(self) -> None:
-        """A reset, also for a chunked body. The relay then ends itself, as for a consumer that left."""
+        """Reset the connection, for a chunked body too. The relay then ends as it does for a consumer that left."""
         if self._sink is not None:
             self._sink.abort()
         else:

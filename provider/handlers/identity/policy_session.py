@@ -19,7 +19,7 @@ from provider.policy.gate import Gate
 
 @dataclass(frozen=True, slots=True)
 class PolicySessionRequest:
-    """Which service the consumer wants to be admitted to. `policy_data`: passed on to the policy server."""
+    """The service that the consumer wants to use. `policy_data`: passed on to the policy server."""
 
     signed: Signed
     did: str
@@ -57,12 +57,12 @@ class PolicySessionDeps:
 
 
 class PolicySessionEndpoint(Endpoint[PolicySessionDeps]):
-    """Answers with the policy server's JSON. The server is told of proven addresses only."""
+    """Replies with the policy server's JSON. The server learns only of proven addresses."""
 
     endpoint = "initializePSVerification"
 
     async def handle(self) -> None:
-        """Reply with what the policy server answers; the nonce is used up."""
+        """Reply with the policy server's answer. The nonce is used up."""
         arguments = self.arguments()
         request = PolicySessionRequest.parse(arguments, presented_token(arguments, self.request.headers))
         consumer = await self.deps.identifier.identify(

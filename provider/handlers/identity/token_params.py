@@ -1,4 +1,4 @@
-"""AuthTokens on the wire: the token of a request, and the requests that create or end one. Pure."""
+"""Auth tokens in requests: the token that replaces a signature, and the requests that create or revoke one. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from provider.handlers.params import parse_signed
 from provider.handlers.rules import DIGITS, Data, Field, Rule, is_empty, validate, wire_text
 from provider.wire.text import ows
 
-# A time this large is in milliseconds, as Date.now() gives it: in seconds it would be the year 5138.
+# A time this large is in milliseconds, as from Date.now(): in seconds it would be the year 5138.
 _FIRST_MILLISECONDS = 10**11
 _BEARER = "bearer "
 
@@ -23,10 +23,10 @@ _TOKEN = Field("token", (rules.required(),), bail=True)
 
 
 def presented_token(data: Data, headers: Mapping[str, str]) -> PresentedToken | None:
-    """The token that stands in for the signature; None when there is a signature, which always wins, or no token.
+    """Return the token that replaces the signature; None if there is none, or if there is a signature.
 
-    `AuthToken` is the header of the clients of old and goes first. `Authorization` holds the bare token (ocean.js 8)
-    or `Bearer` and the token (RFC 6750); another scheme, as a front proxy may use, is none of ours.
+    Older clients use the header `AuthToken`, which has priority. `Authorization` contains the bare token (ocean.js 8)
+    or `Bearer` and the token (RFC 6750). Other schemes, which a front proxy may use, are ignored.
     """
     if not is_empty(data.get("signature")):
         return None
@@ -40,7 +40,7 @@ def presented_token(data: Data, headers: Mapping[str, str]) -> PresentedToken | 
 
 
 class NamedChain:
-    """For an Identifier, which asks when it needs it: the chain that the request names."""
+    """The chain that the request names, for an Identifier, which asks only if it needs it."""
 
     __slots__ = ("_chain_id",)
 
@@ -48,11 +48,11 @@ class NamedChain:
         self._chain_id = chain_id
 
     def known(self) -> int | None:
-        """Its id, if it is one."""
+        """Return the chain id if it is valid, else None."""
         return self._chain_id
 
     async def find(self) -> int:
-        """Raises UnsupportedChain when it is none."""
+        """Return the chain id. Raises UnsupportedChain if it is not valid."""
         if self._chain_id is None:
             raise UnsupportedChain
         return self._chain_id
@@ -78,7 +78,7 @@ def _creation(now: float) -> tuple[Field, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CreateTokenRequest:
-    """`GET createAuthToken`. `expires_at` in unix seconds, None for as long as the operator allows."""
+    """`GET createAuthToken`. `expires_at`: unix seconds; None for the longest lifetime that the operator allows."""
 
     signed: Signed
     expires_at: int | None
@@ -88,13 +88,13 @@ class CreateTokenRequest:
 
     @classmethod
     def parse(cls, data: Data, *, now: float) -> Self:
-        """`now` in unix seconds. Raises ValidationFailed."""
+        """Parse the fields. `now`: unix seconds. Raises ValidationFailed."""
         validate(_creation(now), data)
         return cls(parse_signed(data, "address"), _seconds(data["expiration"]))
 
     @classmethod
     def parse_node(cls, data: Data, *, now: float) -> Self:
-        """`POST auth/token`, as ocean-node has it: `validUntil` is optional and may be in milliseconds.
+        """Parse the fields of `POST auth/token`: `validUntil` is optional and may be in milliseconds.
 
         Raises ValidationFailed.
         """

@@ -1,4 +1,4 @@
-"""AuthTokens over HTTP: created and ended by a signature, in the words of Provider 2.1 and in those of ocean-node."""
+"""Endpoints that create and revoke auth tokens, with the names of Provider 2.1 and with those of ocean-node."""
 
 import time
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class TokenDeps:
 
 
 class _TokenEndpoint(Endpoint[TokenDeps]):
-    """Only a signature can create or end a token: a token that came with the request counts for nothing here."""
+    """Only a signature can create or revoke a token. A token that came with the request is ignored."""
 
     async def _identify(self, signed: Signed, texts: tuple[str, ...]) -> str:
-        # Of a contract on all chains, whatever `chainId` says: its address may be another's on the chain that a
-        # stranger names, and a token works on all.
+        # A contract account must be one on all chains, whatever `chainId` says: a token works on all chains, and on the
+        # chain that a stranger names the address may belong to somebody else.
         return await self.deps.identifier.identify(signed, texts, client=self.client)
 
     async def _end(self) -> None:
@@ -41,7 +41,7 @@ class CreateAuthTokenEndpoint(_TokenEndpoint):
     endpoint = "createAuthToken"
 
     async def handle(self) -> None:
-        """Reply with the token; the nonce is used up [K7]."""
+        """Reply with the token. The nonce is used up [K7]."""
         request = CreateTokenRequest.parse(self.arguments(), now=time.time())
         signed = request.signed
         texts = messages.create_auth_token(address=signed.claimed, nonce=signed.nonce, node=self.deps.node)
@@ -55,13 +55,13 @@ class DeleteAuthTokenEndpoint(_TokenEndpoint):
     endpoint = "deleteAuthToken"
 
     async def handle(self) -> None:
-        """End the token; the nonce is used up [K7]."""
+        """Revoke the token. The nonce is used up [K7]."""
         await self._end()
         self.reply_json({"success": "Token has been deactivated."})
 
 
 class GenerateAuthTokenEndpoint(_TokenEndpoint):
-    """`POST auth/token`, ocean-node's way: the message names the command, the expiry is ours unless one is asked."""
+    """`POST auth/token`, as in ocean-node: the signed message names the command, and the expiry is optional."""
 
     endpoint = "generateAuthToken"
 
@@ -80,6 +80,6 @@ class InvalidateAuthTokenEndpoint(_TokenEndpoint):
     endpoint = "invalidateAuthToken"
 
     async def handle(self) -> None:
-        """End the token."""
+        """Revoke the token."""
         await self._end()
         self.reply_json({"success": True})

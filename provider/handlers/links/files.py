@@ -1,4 +1,4 @@
-"""What is known of a linked file, and the manifest that a request for links is answered with."""
+"""Facts about linked files, and the manifest that answers a request for links."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ from provider.upstream.patience import refusal
 from provider.upstream.source import Source
 from provider.wire.text import ows
 
-# A manifest does not wait longer for one file. Its link works all the same.
+# A manifest waits no longer for the facts of one file. Its link works even without them.
 _FACTS_SECONDS = 10.0
 
 
@@ -39,7 +39,7 @@ class KnownFiles:
     kept: FactCache[bytes, FileFacts]
 
     async def of_file(self, purchase: Purchase, file: FileObject, index: int) -> FileFacts:
-        """Facts about a bought file. Raises UpstreamError and what `FileOrigins.open` raises."""
+        """Return facts about a bought file. Raises UpstreamError and what `FileOrigins.open` raises."""
         wish = asked_of(file, FIRST_BYTE)
 
         async def fetch() -> FileFacts:
@@ -50,11 +50,11 @@ class KnownFiles:
         return await self.kept.get(_key_of_file(purchase, index), fetch)
 
     def forget_file(self, purchase: Purchase, index: int) -> None:
-        """Ask anew next time: the file was seen to have changed."""
+        """Ask the origin again next time, because the file has changed."""
         self.kept.discard(_key_of_file(purchase, index))
 
     async def of_result(self, result: JobResult, *, signature: str) -> FileFacts:
-        """Facts about a result of a job. Raises RouteNotFound without an operator service, UpstreamError."""
+        """Return facts about a result of a job. Raises RouteNotFound without an operator service, and UpstreamError."""
         results = self.results
         if results is None:
             raise RouteNotFound
@@ -71,7 +71,7 @@ class KnownFiles:
 
 
 async def if_known(facts: Awaitable[FileFacts]) -> FileFacts | None:
-    """The facts; None if the origin does not answer properly, or not in time."""
+    """Return the facts; None if the origin gives no usable answer in time."""
     try:
         async with asyncio.timeout(_FACTS_SECONDS):
             return await facts
@@ -80,19 +80,19 @@ async def if_known(facts: Awaitable[FileFacts]) -> FileFacts | None:
 
 
 async def _learned(source: Source, facts: FileFacts | None) -> FileFacts:
-    """End the request that brought the facts. Raises UpstreamError if it brought none."""
+    """Return the facts and end the request that brought them. Raises UpstreamError if it brought none."""
     if facts is None:
         source.close()
         raise refusal(source, f"origin: status {source.status}", now=time.time())
     if source.length_bytes == 1:
-        # With the one byte read, the connection can be used again.
+        # When this byte has been read, the connection can be used again.
         await source.read_into(memoryview(bytearray(1)))
     source.release()
     return facts
 
 
 def _key_of_file(purchase: Purchase, index: int) -> bytes:
-    # The ciphertext is part of it, so an edited list is seen at once.
+    # The key includes the ciphertext, so an edited list is noticed at once.
     return _key(
         purchase.network.chain_id,
         purchase.asset.did,
@@ -119,9 +119,10 @@ def reply_manifest(endpoint: BaseEndpoint, manifest: Manifest) -> None:
 
 
 def base_url(endpoint: BaseEndpoint, public_url: str | None) -> str:
-    """Where consumers reach this server, without a slash at the end; by the request, if no setting says it.
+    """Return where consumers reach this server, without a slash at the end.
 
-    Only the client that sent the request sees it, so anybody may say by which scheme it came to a front.
+    If no setting says it, the request does. Only the client that sent the request sees the result, so any client may
+    name the scheme of its front proxy.
     """
     if public_url is not None:
         return public_url.rstrip("/")

@@ -1,4 +1,4 @@
-"""`POST links` and `DELETE links`: a signed request becomes plain URLs, and ends them."""
+"""`POST links` makes plain URLs from a signed request, and `DELETE links` revokes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from provider.upstream.file_names import name_in_path
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file that is to be linked. `name`: as it will be saved."""
+    """A file that will be linked. `name`: the name under which it will be saved."""
 
     index: int
     name: str
@@ -38,7 +38,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What a request gives: the target of the first link, when the right to it ends (unix seconds), the files."""
+    """The result of a request: the target of the first link, the end of the right to it (unix seconds), the files."""
 
     target: OrderedFile | JobResult
     ends_at: int | None
@@ -82,7 +82,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
                 file_index=request.file_index,
             )
         )
-        # A proof of download attests this request, and the operator service is told of it; nobody else needs it.
+        # Only a proof of download and the operator service need this signature.
         keeps_signature = self.deps.proves or bool(request.job_id)
         made = await (self._result(request) if request.job_id else self._ordered(request, consumer))
         link = await self.deps.links.issue(
@@ -103,7 +103,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
         reply_manifest(self, Manifest(about, link.expires_at, linked))
 
     async def _identify(self, request: LinksRequest) -> tuple[str, AuthToken | None]:
-        """The consumer, and the AuthToken if one replaced the signature."""
+        """Return the consumer, and the AuthToken if one replaced the signature."""
         signed = request.signed
         self.enter("signature")
         consumer = await self.deps.identifier.identify(
@@ -118,7 +118,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
         return consumer, await self.deps.tokens.check(signed.token.text, consumer)
 
     async def _ordered(self, request: LinksRequest, consumer: str) -> _Opened:
-        """The files of an order."""
+        """Return the files of an order."""
         claim = Claim(
             request.did, request.service_id, request.order_tx_id, request.userdata, request.policy_data or None
         )
@@ -156,7 +156,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
         return [_Found(*each) for each in zip(indices, names, facts, strict=True)]
 
     async def _result(self, request: LinksRequest) -> _Opened:
-        """A result of a job. The operator service decides at each request whose job it is."""
+        """Return a result of a job. The operator service decides at each request whose job it is."""
         result = JobResult(request.job_id, request.result_index, request.signed.claimed)
         self.enter("upstream")
         facts = await if_known(self.deps.known.of_result(result, signature=request.signed.signature))
@@ -170,7 +170,7 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
 
 
 def _name(index: int, url_path: str | None, facts: FileFacts | None) -> str:
-    """Name of a file for its URL: the origin's, else that of the configured URL, else one by its place."""
+    """Return the file's name in its URL: the origin's, else that of the configured URL, else one with its index."""
     if facts is not None:
         return file_name_of(facts.headers, url_path, fallback=f"file-{index}")
     return (url_path and name_in_path(url_path)) or f"file-{index}"
@@ -185,7 +185,7 @@ class RevokeLinksDeps:
 
 
 class RevokeLinksEndpoint(Endpoint[RevokeLinksDeps]):
-    """Only a signature ends links: a token that came with the request counts for nothing here."""
+    """Revokes links. Only a signature can do that: a token that came with the request is ignored."""
 
     endpoint = "revokeLinks"
 

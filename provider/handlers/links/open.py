@@ -1,4 +1,4 @@
-"""`/d/{token}/{name}`: the bytes of a link, as any tool asks for them."""
+"""`/d/{token}/{name}`: sends the file of a link to any tool."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ PREFIX = "/d/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkDeps(FileDeps):
-    """The parts in the order they are used.
+    """The parts, in the order in which they are used. `reads`: None if no proofs of download are sent.
 
-    `reads`: None if no proofs of download are sent. `public_url`: where consumers reach this server, if a setting says.
+    `public_url`: where consumers reach this server; None if not configured.
     """
 
     links: Links
@@ -45,7 +45,7 @@ class LinkDeps(FileDeps):
 
 
 class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
-    """Opens a link. The right behind it is checked at each request, from cached facts where they are known."""
+    """Opens a link. Each request checks the consumer's right to the file, from cached facts if they are known."""
 
     endpoint = "link"
     _version = ""
@@ -108,19 +108,19 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
                 await self._renew(renewed, name, about, target.file_index, await if_known(facts()))
             else:
                 try:
-                    await self._send(link, purchase, file, name)
+                    await self._send(link, purchase, file, target.file_index, name)
                 finally:
                     if self._has_changed:
                         self.deps.known.forget_file(purchase, target.file_index)
 
-    async def _send(self, link: Link, purchase: Purchase, file: FileObject, name: str) -> None:
-        """Stream the file; what was read counts for the link's proof of download."""
+    async def _send(self, link: Link, purchase: Purchase, file: FileObject, index: int, name: str) -> None:
+        """Stream the file. The bytes count for the link's proof of download."""
         reads, read_bytes = self.deps.reads, 0
         known_as = str(self.facts["link"])
         if reads is not None:
             reads.begin(known_as, _proof(link, purchase))
         try:
-            relayed = await self.send(purchase, file, link.consumer, name=name)
+            relayed = await self.send(purchase, file, index, link.consumer, name=name)
             read_bytes = 0 if relayed is None else relayed.bytes_sent
         finally:
             if reads is not None:
@@ -194,7 +194,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
 
 
 def _joins_blindly(asked: Wish) -> bool:
-    """True for a part without a condition on its version. Tools put such parts together, whatever they are of."""
+    """True for a part without a condition on its version. Tools join such parts even if their versions differ."""
     return (
         asked.ranges is not None
         and not asked.of_file_object
@@ -204,7 +204,7 @@ def _joins_blindly(asked: Wish) -> bool:
 
 
 def _proof(link: Link, purchase: Purchase) -> Proof:
-    """What a proof of download attests of this link; the bytes are counted later."""
+    """Return what a proof of download attests for this link, without the byte count."""
     target = link.target
     return Proof(
         chain_id=purchase.network.chain_id,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from provider.assets.catalog import Catalog
@@ -12,6 +13,7 @@ from provider.auth.identify import Identifier
 from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
 from provider.errors import (
+    DecrypterNotAuthorized,
     DecryptError,
     DocumentStateRefused,
     OrderNotFound,
@@ -26,8 +28,8 @@ from provider.handlers.params import DecryptRequest
 from provider.handlers.request_data import CHAIN_ID
 from provider.orders.check import parse_tx_id
 from provider.orders.lookup import OrderLookup
-from provider.policy.decrypters import Decrypters
-from provider.wire.text import digits
+from provider.policy.address_rule import AddressRule
+from provider.wire.text import digits, hex_bytes
 
 # Data NFT states (`provider-api.md` section 8.2): active, temporarily disabled and unlisted assets can be read.
 READABLE_STATES = frozenset({0, 4, 5})
@@ -58,7 +60,7 @@ class DecryptDeps:
     networks: Networks
     identifier: Identifier
     lookup: OrderLookup
-    decrypters: Decrypters
+    decrypters: AddressRule
     open_document: BoundDocumentOpener
     remote: RemoteDocuments
     catalog: Catalog
@@ -74,21 +76,33 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         """Decrypt the document in the steps of `provider-api.md` section 5.3."""
         arguments = await self.arguments_of_document()
         request = DecryptRequest.parse(arguments, presented_token(arguments, self.request.headers))
-        signed = request.signed
-        decrypter = await self.deps.identifier.identify(
-            signed,
-            messages.decrypt(
-                transaction_id=request.transaction_id,
-                data_nft=request.data_nft_text,
-                decrypter=signed.claimed,
-                chain_id=request.chain_id_text,
-                nonce=signed.nonce,
-            ),
-            client=self.client,
-            chain=NamedChain(request.chain_id),
-        )
+        decrypter = await self._identified(request)
         network = self._network(request)
-        await self.deps.decrypters.check(decrypter, network.chain_id)
+        if not await self.deps.decrypters.admits(decrypter, network.chain_id):
+            raise DecrypterNotAuthorized
+        sealed = await self._checked(network, request)
+        is_answer = partial(_is_answer, request, network.chain_id, sealed)
+        clear = await self._opened(network.account, sealed, is_answer)
+        if is_remote_stub(clear):
+            clear = await self._remote(clear, did_for(request.data_nft, network.chain_id))
+        self.deps.catalog.document_opened(request.data_nft, network.chain_id)
+        pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
+        await self.reply_text(pieces, length_bytes=len(clear), status=201)
+
+    async def _identified(self, request: DecryptRequest) -> str:
+        signed = request.signed
+        message = messages.decrypt(
+            transaction_id=request.transaction_id,
+            data_nft=request.data_nft_text,
+            decrypter=signed.claimed,
+            chain_id=request.chain_id_text,
+            nonce=signed.nonce,
+        )
+        chain = NamedChain(request.chain_id)
+        return await self.deps.identifier.identify(signed, message, client=self.client, chain=chain)
+
+    async def _checked(self, network: Network, request: DecryptRequest) -> SealedDocument:
+        """Return the sealed document of a data NFT that the factory knows and whose state allows to read it."""
         known, document = await asyncio.gather(
             self.deps.lookup.is_factory_nft(network, request.data_nft),
             self._sealed(network, request),
@@ -99,20 +113,7 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         sealed = _value(document)
         # Not earlier: until the factory confirms it, the address may be any contract that a stranger chose.
         _check_state(await self.deps.lookup.nft_state(network, request.data_nft))
-
-        def is_answer(clear: bytes) -> bool:
-            # The document must belong to the NFT whose state was checked. For a stub, its own event proves that.
-            is_bound = is_document_of(clear, request.data_nft, network.chain_id)
-            if sealed.document_hash is None:
-                return is_bound and is_credential(clear)
-            return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
-
-        clear = await self._opened(network.account, sealed, is_answer)
-        if is_remote_stub(clear):
-            clear = await self._remote(clear, did_for(request.data_nft, network.chain_id))
-        self.deps.catalog.document_opened(request.data_nft, network.chain_id)
-        pieces = (clear[start : start + PIECE_BYTES] for start in range(0, len(clear), PIECE_BYTES))
-        await self.reply_text(pieces, length_bytes=len(clear), status=201)
+        return sealed
 
     async def _opened(self, account: Account, sealed: SealedDocument, is_answer: Callable[[bytes], bool]) -> bytes:
         """Return the clear document. One that is large, or may become large, is opened off the loop."""
@@ -158,6 +159,14 @@ class DecryptEndpoint(Endpoint[DecryptDeps]):
         return SealedDocument(event.data, event.flags[0] if event.flags else 0, event.document_hash)
 
 
+def _is_answer(request: DecryptRequest, chain_id: int, sealed: SealedDocument, clear: bytes) -> bool:
+    """True if the document belongs to the NFT whose state was checked. For a stub, its own event proves that."""
+    is_bound = is_document_of(clear, request.data_nft, chain_id)
+    if sealed.document_hash is None:
+        return is_bound and is_credential(clear)
+    return is_bound or (bool(request.transaction_id) and is_remote_stub(clear))
+
+
 def _value(outcome: T | BaseException) -> T:
     if isinstance(outcome, BaseException):
         raise outcome
@@ -180,13 +189,7 @@ def _from_arguments(request: DecryptRequest) -> SealedDocument:
 
 
 def _unhex(text: str) -> bytes | None:
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    try:
-        data = bytes.fromhex(digits)
-    except ValueError:
-        return None
-    # fromhex ignores white space, so the text would give fewer bytes.
-    return data if 2 * len(data) == len(digits) else None
+    return hex_bytes(text[2:] if text[:2] in ("0x", "0X") else text)
 
 
 def _check_state(state: int) -> None:

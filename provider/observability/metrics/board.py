@@ -1,11 +1,11 @@
-"""The board: a directory where each worker writes, and all read.
+"""The board: a directory in which each worker writes a file, and which all workers read.
 
-`<process id>.json` belongs to a worker: its metrics and, while somebody watches the dashboard, its figures for that.
-`ended.json` holds the sums of workers that have ended, `supervisor.json` the counts of their supervisor. The worker
-that shows the dashboard keeps `watched` fresh meanwhile.
+`<process id>.json` belongs to one worker. It has its metrics, and its figures for the dashboard while somebody watches.
+`ended.json` has the sums of workers that have ended, and `supervisor.json` the counts of their supervisor. The worker
+that shows the dashboard renews `watched` meanwhile.
 
-A file is replaced as a whole. `ended.json` names the workers added last, so a reader counts no value twice, and misses
-none.
+Files are replaced as a whole. `ended.json` names the workers that were added last, so that a reader counts no value
+twice and misses none.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from provider.observability.metrics.processes import Processes
 from provider.observability.metrics.values import Readings, merge, snapshot_of
 
 RESTART_REASONS = ("died", "reload")
-# Several times the pace of those who write and watch.
+# Several times the interval at which workers write and watch.
 FRESH_SECONDS = 4.0
 _ENDED = "ended.json"
 _SUPERVISOR = "supervisor.json"
 _WATCHED = "watched"
-# More workers than this do not end while one reader goes through the directory.
+# No more workers than this end while one reader goes through the directory.
 _NAMED = 64
 
 Figures = Mapping[str, Any]
@@ -38,7 +38,7 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Content of a file. `identities`: of the process that wrote it, or of those added to it last."""
+    """The content of a file. `identities`: of the process that wrote it, or of those that were added to it last."""
 
     identities: list[str]
     snapshot: Snapshot
@@ -46,13 +46,16 @@ class _Written:
 
 
 class Board:
-    """The board as one worker sees it. `figures` takes its own; without a directory there are no other workers."""
+    """The board as one worker sees it. `figures` returns its own figures.
+
+    Without a directory there are no other workers.
+    """
 
     def __init__(self, metrics: Metrics, figures: Callable[[], Figures], directory: str | None = None) -> None:
         self._metrics = metrics
         self._figures = figures
         self._directory = None if directory is None else Path(directory)
-        # Process ids come again.
+        # Process ids are used again.
         self._identity = f"{os.getpid()}-{time.time_ns()}"
         if directory is not None:
             for reason in RESTART_REASONS:
@@ -66,7 +69,7 @@ class Board:
     def write(self) -> None:
         """Publish our values, and our figures while somebody watches.
 
-        On a full disk the last values stay. The file's time shows that we are alive.
+        The time of the file shows that this worker is alive. On a full disk the previous values stay.
         """
         if self._directory is None:
             return
@@ -81,19 +84,23 @@ class Board:
                 os.utime(path)
 
     def read(self) -> Readings:
-        """The values of all workers, ours as they are now."""
+        """Return the values of all workers, ours as they are now."""
         own = self._metrics.snapshot()
         if self._directory is None:
             return merge([own])
         others = self._others()
-        # Last, so that a worker which ends meanwhile is in it, or was read before.
+        # Read last: a worker that ends meanwhile is then in it, or was read before.
         ended = _read(self._directory / _ENDED) or _Written([], {})
         supervisor = _read(self._directory / _SUPERVISOR) or _Written([], {})
         living = [other.snapshot for other in others if other.identities[0] not in ended.identities]
         return merge([own, *living], [ended.snapshot, supervisor.snapshot])
 
+    def own_figures(self) -> Figures:
+        """Our figures."""
+        return self._figures()
+
     def watch(self) -> list[Figures]:
-        """Figures of all workers, ours first. Asks the others to show theirs for the next FRESH_SECONDS."""
+        """Return the figures of all workers, ours first. The others publish theirs for the next FRESH_SECONDS."""
         own = self._figures()
         if self._directory is None:
             return [own]
@@ -102,7 +109,7 @@ class Board:
         return [own, *(other.figures for other in self._others(FRESH_SECONDS) if other.figures is not None)]
 
     def silent_seconds(self) -> Mapping[int, float]:
-        """How long ago each other worker last wrote, by process id."""
+        """Return by process id how many seconds ago each other worker last wrote."""
         return {int(path.stem): age for path in self._other_files() if (age := _age_seconds(path)) is not None}
 
     def _others(self, max_age_seconds: float = float("inf")) -> list[_Written]:
@@ -121,7 +128,7 @@ class Board:
 
 
 def bury(directory: str, process_id: int) -> None:
-    """Keep the sums of a worker that has ended. For the supervisor, which alone writes `ended.json`."""
+    """Keep the sums of a worker that has ended. For the supervisor, the only writer of `ended.json`."""
     folder = Path(directory)
     path = folder / f"{process_id}.json"
     last = _read(path)
@@ -161,7 +168,7 @@ def _write(path: Path, written: _Written) -> None:
 
 
 def _age_seconds(path: Path) -> float | None:
-    """None when there is no such file."""
+    """Return the age of a file in seconds; None if there is none."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except OSError:

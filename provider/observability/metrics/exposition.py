@@ -1,4 +1,4 @@
-"""Readings in the text format of Prometheus."""
+"""Writes readings in the text format of Prometheus."""
 
 from collections.abc import Iterator
 from itertools import accumulate
@@ -14,7 +14,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def expose(readings: Readings) -> bytes:
-    """Every declared metric in its order, also those without a sample."""
+    """Write all declared metrics in their order, also those without a sample."""
     registry = CollectorRegistry()
     registry.register(_Collector(readings))
     text: bytes = generate_latest(registry)
@@ -22,9 +22,9 @@ def expose(readings: Readings) -> bytes:
 
 
 def families_of(readings: Readings) -> Iterator[Metric]:
-    """The same as values of the library."""
+    """Convert readings into objects of the client library."""
     for declared in DECLARED.values():
-        # The library adds the suffix of counters where a format has it.
+        # The library adds the suffix of counters, if the format has one.
         metric = Metric(declared.name.removesuffix("_total"), declared.help, declared.kind)
         for labels, value in readings[declared.name].items():
             _add(metric, declared, labels, value)
@@ -36,11 +36,11 @@ class _Collector:
         self._readings = readings
 
     def describe(self) -> list[Metric]:
-        """Nothing: this collector is read once."""
+        """Return nothing, because this collector is read once."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The values, for the registry of the library."""
+        """Return the values for the library's registry."""
         return families_of(self._readings)
 
 

@@ -2,7 +2,7 @@
 
 A metric is declared here once: name, help, labels, buckets. The room that measures it gets its group. `docs/metrics.md`
 is made from these declarations. Names follow Prometheus: base units, and `_total` for counters. Every label has a
-bounded set of values: never an address, URL or transaction. One gauge names datasets, and only those that are ill.
+bounded set of values: never an address, URL or transaction. One gauge names datasets, and only those that fail.
 
 Nothing is counted per piece of a body. What can be read at any time, such as the size of a cache, is followed: it is
 looked up only when somebody reads the metrics, or twice a second with several workers.
@@ -16,7 +16,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from provider.errors.fault import fault_of
+from provider.errors.fault import fault_of, known_codes
 from provider.observability.metrics.instruments import Counter, Gauge, Group, Histogram, Summary
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _REQUEST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 # Only limits of seconds apply before the first byte.
 _FIRST_BYTE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-# Steps of four from a modem to a local disk: 64 KiB/s to 4 GiB/s.
-_RATE = tuple(float(64 << 10 << (2 * step)) for step in range(9))
+# Steps of two from a modem to a local disk: 64 KiB/s to 4 GiB/s.
+_RATE = tuple(float(64 << 10 << step) for step in range(17))
 # ECIES of a file list takes about 50 µs, of a 1 MB document about 200 µs, LZMA of one some tens of milliseconds.
 _DECRYPT = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 # From a disk with a battery or without a flush (100 µs) to one that is busy with other writers.
@@ -77,7 +77,8 @@ class Requests(Group):
         "provider_errors_total",
         "Refusals, failures and streams that ended early.",
         {"code": "error code or end of a stream, see `errors.md`", "fault": "`consumer`, `origin` or `ours`"},
-        begin=[(outcome, fault_of(outcome)) for outcome in _EARLY_ENDS],
+        # Prometheus sees no increase in a series that is new: the first failure would raise no alert.
+        begin=known_codes().items(),
     )
     order_refusals = Counter(
         "provider_order_refusals_total",
@@ -160,7 +161,12 @@ class Streams(Group):
         self._ended_bytes = {"download": 0, "link": 0, "computeResult": 0}
         for endpoint in self._ended_bytes:
             self.sent_bytes.follow(partial(self.sent, endpoint), endpoint)
-        self.in_progress.follow(lambda: len(self._under_way))
+        self.in_progress.follow(lambda: self.under_way)
+
+    @property
+    def under_way(self) -> int:
+        """Number of streams in progress. Known even if metrics are off."""
+        return len(self._under_way)
 
     def start(self, endpoint: str, progress: "Progress") -> None:
         """Follow `progress` until `end` or `fail`."""
@@ -340,7 +346,7 @@ class Nonces(Group):
 
 
 class Redis(Group):
-    """What hosts share."""
+    """Exchanges with the Redis that hosts share."""
 
     title = "Redis"
 
@@ -348,7 +354,8 @@ class Redis(Group):
         "provider_redis_seconds",
         "Time of each request to Redis, including requests queued before it; only with `REDIS_CONNECTION`.",
         {
-            "operation": "`nonce`, `revocation`, `facts`, `leases` (of streams), `limits` (of clients), `check`",
+            "operation": "`nonce`, `revocation`, `facts`, `leases` (of streams), `limits` (of clients), `quotas`, "
+            "`check`",
             "result": "`ok`, or `failed`: refused, not answered in time, or not sent at all after a failure",
         },
         buckets=_COMMIT,
@@ -415,7 +422,7 @@ class Chains(Group):
     )
     heads = Counter(
         "provider_chain_heads_total",
-        "Times that a node reported its latest block, new or not.",
+        "Times that a node reported its latest block, new or not. Chains in `PROVIDER_IDLE_CHAINS` are not counted.",
         {"chain": _CHAIN},
     )
 
@@ -426,7 +433,7 @@ class Caches(Group):
     title = "Caches"
 
     requests = Counter(
-        "provider_cache_requests_total", "Cache look-ups.", {"cache": _CACHE, "result": "`hit` or `miss`"}
+        "provider_cache_requests_total", "Cache lookups.", {"cache": _CACHE, "result": "`hit` or `miss`"}
     )
     evictions = Counter("provider_cache_evictions_total", "Entries evicted before they expired.", {"cache": _CACHE})
     entries = Gauge("provider_cache_entries", "Entries held.", {"cache": _CACHE})
@@ -501,8 +508,14 @@ class BooksMetrics(Group):
     )
     up = Gauge(
         "provider_books_up",
-        "0 while a worker cannot write its records; downloads go on.",
+        "0 while a worker cannot write its records; downloads continue.",
         merge="min",
+    )
+    probes = Counter(
+        "provider_probes_total",
+        "Probes: requests of the server itself to the origins of sold files (`PROVIDER_PROBE_SECONDS`).",
+        {"result": "`ok`, `failed` (the origin's fault), or `skipped`: not on sale, not to be repeated, not known"},
+        begin=[("ok",), ("failed",), ("skipped",)],
     )
     failing = Gauge(
         "provider_asset_failing",
@@ -510,4 +523,20 @@ class BooksMetrics(Group):
         "without a use. Each worker names the 20 files with the longest rows.",
         {"did": "the dataset; `others` counts the further files that fail", "file": "index of the file"},
         merge="max",
+    )
+
+
+class QuotaMetrics(Group):
+    """Refusals by quotas."""
+
+    title = "Quotas"
+
+    refusals = Counter(
+        "provider_quota_refusals_total",
+        "Downloads that were refused because a quota was used up (`limits.md`).",
+        {
+            "quota": "`order`, `consumer` (and day), `asset` (and month)",
+            "unit": "`downloads` or `bytes`",
+        },
+        begin=[(scope, unit) for scope in ("order", "consumer", "asset") for unit in ("downloads", "bytes")],
     )

@@ -1,6 +1,6 @@
-"""Instruments: each is the declaration of one metric, and holds its values in one process.
+"""Instruments: each one declares a metric, and holds its values in one process.
 
-Values are kept in plain dicts, keyed on tuples of label values: counting is one look-up and one addition.
+Values are kept in plain dicts with tuples of label values as keys: counting is one lookup and one addition.
 """
 
 from bisect import bisect_left
@@ -54,24 +54,24 @@ class Metric(Generic[Cell]):
             self.begin(*values)
 
     def begin(self, *labels: object) -> None:
-        """Expose these label values from here on. Raises TypeError when a label is missing."""
+        """Expose these label values from the start. Raises TypeError if a label is missing."""
         if len(labels) != len(self.labels):
             raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
         self.values.setdefault(labels, self._zero())
 
     def follow(self, read: Callable[[], Cell | None], *labels: object) -> None:
-        """Expose what `read` returns each time metrics are read. None leaves the value as it was."""
+        """Expose the result of `read` each time metrics are read. If it returns None, the value stays as it was."""
         self.followed[labels] = read
 
     def look(self) -> None:
-        """Read what is followed."""
+        """Read the values that are followed."""
         for labels, read in self.followed.items():
             value = read()
             if value is not None:
                 self.values[labels] = value
 
     def cells(self) -> list[tuple[list[str], Value]]:
-        """All values of now. Lists are not copied."""
+        """Return all current values. Lists are not copied."""
         return [([str(label) for label in labels], value) for labels, value in self.values.items()]
 
     def _zero(self) -> Cell:
@@ -79,7 +79,7 @@ class Metric(Generic[Cell]):
 
 
 class Counter(Metric[float]):
-    """A number that grows."""
+    """A number that only grows."""
 
     kind = "counter"
     __slots__ = ()
@@ -108,7 +108,7 @@ class Gauge(Metric[float]):
         self.values[labels] = value
 
     def follow_all(self, read: Callable[[], dict[LabelValues, float]]) -> None:
-        """Expose exactly what `read` returns each time metrics are read: label values come and go."""
+        """Expose exactly the result of `read` each time metrics are read: label values may come and go."""
         self._read_all = read
 
     @override
@@ -143,7 +143,7 @@ class Histogram(Metric[list[float]]):
 
 
 class Summary(Metric[list[float]]):
-    """A sum and a count that are kept elsewhere and followed here."""
+    """A sum and a count that are kept elsewhere, and read when metrics are read."""
 
     kind = "summary"
     __slots__ = ()
@@ -154,7 +154,7 @@ class Summary(Metric[list[float]]):
 
 
 class _Off:
-    """Overrides of an instrument that counts nothing."""
+    """Overrides that make an instrument count nothing."""
 
     __slots__ = ()
 

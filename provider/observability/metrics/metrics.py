@@ -11,6 +11,7 @@ from provider.observability.metrics.groups import (
     LinkMetrics,
     Nonces,
     Proofs,
+    QuotaMetrics,
     Redis,
     Requests,
     Slices,
@@ -32,6 +33,7 @@ GROUPS: tuple[type[Group], ...] = (
     Index,
     Proofs,
     BooksMetrics,
+    QuotaMetrics,
     Processes,
 )
 """In the order of `docs/metrics.md` and of the exposition."""
@@ -62,19 +64,20 @@ class Metrics:
         self.index = Index(is_on=is_on)
         self.proofs = Proofs(is_on=is_on)
         self.books = BooksMetrics(is_on=is_on)
+        self.quotas = QuotaMetrics(is_on=is_on)
         self.processes = Processes(is_on=is_on)
         groups = [group for group in vars(self).values() if isinstance(group, Group)]
         self._instruments = [instrument for group in groups for instrument in group.instruments]
 
     def hand_over(self) -> None:
-        """Leave the present to a successor: from here on expose only what is summed over workers.
+        """Leave gauges to a successor: expose only metrics that are summed over workers.
 
-        A maximum or minimum that this process still saw could hide the successor's.
+        A maximum or minimum that this process saw last could hide the successor's value.
         """
         self._instruments = [instrument for instrument in self._instruments if instrument.merge == "sum"]
 
     def snapshot(self) -> Snapshot:
-        """The values of now. Use them before the event loop turns."""
+        """Return the current values. Use them before the next turn of the event loop."""
         for instrument in self._instruments:
             instrument.look()
         with self.files.lock:

@@ -1,4 +1,4 @@
-"""Metrics of workers, their event loops, memory and files, and of the disk. Most are read from the kernel."""
+"""Metrics of workers, their event loops, memory and files, and of the disk. Most come from the kernel."""
 
 import os
 import platform
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from provider import __version__
 from provider.observability.metrics.instruments import Counter, Gauge, Group, Histogram
 
-# Timers come up to a millisecond late on an idle loop; consumers notice from 100 ms on.
+# On an idle loop, timers come up to a millisecond late. Consumers notice 100 ms and more.
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _PAGE_BYTES = resource.getpagesize()
-# Counting descriptors takes a microsecond for each, and a disk may be far away.
+# Counting descriptors takes a microsecond for each, and a disk may be slow.
 _SELDOM_SECONDS = 2.0
 
 
@@ -30,8 +30,8 @@ class Processes(Group):
     workers = Gauge("provider_workers", "Worker processes that serve.")
     worker_restarts = Counter(
         "provider_worker_restarts_total",
-        "Workers that were replaced; only with several workers.",
-        {"reason": "`died`: it ended by itself; `reload`: its successor served, so it was told to finish"},
+        "Workers that were replaced; only with a settings file or several workers.",
+        {"reason": "`died`: it ended by itself; `reload`: its successor served, so it had to finish"},
     )
     certificate_expiry = Gauge(
         "provider_tls_certificate_expiry_timestamp_seconds",
@@ -43,6 +43,14 @@ class Processes(Group):
     cpu_seconds = Counter("process_cpu_seconds_total", "CPU time, user and system, of all workers.")
     resident_memory = Gauge(
         "process_resident_memory_bytes", "Resident memory of all workers; each counts the pages they share."
+    )
+    writer_cpu_seconds = Gauge(
+        "provider_nonce_writer_cpu_seconds",
+        "CPU time of the process that writes nonces, since it started; only with several workers and without Redis.",
+        merge="max",
+    )
+    writer_memory = Gauge(
+        "provider_nonce_writer_resident_bytes", "Resident memory of the process that writes nonces.", merge="max"
     )
     open_fds = Gauge("process_open_fds", "Open file descriptors of the worker with most.", merge="max")
     max_fds = Gauge("process_max_fds", "File descriptors that one worker may have.", merge="min")
@@ -69,26 +77,42 @@ class Processes(Group):
         self.storage_free.follow(_seldom(lambda: _disk_bytes(folder)[0]))
         self.storage_size.follow(_seldom(lambda: _disk_bytes(folder)[1]))
 
+    def follow_nonce_writer(self, process_id: Callable[[], int | None]) -> None:
+        """Follow the process that writes nonces for this worker among others."""
+        self.writer_cpu_seconds.follow(_seldom(lambda: _cpu_seconds(process_id())))
+        self.writer_memory.follow(_seldom(lambda: resident_bytes(process_id() or 0)))
 
-def resident_bytes() -> int | None:
-    """Resident memory of this process. None without /proc."""
+
+def resident_bytes(process_id: int | None = None) -> int | None:
+    """Resident memory of a process, by default of this one. None without /proc, or when the process has ended."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
+        with open(f"/proc/{'self' if process_id is None else process_id}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * _PAGE_BYTES
     except OSError:
         return None
 
 
+def _cpu_seconds(process_id: int | None) -> float | None:
+    """CPU time of a process, user and system. None without one."""
+    try:
+        with open(f"/proc/{process_id}/stat", encoding="ascii", errors="replace") as file:
+            # proc(5): `utime` and `stime` are the 14th and 15th field; the second is a name in parentheses.
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _open_fds() -> int | None:
     try:
-        # One of them belongs to the listing itself.
+        # The listing itself uses one of them.
         return len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         return None
 
 
 def _disk_bytes(folder: str) -> tuple[int | None, int | None]:
-    """Space that is free for us, and all space. None when the folder is away."""
+    """Return the free space for us and the total space. None if the folder is not reachable."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -97,7 +121,7 @@ def _disk_bytes(folder: str) -> tuple[int | None, int | None]:
 
 
 def _seldom(read: Callable[[], float | None]) -> Callable[[], float | None]:
-    """`read`, called at most once in two seconds. None between calls."""
+    """Wrap `read` so that it is called at most once in two seconds. Between the calls it returns None."""
     read_at = float("-inf")
 
     def read_seldom() -> float | None:
@@ -112,7 +136,7 @@ def _seldom(read: Callable[[], float | None]) -> Callable[[], float | None]:
 
 
 def _uvloop_version() -> str:
-    # A worker has loaded it by now.
+    # Workers have loaded it by this time.
     import uvloop  # noqa: PLC0415
 
     return str(uvloop._version.__version__)

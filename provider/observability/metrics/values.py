@@ -1,4 +1,4 @@
-"""Snapshots of several workers, merged into one reading. Pure."""
+"""Merges the snapshots of several workers into one reading. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +11,7 @@ Readings = dict[str, dict[Labels, Value]]
 
 
 def merge(living: Iterable[Snapshot], ended: Iterable[Snapshot] = ()) -> Readings:
-    """One reading of several snapshots. Gauges of workers that have ended do not count."""
+    """Merge snapshots into one reading. Gauges of workers that have ended do not count."""
     readings: Readings = {name: {} for name in DECLARED}
     for snapshot in living:
         _merge_in(readings, snapshot, gauges=True)
@@ -21,7 +21,7 @@ def merge(living: Iterable[Snapshot], ended: Iterable[Snapshot] = ()) -> Reading
 
 
 def snapshot_of(readings: Mapping[str, Mapping[Labels, Value]]) -> Snapshot:
-    """The result of `merge`, to be merged once more."""
+    """Return the reading as a snapshot, so that it can be merged again."""
     return {name: [(list(labels), value) for labels, value in cells.items()] for name, cells in readings.items()}
 
 

@@ -1,4 +1,4 @@
-"""Readiness and liveness: what is asked, how long, how often, and what is told."""
+"""Readiness and liveness: the checks, their time limits, how often they run, and the report."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Who is let in by which rule, and that everything taken is given back."""
+"""Which rule admits which request, and that every counted place is given back."""
 
 import asyncio
 from collections.abc import Mapping

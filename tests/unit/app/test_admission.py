@@ -11,7 +11,7 @@ LEAST = {"NETWORK_URL": "http://127.0.0.1:8545", "PROVIDER_PRIVATE_KEY": f"0x{KE
 
 
 def shared(**settings: str) -> dict[str, Buckets]:
-    """What is given to be shared, by name."""
+    """The buckets that were given to be shared, by name."""
     found: dict[str, Buckets] = {}
 
     def share(name: str, buckets: Buckets) -> None:

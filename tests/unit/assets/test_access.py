@@ -1,17 +1,26 @@
-"""Who may consume: state, metadata, credentials of asset and service, with the documented texts."""
+"""Access to an asset: state, metadata, credentials of asset and service, with the documented texts."""
 
 from dataclasses import replace
 
 import pytest
 
-from provider.assets.access import access_lists_of, check_access, check_state
-from provider.assets.credentials import AccessList, parse_credentials
+from provider.assets.access import access_lists_of, check_credentials, check_enabled, check_state
+from provider.assets.credentials import NO_MEMBERSHIPS, AccessList, Memberships, parse_credentials
+from provider.assets.ddo import Asset, Service
 from provider.errors import AccessDenied, AssetMalformed, AssetNotConsumable
 from tests.support.assets import ASSET, NFT, SERVICE
 
 ME = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 DENY_ME = parse_credentials({"deny": [{"type": "address", "values": [ME]}]})
 ALLOW_OTHER = parse_credentials({"allow": [{"type": "address", "values": [NFT]}]})
+
+
+def check_access(
+    asset: Asset, service: Service | None, consumer: str, memberships: Memberships = NO_MEMBERSHIPS
+) -> None:
+    """As the gate does it."""
+    check_enabled(asset)
+    check_credentials(asset, service, consumer, memberships)
 
 
 def text(name: str) -> str:

@@ -73,6 +73,7 @@ def test_asset_of_aquarius() -> None:
         nft_address=NFT,
         nft_state=0,
         nft_owner=OWNER,
+        metadata_tx_id=None,
         metadata_type="dataset",
         container=None,
         services=asset.services,
@@ -91,6 +92,25 @@ def test_asset_of_ocean_node_has_its_nft_under_indexed_metadata() -> None:
     ddo = ddo_4(indexedMetadata={"nft": NFT_FACTS})
     del ddo["nft"]
     assert parse_ddo(ddo) == parse_ddo(ddo_4())
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"event": {"tx": "0x1", "from": OWNER}}, "0x1"),
+        ({"indexedMetadata": {"nft": NFT_FACTS, "event": {"txid": "0x2"}}}, "0x2"),
+        ({"event": {"tx": 7}}, None),
+        ({"event": "0x3"}, None),
+        ({"event": {"tx": "0xA", "txid": "0xa"}}, "0xA"),
+        # A publisher fills the place that its store leaves alone.
+        ({"event": {"txid": "0xearlier"}, "indexedMetadata": {"nft": NFT_FACTS, "event": {"txid": "0x2"}}}, None),
+        ({"event": {"tx": "0x1"}, "indexedMetadata": {"event": {"txid": "0xearlier"}}}, None),
+        ({"indexedMetadata": {"event": {"txid": "0xearlier", "tx": "0x2"}}}, None),
+        ({"event": {"tx": 7}, "indexedMetadata": {"event": {"txid": "0x2"}}}, None),
+    ],
+)
+def test_a_store_names_the_transaction_of_the_document(facts: dict[str, object], expected: str | None) -> None:
+    assert parse_ddo(ddo_4(**facts)).metadata_tx_id == expected
 
 
 def test_top_level_nft_comes_before_indexed_metadata() -> None:

@@ -140,7 +140,7 @@ def test_nft_facts_come_from_the_chain_only() -> None:
 
 @pytest.mark.parametrize("peculiar", ["\ud83d", float("nan"), float("inf")], ids=ascii)
 def test_document_that_holds_what_only_python_writes_is_read(peculiar: object) -> None:
-    asset = asset_of(stored(), ddo(metadata={"type": "dataset", "description": peculiar}), keep_document=True)
+    asset = asset_of(stored(), ddo(metadata={"type": "dataset", "description": peculiar}))
     assert asset.metadata_type == "dataset"
     assert asset.document is not None
 

@@ -29,7 +29,7 @@ CLAIMS = {
 def from_index(document: dict[str, Any], *, state: int = 0, flags: int = 2) -> Asset:
     """As the chain index gives it."""
     stored = StoredAsset(1, NFT, state, TX, SealedDocument(flags, b"", b""))
-    return asset_of(stored, orjson.dumps(document), keep_document=True)
+    return asset_of(stored, orjson.dumps(document))
 
 
 def from_store(document: dict[str, Any]) -> Asset:

@@ -1,4 +1,4 @@
-"""What is taken for a well-formed DDO."""
+"""Which DDOs count as well-formed."""
 
 import copy
 from typing import Any

@@ -1,5 +1,6 @@
-"""Who is asking: signature or token, then the nonce; which one wins, what is used up, what is tried first."""
+"""Identification: signature or token, then the nonce. Which one has priority, what is used up, what is tried first."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import recover_address
-from provider.errors import NonceRefused, SignatureInvalid, TokenNotAccepted
+from provider.errors import NonceRefused, SignatureInvalid, StoreError, TokenNotAccepted
 from provider.observability.metrics.groups import Nonces
 
 KEY = EthAccount.from_key("5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8")
@@ -74,6 +75,22 @@ async def test_both_families_are_accepted_and_share_the_nonce(desk: Desk) -> Non
     with pytest.raises(NonceRefused):
         await desk.ask("8", signed(f"{ADDRESS}8download"))
     assert desk.metrics.presented.values == {("accepted",): 2, ("refused",): 2, ("failed",): 0}
+
+
+@pytest.mark.gen_test
+async def test_a_store_that_fails_is_counted_and_a_client_that_leaves_is_not(
+    desk: Desk, store: SqliteNonceStore
+) -> None:
+    leaving = asyncio.create_task(desk.ask("7", signed(f"{ADDRESS}7download")))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert desk.metrics.presented.values == {("accepted",): 0, ("refused",): 0, ("failed",): 0}
+    await store.close()
+    with pytest.raises(StoreError):
+        await desk.ask("8", signed(f"{ADDRESS}8download"))
+    assert desk.metrics.presented.values == {("accepted",): 0, ("refused",): 0, ("failed",): 1}
 
 
 @pytest.mark.gen_test

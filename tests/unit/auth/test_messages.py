@@ -124,7 +124,7 @@ HOSTILE = st.text(max_size=60) | st.sampled_from([f"7{command}" for command in N
 def test_no_message_of_the_new_family_is_one_of_the_old_on_any_route(
     signed_nonce: str, other_nonce: str, one: str, other: str
 ) -> None:
-    """What was signed for one command cannot be taken apart into the values of another request."""
+    """A message signed for one command cannot be split into the values of another request."""
     new = {text for make in ROUTES.values() for text in make(ADDRESS, signed_nonce) if not text.endswith(signed_nonce)}
     old = {
         *messages.download(document_id=one, consumer=ADDRESS, nonce=other_nonce),

@@ -1,4 +1,4 @@
-"""What is a nonce, and which one is greater."""
+"""Which texts are nonces, and which nonce is greater."""
 
 from decimal import Decimal
 from fractions import Fraction

@@ -221,7 +221,29 @@ def test_what_has_left_the_window_is_forgotten(connection: sqlite3.Connection) -
     rows = NonceRows(connection)
     for step in range(50):
         assert passes(rows, CLOCK + step * WINDOW_UNITS // 10) == [True]
-    assert len(memory(connection).split("|")[1].split()) == 10
+    assert len(memory(connection).split("|")[2].split()) == 10
+
+
+@pytest.mark.parametrize("step", [1, 7, 4000])
+def test_a_full_window_of_milliseconds_needs_no_page_beside_that_of_its_row(
+    connection: sqlite3.Connection, step: int
+) -> None:
+    rows = NonceRows(connection)
+    for number in range(200):
+        assert passes(rows, CLOCK + number * step) == [True]
+    nonce, held = connection.execute("SELECT nonce, memory FROM spent_nonces").fetchone()
+    assert len(held.split("|")[2].split()) > 100
+    # 1002 bytes of a row stay in its page (sqlite.org/fileformat2.html, section 1.6).
+    assert len(A) + len(nonce) + len(held) < 1002 - 20
+    assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert passes(NonceRows(connection), CLOCK + 150 * step, CLOCK + 199 * step + 1) == [False, True]
+
+
+def test_rows_of_schema_version_3_are_read(connection: sqlite3.Connection) -> None:
+    order = f"10{len(str(CLOCK))}"
+    window = f"| {order}{CLOCK - 5} {order}{CLOCK - 3}|||"
+    connection.execute("INSERT INTO spent_nonces VALUES (?, ?, ?, 7)", (A, str(CLOCK), window))
+    assert passes(NonceRows(connection), CLOCK - 3, CLOCK - 5, CLOCK - 4, CLOCK + 1) == [False, False, True, True]
 
 
 def test_what_is_remembered_of_one_address_is_bounded(connection: sqlite3.Connection) -> None:

@@ -28,7 +28,7 @@ NODE = messages.node_id(NFT)
 
 @dataclass(frozen=True)
 class Signed:
-    """What a client signed, with the nonce that it meant."""
+    """A signed text, with the nonce that the client meant."""
 
     text: str
     nonce: str
@@ -104,7 +104,7 @@ class Account:
         return True
 
     def next_nonce(self, style: str) -> str:
-        """As clients choose it: from a clock, or one above what they are told."""
+        """Choose a nonce as clients do: from a clock, or one above the last one that they were told."""
         if style == "+1":
             return str(int(parse_nonce(self.held.shown or "1") or 0) + 1)
         self.now += 0.002

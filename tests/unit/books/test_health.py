@@ -1,6 +1,6 @@
 """Which dataset is ill."""
 
-from dataclasses import asdict
+import pytest
 
 from provider.books import health
 from provider.books.health import FAILING_SECONDS, MAX_NAMED, OTHERS, FileHealth, Health, merged
@@ -73,8 +73,32 @@ def test_the_ill_are_shown_first() -> None:
 
 def test_workers_are_put_together_by_what_happened_last() -> None:
     ill, well = noted("upstream_refused"), noted("consumer_gone", "complete")
-    (both,) = merged([[asdict(ill)], [asdict(well)]], NOW, 5)
+    (both,) = merged([[ill.shown()], [well.shown()]], NOW, 5)
     assert (both.uses, both.failures_in_a_row, both.is_failing(NOW)) == (3, 0, False)
     later = noted("complete", "complete", "upstream_timed_out")
-    (both,) = merged([[asdict(ill)], [asdict(later)]], NOW, 5)
+    (both,) = merged([[ill.shown()], [later.shown()]], NOW, 5)
     assert (both.failures_in_a_row, both.code) == (2, "upstream_timed_out")
+
+
+def test_percentiles_of_a_file_are_those_of_all_workers() -> None:
+    files = [FileHealth(did(1), 0) for _ in range(2)]
+    for file, seconds in zip(files, (0.01, 1.0), strict=True):
+        for _ in range(20):
+            one = use(1, sent_bytes=1_000_000)
+            one.first_byte_seconds, one.seconds = seconds, seconds + 0.5
+            file.note(one)
+    (both,) = merged([[file.shown()] for file in files], NOW, 5)
+    fast, slow = both.first_bytes.percentile(0.5), both.first_bytes.percentile(0.95)
+    assert fast == pytest.approx(0.01, rel=0.42)
+    assert slow == pytest.approx(1.0, rel=0.42)
+    assert both.rates.percentile(0.5) == pytest.approx(2_000_000, rel=0.42)
+
+
+def test_a_body_that_is_short_or_cut_says_nothing_about_speed() -> None:
+    file = FileHealth(did(1), 0)
+    for outcome, sent_bytes in (("complete", 100), ("consumer_gone", 1_000_000)):
+        one = use(1, outcome=outcome, sent_bytes=sent_bytes)
+        one.first_byte_seconds, one.seconds = 0.1, 0.2
+        file.note(one)
+    assert file.rates.percentile(0.5) is None
+    assert file.first_bytes.percentile(0.5) is not None

@@ -49,7 +49,7 @@ def test_long_names_are_cut() -> None:
 def test_an_end_is_the_fault_of_one(streamed: str, ended: str, outcome: str, fault: str | None) -> None:
     use = Use("0xC")
     if streamed:
-        use.send(10, streamed, "copy", is_part=True)
+        use.send(10, streamed, "copy", is_part=True, cached_bytes=4)
     use.end("download", ended, at=5.0, seconds=0.5)
     assert (use.outcome, use.fault, use.ended_at, use.endpoint) == (outcome, fault, 5.0, "download")
 

@@ -1,4 +1,4 @@
-"""What is written into the books, summed up, and deleted again."""
+"""Records in the books: written, summed up, and deleted."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ import pytest
 
 from provider.books import sql
 from provider.books.config import BooksConfig
-from provider.books.reading import Question, first_day, records, sums
+from provider.books.probes import SoldFile
+from provider.books.reading import Question, first_day, records, sold_files, sums
 from provider.books.record import Use
 from provider.errors import StoreError
 from tests.support.books import ANN, BOB, NOW, did, use
@@ -34,7 +35,7 @@ def write(file: sqlite3.Connection, *uses: Use, now: float = NOW, writer: sql.Wr
 
 
 def test_a_record_tells_who_took_what(file: sqlite3.Connection, path: Path) -> None:
-    write(file, use())
+    write(file, use(cached_bytes=40))
     (row,) = records([path], ALL)
     assert row == (
         "2027-01-15T08:00:00.000Z",
@@ -51,6 +52,7 @@ def test_a_record_tells_who_took_what(file: sqlite3.Connection, path: Path) -> N
         "",
         1,
         100,
+        40,
         0,
         "copy",
         0.5,
@@ -134,7 +136,7 @@ def test_ranges_of_a_link_are_one_record(file: sqlite3.Connection, path: Path) -
     for step in range(3):
         ranges = [use(link="one", at=NOW + step, is_part=True) for _ in range(10)]
         write(file, *ranges, use(link="two", at=NOW + step), writer=writer)
-    rows = {row[9]: (row[12], row[13], row[14]) for row in records([path], ALL)}
+    rows = {row[9]: (row[12], row[13], row[15]) for row in records([path], ALL)}
     assert rows == {"one": (30, 3000, 1), "two": (3, 300, 0)}
     assert sums([path], "dataset", ALL)[did(1)].uses == 2
 
@@ -269,3 +271,54 @@ def test_what_is_no_file_of_the_books_is_refused(tmp_path: Path) -> None:
         sql.open_books(other, busy_timeout_seconds=1)
     assert "no such file" in str(missing.value.detail)
     assert "version 77" in str(foreign.value.detail)
+
+
+def test_sold_files_are_those_that_were_bought_and_taken_lately(file: sqlite3.Connection, path: Path) -> None:
+    assert sold_files(path.with_name("none"), 0, 10) == []
+    write(
+        file,
+        use(1, at=NOW - 100),
+        use(1, BOB, "upstream_refused"),
+        use(2, at=NOW - 5),
+        use(3, at=NOW - 1000),
+        use(4, is_bought=False),
+        Use(consumer=ANN, job_id="job", is_bought=True, endpoint="computeResult", ended_at=NOW, outcome="complete"),
+    )
+    assert sold_files(path, NOW - 500, 10) == [SoldFile(did(1), "s", 0), SoldFile(did(2), "s", 0)]
+    assert sold_files(path, NOW - 500, 1) == [SoldFile(did(1), "s", 0)]
+
+
+def test_bytes_of_the_cache_are_summed_up(file: sqlite3.Connection, path: Path) -> None:
+    writer = sql.Writer(BooksConfig())
+    write(file, use(cached_bytes=100), use(cached_bytes=40), use(link="a", cached_bytes=1), writer=writer)
+    write(file, use(link="a", cached_bytes=2), writer=writer)
+    for by in ("dataset", "consumer", "day", "outcome"):
+        (row,) = sums([path], by, ALL).values()
+        assert (row.sent_bytes, row.cached_bytes) == (400, 143)
+    (row,) = sums([path], "consumer", Question(0, did(1))).values()
+    assert row.cached_bytes == 143
+
+
+def test_a_file_that_is_being_made_is_not_called_another_s(tmp_path: Path) -> None:
+    (tmp_path / "books").touch()
+    with pytest.raises(StoreError) as refused:
+        sums([tmp_path / "books"], "dataset", ALL)
+    assert "is empty" in str(refused.value.detail)
+
+
+def test_a_file_of_the_first_version_is_taken_over(file: sqlite3.Connection, path: Path) -> None:
+    write(file, use())
+    file.execute("DROP VIEW usage")
+    for table in ("records", "refusals", "dataset_days", "consumer_days"):
+        file.execute(f"ALTER TABLE {table} DROP COLUMN cached_bytes")
+    file.execute("CREATE VIEW usage AS SELECT did FROM datasets")
+    file.execute("PRAGMA user_version = 1")
+    with pytest.raises(StoreError) as refused:
+        sums([path], "dataset", ALL)
+    assert "schema version 1" in str(refused.value.detail)
+    newer = sql.open_books(path, busy_timeout_seconds=5)
+    write(newer, use(cached_bytes=7))
+    newer.close()
+    (row,) = sums([path], "dataset", ALL).values()
+    assert (row.uses, row.sent_bytes, row.cached_bytes) == (2, 200, 7)
+    assert len(list(records([path], ALL))) == 2

@@ -154,6 +154,7 @@ def test_every_event_of_a_receipt_is_read() -> None:
     )
     created = MetadataEvent(
         emitter=TOKEN,
+        sender=CONSUMER,
         kind="created",
         state=0,
         decryptor_url="https://provider.example",

@@ -21,7 +21,7 @@ def network(chain_id: int) -> Network:
         chain_id=chain_id,
         name="x",
         rpc=Rpc(["http://127.0.0.1:1"], RpcConfig(), chain_id=chain_id),
-        factory=None,
+        factory=FACTORY,
         fee_token=OCEAN,
         account=Account.from_hex("01" * 32),
     )

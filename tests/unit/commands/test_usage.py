@@ -16,7 +16,7 @@ from tests.support.books import ANN, BOB, NOW, did, use
 
 
 def printed(path: Path, *uses: Use, form: str = "table", by: By = "dataset", every_record: bool = False) -> str:
-    """What the command prints about these uses."""
+    """Return the command's output for these uses."""
     connection = open_books(path / "books", busy_timeout_seconds=5)
     Writer(BooksConfig()).write(connection, uses, NOW)
     connection.close()
@@ -38,11 +38,12 @@ def test_a_table_has_columns_with_units(tmp_path: Path) -> None:
             "our_faults",
             "requests",
             "bytes",
+            "cached_bytes",
             "seconds",
             "buyers",
         ],
-        [did(1), "2", "2", "0", "0", "0", "2", "3.0", "GiB", "1.0", "1"],
-        ["(none)", "1", "0", "1", "0", "0", "1", "0", "B", "0.5", "0"],
+        [did(1), "2", "2", "0", "0", "0", "2", "3.0", "GiB", "0", "B", "1.0", "1"],
+        ["(none)", "1", "0", "1", "0", "0", "1", "0", "B", "0", "B", "0.5", "0"],
     ]
 
 

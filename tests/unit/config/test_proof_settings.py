@@ -28,7 +28,7 @@ def test_there_are_no_proofs_unless_asked_for() -> None:
 def test_http_wins_and_says_so() -> None:
     settings = load_settings({**SINGLE, "USE_HTTP_PROOF": "http://u:hunter2@host/p", "USE_CHAIN_PROOF": "true"})
     assert (settings.proofs.http_url, settings.proofs.on_chain) == ("http://u:hunter2@host/p", False)
-    assert any(warning.startswith("USE_CHAIN_PROOF is ignored") for warning in settings.warnings)
+    assert any(warning.what.startswith("USE_CHAIN_PROOF is ignored") for warning in settings.warnings)
     assert "hunter2" not in repr(settings)
 
 

@@ -105,6 +105,8 @@ def test_required_variables_are_named_when_missing() -> None:
         pytest.param("AUTHORIZED_DECRYPTERS_LIST", '{"x": ["0x' + "11" * 20 + '"]}', id="no chain id"),
         pytest.param("AUTHORIZED_DECRYPTERS_LIST", '{"1": []}', id="chain without an access list"),
         pytest.param("AUTHORIZED_DECRYPTERS_LIST", '{"1": ["0x12"]}', id="short address of an access list"),
+        pytest.param("AUTHORIZED_PUBLISHERS", '"0x12"', id="publishers are no list"),
+        pytest.param("AUTHORIZED_PUBLISHERS_LIST", "[]", id="access lists of publishers without chains"),
         pytest.param("REDIS_CONNECTION", "http://h", id="scheme of something else"),
         pytest.param("PROVIDER_PRIVATE_KEY", "0" * 64, id="key zero"),
         pytest.param("PROVIDER_PRIVATE_KEY", "f" * 64, id="key above the group order"),
@@ -126,7 +128,7 @@ def test_fault_of_one_of_several_chains_names_it() -> None:
     assert found == [
         "chain 137 endpoint 2 must be an http or https URL",
         "chain 10 names no endpoint",
-        "must name each chain by its id, a decimal number",
+        "must name each chain by its id, a decimal number such as 137",
     ]
 
 
@@ -159,9 +161,8 @@ def test_a_misspelt_variable_is_told_beside_the_faults() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({**SINGLE, "PROVIDER_TLS_CERTFILE": "x", "PROVIDER_TLS_KEY_FILE": "y"})
     assert [fault.split(" ")[0] for fault in caught.value.faults] == ["PROVIDER_TLS_CERT_FILE"]
-    assert caught.value.warnings == [
-        "PROVIDER_TLS_CERTFILE is set but not known to this version; did you mean PROVIDER_TLS_CERT_FILE?"
-    ]
+    (warning,) = caught.value.warnings
+    assert warning.what.endswith("is set but not known to this version; did you mean PROVIDER_TLS_CERT_FILE?")
 
 
 def test_several_chains_each_with_endpoints_and_key() -> None:
@@ -232,7 +233,24 @@ def test_two_sources_of_one_key_are_refused(tmp_path: Path) -> None:
 
 def test_unknown_key_of_the_file_is_a_fault(tmp_path: Path) -> None:
     config = write(tmp_path / "p.toml", "[server]\nwrokers = 3\n")
-    assert faults(SINGLE, config) == ["server.wrokers: unknown key in the settings file"]
+    said = "server.wrokers: unknown key in the settings file; did you mean server.workers?"
+    assert faults(SINGLE, config) == [said]
+    config = write(tmp_path / "p.toml", "[other]\nthing = 3\n")
+    assert faults(SINGLE, config) == ["other.thing: unknown key in the settings file"]
+
+
+@pytest.mark.parametrize("given", ["8996, 1337", "1337,8996,", [8996, 1337]])
+def test_idle_chains_are_a_list(given: object, tmp_path: Path) -> None:
+    config = write(tmp_path / "p.toml", f"[rpc]\nidle_chains = {json.dumps(given)}\n")
+    assert load_settings(SINGLE, str(config)).rpc.idle_chains == {8996, 1337}
+
+
+@pytest.mark.parametrize("given", ["one", "-1", "1.5", "0", [True], [1.5], ["x"], 5, {"8996": True}])
+def test_what_is_no_list_of_chains_is_a_fault(given: object, tmp_path: Path) -> None:
+    text = "{ 8996 = true }" if isinstance(given, dict) else json.dumps(given)
+    config = write(tmp_path / "p.toml", f"[rpc]\nidle_chains = {text}\n")
+    said = "must be chain ids, separated by commas"
+    assert faults(SINGLE, config) == [f"PROVIDER_IDLE_CHAINS (file: rpc.idle_chains): {said}"]
 
 
 def test_broken_file_is_a_fault(tmp_path: Path) -> None:
@@ -241,10 +259,11 @@ def test_broken_file_is_a_fault(tmp_path: Path) -> None:
 
 def test_unknown_variable_of_ours_is_a_warning() -> None:
     warnings = load_settings({**SINGLE, "PROVIDER_DRAIN_TIMEOUT": "3", "PROVIDER_XYZ": "3"}).warnings
-    assert warnings == (
+    assert [warning.what for warning in warnings] == [
         "PROVIDER_DRAIN_TIMEOUT is set but not known to this version; did you mean PROVIDER_DRAIN_TIMEOUT_SECONDS?",
         "PROVIDER_XYZ is set but not known to this version",
-    )
+    ]
+    assert {warning.remedy for warning in warnings} == {"correct its name, or unset it"}
 
 
 def test_nothing_secret_is_shown() -> None:
@@ -320,7 +339,7 @@ def test_a_key_file_that_every_user_may_read_is_warned_about(tmp_path: Path, mod
     path.write_text("0x" + "1" * 64)
     path.chmod(mode)
     warnings = load_settings({"NETWORK_URL": "http://a", "PROVIDER_PRIVATE_KEY_FILE": str(path)}).warnings
-    assert [warning.startswith("PROVIDER_PRIVATE_KEY_FILE: every user") for warning in warnings] == [True] * is_warned
+    assert [warning.remedy for warning in warnings] == [f"chmod o-r {path}"] * is_warned
 
 
 @pytest.mark.parametrize("variable", ["REDIS_CONNECTION_FILE", "UNIVERSAL_PRIVATE_KEY_FILE"])
@@ -329,4 +348,11 @@ def test_other_files_with_secrets_are_looked_at_too(tmp_path: Path, variable: st
     path.write_text("redis://host" if variable.startswith("REDIS") else "0x" + "2" * 64)
     path.chmod(0o644)
     warnings = load_settings({**SINGLE, variable: str(path)}).warnings
-    assert [warning for warning in warnings if warning.startswith(f"{variable}: every user")]
+    assert [warning for warning in warnings if warning.what.startswith(f"{variable}: every user")]
+
+
+@pytest.mark.parametrize("variable", ["NETWORK_URL", "PROVIDER_PRIVATE_KEY"])
+def test_broken_json_is_one_fault_that_says_where(variable: str) -> None:
+    (fault,) = faults({**SINGLE, variable: '{"1": "hunter2", '})
+    assert fault.startswith(variable)
+    assert fault.endswith("looks like JSON but cannot be parsed: see line 1, column 17")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from provider.config.load import read_sources
 from provider.config.reader import Reader
-from provider.config.sources import read_sources
 from provider.files.sources.config import SourceConfig
 
 OWNER = "0x" + "ab" * 20
@@ -66,6 +66,8 @@ def test_bucket_and_folder(url: str, bucket: tuple[str, str] | None) -> None:
         ("x", {**URLS, "url": "https://files.example/?a=b"}, "x.url must have no query"),
         ("x", {**BUCKET, "url": "s3://"}, "x.url must look like s3://bucket"),
         ("x", {**FOLDER, "user": "u", "password_file": "/x"}, "x: password_file does not belong to this kind"),
+        ("x", {**FOLDER, "cache": "always"}, "x: cache does not belong to this kind"),
+        ("x", {**URLS, "cache": "often"}, "x.cache must be one of auto, always, never"),
         ("x", {**BUCKET, "headers": {"A": "b"}}, "x: headers does not belong to this kind"),
         ("x", {**URLS, "region": "eu"}, "x: region does not belong to this kind"),
         ("x", {**BUCKET, "access_key_id_file": "/x"}, "x: access_key_id_file and secret_access_key_file belong"),

@@ -173,7 +173,7 @@ def test_recover_never_raises(digest: bytes, signature: bytes) -> None:
 
 
 def starting_with_zero_bytes(count: int) -> str:
-    """A message whose hash begins with so many zero bytes."""
+    """A message whose hash begins with this many zero bytes."""
     return next(
         text for number in range(1 << 24) if keccak256((text := f"m{number}").encode()).startswith(bytes(count))
     )

@@ -1,4 +1,4 @@
-"""When a refused client is told to come back."""
+"""When a refused client may come back."""
 
 import pytest
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from provider.assets.ddo import Asset
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import encrypt
-from provider.errors import FileIndexOutOfRange, FilesUndecryptable
-from provider.files.file_list import FileList, open_files
+from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
+from provider.files.file_list import MAX_FILES, FileList, check_length, open_files
 from tests.support.assets import ASSET, DATATOKEN, NFT, SERVICE
 
 ACCOUNT = Account.from_hex("fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215")
@@ -177,3 +177,26 @@ def test_nothing_but_files_undecryptable_is_raised_for_any_bytes(data: bytes, te
     for files in (sealed(data), data.hex(), text):
         with pytest.raises(FilesUndecryptable):
             opened(files)
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_list_of_more_files_than_can_be_used_is_not_encrypted(bound: bool) -> None:
+    def plaintext(count: int) -> bytes:
+        files = FILES[:1] * count
+        return json.dumps({**BOUND, "files": files} if bound else files).encode()
+
+    check_length(plaintext(MAX_FILES))
+    with pytest.raises(FileListTooLong):
+        check_length(plaintext(MAX_FILES + 1))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(json.dumps({"id": "did:op:x", "tags": ["x"] * 1000}).encode(), id="a document"),
+        pytest.param(b"," * 1000, id="no JSON"),
+        pytest.param(json.dumps(FILES * 3000).encode(), id="too long to inspect"),
+    ],
+)
+def test_anything_else_may_be_encrypted(other: bytes) -> None:
+    check_length(other)

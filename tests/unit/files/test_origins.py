@@ -10,7 +10,7 @@ from provider.files.file_object import parse_file_object
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
 from provider.upstream.gateways import Gateways
-from provider.upstream.request_head import PreparedRequest, prepare
+from provider.upstream.request_head import PreparedRequest
 from provider.upstream.resume import Rest
 from provider.upstream.source import HttpRequest
 from provider.upstream.wish import NO_WISH, Wish
@@ -97,15 +97,10 @@ async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
 
 
 class Answering:
-    """An origin that prepares requests, and keeps what it is asked."""
+    """An origin that keeps what it is asked."""
 
     def __init__(self) -> None:
-        self.prepared = 0
         self.asked: list[HttpRequest | PreparedRequest] = []
-
-    def prepare(self, request: HttpRequest) -> PreparedRequest:
-        self.prepared += 1
-        return prepare(request)
 
     async def open(self, request: HttpRequest | PreparedRequest) -> None:
         self.asked.append(request)
@@ -121,7 +116,6 @@ async def test_a_request_without_wishes_is_prepared_once_for_its_file() -> None:
     file = parse_file_object({"type": "url", "url": "https://x.example.com/a", "method": "GET", "userdata": {"b": 1}})
     for _ in range(2):
         await origins.open(file, Userdata(), NO_WISH)
-    assert http.prepared == 1
     first, second = http.asked
     assert first is second
     assert isinstance(first, PreparedRequest)

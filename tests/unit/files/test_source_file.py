@@ -23,7 +23,7 @@ def test_a_file_outside_an_asset_has_no_seller() -> None:
 def test_a_file_of_an_asset_says_which_asset_sells_it() -> None:
     file = file_of(source_file(), ASSET)
     assert isinstance(file, SourceFile)
-    assert file.seller == Seller(ASSET.chain_id, ASSET.data_nft)
+    assert file.seller == Seller(ASSET.chain_id, ASSET.data_nft, ASSET.metadata_tx_id)
 
 
 def test_what_lies_where_is_not_shown() -> None:

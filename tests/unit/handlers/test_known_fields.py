@@ -12,6 +12,7 @@ from provider.handlers.links import params as link_params
 from provider.handlers.request_data import KNOWN_FIELDS, request_data
 from provider.handlers.rules import Field
 from provider.openapi.operations import OPERATIONS
+from tests.support.syntax import nodes_of
 
 ROOT = Path(provider.__file__).parent
 READERS = [*(ROOT / "handlers").rglob("*.py"), ROOT / "files/file_object.py", ROOT / "assets/container.py"]
@@ -50,10 +51,10 @@ INSIDE = {
 def names_read() -> Iterator[str]:
     """Constants that are looked up in a mapping called data, arguments, raw or values."""
     for path in READERS:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        for node in nodes_of(path, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "get":
                 yield from constants(node.args[:1])
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
+            elif isinstance(node.func, ast.Name) and len(node.args) > 1:
                 first = node.args[0]
                 if isinstance(first, ast.Name) and first.id in ("data", "arguments"):
                     yield from constants(node.args[1:2])

@@ -1,4 +1,4 @@
-"""Query and body become request values; whatever comes in, nothing but a 4xx comes out."""
+"""Query and body become request values. Any input gives a value or a 4xx."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl

@@ -1,4 +1,4 @@
-"""The forms of a manifest, and names that are told apart."""
+"""The forms of a manifest, and distinct names."""
 
 import json
 from xml.etree import ElementTree

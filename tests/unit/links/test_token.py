@@ -1,4 +1,4 @@
-"""Tokens: what they hold, and that nothing but this key and this name opens them."""
+"""Tokens: their content, and that only this key and this name open them."""
 
 import tracemalloc
 from dataclasses import replace

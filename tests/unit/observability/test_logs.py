@@ -58,19 +58,26 @@ def test_above_info_there_is_no_access_log(style: str) -> None:
 
 
 def test_a_full_disk_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(io.RawIOBase):
+    class Disk(io.RawIOBase):
+        is_full = True
+
         def writable(self) -> bool:
             return True
 
         def write(self, data: object) -> int:
-            raise OSError(28, "No space left on device")
+            if self.is_full:
+                raise OSError(28, "No space left on device")
+            return len(memoryview(data))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Full())))
+    disk = Disk()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(disk)))
     set_up_logging("INFO", "json")
     write = access_log("json")
     assert write is not None
     write(FACTS)
     write(FACTS)
+    # The last lines are written at the end of the process.
+    disk.is_full = False
 
 
 def test_toggling_goes_to_debug_and_back_and_takes_the_access_lines_along(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -503,6 +503,15 @@ def test_an_expired_fee_can_be_tolerated(make: Callable[[], Case]) -> None:
     assert replace(limited(make, LAST_GRACE + 1000), tolerate_expired_fee=True).check().fee.valid_until == VALID_UNTIL
 
 
+def test_an_expired_fee_is_not_tolerated_by_default() -> None:
+    case = limited(direct, LAST_GRACE)
+    bought = service(SERVICE_ID, index=SERVICE_INDEX, datatoken=DATATOKEN, timeout_seconds=0)
+    with pytest.raises(OrderFeeExpired):
+        check_order(
+            case.facts, bought, tx_id=TX, sender=CONSUMER, provider=PROVIDER, now=LAST_GRACE, environment=ENVIRONMENT
+        )
+
+
 @pytest.mark.parametrize("make", [direct, renewed], ids=["direct", "renewed"])
 def test_the_end_of_a_fee_does_not_matter_for_a_download(make: Callable[[], Case]) -> None:
     """C2D pods download after validUntil has passed."""
@@ -642,6 +651,13 @@ def test_of_several_orders_the_one_that_fits_the_sender_counts() -> None:
         case = replace(direct(), sender=event.consumer).with_receipt(order_started=events)
         assert case.check().consumer == event.consumer
     refused(replace(direct(), sender=STRANGER).with_receipt(order_started=events), OrderNotConsumer)
+
+
+def test_of_several_orders_the_one_that_the_sender_paid_counts() -> None:
+    events = tuple(started(consumer=address("11"), payer=address(byte)) for byte in ("aa", "bb", "cc"))
+    for event in events:
+        case = replace(direct(), sender=event.payer).with_receipt(order_started=events)
+        assert case.check().payer == event.payer
 
 
 def test_of_several_orders_of_the_sender_the_last_counts() -> None:

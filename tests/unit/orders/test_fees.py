@@ -1,6 +1,8 @@
 """Quotes and their signatures, against the vectors of provider-api.md section 18 and against eth_account."""
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from eth_abi.packed import encode_packed
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from provider.chain.events import ProviderFee
 from provider.crypto.accounts import Account
-from provider.orders.fees import fee_digest, fee_signer, fee_signer_matches, packed_fee_digest, quote_fee
+from provider.orders.fees import fee_digest, fee_signer, fee_signer_matches, packed_fee_digest, quote_fee, time_fee
 
 PROVIDER_KEY = "fd5c1ccea015b6d663618850824154a3b3fb2882c46cefb05b9a93fea8c3d215"
 PROVIDER = "0xe08A1dAe983BC701D05E492DB80e0144f8f4b909"
@@ -190,3 +192,36 @@ def test_what_the_contract_would_not_recover_to_us_is_not_ours(v: int, r: bytes,
 def test_a_quote_the_contract_could_not_take_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not a"):
         vector_quote(**changes)
+
+
+@pytest.mark.parametrize(
+    ("price", "seconds", "decimals", "fee"),
+    [
+        ("1", 60, 18, 10**18),
+        ("1", 90, 0, 1),
+        ("0.000000000000000001", 60, 18, 1),
+        # Less than a base unit is truncated.
+        ("0.000000000000000001", 59, 18, 0),
+        ("0.0000000000000000019", 60, 18, 1),
+        ("1E+3", 60, 2, 100_000),
+        ("0", 3600, 18, 0),
+    ],
+)
+def test_time_is_paid_in_base_units_exact_then_truncated(price: str, seconds: int, decimals: int, fee: int) -> None:
+    assert time_fee(Decimal(price), seconds=seconds, decimals=decimals) == fee
+
+
+@given(
+    st.decimals(min_value=0, max_value=10**9, places=9),
+    st.integers(0, 10**7),
+    st.integers(0, 30),
+)
+def test_a_fee_for_time_is_the_exact_product_truncated(price: Decimal, seconds: int, decimals: int) -> None:
+    exact = Fraction(price) * seconds / 60 * 10**decimals
+    assert time_fee(price, seconds=seconds, decimals=decimals) == int(exact)
+
+
+@pytest.mark.parametrize("price", ["-1", "NaN", "Infinity", "-Infinity"])
+def test_what_is_no_price_costs_no_fee(price: str) -> None:
+    with pytest.raises(ValueError, match="not a price"):
+        time_fee(Decimal(price), seconds=60, decimals=18)

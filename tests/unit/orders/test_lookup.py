@@ -102,14 +102,14 @@ class Clock:
 class Stage:
     """A lookup with its caches, clock and chain."""
 
-    def __init__(self, *, factory: str | None = FACTORY, wait_seconds: float = 0.05) -> None:
+    def __init__(self, *, wait_seconds: float = 0.05) -> None:
         self.clock = Clock()
         self.rpc = ChainRpc()
         self.network = Network(
             chain_id=8996,
             name="Ganache",
             rpc=self.rpc,
-            factory=factory,
+            factory=FACTORY,
             fee_token=DATATOKEN,
             account=Account.from_hex("01" * 32),
             finality_blocks=FINALITY,
@@ -439,13 +439,6 @@ async def test_state_and_owner_of_an_nft_with_an_event_are_asked_again(named: li
 
 
 @pytest.mark.gen_test
-async def test_without_a_factory_no_data_nft_is_genuine() -> None:
-    stage = Stage(factory=None)
-    assert await stage.lookup.is_factory_nft(stage.network, NFT) is False
-    assert stage.batches == []
-
-
-@pytest.mark.gen_test
 async def test_receipt_and_state_for_decrypt_leave_in_one_batch() -> None:
     stage = Stage()
     genuine, state, receipt = await asyncio.gather(
@@ -521,7 +514,7 @@ async def test_facts_of_one_chain_are_not_those_of_another() -> None:
     other = Stage()
     other.rpc.state = "0x" + word(128) + word(160) + word(3) + word(1)
     network = Network(
-        chain_id=1, name="mainnet", rpc=other.rpc, factory=None, fee_token=NFT, account=stage.network.account
+        chain_id=1, name="mainnet", rpc=other.rpc, factory=FACTORY, fee_token=NFT, account=stage.network.account
     )
     state, _ = await stage.lookup.facts(network, data_nft=NFT, datatoken=DATATOKEN, tx_id=TX)
     assert state == 3

@@ -55,7 +55,7 @@ def test_receipts_come_back_as_they_were(receipt: Receipt) -> None:
 
 
 def test_what_may_change_is_not_shared() -> None:
-    document = MetadataEvent(ADDRESS, "created", 0, "", b"", b"x", b"", 1, 0, TX)
+    document = MetadataEvent(ADDRESS, ADDRESS, "created", 0, "", b"", b"x", b"", 1, 0, TX)
     assert pack_receipt(SeenReceipt(Receipt(TX, True, 5), is_final=False)) is None
     assert pack_receipt(SeenReceipt(Receipt(TX, True, 5, metadata=(document,)), is_final=True)) is None
     assert (pack_flag(False), pack_flag(True), pack_state(5)) == (None, True, 5)

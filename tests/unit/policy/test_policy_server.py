@@ -1,4 +1,4 @@
-"""What is passed on to a policy server, and what of its refusal a consumer reads."""
+"""The questions to a policy server, and the part of its refusal that a consumer reads."""
 
 import orjson
 import pytest

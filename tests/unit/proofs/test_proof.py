@@ -1,4 +1,4 @@
-"""What a proof says, judged by eth_account and eth_abi."""
+"""The content of a proof, judged by eth_account and eth_abi."""
 
 import json
 
@@ -9,8 +9,8 @@ from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
 from provider.crypto.accounts import Account
-from provider.demo.chain.keys import CONSUMER_KEY, PROVIDER_KEY
 from provider.proofs.proof import Proof, Unprovable, http_form, order_executed_data, provider_data
+from provider.testing.chain.keys import CONSUMER_KEY, PROVIDER_KEY
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)
 CONSUMER = EthAccount.from_key(CONSUMER_KEY)

@@ -7,8 +7,8 @@ from eth.vm.forks.london.transactions import LondonTransactionBuilder
 from eth_utils import to_canonical_address
 
 from provider.crypto.accounts import Account, transaction_signer
-from provider.demo.chain.keys import PROVIDER_KEY
 from provider.proofs.transaction import Fee, sign_call
+from provider.testing.chain.keys import PROVIDER_KEY
 
 ACCOUNT = Account.from_hex(PROVIDER_KEY)
 TO = "0x00000000000000000000000000000000000000d7"

@@ -57,6 +57,14 @@ def test_what_the_origin_forbids_is_not_kept(fields: dict[str, str]) -> None:
     assert version(*fields.items()) is None
 
 
+def test_a_length_whose_slices_have_no_names_is_not_kept() -> None:
+    longest, longer = (
+        version(("Content-Range", f"bytes 0-0/{total}"), status=206, length=1) for total in (1 << 54, (1 << 54) + 1)
+    )
+    assert longest is not None
+    assert longer is None
+
+
 @pytest.mark.parametrize("etag", [None, 'W/"v1"', "v1", '""', '"a", "b"'], ids=str)
 def test_nothing_is_kept_without_one_strong_validator(etag: str | None) -> None:
     assert version(etag=etag) is None
@@ -128,7 +136,7 @@ def test_whatever_is_asked_is_in_the_key() -> None:
         S3File("https://s3.example", "bucket", "key", "AK", "secret", session_token="t", party="did:op:1"),
     ]
     keys = [file_key(SECRET, file, {}) for file in files]
-    of_source = SourceFile("x", "a/b", Seller(1, "0xa"))
+    of_source = SourceFile("x", "a/b", Seller(1, "0xa", None))
     keys += [file_key(SECRET, of_source, {}, address=address) for address in ("https://a", "https://b")]
     keys += [file_key(SECRET, URL, {"a": "1"}), file_key(SECRET, URL, {"a": 1}), file_key(b"t" * 32, URL, {})]
     assert None not in keys

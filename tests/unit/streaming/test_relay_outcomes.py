@@ -17,6 +17,7 @@ class FakeSource:
 
     status, headers, framing, length_bytes, final_url_path, unchanged = 200, Headers(), "close", None, "/", True
     idle_timeout_seconds = 30.0
+    cached_bytes = 0
 
     def __init__(self, *pieces, ready_bytes: int = 0) -> None:
         self.pieces, self.ready_bytes = list(pieces), ready_bytes

@@ -36,12 +36,13 @@ async def run(source: FakeSource, sink: FakeSink, reopen: Reopen, *, max_attempt
 @pytest.mark.gen_test
 async def test_the_rest_follows_and_both_sources_are_done_with() -> None:
     first, rest, sink, asked = broken(), Part(4, WHOLE[4:]), FakeSink(), []
+    first.cached_bytes, rest.cached_bytes = 3, 2
 
     async def reopen(wanted: Rest) -> FakeSource:
         asked.append(wanted)
         return rest
 
-    assert await run(first, sink, reopen) == Relayed(10, "complete", "copy", resumes=1)
+    assert await run(first, sink, reopen) == Relayed(10, "complete", "copy", resumes=1, cached_bytes=5)
     assert (sink.got, sink.ended) == (WHOLE, "finished")
     assert (first.ended, rest.ended) == ("closed", "released")
     assert asked == [Rest(4, 9, 10, "ETag", '"v1"')]

@@ -14,7 +14,9 @@ from provider.upstream.answer import (
     Unsatisfiable,
     Whole,
     judge,
+    whole_instead,
 )
+from provider.upstream.memory_source import MemorySource
 from provider.upstream.ranges import passable_range, select_range
 from provider.upstream.source import Headers
 from provider.upstream.wish import NO_WISH, Wish, read_wish
@@ -166,3 +168,18 @@ def test_nothing_is_taken_whose_numbers_disagree(
 
 def test_no_wish_is_for_the_whole() -> None:
     assert judge(NO_WISH, 200, Headers(), 3) == Whole(3)
+
+
+@pytest.mark.parametrize(
+    ("if_range", "first_status", "expected"),
+    [
+        pytest.param("same", 416, Unsatisfiable(1000), id="the wanted version really ends before the range"),
+        pytest.param("other", 416, Whole(1000), id="another version, so all of it"),
+        pytest.param("same", 206, Whole(1000), id="the part was of another version, so all of it"),
+    ],
+)
+def test_the_whole_file_that_was_asked_for_instead_decides(if_range: str, first_status: int, expected: object) -> None:
+    source = MemorySource(bytes(1000), content_type="text/plain")
+    tag = source.headers.get("ETag") if if_range == "same" else '"other"'
+    wish = read_wish({"Range": "bytes=2000-", "If-Range": str(tag)})
+    assert whole_instead(wish, first_status, source) == expected

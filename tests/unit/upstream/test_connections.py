@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,6 +105,23 @@ async def test_idle_connections_are_closed_after_their_time(pool_of) -> None:
     async with asyncio.timeout(5):
         await one.closing.wait()
         await two.closing.wait()
+    assert len(pool) == 0
+
+
+@pytest.mark.gen_test
+async def test_a_sweep_leaves_connections_whose_time_is_not_over(pool_of, monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("provider.upstream.connections.time", SimpleNamespace(monotonic=lambda: now[0]))
+    pool, old, young = pool_of(idle_seconds=0.01), FakeConnection(), FakeConnection()
+    pool.put(A, URL, old)
+    now[0] = 105.0
+    pool.put(A, URL, young)
+    await old.closing.wait()
+    assert not young.closed
+    assert pool.take(A, URL) is young
+    pool.put(A, URL, young)
+    now[0] = 106.0
+    await young.closing.wait()
     assert len(pool) == 0
 
 

@@ -1,4 +1,4 @@
-"""How long an origin that says "not now" asks to wait, and what the consumer is told."""
+"""How long an origin that says "not now" asks to wait, and what the consumer is told about it."""
 
 import pytest
 
@@ -35,6 +35,8 @@ class Answer(MemorySource):
         ("1.5", None, None),
         ("²", None, None),
         ("1" * 10, None, None),
+        ("Sun, 06 Nov 99999999999 08:49:37 GMT", None, None),
+        (f"Sun, 06 Nov 1994 08:49:37 +{'9' * 20}", None, None),
         (LATER, None, 120.0),
         (LATER, LATER, 0.0),
         (TODAY, LATER, 0.0),

@@ -101,6 +101,8 @@ def test_parts_lie_within_the_file(text: str, total: int) -> None:
         ("bytes 0-100/100", None),
         ("bytes 0-9", None),
         ("items 0-9/100", None),
+        ("\xa0bytes 0-9/100", None),
+        ("Xbytes 0-9/100", None),
         ("bytes -9/100", None),
         ("bytes 0-" + "9" * 30 + "/*", None),
     ],

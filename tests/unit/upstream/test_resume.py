@@ -50,6 +50,7 @@ def test_a_part_is_continued_in_the_file() -> None:
             id="several parts",
         ),
         pytest.param(Answer(404, 1000, ETag='"v1"'), id="no file"),
+        pytest.param(Answer(404, 400, ETag='"v1"', Content_Range="bytes 500-899/1000"), id="no file, with a range"),
         pytest.param(Answer(200, 1000, Last_Modified=OLD), id="no date"),
         pytest.param(Answer(200, 1000, Last_Modified=LESS_AGO, Date=NOW), id="changed just now"),
         pytest.param(Answer(200, 1000, Last_Modified="yesterday", Date=NOW), id="no time"),

@@ -1,4 +1,4 @@
-"""What a consumer asks for with a range and conditions, and how conditions are decided (RFC 9110 section 13)."""
+"""Ranges and conditions that a consumer sends, and how conditions are decided (RFC 9110 section 13)."""
 
 import pytest
 from hypothesis import given

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.wire.text import digits, ows
+from provider.wire.text import digits, hex_bytes, hex_number, ows
+from tests.support.syntax import nodes_of
 
 PROVIDER = Path(__file__).parents[3] / "provider"
 # Text of clients, origins, nodes and proxies passes through these.
@@ -57,6 +58,20 @@ CHECKED_BEFORE = {
     "upstream/ranges.py:suffix": "a group of a pattern",
     "upstream/response_head.py:status_line[2]": "a group of a pattern",
 }
+# Where hex text needs no such reading, and why.
+HEX_BEFORE = {
+    "assets/ddo.py:value": "matched by a pattern",
+    "assets/document_marks.py:did[-3:]": "a DID of a DDO",
+    "assets/shared_chain.py:document_hash": "our own text",
+    "crypto/accounts.py:match[1]": "a group of a pattern",
+    "files/contract_abi.py:value": "matched by a pattern",
+    "orders/fees.py:provider[2:]": "an address",
+    "orders/fees.py:token[2:]": "an address",
+    "orders/lookup.py:data_nft": "an address",
+    "proofs/proof.py:address[2:]": "an address",
+    "proofs/proof.py:proof.order_tx_id[-2 * WORD_BYTES:]": "parse_tx_id read it",
+    "upstream/body.py:match[1]": "a group of a pattern",
+}
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("9" * 4300, int("9" * 4300))])
@@ -76,6 +91,36 @@ def test_more_digits_than_asked_for_are_no_number() -> None:
 @given(st.text())
 def test_a_number_comes_of_ascii_digits_only(text: str) -> None:
     assert (digits(text) is not None) == (0 < len(text) <= 4300 and set(text) <= set("0123456789"))
+
+
+@pytest.mark.parametrize(("text", "data"), [("", b""), ("00fF", b"\x00\xff")])
+def test_hex_digits_are_bytes(text: str, data: bytes) -> None:
+    assert hex_bytes(text) == data
+
+
+@pytest.mark.parametrize("text", ["0", "0x00", "00 ff", " 00", "00\n", "0_00", "gg", "٣٣", "０0"])
+def test_anything_else_is_no_bytes(text: str) -> None:
+    assert hex_bytes(text) is None
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("00fF", 255), ("f" * 64, 2**256 - 1)])
+def test_hex_digits_are_a_number(text: str, number: int) -> None:
+    assert hex_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0x1", "1_0", "+1", "-1", " 1", "1\n", "٣", "f" * 65])
+def test_anything_else_is_no_hex_number(text: str) -> None:
+    assert hex_number(text) is None
+
+
+def test_only_one_module_reads_hex_text() -> None:
+    """`bytes.fromhex` skips white space and `int(…, 16)` takes more than digits, so all others ask that module."""
+    found = {
+        f"{name}:{ast.unparse(node.args[0])}"
+        for name, node in _calls(_server_files())
+        if node.args and not isinstance(node.args[0], ast.Constant) and _reads_hex(node)
+    }
+    assert {entry for entry in found if not entry.startswith("wire/text.py:")} - set(HEX_BEFORE) == set()
 
 
 def test_optional_white_space_is_space_and_tab() -> None:
@@ -132,20 +177,23 @@ def test_no_pattern_of_the_wire_means_unicode_by_a_class() -> None:
 
 def _asked_unguarded(path: Path) -> Iterator[str]:
     """Texts that are asked for a class of characters, outside of `text.isascii() and …`."""
-    tree = ast.parse(path.read_text())
     guarded = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+    for node in nodes_of(path, ast.BoolOp):
+        if isinstance(node.op, ast.And):
             values = [ast.unparse(value) for value in node.values]
             guarded |= {
                 id(value)
                 for at, value in enumerate(node.values)
                 if f"{ast.unparse(value).rpartition('.')[0]}.isascii()" in values[:at]
             }
-    for node in ast.walk(tree):
-        is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if is_method and node.func.attr in CLASSES and id(node) not in guarded:
-            yield ast.unparse(node.func.value)
+    for call in nodes_of(path, ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in CLASSES and id(call) not in guarded:
+            yield ast.unparse(call.func.value)
+
+
+def _reads_hex(node: ast.Call) -> bool:
+    called = ast.unparse(node.func)
+    return called.endswith("fromhex") or (called == "int" and len(node.args) == 2)
 
 
 def _is_unicode_class(node: ast.Call) -> bool:
@@ -157,7 +205,8 @@ def _is_unicode_class(node: ast.Call) -> bool:
 
 
 def _server_files() -> Iterator[Path]:
-    return (path for path in sorted(PROVIDER.rglob("*.py")) if path.relative_to(PROVIDER).parts[0] != "demo")
+    kit = {"demo", "testing"}
+    return (path for path in sorted(PROVIDER.rglob("*.py")) if path.relative_to(PROVIDER).parts[0] not in kit)
 
 
 def _wire_files(rooms: set[str] = WIRE) -> Iterator[Path]:
@@ -169,4 +218,4 @@ def _wire_files(rooms: set[str] = WIRE) -> Iterator[Path]:
 def _calls(paths: Iterator[Path]) -> Iterator[tuple[str, ast.Call]]:
     for path in paths:
         name = path.relative_to(PROVIDER).as_posix()
-        yield from ((name, node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+        yield from ((name, node) for node in nodes_of(path, ast.Call))

@@ -2,8 +2,9 @@
 
 import { NONE, clock } from "./format.js";
 
-const SHOWN_SECONDS = 300;
+const KEPT_SECONDS = 3600;
 const FIRST_SECONDS = 60;
+const UNRECORDED = "not recorded";
 const TABLE_ROWS = 10;
 const HEIGHT = { wide: 200, narrow: 150 };
 
@@ -28,6 +29,8 @@ export class Chart {
     this.sync = sync;
     this.least = least;
     this.data = [[], ...lines.map(() => [])];
+    this.shownSeconds = KEPT_SECONDS;
+    this.gaps = [];
     this.values = lines.map(() => element("b", {}, NONE));
     const legend = lines.map((line, index) =>
       element("li", {}, element("i", { class: `mark ${line.colour}${line.dash ? " dash" : ""}` }), `${line.name} `, this.values[index]),
@@ -83,14 +86,14 @@ export class Chart {
           points: { show: (plot, series, from, to) => to - from < 3 },
         })),
       ],
-      hooks: { setCursor: [() => this.read()] },
+      hooks: { setCursor: [() => this.read()], drawClear: [(plot) => this.shade(plot)] },
     };
     this.drawn = new uPlot(options, this.data, this.plot);
   }
 
   span(low, high) {
     const end = high ?? Date.now() / 1000;
-    return [Math.max(end - SHOWN_SECONDS, Math.min(low ?? end, end - FIRST_SECONDS)), end];
+    return [Math.max(end - this.shownSeconds, Math.min(low ?? end, end - FIRST_SECONDS)), end];
   }
 
   reach(high) {
@@ -100,12 +103,39 @@ export class Chart {
   add(point, { gap }) {
     const [times, ...series] = this.data;
     if (gap) {
+      this.gaps.push([times.at(-1), point.t]);
       times.push(times.at(-1) + 0.001);
       series.forEach((values) => values.push(null));
     }
     times.push(point.t);
     this.lines.forEach((line, index) => series[index].push(point[line.key] ?? null));
-    while (times.length && point.t - times[0] > SHOWN_SECONDS) this.data.forEach((values) => values.shift());
+    while (times.length && point.t - times[0] > KEPT_SECONDS) this.data.forEach((values) => values.shift());
+    this.gaps = this.gaps.filter(([, to]) => to > times[0]);
+  }
+
+  showLast(seconds) {
+    this.shownSeconds = seconds;
+    this.drawn.setData(this.data);
+  }
+
+  // Gaps say what they are, so that nobody takes them for a time without traffic.
+  shade(plot) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.font = `${12 * devicePixelRatio}px ${styles().fontFamily}`;
+    ctx.textAlign = "center";
+    for (const [from, to] of this.gaps) {
+      const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
+      const right = Math.min(bbox.left + bbox.width, plot.valToPos(to, "x", true));
+      if (right <= left) continue;
+      ctx.fillStyle = colour("line");
+      ctx.globalAlpha = 0.5;
+      ctx.fillRect(left, bbox.top, right - left, bbox.height);
+      ctx.globalAlpha = 1;
+      ctx.fillStyle = colour("soft");
+      if (ctx.measureText(UNRECORDED).width < right - left) ctx.fillText(UNRECORDED, (left + right) / 2, bbox.top + bbox.height / 2);
+    }
+    ctx.restore();
   }
 
   update() {

@@ -23,8 +23,8 @@ const charts = [
     lines: [
       { key: "requests", name: "All", colour: "first" },
       { key: "consumer_faults", name: "Refused", colour: "second", dash: true },
-      { key: "origin_faults", name: "At origins", colour: "third", dash: true },
-      { key: "our_faults", name: "Here", colour: "fourth", dash: true },
+      { key: "origin_faults", name: "Origin faults", colour: "third", dash: true },
+      { key: "our_faults", name: "Our faults", colour: "fourth", dash: true },
     ],
   }),
   new Chart("chart-decrypt", {
@@ -43,7 +43,7 @@ const charts = [
   }),
   new Chart("chart-process", {
     title: "CPU", sync, least: 0.1, show: format.share,
-    lines: [{ key: "cpu", name: "Of one core", colour: "first" }],
+    lines: [{ key: "cpu", name: "Share of one core", colour: "first" }],
   }),
 ];
 const tables = new Tables();
@@ -55,6 +55,7 @@ let startedAt = null;
 let workers = 1;
 let lastTime = null;
 let every = 1;
+let recorded = 10;
 
 function say(state, text) {
   const place = byId("state");
@@ -66,7 +67,7 @@ function say(state, text) {
 function add(point) {
   // The same picture may come twice: in the past that a new connection is told, and before.
   if (lastTime !== null && point.t <= lastTime) return;
-  const gap = lastTime !== null && point.t - lastTime > 3.5 * every;
+  const gap = lastTime !== null && point.t - lastTime > 2.5 * Math.max(every, recorded);
   charts.forEach((chart) => chart.add(point, { gap }));
   lastTime = point.t;
 }
@@ -78,18 +79,19 @@ function set(name, value, note = "") {
 
 function showNow(point, totals) {
   const origins = totals.origin_ratio == null ? "" : `, ${format.percent(totals.origin_ratio)} of it from origins`;
-  set("throughput", format.rate(point.throughput), `${format.bytes(totals.sent_bytes)} in all${origins}`);
+  set("throughput", format.rate(point.throughput), `${format.bytes(totals.sent_bytes)} in total${origins}`);
   set("streams", format.count(point.streams), "in progress");
-  set("requests", format.perSecond(point.requests), `${format.count(totals.requests)} in all`);
+  set("requests", format.perSecond(point.requests), `${format.count(totals.requests)} in total`);
   const faults = point.our_faults == null ? null : point.consumer_faults + point.origin_faults + point.our_faults;
-  set("errors", format.perSecond(faults), `${format.count(totals.consumer_faults)} refused, ${format.count(totals.origin_faults)} at origins, ${format.count(totals.our_faults)} here`);
-  const since = totals.decrypt_p99 == null ? "nothing so far" : `${format.seconds(totals.decrypt_p99)} since the start`;
+  set("errors", format.perSecond(faults), `${format.count(totals.consumer_faults)} refused, ${format.count(totals.origin_faults)} failed at origins, ${format.count(totals.our_faults)} failed here`);
+  const since = totals.decrypt_p99 == null ? "nothing yet" : `${format.seconds(totals.decrypt_p99)} since the start`;
   set("decrypt", format.seconds(point.decrypt_p99), point.decrypt_p99 == null ? since : `p50 ${format.seconds(point.decrypt_p50)}`);
-  set("hits", format.percent(point.hit_ratio), "of the last minute");
+  set("hits", format.percent(point.hit_ratio), "in the last minute");
 }
 
 function showAbout(point) {
   const told = [
+    `settings read ${format.moment(startedAt)}`,
     `up ${format.age(point.t - startedAt)}`,
     `${workers} ${workers === 1 ? "worker" : "workers"}`,
     format.bytes(point.rss_bytes),
@@ -102,7 +104,7 @@ function onHello(event) {
   const hello = JSON.parse(event.data);
   byId("version").textContent = hello.version;
   byId("off").hidden = hello.metrics;
-  ({ started_at: startedAt, workers, every_seconds: every } = hello);
+  ({ started_at: startedAt, workers, every_seconds: every, record_seconds: recorded } = hello);
   hello.points.forEach(add);
   if (hello.points.length) charts.forEach((chart) => chart.update());
 }
@@ -147,6 +149,11 @@ byId("pause").addEventListener("click", () => {
     say("waiting", "Connecting");
     open();
   }
+});
+byId("span").addEventListener("click", () => {
+  const isShort = byId("span").getAttribute("aria-pressed") !== "true";
+  byId("span").setAttribute("aria-pressed", String(isShort));
+  charts.forEach((chart) => chart.showLast(isShort ? 300 : 3600));
 });
 // A page in the background costs the server nothing.
 document.addEventListener("visibilitychange", open);

@@ -34,3 +34,4 @@ export function age(value) {
 }
 
 export const clock = (value) => new Date(value * 1000).toLocaleTimeString("en-GB");
+export const moment = (value) => new Date(value * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });

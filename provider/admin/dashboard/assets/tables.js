@@ -28,22 +28,46 @@ function standing(row) {
   return badge(mood, row.back_in_seconds > 0 ? `${text}, ${format.age(Math.ceil(row.back_in_seconds))}` : text);
 }
 
+// Cause and remedy of an error code.
+function code(name) {
+  if (!name) return format.NONE;
+  const made = document.createElement("a");
+  made.href = `errors#${encodeURIComponent(name)}`;
+  made.target = "_blank";
+  made.textContent = name;
+  return made;
+}
+
+// Text with `names` in backticks, as errors and documents have them.
+function prose(text) {
+  const made = document.createElement("span");
+  (text ?? "").split("`").forEach((part, index) => {
+    if (index % 2 === 0) return made.append(part);
+    const name = document.createElement("code");
+    name.textContent = part;
+    made.append(name);
+  });
+  return made;
+}
+
+const pair = (values, show) => (values.every((value) => value == null) ? format.NONE : values.map(show).join(" / "));
+
 function health(row) {
   if (row.is_failing) return badge("bad", `failed ${row.failures_in_a_row} times, ${format.age(row.failed_seconds_ago)} ago`);
-  return row.last_success_at ? badge("good", "works") : badge("idle", "not known");
+  return row.last_success_at ? badge("good", "works") : badge("idle", "unknown");
 }
 
 // What the metadata index has left to read.
 function index(row) {
   if (row.index_behind == null) return format.NONE;
-  if (row.index_behind === 0) return "at the end";
+  if (row.index_behind === 0) return "up to date";
   const left = row.index_left > 0 ? `, ${format.age(Math.ceil(row.index_left))}` : "";
   return `${format.count(row.index_behind)} blocks behind${left}`;
 }
 
 const TABLES = {
   datasets: {
-    empty: "No bought file was used so far.",
+    empty: "No purchased file has been used yet.",
     key: (row) => `${row.did}-${row.file_index}`,
     columns: [
       ["Dataset", (row) => row.did, "long"],
@@ -51,29 +75,36 @@ const TABLES = {
       ["State", health],
       ["Uses", (row) => format.count(row.uses), "number"],
       ["Sent", (row) => format.bytes(row.sent_bytes), "number"],
-      ["Consumer", (row) => format.count(row.consumer_failures), "number"],
-      ["Origin", (row) => format.count(row.origin_failures), "number"],
-      ["Here", (row) => format.count(row.our_failures), "number"],
-      ["Last error", (row) => row.code || format.NONE],
-      ["What helps", (row) => row.remedy, "text"],
+      ["First byte, median / p95", (row) => pair(row.first_bytes, format.seconds), "number"],
+      ["Speed, median / slowest 5 %", (row) => pair(row.rates, format.rate), "number"],
+      ["Consumer faults", (row) => format.count(row.consumer_failures), "number"],
+      ["Origin faults", (row) => format.count(row.origin_failures), "number"],
+      ["Our faults", (row) => format.count(row.our_failures), "number"],
+      ["Last error", (row) => code(row.code)],
+      ["What to do", (row) => prose(row.remedy), "text"],
     ],
   },
   streams: {
-    empty: "No stream at this moment.",
+    empty: "No stream in progress.",
     key: (row) => `${row.pid}-${row.number}`,
     columns: [
       ["Stream", (row) => `#${row.number}`],
+      ["Dataset", (row) => row.did || format.NONE, "long"],
+      ["File", (row) => row.file_index ?? format.NONE, "number"],
       ["Sent", (row) => format.bytes(row.sent_bytes), "number"],
+      ["Size", (row) => format.bytes(row.length_bytes), "number"],
+      ["Done", (row) => format.percent(row.share), "number"],
+      ["Left", (row) => (row.left_seconds == null ? format.NONE : format.age(Math.ceil(row.left_seconds))), "number"],
       ["Rate", (row) => format.rate(row.rate), "number"],
       ["Age", (row) => format.age(row.age_seconds), "number"],
       ["Path", (row) => row.path],
-      ["Waits", (row) => WAITS[row.waits_for] ?? format.NONE],
+      ["Waiting", (row) => WAITS[row.waits_for] ?? format.NONE],
       ["Endpoint", (row) => row.endpoint],
       ["Worker", (row) => row.pid, "number"],
     ],
   },
   rpc: {
-    empty: "No chain.",
+    empty: "No chain is configured.",
     key: (row) => `${row.chain}-${row.endpoint}`,
     columns: [
       ["Chain", (row) => `${row.name} (${row.chain})`],
@@ -88,31 +119,51 @@ const TABLES = {
     empty: "Nothing was refused, and nothing failed.",
     key: (row) => row.code,
     columns: [
-      ["Code", (row) => row.code],
+      ["Code", (row) => code(row.code)],
       ["Fault", (row) => FAULTS[row.fault]],
       ["Last minute", (row) => format.count(row.recent), "number"],
-      ["In all", (row) => format.count(row.total), "number"],
-      ["What helps", (row) => row.remedy, "text"],
+      ["Total", (row) => format.count(row.total), "number"],
+      ["What to do", (row) => prose(row.remedy), "text"],
+    ],
+  },
+  errors: {
+    empty: "Nothing has failed at origins or on this server.",
+    key: (row) => `${row.at}-${row.request_id}`,
+    columns: [
+      ["When", (row) => `${format.age(row.seconds_ago)} ago`],
+      ["Code", (row) => code(row.code)],
+      ["Fault", (row) => FAULTS[row.fault]],
+      ["Endpoint", (row) => row.endpoint],
+      ["Dataset", (row) => row.did || format.NONE, "long"],
+      ["Request", (row) => row.request_id],
+    ],
+  },
+  checks: {
+    empty: "Not asked yet.",
+    key: (row) => row.check,
+    columns: [
+      ["Part", (row) => row.check],
+      ["State", (row) => (row.answer === "ok" ? badge("good", "works") : badge("bad", row.answer)), "text"],
     ],
   },
   requests: {
-    empty: "No request so far.",
+    empty: "No request yet.",
     key: (row) => row.endpoint,
     columns: [
       ["Endpoint", (row) => row.endpoint],
       ["Rate", (row) => format.perSecond(row.rate), "number"],
       ["p50", (row) => format.seconds(row.p50), "number"],
       ["p99", (row) => format.seconds(row.p99), "number"],
-      ["In all", (row) => format.count(row.total), "number"],
+      ["Total", (row) => format.count(row.total), "number"],
     ],
   },
   caches: {
-    empty: "No cache was used so far.",
+    empty: "No cache has been used yet.",
     key: (row) => row.cache,
     columns: [
       ["Cache", (row) => row.cache],
       ["Hits", (row) => format.percent(row.ratio), "number"],
-      ["Look-ups", (row) => format.count(row.hits + row.misses), "number"],
+      ["Lookups", (row) => format.count(row.hits + row.misses), "number"],
       ["Entries", (row) => format.count(row.entries), "number"],
     ],
   },
@@ -183,8 +234,10 @@ export class Tables {
       columns.forEach(([, show], column) => {
         const shown = show(value);
         const place = row.children[column];
-        if (shown instanceof Node) place.replaceChildren(shown);
-        else if (place.textContent !== String(shown)) place.textContent = shown;
+        if (shown instanceof Node) {
+          // What is the same stays, with the focus that it may have.
+          if (!place.firstChild?.isEqualNode(shown)) place.replaceChildren(shown);
+        } else if (place.textContent !== String(shown)) place.textContent = shown;
       });
       if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
     });

@@ -1,4 +1,4 @@
-"""What the dashboard makes of counters."""
+"""The dashboard's picture, made from counters."""
 
 import pytest
 
@@ -34,7 +34,8 @@ def test_origin_bytes_for_each_byte_of_a_consumer(reading: Reading, expected: fl
         "stream_count": 0,
         "streams": [],
         "files": [],
+        "errors": [],
     }
     window = Window()
     window.add(Moment(1.0, reading, [worker]))
-    assert picture(window, [], 1.0)["totals"]["origin_ratio"] == expected
+    assert picture(window, [], {}, 1.0)["totals"]["origin_ratio"] == expected

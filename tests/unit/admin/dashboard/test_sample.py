@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.admin.dashboard.frame import picture, point
-from provider.admin.dashboard.sample import Moment, Reading, Window, grown, quantile, reading_of
+from provider.admin.dashboard.sample import Moment, Reading, Window, by, grown, quantile, reading_of, total
 from provider.books.health import Health
 from provider.observability.metrics import Metrics
 from provider.observability.metrics.values import merge
@@ -29,6 +29,7 @@ def worker(
     """Figures as one worker leaves them."""
     return {
         "files": list(files),
+        "errors": [],
         "pid": pid,
         "at": at,
         "sent_bytes": sent_bytes,
@@ -119,7 +120,7 @@ def test_each_failure_counts_for_the_side_that_is_at_fault() -> None:
         ]
     }
     window = window_of((0.0, {}, [worker(1, 0.0, 0)]), (2.0, later, [worker(1, 2.0, 0)]))
-    shown, totals = point(window, 0.0), picture(window, [], 0.0)["totals"]
+    shown, totals = point(window, 0.0), picture(window, [], {}, 0.0)["totals"]
     assert (shown["consumer_faults"], shown["origin_faults"], shown["our_faults"]) == (2.0, 1.0, 0.5)
     assert (totals["consumer_faults"], totals["origin_faults"], totals["our_faults"]) == (4.0, 2.0, 1.0)
 
@@ -130,7 +131,7 @@ def test_datasets_of_all_workers_are_shown_with_what_helps() -> None:
         health = Health()
         health.note(use(outcome=outcome))
         workers.append(worker(pid, 1.0, 0, files=health.worth_showing(NOW, 5)))
-    (row,) = picture(window_of((1.0, {}, workers)), [], NOW + 10)["datasets"]
+    (row,) = picture(window_of((1.0, {}, workers)), [], {}, NOW + 10)["datasets"]
     assert (row["did"], row["uses"], row["failures_in_a_row"], row["is_failing"]) == (did(1), 3, 2, True)
     assert (row["code"], row["failed_seconds_ago"]) == ("upstream_refused", 10)
     assert row["remedy"].startswith("Publisher: check that the file")
@@ -138,15 +139,23 @@ def test_datasets_of_all_workers_are_shown_with_what_helps() -> None:
 
 def test_streams_are_listed_with_the_oldest_first_and_their_rates() -> None:
     def stream(number: int, age: float, sent: int) -> dict[str, Any]:
-        named = {"endpoint": "download", "path": "copy", "waits_for": ""}
+        named = {"endpoint": "download", "path": "copy", "waits_for": "", "did": did(1), "length_bytes": 1000}
         return {"number": number, "age_seconds": age, "sent_bytes": sent, **named}
 
     window = window_of(
         (0.0, {}, [worker(1, 0.0, 0, [stream(1, 5.0, 100)])]),
         (1.0, {}, [worker(1, 1.0, 0, [stream(2, 0.5, 50), stream(1, 6.0, 400)])]),
     )
-    shown = picture(window, [], 0.0)["streams"]
+    shown = picture(window, [], {}, 0.0)["streams"]
     assert [(row["number"], row["rate"]) for row in shown] == [(1, 300.0), (2, 100.0)]
+    assert [(row["share"], row["left_seconds"]) for row in shown] == [(0.4, 2.0), (0.05, 9.5)]
+
+
+def test_rates_between_moments_that_are_far_apart_are_those_of_the_last_two() -> None:
+    window = window_of(
+        *((at, requests(count), [worker(1, at, 0)]) for at, count in ((0.0, 0), (10.0, 50), (20.0, 250)))
+    )
+    assert window.rates("provider_requests_total", "status") == {"200": 20.0}
 
 
 def test_old_moments_are_forgotten() -> None:
@@ -165,7 +174,7 @@ def test_figures_of_the_recorder_are_understood() -> None:
     window = window_of(
         (0.0, before, [worker(1, 0.0, 0)]), (1.0, reading_of(merge([metrics.snapshot()])), [worker(1, 1.0, 0)])
     )
-    shown, tables = point(window, 0.0), picture(window, [], 0.0)
+    shown, tables = point(window, 0.0), picture(window, [], {}, 0.0)
     assert (shown["requests"], shown["consumer_faults"]) == (2.0, 1.0)
     median = shown["first_byte_p50"]
     assert median is not None
@@ -174,3 +183,19 @@ def test_figures_of_the_recorder_are_understood() -> None:
     assert (code["code"], code["fault"], code["total"], code["recent"]) == ("nonce_refused", "consumer", 1.0, 1.0)
     assert code["remedy"]
     assert {row["endpoint"]: row["total"] for row in tables["requests"]} == {"download": 1.0, "nonce": 1.0}
+
+
+def test_readings_with_the_same_labels_share_them_and_hold_only_numbers() -> None:
+    metrics = Metrics()
+    metrics.requests.answer("download", 200, 0.01)
+    before = reading_of(merge([metrics.snapshot()]))
+    metrics.requests.answer("download", 200, 0.01)
+    after = reading_of(merge([metrics.snapshot()]), before)
+    assert after.layout is before.layout
+    assert (total(before, "provider_requests_total"), total(after, "provider_requests_total")) == (1.0, 2.0)
+    metrics.requests.answer("download", 416, 0.01)
+    more = reading_of(merge([metrics.snapshot()]), after)
+    assert by(more, "provider_requests_total", "status")["416"] == 1.0
+    assert by(after, "provider_requests_total", "status").get("416", 0.0) == 0.0
+    assert set(after) <= set(more)
+    assert len(more) == len(list(more))

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from provider.commands.check.table import Finding, failed, has_failed, passed, render, summary, warned
+from provider.commands.check.table import Finding, failed, has_failed, passed, render, show, skipped, summary, warned
 
 FINDINGS = [
     passed("universal key", "its address is 0xabc"),
@@ -72,3 +74,29 @@ def test_summary_counts_and_only_failures_decide(findings: list[Finding], failin
     assert has_failed(findings) is failing
     assert summary(findings) == line
     assert render(findings, width=0).splitlines()[-1] == line
+
+
+def test_json_holds_each_finding_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(FINDINGS, form="json") == 1
+    printed = capsys.readouterr().out
+    told = json.loads(printed)
+    assert printed.count("\n") == 1
+    assert (told["ok"], told["verdict"]) == (False, "not ready to serve")
+    assert told["findings"][1] == {
+        "what": "chain 1 endpoint 1 (node)",
+        "state": "FAIL",
+        "detail": "no connection",
+        "what_to_do": "NETWORK_URL: is the node running?",
+    }
+    assert show(FINDINGS[:1], form="json") == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_quiet_shows_only_what_needs_attention(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show([*FINDINGS, skipped("later")], form="quiet") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "FAIL: chain 1 endpoint 1 (node): no connection: NETWORK_URL: is the node running?",
+        "warn: IPFS gateway (ipfs.io): no answer within 10 s: IPFS_GATEWAY: assets that need it will fail",
+    ]
+    assert show(FINDINGS[:1], form="quiet") == 0
+    assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""What a buyer takes from a Provider's manifest."""
+"""Reading a Provider's manifest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a download asks for next, and what an answer means."""
+"""The next request of a download, and the meaning of an answer."""
 
 from collections.abc import Mapping
 from itertools import pairwise

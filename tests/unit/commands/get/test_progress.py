@@ -1,4 +1,4 @@
-"""What a user sees of a download."""
+"""The progress that a user sees."""
 
 from io import StringIO
 

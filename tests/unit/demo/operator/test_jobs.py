@@ -1,4 +1,4 @@
-"""What the demo's operator service takes and refuses: as the real one (`provider-api.md` sections 10.4 to 10.6)."""
+"""The demo's operator service accepts and refuses like the real one (`provider-api.md` sections 10.4 to 10.6)."""
 
 import copy
 import time
@@ -9,7 +9,6 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
-from provider.demo.chain.keys import PROVIDER_KEY, STRANGER_KEY
 from provider.demo.operator.jobs import (
     COMPLETED,
     REQUIRED,
@@ -20,6 +19,7 @@ from provider.demo.operator.jobs import (
     OperatorRefusal,
     Result,
 )
+from provider.testing.chain.keys import PROVIDER_KEY, STRANGER_KEY
 
 OWNER = "0x" + "11" * 20
 STAGE = {

@@ -1,4 +1,4 @@
-"""What the demo prints: plain ASCII without a terminal, and failures that are not forgotten."""
+"""The demo's report: plain ASCII without a terminal, and every failure."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Who sees the page at `/`, and what is in it."""
+"""Which clients get the page at `/`, and its content."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from provider.handlers.about.root_page import build_page
+from provider.handlers.about.root import build_page
 from provider.handlers.accept import wants_page
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"

@@ -1,5 +1,7 @@
 """Requests of compute-to-data: whatever is sent, the outcome is a value or a refusal."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +29,8 @@ START: dict[str, Any] = {
     "signature": "0x12",
 }
 
+NOW = 1_700_000_000
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just(CONSUMER),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -34,7 +38,7 @@ json_values = st.recursive(
 )
 names = (
     "datasets", "dataset", "algorithm", "compute", "consumerAddress", "nonce", "signature", "jobId", "documentId",
-    "index", "environment", "additionalDatasets", "output",
+    "index", "environment", "additionalDatasets", "output", "maxJobDuration",
 )  # fmt: skip
 nested = st.dictionaries(
     st.sampled_from(("documentId", "serviceId", "transferTxId", "meta", "env", "validUntil", "userdata")), json_values
@@ -43,15 +47,16 @@ nested = st.dictionaries(
 
 @given(data=st.dictionaries(st.sampled_from(names), json_values | nested | st.lists(nested, max_size=3)))
 def test_anything_is_parsed_or_refused(data: dict[str, Any]) -> None:
-    for request in (
-        InitializeComputeRequest,
-        StartComputeRequest,
-        ChangeComputeRequest,
-        ComputeStatusRequest,
-        ComputeResultRequest,
-    ):
+    parsers: list[Callable[[dict[str, Any]], object]] = [
+        partial(InitializeComputeRequest.parse, now=NOW),
+        StartComputeRequest.parse,
+        ChangeComputeRequest.parse,
+        ComputeStatusRequest.parse,
+        ComputeResultRequest.parse,
+    ]
+    for parse in parsers:
         try:
-            parsed = request.parse(data)
+            parsed = parse(data)
             if isinstance(parsed, StartComputeRequest):
                 parsed.job()
         except ProviderError as error:
@@ -86,6 +91,49 @@ def test_no_additional_datasets_come_in_many_forms(additional: object) -> None:
 def test_other_additional_datasets_are_refused(additional: object) -> None:
     with pytest.raises(ComputeRefused):
         StartComputeRequest.parse({**START, "additionalDatasets": additional}).datasets()
+
+
+SECOND = {**DATASET, "documentId": "did:op:2"}
+
+
+@pytest.mark.parametrize(
+    ("datasets", "expected"),
+    [
+        ([DATASET, SECOND], ["did:op:1", "did:op:2"]),
+        ([DATASET], ["did:op:1"]),
+        ([SECOND], ["did:op:1", "did:op:2"]),
+        (None, ["did:op:1"]),
+    ],
+)
+def test_all_datasets_of_ocean_js_8_are_part_of_the_job(datasets: object, expected: list[str]) -> None:
+    assert [item.did for item in StartComputeRequest.parse({**START, "datasets": datasets}).datasets()] == expected
+
+
+def test_additional_datasets_come_before_those_of_ocean_js_8() -> None:
+    job = StartComputeRequest.parse({**START, "datasets": [DATASET, SECOND], "additionalDatasets": []})
+    assert len(job.datasets()) == 1
+
+
+QUOTE = {"datasets": [DATASET], "algorithm": DATASET, "consumerAddress": CONSUMER}
+
+
+def test_a_duration_of_ocean_js_8_begins_now() -> None:
+    quote = InitializeComputeRequest.parse({**QUOTE, "environment": "e", "maxJobDuration": 600}, now=NOW).quote
+    assert (quote.environment, quote.end) == ("e", NOW + 600)
+
+
+def test_the_section_of_provider_2_1_comes_before_the_fields_of_ocean_js_8() -> None:
+    compute = {"env": "e", "validUntil": 5}
+    body = {**QUOTE, "compute": compute, "environment": "other", "maxJobDuration": 600}
+    quote = InitializeComputeRequest.parse(body, now=NOW).quote
+    assert (quote.environment, quote.end) == ("e", 5)
+
+
+@pytest.mark.parametrize("duration", [None, "", "x", [], 1.5])
+def test_a_duration_that_is_no_number_is_refused(duration: object) -> None:
+    with pytest.raises(ValidationFailed) as refusal:
+        InitializeComputeRequest.parse({**QUOTE, "environment": "e", "maxJobDuration": duration}, now=NOW)
+    assert list(refusal.value.errors) == ["compute.validUntil"]
 
 
 def test_service_zero_is_a_service() -> None:

@@ -1,4 +1,4 @@
-"""What is counted is what is read: counts, followed values, streams in progress, and the text for Prometheus."""
+"""Metrics show what was counted: counts, followed values, streams in progress, and the text for Prometheus."""
 
 import ast
 import re
@@ -18,6 +18,7 @@ from provider.observability.metrics.groups import Requests
 from provider.observability.metrics.metrics import DECLARED, GROUPS
 from provider.observability.metrics.values import merge
 from provider.streaming.progress import Progress
+from tests.support.syntax import nodes_of
 
 
 @dataclass
@@ -222,6 +223,6 @@ def test_metrics_are_named_in_their_declarations_only() -> None:
     for path in root.rglob("*.py"):
         if path.is_relative_to(root / "observability" / "metrics") or path.is_relative_to(root / "demo"):
             continue
-        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        texts = {node.value for node in nodes_of(path, ast.Constant)}
         strays = {text for text in texts if isinstance(text, str) and re.fullmatch(r"provider_\w+_total", text)}
         assert not strays, path
