@@ -15,6 +15,8 @@ PAGE = DOCS / "links.md"
 _BLOCK = re.compile(r"^```(\w+) ([\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A tool that asks again for ever fails with this.
 LONGEST_SECONDS = 120
+# Threads of Arrow sometimes abort the process while the interpreter shuts down, after the work is done.
+_END = "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
 
 
 def recipes(page: str = "links.md") -> dict[str, str]:
@@ -52,7 +54,7 @@ def run_shell(text: str, folder: Path, **values: str) -> subprocess.CompletedPro
 def run_python(text: str, folder: Path, url: str = "") -> subprocess.CompletedProcess[bytes]:
     """Run lines of Python in `folder` with `url` as a name, in a process of their own."""
     return subprocess.run(
-        [sys.executable, "-c", f"url = {url!r}\n{text}"],
+        [sys.executable, "-c", f"url = {url!r}\n{text}{_END}"],
         cwd=folder,
         env=environment(folder),
         capture_output=True,
