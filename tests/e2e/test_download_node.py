@@ -80,8 +80,11 @@ def test_forged_downloads_ask_the_node_once_and_never_for_an_asset(
     launch: LaunchServer, chain: DemoChain, consumer: Consumer, rpc: RpcProxy
 ) -> None:
     """The server reads metadata from the chain, where it would look for each DID that it does not know."""
+    rpc.trips.clear()
     own = launch(AQUARIUS_URL="", NETWORK_URL=rpc.url, PROVIDER_INDEX_POLL_SECONDS="3600")
     victim = chain.wallet(PUBLISHER_KEY).address
+    # The last question of the first reading is about transfers.
+    wait_until(lambda: ["eth_getLogs"] in rpc.trips)
     rpc.trips.clear()
     for number in range(30):
         did = f"did:op:{number:064x}"
