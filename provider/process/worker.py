@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tornado.httpserver import HTTPServer
 
+from provider.admin.dashboard.page import Dashboard
 from provider.admin.health import Liveness
 from provider.admin.listener import admin_application
 from provider.admission.connections import Connections
@@ -23,7 +24,7 @@ from provider.errors import ProviderError
 from provider.http1.balance import Share
 from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
-from provider.observability.metrics import Metrics
+from provider.observability.metrics import Board, Metrics
 from provider.process.garbage import keep_collections_short
 from provider.process.heap import Heap
 from provider.process.loop_lag import LoopLag
@@ -62,13 +63,7 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
     server = _public_server(settings, parts, metrics, tls, connections, share=context.share)
     board = build_board(metrics, parts, context.shared_directory)
     dashboard = build_dashboard(settings, board, parts)
-    heap = Heap(lambda: metrics.streams.under_way)
-
-    def beat() -> None:
-        board.write()
-        heap.look()
-
-    loop_lag = LoopLag(beat, observe_lag=metrics.processes.loop_lag.observe)
+    loop_lag = _loop_lag(metrics, board)
     liveness = Liveness(loop_lag, board)
     hosts = settings.server.accepted_admin_hosts
     admin = HTTPServer(admin_application(board, parts.readiness, liveness, dashboard, hosts=hosts))
@@ -84,12 +79,8 @@ async def run(settings: Settings, context: WorkerContext, tls: ServerTls | None)
         _tell_listening(context, parts, connections)
         await stop.asked.wait()
         if not stop.at_once.is_set():
-            # The successor serves now, and does what one worker does for all.
             admin.stop()
-            dashboard.feed.close()
-            parts.hand_over()
-            metrics.hand_over()
-            board.write()
+            _hand_over(parts, metrics, board, dashboard)
         elif context.life_line is None:
             # A supervisor would have done this.
             refuse_new_connections(context.listener)
@@ -130,6 +121,25 @@ def _public_server(
         observe_refusal=lambda error: _refused_at_once(metrics, parts, error),
         share=share,
     )
+
+
+def _loop_lag(metrics: Metrics, board: Board) -> LoopLag:
+    """Measures the loop's lag. At each beat, this worker's figures are written and memory may be given back."""
+    heap = Heap(lambda: metrics.streams.under_way)
+
+    def beat() -> None:
+        board.write()
+        heap.look()
+
+    return LoopLag(beat, observe_lag=metrics.processes.loop_lag.observe)
+
+
+def _hand_over(parts: Parts, metrics: Metrics, board: Board, dashboard: Dashboard) -> None:
+    """Leave what one worker does for all to the successor, which serves now."""
+    dashboard.feed.close()
+    parts.hand_over()
+    metrics.hand_over()
+    board.write()
 
 
 def _watch_certificate(
@@ -253,16 +263,26 @@ async def drain(server: PublicServer, parts: Parts, limits: ServerConfig, stop: 
         if not parts.frame.in_progress and not (awaited and now < idle_until):
             break
         await asyncio.sleep(DRAIN_POLL_SECONDS)
-    cut = len(parts.frame.in_progress)
-    if cut:
-        log.warning("drain deadline passed", extra={"fields": {"cut_requests": cut}})
-        for endpoint in list(parts.frame.in_progress):
-            endpoint.cut()
+    cut = _cut_requests(parts)
     await server.close_all_connections()
     if not retired:
-        # This worker reports metrics and readiness for all workers.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) + 1.0):
-                await stop.alone.wait()
+        await _stay_until_alone(stop, deadline)
     log.info("stopped")
     return not cut
+
+
+def _cut_requests(parts: Parts) -> int:
+    """Cut the requests that are left at the deadline. Returns how many."""
+    cut = list(parts.frame.in_progress)
+    if cut:
+        log.warning("drain deadline passed", extra={"fields": {"cut_requests": len(cut)}})
+    for endpoint in cut:
+        endpoint.cut()
+    return len(cut)
+
+
+async def _stay_until_alone(stop: Stop, deadline: float) -> None:
+    """Wait for the other workers to end: this one reports metrics and readiness for all of them."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic()) + 1.0):
+            await stop.alone.wait()
