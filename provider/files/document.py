@@ -75,16 +75,17 @@ def open_document(
         raise DecryptError("Checksum doesn't match.", detail=f"more than {MAX_VALUES} values are no document")
     if not is_answer(data):
         raise DecryptError("Checksum doesn't match.", detail="the bytes are not a document of the named data NFT")
-    if expected_hash is None or hashlib.sha256(data).digest() == expected_hash or is_remote_stub(data):
-        return data
-    if not flags & (COMPRESSED | _ENCRYPTED) and _hex_hash(data) == expected_hash:
-        return data
-    raise DecryptError("Checksum doesn't match.")
+    if expected_hash is not None and not _has_hash(data, flags, expected_hash) and not is_remote_stub(data):
+        raise DecryptError("Checksum doesn't match.")
+    return data
 
 
-def _hex_hash(data: bytes) -> bytes:
-    """The hash that `createAsset` of ocean.js gives a document in the clear: of its hex text. ocean-node takes both."""
-    return hashlib.sha256(b"0x" + data.hex().encode()).digest()
+def _has_hash(data: bytes, flags: int, expected: bytes) -> bool:
+    if hashlib.sha256(data).digest() == expected:
+        return True
+    # `createAsset` of ocean.js hashes the hex text of a document in the clear. ocean-node takes both.
+    is_in_the_clear = not flags & (COMPRESSED | _ENCRYPTED)
+    return is_in_the_clear and hashlib.sha256(b"0x" + data.hex().encode()).digest() == expected
 
 
 def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
