@@ -73,12 +73,8 @@ async def inspect(
     except UpstreamError as failure:
         return FileInfo(valid=False, failure=failure)
     try:
-        answer = answer_of(wish, source)
-        if not isinstance(answer, Whole | Part | Parts):
-            info = FileInfo(valid=False, failure=refusal(source, f"origin: status {source.status}", now=time.time()))
-        else:
-            limit = max_checksum_bytes if want_checksum and isinstance(answer, Whole) else None
-            info = await _describe(source, limit, name_from_url=name_from_url)
+        limit = max_checksum_bytes if want_checksum else None
+        info = await _describe(source, wish, limit, name_from_url=name_from_url)
     except UpstreamError as failure:
         source.close()
         return FileInfo(valid=False, failure=failure)
@@ -89,16 +85,23 @@ async def inspect(
     return info
 
 
-async def _describe(source: Source, max_checksum_bytes: int | None, *, name_from_url: bool) -> FileInfo:
+async def _describe(source: Source, wish: Wish, max_checksum_bytes: int | None, *, name_from_url: bool) -> FileInfo:
+    """Describe an open file as `inspect` does. `max_checksum_bytes` None: without a checksum."""
+    answer = answer_of(wish, source)
+    if not isinstance(answer, Whole | Part | Parts):
+        return FileInfo(valid=False, failure=refusal(source, f"origin: status {source.status}", now=time.time()))
     content_length = _content_length(source)
     content_type = ows((source.headers.get("Content-Type") or "").partition(";")[0])
     filename = name_in_path(source.final_url_path) if name_from_url else ""
+    checksum = None
+    if max_checksum_bytes is not None and isinstance(answer, Whole):
+        checksum = await _checksum(source, max_checksum_bytes)
     return FileInfo(
         valid=bool(content_length or content_type or filename),
         content_length=content_length,
         content_type=content_type,
         filename=filename,
-        checksum=await _checksum(source, max_checksum_bytes) if max_checksum_bytes is not None else None,
+        checksum=checksum,
     )
 
 
