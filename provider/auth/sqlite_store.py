@@ -126,9 +126,8 @@ class SqliteNonceStore(NonceStore):
     @override
     async def close(self) -> None:
         self._closed = True
-        if self._thread is not None:
-            if self._batches is not None:
-                self._batches.flush()
+        if self._thread is not None and self._batches is not None:
+            self._batches.flush()
             self._groups.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 

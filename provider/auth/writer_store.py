@@ -111,9 +111,6 @@ class _Link:
     def use(self, use: NonceUse) -> "asyncio.Future[bool]":
         """Request a use. The result is False if no writer was asked. Raises as `NonceStore.use`."""
         reply: asyncio.Future[bool] = self._loop.create_future()
-        if self._is_closed:
-            reply.set_result(False)
-            return reply
         self._batches.add((use, reply))
         return reply
 

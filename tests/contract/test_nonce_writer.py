@@ -18,7 +18,14 @@ from provider.auth.nonce_rule import NonceUse
 from provider.auth.nonce_writer import listen, socket_address, writer_socket
 from provider.auth.signed_text import OpenText
 from provider.auth.sqlite_store import SqliteNonceStore
-from provider.auth.writer_messages import MAX_USES, decode_answers, decode_uses, encode_uses
+from provider.auth.writer_messages import (
+    MAX_MESSAGE_BYTES,
+    MAX_USES,
+    decode_answers,
+    decode_uses,
+    encode_answers,
+    encode_uses,
+)
 from provider.auth.writer_store import WriterNonceStore
 from provider.errors import NonceRefused, StoreError
 from tests.support.measured import MeasuredChildren
@@ -159,6 +166,103 @@ async def test_a_writer_that_ends_leaves_what_it_was_not_asked_to_the_file(tmp_p
         assert (await asked, await waiting) == (StoreError, None)
     assert await store.last(ADDRESS) == "1"
     await store.close()
+
+
+async def asked_and_answered(store: WriterNonceStore, listener: socket.socket) -> socket.socket:
+    """Play the writer for one use. Returns its end of the connection."""
+    asked = asyncio.create_task(store.use(OTHER, "1"))
+    await asyncio.sleep(0)
+    worker, _ = listener.accept()
+    worker.recv(MAX_MESSAGE_BYTES)
+    worker.send(encode_answers([None]))
+    await asked
+    return worker
+
+
+@pytest.mark.gen_test
+async def test_a_writer_that_ended_a_moment_ago_leaves_a_use_to_the_file(tmp_path: Path) -> None:
+    """The event loop has not seen its end yet."""
+    path = tmp_path / "nonces.db"
+    at = writer_socket(tmp_path, path)
+    with listen(at) as listener:
+        store = WriterNonceStore(SqliteNonceStore(path), at)
+        worker = await asked_and_answered(store, listener)
+        worker.close()
+        await store.use(ADDRESS, "1")
+        assert store.writer_id() is None
+    assert await store.last(ADDRESS) == "1"
+    await store.close()
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_writer_ends_no_call_that_was_given_up(tmp_path: Path) -> None:
+    """One was sent to the writer, and one waits behind it."""
+    path = tmp_path / "nonces.db"
+    at = writer_socket(tmp_path, path)
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    with listen(at) as listener:
+        store = WriterNonceStore(SqliteNonceStore(path), at)
+        given_up = [asyncio.create_task(store.use(address, "1")) for address in (ADDRESS, OTHER)]
+        await asyncio.sleep(0)
+        for call in given_up:
+            call.cancel()
+        await asyncio.wait(given_up)
+        worker, _ = listener.accept()
+        worker.close()
+        while store.writer_id() is not None:  # noqa: ASYNC110 - the event loop sees the end by itself
+            await asyncio.sleep(0)
+        assert all(call.cancelled() for call in given_up)
+    await store.close()
+    assert not faults
+
+
+@pytest.mark.gen_test
+async def test_closing_ends_when_the_writer_does(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.db"
+    at = writer_socket(tmp_path, path)
+    with listen(at) as listener:
+        store = WriterNonceStore(SqliteNonceStore(path), at)
+        asked = asyncio.create_task(outcome(store.use(ADDRESS, "1")))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        worker, _ = listener.accept()
+        worker.close()
+        await closing
+        assert await asked is StoreError
+
+
+@pytest.mark.gen_test
+async def test_a_writer_that_is_asked_nothing_may_be_silent(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.db"
+    at = writer_socket(tmp_path, path)
+    with listen(at) as listener:
+        store = WriterNonceStore(SqliteNonceStore(path), at, patience_seconds=0.05)
+        worker = await asked_and_answered(store, listener)
+        link = store._link
+        assert link is not None
+        while link._watch is not None:  # noqa: ASYNC110 - the limit passes by itself
+            await asyncio.sleep(0.001)
+        assert store.writer_id() == os.getpid()
+        await store.close()
+        worker.close()
+
+
+@pytest.mark.gen_test
+async def test_a_file_of_another_program_is_named_to_the_worker(writer: RunningWriter, store: WriterNonceStore) -> None:
+    with closing(sqlite3.connect(writer.path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:
+            await store.use(ADDRESS, "1")
+        assert "schema version 99 is not ours" in (caught.value.detail or "")
+    assert store.writer_id() == writer.pid
+
+
+def test_a_directory_that_is_gone_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        listen(tmp_path / "gone" / "socket")
 
 
 @pytest.mark.gen_test

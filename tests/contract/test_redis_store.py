@@ -604,6 +604,52 @@ async def test_what_was_evicted_is_not_accepted_again(
     assert await outcome(store.use(ADDRESS, "7")) is NonceRefused
 
 
+@pytest.mark.gen_test(timeout=60)
+async def test_what_was_dropped_is_not_accepted_again_although_the_epoch_is_there(
+    start: Start, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt
+) -> None:
+    monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
+    server = start(*AOF)
+    store = store_at(server.url)
+    await store.check()
+    await store.use(ADDRESS, "7")
+    epoch = _bulk(server.ask("GET", "test:epoch"))
+    server.ask("FLUSHDB")
+    server.ask("SET", "test:epoch", epoch)
+    await store.check()
+    assert await outcome(store.use(ADDRESS, "7")) is NonceRefused
+    assert _bulk(server.ask("GET", "test:epoch")) != epoch
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_risk_is_told_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, store_at: StoreAt
+) -> None:
+    monkeypatch.setattr("provider.auth.redis_store.SURVEY_SECONDS", 0.0)
+    store = store_at(start("--appendonly", "no").url)
+    for _ in range(3):
+        await store.check()
+    assert len([record for record in caplog.records if "appendonly is off" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("reply", [None, 1, b"", b"OK", [b"+"]], ids=str)
+@pytest.mark.gen_test
+async def test_only_the_script_accepts_a_nonce(
+    server: RedisServer, reply: object, monkeypatch: pytest.MonkeyPatch, store_at: StoreAt
+) -> None:
+    """A proxy before Redis may answer anything."""
+
+    async def ask(_: object, question: Question) -> object:
+        return reply
+
+    store = store_at(server.url)
+    await store.check()
+    monkeypatch.setattr(RedisClient, "ask", ask)
+    with pytest.raises(StoreError) as caught:
+        await store.use(ADDRESS, "1")
+    assert "unexpected reply" in (caught.value.detail or "")
+
+
 @pytest.mark.parametrize("poison", ["21795000000000", "9" * 41], ids=["shifted ms", "41 digits"])
 @pytest.mark.gen_test
 async def test_an_address_that_version_3_0_locked_out_comes_back(

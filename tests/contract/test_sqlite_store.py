@@ -210,6 +210,21 @@ async def test_files_of_version_3_0_are_taken_over(tmp_path: Path, version: int)
     assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'window_nonces'") == []
 
 
+@pytest.mark.gen_test
+async def test_files_of_schema_version_3_keep_what_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "n.db"
+    store = SqliteNonceStore(path)
+    for nonce in (CLOCK, CLOCK + 5):
+        await store.use(ADDRESS, str(nonce))
+    await store.close()
+    script(path, "PRAGMA user_version = 3")
+    store = SqliteNonceStore(path)
+    assert await outcome(store.use(ADDRESS, str(CLOCK))) is NonceRefused
+    await store.use(ADDRESS, str(CLOCK + 1))
+    await store.close()
+    assert rows(path, "PRAGMA user_version") == [(4,)]
+
+
 @pytest.mark.parametrize("poison", ["21795000000000", "9" * 41, str(10**16)], ids=["shifted ms", "41 digits", "gap"])
 @pytest.mark.gen_test
 async def test_an_address_that_version_3_0_locked_out_comes_back(tmp_path: Path, poison: str) -> None:
@@ -260,7 +275,8 @@ async def test_file_removed_and_replaced_is_noticed_at_the_latest_after_a_failur
 OLD_PROVIDER = f"""
 CREATE TABLE user_nonce (address VARCHAR(255) NOT NULL, nonce VARCHAR(255), PRIMARY KEY (address));
 CREATE TABLE revoked_tokens (token VARCHAR(255) NOT NULL, PRIMARY KEY (token));
-INSERT INTO user_nonce VALUES ('{ADDRESS}', '9'), ('{ADDRESS.lower()}', '10'), ('{OTHER}', '1644315615.24195');
+INSERT INTO user_nonce VALUES ('{ADDRESS}', '9'), ('{ADDRESS.lower()}', '10'), ('0x{ADDRESS[2:].upper()}', '8');
+INSERT INTO user_nonce VALUES ('{OTHER}', '1644315615.24195');
 INSERT INTO user_nonce VALUES ('nobody', '5'), ('0x{"1" * 40}', 'Infinity'), ('0x{"2" * 40}', NULL);
 INSERT INTO revoked_tokens VALUES ('eyJ0.x.y');
 """
@@ -356,6 +372,31 @@ async def test_defect_in_the_thread_lets_nobody_wait_for_ever(tmp_path: Path, mo
     store = SqliteNonceStore(tmp_path / "n.db")
     calls = [outcome(store.use(f"0x{number:040x}", "1")) for number in range(20)]
     assert await asyncio.gather(*calls) == [StoreError] * 20
+    assert await outcome(store.use(ADDRESS, "1")) is StoreError
+    await store.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.gen_test
+async def test_the_end_of_the_thread_lets_nobody_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither who was being answered, nor who waited, nor who comes later."""
+    may_end = threading.Event()
+
+    def end(_: object) -> None:
+        may_end.wait(60)
+        defect()
+
+    monkeypatch.setattr(sqlite_store, "_parts", end)
+    store = SqliteNonceStore(tmp_path / "n.db")
+    early = [asyncio.create_task(outcome(store.use(address, "1"))) for address in (ADDRESS, OTHER)]
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    await closing
+    assert await asyncio.gather(*early) == [StoreError] * 2
+    store = SqliteNonceStore(tmp_path / "n.db")
+    assert await outcome(store.use(ADDRESS, "1")) is StoreError
     assert await outcome(store.use(ADDRESS, "1")) is StoreError
     await store.close()
 

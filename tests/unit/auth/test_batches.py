@@ -114,6 +114,15 @@ def test_a_flush_hands_over_what_waits() -> None:
     assert store.handed == [[1], [2, 3]]
 
 
+def test_a_flush_while_a_batch_is_collected_leaves_nothing_to_hand_over() -> None:
+    store = Store()
+    store.add(1, 2, 3)
+    store.batches.done()
+    store.batches.flush()
+    store.loop.run(9)
+    assert store.handed == [[1], [2, 3]]
+
+
 def test_a_batch_that_cannot_be_handed_over_holds_up_no_later_one() -> None:
     handed: list[list[int]] = []
 

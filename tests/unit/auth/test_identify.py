@@ -17,7 +17,7 @@ from provider.auth.sqlite_store import SqliteNonceStore
 from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import recover_address
-from provider.errors import NonceRefused, SignatureInvalid, StoreError, TokenNotAccepted
+from provider.errors import NonceRefused, QuotaExhausted, SignatureInvalid, StoreError, TokenNotAccepted
 from provider.observability.metrics.groups import Nonces
 
 KEY = EthAccount.from_key("5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8")
@@ -75,6 +75,18 @@ async def test_both_families_are_accepted_and_share_the_nonce(desk: Desk) -> Non
     with pytest.raises(NonceRefused):
         await desk.ask("8", signed(f"{ADDRESS}8download"))
     assert desk.metrics.presented.values == {("accepted",): 2, ("refused",): 2, ("failed",): 0}
+
+
+@pytest.mark.gen_test
+async def test_a_proven_address_that_is_refused_before_its_nonce_keeps_it(desk: Desk) -> None:
+    async def refuse() -> None:
+        raise QuotaExhausted("The quota is used up.", after_seconds=None)
+
+    with pytest.raises(QuotaExhausted):
+        await desk.ask("7", signed(f"{ADDRESS}7download"), before_nonce=refuse)
+    with pytest.raises(SignatureInvalid):
+        await desk.ask("7", signed(f"{ADDRESS}8download"), before_nonce=refuse)
+    await desk.ask("7", signed(f"{ADDRESS}7download"))
 
 
 @pytest.mark.gen_test

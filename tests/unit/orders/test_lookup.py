@@ -334,6 +334,14 @@ async def test_a_data_nft_is_genuine_when_the_factory_lists_it(listed: str, genu
     assert len(stage.batches) == (1 if genuine else 2)
 
 
+@pytest.mark.gen_test
+async def test_the_zero_address_is_no_data_nft_although_the_factory_lists_zero_for_it() -> None:
+    stage = Stage(wait_seconds=0)
+    stage.rpc.listed = "0x" + word(0)
+    assert await stage.lookup.is_factory_nft(stage.network, "0x" + "0" * 40) is False
+    assert stage.batches == []
+
+
 @pytest.mark.parametrize(
     ("told", "owner"),
     [("0x" + word(OWNER), OWNER), ("0x", None), (RpcFault(3, "execution reverted"), None)],
