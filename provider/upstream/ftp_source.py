@@ -248,14 +248,15 @@ class FtpOrigin:
             UpstreamError: the server does not speak FTP.
             OriginsBusy: too many logins are in progress.
         """
-        for attempt in range(1, self._config.attempts + 1):
+        attempt = 1
+        while True:
             charge_request()
             try:
                 return await self._try(target, range_header, if_range)
             except (UpstreamUnreachable, UpstreamTimedOut):
                 if attempt == self._config.attempts:
                     raise
-        raise AssertionError("unreachable: attempts is at least 1")
+            attempt += 1
 
     async def _try(self, target: FtpTarget, range_header: str | None, if_range: str | None) -> FtpSource:
         try:

@@ -148,18 +148,19 @@ class HttpOrigin:
     async def _answered(self, asked: PreparedRequest) -> HttpSource:
         began_at = asyncio.get_running_loop().time()
         attempts = self._config.attempts if asked.request.method in _IDEMPOTENT else 1
-        for attempt in range(1, attempts + 1):
+        attempt = 1
+        while True:
             try:
                 source = await self._ask(asked)
             except (UpstreamUnreachable, UpstreamTimedOut):
                 if attempt == attempts:
                     raise
-                continue
-            if attempt == attempts or not may_pass(source.status):
-                return source if source.status not in NOT_NOW else await self._once_more(asked, source, began_at)
-            source.release()
-            await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
-        raise AssertionError("unreachable: attempts is at least 1")
+            else:
+                if attempt == attempts or not may_pass(source.status):
+                    return source if source.status not in NOT_NOW else await self._once_more(asked, source, began_at)
+                source.release()
+                await asyncio.sleep(attempt * _RETRY_PAUSE_SECONDS)
+            attempt += 1
 
     async def _once_more(self, asked: PreparedRequest, source: HttpSource, began_at: float) -> HttpSource:
         """Try again after the pause that `source` asks for. Without such a pause, `source` remains the answer."""

@@ -68,6 +68,25 @@ async def test_a_closed_connection_is_not_waited_for(pair: tuple[socket.socket, 
 
 
 @pytest.mark.gen_test
+async def test_bytes_that_come_as_a_wait_is_given_up_wake_nobody(pair: tuple[socket.socket, socket.socket]) -> None:
+    """In the same turn of the event loop, the wait is cancelled before the socket is looked at."""
+    ours, theirs = pair
+    loop, faults = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    connection = Connection(ours)
+    waiting = asyncio.create_task(connection.wait_readable())
+    await asyncio.sleep(0)
+    theirs.send(b"x")
+    loop.call_soon(waiting.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.sleep(0)
+    assert not faults
+    await connection.wait_readable()
+    connection.close()
+
+
+@pytest.mark.gen_test
 async def test_a_limit_that_passed_between_two_waits_ends_the_next_one(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:

@@ -1,6 +1,7 @@
 """Files beneath a folder, on a real file system: only regular files, and none outside."""
 
 import asyncio
+import gc
 import os
 import socket
 import unicodedata
@@ -188,13 +189,16 @@ async def test_names_that_lead_to_nothing_are_refused(root: Path, steps: list[st
 
 
 @pytest.mark.gen_test
-async def test_a_folder_that_hangs_is_a_timeout_and_leaves_nothing_open(root: Path) -> None:
+@pytest.mark.parametrize("name", ["small.csv", "missing.csv"])
+async def test_a_folder_that_hangs_is_a_timeout_and_leaves_nothing_open(root: Path, name: str) -> None:
     """All threads of the folder wait, as for a lost network disk. Whatever they open later is closed."""
     release, held = os.pipe()
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     async with opened(root, open_timeout_seconds=0.05) as folder:
         waiting = [folder._threads.submit(os.read, release, 1) for _ in range(4)]
         with pytest.raises(UpstreamTimedOut):
-            await folder.open(["small.csv"], NO_WISH)
+            await folder.open([name], NO_WISH)
         os.write(held, b"xxxx")
         for one in waiting:
             await asyncio.wrap_future(one)
@@ -204,6 +208,27 @@ async def test_a_folder_that_hangs_is_a_timeout_and_leaves_nothing_open(root: Pa
         await asyncio.sleep(0)
     os.close(release)
     os.close(held)
+    gc.collect()
+    assert not faults
+
+
+@pytest.mark.gen_test
+async def test_a_pipe_that_takes_the_name_of_a_file_is_not_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came after the name was looked at, and before it was opened."""
+    path, really_open = root / "small.csv", os.open
+
+    def after_an_exchange(name: str, flags: int, **more: int) -> int:
+        if name == path.name:
+            path.unlink()
+            os.mkfifo(path)
+        return really_open(name, flags, **more)
+
+    async with opened(root) as folder:
+        monkeypatch.setattr(os, "open", after_an_exchange)
+        with pytest.raises(UpstreamRefused) as refused:
+            await folder.open([path.name], NO_WISH)
+        monkeypatch.undo()
+    assert refused.value.detail == "source test: not a regular file"
 
 
 @pytest.mark.gen_test

@@ -1,8 +1,10 @@
 """Files on FTP servers, plain and over TLS: a real server as a process, and one that misbehaves by script."""
 
 import asyncio
+import errno
 import hashlib
 import os
+import socket
 import ssl
 import threading
 import time
@@ -51,6 +53,7 @@ from tests.support.processes import running
 
 SIZE = 3_000_000
 PLAIN_MODES = ("plain", "lies", "no-size", "no-rest", "cuts", "silently-cuts", "no-pasv", "code-page")
+TLS_MODES = ("explicit", "implicit", "breaks-tls")
 ODD_SIZES = ("size-0", "size-more", "size-words", "size-450")
 USERINFO = f"publisher:{quote('p@ss:w0rd/planted', safe='')}"
 NAMES = ("data.bin", "empty", "folder/with space & ü.csv", "%2e;a")
@@ -80,7 +83,7 @@ def servers(folder: Path, authority: Authority) -> Iterator[dict[str, dict[str, 
     files = authority.issue("ftp", "localhost")
     with ExitStack() as stack:
         modes = {mode: (mode,) for mode in (*PLAIN_MODES, *ODD_SIZES)}
-        modes |= {mode: (mode, files.certificate, files.key) for mode in ("explicit", "implicit")}
+        modes |= {mode: (mode, files.certificate, files.key) for mode in TLS_MODES}
         yield {
             mode: stack.enter_context(running("ftp_server.py", str(folder), *arguments))
             for mode, arguments in modes.items()
@@ -244,6 +247,8 @@ async def test_a_server_without_size_is_believed_when_it_confirms(ports: dict[st
     source, body = await fetch(at(ports["no-size"]), "bytes=5-9")
     assert (source.status, source.length_bytes, source.framing) == (200, None, "close")
     assert body == pattern(SIZE)
+    assert "Last-Modified" not in source.headers
+    assert rest_of(source) is None
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -322,6 +327,13 @@ async def test_certificates_are_checked_against_the_name(ports: dict[str, int], 
         await fetch(url)
     with pytest.raises(UpstreamUnreachable):
         await fetch(url.replace("localhost", "127.0.0.1"), tls_context=authority.client_context())
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_data_connection_without_its_tls_is_no_file(ports: dict[str, int], authority: Authority) -> None:
+    with pytest.raises(UpstreamUnreachable) as failed:
+        await fetch(at(ports["breaks-tls"], scheme="ftps"), tls_context=authority.client_context(), attempts=1)
+    assert failed.value.detail == "origin: TLS of the data connection failed"
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -436,7 +448,9 @@ Answers = Callable[[Server, str], Awaitable[str | None]]
 
 
 @asynccontextmanager
-async def scripted(answer: Answers, greeting: bytes = b"220 hello\r\n") -> AsyncIterator[Server]:
+async def scripted(
+    answer: Answers, greeting: bytes = b"220 hello\r\n", host: str = "127.0.0.1"
+) -> AsyncIterator[Server]:
     server = Server()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -455,7 +469,7 @@ async def scripted(answer: Answers, greeting: bytes = b"220 hello\r\n") -> Async
             server.ended.set()
             writer.close()
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listener = await asyncio.start_server(serve, host, 0)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
@@ -495,6 +509,115 @@ async def test_a_server_that_drips_cannot_outlast_the_limit() -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_replies_without_end_are_not_read_to_their_end() -> None:
+    async def many(server: Server, line: str) -> str | None:
+        return "\r\n".join(["230-x"] * 20_000)
+
+    async with scripted(many) as server, asyncio.timeout(10):
+        with pytest.raises(UpstreamError) as failed:
+            await fetch(f"ftp://127.0.0.1:{server.port}/f", first_byte_timeout_seconds=60.0)
+        assert failed.value.detail == "origin: the server does not speak FTP"
+        await server.ended.wait()
+
+
+def by_command(replies: dict[str, str], lines: list[str]) -> Answers:
+    """Answers with these replies, else with 200; notes what was asked."""
+
+    async def answer(server: Server, line: str) -> str | None:
+        lines.append(line)
+        return replies.get(line.partition(" ")[0], "200 fine")
+
+    return answer
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_utf8_is_not_switched_on_where_it_is_not_offered() -> None:
+    lines: list[str] = []
+    replies = {"FEAT": "211-Features:\r\n MDTM\r\n211 End", "SIZE": "550 none"}
+    async with scripted(by_command(replies, lines)) as server:
+        with pytest.raises(UpstreamRefused):
+            await fetch(f"ftp://127.0.0.1:{server.port}/{quote('ü')}")
+    assert "FEAT" in lines
+    assert not [line for line in lines if line.startswith("OPTS")]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_file_that_is_gone_is_not_asked_for_from_its_beginning() -> None:
+    """550 where a server without REST says 501 or 502."""
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as data:
+        port = data.getsockname()[1]
+        passive = f"227 Entering Passive Mode (127,0,0,1,{port >> 8},{port & 255})"
+        replies = {"SIZE": "213 1000", "PASV": passive, "REST": "350 go on", "RETR": "550 gone"}
+        async with scripted(by_command(replies, lines)) as server:
+            with pytest.raises(UpstreamRefused):
+                await fetch(f"ftp://127.0.0.1:{server.port}/f", "bytes=5-")
+    assert [line for line in lines if line.startswith(("REST", "RETR"))] == ["REST 5", "RETR /f"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_without_a_data_connection_is_refused() -> None:
+    """Over IPv6, for which there is no PASV."""
+    lines: list[str] = []
+    replies = {"SIZE": "213 1000", "EPSV": "502 never"}
+    async with scripted(by_command(replies, lines), host="::1") as server:
+        with pytest.raises(UpstreamRefused) as refused:
+            await fetch(f"ftp://[::1]:{server.port}/f")
+    assert refused.value.detail == "the FTP server answered 502"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_next_address_is_tried(ports: dict[str, int]) -> None:
+    async def resolver(host: str, port: int) -> list[Address]:
+        return [(2, (numbers, port)) for numbers in addresses]
+
+    addresses = ["127.0.0.2", "127.0.0.1"]
+    url = at(ports["plain"]).replace("localhost", "ftp.test")
+    _, body = await fetch(url, resolver=resolver)
+    assert len(body) == SIZE
+    addresses = ["127.0.0.2", "127.0.0.3"]
+    with pytest.raises(UpstreamUnreachable) as failed:
+        await fetch(url, resolver=resolver)
+    assert failed.value.detail == f"origin: FTP connection failed (errno {errno.ECONNREFUSED})"
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("answers", [True, False])
+async def test_an_open_that_was_given_up_says_nothing_to_a_server_that_connects_later(*, answers: bool) -> None:
+    """While the handshake lasts there is no socket that could be shut down, and there may be another address."""
+    with socket.socket() as full, socket.socket() as filling:
+        full.bind(("127.0.0.2", 0))
+        full.listen(0)
+        filling.connect(full.getsockname())
+        port = full.getsockname()[1]
+
+        async def resolver(host: str, port: int) -> list[Address]:
+            return [(2, ("127.0.0.2", port)), (2, ("127.0.0.1", port))]
+
+        # The thread of the accepts below.
+        await asyncio.to_thread(int)
+        threads = threading.active_count()
+        with socket.create_server(("127.0.0.1", port)) as other:
+            async with opener(resolver=resolver, connect_timeout_seconds=30.0 if answers else 0.5) as origin:
+                opening = asyncio.create_task(origin.open(parse_ftp_url(f"ftp://ftp.test:{port}/f"), None))
+                await until(lambda: threading.active_count() > threads)
+                opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await opening
+                if answers:
+                    full.accept()[0].close()
+                    late, _ = await asyncio.to_thread(full.accept)
+                    late.settimeout(10)
+                    late.send(b"220 hello\r\n")
+                    assert await asyncio.to_thread(late.recv, 100) == b""
+                    late.close()
+                await until(lambda: threading.active_count() <= threads)
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.accept()
+
+
+@pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff\xfe\x00\r\n", b"SSH-2.0-x\r\n"])
 async def test_what_is_no_ftp_server_is_an_upstream_error(greeting: bytes) -> None:
     async with scripted(_never, greeting) as server:
@@ -523,6 +646,9 @@ async def test_closing_a_source_ends_both_connections(ports: dict[str, int]) -> 
         source.close()
         assert raw.fileno() == -1
         assert source._session._ftp.sock is None
+        # The data may end at the same moment, and then its confirmation is waited for.
+        with pytest.raises(UpstreamUnreachable):
+            await asyncio.to_thread(source._session.confirm)
 
 
 @pytest.mark.gen_test(timeout=20)

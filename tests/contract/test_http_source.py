@@ -8,8 +8,10 @@ import zlib
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamTimedOut, UpstreamTruncated, UpstreamUnreachable
+from provider.upstream.answer import Part, answer_of
 from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.source import HttpRequest
+from provider.upstream.wish import Wish
 from tests.support.http_sources import (
     CHUNKED,
     DATA,
@@ -693,6 +695,23 @@ async def test_a_body_has_to_have_the_length_that_is_expected(answer: bytes, len
     if length and answer.startswith(CHUNKED):
         with pytest.raises(UpstreamTruncated):
             await read(length - 1)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("sent", [b"5\r\nabcde\r\n0\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n"], ids=["whole", "short"])
+async def test_a_part_in_chunks_has_the_length_of_its_content_range(sent: bytes) -> None:
+    head = b"HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/100\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with (
+        raw_origin(answering(head + sent)) as origin,
+        opener() as asking,
+        asking.opened(get(origin.url, ("Range", "bytes=5-9"))) as source,
+    ):
+        assert answer_of(Wish("bytes=5-9"), source) == Part(5, 9, 100)
+        if b"abcde" in sent:
+            assert await read_all(source) == b"abcde"
+        else:
+            with pytest.raises(UpstreamTruncated):
+                await read_all(source)
 
 
 @pytest.mark.gen_test

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import socket
 import ssl
 import sys
 import termios
@@ -163,6 +164,19 @@ async def test_bytes_before_a_spoiled_record_are_delivered_and_then_the_body_is_
             await read(source)
         source.close()
     assert received == b"part"
+
+
+@pytest.mark.gen_test
+async def test_an_origin_that_leaves_within_the_handshake_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asked = asyncio.create_task(fetch(f"https://127.0.0.1:{listening.getsockname()[1]}/", attempts=1))
+        taken, _ = await asyncio.to_thread(listening.accept)
+        # Its end, after all that we said: a reset would be another failure.
+        await asyncio.to_thread(taken.recv, 1 << 16)
+        taken.close()
+        with pytest.raises(UpstreamUnreachable) as failed:
+            await asked
+    assert "TLS failed" in (failed.value.detail or "")
 
 
 @pytest.mark.gen_test

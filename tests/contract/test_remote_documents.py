@@ -1,5 +1,6 @@
 """Documents that an event only refers to: fetched from a real origin, bounded, and bound to the event's hash."""
 
+import asyncio
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from provider.upstream.config import UpstreamConfig
 from provider.upstream.ftp_source import FtpOrigin
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_origin import HttpOrigin
+from provider.upstream.shares import asking_client
 from tests.support.raw_origin import Exchange, answering, raw_origin
 
 DID = "did:op:x"
@@ -97,6 +99,17 @@ async def test_a_failed_document_is_not_asked_for_again_at_once() -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_who_waited_while_a_document_failed_does_not_ask_for_it_again() -> None:
+    asking_client.set(b"aaaa")
+    async with raw_origin(answering(answer(b"", "404 Not Found"), keep=True)) as origin, documents() as remote:
+        stub = stub_of(origin.url)
+        found = await asyncio.gather(*(remote.fetch(stub, did=DID) for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(failure, UpstreamRefused) for failure in found)
+    # So many of one client at once.
+    assert len(origin.exchanges) == 8
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_a_document_that_is_too_long_is_refused() -> None:
     async with raw_origin(answering(answer(bytes(1001)))) as origin, documents(max_bytes=1000) as remote:
         with pytest.raises(UpstreamRefused) as refused:
@@ -120,4 +133,4 @@ async def test_a_document_that_does_not_come_in_time_is_given_up() -> None:
 async def test_only_files_with_a_location_may_hold_a_document(kind: str) -> None:
     async with documents() as remote:
         with pytest.raises(FileObjectInvalid):
-            await remote.fetch(stub_of("http://127.0.0.1:9/", type=kind), did=DID)
+            await remote.fetch(stub_of("http://127.0.0.1:9/", type=kind, query="{a}"), did=DID)

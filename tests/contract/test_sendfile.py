@@ -14,6 +14,7 @@ from socket import SO_LINGER, SO_RCVBUF, SOL_SOCKET
 
 import pytest
 
+from provider.errors import UpstreamTruncated
 from provider.override import override
 from provider.streaming.epoll_watcher import loop_watcher
 from provider.streaming.relay import SENDFILE_FROM_BYTES, Relayed
@@ -577,4 +578,68 @@ async def test_a_source_that_was_closed_reads_nothing(file: Path) -> None:
             attempt()
     with pytest.raises(Exception, match="Asset URL"):
         await waiting
+    disk.close()
+
+
+def opened(path: Path, disk: Disk) -> FileSource:
+    descriptor = os.open(path, os.O_RDONLY)
+    return FileSource(disk, descriptor, os.fstat(descriptor), path="x", idle_timeout_seconds=10)
+
+
+@pytest.mark.gen_test
+async def test_a_source_is_read_without_a_relay(file: Path) -> None:
+    disk = Disk()
+    source = opened(file, disk)
+    evict(file)
+    found, buffer = bytearray(), memoryview(bytearray(100_000))
+    while count := await source.read_into(buffer):
+        found += buffer[:count]
+    assert found == DATA
+    source.release()
+    disk.close()
+
+
+@pytest.mark.gen_test
+async def test_a_file_that_lost_its_end_is_cut_wherever_it_is_read(file: Path) -> None:
+    disk = Disk()
+    source = opened(file, disk)
+    os.truncate(file, 0)
+    with pytest.raises(UpstreamTruncated):
+        await source.wait_ready()
+    with pytest.raises(UpstreamTruncated):
+        source.read_now(memoryview(bytearray(1000)))
+    source.close()
+    # A thread that reads ahead must not look for ever for bytes that are gone.
+    descriptor = os.open(file, os.O_RDONLY)
+    await asyncio.wait_for(disk.warm(descriptor, 0, len(DATA)), 30)
+    os.close(descriptor)
+    disk.close()
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_leaves_while_the_disk_hangs_is_no_fault_of_the_file(file: Path) -> None:
+    class Hanging(Disk):
+        def read(self, descriptor: int, offset: int, count_bytes: int) -> "asyncio.Future[bytes]":
+            return asyncio.get_running_loop().create_future()
+
+    disk = Hanging()
+    source = opened(file, disk)
+    waiting = asyncio.create_task(source.wait_ready())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    source.close()
+    disk.close()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("modified_at", "is_told"), [(-5, False), (0, True)])
+async def test_a_time_that_http_cannot_write_is_not_told(file: Path, modified_at: int, is_told: bool) -> None:
+    os.utime(file, (modified_at, modified_at))
+    disk = Disk()
+    source = opened(file, disk)
+    assert ("Last-Modified" in source.headers) is is_told
+    assert "ETag" in source.headers
+    source.close()
     disk.close()

@@ -4,7 +4,8 @@
 
 Modes: `plain`; `explicit` (TLS demanded on both connections); `implicit` (TLS from
 the first byte); `lies` (its passive replies name another address);
-`no-size` (neither SIZE nor REST); `no-rest` (no REST);
+`no-size` (neither SIZE nor REST nor MDTM); `no-rest` (no REST);
+`breaks-tls` (as `explicit`, but data connections end in their handshake);
 `cuts` (drops each data connection after 100 000 bytes and replies 426);
 `silently-cuts` (the same without a reply);
 `size-0`, `size-more`, `size-words`, `size-450` (SIZE says 0, 1000 bytes too many, `<n> bytes`, 450);
@@ -22,7 +23,7 @@ from pathlib import Path
 warnings.simplefilter("ignore")
 
 from pyftpdlib.authorizers import DummyAuthorizer  # noqa: E402
-from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_FTPHandler  # noqa: E402
+from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler  # noqa: E402
 from pyftpdlib.servers import FTPServer  # noqa: E402
 
 USER, PASSWORD = "publisher", "p@ss:w0rd/planted"
@@ -84,7 +85,14 @@ class CodePage(FTPHandler):
 
 ODD = {"no-pasv": NoPasv, "code-page": CodePage, **{f"size-{what}": OddSize for what in ("0", "more", "words", "450")}}
 CUTTING = {"cuts": Cutting, "silently-cuts": SilentlyCutting}
-MISSING = {"no-size": {"SIZE", "REST"}, "no-rest": {"REST"}}
+MISSING = {"no-size": {"SIZE", "REST", "MDTM"}, "no-rest": {"REST"}}
+
+
+class BreakingTls(TLS_DTPHandler):
+    """Closes where TLS would begin."""
+
+    def secure_connection(self, ssl_context: object) -> None:
+        self.close()
 
 
 class ImplicitTls(TLS_FTPHandler):
@@ -117,6 +125,8 @@ def main() -> None:
     if tls:
         handler.certfile, handler.keyfile = tls
         handler.tls_control_required = handler.tls_data_required = True
+    if mode == "breaks-tls":
+        handler.dtp_handler = BreakingTls
     if mode == "lies":
         handler.masquerade_address = "10.11.12.13"
     if mode in MISSING:

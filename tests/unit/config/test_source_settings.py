@@ -89,6 +89,10 @@ def test_faults_name_source_and_key(name: str, source: object, fault: str) -> No
     assert "secret" not in "".join(faults).replace("secret_", "")
 
 
+def test_sources_are_a_table() -> None:
+    assert read([FOLDER]) == ((), ["PROVIDER_SOURCES (file: sources): must be a table of sources"])
+
+
 def test_only_one_way_to_authenticate(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("x")

@@ -325,6 +325,7 @@ NO_DOCUMENTS = {
     "another NFT": {"id": DID_4, **SUBJECT, "nftAddress": OTHER_NFT},
     "another chain": {"id": DID_4, **SUBJECT, "chainId": 137},
     "no id": SUBJECT,
+    "JWT with text under vc": jwt({"vc": "hello", "id": DID_5, "credentialSubject": SUBJECT}),
     "text": "hello",
     "number": 5,
     "deep": None,

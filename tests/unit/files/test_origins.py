@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from provider.chain.networks import Networks
-from provider.errors import UpstreamRefused, UpstreamUnreachable
+from provider.errors import GatewayUnset, UpstreamRefused, UpstreamUnreachable
 from provider.files.file_object import parse_file_object
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
@@ -93,6 +93,20 @@ async def test_answers_to_post_have_no_rest(file: dict[str, object]) -> None:
     origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}), sources=NO_SOURCES)
     with pytest.raises(UpstreamRefused):
         await origins.open(parse_file_object(file), Userdata(), NO_WISH, rest=REST)
+    assert not http.asked
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("file", "gateway"),
+    [({"type": "ipfs", "hash": "Qm"}, "IPFS"), ({"type": "arweave", "transactionId": "aB3" * 14 + "_"}, "ARWEAVE")],
+)
+async def test_files_of_a_gateway_need_one(file: dict[str, object], gateway: str) -> None:
+    http = Unreachable()
+    none = Gateways([], own=http, guarded=http)
+    origins = FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=Networks({}), sources=NO_SOURCES)
+    with pytest.raises(GatewayUnset, match=f"^No {gateway}_GATEWAY defined"):
+        await origins.open(parse_file_object(file), Userdata(), NO_WISH)
     assert not http.asked
 
 

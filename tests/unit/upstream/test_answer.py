@@ -119,6 +119,7 @@ A_PART = part("bytes 5-9/10") | VALIDATORS
         pytest.param({"If-Range": '"v1"'}, 416, part("bytes */3"), AskWhole(), id="416 of whatever version"),
         # Conditions on the whole answer count before the range.
         pytest.param({"If-Match": '"v1"'}, 206, A_PART, PreconditionFailed(), id="failed for a part"),
+        pytest.param({"If-Match": '"v2"'}, 206, A_PART, Part(5, 9, 10), id="held for a part"),
         pytest.param({"If-None-Match": '"v2"'}, 206, A_PART, NotModified(), id="not modified for a part"),
         pytest.param({"If-None-Match": '"v2"'}, 200, VALIDATORS, NotModified(), id="not modified"),
         pytest.param({"If-Match": '"v1"', "If-Range": '"v1"'}, 206, A_PART, PreconditionFailed(), id="failed first"),

@@ -70,6 +70,7 @@ UNSAFE = [
     "http://example.com/" + "a" * MAX_URL_CHARS,
     "http://example.com/\ud800",
     "http://\ud800.example/",
+    "http://\ud800:x@example.com/",
 ]
 
 

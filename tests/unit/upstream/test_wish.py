@@ -37,6 +37,8 @@ def test_a_request_without_any_of_it_is_no_wish() -> None:
         ({"Range": "bytes=5-", "If_Range": ""}, []),
         ({"If_Range": '"v1"'}, []),
         ({"Range": "lines=1-2", "If_Range": '"v1"'}, []),
+        # RFC 9110 section 5.6.1.2: a list may have empty elements.
+        ({"If_Match": '"a",, "b",'}, [("If-Match", '"a", "b"')]),
         ({"If_Match": '"a",W/"b" , "c,d"'}, [("If-Match", '"a", W/"b", "c,d"')]),
         ({"If_Match": " * "}, []),
         ({"If_Match": '"a"', "If_Unmodified_Since": OLD}, [("If-Match", '"a"')]),
@@ -111,6 +113,11 @@ def test_a_file_without_validators_has_nothing_to_compare(fields: dict[str, str]
 )
 def test_a_part_is_of_use_of_the_named_version_only(if_range: str, holds: bool) -> None:
     assert asked(Range="bytes=5-", If_Range=if_range).version_holds(FILE) is holds
+
+
+def test_a_file_object_without_a_range_leaves_the_wish_of_the_consumer() -> None:
+    wish = asked(Range="bytes=5-", If_Range='"v2"')
+    assert wish.of([("X", "y")]) is wish
 
 
 def test_a_date_that_is_not_strong_names_no_version() -> None:
