@@ -13,7 +13,7 @@ from provider.assets.footprint import asset_bytes
 from provider.cache import CacheConfig, FactCache
 from provider.chain.events import OrderStarted, ProviderFee, Receipt
 from provider.orders.lookup import SeenReceipt, receipt_bytes
-from provider.process.garbage import collect_as_usual, keep_collections_short
+from provider.process.memory import collect_as_usual, keep_collections_short
 
 _CLIENTS = (1_000, 20_000, 100_000, 1_000_000)
 _QUICK_CLIENTS = _CLIENTS[:3]

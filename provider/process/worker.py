@@ -25,9 +25,8 @@ from provider.http1.balance import Share
 from provider.http1.listener import CertificateWatch, PublicServer
 from provider.observability.logs import AccessLog, DebugSwitch
 from provider.observability.metrics import Board, Metrics
-from provider.process.garbage import keep_collections_short
-from provider.process.heap import Heap
 from provider.process.loop_lag import LoopLag
+from provider.process.memory import Heap, keep_collections_short
 from provider.process.sockets import refuse_new_connections
 from provider.process.worker_context import WorkerContext
 

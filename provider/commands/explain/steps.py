@@ -10,8 +10,7 @@ from provider.assets.consumer_parameters import check_parameters
 from provider.assets.ddo import Asset, Service
 from provider.chain.networks import Network
 from provider.commands.check.table import Finding, failed, passed, skipped, warned
-from provider.commands.explain.order import STEPS, TRANSACTION, order_findings
-from provider.commands.explain.quotas import quota_findings
+from provider.commands.explain.findings import STEPS, TRANSACTION, order_findings, quota_findings
 from provider.errors import OrderError, ProviderError, UserdataInvalid, ValidationFailed
 from provider.files.origins import FileOrigins
 from provider.files.userdata import NO_USERDATA

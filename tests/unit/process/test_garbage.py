@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.process.garbage import COLLECT_AFTER, collect_as_usual, keep_collections_short
+from provider.process.memory import COLLECT_AFTER, collect_as_usual, keep_collections_short
 
 
 class Thing:

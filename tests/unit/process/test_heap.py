@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from provider.process.heap import CALM_LOOKS, LEFT_STREAMS, Heap, give_back
+from provider.process.memory import CALM_LOOKS, LEFT_STREAMS, Heap, give_back
 
 
 def given_back(numbers: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 
 from provider.chain.events import OrderStarted, Receipt
 from provider.commands.check.table import State
-from provider.commands.explain.order import STEPS, order_findings
+from provider.commands.explain.findings import STEPS, order_findings
 from provider.errors import (
     OrderDatatokenUnknown,
     OrderError,

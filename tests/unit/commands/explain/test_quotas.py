@@ -1,6 +1,6 @@
 """What is told of each quota."""
 
-from provider.commands.explain.quotas import quota_findings
+from provider.commands.explain.findings import quota_findings
 from provider.quotas.quota import DOWNLOAD, NO_LIMITS, Amount, Count, Limit, Limits, Taker, quotas_of
 
 NOW = 1_700_000_000

@@ -3,7 +3,7 @@
 `orders/check.py` decides. Nothing here judges an order: the class of the refusal names the step that failed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from provider.assets.ddo import Service
@@ -17,8 +17,10 @@ from provider.errors import (
     OrderFeeMissing,
     OrderNotConsumer,
     OrderUnderpaid,
+    QuotaExhausted,
 )
 from provider.orders.check import Order, OrderFacts
+from provider.quotas.quota import DOWNLOAD, Count, Quota, decide
 
 DATATOKEN, TRANSACTION, FEE, EVENT = "datatoken", "transaction", "provider fee", "order event"
 AMOUNT, TIME, BUYER = "amount", "time", "buyer"
@@ -34,6 +36,7 @@ _REFUSED_AT: Mapping[type[OrderError], str] = {
     OrderNotConsumer: BUYER,
 }
 _MAX_EVENTS = 5
+_NAMES = {"order": "quota of order", "consumer": "quota of day", "asset": "quota of month"}
 
 
 def order_findings(
@@ -100,6 +103,31 @@ def _events(receipt: Receipt) -> str:
         *(f"ProviderFee of {event.emitter} for {event.provider}" for event in receipt.provider_fees[:_MAX_EVENTS]),
     ]
     return "; ".join(events) or "no event of an order"
+
+
+def quota_findings(quotas: Sequence[Quota], counts: Sequence[Count], did: str, now: float) -> Iterator[Finding]:
+    """One finding for each quota. `now`: unix seconds."""
+    for quota, count in zip(quotas, counts, strict=True):
+        # A publisher's limit of a consumer counts one dataset only.
+        of_dataset = ", this dataset" if quota.scope == "consumer" and did in quota.name else ""
+        name, detail = f"{_NAMES[quota.scope]}{of_dataset}", "; ".join(_parts(quota, count))
+        if decide([quota], [count], None, now) is None:
+            yield passed(name, detail)
+        else:
+            yield failed(name, f"{QuotaExhausted.code}: {detail}", QuotaExhausted.remedy)
+
+
+def _parts(quota: Quota, count: Count) -> Iterator[str]:
+    limit, sent, held = quota.limit, count.sent, count.held
+    if limit.downloads:
+        under_way = f" and {held.parts / DOWNLOAD:g} in progress" if held.parts else ""
+        yield f"{sent.parts / DOWNLOAD:g}{under_way} of {limit.downloads} downloads"
+    if limit.bytes:
+        under_way = f" and {held.bytes} held by downloads in progress" if held.bytes else ""
+        yield f"{sent.bytes}{under_way} of {limit.bytes} bytes"
+    if quota.ends_at is not None:
+        ends = "the order ends" if quota.scope == "order" else "begins anew"
+        yield f"{ends} at {datetime.fromtimestamp(quota.ends_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _time(seconds: int) -> str:
