@@ -1,4 +1,7 @@
-"""When the garbage collector looks at what, so that it never holds the event loop for long."""
+"""The memory of a worker: what the garbage collector looks at, and when free memory goes back to the system.
+
+Both are about pauses: a collection must not hold the event loop for long, and giving memory back needs a full one.
+"""
 
 import ctypes
 import gc

@@ -1,6 +1,7 @@
-"""Describes the facts that the chain has about an order, and the rule that the order breaks (pure).
+"""Describes what the chain and the counts say about a download (pure): each step of its order, and each quota.
 
-`orders/check.py` decides. Nothing here judges an order: the class of the refusal names the step that failed.
+`orders/check.py` and `quotas/quota.py` decide. Nothing here judges an order: the class of the refusal names the step
+that failed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ _REFUSED_AT: Mapping[type[OrderError], str] = {
     OrderNotConsumer: BUYER,
 }
 _MAX_EVENTS = 5
-_NAMES = {"order": "quota of order", "consumer": "quota of day", "asset": "quota of month"}
+_QUOTA_NAMES = {"order": "quota of order", "consumer": "quota of day", "asset": "quota of month"}
 
 
 def order_findings(
@@ -110,14 +111,14 @@ def quota_findings(quotas: Sequence[Quota], counts: Sequence[Count], did: str, n
     for quota, count in zip(quotas, counts, strict=True):
         # A publisher's limit of a consumer counts one dataset only.
         of_dataset = ", this dataset" if quota.scope == "consumer" and did in quota.name else ""
-        name, detail = f"{_NAMES[quota.scope]}{of_dataset}", "; ".join(_parts(quota, count))
+        name, detail = f"{_QUOTA_NAMES[quota.scope]}{of_dataset}", "; ".join(_quota_parts(quota, count))
         if decide([quota], [count], None, now) is None:
             yield passed(name, detail)
         else:
             yield failed(name, f"{QuotaExhausted.code}: {detail}", QuotaExhausted.remedy)
 
 
-def _parts(quota: Quota, count: Count) -> Iterator[str]:
+def _quota_parts(quota: Quota, count: Count) -> Iterator[str]:
     limit, sent, held = quota.limit, count.sent, count.held
     if limit.downloads:
         under_way = f" and {held.parts / DOWNLOAD:g} in progress" if held.parts else ""
@@ -127,7 +128,7 @@ def _parts(quota: Quota, count: Count) -> Iterator[str]:
         yield f"{sent.bytes}{under_way} of {limit.bytes} bytes"
     if quota.ends_at is not None:
         ends = "the order ends" if quota.scope == "order" else "begins anew"
-        yield f"{ends} at {datetime.fromtimestamp(quota.ends_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{ends} at {_time(quota.ends_at)}"
 
 
 def _time(seconds: int) -> str:
