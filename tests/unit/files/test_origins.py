@@ -1,11 +1,14 @@
 """How files are asked for, and the rest of a broken one, by kind of file."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import Networks
-from provider.errors import GatewayUnset, UpstreamRefused, UpstreamUnreachable
+from provider.errors import ContractCallFailed, FileObjectInvalid, GatewayUnset, UpstreamRefused, UpstreamUnreachable
 from provider.files.file_object import parse_file_object
 from provider.files.origins import FileOrigins
 from provider.files.userdata import Userdata
@@ -141,3 +144,68 @@ async def test_a_request_without_wishes_is_prepared_once_for_its_file() -> None:
         assert isinstance(asked, HttpRequest)
         assert asked.url.endswith("?c=2" if userdata.values else "?b=1")
         assert (("Range", "bytes=0-1") in asked.headers) is (wanted is not NO_WISH)
+
+
+class Chain:
+    """A chain on which every function of every contract returns the chain's number, or `answer`."""
+
+    def __init__(self, number: int, answer: object = None) -> None:
+        self.rpc = self
+        self._answer = f"0x{number:064x}" if answer is None else answer
+
+    async def batch(self, calls: Sequence[RpcCall]) -> list[object]:
+        return [self._answer for _ in calls]
+
+
+def of_chains(*chains: int, answer: object = None) -> FileOrigins:
+    http = Unreachable()
+    none = Gateways([], own=http, guarded=http)
+    networks = Networks({number: Chain(number, answer) for number in chains})
+    return FileOrigins(http=http, ipfs=none, arweave=none, ftp=http, networks=networks, sources=NO_SOURCES)
+
+
+SUPPLY = {
+    "type": "smartcontract",
+    "address": "0x" + "12" * 20,
+    "abi": {
+        "type": "function",
+        "name": "totalSupply",
+        "stateMutability": "view",
+        "inputs": [],
+        "outputs": [{"name": "", "type": "uint256"}],
+    },
+}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("chains", "of_file", "of_asset", "asked_on"),
+    [((1, 137), 137, 1, 137), ((1, 137), None, 1, 1), ((137,), None, None, 137), ((1, 137), None, None, None)],
+    ids=["the file's", "the asset's", "the only one", "nobody's"],
+)
+async def test_a_contract_is_asked_on_the_chain_of_the_file_or_else_of_the_asset(
+    chains: tuple[int, ...], of_file: int | None, of_asset: int | None, asked_on: int | None
+) -> None:
+    origins = of_chains(*chains)
+    file = parse_file_object(SUPPLY if of_file is None else SUPPLY | {"chainId": of_file})
+    if asked_on is None:
+        with pytest.raises(FileObjectInvalid):
+            await origins.open(file, Userdata(), NO_WISH, chain_id=of_asset)
+        return
+    source = await origins.open(file, Userdata(), NO_WISH, chain_id=of_asset)
+    buffer = memoryview(bytearray(100))
+    assert bytes(buffer[: await source.read_into(buffer)]) == str(asked_on).encode()
+    info = await origins.inspect(file, Userdata(), want_checksum=True, chain_id=of_asset)
+    assert (info.valid, info.content_length, info.filename) == (True, len(str(asked_on)), None)
+    assert info.checksum == hashlib.sha256(str(asked_on).encode()).hexdigest()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("answer", [RpcFault(3, "execution reverted: planted"), "text", "0x12", 5], ids=str)
+async def test_a_contract_that_returns_no_value_is_no_file(answer: object) -> None:
+    origins = of_chains(1, answer=answer)
+    file = parse_file_object(SUPPLY)
+    with pytest.raises(ContractCallFailed) as failed:
+        await origins.open(file, Userdata(), NO_WISH)
+    assert "planted" not in f"{failed.value} {failed.value.detail}"
+    assert not (await origins.inspect(file, Userdata())).valid
