@@ -23,6 +23,8 @@ _RECEIVE_BYTES = 256 * 1024
 _FEED_BYTES = 32 * 1024
 # What records add to 256 KiB of plaintext. With it, one receive fills a buffer and leaves little behind.
 _OVERHEAD_BYTES = 1024
+# What TLS may say on its own. A further handshake takes two of these, and half a millisecond of the event loop.
+_MAX_UNASKED = 16
 
 # Shared by all connections of the process: filled and emptied within a single call, on the loop's thread.
 _scratch = memoryview(bytearray(_RECEIVE_BYTES))
@@ -50,6 +52,7 @@ class TlsConnection(Connection):
         "_resumed",
         "_session_taken",
         "_tls",
+        "_unasked",
         "_unsent",
     )
 
@@ -66,7 +69,7 @@ class TlsConnection(Connection):
         state = resume.state if resume is not None else None
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=state)
         self._resumed, self._session_taken = resume, False
-        self._unsent = b""
+        self._unsent, self._unasked = b"", 0
         # Found after bytes had been read; those are delivered first. Kept as text: an error would hold its frames.
         self._failure: str | None = None
         # The last read filled its buffer, so decrypted bytes may wait in memory while the socket is silent.
@@ -157,7 +160,11 @@ class TlsConnection(Connection):
         await super().send_all(data)
 
     def _flush_now(self) -> None:
-        """Send what TLS owes on its own (a key update) as far as the socket accepts it."""
+        """Send what TLS says on its own (another handshake, as TLS 1.2 allows) as far as the socket accepts it."""
+        if self._outgoing.pending:
+            self._unasked += 1
+            if self._unasked > _MAX_UNASKED:
+                self._failure = "the origin asks for handshakes without end"
         self._unsent += self._outgoing.read()
         try:
             self._unsent = self._unsent[self.socket.send(self._unsent) :]

@@ -1,6 +1,8 @@
 """HttpOrigin over TLS against real sockets: certificates, resumed sessions, cuts."""
 
+import _ssl
 import asyncio
+import ctypes
 import fcntl
 import os
 import socket
@@ -184,3 +186,55 @@ async def test_a_port_that_speaks_no_tls_is_unreachable() -> None:
     async with raw_origin(silent, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as origin:
         with pytest.raises(UpstreamUnreachable):
             await fetch(origin.url.replace("http:", "https:"))
+
+
+async def another_handshake(exchange: Exchange) -> None:
+    """Ask for one, and wait for its end. Python has no call for it."""
+    library = ctypes.CDLL(_ssl.__file__)
+    # The second field of CPython's object is OpenSSL's.
+    field = object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    server = ctypes.c_void_p.from_address(id(exchange.writer.get_extra_info("ssl_object")._sslobj) + field)
+    assert library.SSL_renegotiate(server) == 1
+    assert library.SSL_do_handshake(server) == 1
+    # The record leaves with the next bytes.
+    await exchange.send(b"part")
+    while library.SSL_renegotiate_pending(server):
+        if exchange.writer.transport.is_closing():
+            raise ConnectionResetError
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_origin_that_asks_for_another_handshake_gets_it(tmp_path: Path) -> None:
+    """RFC 5246 section 7.4.1.1. Some ask for a certificate so, and send no more until they have an answer."""
+    server, client = tls_contexts(tmp_path, "localhost")
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+        await another_handshake(exchange)
+        await exchange.send(b"rest")
+
+    async with raw_origin(script, context=server) as origin:
+        _, body = await fetch(origin.url, tls_context=client, idle_timeout_seconds=10.0)
+    assert body == b"partrest"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_origin_that_asks_for_handshakes_without_end_is_left(tmp_path: Path) -> None:
+    """Each costs the event loop half a millisecond."""
+    server, client = tls_contexts(tmp_path, "localhost")
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    handshakes = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal handshakes
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n")
+        for _ in range(100):
+            await another_handshake(exchange)
+            handshakes += 1
+
+    async with raw_origin(script, context=server) as origin:
+        with pytest.raises(UpstreamTruncated):
+            await fetch(origin.url, tls_context=client)
+    assert handshakes < 10
