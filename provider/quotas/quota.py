@@ -101,6 +101,10 @@ class Amount:
     parts: int = 0
     bytes: int = 0
 
+    def without(self, other: "Amount") -> "Amount":
+        """What remains, nothing at least."""
+        return Amount(max(0, self.parts - other.parts), max(0, self.bytes - other.bytes))
+
 
 NOTHING = Amount()
 

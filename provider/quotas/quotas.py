@@ -69,8 +69,10 @@ class Hold:
     def move(self) -> Move:
         """The report for the store."""
         ended = self.ended_bytes
-        sent = self.body.sent(max(self.sent_bytes(), self.noted.bytes) if ended is None else ended)
-        return Move(self.id, self.names, sent, self.noted, is_end=ended is not None)
+        if ended is not None:
+            return Move(self.id, self.names, self.body.sent(ended), self.noted, NOTHING, is_end=True)
+        sent = self.body.sent(max(self.sent_bytes(), self.noted.bytes))
+        return Move(self.id, self.names, sent, self.noted, self.held.without(sent), is_end=False)
 
     @property
     def left_bytes(self) -> float:

@@ -1,5 +1,6 @@
 """The counts of all hosts, in Redis. One script decides and holds, by the clock of Redis."""
 
+import asyncio
 from collections.abc import Sequence
 
 from provider.errors import StoreError
@@ -7,8 +8,10 @@ from provider.override import override
 from provider.quotas.quota import DOWNLOAD, PORTION_BYTES, Amount, Body, Count, Quota, Refusal, decide, held_by
 from provider.quotas.store import KEPT_SECONDS, LEASE_SECONDS, Move, QuotaStore
 from provider.redis.client import RedisClient, Script
+from provider.redis.pipeline import Question
 
 _FIELDS = 5
+_MOVES_AT_ONCE = 500
 
 # KEYS: the holds as a sorted set by the end of each, then hashes of counts. A hold is also a hash: what it holds and
 # has sent, and the keys of its counts.
@@ -81,27 +84,23 @@ return found
 """,
     "quotas",
 )
-# ARGV: milliseconds of a lease, the hold, parts and bytes sent, parts and bytes noted before, 1 for the end. What was
-# sent is remembered for a lease after the end: whoever got no reply tells it again, and it counts once.
+# ARGV: milliseconds of a lease, the hold, parts and bytes sent, parts and bytes noted before, parts and bytes that stay
+# held, 1 for the end. The end is remembered for a lease: whoever got no reply tells it again, and it counts once. A
+# report that is overtaken by the end changes nothing.
 _MOVE = Script(
     _SHARED
     + """
-local hold = redis.call('HMGET', KEYS[1] .. ':' .. ARGV[2], 'parts', 'bytes', 'sent_parts', 'sent_bytes')
-local parts, bytes = ARGV[3] - (hold[3] or ARGV[5]), ARGV[4] - (hold[4] or ARGV[6])
-local held_parts, held_bytes = tonumber(hold[1] or 0), tonumber(hold[2] or 0)
-local freed_parts, freed_bytes = math.min(held_parts, parts), math.min(held_bytes, bytes)
-if ARGV[7] == '1' then freed_parts, freed_bytes = held_parts, held_bytes end
+local name = KEYS[1] .. ':' .. ARGV[2]
+local hold = redis.call('HMGET', name, 'parts', 'bytes', 'sent_parts', 'sent_bytes', 'is_over')
+if hold[5] and ARGV[9] == '0' then return 0 end
 for place = 2, #KEYS do
-  add(KEYS[place], 'parts', parts)
-  add(KEYS[place], 'bytes', bytes)
-  add(KEYS[place], 'held_parts', 0 - freed_parts)
-  add(KEYS[place], 'held_bytes', 0 - freed_bytes)
+  add(KEYS[place], 'parts', ARGV[3] - (hold[3] or ARGV[5]))
+  add(KEYS[place], 'bytes', ARGV[4] - (hold[4] or ARGV[6]))
+  add(KEYS[place], 'held_parts', ARGV[7] - (hold[1] or 0))
+  add(KEYS[place], 'held_bytes', ARGV[8] - (hold[2] or 0))
 end
-if ARGV[7] == '1' then
-  keep(ARGV[2], 0, 0, ARGV[3], ARGV[4])
-else
-  keep(ARGV[2], held_parts - freed_parts, held_bytes - freed_bytes, ARGV[3], ARGV[4])
-end
+keep(ARGV[2], ARGV[7], ARGV[8], ARGV[3], ARGV[4])
+if ARGV[9] == '1' then redis.call('HSET', name, 'is_over', 1) end
 return 1
 """,
     "quotas",
@@ -138,11 +137,14 @@ class RedisQuotaStore(QuotaStore):
 
     @override
     async def move(self, moves: Sequence[Move]) -> None:
-        for move in moves:
-            sent, noted = move.sent, move.noted
-            amounts = sent.parts, sent.bytes, noted.parts, noted.bytes
-            arguments = (self._lease, move.hold_id, *amounts, int(move.is_end))
-            await self._client.ask(_MOVE.call(self._keys(move.names), arguments))
+        # Some at a time: one after the other, the reports of a busy host would outlast the leases of its holds.
+        for start in range(0, len(moves), _MOVES_AT_ONCE):
+            some = moves[start : start + _MOVES_AT_ONCE]
+            await asyncio.gather(*(self._client.ask(self._moved(move)) for move in some))
+
+    def _moved(self, move: Move) -> Question:
+        amounts = [number for each in (move.sent, move.noted, move.rest) for number in (each.parts, each.bytes)]
+        return _MOVE.call(self._keys(move.names), (self._lease, move.hold_id, *amounts, int(move.is_end)))
 
     @override
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from provider.errors import StoreError
 from provider.override import override
-from provider.quotas.quota import Amount, Body, Count, Quota, Refusal, decide, held_by
+from provider.quotas.quota import NOTHING, Amount, Body, Count, Quota, Refusal, decide, held_by
 from provider.quotas.store import KEPT_SECONDS, LEASE_SECONDS, Move, QuotaStore
 from provider.sqlite import SqliteThread, explain, open_private, schema_version, transaction
 
@@ -149,16 +149,14 @@ class SqliteQuotaStore(QuotaStore):
         hold = "SELECT held_parts, held_bytes, sent_parts, sent_bytes FROM holds WHERE id = ?"
         known = connection.execute(hold, (move.hold_id,)).fetchone()
         held_parts, held_bytes, sent_parts, sent_bytes = known or (0, 0, move.noted.parts, move.noted.bytes)
+        left = NOTHING if move.is_end else move.rest
         parts, sent = move.sent.parts - sent_parts, move.sent.bytes - sent_bytes
-        freed_parts = held_parts if move.is_end else min(held_parts, parts)
-        freed_bytes = held_bytes if move.is_end else min(held_bytes, sent)
-        change = parts, sent, freed_parts, freed_bytes
+        change = parts, sent, held_parts - left.parts, held_bytes - left.bytes
         connection.executemany(_MOVE, [(*change, name) for name in move.names])
         if move.is_end:
             connection.execute("DELETE FROM holds WHERE id = ?", (move.hold_id,))
             return
-        left = held_parts - freed_parts, held_bytes - freed_bytes
-        row = (move.hold_id, self._clock() + LEASE_SECONDS, "\n".join(move.names), *left)
+        row = (move.hold_id, self._clock() + LEASE_SECONDS, "\n".join(move.names), left.parts, left.bytes)
         connection.execute(
             "INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, move.sent.parts, move.sent.bytes)
         )

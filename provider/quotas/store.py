@@ -14,17 +14,19 @@ KEPT_SECONDS = 35 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The amount that a download in progress has sent so far. That part of its hold then counts as sent.
+    """The amount that a download in progress has sent so far. Only the rest of its hold stays held.
 
     Attributes:
         noted: the amount that was reported before. It counts if the store has given the hold back meanwhile.
-        is_end: the rest of the hold is given back.
+        rest: what it may still send. It is held again if the store has given the hold back meanwhile.
+        is_end: nothing stays held, and no other report of this hold counts from here on.
     """
 
     hold_id: str
     names: tuple[str, ...]
     sent: Amount
     noted: Amount
+    rest: Amount
     is_end: bool
 
 

@@ -47,8 +47,9 @@ def quota(name: str = "day", downloads: int = 0, sent_bytes: int = 0) -> Quota:
     return Quota("consumer", name, Limit(downloads, sent_bytes), TOMORROW)
 
 
-def move(hold_id: str, sent: Amount, *names: str, noted: Amount = NOTHING, is_end: bool = True) -> Move:
-    return Move(hold_id, names or ("day",), sent, noted, is_end=is_end)
+def move(hold_id: str, sent: Amount, *names: str, noted: Amount = NOTHING, rest: Amount | None = None) -> Move:
+    """`rest` None: the end of the download."""
+    return Move(hold_id, names or ("day",), sent, noted, rest or NOTHING, is_end=rest is None)
 
 
 async def until(store: QuotaStore, is_so: Callable[[Count], bool], *names: str) -> None:
@@ -132,7 +133,7 @@ def test_what_is_sent_moves_from_held_to_sent(open_store: Open, run: Run) -> Non
     run(store.take("one", [quota("a", sent_bytes=100), quota("b", sent_bytes=100)], Body(100), time.time()))
     half = Amount(DOWNLOAD // 2, 50)
     for _ in range(2):
-        run(store.move([move("one", half, "a", "b", is_end=False)]))
+        run(store.move([move("one", half, "a", "b", rest=half)]))
     assert run(store.counts(["a", "b"])) == [Count(half, half, TOMORROW)] * 2
     run(store.move([move("one", Amount(DOWNLOAD, 100), "a", "b", noted=half)]))
     assert run(store.counts(["a", "b"])) == [Count(Amount(DOWNLOAD, 100), ends_at=TOMORROW)] * 2
@@ -141,7 +142,7 @@ def test_what_is_sent_moves_from_held_to_sent(open_store: Open, run: Run) -> Non
 def test_a_hold_that_is_taken_again_becomes_larger(open_store: Open, run: Run) -> None:
     store, limit = open_store(), 2 * PORTION_BYTES + 5
     run(store.take("one", [quota(downloads=1, sent_bytes=limit)], Body(None), time.time()))
-    run(store.move([move("one", Amount(DOWNLOAD, 5), is_end=False)]))
+    run(store.move([move("one", Amount(DOWNLOAD, 5), rest=Amount(0, PORTION_BYTES - 5))]))
     for held in (PORTION_BYTES, 5):
         more = run(store.take("one", [quota(sent_bytes=limit)], Body(None, parts=0), time.time()))
         assert more == Amount(0, held)
@@ -257,19 +258,40 @@ def test_what_a_dead_worker_holds_is_given_back_and_what_it_had_sent_counts(tmp_
     clock = Clock()
     store, other = (SqliteQuotaStore(tmp_path / "quotas", clock=clock) for _ in range(2))
     run(store.take("one", [quota(downloads=1)], Body(100), clock()))
-    part = Amount(DOWNLOAD // 5, 20)
-    run(store.move([move("one", part, is_end=False)]))
+    part, rest = Amount(DOWNLOAD // 5, 20), Amount(DOWNLOAD * 4 // 5, 80)
+    run(store.move([move("one", part, rest=rest)]))
     clock.now += LEASE_SECONDS - 1
-    assert run(other.counts(["day"])) == [Count(part, Amount(DOWNLOAD * 4 // 5, 80), TOMORROW)]
+    assert run(other.counts(["day"])) == [Count(part, rest, TOMORROW)]
     clock.now += 2
     assert run(other.counts(["day"])) == [Count(part, ends_at=TOMORROW)]
-    # It was only asleep: what it sent since then counts, and nothing counts twice.
+    # It was only asleep: it holds the rest again, what it sent since then counts, and nothing counts twice.
     more = Amount(DOWNLOAD // 2, 50)
-    run(store.move([move("one", more, noted=part, is_end=False)]))
+    run(store.move([move("one", more, noted=part, rest=more)]))
+    assert run(other.counts(["day"])) == [Count(more, more, TOMORROW)]
     run(store.move([move("one", Amount(DOWNLOAD, 100), noted=more)]))
     assert run(other.counts(["day"])) == [Count(Amount(DOWNLOAD, 100), ends_at=TOMORROW)]
     for each in (store, other):
         run(each.close())
+
+
+def test_a_download_that_outlasts_an_outage_holds_its_rest_again(redis: RedisServer, run: Run) -> None:
+    redis.ask("FLUSHALL")
+
+    async def story() -> None:
+        client = RedisClient(parse_target(redis.url), timeout_seconds=5)
+        store = RedisQuotaStore(client, prefix="test", lease_seconds=0.05)
+        await store.take("one", [quota(sent_bytes=100)], Body(100), time.time())
+        await until(store, lambda count: count.held == NOTHING, "day")
+        patient = RedisQuotaStore(client, prefix="test")
+        sent, rest = Amount(DOWNLOAD // 5, 20), Amount(DOWNLOAD * 4 // 5, 80)
+        await patient.move([move("one", sent, rest=rest)])
+        assert await patient.counts(["day"]) == [Count(sent, rest, TOMORROW)]
+        refusal = await patient.take("two", [quota(sent_bytes=100)], Body(50), time.time())
+        assert isinstance(refusal, Refusal)
+        assert refusal.is_held
+        await client.close()
+
+    run(story())
 
 
 def test_redis_gives_back_what_a_dead_host_holds(redis: RedisServer, run: Run) -> None:
@@ -280,7 +302,7 @@ def test_redis_gives_back_what_a_dead_host_holds(redis: RedisServer, run: Run) -
         store = RedisQuotaStore(client, prefix="test", lease_seconds=0.05)
         await store.take("one", [quota(downloads=1)], Body(100), time.time())
         part = Amount(DOWNLOAD // 5, 20)
-        await store.move([move("one", part, is_end=False)])
+        await store.move([move("one", part, rest=Amount(DOWNLOAD * 4 // 5, 80))])
         await until(store, lambda count: count.held == NOTHING, "day")
         await store.move([move("one", Amount(DOWNLOAD, 100), noted=part)])
         assert await store.counts(["day"]) == [Count(Amount(DOWNLOAD, 100), ends_at=TOMORROW)]
@@ -307,6 +329,23 @@ def test_redis_counts_once_what_is_told_twice_because_no_reply_came(redis: Redis
         return count
 
     assert run(told_twice()) == Count(Amount(DOWNLOAD, 100), NOTHING, TOMORROW)
+
+
+def test_a_report_that_the_end_overtakes_takes_nothing_back(redis: RedisServer, run: Run) -> None:
+    """A host reports many downloads, and some of them end meanwhile."""
+    redis.ask("FLUSHALL")
+
+    async def story() -> None:
+        client = RedisClient(parse_target(redis.url), timeout_seconds=5)
+        store = RedisQuotaStore(client, prefix="test")
+        await store.take("one", [quota(downloads=2)], Body(100), time.time())
+        late = move("one", NOTHING, rest=Amount(DOWNLOAD, 100))
+        await store.move([move("one", Amount(DOWNLOAD, 100))])
+        await store.move([late])
+        assert await store.counts(["day"]) == [Count(Amount(DOWNLOAD, 100), NOTHING, TOMORROW)]
+        await client.close()
+
+    run(story())
 
 
 def test_a_cluster_keeps_all_counts_of_a_download_in_one_slot(tmp_path: Path, run: Run) -> None:
