@@ -10,7 +10,7 @@ from provider.compute.results import JobResult, JobResults
 from provider.errors import OperatorUnavailable, UpstreamError
 from provider.handlers.compute.jobs import OperatorEndpoint
 from provider.handlers.compute.params import ComputeResultRequest
-from provider.handlers.downloads.quota_gate import QuotaGate
+from provider.handlers.downloads.quota_gate import QuotaGate, key_of_result
 from provider.handlers.downloads.streaming import S, StreamDeps, StreamingEndpoint, file_name_of
 from provider.handlers.identity.token_params import presented_token
 from provider.streaming.relay import Relayed
@@ -56,7 +56,7 @@ class ResultEndpoint(StreamingEndpoint[S], OperatorEndpoint[S]):
             name = name or file_name_of(source.headers, None)
             hold = None
             if quotas is not None and taker is not None:
-                body = quotas.body((result.job_id, "", result.index), answer)
+                body = quotas.body(key_of_result(result), answer)
                 hold = await self.hold_quota(quotas.quotas, taker, body, source)
             return await self.stream(
                 source,

@@ -14,7 +14,7 @@ from provider.files.origins import FileOpener
 from provider.files.resolve import asked_of
 from provider.files.userdata import Userdata
 from provider.handlers.downloads.purchase import Claim, Purchase, Purchases
-from provider.handlers.downloads.quota_gate import QuotaGate
+from provider.handlers.downloads.quota_gate import QuotaGate, key_of_file
 from provider.handlers.downloads.streaming import StreamDeps, StreamingEndpoint, file_name_of
 from provider.handlers.identity.token_params import presented_token
 from provider.handlers.params import DownloadRequest
@@ -82,7 +82,7 @@ class FileEndpoint(StreamingEndpoint[F]):
             name = name or file_name_of(source.headers, file.url_path)
             hold = None
             if quotas is not None and taker is not None:
-                key = purchase.asset.did, purchase.service.id, index
+                key = key_of_file(purchase.asset.did, purchase.service.id, index, purchase.userdata)
                 body = quotas.body(key, answer, is_publishers_part=asked.of_file_object)
                 hold = await self.hold_quota(quotas.quotas, taker, body, source, publisher=purchase.service.limits)
             return await self.stream(

@@ -1,11 +1,15 @@
 """Quotas of downloads: which apply to a purchase, before its order is checked and afterwards, and to a result."""
 
+import hashlib
 from dataclasses import dataclass
 
 from provider.assets.catalog import Catalog
 from provider.cache import FactCache
 from provider.compute.environments import Environments
-from provider.errors import OrderNotFound, ServiceMalformed, ServiceNotFound
+from provider.compute.results import JobResult
+from provider.errors import FileObjectInvalid, OrderNotFound, ServiceMalformed, ServiceNotFound
+from provider.files.userdata import Userdata, as_json
+from provider.handlers.downloads.file_params import read_userdata
 from provider.handlers.downloads.purchase import Purchase
 from provider.handlers.params import DownloadRequest
 from provider.orders.check import parse_tx_id
@@ -14,8 +18,8 @@ from provider.quotas.quotas import Quotas
 from provider.upstream.answer import Answer, Part, Parts, Whole
 from provider.wire.text import digits
 
-FileKey = tuple[str, str, int | str]
-"""DID, service id and index of a file; of a result the job's id, nothing, and its index."""
+FileKey = bytes
+"""Made of all that decides how long a body is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,12 @@ class QuotaGate:
         except OrderNotFound:
             # Refused as such later.
             return
-        key = request.did, request.service_id, digits(request.file_index) or 0
-        length_bytes = None if is_part else self.lengths.peek(key)
+        length_bytes = None
+        index = digits(request.file_index)
+        if not is_part and index is not None:
+            length_bytes = self.lengths.peek(
+                key_of_file(request.did, request.service_id, index, read_userdata(request.userdata))
+            )
         body = None if length_bytes is None else Body(length_bytes)
         await self.quotas.check(taker, self._known_limits(request.did, request.service_id), body)
 
@@ -86,6 +94,25 @@ class QuotaGate:
             return NO_LIMITS if asset is None else asset.service(service_id).limits
         except (ServiceMalformed, ServiceNotFound):
             return NO_LIMITS
+
+
+def key_of_file(did: str, service_id: str, index: int, userdata: Userdata) -> FileKey:
+    """Key of a file. User data go to its origin, which may answer each with another body."""
+    try:
+        sent = as_json(userdata.values)
+    except FileObjectInvalid:
+        # Such values are sent to no origin.
+        sent = ""
+    return _key(did, service_id, index, sent)
+
+
+def key_of_result(result: JobResult) -> FileKey:
+    """Key of a result of a compute job."""
+    return _key("result", result.job_id, result.index)
+
+
+def _key(*parts: object) -> FileKey:
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def taker_of(purchase: Purchase, consumer: str) -> Taker:
