@@ -6,6 +6,7 @@ from pathlib import Path
 
 from provider.app.foundation import Foundation
 from provider.assets.access import check_enabled, check_state
+from provider.assets.consumer_parameters import check_parameters
 from provider.books.books import Books
 from provider.books.probes import MAX_FILES, SOLD_DAYS, Prober, SoldFile
 from provider.books.reading import sold_files
@@ -38,6 +39,8 @@ def build_prober(settings: Settings, base: Foundation, books: Books, metrics: Bo
             check_enabled(asset)
             check_state(await purchases.lookup.nft_state(network, asset.data_nft))
             service = asset.service(sold_file.service_id)
+            # A file may need values that only a consumer has. Without them its origin refuses, and is not dead.
+            check_parameters(service.consumer_parameters, None, field="userdata")
             file = purchases.files.file(network.account, asset, service, str(sold_file.file_index))
             if not _may_be_repeated(file):
                 return NOT_ASKED

@@ -4,7 +4,7 @@ Only paid uses count, so a stranger can neither make a dataset look broken nor p
 that left, and faults of this server do not count against an origin.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -13,7 +13,7 @@ from provider.books.percentiles import Sizes
 from provider.books.record import COMPLETE, Use
 
 MAX_FILES = 5_000
-"""Files remembered; the one used longest ago is forgotten first. Each takes about 1 KiB."""
+"""Files remembered. Each takes about 1 KiB."""
 LEAST_SECONDS = 0.0005
 LEAST_BYTES_PER_SECOND = 1024.0
 RATED_BYTES = 64 << 10
@@ -131,6 +131,7 @@ class Health:
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[str, int], FileHealth] = OrderedDict()
+        self._of_dataset: Counter[str] = Counter()
 
     def note(self, use: Use) -> None:
         """Take in a use that has ended."""
@@ -147,10 +148,20 @@ class Health:
         file = self._files.get(key)
         if file is None:
             file = self._files[key] = FileHealth(*key)
+            self._of_dataset[did] += 1
             if len(self._files) > MAX_FILES:
-                self._files.popitem(last=False)
+                self._forget_one()
         self._files.move_to_end(key)
         return file
+
+    def _forget_one(self) -> None:
+        """Forget a file of the dataset with the most files, so that it pushes out its own and nobody else's."""
+        most = max(self._of_dataset.values())
+        did, file_index = next(key for key in self._files if self._of_dataset[key[0]] == most)
+        del self._files[did, file_index]
+        self._of_dataset[did] -= 1
+        if not self._of_dataset[did]:
+            del self._of_dataset[did]
 
     def failing(self, now: float) -> dict[tuple[object, ...], float]:
         """Failures in a row by DID and file: the longest rows, and the number of all other failing files."""

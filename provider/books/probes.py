@@ -6,7 +6,6 @@ anything.
 
 import asyncio
 import hashlib
-import heapq
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +23,11 @@ RETRY_SECONDS = 600.0
 SOLD_DAYS = 90
 """Files that nobody took for this long are not probed."""
 MAX_FILES = 5_000
-"""Most files probed in a period: those taken last."""
+"""Most files probed in a period. Datasets share them."""
+AT_ONCE = 16
+"""Probes at the same time. More of them wait, so that slow origins delay the turns of others and cancel none."""
+LONGEST_SECONDS = 60.0
+"""A probe that takes longer says nothing. If all files were as slow, each would still get its turns in a day."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +52,10 @@ def due_at(file: SoldFile, after: float, period_seconds: float) -> float:
 
 
 class Prober:
-    """Probes one file after the other.
+    """Probes each file when its turn comes.
 
     Args:
-        sold: the files, those taken last first. Raises StoreError.
+        sold: the files, the most important first. Raises StoreError.
         ask: asks the origin of one file. Returns COMPLETE or an error code.
         health: takes the results.
         metrics: counts the results.
@@ -77,6 +80,7 @@ class Prober:
         self._metrics = metrics
         self._period_seconds = period_seconds
         self._retry_seconds = min(RETRY_SECONDS, period_seconds / 10)
+        self._free = asyncio.Semaphore(AT_ONCE)
         self._clock = clock
         self._pause = pause
         self._task: asyncio.Task[None] | None = None
@@ -103,23 +107,40 @@ class Prober:
                 await self.ask_all(begin)
             except Exception as error:  # noqa: BLE001 - the top of a background task, which must not end
                 _report(error)
-            # Files that were missed in a pause of the whole machine are probed once.
-            begin = max(begin + self._period_seconds, self._clock() - self._period_seconds)
+            begin += self._period_seconds
+            if not self._is_near(begin):
+                # The machine slept, or its clock was set.
+                begin = self._clock()
             await self._until(begin)
 
     async def ask_all(self, begin: float) -> None:
-        """Ask every file once in the period from `begin` (unix seconds). Raises StoreError."""
-        turns = [(due_at(file, begin, self._period_seconds), 1, file) for file in (await self._sold())[:MAX_FILES]]
-        heapq.heapify(turns)
-        while turns:
-            due, attempt, file = heapq.heappop(turns)
-            await self._until(due)
-            if await self._probe(file) == "failed" and attempt < ATTEMPTS:
-                heapq.heappush(turns, (self._clock() + self._retry_seconds, attempt + 1, file))
+        """Ask every file once in the period from `begin` (unix seconds). Raises StoreError.
+
+        If the clock is set back by more than a period, the rest of the files is left to the next one.
+        """
+        turns = sorted((due_at(file, begin, self._period_seconds), file) for file in (await self._sold())[:MAX_FILES])
+        async with asyncio.TaskGroup() as asking:
+            for due, file in turns:
+                if due > self._clock() and not self._is_near(due):
+                    break
+                await self._until(due)
+                asking.create_task(self._take_turn(file))
+
+    async def _take_turn(self, file: SoldFile) -> None:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._pause(self._retry_seconds)
+            async with self._free:
+                if await self._probe(file) != "failed":
+                    return
 
     async def _probe(self, file: SoldFile) -> str:
         try:
-            code = await self._ask(file)
+            async with asyncio.timeout(LONGEST_SECONDS):
+                code = await self._ask(file)
+        except TimeoutError:
+            self._metrics.probes.add("skipped")
+            return "skipped"
         except Exception as error:  # noqa: BLE001 - the top of a background task, which has other files to ask for
             _log.error("a sold file could not be probed", exc_info=error)
             self._metrics.probes.add("skipped")
@@ -132,6 +153,9 @@ class Prober:
             self._health.probed(file.did, file.file_index, code, self._clock())
         self._metrics.probes.add(result)
         return result
+
+    def _is_near(self, at: float) -> bool:
+        return abs(at - self._clock()) <= self._period_seconds
 
     async def _until(self, at: float) -> None:
         if (wait := at - self._clock()) > 0:

@@ -52,10 +52,12 @@ _RECORDS = (
     " AND (:did = '' OR did = :did)"
 )
 
+# The latest file of each dataset comes before the second one of any.
 _SOLD = (
-    "SELECT did, service, file, max(ended_at) AS last FROM records JOIN datasets ON datasets.id = dataset"
-    " WHERE ended_at >= :since AND file IS NOT NULL AND did <> '' GROUP BY did, service, file"
-    " ORDER BY last DESC LIMIT :count"
+    "SELECT did, service, file, last, row_number() OVER (PARTITION BY did ORDER BY last DESC) AS place FROM"
+    " (SELECT did, service, file, max(ended_at) AS last FROM records JOIN datasets ON datasets.id = dataset"
+    " WHERE ended_at >= :since AND file IS NOT NULL AND did <> '' GROUP BY did, service, file)"
+    " ORDER BY place, last DESC LIMIT :count"
 )
 
 
@@ -160,11 +162,14 @@ def records(paths: Sequence[Path], question: Question) -> Iterator[tuple[object,
 
 
 def sold_files(path: Path, since: float, count: int) -> list[SoldFile]:
-    """Files that were bought and asked for since a time (unix seconds), those used last first. Raises StoreError."""
+    """Files that were bought and asked for since a time (unix seconds). Raises StoreError.
+
+    Datasets share `count`: one with many files does not take the places of others. Files used last come first.
+    """
     if not path.is_file():
         return []
     rows = _rows(path, _SOLD, {"since": since, "count": count})
-    return [SoldFile(str(did), str(service), int(str(file))) for did, service, file, _ in rows]
+    return [SoldFile(str(did), str(service), int(str(file))) for did, service, file, *_ in rows]
 
 
 def _query(by: By, question: Question) -> str:

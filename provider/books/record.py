@@ -26,7 +26,8 @@ class Use:
     Attributes:
         consumer: checksummed address.
         link: name of the link in logs, "" for a signed request.
-        is_bought: the order was accepted. Before that, did, service and transaction are claims of the consumer.
+        file_index: None if the request names none, or if the service has no such file.
+        is_bought: the order was accepted. Before that, did, service, file and transaction are claims of the consumer.
         endpoint: name of the endpoint.
         ended_at: unix seconds.
         outcome: "complete", the early end of a stream, or an error code.
@@ -60,8 +61,9 @@ class Use:
     first_byte_seconds: float | None = None
 
     def buy(self, chain_id: int, order_tx_id: str) -> None:
-        """Record that the order was accepted."""
+        """Record that the order was accepted. Whether the service has the file is not known yet."""
         self.is_bought, self.chain_id, self.order_tx_id = True, chain_id, order_tx_id
+        self.file_index = None
 
     def send(self, sent_bytes: int, outcome: str, path: str, *, is_part: bool, cached_bytes: int) -> None:
         """Record that bytes were sent."""

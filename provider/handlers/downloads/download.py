@@ -144,7 +144,8 @@ class DownloadEndpoint(FileEndpoint[DownloadDeps]):
         use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name):
             file = self.deps.purchases.file(purchase, request.file_index)
-            relayed = await self.send(purchase, file, int(request.file_index), consumer)
+            index = use.file_index = int(request.file_index)
+            relayed = await self.send(purchase, file, index, consumer)
         if self.deps.proofs is not None and relayed is not None:
             self._prove(self.deps.proofs, request, purchase, relayed)
 

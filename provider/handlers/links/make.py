@@ -128,6 +128,8 @@ class MakeLinksEndpoint(Endpoint[LinksDeps]):
             self.use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name), charged_to(self.ticket):
             files = await self._files(purchase, request.file_index)
+        if self.use is not None:
+            self.use.file_index = request.file_index
         target = OrderedFile(
             claim.did, claim.service_id, claim.order_tx_id, files[0].index, request.userdata, request.policy_data
         )

@@ -96,6 +96,7 @@ class LinkEndpoint(FileEndpoint[LinkDeps], ResultEndpoint[LinkDeps]):
         use.buy(purchase.network.chain_id, purchase.order.tx_id)
         with named_network(purchase.network.name):
             file = self.deps.purchases.file(purchase, str(target.file_index))
+            use.file_index = target.file_index
 
             def facts() -> Awaitable[FileFacts]:
                 return self.deps.known.of_file(purchase, file, target.file_index)

@@ -1,5 +1,7 @@
 """Which dataset is ill."""
 
+from dataclasses import replace
+
 import pytest
 
 from provider.books import health
@@ -61,6 +63,21 @@ def test_the_file_used_longest_ago_is_forgotten() -> None:
         known.note(use(number, outcome="upstream_refused"))
     assert known.failing(NOW)[OTHERS] == health.MAX_FILES - MAX_NAMED
     assert did(0) not in {shown["did"] for shown in known.worth_showing(NOW, health.MAX_FILES)}
+
+
+def test_a_dataset_with_many_files_pushes_out_its_own_and_nobody_elses() -> None:
+    known = Health()
+    for number in range(2, 5):
+        known.note(use(number, outcome="upstream_refused"))
+    for file_index in range(health.MAX_FILES + 100):
+        known.note(replace(use(1), file_index=file_index))
+    shown = known.worth_showing(NOW, health.MAX_FILES + 100)
+    assert len(shown) == health.MAX_FILES
+    assert {row["did"] for row in shown[:3]} == {did(2), did(3), did(4)}
+    assert shown[-1]["file_index"] == 103
+    known.note(use(5))
+    known.note(use(2))
+    assert [row["uses"] for row in known.worth_showing(NOW, health.MAX_FILES) if row["did"] == did(2)] == [2]
 
 
 def test_the_ill_are_shown_first() -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from provider.books import probes
 from provider.books.health import OTHERS, Health
-from provider.books.probes import ATTEMPTS, RETRY_SECONDS, Prober, SoldFile, due_at
+from provider.books.probes import AT_ONCE, ATTEMPTS, RETRY_SECONDS, Prober, SoldFile, due_at
 from provider.errors import StoreError
 from provider.observability.metrics.groups import BooksMetrics
 from tests.support.books import NOW, did
@@ -19,7 +20,8 @@ class Day:
     """Made-up time, and a prober in it. `answers`: codes by file; others answer well."""
 
     def __init__(self, files: Sequence[SoldFile], answers: Mapping[SoldFile, str] | None = None) -> None:
-        self.now = NOW
+        self.elapsed = 0.0
+        self.shift = NOW
         self.asked: list[tuple[float, SoldFile]] = []
         self.answers = dict(answers or {})
         self.health = Health()
@@ -27,6 +29,7 @@ class Day:
         self.files = files
         self.failures: list[Exception] = []
         self.reached = asyncio.Event()
+        self.pauses: list[float] = []
         self.goal = 0
         self.prober = Prober(
             sold=self.sold,
@@ -55,8 +58,18 @@ class Day:
         await self.reached.wait()
 
     async def pause(self, seconds: float) -> None:
-        self.now += seconds
-        await asyncio.sleep(0)
+        end = self.elapsed + seconds
+        # Others may pause meanwhile, for a shorter time.
+        self.pauses.append(end)
+        while self.elapsed < end:
+            await asyncio.sleep(0)
+            if min(self.pauses) == end:
+                self.elapsed = max(self.elapsed, end)
+        self.pauses.remove(end)
+
+    @property
+    def now(self) -> float:
+        return self.shift + self.elapsed
 
 
 def test_each_file_is_asked_once_in_a_day_and_the_turns_are_spread() -> None:
@@ -85,6 +98,64 @@ def test_a_defect_at_one_file_leaves_the_others_their_turns() -> None:
     asyncio.run(day.prober.ask_all(NOW))
     assert sorted(file for _, file in day.asked) == sorted(FILES)
     assert (day.metrics.probes.values["ok",], day.metrics.probes.values["skipped",]) == (len(FILES) - 1, 1)
+
+
+def test_silent_origins_delay_the_turns_of_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "LONGEST_SECONDS", 0.01)
+    silent = frozenset(FILES[:20])
+    day = Day(FILES)
+    asked = day.ask
+
+    async def ask(file: SoldFile) -> str:
+        code = await asked(file)
+        if file in silent:
+            await asyncio.Event().wait()
+        return code
+
+    day.prober._ask = ask
+    asyncio.run(day.prober.ask_all(NOW))
+    assert sorted(file for _, file in day.asked) == sorted(FILES)
+    assert (day.metrics.probes.values["ok",], day.metrics.probes.values["skipped",]) == (20, 20)
+    assert day.health.failing(day.now) == {OTHERS: 0}
+
+
+def test_the_other_origins_are_asked_while_some_are_silent() -> None:
+    """As many as there are places, less one, answer nothing for ever."""
+    day = Day(FILES)
+    asked, order = day.ask, sorted(FILES, key=lambda file: due_at(file, NOW, DAY))
+    silent = frozenset(order[: AT_ONCE - 1])
+    others = asyncio.Event()
+
+    async def ask(file: SoldFile) -> str:
+        code = await asked(file)
+        if len(day.asked) == len(FILES):
+            others.set()
+        if file in silent:
+            await others.wait()
+        return code
+
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            await day.prober.ask_all(NOW)
+
+    day.prober._ask = ask
+    asyncio.run(run())
+    assert counted(day) == {"ok": len(FILES), "failed": 0, "skipped": 0}
+
+
+def test_a_clock_that_is_set_back_by_years_stops_no_probe() -> None:
+    day = Day(FILES[:3])
+
+    async def run() -> None:
+        day.prober.start()
+        await day.until_asked(1)
+        day.shift -= 3650 * DAY
+        await day.until_asked(7)
+        await day.prober.close()
+
+    asyncio.run(run())
+    back = NOW - 3650 * DAY
+    assert max(at for at, _ in day.asked[2:]) < back + 4 * DAY
 
 
 def test_a_restart_moves_no_turn() -> None:
@@ -146,7 +217,7 @@ def test_a_machine_that_slept_for_a_month_asks_each_file_once() -> None:
     async def run() -> None:
         day.prober.start()
         await day.until_asked(3)
-        day.now += 30 * DAY
+        day.shift += 30 * DAY
         await day.until_asked(9)
         day.prober.hand_over()
         await day.prober.close()

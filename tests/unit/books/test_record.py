@@ -60,3 +60,11 @@ def test_a_line_of_the_log_names_what_is_public() -> None:
     use.buy(1, TX)
     assert use.public_facts() == {"did": DID, "service": "https://any.text", "order_tx": TX}
     assert of_result("0xC", "job").public_facts() == {}
+
+
+def test_the_file_is_a_claim_until_the_service_is_known_to_have_it() -> None:
+    """Else one buyer could name a million files, and each would take a place in the health and among the probes."""
+    use = claimed("0xC", did=DID, service_id="s", order_tx_id=TX, file_index="123456")
+    assert use.file_index == 123456
+    use.buy(1, TX)
+    assert use.file_index is None

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -286,6 +287,17 @@ def test_sold_files_are_those_that_were_bought_and_taken_lately(file: sqlite3.Co
     )
     assert sold_files(path, NOW - 500, 10) == [SoldFile(did(1), "s", 0), SoldFile(did(2), "s", 0)]
     assert sold_files(path, NOW - 500, 1) == [SoldFile(did(1), "s", 0)]
+
+
+def test_a_dataset_of_many_files_leaves_places_for_the_files_of_others(file: sqlite3.Connection, path: Path) -> None:
+    many = [replace(use(1, at=NOW + index), file_index=index) for index in range(100)]
+    write(file, use(2), use(3, at=NOW - 1), *many)
+    assert sold_files(path, 0, 4) == [
+        SoldFile(did(1), "s", 99),
+        SoldFile(did(2), "s", 0),
+        SoldFile(did(3), "s", 0),
+        SoldFile(did(1), "s", 98),
+    ]
 
 
 def test_bytes_of_the_cache_are_summed_up(file: sqlite3.Connection, path: Path) -> None:
