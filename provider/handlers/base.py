@@ -307,8 +307,9 @@ class BaseEndpoint(BodyReader):
         status = self.get_status()
         self.count(status, seconds)
         if self.error_code is not None:
-            did = self.use.did if self.use is not None and self.use.is_bought else ""
-            self._frame.last_errors.note(self.error_code, self.endpoint, self.request_id, did)
+            is_bought = self.use is not None and self.use.is_bought
+            did = self.use.did if self.use is not None and is_bought else ""
+            self._frame.last_errors.note(self.error_code, self.endpoint, self.request_id, did, is_bought=is_bought)
         if self.use is not None and (self.use.outcome or self.error_code or status >= 400):
             self.use.end(self.endpoint, self.error_code or self.outcome(status), at=time.time(), seconds=seconds)
             self._frame.books.add(self.use)

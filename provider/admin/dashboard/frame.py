@@ -14,12 +14,12 @@ from provider.admin.dashboard.sample import (
 )
 from provider.books.health import FileHealth, merged
 from provider.errors.fault import fault_of, remedy_of
+from provider.observability.last_errors import latest
 from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Slices, Streams
 from provider.observability.metrics.processes import Processes
 
 MAX_SHOWN_STREAMS = 50
 MAX_SHOWN_FILES = 50
-MAX_SHOWN_ERRORS = 20
 UNSHOWN_ENDPOINTS = frozenset(("docs", "docs_asset", "docs_redirect", "spec"))
 """Pages about this server. Requests for them say nothing about consumers."""
 
@@ -138,12 +138,8 @@ def _datasets(window: Window, now_seconds: float) -> list[dict[str, Any]]:
 
 
 def _last_errors(window: Window, now_seconds: float) -> list[dict[str, Any]]:
-    errors = [error for worker in window.moments[-1].workers for error in worker["errors"]]
-    errors.sort(key=lambda error: -error["at"])
-    return [
-        {**error, "seconds_ago": now_seconds - error["at"], "fault": fault_of(error["code"])}
-        for error in errors[:MAX_SHOWN_ERRORS]
-    ]
+    errors = latest(error for worker in window.moments[-1].workers for error in worker["errors"])
+    return [{**error, "seconds_ago": now_seconds - error["at"], "fault": fault_of(error["code"])} for error in errors]
 
 
 def _known_of(file: FileHealth) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from provider.admin.dashboard.live import MAX_LISTED_FILES, MAX_LISTED_STREAMS, OwnFigures, StreamNow
 from provider.books.health import Health
-from provider.observability.last_errors import MAX_ERRORS, LastErrors
+from provider.observability.last_errors import MAX_ERRORS, LastErrors, latest
 from tests.support.books import did, use
 
 
@@ -38,15 +38,37 @@ def test_figures_name_what_is_sent_and_not_to_whom() -> None:
 
 def test_the_last_failures_are_told_and_no_refusal_pushes_them_out() -> None:
     errors = LastErrors()
-    errors.note("upstream_refused", "download", "first", did(1))
-    errors.note("internal", "link", "second", "")
+    errors.note("upstream_refused", "download", "first", did(1), is_bought=True)
+    errors.note("internal", "link", "second", "", is_bought=False)
     for number in range(MAX_ERRORS * 2):
-        errors.note("order_expired", "download", str(number), did(1))
+        errors.note("order_expired", "download", str(number), did(1), is_bought=True)
     shown = figures(errors=errors).take()["errors"]
     assert [(row["code"], row["request_id"], row["did"]) for row in shown] == [
         ("internal", "second", ""),
         ("upstream_refused", "first", did(1)),
     ]
+
+
+def test_what_strangers_make_fail_pushes_no_failure_out() -> None:
+    """Anybody may ask about a dataset whose origin refuses them, or for a gateway that is not there."""
+    workers = [LastErrors() for _ in range(4)]
+    workers[0].note("upstream_refused", "download", "bought", did(1), is_bought=True)
+    for number in range(MAX_ERRORS * 2):
+        for errors in workers:
+            errors.note("file_unavailable", "initialize", str(number), "", is_bought=False)
+            errors.note("gateway_unset", "fileinfo", str(number), "", is_bought=False)
+    shown = latest(row for errors in workers for row in errors.shown())
+    assert [(row["code"], row["request_id"], row["did"]) for row in shown] == [
+        ("gateway_unset", str(MAX_ERRORS * 2 - 1), ""),
+        ("upstream_refused", "bought", did(1)),
+    ]
+
+
+def test_of_many_failing_datasets_the_last_are_told() -> None:
+    errors = LastErrors()
+    for number in range(MAX_ERRORS + 5):
+        errors.note("upstream_refused", "download", str(number), did(number), is_bought=True)
+    assert [row["did"] for row in errors.shown()] == [did(number) for number in reversed(range(5, MAX_ERRORS + 5))]
 
 
 def test_files_are_named_with_what_is_known_of_them() -> None:
