@@ -15,6 +15,8 @@ from provider.links.token import Link, LinkSeal, OrderedFile
 
 REVOCATIONS_SECONDS = 5.0
 """How long an answer about revocations is kept: another worker or host notices a revocation after this time."""
+CLOCK_SECONDS = 3600
+"""A revocation also ends links of a host whose clock is ahead by this much, or was and has been set back."""
 
 
 class Links:
@@ -81,8 +83,7 @@ class Links:
             nonce=nonce,
             signature=signature,
         )
-        now = int(self._clock())
-        return _beginning(link, now, revoked_at=_newest(await self._look_up(_names(link))), ends_at=ends_at)
+        return await self._beginning(link, ends_at)
 
     async def renew(self, link: Link, *, ends_at: int | None) -> Link:
         """Issue the same link again, beginning now. `ends_at`: as in `issue`.
@@ -92,11 +93,9 @@ class Links:
                 revocation yet, the renewed link would be newer than it, and would stay valid.
             StoreError: revocations cannot be read.
         """
-        now = int(self._clock())
-        revoked_at = _newest(await self._read(_names(link)))
-        if link.issued_at <= revoked_at:
+        if link.issued_at <= _newest(await self._read(_names(link))):
             raise LinkRevoked
-        return _beginning(link, now, revoked_at=revoked_at, ends_at=ends_at)
+        return await self._beginning(link, ends_at)
 
     def seal(self, link: Link, name: str) -> str:
         """Return the token for a URL that ends with the file name `name`. Raises LinkTooLong."""
@@ -122,15 +121,24 @@ class Links:
 
     async def revoke(self, consumer: str, order_tx_id: str | None) -> None:
         """Revoke all links that `consumer` has made so far, or only those of one order. Raises StoreError."""
-        name = _name(consumer, order_tx_id)
+        name, last = _name(consumer, order_tx_id), _last_name(consumer)
         # Kept as long as any of these links may live. So the expiry also tells when they were revoked.
-        until = int(self._clock()) + MAX_SECONDS
-        # A link that is made after a revocation in the same second begins one second later.
-        before = await self._store.revoked_until(name)
+        until = int(self._clock()) + CLOCK_SECONDS + MAX_SECONDS
+        # Links that were made after an earlier revocation begin one second after it.
+        before = await self._store.revoked_until(last)
         if before is not None:
             until = max(until, before + 1)
+        # First, so that no link is made which this revocation would end.
+        await self._store.revoke(last, until)
         await self._store.revoke(name, until)
         self._known.put(name, until)
+
+    async def _beginning(self, link: Link, ends_at: int | None) -> Link:
+        """The link from now on. It begins after all revocations of its consumer. Raises StoreError."""
+        now = int(self._clock())
+        ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
+        revoked_at = _newest(await self._read([_last_name(link.consumer)]))
+        return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
 
     async def _look_up(self, names: list[str]) -> Mapping[str, int]:
         return await self._known.get_many(names, self._read)
@@ -138,12 +146,6 @@ class Links:
     async def _read(self, names: list[str]) -> Mapping[str, int]:
         found = await asyncio.gather(*map(self._store.revoked_until, names))
         return {name: until or 0 for name, until in zip(names, found, strict=True)}
-
-
-def _beginning(link: Link, now: int, *, revoked_at: int, ends_at: int | None) -> Link:
-    ends = [now + link.lifetime_seconds, *(end for end in (ends_at, link.not_after) if end)]
-    # A link made in the second of a revocation must not count as revoked.
-    return replace(link, issued_at=max(now, revoked_at + 1), expires_at=min(ends))
 
 
 def _newest(found: Mapping[str, int]) -> int:
@@ -162,3 +164,8 @@ def _names(link: Link) -> list[str]:
 def _name(consumer: str, order_tx_id: str | None) -> str:
     """Return the store's name for all links of a consumer, or for those of one order."""
     return f"links of {consumer}" if order_tx_id is None else f"links of {consumer} by {order_tx_id}"
+
+
+def _last_name(consumer: str) -> str:
+    """Return the store's name for the last revocation of a consumer, of whatever links."""
+    return f"last revocation of links of {consumer}"

@@ -60,6 +60,7 @@ class Link:
 
     Attributes:
         consumer: checksummed address.
+        issued_at: after all earlier revocations of the consumer, so it may lie ahead.
         lifetime_seconds: what a renewed link gets again.
         not_after: no renewed link lives longer; 0 for no such end.
         token_id: name of the AuthToken that made the link, "" if a signature did.

@@ -179,3 +179,48 @@ async def test_two_revocations_in_one_second_end_the_link_between_them(store: Sq
     await worker.links.revoke(CONSUMER, None)
     assert not await worker.opens(between)
     assert await worker.opens(await worker.issue())
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("ahead_seconds", [2, 600, 3600])
+async def test_a_revocation_ends_links_of_a_host_whose_clock_is_ahead(
+    store: SqliteNonceStore, clock: Clock, ahead_seconds: int
+) -> None:
+    """Also those that were made before the clock of the only host was set back."""
+    fast = Clock()
+    fast.now = clock.now + ahead_seconds
+    there, here = Worker(store, fast), Worker(store, clock)
+    link = await there.issue(seconds=MAX_SECONDS)
+    await here.links.revoke(CONSUMER, None)
+    assert not await here.opens(link)
+    for host in (here, there):
+        fresh = await host.issue()
+        assert [await each.opens(fresh) for each in (here, there)] == [True, True]
+        await here.links.revoke(CONSUMER, ORDER)
+        assert not await here.opens(fresh)
+
+
+@pytest.mark.gen_test
+async def test_a_link_made_where_a_revocation_was_not_noticed_yet_is_not_revoked(
+    store: SqliteNonceStore, clock: Clock
+) -> None:
+    worker, other = Worker(store, clock), Worker(store, clock)
+    assert await other.opens(await other.issue())
+    await worker.links.revoke(CONSUMER, ORDER)
+    fresh = await other.issue()
+    clock.now += REVOCATIONS_SECONDS
+    assert [await each.opens(fresh) for each in (worker, other)] == [True, True]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("scopes", [(None, ORDER), (ORDER, None)])
+async def test_revocations_of_all_orders_and_of_one_in_one_second_end_the_link_between_them(
+    store: SqliteNonceStore, clock: Clock, scopes: tuple[str | None, str | None]
+) -> None:
+    worker = Worker(store, clock)
+    await worker.links.revoke(CONSUMER, scopes[0])
+    between = await worker.issue()
+    assert await worker.opens(between)
+    await worker.links.revoke(CONSUMER, scopes[1])
+    assert not await worker.opens(between)
+    assert await worker.opens(await worker.issue())
