@@ -89,6 +89,8 @@ def manifests(data: bytes) -> None:
     for name in manifest.files:
         assert name not in ("", ".", "..")
         assert not {"/", "\0"} & set(name)
+    for shown in (manifest.version, manifest.made_at, manifest.address, *manifest.chain_addresses.values()):
+        assert shown.isprintable()
     assert parse_manifest(manifest.text().encode()) == manifest
 
 

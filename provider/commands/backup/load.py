@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provider.commands.backup.manifest import Manifest, read_manifest
 from provider.commands.backup.save import chain_addresses
-from provider.commands.backup.stores import NONCES, Store, copy_checked, locked, stores_of
+from provider.commands.backup.stores import NONCES, Store, copy_checked, locked, remove_copy, stores_of
 from provider.commands.import_nonces import import_nonces
 from provider.config import Settings
 from provider.crypto.accounts import Account
@@ -63,7 +63,7 @@ def _restore(manifest: Manifest, folder: Path, stores: list[Store], *, overwrite
         with ExitStack() as locks:
             targets = {store.name: locks.enter_context(locked(store.path)) for store in stores}
             for store in stores:
-                copies[store.name].unlink(missing_ok=True)
+                remove_copy(copies[store.name])
                 copy_checked(folder / store.file_name, copies[store.name], manifest.files[store.file_name])
                 store.check(copies[store.name])
             for store in stores:
@@ -76,7 +76,7 @@ def _restore(manifest: Manifest, folder: Path, stores: list[Store], *, overwrite
             return import_nonces(str(copies[NONCES]), target=target, settings=None, dry_run=False)
     finally:
         for store in stores:
-            copies[store.name].unlink(missing_ok=True)
+            remove_copy(copies[store.name])
             if is_new[store.name] and store.path.exists() and not store.path.stat().st_size:
                 # Made for the lock only.
                 store.path.unlink()

@@ -1,8 +1,11 @@
 """The manifest of a backup: the version that made it, the addresses of its keys, and the digests of its files."""
 
 import hashlib
+import os
 import re
+import stat
 from dataclasses import asdict, dataclass, fields
+from io import BufferedReader
 from pathlib import Path
 
 import orjson
@@ -43,7 +46,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest and check the digests of the files. Raises StoreError."""
     path = folder / FILE_NAME
     try:
-        manifest = parse_manifest(path.read_bytes())
+        with open_file(path) as file:
+            manifest = parse_manifest(file.read())
         if manifest is None:
             raise StoreError(detail=f"{path}: not the manifest of a backup of this version")
         for name, digest in manifest.files.items():
@@ -65,7 +69,7 @@ def parse_manifest(text: bytes) -> Manifest | None:
     if not isinstance(raw, dict) or set(raw) != {each.name for each in fields(Manifest)} or raw["format"] != FORMAT:
         return None
     texts = [raw[name] for name in ("version", "made_at", "address")]
-    if not all(isinstance(each, str) for each in texts):
+    if not all(_is_plain(each) for each in texts):
         return None
     if not all(_is_of_texts(raw[name]) for name in ("chain_addresses", "files")):
         return None
@@ -75,10 +79,25 @@ def parse_manifest(text: bytes) -> Manifest | None:
 
 
 def _is_of_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    return isinstance(value, dict) and all(_is_plain(each) for item in value.items() for each in item)
+
+
+def _is_plain(value: object) -> bool:
+    """True for a text that a terminal shows and does not obey."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def sha256_of(path: Path) -> str:
-    """In hex. Raises OSError."""
-    with path.open("rb") as file:
+    """In hex. Raises OSError, StoreError."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file of a backup for reading. Raises OSError, and StoreError for a pipe, a device or a folder."""
+    # A pipe would be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreError(detail=f"{path}: not a regular file")
+    return open(descriptor, "rb")

@@ -14,6 +14,7 @@ from provider.assets.index_sql import open_index
 from provider.assets.index_store import index_path
 from provider.auth.sqlite_file import open_store
 from provider.books.sql import open_books
+from provider.commands.backup.manifest import open_file
 from provider.config import Settings
 from provider.errors import StoreError
 from provider.proofs.sql import open_queue
@@ -106,11 +107,17 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
     """Copy a file that has this digest, in hex, to the new file `target`. Raises StoreError, OSError."""
     # Byte for byte: SQLite would also read a log beside it, which has no digest.
     with open(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b") as copy:
-        with source.open("rb") as original:
+        with open_file(source) as original:
             shutil.copyfileobj(original, copy)
         copy.seek(0)
         if hashlib.file_digest(copy, "sha256").hexdigest() != sha256:
             raise StoreError(detail=f"{source}: not the file that was backed up")
+
+
+def remove_copy(path: Path) -> None:
+    """Remove a copy, if it is there, and what SQLite may have left beside it: it belongs to this copy alone."""
+    for beside in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from provider.commands.backup.manifest import Manifest, parse_manifest
-from provider.commands.backup.stores import copy_checked, locked
+from provider.commands.backup.manifest import FILE_NAME, Manifest, parse_manifest, read_manifest
+from provider.commands.backup.stores import copy_checked, locked, remove_copy
 from provider.errors import StoreError
 from provider.sqlite import open_private
 
@@ -44,6 +45,11 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         {"address": None},
         {"made_at": 5},
         {"version": ["3"]},
+        {"made_at": "2026\u001b]0;title\u0007"},
+        {"address": "0xA\n0xB"},
+        {"version": "3.0.0\u009b2J"},
+        {"chain_addresses": {"8996": "0x\u001b[2J"}},
+        {"chain_addresses": {"\u001b[2J": "0xA"}},
         {"format": 2},
         {"more": 1},
     ],
@@ -56,6 +62,35 @@ def test_an_odd_manifest_is_none(change: dict[str, object]) -> None:
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"format": 1}'])
 def test_what_is_no_manifest_is_none(text: bytes) -> None:
     assert parse_manifest(text) is None
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, "nonces.db"])
+def test_a_backup_with_a_pipe_or_a_folder_in_it_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    for make in (os.mkfifo, os.mkdir):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        if name != FILE_NAME:
+            (folder / FILE_NAME).write_text(GOOD.text())
+        make(folder / name)
+        with refused("not a regular file"):
+            read_manifest(folder)
+
+
+def test_what_a_killed_restore_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+    """SQLite takes a log that lies beside a file for its own."""
+    backup, copy = tmp_path / "nonces.db", tmp_path / "store.restoring"
+    with closing(sqlite3.connect(backup)) as connection:
+        connection.execute("CREATE TABLE kept (a)")
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE left_behind (a)")
+        left = {end: Path(f"{copy}{end}").read_bytes() for end in ("", "-wal")}
+    for end, data in left.items():
+        Path(f"{copy}{end}").write_bytes(data)
+    remove_copy(copy)
+    copy_checked(backup, copy, hashlib.sha256(backup.read_bytes()).hexdigest())
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("kept",)]
 
 
 def test_a_file_is_locked_until_it_is_written(tmp_path: Path) -> None:
