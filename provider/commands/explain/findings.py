@@ -5,11 +5,11 @@ that failed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from provider.assets.ddo import Service
 from provider.chain.events import Receipt
 from provider.commands.check.table import Finding, failed, passed, skipped
+from provider.commands.times import utc
 from provider.errors import (
     OrderDatatokenUnknown,
     OrderError,
@@ -87,7 +87,7 @@ def _seen(facts: OrderFacts, service: Service, verdict: Order | OrderError, ends
         FEE: f"{fee.amount} units of token {fee.token}, signed by {fee.provider}",
         EVENT: seen.get(EVENT) or f"OrderStarted in {verdict.started_tx_id}",
         AMOUNT: "at least one datatoken",
-        TIME: f"began {_time(verdict.started_at)}, {'never ends' if ends_at is None else f'ends {_time(ends_at)}'}",
+        TIME: f"began {utc(verdict.started_at)}, {'never ends' if ends_at is None else f'ends {utc(ends_at)}'}",
         BUYER: f"consumer {verdict.consumer}, payer {verdict.payer}",
     }
 
@@ -97,7 +97,7 @@ def _events(receipt: Receipt) -> str:
     events = [
         *(
             f"OrderStarted of {event.emitter} for service number {event.service_index}, consumer {event.consumer}, "
-            f"payer {event.payer}, at {_time(event.timestamp)}"
+            f"payer {event.payer}, at {utc(event.timestamp)}"
             for event in receipt.order_started[:_MAX_EVENTS]
         ),
         *(f"OrderReused of {event.emitter}" for event in receipt.order_reused[:_MAX_EVENTS]),
@@ -128,12 +128,4 @@ def _quota_parts(quota: Quota, count: Count) -> Iterator[str]:
         yield f"{sent.bytes}{under_way} of {limit.bytes} bytes"
     if quota.ends_at is not None:
         ends = "the order ends" if quota.scope == "order" else "begins anew"
-        yield f"{ends} at {_time(quota.ends_at)}"
-
-
-def _time(seconds: int) -> str:
-    """The time as text. A contract may name any number."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, OSError, ValueError):
-        return str(seconds)
+        yield f"{ends} at {utc(quota.ends_at)}"

@@ -7,7 +7,6 @@ to a document, which is checked against the DID.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import aiohttp
 
@@ -19,6 +18,7 @@ from provider.chain.logs import Log
 from provider.commands.get.failures import GetFailed, Misuse, NoAccess, printable
 from provider.commands.get.links import Links, Reply, ask
 from provider.commands.get.retries import Pause, patiently
+from provider.commands.times import utc
 from provider.errors import ProviderError
 from provider.wire.json import read_json
 
@@ -180,8 +180,7 @@ class OrderSearch:
                 f"{buyer} has not ordered {self._did}: buy access first, for example in a marketplace, or name an "
                 "order with --tx"
             )
-        date = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        raise NoAccess(f"no order of {buyer} for {self._did} is valid; the newest is of {date}: order again")
+        raise NoAccess(f"no order of {buyer} for {self._did} is valid; the newest is of {utc(newest)}: order again")
 
     async def _orders(self, datatokens: Sequence[str] | None) -> AsyncIterator[events.OrderStarted]:
         node = self._needed_node()
