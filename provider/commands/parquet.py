@@ -1,5 +1,6 @@
 """Writes records of the books as Parquet. Needs the extra `parquet`."""
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -32,6 +33,8 @@ def write_parquet(path: Path, records: Iterable[tuple[object, ...]]) -> int:
 
     The file appears when it is whole, in place of one with its name. Raises OSError, and what `records` raises.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     part = path.with_name(f"{path.name}.part")
     count = 0
     try:

@@ -68,6 +68,9 @@ def export(paths: Sequence[Path], into: Path, *, since: str, did: str) -> int:
     except ValueError as error:
         print(f"provider: --since: {error}", file=sys.stderr)
         return EXIT_FAILED
+    if any(into.resolve() == path.resolve() for path in paths):
+        print(f"provider: {into}: the books are in this file", file=sys.stderr)
+        return EXIT_FAILED
     try:
         count = write_parquet(into, records(paths, question))
     except StoreError as error:

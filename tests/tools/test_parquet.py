@@ -79,3 +79,15 @@ def test_a_failure_leaves_no_file(books: Path, tmp_path: Path) -> None:
     assert (done.returncode, kept.read_text()) == (1, "an older one")
     assert not list(tmp_path.glob("*.part"))
     assert export(books, tmp_path / "no" / "usage.parquet").returncode == 1
+    for folder in (Path("/"), tmp_path):
+        assert export(books, folder).stderr == f"provider: {folder}: Is a directory\n"
+
+
+def test_the_books_themselves_are_not_replaced(books: Path, tmp_path: Path) -> None:
+    """A server may be writing them."""
+    link, before = tmp_path / "link", books.read_bytes()
+    link.symlink_to(books)
+    for name in (books, link):
+        done = export(books, name)
+        assert (done.returncode, done.stderr) == (1, f"provider: {name}: the books are in this file\n")
+    assert books.read_bytes() == before
