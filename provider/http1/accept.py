@@ -1,7 +1,8 @@
 """Accepts connections from a listening socket. Workers that share one share out its connections.
 
 The kernel wakes every worker for a new connection. A worker that holds more connections than another one pauses, so
-that the other takes it. After the pause it takes one that is still waiting: the others are busy.
+that the other takes it. After the pause it takes one that is still waiting: the others are busy. If connections were
+left to it several times in a row, the other one has died or hangs, and it takes them as they come.
 """
 
 import logging
@@ -20,6 +21,7 @@ ACCEPTED_AT_ONCE = 64
 EXHAUSTED_SECONDS = 0.2
 # An idle worker accepts within a tenth of this.
 TURN_SECONDS = 0.002
+PATIENT_TURNS = 8
 
 
 class Acceptor:
@@ -34,6 +36,8 @@ class Acceptor:
         self._listener, self._take, self._share = listener, take, share
         self._loop = IOLoop.current()
         self._pause: object | None = None
+        # The turns that others have left to this worker, one after the other.
+        self._left_turns = 0
         self._loop.add_handler(listener, self._on_readable, IOLoop.READ)
 
     def stop(self) -> None:
@@ -54,11 +58,12 @@ class Acceptor:
         if self._share is not None and self._share.is_larger:
             self._wait(TURN_SECONDS)
         else:
-            self._accept_turn()
+            self._left_turns = 0
+            self._accept_turn(self._share)
 
-    def _accept_turn(self) -> None:
+    def _accept_turn(self, share: Share | None) -> None:
         try:
-            self._accept(self._share)
+            self._left_turns = self._left_turns + 1 if self._accept(share) else 0
         except _CannotAcceptError as exc:
             log.warning("cannot accept connections", extra={"fields": {"reason": str(exc)}})
             self._wait(EXHAUSTED_SECONDS)
@@ -71,7 +76,7 @@ class Acceptor:
     def _resume(self) -> None:
         self._pause = None
         self._loop.add_handler(self._listener, self._on_readable, IOLoop.READ)
-        self._accept_turn()
+        self._accept_turn(self._share if self._left_turns < PATIENT_TURNS else None)
 
     def _accept(self, share: Share | None) -> bool:
         """Accept at least one, until this worker's `share` is larger. True if more may be waiting.

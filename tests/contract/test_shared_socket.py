@@ -9,6 +9,7 @@ import pytest
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from provider.http1 import accept
 from provider.http1.balance import Balance
 from provider.http1.listener import PublicServer
 
@@ -87,6 +88,19 @@ async def test_a_worker_that_does_not_accept_holds_up_nobody() -> None:
     with workers(Balance(2), 1) as (servers, port):
         writers = await asyncio.gather(*(connected(port) for _ in range(CLIENTS)))
         assert held(servers) == [CLIENTS]
+        await leave(list(writers))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_worker_that_has_died_does_not_slow_down_the_others_for_each_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its number stays the least one until another worker has taken its place."""
+    monkeypatch.setattr(accept, "TURN_SECONDS", 0.2)
+    with workers(Balance(2), 1) as (servers, port):
+        async with asyncio.timeout(15):
+            writers = await asyncio.gather(*(connected(port) for _ in range(300)))
+        assert held(servers) == [300]
         await leave(list(writers))
 
 
