@@ -100,6 +100,7 @@ class Quotas:
         self._look_seconds = look_seconds
         self._holds: dict[str, Hold] = {}
         self._ended: list[Hold] = []
+        self._is_failing = False
         self._looking: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
 
@@ -226,11 +227,17 @@ class Quotas:
             moves = [hold.move() for hold in holds]
             await self._store.move(moves)
         except StoreError as error:
-            _log.warning("quotas: the bytes sent cannot be counted yet: %s", error.detail)
+            # It is tried again every second.
+            if not self._is_failing:
+                self._is_failing = True
+                _log.warning("quotas: the bytes sent cannot be counted yet: %s", error.detail)
             return False
         except Exception as error:  # noqa: BLE001 - the top of background tasks, which try it again
             _log.error("quotas: the bytes sent cannot be counted yet", exc_info=error)
             return False
+        if self._is_failing:
+            self._is_failing = False
+            _log.info("quotas: the bytes sent are counted again")
         for hold, move in zip(holds, moves, strict=True):
             hold.noted = move.sent
         return True
