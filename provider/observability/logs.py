@@ -5,6 +5,7 @@ Records carry their fields in `extra={"fields": {...}}`. Callers log ids, sizes,
 
 import logging
 import mmap
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from provider.observability.redaction import redact_foreign, redact_own
 
 _ACCESS_LOGGER = "provider.access"
 _plain = logging.Formatter()
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _log = logging.getLogger("provider.server")
 
 
@@ -42,8 +44,15 @@ class TextFormatter(logging.Formatter):
         """Return the record as one line, followed by the traceback if there is one."""
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        line = f"{clock} {record.levelname:<7} {record.getMessage()}  {fields}".rstrip()
-        return f"{line}\n{record.exc_text}" if record.exc_text else line
+        line = _visible(f"{clock} {record.levelname:<7} {record.getMessage()}  {fields}").rstrip()
+        if not record.exc_text:
+            return line
+        return "\n".join((line, *map(_visible, record.exc_text.split("\n"))))
+
+
+def _visible(text: str) -> str:
+    """Write control characters out: a node's words may be commands for a terminal, or look like another line."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Redaction(logging.Filter):

@@ -57,6 +57,24 @@ def test_above_info_there_is_no_access_log(style: str) -> None:
     assert access_log(style) is None
 
 
+def test_words_of_others_are_no_commands_for_a_terminal_and_no_further_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = caught_stderr(monkeypatch)
+    set_up_logging("INFO", "text")
+    said = "no\n12:00:00 ERROR all is lost\x1b]0;title\x07\x9b2J\r\u2028"
+    log = logging.getLogger("provider.chain")
+    log.warning("a node says %s", said, extra={"fields": {"detail": said, "chain": 1}})
+    try:
+        raise ValueError(said)
+    except ValueError:
+        log.exception("failed")
+    written = stderr.getvalue().decode()
+    assert set(written) & {"\x1b", "\x07", "\x9b", "\r", "\u2028"} == set()
+    first, *rest = written.splitlines()
+    assert first.endswith("detail=no\\n12:00:00 ERROR all is lost\\x1b]0;title\\x07\\x9b2J\\r\\u2028 chain=1")
+    assert rest[0].endswith("failed")
+    assert rest[1] == "Traceback (most recent call last):"
+
+
 def test_a_full_disk_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     class Disk(io.RawIOBase):
         is_full = True
