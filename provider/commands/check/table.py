@@ -80,7 +80,7 @@ def render(
 
     `width` 0: one line per finding, however long, for pipes and logs. `verdicts`: without a failure, and with one.
     """
-    rows = [tuple(_plain(cell) for cell in (item.what, item.state, item.detail, item.what_to_do)) for item in findings]
+    rows = [tuple(plain(cell) for cell in (item.what, item.state, item.detail, item.what_to_do)) for item in findings]
     widths = _widths([_HEADINGS, *rows], width)
     lines = _lines(_HEADINGS, widths, None)
     lines.append(_GAP.join("-" * column for column in widths))
@@ -100,7 +100,7 @@ def show(findings: Sequence[Finding], *, form: Form = "table", verdicts: tuple[s
         for finding in findings:
             if finding.state in (State.FAIL, State.WARN):
                 print(
-                    f"{finding.state}: {_plain(finding.what)}: {_plain(finding.detail)}: {_plain(finding.what_to_do)}"
+                    f"{finding.state}: {plain(finding.what)}: {plain(finding.detail)}: {plain(finding.what_to_do)}"
                 )
     else:
         is_terminal = sys.stdout.isatty()
@@ -128,7 +128,7 @@ def summary(findings: Sequence[Finding], verdicts: tuple[str, str] = READY) -> s
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return one line of printable ASCII: all terminals, logs and screen readers show it alike, and it is inert."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.encode("ascii", "replace").decode().split())

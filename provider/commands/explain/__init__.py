@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from provider.app.foundation import open_foundation
-from provider.commands.check.table import EXIT_FAILED, Finding, Form, show
+from provider.commands.check.table import EXIT_FAILED, Finding, Form, plain, show
 from provider.commands.explain.steps import Question, explained
 from provider.config import Settings
 from provider.crypto.keccak import is_address, to_checksum_address
@@ -55,10 +55,10 @@ def explain(options: Options, settings: Settings) -> int:
     try:
         findings = asyncio.run(_explained(question, settings))
     except StartError as error:
-        print(f"provider: {error}", file=sys.stderr)
+        print(f"provider: {plain(str(error))}", file=sys.stderr)
         return EXIT_FAILED
     except ProviderError as error:
-        print(f"provider: {error.detail or error.public_text}", file=sys.stderr)
+        print(f"provider: {plain(error.detail or error.public_text)}", file=sys.stderr)
         return EXIT_FAILED
     return show(findings, form=options.form, verdicts=("would be served", "would be refused"))
 
