@@ -11,7 +11,7 @@ COMPLETE = "complete"
 MAX_NAME_CHARS = 128
 """Longest id. Publishers choose ids of services, the operator service those of jobs; usual ones have at most 64."""
 
-_DID = re.compile(r"did:op:[0-9a-f]{64}", re.ASCII)
+_DID = re.compile(r"did:ope?:[0-9a-f]{64}", re.ASCII)
 _TX_ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})", re.ASCII)
 _MAX_INDEX_DIGITS = 6
 

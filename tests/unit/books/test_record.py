@@ -2,6 +2,7 @@
 
 import pytest
 
+from provider.assets.did import _PREFIXES, is_did
 from provider.books.record import MAX_NAME_CHARS, Use, claimed, of_result
 
 DID = "did:op:" + "a" * 64
@@ -12,6 +13,13 @@ def test_a_claim_keeps_what_has_the_right_form() -> None:
     use = claimed("0xC", did=DID, service_id="s", order_tx_id="B" * 64, file_index="7", link="l")
     assert (use.did, use.service_id, use.order_tx_id, use.file_index, use.link) == (DID, "s", TX, 7, "l")
     assert not use.is_bought
+
+
+@pytest.mark.parametrize("prefix", _PREFIXES)
+def test_a_dataset_is_named_whatever_the_version_of_its_document(prefix: str) -> None:
+    named = prefix + "a" * 64
+    assert is_did(named)
+    assert claimed("0xC", did=named, service_id="s", order_tx_id=TX).did == named
 
 
 @pytest.mark.parametrize("index", ["-1", "٣", "1e3", "9" * 7, "", None])
