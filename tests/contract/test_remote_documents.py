@@ -12,7 +12,7 @@ import pytest
 from provider.chain.networks import Networks
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import encrypt
-from provider.errors import DecryptError, FileObjectInvalid, UpstreamRefused, UpstreamTimedOut
+from provider.errors import DecryptError, FileObjectInvalid, UpstreamError, UpstreamRefused, UpstreamTimedOut
 from provider.files.origins import FileOrigins
 from provider.files.remote_documents import RemoteDocuments
 from provider.files.sources.sources import Seller, Sources
@@ -134,3 +134,19 @@ async def test_only_files_with_a_location_may_hold_a_document(kind: str) -> None
     async with documents() as remote:
         with pytest.raises(FileObjectInvalid):
             await remote.fetch(stub_of("http://127.0.0.1:9/", type=kind, query="{a}"), did=DID)
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize(
+    "more",
+    [r', "x": "\ud800"', ', "x": [NaN, 123456789012345678901234567890]', r', "headers": {"X-A": "\ud800"}'],
+    ids=["surrogate", "numbers", "header"],
+)
+async def test_a_stub_that_only_python_can_read_is_as_any_other(more: str) -> None:
+    """Its publisher decides what is in it. It must not look like a defect of the server."""
+    async with raw_origin(answering(answer(b"", "404 Not Found"))) as origin, documents() as remote:
+        for url in (origin.url, origin.url + r"/\ud800"):
+            stub = f'{{"remote": {{"type": "url", "url": "{url}", "method": "GET"{more}}}}}'.encode()
+            for _ in range(2):
+                with pytest.raises((UpstreamError, FileObjectInvalid)):
+                    await remote.fetch(stub, did=DID)
