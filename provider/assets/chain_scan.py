@@ -32,7 +32,7 @@ from provider.assets.page_reader import Answers, PageReader, block_call
 from provider.assets.progress import Progress, told_duration
 from provider.assets.shared_chain import Seen, SharedChain
 from provider.assets.strides import MOST_PAGE_BYTES
-from provider.chain.contracts import block_number_call, decode_quantity
+from provider.chain.contracts import block_number_call, decode_count
 from provider.chain.events import Log, parse_logs
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
@@ -226,7 +226,7 @@ class ChainScan:
         """The first block to read; None if the node is behind its earlier state."""
         await self._reader.drop()
         scan = await self._begin()
-        self._known_head = decode_quantity(await self.network.rpc.call("eth_blockNumber"))
+        self._known_head = decode_count(await self.network.rpc.call("eth_blockNumber"))
         is_lower = self._known_head < scan.last_block
         if is_lower and self._head_was_lower:
             # Twice in a row: the chain was cut back. Once may be a node that lags behind the one asked before.
@@ -286,7 +286,7 @@ class ChainScan:
                 for piece in asked
             ]
             *answers, head = await self.network.rpc.batch([*calls, block_number_call()])
-            decode_quantity(head)  # a node that cannot answer this is broken, however long the logs are
+            decode_count(head)  # a node that cannot answer this is broken, however long the logs are
             for piece, logs in zip(asked, answers, strict=True):
                 if isinstance(logs, list):
                     events += logs

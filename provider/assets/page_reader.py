@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from provider.assets.index_records import page_calls
 from provider.assets.strides import MOST_PAGE_BYTES, Stride, Window
-from provider.chain.contracts import block_number_call, decode_quantity
+from provider.chain.contracts import block_number_call, decode_count
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import Network
 from provider.errors import ChainUnavailable
@@ -148,7 +148,7 @@ class PageReader:
             events=events[0] if events else None,
             end=end,
             base=base,
-            head=decode_quantity(head),
+            head=decode_count(head),
         )
 
     def _last_of_page(self, from_block: int, head: int) -> int:

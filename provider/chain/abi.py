@@ -78,3 +78,14 @@ def int_of_hex(value: object) -> int:
     if number is None:
         raise AbiError("not a hex quantity")
     return number
+
+
+def count_of_hex(value: object) -> int:
+    """Return a `QUANTITY` that counts blocks, logs or transactions. Raises AbiError, also for more than 63 bits.
+
+    No chain has as many, and neither SQLite nor JSON takes more.
+    """
+    number = int_of_hex(value)
+    if number >> 63:
+        raise AbiError("no chain has as many")
+    return number

@@ -6,7 +6,7 @@ their results: `provider-api.md` section 8.1.
 
 from collections.abc import Sequence
 
-from provider.chain.abi import AbiError, Words, bytes_of_hex, int_of_hex
+from provider.chain.abi import AbiError, Words, bytes_of_hex, count_of_hex, int_of_hex
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.errors import ChainError
 
@@ -76,7 +76,7 @@ def receipt_call(tx_id: str) -> RpcCall:
 
 
 def block_number_call() -> RpcCall:
-    """Make the call for the number of the newest block, for `decode_quantity`."""
+    """Make the call for the number of the newest block, for `decode_count`."""
     return RpcCall("eth_blockNumber")
 
 
@@ -150,6 +150,16 @@ def decode_quantity(result: object) -> int:
         raise ChainError(detail=f"code {result.code}: {result.message}")
     try:
         return int_of_hex(result)
+    except AbiError as error:
+        raise ChainError(detail=str(error)) from None
+
+
+def decode_count(result: object) -> int:
+    """Return the number of a block or a transaction. Raises ChainError."""
+    if isinstance(result, RpcFault):
+        raise ChainError(detail=f"code {result.code}: {result.message}")
+    try:
+        return count_of_hex(result)
     except AbiError as error:
         raise ChainError(detail=str(error)) from None
 

@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from provider import USER_AGENT
-from provider.chain.abi import AbiError, int_of_hex
+from provider.chain.abi import AbiError, count_of_hex, int_of_hex
 from provider.chain.batch_size import BatchSize
 from provider.chain.health import Health
 from provider.chain.jsonrpc import (
@@ -209,6 +209,14 @@ def parse_quantity(result: object, method: str) -> int:
         return int_of_hex(result)
     except AbiError:
         raise EndpointFailed("malformed", f"{method} is not a hex number") from None
+
+
+def parse_count(result: object, method: str) -> int:
+    """Parse the number of a block or a transaction. Raises EndpointFailed."""
+    try:
+        return count_of_hex(result)
+    except AbiError:
+        raise EndpointFailed("malformed", f"{method} is not a number that a chain can have") from None
 
 
 def _may_hold_answers(status: int) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 import aiohttp
 
 from provider.chain.config import RpcConfig
-from provider.chain.endpoint import Endpoint, EndpointFailed, parse_quantity
+from provider.chain.endpoint import Endpoint, EndpointFailed, parse_count, parse_quantity
 from provider.chain.health import EndpointHealth, behind, order, seconds_until_open, tell
 from provider.chain.jsonrpc import RpcCall, is_answer, is_limit
 from provider.errors import ChainUnavailable
@@ -189,7 +189,7 @@ class Endpoints:
             return
         try:
             (result,) = await self.ask(endpoint, [_BLOCK_NUMBER])
-            height = parse_quantity(result, _BLOCK_NUMBER.method)
+            height = parse_count(result, _BLOCK_NUMBER.method)
         except (EndpointFailed, ChainUnavailable):
             endpoint.health.height = None
         else:
@@ -255,7 +255,7 @@ class Endpoints:
         for call, result in zip(calls, results, strict=True):
             if call.method == _BLOCK_NUMBER.method and isinstance(result, str):
                 try:
-                    height = parse_quantity(result, call.method)
+                    height = parse_count(result, call.method)
                 except EndpointFailed:
                     continue
                 self._metrics.block_height.set(height, self.chain_id)

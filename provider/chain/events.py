@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from provider.chain.abi import AbiError, Words, address_of_word, bytes_of_hex, int_of_hex
+from provider.chain.abi import AbiError, Words, address_of_word, bytes_of_hex, count_of_hex, int_of_hex
 from provider.chain.logs import Log, first_topic, json_object, parse_log, parse_logs, transaction_hash
 from provider.errors import ChainError
 
@@ -165,7 +165,7 @@ def parse_receipt(raw: object) -> Receipt | None:
         return Receipt(
             tx_id=transaction_hash(fields),
             succeeded=int_of_hex(fields.get("status")) == 1,
-            block_number=int_of_hex(fields["blockNumber"]),
+            block_number=count_of_hex(fields["blockNumber"]),
             order_started=_all(logs, order_started),
             order_reused=_all(logs, order_reused),
             provider_fees=_all(logs, provider_fee),

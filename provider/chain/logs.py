@@ -5,7 +5,7 @@ events.py decides what the logs mean. JSON that no node should send raises Chain
 
 from dataclasses import dataclass
 
-from provider.chain.abi import AbiError, bytes_of_hex, int_of_hex
+from provider.chain.abi import AbiError, bytes_of_hex, count_of_hex
 from provider.chain.jsonrpc import RpcFault
 from provider.crypto.keccak import to_checksum_address
 from provider.errors import ChainError
@@ -47,8 +47,8 @@ def parse_log(raw: object) -> Log:
             address=to_checksum_address(address),
             topics=tuple("0x" + bytes_of_hex(topic).hex() for topic in topics),
             data=bytes_of_hex(fields.get("data")),
-            block_number=int_of_hex(fields.get("blockNumber")),
-            log_index=int_of_hex(fields.get("logIndex")),
+            block_number=count_of_hex(fields.get("blockNumber")),
+            log_index=count_of_hex(fields.get("logIndex")),
             tx_id=transaction_hash(fields),
         )
     except ValueError as error:  # AbiError is one too

@@ -280,7 +280,7 @@ def _seen(network: Network, tx_id: str, raw: object, head: object) -> SeenReceip
         raise _NotMined
     if receipt.tx_id != tx_id:
         raise ChainError(detail=f"chain {network.chain_id}: receipt of another transaction")
-    depth = contracts.decode_quantity(head) - receipt.block_number
+    depth = contracts.decode_count(head) - receipt.block_number
     return SeenReceipt(receipt, is_final=depth >= network.finality_blocks)
 
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from provider.chain.abi import AbiError, int_of_hex
-from provider.chain.contracts import decode_quantity, receipt_call
+from provider.chain.abi import AbiError, count_of_hex, int_of_hex
+from provider.chain.contracts import decode_count, receipt_call
 from provider.chain.events import Receipt, parse_receipt
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.chain.networks import GANACHE_CHAIN_ID, Network
@@ -60,13 +60,13 @@ async def fetch_view(network: Network, tx_ids: Sequence[str]) -> ChainView:
     mined, pending, block, tip, gas_price, *receipts = await network.rpc.batch(calls)
     if not isinstance(block, Mapping):
         raise ChainError(detail="no newest block")
-    mined_nonce = decode_quantity(mined)
+    mined_nonce = decode_count(mined)
     base_fee = _optional(block.get("baseFeePerGas"))
     if network.chain_id == GANACHE_CHAIN_ID:
         # wire: a legacy gas price there (`provider-api.md` section 13.2); old Ganache accepts nothing else.
         base_fee = None
     return ChainView(
-        height=decode_quantity(block.get("number")),
+        height=decode_count(block.get("number")),
         mined_nonce=mined_nonce,
         free_nonce=max(_optional(pending) or 0, mined_nonce),
         market=Market(base_fee, _optional(tip), _optional(gas_price)),
@@ -87,7 +87,7 @@ def _receipt(raw: object) -> Receipt | None:
 def _optional(value: object) -> int | None:
     """Parse a quantity that not every node reports."""
     try:
-        return int_of_hex(value)
+        return count_of_hex(value)
     except AbiError:
         return None
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import aiohttp
 
 from provider.assets.index_records import page_calls
-from provider.chain.abi import AbiError, int_of_hex
+from provider.chain.abi import AbiError, count_of_hex, int_of_hex
 from provider.chain.config import ChainConfig
 from provider.chain.contracts import (
     block_number_call,
     decimals_call,
     decode_address,
+    decode_count,
     decode_quantity,
     decode_uint,
     erc721_list_call,
@@ -127,8 +128,8 @@ class ChainProbe:
             latency_seconds = loop.time() - started
             return EndpointAnswer(
                 int_of_hex(chain_id),
-                int_of_hex(block.get("number")),
-                int_of_hex(block.get("timestamp")),
+                count_of_hex(block.get("number")),
+                count_of_hex(block.get("timestamp")),
                 latency_seconds,
                 await self._batch_of(endpoint),
                 await self._refused_by(endpoint),
@@ -233,7 +234,7 @@ class ChainProbe:
         """Check that the chain index can be built from this node. The index halves ranges that are too long."""
         what = f"{name} logs"
         (answer,) = await endpoint.exchange(self.session, [block_number_call()])
-        head = decode_quantity(answer)
+        head = decode_count(answer)
         wide = await endpoint.exchange(self.session, page_calls(factory, max(0, head - blocks + 1), head))
         if not any(isinstance(result, RpcFault) for result in wide):
             return passed(what, f"eth_getLogs answers for {blocks} blocks at once")

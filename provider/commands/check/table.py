@@ -99,9 +99,7 @@ def show(findings: Sequence[Finding], *, form: Form = "table", verdicts: tuple[s
     elif form == "quiet":
         for finding in findings:
             if finding.state in (State.FAIL, State.WARN):
-                print(
-                    f"{finding.state}: {plain(finding.what)}: {plain(finding.detail)}: {plain(finding.what_to_do)}"
-                )
+                print(f"{finding.state}: {plain(finding.what)}: {plain(finding.detail)}: {plain(finding.what_to_do)}")
     else:
         is_terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if is_terminal else 0

@@ -61,7 +61,7 @@ class Node:
 
         Nodes limit the number of blocks in a query. It is halved until the node answers.
         """
-        end = contracts.decode_quantity(await self.call(contracts.block_number_call()))
+        end = contracts.decode_count(await self.call(contracts.block_number_call()))
         blocks = end + 1
         for _ in range(MAX_LOG_QUERIES):
             if end < 0:

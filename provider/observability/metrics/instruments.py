@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from provider.override import override
 
+_JSON_BITS = 63
 Kind = Literal["counter", "gauge", "histogram", "summary"]
 Merge = Literal["sum", "max", "min"]
 LabelValues = tuple[object, ...]
@@ -72,10 +73,15 @@ class Metric(Generic[Cell]):
 
     def cells(self) -> list[tuple[list[str], Value]]:
         """Return all current values. Lists are not copied."""
-        return [([str(label) for label in labels], value) for labels, value in self.values.items()]
+        return [([str(label) for label in labels], _writable(value)) for labels, value in self.values.items()]
 
     def _zero(self) -> Cell:
         raise NotImplementedError
+
+
+def _writable(value: Value) -> Value:
+    """A number that JSON can hold: of more than 64 bits the nearest float. One of them would stop all others."""
+    return float(value) if isinstance(value, int) and value.bit_length() > _JSON_BITS else value
 
 
 class Counter(Metric[float]):

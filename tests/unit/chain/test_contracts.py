@@ -7,6 +7,7 @@ from eth_abi import encode
 from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from provider.chain import contracts
+from provider.chain.endpoint import EndpointFailed, parse_count
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.errors import ChainError
 
@@ -82,6 +83,15 @@ def test_booleans_addresses_and_integers() -> None:
     assert contracts.decode_address(hex_of(["address"], [NFT])) == NFT
     assert contracts.decode_uint(hex_of(["uint8"], [18])) == 18
     assert contracts.decode_quantity("0x10") == 16
+    assert contracts.decode_count("0x7fffffffffffffff") == 2**63 - 1
+
+
+@pytest.mark.parametrize("result", ["0x8000000000000000", "0x" + "f" * 64])
+def test_no_chain_has_more_blocks_than_databases_can_count(result: str) -> None:
+    with pytest.raises(ChainError):
+        contracts.decode_count(result)
+    with pytest.raises(EndpointFailed):
+        parse_count(result, "eth_blockNumber")
 
 
 @pytest.mark.parametrize("result", ["0x", REVERT, "0x01", "0x" + "ff" * 31], ids=repr)
@@ -102,6 +112,7 @@ DECODERS = [
     contracts.decode_address,
     contracts.decode_uint,
     contracts.decode_quantity,
+    contracts.decode_count,
 ]
 
 

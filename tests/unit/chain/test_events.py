@@ -197,6 +197,8 @@ def test_the_status_tells_success(status: str, succeeded: bool) -> None:
         receipt([], status=None),
         receipt([], status="1"),
         receipt([], blockNumber=5),
+        receipt([], blockNumber="0x8000000000000000"),
+        receipt([{**started_log(), "logIndex": "0x" + "f" * 64}]),
         receipt([], transactionHash="0x12"),
         receipt([], transactionHash=None),
         receipt(None),

@@ -167,3 +167,14 @@ def test_any_split_into_living_and_ended_gives_the_same_sum(counts: list[int], e
     snapshots = [snapshot(count) for count in counts]
     readings = merge(snapshots[ended:], [snapshot_of(merge([], snapshots[:ended]))])
     assert (requests_in(readings) or 0) == sum(counts)
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64, -(2**64), 2**255, 7])
+def test_no_number_keeps_a_worker_from_writing(tmp_path: Path, value: int) -> None:
+    """Whose file is too old counts as stuck, and is restarted. Nodes say what they like."""
+    mine, other = Metrics(), Metrics()
+    mine.chains.block_height.set(value, 1)
+    Board(mine, dict, str(tmp_path)).write()
+    (tmp_path / f"{os.getpid()}.json").rename(tmp_path / f"{OTHER}.json")
+    found = Board(other, dict, str(tmp_path)).read()["provider_chain_block_height"]
+    assert found["1",] == pytest.approx(value)
