@@ -17,7 +17,7 @@ import aiohttp
 from provider.chain.config import RpcConfig
 from provider.chain.endpoint import Endpoint, EndpointFailed, parse_count, parse_quantity
 from provider.chain.health import EndpointHealth, behind, order, seconds_until_open, tell
-from provider.chain.jsonrpc import RpcCall, is_answer, is_limit
+from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer, is_limit
 from provider.errors import ChainUnavailable
 from provider.observability.metrics.groups import Chains
 from provider.outgoing.sessions import Outgoing
@@ -97,6 +97,7 @@ class Endpoints:
             if verify:
                 self._check_chain(results[0])
                 results = results[1:]
+            heads = _heads_of(calls, results)
             if not all(map(is_answer, calls, results)):
                 outcome = "fault"
         except EndpointFailed as failure:
@@ -110,6 +111,8 @@ class Endpoints:
         finally:
             method = "batch" if len(calls) > 1 else (calls or sent)[0].method
             self._metrics.exchange_seconds.observe(loop.time() - started, self.chain_id, method, outcome)
+        for height in heads:
+            self._note_head(height)
         self._judge(endpoint, calls, results, seconds=loop.time() - started, verified=verify or self.chain_id is None)
         return results
 
@@ -215,7 +218,6 @@ class Endpoints:
             self._metrics.faults.add(self.chain_id, endpoint.index + 1)
         if any(map(is_limit, calls, results)):
             self._eject(endpoint, EndpointFailed("limited", "it limits some calls"))
-        self._note_head(calls, results)
 
     def _check_after_pause(self, endpoint: Endpoint) -> None:
         """Plan a check for the end of the pause, so that an idle server notices too that its node is back."""
@@ -250,17 +252,11 @@ class Endpoints:
         finally:
             endpoint.health.reviving = False
 
-    def _note_head(self, calls: Sequence[RpcCall], results: Sequence[object]) -> None:
-        """Record the newest block if the calls asked for it."""
-        for call, result in zip(calls, results, strict=True):
-            if call.method == _BLOCK_NUMBER.method and isinstance(result, str):
-                try:
-                    height = parse_count(result, call.method)
-                except EndpointFailed:
-                    continue
-                self._metrics.block_height.set(height, self.chain_id)
-                if self.chain_id not in self._config.idle_chains:
-                    self._metrics.heads.add(self.chain_id)
+    def _note_head(self, height: int) -> None:
+        """Record the newest block."""
+        self._metrics.block_height.set(height, self.chain_id)
+        if self.chain_id not in self._config.idle_chains:
+            self._metrics.heads.add(self.chain_id)
 
     def _check_chain(self, result: object) -> None:
         answered = parse_chain_id(result)
@@ -301,6 +297,15 @@ class Endpoints:
 def is_foreign(calls: Sequence[RpcCall]) -> bool:
     """True if a call runs a stranger's contract."""
     return any(call.foreign for call in calls)
+
+
+def _heads_of(calls: Sequence[RpcCall], results: Sequence[object]) -> list[int]:
+    """Return the numbers of newest blocks in the results. Raises EndpointFailed for what is none."""
+    return [
+        parse_count(result, call.method)
+        for call, result in zip(calls, results, strict=True)
+        if call.method == _BLOCK_NUMBER.method and not isinstance(result, RpcFault)
+    ]
 
 
 def parse_chain_id(result: object) -> int:

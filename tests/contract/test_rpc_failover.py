@@ -79,6 +79,19 @@ async def test_without_a_usable_endpoint_the_chain_is_unavailable(mode: str, mon
         assert secret not in shown
 
 
+@pytest.mark.usefixtures("long_pause")
+@pytest.mark.gen_test
+async def test_a_block_that_no_chain_can_have_is_no_answer() -> None:
+    """Such a number would stop whatever writes it: metrics, the index, the dashboard."""
+    metrics = Chains()
+    lying, good = Node(), Node()
+    lying.height = 2**64
+    async with playing(lying, good, metrics=metrics) as rpc:
+        assert await rpc.batch([BALANCE, NUMBER]) == ["0x5", "0x64"]
+        assert [health.standing for health in rpc.endpoints.healths()] == ["ejected", "ok"]
+    assert metrics.block_height.values == {(CHAIN_ID,): 100}
+
+
 @pytest.mark.gen_test
 async def test_nothing_listening_is_a_failure() -> None:
     good = Node()
