@@ -20,6 +20,8 @@ RAW_ALGORITHM_BODY_BYTES = 1 << 20
 MAX_DATASETS = 50
 # Job ids have 32 characters, DIDs 71.
 MAX_NAME_CHARS = 1024
+# No duration is longer. Python reads and writes integers of 4300 digits, and a sum might have one more.
+_MAX_DURATION_BITS = 64
 
 
 def _required_with_all(*others: str) -> Rule:
@@ -102,7 +104,7 @@ def _with_compute(data: Data, now: int) -> Data:
     if is_present(data, "compute") or not is_present(data, "environment"):
         return data
     duration = data.get("maxJobDuration")
-    end = now + duration if type(duration) is int else duration
+    end = now + duration if type(duration) is int and duration.bit_length() <= _MAX_DURATION_BITS else duration
     return {**data, "compute": {"env": data["environment"], "validUntil": end}}
 
 

@@ -129,7 +129,7 @@ def test_the_section_of_provider_2_1_comes_before_the_fields_of_ocean_js_8() -> 
     assert (quote.environment, quote.end) == ("e", 5)
 
 
-@pytest.mark.parametrize("duration", [None, "", "x", [], 1.5])
+@pytest.mark.parametrize("duration", [None, "", "x", [], 1.5, pytest.param(10**4300 - 1, id="long")])
 def test_a_duration_that_is_no_number_is_refused(duration: object) -> None:
     with pytest.raises(ValidationFailed) as refusal:
         InitializeComputeRequest.parse({**QUOTE, "environment": "e", "maxJobDuration": duration}, now=NOW)
