@@ -20,9 +20,7 @@ from provider.streaming.progress import Progress
 
 def build_board(metrics: Metrics, parts: Parts, shared_directory: str | None) -> Board:
     """Build the board in which this worker publishes its metrics, and its figures for the dashboard."""
-    figures = OwnFigures(
-        partial(_streams, parts), metrics.streams.all_sent, parts.frame.books.health, parts.frame.last_errors
-    )
+    figures = OwnFigures(partial(_listed, parts), metrics.streams, parts.frame.books.health, parts.frame.last_errors)
     return Board(metrics, figures.take, shared_directory)
 
 
@@ -44,15 +42,15 @@ def build_dashboard(settings: Settings, board: Board, parts: Parts) -> Dashboard
     return Dashboard(feed=Feed(sampler.take, stopped=sampler.stop), hello=hello, close_sampler=sampler.close)
 
 
-def _streams(parts: Parts, most: int) -> tuple[int, list[StreamNow]]:
-    # There may be thousands, and the loop waits meanwhile.
-    under_way = [
+def _listed(parts: Parts, most: int) -> list[StreamNow]:
+    under_way = (
         (progress, endpoint)
         for endpoint in parts.frame.in_progress
         if isinstance(endpoint, StreamingEndpoint) and (progress := endpoint.progress) is not None
-    ]
+    )
+    # There may be thousands, and the loop waits meanwhile.
     listed = heapq.nlargest(most, under_way, key=lambda stream: stream[0].bytes_sent)
-    return len(under_way), [_stream_now(*stream) for stream in listed]
+    return [_stream_now(*stream) for stream in listed]
 
 
 def _stream_now(progress: Progress, endpoint: StreamingEndpoint[Any]) -> StreamNow:

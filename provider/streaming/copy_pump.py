@@ -52,7 +52,7 @@ async def copy(source: Source, sink: Sink, *, buffers: BufferPool, progress: Pro
             # If this raises, the sink may still hold the bytes, so the buffer must not be returned.
             await sink.write(buffer[:count])
             progress.awaits_consumer = False
-            progress.bytes_sent += count
+            progress.add(count)
             left_in_turn -= count
             if left_in_turn <= 0:
                 left_in_turn = _TURN_BYTES

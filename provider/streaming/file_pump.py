@@ -143,7 +143,7 @@ class FilePump:
             return False
         except OSError as exc:
             raise ConsumerGone from exc
-        self._progress.bytes_sent += sent
+        self._progress.add(sent)
         self._held = self._held[sent:]
         if not self._held:
             self._buffers.give(self._buffer)
@@ -168,7 +168,7 @@ class FilePump:
         self._source.advance(sent)
         self.zero_copy_bytes += sent
         self._warm_bytes = max(0, self._warm_bytes - sent)
-        self._progress.bytes_sent += sent
+        self._progress.add(sent)
         return sent == count_bytes
 
     async def _warm(self, place: FilePlace, count_bytes: int) -> None:

@@ -8,6 +8,7 @@ from itertools import count, takewhile
 from typing import Literal
 from weakref import WeakKeyDictionary
 
+from provider.observability.metrics.groups import Sent
 from provider.streaming.sink import Sink
 
 
@@ -16,11 +17,12 @@ class Progress:
     """Live figures of one stream. Only the stream's path writes them; anyone may read them at any time.
 
     Attributes:
-        bytes_sent: body bytes passed to the consumer's connection.
+        bytes_sent: body bytes passed to the consumer's connection. Set by `add`.
         awaits_consumer: the stream waits for the consumer.
         awaits_origin: the stream waits for the origin. Set by paths whose source does not apply its idle limit.
         path: the current path.
         length_bytes: length of the whole body, None if unknown.
+        total: counts the bytes of all streams of the endpoint.
         number: of this stream, counted from 1 in each process.
     """
 
@@ -29,7 +31,13 @@ class Progress:
     awaits_origin: bool = False
     path: Literal["splice", "sendfile", "copy"] = "copy"
     length_bytes: int | None = None
+    total: Sent = field(default_factory=lambda: Sent(""), compare=False)
     number: int = field(default_factory=count(1).__next__, compare=False)
+
+    def add(self, count: int) -> None:
+        """Count body bytes that were passed to the consumer's connection."""
+        self.bytes_sent += count
+        self.total.bytes += count
 
 
 _LOOKS_PER_LIMIT = 4

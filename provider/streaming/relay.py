@@ -188,7 +188,7 @@ class _Relay:
             progress.awaits_consumer = True
             await self._start()
             progress.awaits_consumer = False
-            progress.bytes_sent += len(self._first)
+            progress.add(len(self._first))
             came_with_head = bool(self._first) and self._left_bytes() <= 0
             self._first = b""
             while not came_with_head and not await self._body_ended():
@@ -262,7 +262,7 @@ class _Relay:
             self._progress.awaits_consumer = True
             await self._sink.write(memoryview(data))
             self._progress.awaits_consumer = False
-            self._progress.bytes_sent += len(data)
+            self._progress.add(len(data))
 
     async def _reopened(self, resumer: Resumer) -> bool:
         source = await resumer.resume(self._progress.bytes_sent)

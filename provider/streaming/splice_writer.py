@@ -68,7 +68,7 @@ class SpliceWriter:
             return None
         except OSError as exc:
             raise ConsumerGone from exc
-        self._progress.bytes_sent += count
+        self._progress.add(count)
         return count
 
     def send(self, data: memoryview) -> int:
@@ -79,7 +79,7 @@ class SpliceWriter:
             return 0
         except OSError as exc:
             raise ConsumerGone from exc
-        self._progress.bytes_sent += sent
+        self._progress.add(sent)
         return sent
 
     def flush(self, *, more: bool) -> bool:
@@ -93,7 +93,7 @@ class SpliceWriter:
         if sent < len(self.waiting):
             self.waiting = memoryview(self.waiting)[sent:]
             return False
-        self._progress.bytes_sent += self._body_bytes
+        self._progress.add(self._body_bytes)
         self.waiting, self._body_bytes = b"", 0
         return True
 

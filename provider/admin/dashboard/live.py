@@ -8,6 +8,7 @@ from typing import Any
 
 from provider.books.health import Health
 from provider.observability.last_errors import LastErrors
+from provider.observability.metrics.groups import Streams
 from provider.observability.metrics.processes import resident_bytes
 
 # Each worker lists this many streams, those with the most bytes first. All are counted.
@@ -43,38 +44,36 @@ class OwnFigures:
     """Takes the figures of this process."""
 
     def __init__(
-        self,
-        streams: Callable[[int], tuple[int, Sequence[StreamNow]]],
-        sent_bytes: Callable[[], float],
-        health: Health,
-        last_errors: LastErrors,
+        self, listed: Callable[[int], Sequence[StreamNow]], streams: Streams, health: Health, last_errors: LastErrors
     ) -> None:
         """Set the sources.
 
         Args:
-            streams: returns the number of streams, and this many of them: those with the most bytes first.
-            sent_bytes: body bytes sent to consumers so far, including streams in progress.
+            listed: returns this many streams in progress: those with the most bytes first.
+            streams: counts all of them, and their bytes.
             health: of the bought files.
             last_errors: the last failures.
         """
         self._last_errors = last_errors
         self._health = health
+        self._listed = listed
         self._streams = streams
-        self._sent_bytes = sent_bytes
 
-    def take(self) -> dict[str, Any]:
-        """Return JSON values. `at`: by the clock that all processes of a host share. `streams`: the listed ones."""
-        stream_count, listed = self._streams(MAX_LISTED_STREAMS)
+    def take(self, is_watched: bool) -> dict[str, Any]:
+        """Return JSON values, with empty tables if nobody looks: there may be thousands of streams.
+
+        `at`: by the clock that all processes of a host share. `streams`: the listed ones.
+        """
         now = time.perf_counter()
         return {
             "pid": os.getpid(),
             "at": time.monotonic(),
-            "sent_bytes": self._sent_bytes(),
+            "sent_bytes": self._streams.all_sent(),
             "cpu_seconds": time.process_time(),
             "rss_bytes": resident_bytes() or 0,
-            "files": self._health.worth_showing(time.time(), MAX_LISTED_FILES),
-            "errors": self._last_errors.shown(),
-            "stream_count": stream_count,
+            "files": self._health.worth_showing(time.time(), MAX_LISTED_FILES) if is_watched else [],
+            "errors": self._last_errors.shown() if is_watched else [],
+            "stream_count": self._streams.under_way,
             "streams": [
                 {
                     "number": stream.number,
@@ -87,6 +86,6 @@ class OwnFigures:
                     "file_index": stream.file_index,
                     "length_bytes": stream.length_bytes,
                 }
-                for stream in listed
+                for stream in (self._listed(MAX_LISTED_STREAMS) if is_watched else ())
             ],
         }

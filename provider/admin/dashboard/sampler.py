@@ -17,8 +17,6 @@ from provider.observability.metrics import Board
 LOOK_SECONDS = 10.0
 """Between two questions to the nodes, and to the parts that readiness asks, while somebody looks."""
 
-_NO_TABLES: Mapping[str, list[Any]] = {"streams": [], "files": [], "errors": []}
-
 
 class Sampler:
     """`board` has the metrics and figures of all workers."""
@@ -34,8 +32,7 @@ class Sampler:
 
     def take(self, is_watched: bool) -> Picture:
         """Return the picture of this moment; without tables if nobody looks."""
-        # The tables are for those who look, and a moment is kept for a minute.
-        workers = self._board.watch() if is_watched else [{**self._board.own_figures(), **_NO_TABLES}]
+        workers = self._board.watch() if is_watched else [self._board.own_figures()]
         self._window.add(Moment(workers[0]["at"], reading_of(self._board.read(), self._window.latest), workers))
         now = time.time()
         if not is_watched:

@@ -197,7 +197,7 @@ class StreamingEndpoint(Endpoint[S]):
         try:
             relayed = await relaying
         except BaseException:
-            self._frame.metrics.streams.fail(progress)
+            self._frame.metrics.streams.fail()
             raise
         finally:
             # Sink and endpoint refer to each other. A cycle would stay in memory until the garbage collector runs.
@@ -240,8 +240,8 @@ class StreamingEndpoint(Endpoint[S]):
         if self.ticket is not None:
             self.ticket.worked()
         slot.begin(sink)
-        progress = self.progress = Progress(length_bytes=length_bytes)
-        self._frame.metrics.streams.start(self.endpoint, progress)
+        total = self._frame.metrics.streams.start(self.endpoint)
+        progress = self.progress = Progress(length_bytes=length_bytes, total=total)
         return sink, progress
 
     def _stream_ended(self, relayed: Relayed) -> None:

@@ -46,12 +46,12 @@ class _Written:
 
 
 class Board:
-    """The board as one worker sees it. `figures` returns its own figures.
+    """The board as one worker sees it. `figures` returns its own figures; its argument says whether somebody watches.
 
     Without a directory there are no other workers.
     """
 
-    def __init__(self, metrics: Metrics, figures: Callable[[], Figures], directory: str | None = None) -> None:
+    def __init__(self, metrics: Metrics, figures: Callable[[bool], Figures], directory: str | None = None) -> None:
         self._metrics = metrics
         self._figures = figures
         self._directory = None if directory is None else Path(directory)
@@ -76,7 +76,7 @@ class Board:
         path = self._directory / f"{os.getpid()}.json"
         watched_ago = _age_seconds(self._directory / _WATCHED)
         is_watched = watched_ago is not None and watched_ago < FRESH_SECONDS
-        figures = self._figures() if is_watched else None
+        figures = self._figures(True) if is_watched else None
         try:
             _write(path, _Written([self._identity], self._metrics.snapshot(), figures))
         except OSError:
@@ -96,12 +96,12 @@ class Board:
         return merge([own, *living], [ended.snapshot, supervisor.snapshot])
 
     def own_figures(self) -> Figures:
-        """Our figures."""
-        return self._figures()
+        """Our figures while nobody watches."""
+        return self._figures(False)
 
     def watch(self) -> list[Figures]:
         """Return the figures of all workers, ours first. The others publish theirs for the next FRESH_SECONDS."""
-        own = self._figures()
+        own = self._figures(True)
         if self._directory is None:
             return [own]
         with contextlib.suppress(OSError):

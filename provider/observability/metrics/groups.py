@@ -4,14 +4,15 @@ A metric is declared here once: name, help, labels, buckets. The room that measu
 is made from these declarations. Names follow Prometheus: base units, and `_total` for counters. Every label has a
 bounded set of values: never an address, URL or transaction. One gauge names datasets, and only those that fail.
 
-Nothing is counted per piece of a body. What can be read at any time, such as the size of a cache, is followed: it is
-looked up only when somebody reads the metrics, or twice a second with several workers.
+Of a piece of a body, only its bytes are counted. What can be read at any time, such as the size of a cache, is
+followed: it is looked up only when somebody reads the metrics, or twice a second with several workers.
 """
 
 import threading
 import time
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,14 @@ class Requests(Group):
         self.errors.add(code, fault_of(code))
 
 
+@dataclass(slots=True)
+class Sent:
+    """Body bytes that an endpoint has sent so far, those of streams in progress included."""
+
+    endpoint: str
+    bytes: int = 0
+
+
 class Streams(Group):
     """Bodies on their way to consumers."""
 
@@ -157,20 +166,18 @@ class Streams(Group):
 
     def __init__(self, *, is_on: bool = True) -> None:
         super().__init__(is_on=is_on)
-        self._under_way: dict[int, tuple[str, Progress]] = {}
-        self._ended_bytes = {"download": 0, "link": 0, "computeResult": 0}
-        for endpoint in self._ended_bytes:
+        self.under_way = 0
+        """Streams in progress. Known even if metrics are off."""
+        # Kept as bytes are sent: with thousands of streams, adding them up would hold the loop for milliseconds.
+        self._sent = {endpoint: Sent(endpoint) for endpoint in ("download", "link", "computeResult")}
+        for endpoint in self._sent:
             self.sent_bytes.follow(partial(self.sent, endpoint), endpoint)
         self.in_progress.follow(lambda: self.under_way)
 
-    @property
-    def under_way(self) -> int:
-        """Number of streams in progress. Known even if metrics are off."""
-        return len(self._under_way)
-
-    def start(self, endpoint: str, progress: "Progress") -> None:
-        """Follow `progress` until `end` or `fail`."""
-        self._under_way[id(progress)] = (endpoint, progress)
+    def start(self, endpoint: str) -> Sent:
+        """Count a stream until `end` or `fail`. Returns where its bytes are counted."""
+        self.under_way += 1
+        return self._sent[endpoint]
 
     def end(
         self,
@@ -184,7 +191,8 @@ class Streams(Group):
         seconds: float,
     ) -> None:
         """Count a stream that ended `seconds` after its first byte; `outcome` and `path` as in `streaming.relay`."""
-        endpoint = self.fail(progress)
+        self.fail()
+        endpoint = progress.total.endpoint
         self.ended.add(endpoint, outcome, path)
         self.streamed_bytes.add(endpoint, service_type, file_type, path, outcome, by=progress.bytes_sent)
         if progress.bytes_sent >= RATED_BYTES and seconds > 0:
@@ -193,20 +201,17 @@ class Streams(Group):
             self.resumes.add(endpoint, by=resumes)
             self.resumed.add(endpoint)
 
-    def fail(self, progress: "Progress") -> str:
-        """Count only the bytes of a stream that never began or has no outcome. Returns its endpoint."""
-        endpoint, _ = self._under_way.pop(id(progress))
-        self._ended_bytes[endpoint] += progress.bytes_sent
-        return endpoint
+    def fail(self) -> None:
+        """End a stream that never began or has no outcome."""
+        self.under_way -= 1
 
     def sent(self, endpoint: str) -> int:
         """Body bytes of this process so far, including streams in progress."""
-        under_way = (progress.bytes_sent for of, progress in self._under_way.values() if of == endpoint)
-        return self._ended_bytes[endpoint] + sum(under_way)
+        return self._sent[endpoint].bytes
 
     def all_sent(self) -> int:
         """The same over all endpoints. Known even if metrics are off."""
-        return sum(map(self.sent, self._ended_bytes))
+        return sum(sent.bytes for sent in self._sent.values())
 
     def follow_pipes(self, pipes: "PipePool") -> None:
         """Follow the pipes for splicing."""

@@ -105,8 +105,10 @@ def _cpu_seconds(process_id: int | None) -> float | None:
 
 def _open_fds() -> int | None:
     try:
+        # Linux from 6.2 on keeps the number here: a list of 15 000 names took 60 ms.
+        count = os.stat("/proc/self/fd").st_size
         # The listing itself uses one of them.
-        return len(os.listdir("/proc/self/fd")) - 1
+        return count or len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         return None
 

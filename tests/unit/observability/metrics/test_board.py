@@ -43,7 +43,7 @@ class Counted:
 
 def board_of(directory: Path, values: Snapshot | None = None, **figures: object) -> Board:
     counted: Any = Counted(values or {})
-    return Board(counted, lambda: figures, str(directory))
+    return Board(counted, lambda _: figures, str(directory))
 
 
 def write_other(
@@ -111,7 +111,7 @@ def test_our_own_file_is_not_read_beside_us(tmp_path: Path) -> None:
 def test_what_the_supervisor_counts_is_told_by_any_worker(tmp_path: Path) -> None:
     for died in (1, 2):
         write_restarts(str(tmp_path), {"died": died, "reload": 4})
-    board = Board(Metrics(), dict, str(tmp_path))
+    board = Board(Metrics(), lambda _: {}, str(tmp_path))
     assert board.read()["provider_worker_restarts_total"] == {("died",): 2, ("reload",): 4}
     assert dict(board.silent_seconds()) == {}
 
@@ -131,7 +131,7 @@ def test_a_worker_that_writes_nothing_is_silent(tmp_path: Path) -> None:
 
 
 def test_without_a_directory_there_are_no_others() -> None:
-    board = Board(Metrics(), lambda: {"pid": 1})
+    board = Board(Metrics(), lambda _: {"pid": 1})
     board.write()
     assert board.watch() == [{"pid": 1}]
     assert board.silent_seconds() == {}
@@ -174,7 +174,7 @@ def test_no_number_keeps_a_worker_from_writing(tmp_path: Path, value: int) -> No
     """Whose file is too old counts as stuck, and is restarted. Nodes say what they like."""
     mine, other = Metrics(), Metrics()
     mine.chains.block_height.set(value, 1)
-    Board(mine, dict, str(tmp_path)).write()
+    Board(mine, lambda _: {}, str(tmp_path)).write()
     (tmp_path / f"{os.getpid()}.json").rename(tmp_path / f"{OTHER}.json")
-    found = Board(other, dict, str(tmp_path)).read()["provider_chain_block_height"]
+    found = Board(other, lambda _: {}, str(tmp_path)).read()["provider_chain_block_height"]
     assert found["1",] == pytest.approx(value)

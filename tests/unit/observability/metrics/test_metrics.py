@@ -43,6 +43,10 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return samples(metrics).get((name, tuple(sorted(labels.items()))))
 
 
+def begin(metrics: Metrics) -> Progress:
+    return Progress(total=metrics.streams.start("download"))
+
+
 def end(metrics: Metrics, progress: Progress, *, seconds: float = 1.0, resumes: int = 0) -> None:
     metrics.streams.end(
         progress,
@@ -69,15 +73,14 @@ def test_requests_are_counted_and_timed() -> None:
 
 def test_bytes_of_streams_under_way_are_sent_and_those_of_ended_ones_stay() -> None:
     metrics = Metrics()
-    one, other = Progress(), Progress()
-    metrics.streams.start("download", one)
-    metrics.streams.start("download", other)
-    one.bytes_sent, other.bytes_sent = 100, 20
+    one, other = begin(metrics), begin(metrics)
+    one.add(100)
+    other.add(20)
     assert value(metrics, "provider_sent_bytes_total", endpoint="download") == 120
     assert value(metrics, "provider_streams_in_progress") == 2
     end(metrics, one)
-    other.bytes_sent = 50
-    metrics.streams.fail(other)
+    other.add(30)
+    metrics.streams.fail()
     assert value(metrics, "provider_sent_bytes_total", endpoint="download") == 150
     assert value(metrics, "provider_streams_in_progress") == 0
     labels = {"endpoint": "download", "path": "splice", "outcome": "complete"}
@@ -89,8 +92,8 @@ def test_bytes_of_streams_under_way_are_sent_and_those_of_ended_ones_stay() -> N
 def test_throughput_is_told_of_bodies_that_are_long_enough() -> None:
     metrics = Metrics()
     for size in (65535, 65536):
-        body = Progress(size)
-        metrics.streams.start("download", body)
+        body = begin(metrics)
+        body.add(size)
         end(metrics, body, seconds=0.5)
     assert value(metrics, "provider_stream_bytes_per_second_count", path="splice") == 1
     assert value(metrics, "provider_stream_bytes_per_second_sum", path="splice") == 131072
@@ -123,8 +126,7 @@ def test_decryption_is_timed_whether_it_succeeds_or_not() -> None:
 def test_resumes_are_counted_with_the_end_of_their_stream() -> None:
     metrics = Metrics()
     for resumes in (0, 3):
-        progress = Progress()
-        metrics.streams.start("download", progress)
+        progress = begin(metrics)
         end(metrics, progress, resumes=resumes)
     assert value(metrics, "provider_stream_resumes_total", endpoint="download") == 3
     assert value(metrics, "provider_streams_resumed_total", endpoint="download") == 1
@@ -151,7 +153,7 @@ def test_who_stepped_back_counts_on_and_says_nothing_of_how_things_are() -> None
 
 def test_who_stepped_back_shows_the_others_sums_only(tmp_path: Path) -> None:
     old = Metrics()
-    board = Board(old, dict, str(tmp_path))
+    board = Board(old, lambda _: {}, str(tmp_path))
     old.chains.endpoint_up.follow(lambda: False, 1, 1)
     board.write()
     path = next(tmp_path.glob("*.json"))
@@ -166,8 +168,8 @@ def test_off_counts_nothing_and_knows_how_much_was_sent() -> None:
     metrics.requests.answer("nonce", 200, 0.1)
     metrics.requests.in_progress.follow(lambda: 1)
     metrics.chains.endpoint_block.set(5, 1, 1)
-    progress = Progress(7)
-    metrics.streams.start("download", progress)
+    progress = begin(metrics)
+    progress.add(7)
     with metrics.files.decrypting("files"):
         pass
     end(metrics, progress)
