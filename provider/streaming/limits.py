@@ -57,7 +57,8 @@ class StreamLimits:
         self._max_streams = config.max_streams_per_consumer
         self._per_stream = config.max_bytes_per_second_per_stream
         self._per_consumer = config.max_bytes_per_second_per_consumer
-        self._slots: dict[str, list[StreamSlot]] = {}
+        # Not lists: with thousands of streams, one would be searched for each stream that ends.
+        self._slots: dict[str, dict[StreamSlot, None]] = {}
         self.leases = leases
         """Counts over all hosts; None if each worker counts for itself."""
 
@@ -68,11 +69,11 @@ class StreamLimits:
 
     def admitted(self, consumer: str) -> StreamSlot:
         """Admit one more stream of `consumer` (checksummed address) until `leave`. Raises TooManyStreams."""
-        slots = self._slots.setdefault(consumer, [])
+        slots = self._slots.setdefault(consumer, {})
         if self._max_streams and len(slots) >= self._max_streams:
             raise TooManyStreams
         slot = StreamSlot(self, consumer)
-        slots.append(slot)
+        slots[slot] = None
         return slot
 
     def share_out(self, consumer: str) -> None:
@@ -102,7 +103,7 @@ class StreamLimits:
         if slot.lease is not None and self.leases is not None:
             self.leases.release(slot.consumer, slot.lease)
         slots = self._slots[slot.consumer]
-        slots.remove(slot)
+        del slots[slot]
         if not slots:
             del self._slots[slot.consumer]
         # The ended stream keeps its pace, since megabytes of it may still be in the kernel. The next stream on its

@@ -4,7 +4,7 @@ import pytest
 
 from provider.errors import TooManyStreams
 from provider.streaming.config import StreamConfig
-from provider.streaming.limits import StreamLimits
+from provider.streaming.limits import StreamLimits, StreamSlot
 
 
 class Stream:
@@ -45,6 +45,16 @@ def test_a_refused_or_failed_stream_leaves_no_slot_behind() -> None:
         raise ValueError("origin")
     with limits.admitted("a"):
         pass
+
+
+def test_a_stream_that_ends_is_not_searched_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = StreamLimits(StreamConfig())
+    slots = [limits.admitted("a") for _ in range(100)]
+    compared: list[object] = []
+    monkeypatch.setattr(StreamSlot, "__eq__", lambda one, other: compared.append(other) or one is other)
+    for slot in reversed(slots):
+        limits.leave(slot)
+    assert compared == []
 
 
 def test_a_consumers_rate_is_shared_by_its_running_streams() -> None:
