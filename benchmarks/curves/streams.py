@@ -1,9 +1,12 @@
-"""Thousands of streams to slow consumers: what small requests wait beside them, what they cost and leave behind."""
+"""Thousands of streams to slow consumers: what small requests wait beside them, what they cost and leave behind.
+
+A bare Tornado handler waits beside them too. It shares our server's core, so that its wait is what this machine adds.
+"""
 
 import time
 from dataclasses import dataclass, replace
 
-from benchmarks import dripping, processes
+from benchmarks import dripping, peers, processes
 from benchmarks import stage as stages
 from benchmarks.cases import MIB, large, small
 from benchmarks.daemon import PartFailed
@@ -31,6 +34,7 @@ class _Held:
     """While the streams were there. Latencies in seconds; `cpu_share`: of one core, without small requests."""
 
     p99_seconds: tuple[float, ...]
+    hello_p99_seconds: tuple[float, ...]
     cpu_share: float
     cpu_seconds_per_gb: float
     rss_bytes: int
@@ -42,9 +46,15 @@ def rows(options: Options) -> list[Row]:
     options, _ = fitting(replace(options, consumers=wanted))
     settings = {"PROVIDER_IDLE_TIMEOUT_SECONDS": "3600", "PROVIDER_MAX_STREAMS_PER_CONSUMER": "0"}
     with stages.opened(
-        Needs([WARM_BYTES, FILE_BYTES], servers={OURS: settings}, origin_send_bytes=ORIGIN_SEND_BYTES), options
+        Needs(
+            [WARM_BYTES, FILE_BYTES],
+            (peers.hello_peer(),),
+            servers={OURS: settings},
+            origin_send_bytes=ORIGIN_SEND_BYTES,
+        ),
+        replace(options, variants=()),
     ) as stage:
-        (variant,) = stage.variants(stage.buy(16))
+        variant, hello = stage.variants(stage.buy(16))
         bench = stage.bench(small(1))
         bench.warm(small(16), variant)
         pids = processes.tree(variant.pid)
@@ -52,7 +62,7 @@ def rows(options: Options) -> list[Row]:
         idle_bytes = processes.rss_bytes(pids)
         with dripping.Drips(variant.port) as drips:
             processes.pin([drips.pid], stage.others)
-            held = _hold(drips, bench, variant, options)
+            held = _hold(drips, bench, variant, hello, options)
         _await_end(stage)
         time.sleep(LEFT_SECONDS)
         left_bytes = processes.rss_bytes(pids)
@@ -63,6 +73,7 @@ def rows(options: Options) -> list[Row]:
             (
                 *figure("1 KiB p99 ms beside", [value * 1e3 for value in held.p99_seconds], 1),
                 *figure("alone", [value * 1e3 for value in alone], 1),
+                *figure("Tornado hello beside", [value * 1e3 for value in held.hello_p99_seconds], 1),
                 *figure("CPU s/GB", [held.cpu_seconds_per_gb], 1),
                 *figure("CPU ms/s", [held.cpu_share * 1e3]),
                 *figure("MB idle", [idle_bytes / 1e6]),
@@ -83,7 +94,7 @@ def _await_end(stage: stages.Stage) -> None:
         time.sleep(0.5)
 
 
-def _hold(drips: dripping.Drips, bench: Bench, variant: Variant, options: Options) -> _Held:
+def _hold(drips: dripping.Drips, bench: Bench, variant: Variant, hello: Variant, options: Options) -> _Held:
     case = large(1, FILE_BYTES, file_index=1)
     progress(f"{options.consumers} slow consumers come")
     drips.come([variant.plans(case, 1, 0)[0].requests[0] for _ in range(options.consumers)])
@@ -93,10 +104,14 @@ def _hold(drips: dripping.Drips, bench: Bench, variant: Variant, options: Option
     time.sleep(SETTLE_SECONDS)
     cpu_seconds, read_bytes = processes.cpu_seconds(pids) - cpu_before, drips.read_bytes() - bytes_before
     seconds = time.monotonic() - began
-    p99_seconds = _small_p99(bench, variant, options)
+    p99_seconds, hello_p99_seconds = _small_p99(bench, variant, options), _small_p99(bench, hello, options)
     drips.read_bytes()
     return _Held(
-        p99_seconds, cpu_seconds / seconds, cpu_seconds / max(1e-9, read_bytes / 1e9), processes.rss_bytes(pids)
+        p99_seconds,
+        hello_p99_seconds,
+        cpu_seconds / seconds,
+        cpu_seconds / max(1e-9, read_bytes / 1e9),
+        processes.rss_bytes(pids),
     )
 
 
