@@ -52,10 +52,12 @@ def test_nothing_that_the_image_leaves_out_is_read() -> None:
     """The server's modules, and all that they import: none stands in a folder that the Dockerfile removes."""
     removed = set(re.findall(r"-type d \\\( (.*?) \\\)", TEXT)[0].replace("-name ", "").split(" -o "))
     assert removed == {"test", "tests", "SelfTest"}
+    # The last of these needs an extra that neither the image nor the README's test command installs.
+    left_out = ("provider.demo", "provider.testing", "provider.__main__", "provider.commands.parquet")
     listing = (
         "import importlib, pkgutil, sys, provider\n"
         "for module in pkgutil.walk_packages(provider.__path__, 'provider.'):\n"
-        "    if not module.name.startswith(('provider.demo', 'provider.testing', 'provider.__main__')):\n"
+        f"    if not module.name.startswith({left_out!r}):\n"
         "        importlib.import_module(module.name)\n"
         "print('\\n'.join(name for name in sys.modules))\n"
     )
