@@ -23,7 +23,7 @@ _RECEIVE_BYTES = 256 * 1024
 _FEED_BYTES = 32 * 1024
 # What records add to 256 KiB of plaintext. With it, one receive fills a buffer and leaves little behind.
 _OVERHEAD_BYTES = 1024
-# What TLS may say on its own. A further handshake takes two of these, and half a millisecond of the event loop.
+# Messages that TLS may send on its own. A further handshake takes two, and half a millisecond of the event loop.
 _MAX_UNASKED = 16
 
 # Shared by all connections of the process: filled and emptied within a single call, on the loop's thread.
@@ -160,7 +160,7 @@ class TlsConnection(Connection):
         await super().send_all(data)
 
     def _flush_now(self) -> None:
-        """Send what TLS says on its own (another handshake, as TLS 1.2 allows) as far as the socket accepts it."""
+        """Send as much as the socket accepts of the messages that TLS adds on its own, such as another handshake."""
         if self._outgoing.pending:
             self._unasked += 1
             if self._unasked > _MAX_UNASKED:

@@ -30,8 +30,7 @@ from tests.support.origin import pattern_sha256
 
 FAULT_SECONDS = (0.2, 1.5)
 SETTLE_SECONDS = 60.0
-# A server without work ends at once: half a second, and 1.4 on a busy machine. One that waits for something takes 30.
-STOP_SECONDS = 10.0
+STOP_SECONDS = 1.0
 # Six consumers at once, any of whom may be at the one worker; a reloaded worker has not served what the old one had.
 MORE_DESCRIPTORS, MORE_BYTES = 20, 48 << 20
 
