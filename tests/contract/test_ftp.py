@@ -36,6 +36,7 @@ from provider.streaming.pipes import PipePool
 from provider.streaming.progress import Progress
 from provider.streaming.relay import Relayed, StreamEngine
 from provider.streaming.resume import Reopen, Resumer, Resuming
+from provider.testing.ports import free_ports
 from provider.upstream.addresses import Resolver
 from provider.upstream.answer import Whole, answer_of
 from provider.upstream.config import UpstreamConfig
@@ -586,10 +587,11 @@ async def test_the_next_address_is_tried(ports: dict[str, int]) -> None:
 async def test_an_open_that_was_given_up_says_nothing_to_a_server_that_connects_later(*, answers: bool) -> None:
     """While the handshake lasts there is no socket that could be shut down, and there may be another address."""
     with socket.socket() as full, socket.socket() as filling:
-        full.bind(("127.0.0.2", 0))
+        # A second server takes the port below, at another address.
+        (port,) = free_ports(1)
+        full.bind(("127.0.0.2", port))
         full.listen(0)
         filling.connect(full.getsockname())
-        port = full.getsockname()[1]
 
         async def resolver(host: str, port: int) -> list[Address]:
             return [(2, ("127.0.0.2", port)), (2, ("127.0.0.1", port))]

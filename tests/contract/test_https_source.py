@@ -10,11 +10,11 @@ import ssl
 import sys
 import termios
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from provider.errors import UpstreamTruncated, UpstreamUnreachable
+from provider.testing.ports import free_ports
 from provider.upstream.http_source import HttpSource
 from tests.support.http_sources import CHUNKED, DATA, OK, TO_THE_END, chunks, fetch, get, opener, read_all, silent
 from tests.support.raw_origin import Exchange, answering, raw_origin, tls_contexts
@@ -95,12 +95,11 @@ async def test_an_origin_that_forgot_its_sessions_is_read_after_a_full_handshake
         await exchange.send(OK)
 
     async with opener(tls_context=client) as opened:
-        port = 0
+        (port,) = free_ports(1)
         for context in (server, other):
-            async with raw_origin(script, context=context, port=port) as origin:
-                port = urlsplit(origin.url).port or 0
-                async with opened.opened(get(origin.url)) as source:
-                    assert await read_all(source) == b"ok"
+            listening = raw_origin(script, context=context, port=port)
+            async with listening as origin, opened.opened(get(origin.url)) as source:
+                assert await read_all(source) == b"ok"
     assert resumed == [False, False]
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
-from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
+from dnslib.server import BaseResolver, DNSHandler
 
 from provider.errors import NameUnanswered, OriginsBusy, UnsafeAddress
 from provider.upstream.addresses import resolve_checked
 from provider.upstream.names import Names
 from provider.upstream.shares import asking_client
 from tests.support.resolver import Names as Served
-from tests.support.resolver import running_resolver
+from tests.support.resolver import over_udp_and_tcp, running_resolver
 
 V4 = socket.AF_INET
 HOSTS_FILE_NAMES = [
@@ -108,21 +108,11 @@ class Truncating(BaseResolver):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_an_answer_that_is_too_long_for_udp_is_asked_for_over_tcp() -> None:
-    logger = DNSLogger(logf=lambda _: None)
-    udp = DNSServer(Truncating(), address="127.0.0.1", port=0, logger=logger)
-    port = udp.server.server_address[1]
-    tcp = DNSServer(Truncating(), address="127.0.0.1", port=port, tcp=True, logger=logger)
-    for server in (udp, tcp):
-        server.start_thread()
-    try:
+    with over_udp_and_tcp(Truncating()) as port:
         files = len(os.listdir("/proc/self/fd"))
         resolver = Names(servers=[f"127.0.0.1:{port}"], timeout_seconds=10.0)
         assert await checked(resolver, "long.test") == ["192.0.2.7"]
         await eventually(lambda: len(os.listdir("/proc/self/fd")) == files)
-    finally:
-        for server in (udp, tcp):
-            server.stop()
-            server.server.server_close()
 
 
 @pytest.mark.gen_test(timeout=20)

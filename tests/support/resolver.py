@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
+
+from provider.testing.ports import free_ports
 
 # Of 127.0.0.0/8, so that nothing else is in the way; the port cannot be chosen in resolv.conf.
 ADDRESS = "127.66.0.1"
@@ -64,11 +66,27 @@ class Names(BaseResolver):
 def running_resolver(address: str = ADDRESS, port: int = 53) -> Iterator[Names]:
     """Run a resolver; port 0 takes a free one. Raises OSError where the port may not be bound."""
     names = Names()
-    server = DNSServer(names, address=address, port=port, logger=DNSLogger(logf=lambda _: None))
-    names.server = f"{address}:{server.server.server_address[1]}"
+    with _listening(names, address, port, tcp=False) as taken:
+        names.server = f"{address}:{taken}"
+        yield names
+
+
+@contextmanager
+def over_udp_and_tcp(resolver: BaseResolver) -> Iterator[int]:
+    """Answer on one free port of 127.0.0.1 over both protocols; yields the port."""
+    (port,) = free_ports(1)
+    with ExitStack() as running:
+        for tcp in (True, False):
+            running.enter_context(_listening(resolver, "127.0.0.1", port, tcp=tcp))
+        yield port
+
+
+@contextmanager
+def _listening(resolver: BaseResolver, address: str, port: int, *, tcp: bool) -> Iterator[int]:
+    server = DNSServer(resolver, address=address, port=port, tcp=tcp, logger=DNSLogger(logf=lambda _: None))
     server.start_thread()
     try:
-        yield names
+        yield server.server.server_address[1]
     finally:
         server.stop()
         server.server.server_close()
