@@ -28,11 +28,10 @@ def is_looked_at(thing: object) -> bool:
     return any(found is thing for found in gc.get_objects())
 
 
-def test_what_survived_a_middle_collection_is_not_looked_at_again() -> None:
+def test_what_survived_a_collection_is_not_looked_at_again() -> None:
     thing = [Thing()]
-    gc.collect(0)
     assert is_looked_at(thing)
-    gc.collect(1)
+    gc.collect(0)
     assert not is_looked_at(thing)
 
 
@@ -56,7 +55,7 @@ def test_a_cycle_that_is_new_is_collected() -> None:
 
 def test_it_can_be_said_twice() -> None:
     keep_collections_short()
-    assert gc.get_threshold() == COLLECT_AFTER
+    assert gc.get_threshold()[0] == COLLECT_AFTER
     before = len(gc.callbacks)
     collect_as_usual()
     assert len(gc.callbacks) == before - 1
