@@ -16,7 +16,7 @@ from provider.config import Settings
 from provider.errors import ProviderError
 from provider.files.file_object import FileObject, GraphqlFile, UrlFile
 from provider.files.userdata import NO_USERDATA
-from provider.observability.metrics.groups import BooksMetrics
+from provider.observability.metrics.backends import BooksMetrics
 
 NOT_ASKED = "not_asked"
 """Not an error code: a file that was not asked for is neither good nor bad."""

@@ -24,7 +24,7 @@ from provider.cache import FactCache
 from provider.chain.networks import Network, Networks
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, DecryptError, FileError, MetadataStoreUnavailable, ProviderError
-from provider.observability.metrics.groups import Index
+from provider.observability.metrics.backends import Index
 from provider.override import override
 from provider.redis.fact_cache import FactStore
 

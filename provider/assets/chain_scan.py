@@ -37,7 +37,7 @@ from provider.chain.events import Log, parse_logs
 from provider.chain.logs import json_object
 from provider.chain.networks import Network
 from provider.errors import ChainError
-from provider.observability.metrics.groups import Index
+from provider.observability.metrics.backends import Index
 
 # Replaced documents are kept this many blocks beyond finality, for a deeper reorganisation.
 _SPARE_BLOCKS = 1000

@@ -28,7 +28,7 @@ from provider.errors import (
     TokenNotAccepted,
     TokenRefused,
 )
-from provider.observability.metrics.groups import Nonces
+from provider.observability.metrics.backends import Nonces
 
 if TYPE_CHECKING:
     from provider.chain.contract_accounts import ContractAccounts

@@ -11,7 +11,7 @@ from provider.books.config import BooksConfig
 from provider.books.record import Use
 from provider.books.sql import Writer, open_books
 from provider.errors import StoreError
-from provider.observability.metrics.groups import BooksMetrics
+from provider.observability.metrics.backends import BooksMetrics
 from provider.sqlite import SqliteThread
 
 WRITE_SECONDS = 1.0

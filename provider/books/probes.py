@@ -15,7 +15,7 @@ from provider.books.health import Health
 from provider.books.record import COMPLETE
 from provider.errors import ProviderError
 from provider.errors.fault import fault_of
-from provider.observability.metrics.groups import BooksMetrics
+from provider.observability.metrics.backends import BooksMetrics
 
 ATTEMPTS = 3
 """A file that fails is probed again, up to the number of failures in a row that raises the alert."""

@@ -19,7 +19,7 @@ from provider.chain.endpoint import Endpoint, EndpointFailed, parse_count, parse
 from provider.chain.health import EndpointHealth, behind, order, seconds_until_open, tell
 from provider.chain.jsonrpc import RpcCall, RpcFault, is_answer, is_limit
 from provider.errors import ChainUnavailable
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 from provider.outgoing.sessions import Outgoing
 
 _CHAIN_ID = RpcCall("eth_chainId")

@@ -18,7 +18,7 @@ from provider.chain.endpoint import Endpoint, EndpointFailed
 from provider.chain.endpoints import Endpoints, is_foreign
 from provider.chain.jsonrpc import RpcCall, RpcFault
 from provider.errors import ChainError, ChainUnavailable
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 from provider.outgoing.sessions import Outgoing
 
 MAX_BATCH_CALLS = 50

@@ -5,7 +5,7 @@ from provider.crypto.accounts import Account
 from provider.files.file_list import FileList, decrypt_files, read_files, require_allowed
 from provider.files.file_object import FileObject, Seller, parse_file_object
 from provider.files.plaintext_cache import PlaintextCache
-from provider.observability.metrics.groups import Files
+from provider.observability.metrics.traffic import Files
 
 # Per list. Together they take about as much memory as the list.
 _MAX_READ_FILES = 16

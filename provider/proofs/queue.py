@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from provider.errors import ProviderError
-from provider.observability.metrics.groups import Proofs
+from provider.observability.metrics.backends import Proofs
 from provider.proofs.proof import Proof
 from provider.proofs.store import ProofStore, SendingLock
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from provider.errors import StoreError
-from provider.observability.metrics.groups import Proofs
+from provider.observability.metrics.backends import Proofs
 from provider.proofs import sql
 from provider.proofs.budget import Budget
 from provider.proofs.proof import Proof

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from provider.errors import QuotaExhausted, StoreError
-from provider.observability.metrics.groups import QuotaMetrics
+from provider.observability.metrics.backends import QuotaMetrics
 from provider.quotas.quota import (
     NO_LIMITS,
     NOTHING,

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Final, get_args
 
 from provider.errors import StoreError
-from provider.observability.metrics.groups import Redis
+from provider.observability.metrics.backends import Redis
 from provider.outgoing.names import OperatorNames
 from provider.redis.connection import Command, NodeConnection, Reply, load_library
 from provider.redis.errors import error_code, reason_of

@@ -20,7 +20,7 @@ from provider.files.file_object import FileObject, SourceFile
 from provider.files.origins import FileOpener
 from provider.files.sources.sources import Sources
 from provider.files.userdata import Userdata
-from provider.observability.metrics.groups import Slices
+from provider.observability.metrics.traffic import Slices
 from provider.override import override
 from provider.slices.admission import Admission, Demand
 from provider.slices.config import SliceConfig

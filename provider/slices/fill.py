@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from provider.errors import OriginsBusy, ProviderError, UpstreamError, UpstreamTruncated
-from provider.observability.metrics.groups import Slices
+from provider.observability.metrics.traffic import Slices
 from provider.slices.admission import Wanted
 from provider.slices.directory import SliceWriter, TakenSliceError
 from provider.slices.store import Slice, SliceStore, errno_name

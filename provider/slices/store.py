@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from provider.errors import UpstreamError, UpstreamTruncated
-from provider.observability.metrics.groups import Slices
+from provider.observability.metrics.traffic import Slices
 from provider.slices.directory import DamagedSliceError, FileState, Found, SliceDirectory, SliceWriter, has_writer
 from provider.slices.eviction import Eviction
 

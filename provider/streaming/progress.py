@@ -8,7 +8,7 @@ from itertools import count, takewhile
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from provider.observability.metrics.groups import Sent
+from provider.observability.metrics.traffic import Sent
 from provider.streaming.sink import Sink
 
 

@@ -15,7 +15,7 @@ from provider.books import ledger as module
 from provider.books.config import BooksConfig
 from provider.books.ledger import Ledger
 from provider.books.reading import Question, records, sums
-from provider.observability.metrics.groups import BooksMetrics
+from provider.observability.metrics.backends import BooksMetrics
 from tests.support.books import ANN, BOB, use
 
 ALL = Question(0)

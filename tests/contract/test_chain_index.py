@@ -21,7 +21,7 @@ from provider.errors import (
     MetadataStoreUnavailable,
     StoreError,
 )
-from provider.observability.metrics.groups import Index
+from provider.observability.metrics.backends import Index
 from provider.testing.chain.contracts import deploy_contracts
 from provider.testing.chain.keys import DEPLOYER_KEY, PUBLISHER_KEY, STRANGER_KEY
 from provider.testing.market import forge

@@ -10,7 +10,7 @@ import pytest
 
 from provider.links import reads as link_reads
 from provider.links.reads import LinkReads
-from provider.observability.metrics.groups import Proofs
+from provider.observability.metrics.backends import Proofs
 from provider.proofs.proof import Proof
 from provider.proofs.queue import ProofQueue
 from provider.proofs.store import ProofStore

@@ -15,7 +15,7 @@ from provider.chain.networks import Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
 from provider.errors import AssetNotFound, OrderFeeMissing, OrderNotConsumer, OrderNotFound, PublisherNotAuthorized
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 from provider.orders.check import Order, check_order
 from provider.orders.fees import quote_fee
 from provider.orders.lookup import OrderLookup

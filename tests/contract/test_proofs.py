@@ -23,7 +23,7 @@ from provider.chain.networks import ZERO_ADDRESS, Network, Networks
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
 from provider.errors import ChainUnavailable, StoreError
-from provider.observability.metrics.groups import Proofs
+from provider.observability.metrics.backends import Proofs
 from provider.outgoing.client import ServiceClient
 from provider.proofs import chain_sender, http_sender
 from provider.proofs import queue as proof_queue

@@ -13,7 +13,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from provider.errors import QuotaExhausted, StoreError
-from provider.observability.metrics.groups import QuotaMetrics
+from provider.observability.metrics.backends import QuotaMetrics
 from provider.quotas.quota import (
     DOWNLOAD,
     NO_LIMITS,

@@ -10,7 +10,7 @@ import pytest
 import provider.redis.client as client_module
 from provider.auth.redis_store import RedisNonceStore
 from provider.errors import NonceRefused, StoreError
-from provider.observability.metrics.groups import Redis
+from provider.observability.metrics.backends import Redis
 from provider.observability.metrics.instruments import LabelValues
 from provider.redis.client import RedisClient
 from provider.redis.leases import StreamLeases

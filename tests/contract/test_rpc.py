@@ -12,7 +12,7 @@ from provider.chain.contracts import foreign_call
 from provider.chain.jsonrpc import TOO_LARGE, RpcCall, RpcFault
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 from tests.support.illnesses import BATCH_REFUSALS
 from tests.support.rpc_nodes import CHAIN_ID, Node, is_available, playing, until
 

@@ -12,7 +12,7 @@ from provider.chain.config import RpcConfig
 from provider.chain.jsonrpc import RpcCall
 from provider.chain.rpc import Rpc
 from provider.errors import ChainError, ChainUnavailable
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 from tests.support.rpc_nodes import CHAIN_ID, Node, exchanges, is_available, playing, until
 
 NUMBER = RpcCall("eth_blockNumber")

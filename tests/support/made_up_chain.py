@@ -14,7 +14,7 @@ from provider.chain.networks import Network
 from provider.chain.rpc import Rpc
 from provider.crypto.accounts import Account
 from provider.crypto.keccak import to_checksum_address
-from provider.observability.metrics.groups import Index
+from provider.observability.metrics.backends import Index
 
 FINALITY = 16
 

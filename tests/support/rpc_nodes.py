@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from provider.chain.config import RpcConfig
 from provider.chain.rpc import Rpc
-from provider.observability.metrics.groups import Chains
+from provider.observability.metrics.backends import Chains
 
 CHAIN_ID = 8996
 _CONFIGURED = {field.name for field in fields(RpcConfig)}

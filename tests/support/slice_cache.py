@@ -14,7 +14,7 @@ from provider.files.file_object import FileObject, Seller, UrlFile
 from provider.files.origins import FileOrigins
 from provider.files.sources.sources import Sources
 from provider.files.userdata import NO_USERDATA, Userdata
-from provider.observability.metrics.groups import Slices
+from provider.observability.metrics.traffic import Slices
 from provider.slices.cached_origins import CachedOrigins
 from provider.slices.config import SliceConfig
 from provider.slices.directory import SliceDirectory

@@ -15,8 +15,9 @@ from provider.admin.dashboard.sample import (
 from provider.books.health import FileHealth, merged
 from provider.errors.fault import fault_of, remedy_of
 from provider.observability.last_errors import latest
-from provider.observability.metrics.groups import Caches, Files, Index, Proofs, Requests, Slices, Streams
+from provider.observability.metrics.backends import Caches, Index, Proofs
 from provider.observability.metrics.processes import Processes
+from provider.observability.metrics.traffic import Files, Requests, Slices, Streams
 
 MAX_SHOWN_STREAMS = 50
 MAX_SHOWN_FILES = 50

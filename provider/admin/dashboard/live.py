@@ -8,8 +8,8 @@ from typing import Any
 
 from provider.books.health import Health
 from provider.observability.last_errors import LastErrors
-from provider.observability.metrics.groups import Streams
 from provider.observability.metrics.processes import resident_bytes
+from provider.observability.metrics.traffic import Streams
 
 # Each worker lists this many streams, those with the most bytes first. All are counted.
 MAX_LISTED_STREAMS = 100

@@ -1,4 +1,4 @@
-"""Metrics: declared by topic (`groups.py`, `processes.py`), and shared by workers (`board.py`).
+"""Metrics: declared by topic (`traffic.py`, `backends.py`, `processes.py`), and shared by workers (`board.py`).
 
 A room imports its group and counts in it.
 """

@@ -2,23 +2,19 @@
 
 from collections.abc import Mapping
 
-from provider.observability.metrics.groups import (
+from provider.observability.metrics.backends import (
     BooksMetrics,
     Caches,
     Chains,
-    Files,
     Index,
-    LinkMetrics,
     Nonces,
     Proofs,
     QuotaMetrics,
     Redis,
-    Requests,
-    Slices,
-    Streams,
 )
 from provider.observability.metrics.instruments import Group, Instrument, Snapshot
 from provider.observability.metrics.processes import Processes
+from provider.observability.metrics.traffic import Files, LinkMetrics, Requests, Slices, Streams
 
 GROUPS: tuple[type[Group], ...] = (
     Requests,

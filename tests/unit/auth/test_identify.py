@@ -18,7 +18,7 @@ from provider.auth.token import PresentedToken
 from provider.auth.tokens import Tokens
 from provider.crypto.signature import recover_address
 from provider.errors import NonceRefused, QuotaExhausted, SignatureInvalid, StoreError, TokenNotAccepted
-from provider.observability.metrics.groups import Nonces
+from provider.observability.metrics.backends import Nonces
 
 KEY = EthAccount.from_key("5d75837394b078ce97bc289fa8d75e21000573520bfa7784a9d28ccaae602bf8")
 ADDRESS = KEY.address

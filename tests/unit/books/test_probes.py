@@ -9,7 +9,7 @@ from provider.books import probes
 from provider.books.health import OTHERS, Health
 from provider.books.probes import AT_ONCE, ATTEMPTS, RETRY_SECONDS, Prober, SoldFile, due_at
 from provider.errors import StoreError
-from provider.observability.metrics.groups import BooksMetrics
+from provider.observability.metrics.backends import BooksMetrics
 from tests.support.books import NOW, did
 
 DAY = 86_400.0

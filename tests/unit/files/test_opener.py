@@ -8,7 +8,7 @@ from provider.errors import FileIndexOutOfRange, FilesUndecryptable
 from provider.files.file_object import UrlFile, parse_file_object
 from provider.files.opener import FileListOpener
 from provider.files.plaintext_cache import PlaintextCache
-from provider.observability.metrics.groups import Files
+from provider.observability.metrics.traffic import Files
 from tests.unit.files.test_file_list import ACCOUNT, ASSET, BOUND, FILES, OTHER, SERVICE, UNBOUND, sealed
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from provider.admin.dashboard.live import MAX_LISTED_FILES, MAX_LISTED_STREAMS, OwnFigures, StreamNow
 from provider.books.health import Health
 from provider.observability.last_errors import MAX_ERRORS, LastErrors, latest
-from provider.observability.metrics.groups import Streams
+from provider.observability.metrics.traffic import Streams
 from tests.support.books import did, use
 
 

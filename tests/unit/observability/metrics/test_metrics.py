@@ -14,8 +14,8 @@ from provider.cache import CacheCounts
 from provider.observability.metrics import Board, Metrics
 from provider.observability.metrics.document import PAGE, page
 from provider.observability.metrics.exposition import expose
-from provider.observability.metrics.groups import Requests
 from provider.observability.metrics.metrics import DECLARED, GROUPS
+from provider.observability.metrics.traffic import Requests
 from provider.observability.metrics.values import merge
 from provider.streaming.progress import Progress
 from tests.support.syntax import nodes_of
