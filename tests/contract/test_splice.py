@@ -401,26 +401,75 @@ async def test_a_pipe_with_bytes_of_a_lost_consumer_is_closed(end: str, blind: N
         assert (proxy.pipes.taken, proxy.pipes.opened) == (0, 0)
 
 
-@pytest.mark.gen_test(timeout=30)
-async def test_others_copy_while_a_stalled_consumer_holds_the_last_pipe(blind: None) -> None:
-    served = 0
-
-    async def script(exchange: Exchange) -> None:
-        nonlocal served
-        served += 1
-        await (endless(exchange) if served == 1 else exchange.send(ANSWERS["length"]))
-
-    pipes = PipePool(max_pipes=1)
-    async with splicing(script, pipes=pipes) as proxy, consumer(proxy) as (_, writer):
+@asynccontextmanager
+async def stalled(proxy: Proxy) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A consumer that sends a request and reads nothing, once its stream waits for it."""
+    async with consumer(proxy) as (reader, writer):
+        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)
         writer.transport.pause_reading()
         writer.write(GET)
-        await until(lambda: pipes.taken == 1 and proxy.progress[0].awaits_consumer)
-        assert (await in_thread(proxy, download))[2] == DATA
-        assert proxy.relayed == [Relayed(len(DATA), "complete", "copy")]
-        writer.transport.abort()
+        number = len(proxy.progress)
+        await until(lambda: len(proxy.progress) > number and proxy.progress[number].awaits_consumer)
+        yield reader, writer
+
+
+# More than both sockets of a consumer's connection take.
+LONG = DATA * 6
+LONG_ANSWERS = {
+    "length": WITH_LENGTH % len(LONG) + LONG,
+    "close": TO_THE_END + LONG,
+    "large chunks": CHUNKED + chunks(LONG, 500_000) + LAST,
+}
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("framing", LONG_ANSWERS)
+async def test_a_stalled_consumer_leaves_the_last_pipe_to_others(framing: str, blind: None) -> None:
+    """The bytes in it wait in memory, and arrive in their order."""
+    pipes = PipePool(max_pipes=1)
+    async with splicing(answering(LONG_ANSWERS[framing]), pipes=pipes) as proxy:
+        async with stalled(proxy) as (reader, writer):
+            assert (pipes.taken, pipes.copied_bytes > 0) == (0, True)
+            assert (await in_thread(proxy, download))[2] == LONG
+            assert proxy.relayed == [Relayed(len(LONG), "complete", "splice")]
+            writer.transport.resume_reading()
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert await body_after(head, reader) == LONG
         await until(lambda: len(proxy.relayed) == 2)
+        assert proxy.relayed[1] == Relayed(len(LONG), "complete", "splice")
+        assert pipes.copied_bytes == 0
+
+
+async def body_after(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    if b"\r\ncontent-length:" in head.lower():
+        return await reader.readexactly(len(LONG))
+    body = bytearray()
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    return bytes(body)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_memory_for_the_bytes_of_pipes_is_limited_and_then_others_copy(blind: None) -> None:
+    endless_streams = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal endless_streams
+        endless_streams += 1
+        await (endless(exchange) if endless_streams <= 2 else exchange.send(ANSWERS["length"]))
+
+    # As much as one pipe of this size holds. A consumer that takes nothing leaves more than half of it.
+    pipes = PipePool(max_pipes=1)
+    async with splicing(script, pipes=pipes) as proxy:
+        async with stalled(proxy), stalled(proxy):
+            assert pipes.taken == 1
+            assert 0 < pipes.copied_bytes <= pipes.pipe_bytes
+            assert (await in_thread(proxy, download))[2] == DATA
+            assert proxy.relayed == [Relayed(len(DATA), "complete", "copy")]
+        await until(lambda: len(proxy.relayed) == 3)
+        assert (pipes.taken, pipes.copied_bytes) == (0, 0)
         assert (await in_thread(proxy, download))[2] == DATA
-        assert proxy.relayed[2].path == "splice"
+        assert proxy.relayed[3].path == "splice"
 
 
 def refuse_size(descriptor: int, size_bytes: int) -> int:

@@ -150,3 +150,43 @@ def test_the_users_own_limit_is_met_and_survived() -> None:
     finally:
         for pipe in taken:
             pool.drop(pipe)
+
+
+def filled(pool: PipePool, data: bytes) -> Pipe:
+    pipe = pool.take()
+    assert pipe is not None
+    os.write(pipe.source, data)
+    return pipe
+
+
+def test_bytes_leave_a_pipe_only_while_pipes_are_scarce() -> None:
+    pool = PipePool(max_pipes=3, pipe_bytes=SIZE)
+    first = filled(pool, b"first")
+    assert pool.emptied(first, 5) is None
+    second = filled(pool, b"second")
+    assert pool.emptied(second, 6) == b"second"
+    assert (pool.taken, pool.copied_bytes, pool.take()) == (1, 6, second)
+    pool.forget(6)
+    assert pool.copied_bytes == 0
+    pool.drop(first)
+    pool.drop(second)
+
+
+def test_a_refused_pipe_makes_pipes_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = PipePool(pipe_bytes=SIZE, clock=Clock())
+    pipe = filled(pool, b"bytes")
+    with monkeypatch.context() as patched:
+        patched.setattr(pipes, "set_pipe_size", lambda *_: 8192)
+        assert pool.take() is None
+    assert pool.emptied(pipe, 5) == b"bytes"
+    pool.close()
+
+
+def test_no_more_bytes_are_in_memory_than_fit_into_all_pipes() -> None:
+    pool = PipePool(max_pipes=1, pipe_bytes=SIZE)
+    assert pool.emptied(filled(pool, bytes(SIZE)), SIZE) == bytes(SIZE)
+    pipe = filled(pool, b"x")
+    assert pool.emptied(pipe, 1) is None
+    pool.forget(SIZE)
+    assert pool.emptied(pipe, 1) == b"x"
+    pool.close()
