@@ -45,18 +45,21 @@ class IdlePool:
 
     A connection may serve the same URL again at once, and another URL of the same party after `quiet_seconds`. Surplus
     bytes have arrived by then, and a connection with surplus bytes is closed.
+
+    `max_idle`: of all partitions. When there are more, a partition with more than `share` loses its own oldest one;
+    another one takes the place of the oldest of all. So one busy file may use the whole pool, and keeps no other out.
     """
 
     def __init__(
         self,
         *,
         max_idle: int,
-        max_idle_per_partition: int,
+        share: int,
         idle_seconds: float,
         age_seconds: float,
         quiet_seconds: float,
     ) -> None:
-        self._max_idle, self._max_per_partition = max_idle, max_idle_per_partition
+        self._max_idle, self._share = max_idle, share
         self._idle_seconds, self._age_seconds = idle_seconds, age_seconds
         self._quiet_seconds = quiet_seconds
         # In the order in which they became idle, oldest first.
@@ -95,10 +98,8 @@ class IdlePool:
         of_partition = self._by_partition.setdefault(partition, [])
         of_partition.append(connection)
         self._idle[connection] = _Idle(partition, url, time.monotonic())
-        if len(of_partition) > self._max_per_partition:
-            self._drop(of_partition[0])
         if len(self._idle) > self._max_idle:
-            self._drop(next(iter(self._idle)))
+            self._drop(of_partition[0] if len(of_partition) > self._share else next(iter(self._idle)))
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds, self._sweep)
 

@@ -23,7 +23,7 @@ from provider.upstream.response_head import MAX_HEAD_BYTES, ResponseHead, find_h
 from provider.upstream.resume import may_pass
 from provider.upstream.source import HttpRequest
 
-_MAX_IDLE_PER_PARTITION = 32
+_POOL_SHARE = 32
 _POOL_IDLE_SECONDS = 30.0
 _POOL_AGE_SECONDS = 300.0
 # After an answer that says "not now"; multiplied by the number of the attempt.
@@ -67,7 +67,7 @@ class HttpOrigin:
         self._patient = patient
         self._pool = IdlePool(
             max_idle=config.max_idle_connections,
-            max_idle_per_partition=_MAX_IDLE_PER_PARTITION,
+            share=_POOL_SHARE,
             idle_seconds=_POOL_IDLE_SECONDS,
             age_seconds=_POOL_AGE_SECONDS,
             quiet_seconds=config.quiet_seconds,

@@ -34,7 +34,7 @@ class FakeConnection:
 @pytest.fixture
 def pool_of() -> Callable[..., IdlePool]:
     def make(**limits: float) -> IdlePool:
-        usual = {"max_idle": 4, "max_idle_per_partition": 3, "idle_seconds": 30, "age_seconds": 300, "quiet_seconds": 0}
+        usual = {"max_idle": 4, "share": 2, "idle_seconds": 30, "age_seconds": 300, "quiet_seconds": 0}
         return IdlePool(**(usual | limits))
 
     return make
@@ -72,20 +72,32 @@ async def test_a_dead_or_talking_connection_is_closed_not_given(pool_of) -> None
     pool.close()
 
 
+def put(pool: IdlePool, partition: tuple[str, str, int, str | None], count: int) -> list[FakeConnection]:
+    connections = [FakeConnection() for _ in range(count)]
+    for connection in connections:
+        pool.put(partition, URL, connection)
+    return connections
+
+
 @pytest.mark.gen_test
-async def test_the_oldest_goes_when_there_is_no_room(pool_of) -> None:
+async def test_one_busy_file_may_use_the_whole_pool(pool_of) -> None:
     pool = pool_of()
-    of_a = [FakeConnection() for _ in range(4)]
-    for connection in of_a:
-        pool.put(A, URL, connection)
-    assert [connection.closed for connection in of_a] == [True, False, False, False]
-    of_b = [FakeConnection() for _ in range(2)]
-    for connection in of_b:
-        pool.put(B, URL, connection)
+    assert [connection.closed for connection in put(pool, A, 5)] == [True, False, False, False, False]
     assert len(pool) == 4
-    assert of_a[1].closed
     pool.close()
-    assert all(connection.closed for connection in of_a + of_b)
+
+
+@pytest.mark.gen_test
+async def test_a_busy_file_keeps_no_other_out(pool_of) -> None:
+    pool = pool_of()
+    of_a, of_b = put(pool, A, 4), put(pool, B, 2)
+    assert [connection.closed for connection in of_a] == [True, True, False, False]
+    # With more than its share, it makes room for itself, although a connection of the other is older.
+    more_of_b = put(pool, B, 2)
+    assert [connection.closed for connection in of_a] == [True, True, False, False]
+    assert [connection.closed for connection in of_b + more_of_b] == [True, True, False, False]
+    pool.close()
+    assert all(connection.closed for connection in of_a + more_of_b)
     assert len(pool) == 0
 
 
