@@ -17,7 +17,7 @@ from tornado.ioloop import IOLoop
 
 from tests.support.measured import IN_PROCESS, measured_as
 
-pytest_plugins = ["tests.support.chain", "tests.support.witness"]
+pytest_plugins = ["tests.support.chain", "tests.support.redis_clients", "tests.support.witness"]
 TESTS = Path(__file__).parent
 # How fast a machine makes examples is no property of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

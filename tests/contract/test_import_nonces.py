@@ -18,6 +18,7 @@ from provider.errors import NonceRefused
 from provider.redis.client import RedisClient
 from provider.redis.url import parse_target
 from tests.support.nonce_stores import outcome
+from tests.support.redis_clients import TIMEOUT_SECONDS
 from tests.support.redis_server import RedisServer
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
@@ -116,10 +117,13 @@ def test_one_host_moves_to_redis_with_its_revocations(
     assert "2 nonces imported; 0 were already there, or greater ones; 1 revocations" in out
 
     async def look() -> tuple[list[str | None], bool]:
-        client = RedisClient(parse_target(server.url), timeout_seconds=20.0)
+        client = RedisClient(parse_target(server.url), timeout_seconds=TIMEOUT_SECONDS)
         store = RedisNonceStore(client, prefix="ocean-provider")
-        revoked = await store.revoked_until("token") is not None
-        return await _last(store), revoked
+        try:
+            revoked = await store.revoked_until("token") is not None
+            return await _last(store), revoked
+        finally:
+            await store.close()
 
     assert asyncio.run(look()) == (["7", "1700000000000"], True)
 

@@ -9,7 +9,6 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,6 +28,7 @@ from provider.redis.connection import NodeConnection
 from provider.redis.pipeline import Question
 from provider.redis.url import RedisTarget, parse_target
 from tests.support.certificates import Authority
+from tests.support.redis_clients import TIMEOUT_SECONDS, RedisClientOf
 from tests.support.redis_server import AOF, Cluster, RedisServer, Watched, until
 
 Start = Callable[..., RedisServer]
@@ -36,13 +36,6 @@ StoreAt = Callable[..., RedisNonceStore]
 
 ADDRESS = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 CLOCK = 1_700_000_000_000
-
-
-def _store(url: str | RedisTarget, *, timeout_seconds: float = 20.0, wait_replicas: int = 0) -> RedisNonceStore:
-    target = parse_target(url) if isinstance(url, str) else url
-    return RedisNonceStore(
-        RedisClient(target, timeout_seconds=timeout_seconds, wait_replicas=wait_replicas), prefix="test"
-    )
 
 
 async def outcome(call: object) -> object:
@@ -72,34 +65,17 @@ async def last_in_time(store: RedisNonceStore, address: str = ADDRESS) -> str:
 
 
 @pytest.fixture
-def store_at(io_loop: IOLoop) -> Iterator[StoreAt]:
-    """Opens stores and closes them however the test ends: what one still tries would keep the loop from ending.
-
-    A connection with TLS is gone only when the server has answered its end.
-    """
+def store_at(redis_client: RedisClientOf, io_loop: IOLoop) -> Iterator[StoreAt]:
+    """Opens stores that are closed after the test: `store_at(url, **options of the client)`."""
     opened: list[RedisNonceStore] = []
-    before = _sockets()
 
     def begin(url: str | RedisTarget, **options: Any) -> RedisNonceStore:
-        opened.append(_store(url, **options))
+        opened.append(RedisNonceStore(redis_client(url, **options), prefix="test"))
         return opened[-1]
 
     yield begin
-
-    async def end() -> None:
-        for store in opened:
-            await store.close()
-        deadline = time.monotonic() + 60
-        while _sockets() > before:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.005)
-
-    io_loop.asyncio_loop.run_until_complete(end())  # type: ignore[attr-defined]
-
-
-def _sockets() -> int:
-    """How many this process has."""
-    return sum(connection.fd != -1 for connection in psutil.Process().net_connections("tcp"))
+    for store in opened:
+        io_loop.run_sync(store.close)
 
 
 @pytest.fixture
@@ -184,7 +160,7 @@ def _bulk(reply: bytes) -> str:
 
 async def _decide(url: str, address: str, uses: list[tuple[str, OpenText | None, bool]]) -> list[str | None]:
     """What is decided one after the other. All go into the same exchange, which saves hundreds of round trips."""
-    store = _store(url)
+    store = RedisNonceStore(RedisClient(parse_target(url), timeout_seconds=TIMEOUT_SECONDS), prefix="test")
 
     async def decided(nonce: str, text: OpenText | None, unknown_past: bool) -> str | None:
         try:
@@ -193,9 +169,10 @@ async def _decide(url: str, address: str, uses: list[tuple[str, OpenText | None,
             return str(error)
         return None
 
-    decisions = await asyncio.gather(*starmap(decided, uses))
-    await store.close()
-    return decisions
+    try:
+        return await asyncio.gather(*starmap(decided, uses))
+    finally:
+        await store.close()
 
 
 @pytest.mark.gen_test
@@ -223,11 +200,11 @@ async def test_what_is_stored_and_is_no_nonce_admits_nothing(server: RedisServer
 
 
 @pytest.mark.gen_test
-async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token(server: RedisServer) -> None:
+async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token(
+    server: RedisServer, redis_client: RedisClientOf
+) -> None:
     server.ask("FLUSHALL")
-    store = RedisNonceStore(
-        RedisClient(parse_target(server.url), timeout_seconds=20.0), prefix="test", clock=lambda: 1_000_000.0
-    )
+    store = RedisNonceStore(redis_client(server.url), prefix="test", clock=lambda: 1_000_000.0)
     await store.use(ADDRESS, str(CLOCK))
     assert server.ask("TTL", f"test:{{{ADDRESS}}}:nonce") == b":-1\r\n"
     await store.revoke("old", 1_000_000 - 3601)
@@ -235,7 +212,6 @@ async def test_nonces_have_no_expiry_and_revocations_live_as_long_as_their_token
     assert [await store.revoked_until(name) is not None for name in ("old", "token")] == [False, True]
     found = server.ask("KEYS", "test:*:revoked").split(b"\r\n")
     assert int(server.ask("TTL", found[2].decode())[1:]) in range(3690, 3701)
-    await store.close()
 
 
 @pytest.mark.gen_test
@@ -320,8 +296,7 @@ async def test_silent_server_is_given_up_in_time_and_its_replies_are_never_mixed
     address = f"0x{next(numbers):040x}"
     await accepted_in_time(store, "1", address)
     given = int(await last_in_time(store, address))
-    server.ask("CLIENT", "PAUSE", "1200", "ALL")
-    with pytest.raises(StoreError) as caught:
+    with server.suspended(), pytest.raises(StoreError) as caught:
         await store.use(address, str(given + 1))
     assert "no answer within 0.3 s" in (caught.value.detail or "")
     assert await last_in_time(store, address) in (str(given), str(given + 1))
@@ -424,19 +399,20 @@ async def test_tls_and_users(tmp_path: Path, start: Start, store_at: StoreAt) ->
 async def test_failover_by_sentinels_accepts_nothing_twice(tmp_path: Path, store_at: StoreAt) -> None:
     watched = await asyncio.to_thread(Watched, tmp_path)
     try:
-        stores = [store_at(watched.url), store_at(watched.url, timeout_seconds=4.0, wait_replicas=1)]
+        stores = [store_at(watched.url), store_at(watched.url, wait_replicas=1)]
         assert await _asked_while_the_way_is_looked_up(stores[0]) == [None, None, None]
         await stores[0].check()
         await stores[1].use(ADDRESS, "5")
         await stores[0].use(ADDRESS, "6")
-        await asyncio.to_thread(watched.master.kill)
+        await asyncio.to_thread(watched.kill_master)
         assert await outcome(stores[0].use(ADDRESS, "7")) is StoreError
         await asyncio.to_thread(until, lambda: b"role:master" in watched.replica.replication(), "failover")
         await accepted_in_time(stores[0], "10")
         assert await outcome(stores[0].use(ADDRESS, "5")) is NonceRefused
         # No replica is left that could get it.
+        impatient = store_at(watched.url, timeout_seconds=2.0, wait_replicas=1)
         with pytest.raises(StoreError) as caught:
-            await stores[1].use(ADDRESS, "1000")
+            await impatient.use(ADDRESS, "1000")
         assert "replica" in (caught.value.detail or "") or "no " in (caught.value.detail or "")
     finally:
         await asyncio.to_thread(watched.stop)
@@ -488,8 +464,8 @@ async def _move_slot(cluster: Cluster, key: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer) -> None:
-    client = RedisClient(parse_target(server.url), timeout_seconds=20.0)
+async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer, redis_client: RedisClientOf) -> None:
+    client = redis_client(server.url)
     bad = Script("return redis.error_reply('MINE of planted')", "check").call(["test:x"], [])
     calls = [
         client.ask(Question("test:x", ("SET", "test:x", "1"), "check")),
@@ -500,7 +476,6 @@ async def test_error_of_one_question_leaves_the_others_alone(server: RedisServer
     assert (done[0], done[2]) == (b"OK", b"1")
     assert isinstance(done[1], StoreError)
     assert "planted" not in (done[1].detail or "")
-    await client.close()
 
 
 @pytest.mark.gen_test

@@ -14,8 +14,8 @@ from provider.admission.buckets import Buckets
 from provider.admission.shared_pace import SharedPace
 from provider.redis.client import RedisClient
 from provider.redis.rate_limits import TAKE, SharedLimits
-from provider.redis.url import parse_target
 from tests.support.pace_model import PaceModel
+from tests.support.redis_clients import RedisClientOf
 from tests.support.redis_server import Cluster, RedisServer
 
 SECRET = b"s" * 32
@@ -55,24 +55,24 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def start(io_loop: IOLoop) -> Iterator[Start]:
-    """Workers by the arguments of `Worker`; what they keep open ends with the test."""
+def start(io_loop: IOLoop, redis_client: RedisClientOf) -> Iterator[Start]:
+    """Workers: `start(url of Redis, **options of Worker)`; what they keep open ends with the test."""
     started: list[Worker] = []
 
     def begin(url: str, **options: float) -> Worker:
-        started.append(Worker(url, **options))
+        started.append(Worker(redis_client(url, logs_outages=False), **options))
         return started[-1]
 
     yield begin
     for worker in started:
-        io_loop.run_sync(worker.close)
+        io_loop.run_sync(worker.limits.close)
 
 
 class Worker:
     """The buckets of one worker, shared through Redis."""
 
-    def __init__(self, url: str, *, rate: float = RATE) -> None:
-        self.client = RedisClient(parse_target(url), timeout_seconds=20.0, logs_outages=False)
+    def __init__(self, client: RedisClient, *, rate: float = RATE) -> None:
+        self.client = client
         self.limits = SharedLimits(self.client, prefix="test", secret=SECRET)
         self.buckets = self._shared("paid", rate)
         self.others = self._shared("guarded", rate)
@@ -96,10 +96,6 @@ class Worker:
         """Wait until all charges were told, or dropped."""
         await until(lambda: self.limits._reporter is None)
 
-    async def close(self) -> None:
-        await self.limits.close()
-        await self.client.close()
-
 
 async def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
@@ -117,8 +113,8 @@ def number_at(server: RedisServer, key: str) -> int:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_script_decides_as_the_model_does(server: RedisServer) -> None:
-    client = RedisClient(parse_target(server.url), timeout_seconds=1.0, logs_outages=False)
+async def test_the_script_decides_as_the_model_does(server: RedisServer, redis_client: RedisClientOf) -> None:
+    client = redis_client(server.url)
     random, model = Random(7), PaceModel()
     for _ in range(300):
         key = random.choice(["test:{a}:1", "test:{a}:2"])
@@ -131,7 +127,6 @@ async def test_the_script_decides_as_the_model_does(server: RedisServer) -> None
         expected = model.take(key, now, age=age * MICRO, cost=cost * MICRO, most=most * MICRO)
         assert left * MICRO == pytest.approx(expected, abs=3 * MICRO)
         model.full_at[key] = full * MICRO
-    await client.close()
 
 
 @pytest.mark.gen_test(timeout=20)

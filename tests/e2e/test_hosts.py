@@ -162,7 +162,7 @@ def test_of_many_identical_requests_with_a_failover_in_the_middle_at_most_one_is
         PROVIDER_REDIS_TIMEOUT_SECONDS="1",
     )
     urls = bought.at_both(bought.url()) * (IDENTICAL_REQUESTS // 2)
-    answers = ask_many(urls, halfway=watched.master.kill)
+    answers = ask_many(urls, halfway=watched.kill_master)
     # The master is gone, the replica is promoted, and the old master comes back as its replica.
     wait_until(lambda: b"role:master" in watched.replica.replication())
     watched.master.start()

@@ -2,10 +2,11 @@
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -93,6 +94,16 @@ class RedisServer:
             how(process)
             process.wait(DEADLINE_SECONDS)
 
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let it answer nothing meanwhile. Connections to it can be opened, and what it is sent stays for later."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def ask(self, *words: str | int) -> bytes:
         """Send one command, return the raw reply's first bytes; for plain servers without users."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS) as connection:
@@ -119,7 +130,8 @@ class Sentinel(RedisServer):
         config.write_text(
             f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\nprotected-mode no\n"
             f"sentinel monitor main 127.0.0.1 {master.port} {quorum}\n"
-            "sentinel down-after-milliseconds main 600\nsentinel failover-timeout main 3000\n"
+            # On a busy machine, one that runs may be silent for long.
+            "sentinel down-after-milliseconds main 60000\nsentinel failover-timeout main 3000\n"
         )
         self._command = [REDIS or "", str(config), "--sentinel"]
 
@@ -154,6 +166,12 @@ class Watched:
         nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{nodes}/main"
 
+    def kill_master(self) -> None:
+        """Kill it, and let the Sentinels miss it soon."""
+        self.master.kill()
+        for sentinel in self.sentinels:
+            assert sentinel.ask("SENTINEL", "SET", "main", "down-after-milliseconds", 600) == b"+OK\r\n"
+
     def stop(self) -> None:
         """End all of them."""
         for server in reversed(self._servers):
@@ -168,7 +186,8 @@ class Cluster:
             self.nodes: list[RedisServer] = []
             failing.callback(self.stop)
             for _ in range(3):
-                node = RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+                # On a busy machine, one that runs may be silent for long.
+                node = RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "60000")
                 self.nodes.append(node.start())
             self._join()
             failing.pop_all()
