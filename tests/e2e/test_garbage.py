@@ -27,7 +27,7 @@ from tests.e2e.conftest import Sell
 from tests.support.certificates import Authority
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, running_origin, wait_until
-from tests.support.uncollected import Uncollected
+from tests.support.told_objects import ToldObjects
 
 STREAMS = 200
 # Of the whole run: what the server does meanwhile by itself may leave some. One a stream would be five times as much.
@@ -42,7 +42,7 @@ class Shop:
     """A server whose collector is off, and a consumer with an order of all files, who counts his nonces himself."""
 
     server: DemoServer
-    collector: Uncollected
+    collector: ToldObjects
     consumer: Consumer
     asset: Published
     order_tx: str
@@ -84,7 +84,7 @@ class Shop:
     def leftover(self) -> int:
         """Objects that only cycles keep, once every request has ended."""
         wait_until(lambda: not scrape(self.server.admin_url).total("provider_requests_in_progress"))
-        return self.collector.count(self.server.child)
+        return self.collector.ask(self.server.child)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def shop(
     metadata_store: MetadataStore,
     server_folder: Path,
 ) -> Shop:
-    collector = Uncollected(server_folder / f"collected-{request.param}")
+    collector = ToldObjects("cycles", server_folder / f"collected-{request.param}")
     settings = {
         "AQUARIUS_URL": metadata_store.url,
         "SSL_CERT_FILE": str(authority.ca_path),

@@ -16,7 +16,7 @@ from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.e2e.conftest import Sell
 from tests.support.metadata_store import MetadataStore
 from tests.support.origin import Origin, running_origin, wait_until
-from tests.support.traced import Traced
+from tests.support.told_objects import ToldObjects
 
 STREAMS = 100
 # Measured: 14.0 to 15.6 KB. With both heads, the query and timers of their own they held 30.
@@ -35,13 +35,13 @@ def own_origin() -> Iterator[Origin]:
 
 
 @pytest.fixture(scope="module")
-def traced(server_folder: Path) -> Traced:
-    return Traced(server_folder / "traced")
+def traced(server_folder: Path) -> ToldObjects:
+    return ToldObjects("held", server_folder / "traced")
 
 
 @pytest.fixture(scope="module")
 def traced_server(
-    children: Children, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path, traced: Traced
+    children: Children, chain: DemoChain, metadata_store: MetadataStore, server_folder: Path, traced: ToldObjects
 ) -> DemoServer:
     settings = {"AQUARIUS_URL": metadata_store.url, "PROVIDER_MAX_STREAMS_PER_CONSUMER": "0"}
     server = launch_server(children, chain, server_folder, settings, name="traced", command=traced.command)
@@ -62,7 +62,7 @@ def begin(url: str) -> socket.socket:
 
 
 def test_an_open_stream_holds_little_and_leaves_nothing(
-    traced_server: DemoServer, traced: Traced, chain: DemoChain, sell: Sell, own_origin: Origin
+    traced_server: DemoServer, traced: ToldObjects, chain: DemoChain, sell: Sell, own_origin: Origin
 ) -> None:
     asset, order_tx = sell(url_file(f"{own_origin.url}/bytes/{64 << 20}"))
     consumer = Consumer(chain.wallet(CONSUMER_KEY), traced_server.url)
@@ -75,14 +75,14 @@ def test_an_open_stream_holds_little_and_leaves_nothing(
     with ExitStack() as warming:
         open_some(warming, STREAMS)
     wait_until(lambda: own_origin.active == 0)
-    before = traced.held_bytes(traced_server.child)
+    before = traced.ask(traced_server.child)
     with ExitStack() as streams:
         open_some(streams, STREAMS)
         most = before + STREAMS * MOST_BYTES_EACH + MOST_BYTES_LEFT
         # A moment of the dashboard may be in the making.
-        wait_until(lambda: traced.held_bytes(traced_server.child) < most)
+        wait_until(lambda: traced.ask(traced_server.child) < most)
     # The books are written a second later.
-    wait_until(lambda: traced.held_bytes(traced_server.child) - before < MOST_BYTES_LEFT)
+    wait_until(lambda: traced.ask(traced_server.child) - before < MOST_BYTES_LEFT)
 
 
 def _url(consumer: Consumer, asset: Published, order_tx: str) -> str:
