@@ -2,7 +2,7 @@
 
 Every target gets this much time, each in a process of its own. With atheris the search is guided by coverage and
 starts from the kept inputs; without it, they are edited at random. An input that breaks an invariant is written to
-`--findings`. Exit status 1 when there was one.
+`--findings`. Exit status 1 when there was one, or when a target did not come to its end in time.
 
 With `--runs N` every target gets the same N inputs each time, for CI: the same code gives the same result.
 """
@@ -65,7 +65,7 @@ def _limits(seconds: float, runs: int | None) -> tuple[list[str], float]:
 
 
 def guided(target: Target, limits: list[str], patience: float, findings: Path) -> bool:
-    """Did all invariants hold under atheris?"""
+    """Did all invariants hold under atheris? False also if it takes longer than `patience` (seconds): it is killed."""
     findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as found:
         command = [
@@ -75,15 +75,19 @@ def guided(target: Target, limits: list[str], patience: float, findings: Path) -
             f"-artifact_prefix={findings.resolve()}/{target.name}-",
             *("-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"),
         ]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": "0"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=patience,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=os.environ | {"PYTHONHASHSEED": "0"},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=patience,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{target.name}: FAILED: it was killed, because it had not ended after {patience:g} s")
+            return False
     runs = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
     print(f"{target.name}: {runs[0] if runs else 'unknown'} runs, {'ok' if done.returncode == 0 else 'FAILED'}")
     if done.returncode:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.__main__ import guided
 from tests.fuzz.model import CORPUS, Target
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
@@ -47,3 +48,10 @@ def test_the_command_runs_a_target(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "content_range: " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_does_not_end_in_time_is_named_and_has_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not guided(TARGETS["content_range"], [], patience=0.0, findings=tmp_path)
+    assert capsys.readouterr().out == "content_range: FAILED: it was killed, because it had not ended after 0 s\n"
