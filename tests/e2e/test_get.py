@@ -93,6 +93,12 @@ def buyer(
     return Buyer(folder, chain.url, server.url, children)
 
 
+@pytest.fixture
+def bought(sell: Sell, origin: Origin) -> tuple[Published, str]:
+    """The consumer's newest order. The command looks for an asset only among the newest that its buyer has ordered."""
+    return sell(url_file(f"{origin.url}/data.csv"), url_file(f"{origin.url}/bytes/300000"))
+
+
 def play(script: Callable[[Exchange], Any], sell: Sell, scene: Callable[[str, RawOrigin], Any]) -> None:
     """Sell one file of an origin with this script, and play a scene with its DID."""
 
