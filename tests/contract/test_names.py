@@ -112,7 +112,7 @@ async def test_an_answer_that_is_too_long_for_udp_is_asked_for_over_tcp() -> Non
         files = len(os.listdir("/proc/self/fd"))
         resolver = Names(servers=[f"127.0.0.1:{port}"], timeout_seconds=10.0)
         assert await checked(resolver, "long.test") == ["192.0.2.7"]
-        await eventually(lambda: len(os.listdir("/proc/self/fd")) == files)
+        await eventually(lambda: len(os.listdir("/proc/self/fd")) <= files)
 
 
 @pytest.mark.gen_test(timeout=20)

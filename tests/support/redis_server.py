@@ -24,21 +24,12 @@ def needs_redis() -> None:
         pytest.skip("redis-server is not installed")
 
 
-def free_port() -> int:
-    """Return a free port whose number plus 10 000, which a cluster's bus takes, is free as well."""
-    while True:
-        (port,) = free_ports(1)
-        if port < 22_000:
-            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 10_000)):
-                return port
-
-
 class RedisServer:
     """One redis-server process; its data stays in `folder` when it is killed and started again."""
 
     def __init__(self, folder: Path, *options: str, port: int | None = None, tls: bool = False) -> None:
         needs_redis()
-        self.port = port or free_port()
+        self.port = port or free_ports(1)[0]
         self.folder = folder / f"redis-{self.port}"
         self.folder.mkdir(parents=True, exist_ok=True)
         listen = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
@@ -185,20 +176,22 @@ class Cluster:
         with ExitStack() as failing:
             self.nodes: list[RedisServer] = []
             failing.callback(self.stop)
-            for _ in range(3):
+            # Where they talk to each other; else 10 000 above the port, where others may look for theirs.
+            bus_ports = free_ports(3)
+            for bus_port in bus_ports:
                 # On a busy machine, one that runs may be silent for long.
-                node = RedisServer(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "60000")
-                self.nodes.append(node.start())
-            self._join()
+                options = ("--cluster-port", str(bus_port), "--cluster-node-timeout", "60000")
+                self.nodes.append(RedisServer(folder, "--cluster-enabled", "yes", *options).start())
+            self._join(bus_ports[0])
             failing.pop_all()
 
-    def _join(self) -> None:
+    def _join(self, first_bus_port: int) -> None:
         bounds = (0, 5461, 10923, 16384)
         for number, node in enumerate(self.nodes):
             assert b"OK" in node.ask("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
             assert b"OK" in node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if number:
-                assert b"OK" in node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+                assert b"OK" in node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, first_bus_port)
         for node in self.nodes:
             until(lambda node=node: b"cluster_state:ok" in node.ask("CLUSTER", "INFO"), "the cluster is whole")  # type: ignore[misc]
 
