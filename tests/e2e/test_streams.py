@@ -14,6 +14,7 @@ from provider.testing.chain.keys import PUBLISHER_KEY, SPARE_KEYS
 from provider.testing.child import Children
 from provider.testing.market.consumer import Consumer
 from provider.testing.market.publisher import Published, Publisher, url_file
+from provider.testing.readings import Readings, scrape
 from provider.testing.stage import DemoChain, DemoServer, launch_server
 from tests.support.origin import Origin, pattern_sha256, running_origin, wait_until
 
@@ -122,24 +123,33 @@ def test_memory_is_flat_while_a_hundred_slow_consumers_read_a_large_file(
 def test_upstream_is_closed_when_the_consumer_leaves_mid_body(
     streamer: tuple[DemoServer, Consumer, Published, str], own_origin: Origin
 ) -> None:
-    _, consumer, asset, order_tx = streamer
+    server, consumer, asset, order_tx = streamer
+    before = scrape(server.admin_url)
     connection = open_download(consumer.download_url(asset, order_tx, file_index=LARGE))
     assert connection.recv(1)
     wait_until(lambda: own_origin.active == 1)
     connection.close()
-    wait_until(lambda: own_origin.active == 0, seconds=4)
+    wait_until(lambda: own_origin.active == 0)
+    assert_consumer_gone(server, before)
 
 
 def test_upstream_is_closed_when_the_consumer_leaves_a_silent_origin(
     streamer: tuple[DemoServer, Consumer, Published, str], own_origin: Origin
 ) -> None:
-    _, consumer, asset, order_tx = streamer
+    server, consumer, asset, order_tx = streamer
+    before = scrape(server.admin_url)
     connection = open_download(consumer.download_url(asset, order_tx, file_index=STALLS))
     assert connection.recv(1)
     wait_until(lambda: own_origin.active == 1)
     connection.close()
-    # Well before the idle limit of 5 s would do it.
-    wait_until(lambda: own_origin.active == 0, seconds=4)
+    wait_until(lambda: own_origin.active == 0)
+    assert_consumer_gone(server, before)
+
+
+def assert_consumer_gone(server: DemoServer, before: Readings) -> None:
+    """The only stream since then ended because its consumer had left: no limit of time was needed."""
+    wait_until(lambda: scrape(server.admin_url).since(before).total("provider_streams_total") == 1)
+    assert scrape(server.admin_url).since(before).total("provider_streams_total", outcome="consumer_gone") == 1
 
 
 @pytest.mark.parametrize("file_index", [DIES, STALLS], ids=["origin dies", "origin stalls"])
