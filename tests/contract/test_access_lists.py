@@ -49,7 +49,7 @@ class Clock:
 
 @asynccontextmanager
 async def opened(proxy: RpcProxy, clock: Clock | None = None) -> AsyncIterator[AccessLists]:
-    rpc = Rpc([proxy.url], RpcConfig(timeout_seconds=5), chain_id=8996)
+    rpc = Rpc([proxy.url], RpcConfig(timeout_seconds=60), chain_id=8996)
     account = Account.from_hex(PROVIDER_KEY)
     network = Network(
         chain_id=8996, name="Ganache", rpc=rpc, factory=ZERO_ADDRESS, fee_token=ZERO_ADDRESS, account=account

@@ -93,7 +93,7 @@ def test_a_distant_origin_takes_a_round_trip_for_each_exchange(tmp_path):
     with line() as far, origin(tmp_path, far=far) as (running, port):
         assert running.host == far.address
         began = time.monotonic()
-        with socket.create_connection((far.address, port), timeout=10) as connection:
+        with socket.create_connection((far.address, port), timeout=60) as connection:
             assert time.monotonic() - began >= ROUND_TRIP_MS / 1000
             # Segments are those of an Ethernet, so that windows count what they count elsewhere.
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1460
@@ -137,7 +137,7 @@ def test_a_slow_disk_holds_back_those_who_are_in_its_group(tmp_path):
         with throttle.throttled(tmp_path, slow_bytes) as slow:
             child = started()
             slow.slow([child.pid])
-            held_back, _ = child.communicate("\n", timeout=30)
+            held_back, _ = child.communicate("\n", timeout=60)
             group = slow.group
     except PartFailed as reason:
         pytest.skip(str(reason))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from provider.errors import UpstreamTimedOut, UpstreamUnreachable
+from provider.testing.ports import free_ports
 from provider.upstream import connections
 from provider.upstream.connections import Connections
 from provider.upstream.names import Address
@@ -68,8 +69,7 @@ async def test_an_address_that_does_not_answer_is_overtaken_and_given_up() -> No
 
 @pytest.mark.gen_test(timeout=30)
 async def test_a_refusal_does_not_give_up_the_address_that_is_slow() -> None:
-    with socket.create_server((LOOPBACK, 0)) as unused:
-        port = unused.getsockname()[1]
+    (port,) = free_ports(1)
     with silent(port), pytest.raises(UpstreamTimedOut):
         await dialling(OTHER_LOOPBACK, LOOPBACK, connect_timeout_seconds=0.6).dial(
             parse_url(f"http://two.example:{port}/")

@@ -247,7 +247,7 @@ async def test_curl_tells_a_cut_file_from_a_whole_one(authority: Authority, tls:
 @pytest.mark.gen_test(timeout=30)
 async def test_a_kept_connection_goes_on_after_a_whole_reply(authority: Authority, tls: ServerTls) -> None:
     def twice(port: int) -> list[int]:
-        client = http.client.HTTPSConnection("127.0.0.1", port, context=authority.client_context(), timeout=10)
+        client = http.client.HTTPSConnection("127.0.0.1", port, context=authority.client_context(), timeout=60)
         lengths = []
         for path in ("/whole/length", "/whole/chunked", "/"):
             client.request("GET", path)

@@ -1,6 +1,5 @@
 """Gateways in turn: which answers make the next one be asked, and who is asked first afterwards."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provider.errors import UnsafeAddress, UpstreamError, UpstreamRefused, UpstreamUnreachable
+from provider.testing.ports import free_ports
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.gateways import Gateways
 from provider.upstream.http_origin import HttpOrigin
@@ -119,8 +119,7 @@ async def test_who_does_not_answer_is_asked_last_for_a_while() -> None:
 
 @pytest.mark.gen_test
 async def test_a_closed_port_is_passed_over() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
     async with origins(OK) as (good,), gateways(url, good.url) as asked:
         (await asked.open(request_at)).close()
     async with gateways(url) as alone:

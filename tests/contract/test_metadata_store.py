@@ -18,6 +18,7 @@ from provider.assets.document_marks import DocumentMarks
 from provider.assets.metadata_store import MetadataStore
 from provider.cache import FactCache
 from provider.errors import AssetMalformed, AssetNotFound, MetadataStoreUnavailable, ProviderError
+from provider.testing.ports import free_ports
 
 NFT = "0xa331155197F70e5e1EA0CC2A1f9ddB1D49A9C1De"
 DID = did_for(NFT, 1)
@@ -73,7 +74,7 @@ def answer(body: str | bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 @asynccontextmanager
 async def running(
-    *, path: str = "", timeout_seconds: float = 5.0, max_bytes: int = 100_000, ttl_seconds: float = 60.0
+    *, path: str = "", timeout_seconds: float = 60.0, max_bytes: int = 100_000, ttl_seconds: float = 60.0
 ) -> AsyncIterator[tuple[Server, MetadataStore]]:
     server = Server()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
@@ -297,7 +298,7 @@ async def test_connection_cut_in_the_body_means_that_the_store_is_unavailable() 
     listener = await asyncio.start_server(cut, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
-    store = MetadataStore(f"http://127.0.0.1:{port}", MetadataConfig(timeout_seconds=5), cache=cache)
+    store = MetadataStore(f"http://127.0.0.1:{port}", MetadataConfig(timeout_seconds=60), cache=cache)
     assert type(await refusal(store)) is MetadataStoreUnavailable
     await store.close()
     listener.close()
@@ -305,12 +306,9 @@ async def test_connection_cut_in_the_body_means_that_the_store_is_unavailable() 
 
 @pytest.mark.gen_test
 async def test_unreachable_store_is_unavailable_and_its_password_not_shown() -> None:
-    listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    listener.close()
-    await listener.wait_closed()
+    (port,) = free_ports(1)
     cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
-    store = MetadataStore(f"http://user:SECRET@127.0.0.1:{port}", MetadataConfig(timeout_seconds=5), cache=cache)
+    store = MetadataStore(f"http://user:SECRET@127.0.0.1:{port}", MetadataConfig(timeout_seconds=60), cache=cache)
     error = await refusal(store)
     with pytest.raises(MetadataStoreUnavailable):
         await store.check()
@@ -325,7 +323,7 @@ async def test_password_of_the_base_url_is_sent_as_basic_credential() -> None:
     async with running() as (server, _):
         cache: FactCache[str, Asset] = FactCache(name="ddo", max_entries=10, ttl_seconds=60)
         url = server.base_url.replace("http://", "http://user:pass@")
-        store = MetadataStore(url, MetadataConfig(timeout_seconds=5), cache=cache)
+        store = MetadataStore(url, MetadataConfig(timeout_seconds=60), cache=cache)
         await store.fetch(DID)
         await store.close()
     assert "Authorization: Basic dXNlcjpwYXNz\r\n" in server.heads[0]
@@ -336,7 +334,7 @@ async def test_found_asset_is_asked_for_once() -> None:
     async with running() as (server, store):
         server.gate.clear()
         calls = [asyncio.ensure_future(store.fetch(DID)) for _ in range(20)]
-        await asyncio.wait_for(server.asked.wait(), 5)
+        await asyncio.wait_for(server.asked.wait(), 60)
         server.gate.set()
         assets = await asyncio.gather(*calls)
         assert await store.fetch(DID) is assets[0]
@@ -384,7 +382,7 @@ async def test_a_document_that_was_opened_is_asked_for_again_by_every_worker(tmp
         caches = [FactCache(name="ddo", max_entries=10, ttl_seconds=60.0) for _ in range(2)]
         workers = [
             MetadataStore(
-                server.base_url, MetadataConfig(timeout_seconds=5), cache=cache, marks=DocumentMarks(str(tmp_path))
+                server.base_url, MetadataConfig(timeout_seconds=60), cache=cache, marks=DocumentMarks(str(tmp_path))
             )
             for cache in caches
         ]

@@ -12,6 +12,7 @@ from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler
 
 from provider.errors import NameUnanswered, OriginsBusy, UnsafeAddress
+from provider.testing.ports import free_ports
 from provider.upstream.addresses import resolve_checked
 from provider.upstream.names import Names
 from provider.upstream.shares import asking_client
@@ -87,9 +88,7 @@ async def test_name_servers_without_an_answer_are_a_504_of_its_own_code(served: 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_name_server_that_is_away_is_no_false_not_found() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(NameUnanswered):
         await checked(Names(servers=[address], timeout_seconds=0.4), "four.test")
 

@@ -21,6 +21,7 @@ from provider.crypto.signature import sign_message
 from provider.errors import EnvironmentsUnavailable, EnvironmentUnknown, OperatorUnavailable, UpstreamUnreachable
 from provider.outgoing.sessions import Outgoing
 from provider.testing.http_client import Reply, request, with_query
+from provider.testing.ports import free_ports
 from provider.upstream.config import UpstreamConfig
 from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.source import HttpRequest
@@ -50,7 +51,7 @@ def service() -> Iterator[OperatorService]:
 
 
 def connect(url: str, **more: Any) -> Operator:
-    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=3, **more)
+    return Operator(url, account=ACCOUNT, address=ACCOUNT.address, timeout_seconds=60, **more)
 
 
 async def start(operator: Operator, agreement: str = "0x01", **more: Any) -> Any:
@@ -126,8 +127,7 @@ async def test_base_path_is_kept_with_and_without_slash(service: OperatorService
 
 @pytest.mark.gen_test(timeout=20)
 async def test_refused_connection_is_unavailable_and_names_no_host(service: OperatorService) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    (port,) = free_ports(1)
     operator = connect(f"http://user:planted@127.0.0.1:{port}/planted")
     with pytest.raises(OperatorUnavailable) as failure:
         await start(operator)

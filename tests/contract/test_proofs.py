@@ -35,6 +35,7 @@ from provider.proofs.store import ProofStore, SendingLock
 from provider.testing.chain.keys import PROVIDER_KEY, SPARE_KEYS
 from provider.testing.market.consumer import Consumer
 from provider.testing.market.publisher import Publisher
+from provider.testing.ports import free_ports
 from provider.testing.stage import DemoChain
 from tests.support.proof_events import executed
 from tests.support.rpc_proxy import RpcProxy, running_rpc_proxy
@@ -160,7 +161,7 @@ async def network_at(url: str, *, key: str = PROVIDER_KEY, finality_blocks: int 
     network = Network(
         chain_id=CHAIN_ID,
         name="Ganache",
-        rpc=Rpc([url], RpcConfig(timeout_seconds=5), chain_id=CHAIN_ID),
+        rpc=Rpc([url], RpcConfig(timeout_seconds=60), chain_id=CHAIN_ID),
         factory=ZERO_ADDRESS,
         fee_token="",
         account=Account.from_hex(key),
@@ -408,7 +409,7 @@ async def test_http_proof_is_retried_until_the_service_takes_it(
     await desk.add(proof)
     taker = type("OneTaker", (Taker,), {"forms": [], "statuses": [500, 302]})
     listener, port = bind_unused_port()
-    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000)
+    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=60, max_bytes=1000)
     server = HTTPServer(Application([("/proofs", taker)], log_function=lambda _: None))
     server.add_socket(listener)
     async with network_at("http://127.0.0.1:9") as network:
@@ -431,9 +432,8 @@ async def test_http_proof_is_lost_after_the_last_attempt_or_without_its_chain(
     monkeypatch.setattr(http_sender, "MAX_ATTEMPTS", 2)
     desk = new_desk(kind="http")
     await desk.add(*(proof_of(consumer, "0x" + "d7" * 20, chain_id=chain_id) for chain_id in (CHAIN_ID, 137)))
-    listener, port = bind_unused_port()
-    listener.close()
-    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=2, max_bytes=1000)
+    (port,) = free_ports(1)
+    client = ServiceClient(f"http://127.0.0.1:{port}", name="proofs", timeout_seconds=60, max_bytes=1000)
     async with network_at("http://127.0.0.1:9") as network:
         sender = HttpSender(client, "/", networks=Networks({CHAIN_ID: network}), store=desk.store)
         await sender.turn()

@@ -273,7 +273,7 @@ async def test_a_consumer_that_leaves_ends_the_waiting_for_an_answer(path: str) 
     async with resuming(script, pipes=pool(path)) as proxy:
         relayed = await leaves(proxy, lambda: len(proxy.origin.exchanges) == 2)
         assert relayed == Relayed(AT, "consumer_gone", path)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while proxy.origin.open:  # noqa: ASYNC110  the origin counts
                 await asyncio.sleep(0.005)
 

@@ -42,7 +42,7 @@ async def connected(port: int) -> asyncio.StreamWriter:
     """Connect, and have one answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(REQUEST)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(5)
     return writer
@@ -75,7 +75,7 @@ async def test_the_worker_whose_clients_left_takes_the_next_ones() -> None:
         writers = [await connected(port) for _ in range(8)]
         assert held(servers) == [4, 4]
         await servers[0].close_all_connections()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while held(servers)[0]:  # noqa: ASYNC110  Tornado tells when a stream is closed
                 await asyncio.sleep(0.005)
         more = [await connected(port) for _ in range(4)]

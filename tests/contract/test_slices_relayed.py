@@ -94,7 +94,7 @@ async def test_the_same_over_tls(file: VersionedFile, tmp_path: Path) -> None:
     serving, trusting = tls_contexts(tmp_path, "127.0.0.1")
 
     def run(port: int) -> None:
-        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting)
+        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting)
         try:
             fetch_all(client)
         finally:

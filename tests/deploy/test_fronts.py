@@ -56,7 +56,7 @@ def test_a_body_of_unknown_length_arrives_whole(front: Front, stage: Stage) -> N
 
 def test_the_first_bytes_come_while_the_origin_has_not_ended(front: Front, stage: Stage) -> None:
     parts = urlsplit(stage.consumer(front.url).download_url(stage.asset, stage.order_tx, file_index=STALLS))
-    connection = http.client.HTTPSConnection(parts.netloc, timeout=4)
+    connection = http.client.HTTPSConnection(parts.netloc, timeout=60)
     connection.request("GET", f"{parts.path}?{parts.query}")
     response = connection.getresponse()
     assert len(response.read(100_000)) == 100_000
@@ -88,7 +88,7 @@ def test_a_doubled_slash_is_served(front: Front) -> None:
 @pytest.mark.parametrize("front", ["nginx"], indirect=True)
 def test_a_body_that_is_too_long_is_refused_by_the_server(front: Front) -> None:
     """By its announced length, before it is sent; in the server's JSON. Caddy waits for some of it first."""
-    connection = http.client.HTTPSConnection(urlsplit(front.url).netloc, timeout=10)
+    connection = http.client.HTTPSConnection(urlsplit(front.url).netloc, timeout=60)
     connection.putrequest("POST", "/api/services/encrypt?chainId=8996")
     connection.putheader("Content-Length", str((10 << 20) + 1))
     connection.endheaders(b"x")

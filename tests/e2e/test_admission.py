@@ -70,7 +70,7 @@ class Client:
         self._sock: socket.socket | None = None
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self._target, timeout=10, source_address=(self._address, 0))
+        return socket.create_connection(self._target, timeout=60, source_address=(self._address, 0))
 
     def ask(self, method: str, target: str, *headers: str, body: bytes | None = b"") -> Reply:
         """One request on the kept connection; without `body` its head only, which announces one."""

@@ -63,7 +63,7 @@ def eventually(server: DemoServer, did: str, holds: Any) -> dict[str, Any]:
         found = reply.json() if reply.status == 200 else {}
         return bool(found) and holds(found)
 
-    wait_until(come, server.child, timeout_seconds=30)
+    wait_until(come, server.child, timeout_seconds=60)
     return found
 
 
@@ -133,7 +133,7 @@ def test_a_document_of_another_key_is_not_there(indexing: DemoServer, publisher:
     asset = publisher.publish(FILES)
     sealed = b"\x04" + bytes(200)
     publisher.set_raw_metadata(asset.data_nft, sealed, flags=b"\x02", state=0, document_hash=bytes(32))
-    wait_until(lambda: get(indexing, DDO + asset.did).status == 404, indexing.child, timeout_seconds=30)
+    wait_until(lambda: get(indexing, DDO + asset.did).status == 404, indexing.child, timeout_seconds=60)
 
 
 def test_what_is_encrypted_stays_with_those_who_may_decrypt(restricted: DemoServer, publisher: Publisher) -> None:

@@ -238,7 +238,7 @@ def test_a_consumer_that_leaves_ends_the_ftp_transfer(
 
     asset, tx = sell(ftp_file(stores, "large.bin"))
     target = urlsplit(buyer.download_url(asset, tx))
-    with socket.create_connection((target.hostname, target.port), timeout=10) as leaving:
+    with socket.create_connection((target.hostname, target.port), timeout=60) as leaving:
         leaving.sendall(f"GET {target.path}?{target.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert leaving.recv(100).startswith(b"HTTP/1.1 200 ")
         assert connections()

@@ -88,7 +88,7 @@ class Target:
     def fire(self, method: str, target: bytes, body: bytes = b"", content_type: str = "application/json") -> Reply:
         head = b"%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
         if self._sock is None:
-            self._sock = socket.create_connection(self._address, timeout=20)
+            self._sock = socket.create_connection(self._address, timeout=60)
         self._sock.sendall(head % (method.encode(), target, content_type.encode(), len(body)) + body)
         reply = read_reply(self._sock, method)
         if reply.headers.get("connection", "").lower() == "close":

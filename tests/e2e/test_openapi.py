@@ -84,7 +84,7 @@ def full_server(
 
 @pytest.fixture(scope="module")
 def document(full_server: DemoServer) -> dict[str, Any]:
-    reply = requests.get(f"{full_server.url}/spec", timeout=10)
+    reply = requests.get(f"{full_server.url}/spec", timeout=60)
     assert reply.headers["Content-Type"] == "application/json"
     value: dict[str, Any] = reply.json()
     return value
@@ -118,7 +118,7 @@ def test_every_answer_fits(api: BaseSchema, origin: Origin, method: str, path: s
     @given(api[path][method].as_strategy(generation_mode=mode))
     def run(case: Case) -> None:
         stay_at_home(case, origin)
-        case.call_and_validate(session=session, checks=ANY_ANSWER, timeout=20)
+        case.call_and_validate(session=session, checks=ANY_ANSWER, timeout=60)
 
     with session:
         run()
@@ -128,7 +128,7 @@ def test_every_answer_fits(api: BaseSchema, origin: Origin, method: str, path: s
 
 
 def fits(api: BaseSchema, method: str, path: str, url: str, **sent: Any) -> requests.Response:
-    reply = requests.request(method, f"{url}{path}", timeout=20, **sent)
+    reply = requests.request(method, f"{url}{path}", timeout=60, **sent)
     body = {"body": sent["json"]} if "json" in sent else {}
     case = api[path][method].Case(query=sent.get("params"), **body)
     case.validate_response(schemathesis.Response.from_any(reply), checks=RIGHT_ANSWER)
@@ -189,13 +189,13 @@ def test_compute_environments_fit(api: BaseSchema, full_server: DemoServer) -> N
 
 
 def test_description_is_kept_by_those_who_have_it(server: DemoServer) -> None:
-    first = requests.get(f"{server.url}/spec", timeout=10)
-    again = requests.get(f"{server.url}/spec", headers={"If-None-Match": first.headers["ETag"]}, timeout=10)
+    first = requests.get(f"{server.url}/spec", timeout=60)
+    again = requests.get(f"{server.url}/spec", headers={"If-None-Match": first.headers["ETag"]}, timeout=60)
     assert (again.status_code, again.content) == (304, b"")
 
 
 def test_page_needs_nothing_from_elsewhere(server: DemoServer) -> None:
-    reply = requests.get(f"{server.url}/api/docs", timeout=10)
+    reply = requests.get(f"{server.url}/api/docs", timeout=60)
     assert [(step.status_code, step.headers["Location"]) for step in reply.history] == [(308, "docs/")]
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = reply.headers["Content-Security-Policy"].split("; ")
@@ -203,11 +203,11 @@ def test_page_needs_nothing_from_elsewhere(server: DemoServer) -> None:
     assert "connect-src 'self'" in policy
     assert not re.search(r"""(src|href|url)[=:]\s*["'](/|https?:)""", reply.text)
     linked = re.findall(r'<a href="([^"]+)"', reply.text)
-    assert [requests.get(urljoin(reply.url, reference), timeout=10).status_code for reference in linked] == [200, 200]
+    assert [requests.get(urljoin(reply.url, reference), timeout=60).status_code for reference in linked] == [200, 200]
     named = re.findall(r'(?<!<a )(?:src|href)="([^"]+)"(?: integrity="sha384-([^"]+)")?', reply.text)
     assert len(named) == 3
     for reference, integrity in named:
-        file = requests.get(urljoin(reply.url, reference), timeout=10)
+        file = requests.get(urljoin(reply.url, reference), timeout=60)
         assert file.status_code == 200
         assert "immutable" in file.headers["Cache-Control"]
         assert len(file.content) == int(file.headers["Content-Length"])
@@ -216,7 +216,7 @@ def test_page_needs_nothing_from_elsewhere(server: DemoServer) -> None:
 
 
 def test_only_the_script_that_was_hashed_is_allowed_inline(server: DemoServer) -> None:
-    reply = requests.get(f"{server.url}/api/docs/", timeout=10)
+    reply = requests.get(f"{server.url}/api/docs/", timeout=60)
     (script,) = re.findall(r"<script>(.*?)</script>", reply.text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'self' 'sha256-{digest}'" in reply.headers["Content-Security-Policy"]

@@ -161,7 +161,7 @@ def test_a_credential_on_ipfs_is_indexed_bought_and_revoked(
     reply = request("GET", url)
     assert (reply.status, reply.body) == (200, CSV)
     publisher.set_state(data_nft, 3)
-    wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=30)
+    wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=60)
     assert request("GET", url).status == 400
 
 
@@ -206,7 +206,7 @@ def test_a_credential_is_bought_in_a_session_with_a_policy_server_and_revoked(
         assert (reply.status, reply.json()) == (403, {"error": "Provider Ganache: The credential was revoked"})
         policy.answer(200, b"")
         publisher.set_state(data_nft, 3)
-        wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=30)
+        wait_until(lambda: get_ddo(node, did).json()["version"] == "deprecated", node.child, timeout_seconds=60)
         reply = request("GET", download_url(buyer, did, service, order_tx, policyServer=json.dumps(session)))
         assert (reply.status, list(reply.json())) == (400, ["error"])
 
@@ -299,10 +299,10 @@ def test_content_with_another_hash_is_not_indexed(node: DemoServer, publisher: E
     assert get_ddo(node, did).status == 404
     # What is named by its content may be bound by the hash of its name. A gateway may lay JSON out anew.
     publisher.refer(data_nft, remote, sha256(compact({"remote": remote})))
-    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=30)
+    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=60)
     spread = json.dumps(json.loads(content), indent=2).encode()
     publisher.refer(data_nft, {"type": "IPFS", "hash": publisher.gateway.pin(spread)}, sha256(content))
-    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=30)
+    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=60)
 
 
 def test_the_host_of_a_url_cannot_change_the_document(
@@ -315,7 +315,7 @@ def test_the_host_of_a_url_cannot_change_the_document(
     publisher.refer(data_nft, remote, sha256(compact({"remote": remote})))
     assert get_ddo(node, did).status == 404
     publisher.refer(data_nft, remote, sha256(content), flags=b"\x00")
-    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=30)
+    wait_until(lambda: get_ddo(node, did).status == 200, node.child, timeout_seconds=60)
 
 
 def test_a_publisher_cannot_name_private_addresses(

@@ -100,7 +100,7 @@ def test_memory_is_flat_while_a_hundred_slow_consumers_read_a_large_file(
         nonce = consumer.next_nonce()
         connection = open_download(consumer.download_url(asset, order_tx, file_index=LARGE, nonce=nonce))
         assert connection.recv(15).startswith(b"HTTP/1.1 200")
-        connection.settimeout(5)
+        connection.settimeout(60)
         connections.append(connection)
         if number % 10 == 9:
             # Who reads nothing for the idle limit is cut, and on a busy machine a hundred are not opened in that time.
@@ -167,7 +167,7 @@ def test_short_chunked_body_lacks_its_last_chunk(streamer: tuple[DemoServer, Con
     _, consumer, asset, order_tx = streamer
     connection = open_download(consumer.download_url(asset, order_tx, file_index=DIES_CHUNKED))
     raw = b""
-    connection.settimeout(10)
+    connection.settimeout(60)
     try:
         while piece := connection.recv(65536):
             raw += piece

@@ -91,7 +91,7 @@ def network_on(chain: DemoChain, *, url: str | None = None, finality_blocks: int
     return Network(
         chain_id=chain.contracts.chain_id,
         name="development",
-        rpc=Rpc([url or chain.url], RpcConfig(timeout_seconds=5), chain_id=chain.contracts.chain_id),
+        rpc=Rpc([url or chain.url], RpcConfig(timeout_seconds=60), chain_id=chain.contracts.chain_id),
         factory=chain.contracts.factory,
         fee_token=chain.contracts.ocean,
         account=Account.from_hex(chain.provider_key),

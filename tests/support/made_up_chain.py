@@ -26,7 +26,7 @@ async def scan_of(
     network = Network(
         chain_id=CHAIN_ID,
         name="made up",
-        rpc=Rpc([node.url], RpcConfig(timeout_seconds=10), chain_id=CHAIN_ID),
+        rpc=Rpc([node.url], RpcConfig(timeout_seconds=60), chain_id=CHAIN_ID),
         factory=to_checksum_address(FACTORY),
         fee_token="0x" + "00" * 20,
         account=Account.from_hex("01" * 32),

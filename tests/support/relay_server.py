@@ -59,7 +59,7 @@ class Proxy:
 
     async def outcome(self) -> Relayed:
         """The first recorded end of a relay."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.ended.wait()
         return self.relayed[0]
 
@@ -161,7 +161,7 @@ def in_thread(proxy: Proxy, call: Callable[[http.client.HTTPConnection], object]
     """Use the standard library's client as an independent reader of what we send."""
 
     def run() -> object:
-        client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+        client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
         try:
             return call(client)
         finally:

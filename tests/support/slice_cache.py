@@ -142,6 +142,6 @@ async def slice_cache(
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until `condition()` holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -65,7 +65,7 @@ def running_squid(hosts: Mapping[str, str]) -> Iterator[Squid]:
     command = [str(_PROGRAM), "-N", "-n", f"tested{port}", "-f", str(configuration)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "Accepting HTTP" not in _text(folder / "cache.log"):
             assert process.poll() is None, _text(folder / "cache.log")
             assert time.monotonic() < deadline

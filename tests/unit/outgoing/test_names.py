@@ -121,6 +121,6 @@ async def test_a_kept_answer_is_given_when_dns_takes_long_and_replaced_when_it_a
     dns.answers["node.test"] = slow
     assert await names("node.test", 80) == [(socket.AF_INET, ("10.1.1.1", 80))]
     answers.set()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while await names("node.test", 80) != [(socket.AF_INET, ("10.2.2.2", 80))]:
         assert time.monotonic() < deadline
