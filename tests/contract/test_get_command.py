@@ -93,6 +93,7 @@ async def half(process: asyncio.subprocess.Process) -> None:
 
 
 def stalling() -> LinkServer:
+    """Lets both connections of a run stall. What of this is left, the next run would wait for a minute for."""
     return LinkServer(CONTENT, mishaps=deque([Mishap(cut_after=5 << 20, stalls=True)] * 2))
 
 
@@ -122,6 +123,7 @@ def test_a_signal_leaves_what_the_printed_command_goes_on_with(tmp_path: Path, n
         line = err.splitlines()[-1]
         assert line.endswith(" ".join(get.arguments()))
         assert set(get.files()) == {"data.bin.part", "data.bin.part.json"}
+        get.server.mishaps.clear()
         status, out, err = await get.ended(await get.start_words([*shlex.split(line), "--json"]))
         assert status == 0, err
         assert get.files() == {"data.bin": CONTENT}
@@ -136,6 +138,7 @@ def test_kill_9_leaves_what_another_run_goes_on_with(tmp_path: Path) -> None:
         await half(process)
         process.kill()
         await process.communicate()
+        get.server.mishaps.clear()
         status, out, err = await get.run("--json")
         assert status == 0, err
         assert get.files() == {"data.bin": CONTENT}
