@@ -93,8 +93,8 @@ def test_a_curve_is_measured_at_each_of_its_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("name", "only", "variant", "figure", "least", "most"),
     [
-        ("distant_origin", "20 ms, 64 KiB of", "provider, read-ahead", "p50 ms", 20, 2000),
-        ("cold_disk", "beside", "provider", "p99 ms", 0.1, 2000),
+        ("distant_origin", "20 ms, 64 KiB of", "provider, read-ahead", "p50 ms", 20, 60_000),
+        ("cold_disk", "beside", "provider", "p99 ms", 0.1, 60_000),
         ("cache_sizes", "traffic", "cache of 100 %", "origin bytes/byte", 0.0, 0.6),
         ("cached_files_plain", "fill, 50", "Varnish", "origin bytes/byte", 0.02, 0.02),
     ],
