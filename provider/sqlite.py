@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -76,6 +77,23 @@ def prove_writable(connection: sqlite3.Connection) -> None:
     """Commit a real page without changing anything. Raises sqlite3.Error."""
     with transaction(connection):
         connection.execute(f"PRAGMA user_version = {schema_version(connection)}")
+
+
+def enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+    """Switch the file to WAL, waiting for other processes that do the same. Raises sqlite3.Error.
+
+    Several workers may create a file at once. The switch needs exclusive access, so SQLite answers BUSY to all but one
+    of them, without its usual waiting. Where WAL is not available, the mode stays.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def open_private(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ from provider.auth.nonce_rows import row_of
 from provider.auth.nonce_rule import imported
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import StoreError
-from provider.sqlite import schema_version, transaction
+from provider.sqlite import enter_wal, schema_version, transaction
 
 _SCHEMA_VERSION = 4
 # Version 2 had a table `window_nonces` for addresses that might use nonces out of order. Version 3 wrote `memory` in a
@@ -42,7 +42,7 @@ def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
     """
     connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
     try:
-        _enter_wal(connection, busy_timeout_seconds)
+        enter_wal(connection, busy_timeout_seconds)
         # FULL syncs the log at every commit: an acknowledged nonce survives loss of power (sqlite.org/wal.html).
         connection.execute("PRAGMA synchronous = FULL")
         _ensure_schema(connection, path)
@@ -50,20 +50,6 @@ def open_store(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
         connection.close()
         raise
     return connection
-
-
-def _enter_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
-    # Several workers may create the file at once. The switch to WAL needs exclusive access, so SQLite answers BUSY to
-    # all but one of them, without its usual waiting. (If WAL is not available the mode stays; FULL works there too.)
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
