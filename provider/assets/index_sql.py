@@ -9,7 +9,7 @@ from pathlib import Path
 
 from provider.assets.index_records import EventRecord, Page, Scan, SealedDocument, StoredAsset
 from provider.errors import StoreError
-from provider.sqlite import schema_version, transaction
+from provider.sqlite import enter_wal, schema_version, transaction
 
 SCHEMA_VERSION = 1
 _SCHEMA = (
@@ -41,7 +41,7 @@ def open_index(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection
     """Open or create the file for this thread, in autocommit mode. Raises StoreError for a file of another kind."""
     connection = sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        enter_wal(connection, busy_timeout_seconds)
         # If the last commit is lost, it is read from the chain again, so there is no need to wait for the disk.
         connection.execute("PRAGMA synchronous = NORMAL")
         if schema_version(connection) != SCHEMA_VERSION:

@@ -1,7 +1,9 @@
 """The statements of the index on a real SQLite file; one connection stands for one process."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,18 @@ def test_second_process_reads_what_the_first_wrote(connection, tmp_path: Path) -
     assert sql.find(other, "did-a") == sql.find(connection, "did-a") is not None
     prove_writable(other)
     other.close()
+
+
+def test_a_new_file_is_opened_while_another_process_switches_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # Opening waits, and meanwhile the other one comes to its end.
+        monkeypatch.setattr(time, "sleep", lambda _: other.in_transaction and other.execute("ROLLBACK"))
+        sql.open_index(path, busy_timeout_seconds=60).close()
+        assert not other.in_transaction
 
 
 def test_file_of_another_version_is_refused(tmp_path: Path) -> None:
