@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 import socket
@@ -28,6 +29,8 @@ ASYNC_SECONDS = 90
 HANGS_SECONDS, SOAK_SECONDS = 240, 900
 # More than there are workers, so that one of them installs while the others work.
 WOVEN_EVERY = 6
+# New objects until the next collection. Python's 700 are few for tests that make thousands of examples.
+COLLECTED_AFTER = 10_000
 # From the last test to the end of the process.
 END_SECONDS = 120
 
@@ -49,6 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = item.get_closest_marker("gen_test")
         if marker is not None and marker.kwargs.get("timeout", 0) < ASYNC_SECONDS:
             item.add_marker(pytest.mark.gen_test(**{**marker.kwargs, "timeout": ASYNC_SECONDS}), append=False)
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage walk the ten thousand tests, which live until the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_AFTER)
 
 
 def _weave(items: list[pytest.Item]) -> None:
