@@ -133,7 +133,9 @@ def test_a_stranger_gains_nothing_by_naming_others(clients: Clients) -> None:
         stranger, lambda number: (f"X-Forwarded-For: 9.9.9.{number}", f"Forwarded: for=9.9.9.{number}")
     )
     assert is_refusal(refused, 429)
-    assert is_refusal(stranger.ask("GET", forged(0), "X-Real-IP: 9.9.8.8", "Origin: https://market.example"), 429)
+    # Whoever has asked nothing yet would be refused later. On a busy machine, one request may have come back by now.
+    other = ("X-Real-IP: 9.9.8.8", "Origin: https://market.example")
+    assert is_refusal(until_refused(stranger, lambda _: other, at_most=PAID_BURST // 2), 429)
 
 
 def test_behind_a_trusted_proxy_clients_are_told_apart(clients: Clients) -> None:
@@ -166,11 +168,14 @@ def test_a_flood_of_forged_downloads_does_not_starve_who_signed(
     wait_until(lambda: flood[0].ask("GET", forged(1)).status != 429)
 
 
-def test_guarded_routes_are_refused_before_their_body_is_read(clients: Clients) -> None:
+def test_guarded_routes_are_refused_before_their_body_is_read(clients: Clients, origin: Origin) -> None:
     client = clients("127.0.0.22")
     headers = ("Content-Type: application/json",)
-    for _ in range(GUARDED_BURST):
+    for _ in range(GUARDED_BURST - 1):
         assert client.ask("POST", "/api/services/fileinfo", *headers, body=b'{"did": 1}').status == 400
+    # Its redirects are owed: for seconds, in which no request comes back.
+    loop = json.dumps(url_file(f"{origin.url}/loop")).encode()
+    assert client.ask("POST", "/api/services/fileinfo", *headers, body=loop).status == 200
     for target in ("fileinfo", "encrypt?chainId=8996", "decrypt", "initializeCompute", "auth/token"):
         refused = clients("127.0.0.22")
         assert is_refusal(refused.ask("POST", f"/api/services/{target}", *headers, body=None), 429)

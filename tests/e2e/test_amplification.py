@@ -65,7 +65,7 @@ def test_long_file_list_from_elsewhere_is_not_worked_on_and_each_file_can_be_bou
 def test_each_file_of_a_list_costs_its_client_a_request(
     launch: LaunchServer, publisher: StoringPublisher, origin: Origin
 ) -> None:
-    server = launch(**RATED, PROVIDER_GUARDED_BURST="20")
+    server = launch(**RATED, PROVIDER_GUARDED_BURST="5")
     asset = publisher.publish(numbered(origin, "paid", 30))
     assert inspect(server, asset).status == 200
     assert asked(origin, "paid") == 30
@@ -75,7 +75,7 @@ def test_each_file_of_a_list_costs_its_client_a_request(
 
 
 def test_redirects_cost_their_client_requests(launch: LaunchServer, origin: Origin) -> None:
-    server = launch(**RATED, PROVIDER_GUARDED_BURST="3")
+    server = launch(**RATED, PROVIDER_GUARDED_BURST="1")
     before = len(origin.requests("/loop"))
     reply = ask(server, "fileinfo", url_file(f"{origin.url}/loop"))
     assert (reply.status, reply.json()[0]["valid"]) == (200, False)
