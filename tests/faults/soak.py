@@ -35,7 +35,8 @@ from tests.support.origin import pattern_sha256
 FAULT_SECONDS = (0.2, 1.5)
 SETTLE_SECONDS = 60.0
 # A server that waits for nothing takes a tenth of a second of CPU time to end. On a busy machine that has lasted 1.4 s.
-STOP_SECONDS = 10.0
+# The shortest time limit that it could wait for is 5 s.
+STOP_SECONDS = 3.0
 # Six consumers at once, any of whom may be at the one worker; a reloaded worker has not served what the old one had.
 MORE_DESCRIPTORS, MORE_BYTES = 20, 48 << 20
 
