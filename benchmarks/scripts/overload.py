@@ -17,7 +17,7 @@ QUESTION = "At twice the load that it can bear: how much is still served, and ho
 OFF = "provider, admission off"
 SERVERS: dict[str, dict[str, str]] = {OURS: {}, OFF: {"PROVIDER_OVERLOAD_LAG_SECONDS": "0"}}
 # Enough that requests wait in the server, where it can tell, and not in the load generator.
-CONSUMERS = 512
+CONSUMERS = 1024
 PEAK_CONNECTIONS = (16, 64)
 SETTLE_SECONDS = 2.0
 # More than any server here has served.

@@ -85,8 +85,9 @@ class Overload:
         self._lags.append(lag_seconds)
         if now - self._step_began < STEP_SECONDS:
             return
-        # The median: a single late moment, such as a garbage collection, says nothing.
-        late = sorted(self._lags)[len(self._lags) // 2] > SHEDDING_LAG_SECONDS
+        # One late moment in five, such as a garbage collection, says nothing. The median in its place let refusals wait
+        # a sixth longer.
+        late = sorted(self._lags)[len(self._lags) * 4 // 5] > SHEDDING_LAG_SECONDS
         if late:
             self.limit = max(LEAST_AT_WORK, self.limit * DECREASE)
         elif self._refused_in_step:

@@ -79,6 +79,30 @@ def test_the_limit_rises_while_the_loop_is_in_time_and_somebody_is_refused() -> 
     assert overload.limit > before
 
 
+def after_steps(*, late_of_ten: int) -> tuple[float, float]:
+    """The limit before and after a second in which so many of ten ticks were late."""
+    overload, now = late()
+    before = overload.limit
+    for number in range(200):
+        now += 0.005
+        overload.is_full(MANY)
+        overload.tick(now, 0.006 if number % 10 < late_of_ten else 0.001, MANY)
+    assert before is not None
+    assert overload.limit is not None
+    return before, overload.limit
+
+
+def test_three_late_turns_of_ten_lower_the_limit() -> None:
+    """Refusals wait for the longest turns, not for the average one."""
+    before, after = after_steps(late_of_ten=3)
+    assert after < before
+
+
+def test_a_single_late_turn_does_not() -> None:
+    before, after = after_steps(late_of_ten=1)
+    assert after > before
+
+
 def test_it_is_over_when_nobody_had_to_be_refused_for_a_while() -> None:
     overload, now = late()
     run(overload, lag_seconds=0.0, seconds=QUIET_SECONDS + 1, at_work=0, since=now)
