@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import orjson
+
 from provider.assets.consumer_parameters import Declared, check_parameters
 from provider.compute.items import ALGORITHM, Algorithm, ResolvedItem
-from provider.wire.json import read_json
 
 Values = Mapping[str, object] | None
 
@@ -46,7 +47,7 @@ def _values(raw: object) -> Values:
     """Return an object, also if it came as JSON text."""
     if isinstance(raw, str):
         try:
-            raw = read_json(raw)
+            raw = orjson.loads(raw)
         except ValueError:
             return None
     return raw if isinstance(raw, Mapping) else None

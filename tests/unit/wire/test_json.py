@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.wire.json import read_json
+from provider.wire.json import _MAX_BYTES, _TEXT_OR_NUMBER, read_json
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,17 @@ def test_whatever_json_writes_is_read_and_can_be_written_again(value: object, as
     orjson.dumps(read)
     if not re.search(r"NaN|Infinity|[\ud800-\udfff]|\\u[dD]", text):
         assert read == json.loads(text)
+
+
+@given(st.binary(max_size=20) | st.text(alphabet='"\\\\na', max_size=20).map(str.encode))
+def test_no_quote_is_read_twice(rest: bytes) -> None:
+    """An attempt that fails at a quote is repeated at the next one: the square of the length, and no thread runs."""
+    found = _TEXT_OR_NUMBER.match(b'"' + rest)
+    assert found is not None
+    assert b'"' not in found[0][1:-1].replace(b"\\\\", b"").replace(b'\\"', b"")
+
+
+def test_quotes_without_an_end_are_no_json() -> None:
+    text = b'NaN"' + b'\\"' * (_MAX_BYTES // 2 - 2)
+    with pytest.raises(ValueError, match="unexpected"):
+        read_json(text)
