@@ -96,7 +96,7 @@ def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
     ddo = read_ddo(data)
     body = ddo.get("credentialSubject")
     body = body if isinstance(body, Mapping) else ddo
-    did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), str(body.get("chainId"))
+    did, named_nft, named_chain = ddo.get("id"), body.get("nftAddress"), body.get("chainId")
     if not (isinstance(did, str) and did.startswith("did:op")):
         # ddo.js writes the DID of a DDO 5 into its subject. The credential may have an identifier of its own.
         did = body.get("id")
@@ -104,7 +104,8 @@ def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
         isinstance(did, str)
         and isinstance(named_nft, str)
         and named_nft.lower() == data_nft.lower()
-        and named_chain == str(chain_id)
+        and type(named_chain) in (str, int)
+        and str(named_chain) == str(chain_id)
         and matches(did, data_nft, chain_id)
     )
 

@@ -6,6 +6,7 @@ The publisher chose the location, so the address guard, the gateways and the lim
 import asyncio
 import hashlib
 import time
+from collections.abc import Mapping
 from copy import copy
 
 import orjson
@@ -159,9 +160,9 @@ def _refuse_crowded(content: bytes) -> None:
 
 
 def _file_of(stub: bytes, did: str) -> FileObject:
-    """The file object in a stub. wire: ocean-node takes its type in any case. Raises FileObjectInvalid."""
+    """The file object in a stub. Raises FileObjectInvalid."""
     remote = remote_of(stub) or {}
-    file = parse_file_object({**remote, "type": str(remote.get("type")).lower()}, party=did)
+    file = parse_file_object({**remote, "type": _type_of(remote)}, party=did)
     if not isinstance(file, UrlFile | IpfsFile | ArweaveFile | S3File | FtpFile):
         raise FileObjectInvalid
     return file
@@ -171,8 +172,13 @@ def _is_expected(content: bytes, stub: bytes, expected_hash: bytes) -> bool:
     """True if the event's hash binds the content: as it is, or as JavaScript would write it again."""
     if expected_hash in (_sha256(content), _sha256(_compact(content))):
         return True
-    remote = remote_of(stub) or {}
-    return str(remote.get("type")).lower() in _BY_CONTENT and expected_hash == _sha256(stub)
+    return _type_of(remote_of(stub) or {}) in _BY_CONTENT and expected_hash == _sha256(stub)
+
+
+def _type_of(remote: Mapping[str, object]) -> str:
+    """The type of a file object; empty if it is no text. wire: ocean-node takes it in any case."""
+    kind = remote.get("type")
+    return kind.lower() if isinstance(kind, str) else ""
 
 
 def _compact(content: bytes) -> bytes:

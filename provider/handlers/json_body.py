@@ -24,8 +24,8 @@ BYTES_PER_WIDE_CHARACTER = 4
 PIECE_BYTES = 64 << 10
 # A longer integer may not fit in 64 bits. orjson would turn it into a float.
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
-# orjson refuses deeper nesting. json would only stop at the limit of the stack.
-_MAX_DEPTH = 1024
+# No request has a tenth of this. Python compares, hashes and prints values by recursion, up to a depth of 1000.
+_MAX_DEPTH = 512
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -92,32 +92,31 @@ def parse_json(body: bytes | bytearray | str, shape: JsonShape | None = None) ->
     """
     text = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     shape = JsonShape.of(text) if shape is None else shape
+    outside = shape.outside
     try:
+        if _is_deep(outside):
+            return None
         if shape.size_bytes > 2 * PIECE_BYTES and not shape.has_escapes:
-            return _parse_long(text, shape.outside)
-        return _parse(text, shape.outside)
-    except (ValueError, RecursionError):
+            return _parse_long(text, outside)
+        return _parse(text, outside)
+    except ValueError:
         return None
 
 
 def member_text(text: str, name: str) -> str:
     """Return the text of a member of a JSON object that `parse_json` has read; the last one with this name.
 
-    A hash of the text depends on how numbers and strings were written, which a parsed value does not show. Raises
-    BodyTooComplex, because this reader allows slightly less depth than orjson.
+    A hash of the text depends on how numbers and strings were written, which a parsed value does not show.
     """
     found = ""
     end = text.index("{")
-    try:
-        while text[end] != "}":
-            key, end = _DECODER.raw_decode(text, _skip_space(text, end + 1))
-            start = _skip_space(text, _skip_space(text, end) + 1)
-            _, end = _DECODER.raw_decode(text, start)
-            if key == name:
-                found = text[start:end]
-            end = _skip_space(text, end)
-    except RecursionError:
-        raise BodyTooComplex from None
+    while text[end] != "}":
+        key, end = _DECODER.raw_decode(text, _skip_space(text, end + 1))
+        start = _skip_space(text, _skip_space(text, end) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+        if key == name:
+            found = text[start:end]
+        end = _skip_space(text, end)
     return found
 
 
@@ -127,7 +126,7 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def _parse(text: bytes | bytearray, outside: bytes) -> object:
-    value: object = _parse_exactly(text, outside) if _LONG_DIGITS.search(outside) else orjson.loads(text)
+    value: object = _parse_exactly(text) if _LONG_DIGITS.search(outside) else orjson.loads(text)
     return value
 
 
@@ -150,10 +149,8 @@ def _parse_long(text: bytes | bytearray, outside: bytes) -> object:
     return value if not strings else _parse(text, outside)
 
 
-def _parse_exactly(text: bytes | bytearray, outside: bytes) -> object:
-    """Parse with integers of any size, by the rules of orjson. Raises ValueError and RecursionError."""
-    if _depth(outside) > _MAX_DEPTH:
-        raise RecursionError
+def _parse_exactly(text: bytes | bytearray) -> object:
+    """Parse with integers of any size, by the rules of orjson. Raises ValueError."""
     value: object = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     if b"\\u" in text:
         # Raises for a lone surrogate.
@@ -161,7 +158,10 @@ def _parse_exactly(text: bytes | bytearray, outside: bytes) -> object:
     return value
 
 
-def _depth(outside: bytes) -> int:
+def _is_deep(outside: bytes) -> bool:
+    """Return whether a value is nested deeper than _MAX_DEPTH. Raises BodyTooComplex for too many brackets."""
+    if outside.count(b"[") + outside.count(b"{") <= _MAX_DEPTH:
+        return False
     depth = deepest = 0
     brackets = outside.translate(None, _NO_BRACKETS)
     if len(brackets) > 2 * MAX_VALUES:
@@ -169,7 +169,7 @@ def _depth(outside: bytes) -> int:
     for byte in brackets:
         depth += 1 if byte in b"[{" else -1
         deepest = max(deepest, depth)
-    return deepest
+    return deepest > _MAX_DEPTH
 
 
 def _refuse_constant(name: str) -> object:

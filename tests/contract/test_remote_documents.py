@@ -137,6 +137,16 @@ async def test_only_files_with_a_location_may_hold_a_document(kind: str) -> None
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_a_type_that_python_cannot_print_is_no_type() -> None:
+    stub = stub_of("http://127.0.0.1:9/", type="?").replace(b'"?"', b"[" * 1000 + b"]" * 1000)
+    async with documents() as remote:
+        with pytest.raises(FileObjectInvalid):
+            await remote.fetch(stub, did=DID)
+        with pytest.raises(FileObjectInvalid):
+            await remote.document(ACCOUNT, stub, b"", did=DID)
+
+
+@pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize(
     "more",
     [r', "x": "\ud800"', ', "x": [NaN, 123456789012345678901234567890]', r', "headers": {"X-A": "\ud800"}'],

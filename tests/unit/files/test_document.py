@@ -347,6 +347,14 @@ def test_what_is_no_document_of_the_nft_is_told_like_a_wrong_hash(content: objec
     assert not is_remote_stub(data)
 
 
+@pytest.mark.parametrize(
+    "kind", [b"[" * 1000 + b"]" * 1000, b"1.0", b"true", b"null"], ids=["deep", "1.0", "true", "null"]
+)
+def test_a_chain_that_is_neither_text_nor_integer_is_another_one(kind: bytes) -> None:
+    text = json.dumps({"id": DID_4, **SUBJECT, "chainId": "?"}).encode().replace(b'"?"', kind)
+    assert not is_document_of(text, NFT, 1)
+
+
 def envelope(token: str) -> dict[str, str]:
     """As the marketplace of Ocean Enterprise stores a credential."""
     return {"encryptedData": "0x" + json.dumps(token).encode().hex()}

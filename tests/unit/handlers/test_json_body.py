@@ -143,7 +143,7 @@ HALF = MAX_VALUES // 2 - 1
 COSTLY = {
     "objects": "[" + "{}," * HALF + "{}]",
     "objects with a field": "[" + '{"a":[]},' * (HALF // 2) + "1]",
-    "nested": '{"a":' * 1000 + "1" + "}" * 1000,
+    "nested": '{"a":' * 512 + "1" + "}" * 512,
     "names": "{" + ",".join(f'"{number:012}":{number + 1000}' for number in range(MAX_VALUES - 10)) + "}",
     "strings": "[" + ",".join(f'"{number}"' for number in range(MAX_VALUES - 10)) + "]",
     "wide": json.dumps(["x" * LIMIT + "\U0001f600"], ensure_ascii=False),
@@ -164,3 +164,14 @@ def test_no_value_takes_more_memory_than_is_counted(name: str) -> None:
         tracemalloc.stop()
     assert value is not None
     assert held <= JsonShape.of(text).parsed_bytes
+
+
+@pytest.mark.parametrize("around", ["%s", "[%s, 12345678901234567890]"])
+def test_what_is_nested_too_deeply_for_python_is_not_taken(around: str) -> None:
+    """Values are compared and printed by recursion, for instance in a rule about one of two fields."""
+    for depth, is_taken in ((500, True), (600, False), (1000, False)):
+        for deep in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+            value = parse_json(around % deep)
+            assert (value is not None) == is_taken, depth
+            assert value == parse_json(around % deep)
+            assert str(value)
