@@ -68,7 +68,7 @@ class FtpSource(Source):
         self._session, self._connection = session, connection
         part = session.part
         self._left = part.count if part is not None else None
-        self._finish = _Finish(session, confirming)
+        self._finish = _Finish(session, confirming, idle_timeout_seconds)
         self.final_url_path = url_path
         self.idle_timeout_seconds = idle_timeout_seconds
         fields = [("Content-Type", guess_content_type(name_in_path(url_path)) or "application/octet-stream")]
@@ -170,10 +170,10 @@ class FtpSource(Source):
 
 
 class _Finish:
-    """The server's last reply, requested once the data has ended."""
+    """The server's last reply, requested once the data has ended. It may take `limit_seconds`."""
 
-    def __init__(self, session: "FtpSession", shares: Shares) -> None:
-        self._session, self._shares = session, shares
+    def __init__(self, session: "FtpSession", shares: Shares, limit_seconds: float) -> None:
+        self._session, self._shares, self._limit_seconds = session, shares, limit_seconds
         self._asking: asyncio.Task[UpstreamError | None] | None = None
 
     @property
@@ -202,7 +202,7 @@ class _Finish:
         return 0
 
     async def wait(self) -> None:
-        """Wait for the outcome. The session limits the time."""
+        """Wait for the outcome."""
         if self._asking is not None:
             await asyncio.wait([self._asking])
 
@@ -213,9 +213,14 @@ class _Finish:
 
     async def _ask(self) -> UpstreamError | None:
         try:
-            await _in_thread(self._session.confirm, self._shares)
+            async with asyncio.timeout(self._limit_seconds):
+                await _in_thread(self._session.confirm, self._shares)
         except UpstreamError as failure:
             return failure
+        except TimeoutError:
+            # Wakes the thread: lines that come one by one would hold it for days.
+            self._session.close()
+            return UpstreamTimedOut(detail="origin: idle limit passed before the last reply")
         return None
 
 

@@ -443,6 +443,7 @@ class Server:
         self.port = 0
         self.connections = 0
         self.asked, self.ended = asyncio.Event(), asyncio.Event()
+        self.writer: asyncio.StreamWriter
 
 
 Answers = Callable[[Server, str], Awaitable[str | None]]
@@ -456,6 +457,7 @@ async def scripted(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
+        server.writer = writer
         try:
             writer.write(greeting)
             while line := (await reader.readline()).decode("latin-1").strip():
@@ -507,6 +509,40 @@ async def test_a_server_that_drips_cannot_outlast_the_limit() -> None:
                     f"ftp://127.0.0.1:{server.port}/f", first_byte_timeout_seconds=0.3, connect_timeout_seconds=0.3
                 )
             await asyncio.wait_for(server.ended.wait(), 5)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_that_drips_its_last_reply_cannot_outlast_the_limit() -> None:
+    """Each line comes within the limit for one reply. Without a limit for all, it would hold a slot for ever."""
+
+    async def no_data(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def drip(server: Server, line: str) -> str | None:
+        if line.startswith("PASV"):
+            return f"227 here (127,0,0,1,{port // 256},{port % 256})"
+        return {"SIZE": "500 unknown", "RETR": "150 here\r\n226-more"}.get(line.partition(" ")[0], "200 fine")
+
+    data = await asyncio.start_server(no_data, "127.0.0.1", 0)
+    port = data.sockets[0].getsockname()[1]
+
+    async def go_on(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"226-more\r\n")
+            await asyncio.sleep(0.05)
+
+    async with scripted(drip) as server, opener(idle_timeout_seconds=0.3) as origin:
+        source = await origin.open(parse_ftp_url(f"ftp://127.0.0.1:{server.port}/f"), None)
+        dripping = asyncio.create_task(go_on(server.writer))
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(UpstreamTruncated):
+                    await read_all(source)
+                await server.ended.wait()
+        finally:
+            source.close()
+            dripping.cancel()
+            data.close()
 
 
 @pytest.mark.gen_test(timeout=20)
