@@ -13,6 +13,8 @@ from provider.upstream.source import Source
 BUFFER_BYTES = 256 * 1024
 # A stream that never has to wait lets the others run after this many bytes.
 _TURN_BYTES = 4 * 1024 * 1024
+# A read counts as this many bytes at least: an origin may make each one cost much and bring little.
+_LEAST_BYTES = BUFFER_BYTES
 
 
 class BufferPool:
@@ -53,7 +55,7 @@ async def copy(source: Source, sink: Sink, *, buffers: BufferPool, progress: Pro
             await sink.write(buffer[:count])
             progress.awaits_consumer = False
             progress.add(count)
-            left_in_turn -= count
+            left_in_turn -= max(count, _LEAST_BYTES)
             if left_in_turn <= 0:
                 left_in_turn = _TURN_BYTES
                 await asyncio.sleep(0)

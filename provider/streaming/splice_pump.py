@@ -222,8 +222,11 @@ class SplicePump:
         if run:
             self._bulk = source.framing != "chunked" or run >= MIN_RUN_BYTES
         bulk_follows = run > 0 and self._bulk
+        if count is None and source.ready_bytes:
+            self._later = self._loop.call_soon(self._pump)
+            return False
         if count is None:
-            return bulk_follows or source.ready_bytes > 0 or self._await_origin()
+            return bulk_follows or self._await_origin()
         self._writer.hold(bytes(_scratch[:count]))
         if not (hold and bulk_follows):
             self._writer.queue(0)

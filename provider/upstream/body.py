@@ -3,6 +3,7 @@
 Reads never wait. They return bytes, 0 at the clean end, or None if nothing has arrived yet.
 """
 
+import math
 import re
 from enum import Enum
 
@@ -13,18 +14,21 @@ from provider.upstream.response_head import ResponseHead
 # A body that ends with the connection has no limit of its own.
 _UNBOUNDED = 1 << 62
 _NOTHING = memoryview(b"")
+# Lines of chunk framing in one read, which take about a millisecond. An origin may send a chunk for each byte.
+_MAX_LINES = 1024
 
 
 class Body:
     """Reads one body. `ahead`: bytes of the body that arrived together with the head."""
 
-    __slots__ = ("_ahead", "_chunks", "_connection", "_due", "_ended", "_framing", "_left")
+    __slots__ = ("_ahead", "_chunks", "_connection", "_due", "_ended", "_framing", "_is_paused", "_left")
 
     def __init__(self, connection: Connection, head: ResponseHead, ahead: bytes) -> None:
         self._connection = connection
         self._framing = head.framing
         self._left = head.length_bytes or 0
-        self._chunks = ChunkedDecoder()
+        self._chunks = ChunkedDecoder(max_lines=_MAX_LINES)
+        self._is_paused = False
         self._ahead = memoryview(ahead) if ahead else _NOTHING
         self._ended = head.framing == "length" and self._left == 0
         # Bytes that the chunks must still bring; None if nobody announced a length.
@@ -70,11 +74,19 @@ class Body:
         return self._chunks.left_in_chunk if self._due is None else min(self._chunks.left_in_chunk, self._due)
 
     def read_now(self, buffer: memoryview) -> int | None:
-        """Read without waiting: bytes placed in `buffer`, 0 at the clean end, None if nothing has arrived yet."""
+        """Read without waiting: bytes placed in `buffer`, 0 at the clean end, None if nothing has arrived yet.
+
+        Also None after a read that decoded as much framing as one may, although there are `ready_bytes`: the reader
+        lets others run before it reads on.
+        """
         if self._ended:
             return 0
         if self._framing == "length":
             return self._read_length(buffer)
+        if self._is_paused:
+            self._is_paused = False
+            return None
+        ahead = self._ahead
         count = self._read_raw(buffer)
         if self._framing == "close":
             self._ended = count == 0
@@ -84,6 +96,10 @@ class Body:
         if count is None:
             return None
         payload = self._chunks.decode(buffer, count)
+        left = self._chunks.left_bytes
+        if left:
+            self._is_paused = True
+            self._ahead = ahead[count - left :] if ahead else memoryview(bytes(buffer[count - left : count]))
         self._ended = self._chunks.done
         if self._due is not None:
             self._count(self._due - payload)
@@ -151,12 +167,17 @@ class ChunkedDecoder:
 
     Every line must end with CRLF. A bare LF, which section 2.2 allows in a head, is refused: two readers could see two
     bodies. Extensions and trailers are checked for size and dropped.
+
+    `max_lines`: lines that one call of `decode` takes.
     """
 
-    __slots__ = ("_line", "_state", "_trailer_bytes", "left_in_chunk", "surplus_bytes")
+    __slots__ = ("_line", "_max_lines", "_state", "_trailer_bytes", "left_bytes", "left_in_chunk", "surplus_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_lines: float = math.inf) -> None:
         self._state = _State.SIZE
+        self._max_lines = max_lines
+        # Bytes at the end of the last call's buffer that were not read, as there were too many lines before them.
+        self.left_bytes = 0
         self._line = bytearray()
         self._trailer_bytes = 0
         self.left_in_chunk = 0
@@ -174,8 +195,8 @@ class ChunkedDecoder:
         Raises:
             UpstreamTruncated: the framing is broken, so the end of the body cannot be known.
         """
-        read = written = 0
-        while read < count:
+        read = written = lines = 0
+        while read < count and lines < self._max_lines:
             if self._state is _State.DATA:
                 step = min(self.left_in_chunk, count - read)
                 if written != read:
@@ -186,11 +207,13 @@ class ChunkedDecoder:
                     self._state = _State.DATA_END
             elif self._state is _State.DONE:
                 self.surplus_bytes += count - read
-                break
+                read = count
             elif self._state is _State.BROKEN:
                 raise self._broken("read after broken framing")
             else:
                 read += self._take_line(buffer[read:count])
+                lines += 1
+        self.left_bytes = count - read
         return written
 
     def skip_data(self, count: int) -> None:

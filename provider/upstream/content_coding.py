@@ -3,6 +3,7 @@
 Only code that reads the content needs this, such as a checksum. A consumer gets a coded file as it is stored.
 """
 
+import asyncio
 import zlib
 
 from provider.errors import UpstreamTruncated
@@ -12,6 +13,8 @@ _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 _DECODED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 # Coded bytes per step. They stay in memory until their output was read.
 _CODED_BYTES = 32 * 1024
+# Coded bytes that stand for nothing have an end: empty members and padding could come for ever. Some are usual.
+_MAX_CODED_SHARE, _MAX_VOID_BYTES = 4, 1 << 20
 
 
 def decoded_coding(codings: list[str]) -> str | None:
@@ -102,6 +105,7 @@ class Content:
     def __init__(self, source: Source) -> None:
         coding = decoded_coding(source.headers.tokens("Content-Encoding")) if source.length_bytes != 0 else None
         self._source = source
+        self._void_bytes = 0
         self._decoder = ContentDecoder(coding) if coding is not None else None
         self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
 
@@ -122,5 +126,11 @@ class Content:
             if coded_count == 0:
                 self._decoder.finish()
                 return 0
+            self._void_bytes += coded_count
+            if self._void_bytes > _MAX_VOID_BYTES:
+                raise UpstreamTruncated(detail="origin: a content coding that stands for nothing")
             self._decoder.feed(bytes(self._coded[:coded_count]))
+            # Others first: what little the bytes stand for may take long to find.
+            await asyncio.sleep(0)
+        self._void_bytes = max(0, self._void_bytes - _MAX_CODED_SHARE * count)
         return count

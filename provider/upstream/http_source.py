@@ -1,5 +1,6 @@
 """The `Source` of an HTTP answer. `http_origin.py` opens it."""
 
+import asyncio
 import socket
 
 from provider.errors import UpstreamTimedOut, UpstreamTruncated
@@ -83,6 +84,8 @@ class HttpSource(Source):
     @override
     async def wait_ready(self) -> None:
         if self._body.ready_bytes:
+            # Others first: an origin may send bytes that take long to read.
+            await asyncio.sleep(0)
             return
         try:
             await self._connection.wait_readable(self.idle_timeout_seconds)

@@ -127,7 +127,8 @@ async def _checksum(source: Source, max_bytes: int) -> str | None:
             if total_bytes > max_bytes:
                 return None
             digest.update(buffer[:count])
-            turn_bytes += count
+            # A read may cost much and bring little.
+            turn_bytes += max(count, 4 * _READ_BYTES)
             if turn_bytes >= _YIELD_BYTES:
                 turn_bytes = 0
                 await asyncio.sleep(0)

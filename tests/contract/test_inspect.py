@@ -44,6 +44,19 @@ async def test_a_checksum_is_made_up_to_the_limit(head: bytes, max_bytes: int, e
     assert info.checksum == (hashlib.sha256(DATA).hexdigest() if expected else None)
 
 
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("void", [gzip.compress(b""), bytes(20)], ids=["empty members", "padding"])
+async def test_coded_bytes_that_stand_for_nothing_have_an_end(void: bytes) -> None:
+    """No limit counts them, as nothing comes out of them."""
+    coded = gzip.compress(DATA)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Type: text/csv\r\n\r\n"
+    for count, is_read in ((1000, True), (100_000, False)):
+        answer = answering(head + coded + void * count)
+        async with raw_origin(answer) as origin, opener() as opened:
+            info = await inspect(opened.open(get(origin.url)), want_checksum=True, max_checksum_bytes=len(DATA))
+        assert (info.checksum is not None) == is_read
+
+
 @pytest.mark.gen_test
 async def test_a_client_that_leaves_during_a_checksum_ends_the_transfer() -> None:
     left = asyncio.Event()

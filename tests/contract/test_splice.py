@@ -188,6 +188,15 @@ async def test_a_range_is_spliced() -> None:
 
 
 @pytest.mark.gen_test(timeout=30)
+async def test_a_chunk_for_each_byte() -> None:
+    """One read decodes only so many; what is left of it comes before what the socket has."""
+    data = DATA[:200_000]
+    async with splicing(answering(CHUNKED + chunks(data, 1) + LAST)) as proxy:
+        assert (await in_thread(proxy, download))[2] == data
+        assert (await proxy.outcome()).outcome == "complete"
+
+
+@pytest.mark.gen_test(timeout=30)
 @pytest.mark.parametrize("size", [100_000, 9_999])
 async def test_chunk_framing_that_comes_byte_by_byte(size: int) -> None:
     data = DATA[:600_000]

@@ -65,6 +65,21 @@ def test_bytes_after_the_length_never_reach_the_consumer(room: int) -> None:
     assert of.leaves_clean_connection
 
 
+@pytest.mark.parametrize("came_with_head", [0, 7, 150_000])
+def test_one_read_decodes_so_much_framing_and_the_next_lets_others_run(came_with_head: int) -> None:
+    """An origin may send a chunk for each byte, and readers count bytes: without a bound they read for seconds."""
+    data = b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n"
+    of = body("chunked", data[came_with_head:], ahead=data[:came_with_head])
+    buffer, read = memoryview(bytearray(256 << 10)), 0
+    while count := of.read_now(buffer):
+        assert count <= 512
+        assert buffer[:count] == b"a" * count
+        read += count
+        if not of.ended and of.ready_bytes:
+            assert of.read_now(buffer) is None
+    assert (read, of.leaves_clean_connection) == (50_000, True)
+
+
 def test_bytes_after_the_last_chunk_never_reach_the_consumer() -> None:
     of = body("chunked", CHUNKED + b"EVIL")
     assert read_all(of) == b"abcde"
