@@ -33,6 +33,8 @@ _SMALL_BYTES, _LARGE_BYTES = 256 << 10, 1 << 20
 _GATHER_SECONDS = 0.015
 # How often the origin is looked at meanwhile. A wake-up for all that arrives costs more than the bytes.
 _LOOK_SECONDS = 0.005
+# In one look: an origin may make each read cost much and bring little.
+_MAX_READS = 16
 _LEAD_SLICES = 2
 # A request ends with the slices that its first reader wants, and after this many.
 _MOST_SLICES = 1024
@@ -404,9 +406,11 @@ async def _read(source: Source, buffer: memoryview, *, gather_seconds: float) ->
 
 
 def _read_now(source: Source, buffer: memoryview) -> int:
-    """Read what has arrived, which may be nothing. Raises UpstreamError, also if the body ends before the buffer."""
+    """Read what has arrived, or some of it. Raises UpstreamError, also if the body ends before the buffer."""
     count = 0
-    while count < len(buffer):
+    for _ in range(_MAX_READS):
+        if count == len(buffer):
+            break
         step = source.read_now(buffer[count:])
         if step is None:
             break

@@ -13,6 +13,9 @@ _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 _DECODED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 # Coded bytes per step. They stay in memory until their output was read.
 _CODED_BYTES = 32 * 1024
+# A reader that never has to wait lets others run after this many bytes. A read counts as so many at least: an origin
+# may make it cost much and bring little.
+_TURN_BYTES, _LEAST_BYTES = 4 << 20, 256 << 10
 # Coded bytes that stand for nothing have an end: empty members and padding could come for ever. Some are usual.
 _MAX_CODED_SHARE, _MAX_VOID_BYTES = 4, 1 << 20
 
@@ -106,6 +109,7 @@ class Content:
         coding = decoded_coding(source.headers.tokens("Content-Encoding")) if source.length_bytes != 0 else None
         self._source = source
         self._void_bytes = 0
+        self._left_in_turn = _TURN_BYTES
         self._decoder = ContentDecoder(coding) if coding is not None else None
         self._coded = memoryview(bytearray(_CODED_BYTES if coding is not None else 0))
 
@@ -119,17 +123,25 @@ class Content:
 
         Broken coded bytes raise UpstreamTruncated.
         """
-        if self._decoder is None:
-            return await self._source.read_into(buffer)
-        while not (count := self._decoder.read(buffer)):
+        count = await (
+            self._source.read_into(buffer) if self._decoder is None else self._decoded(self._decoder, buffer)
+        )
+        self._left_in_turn -= max(count, _LEAST_BYTES)
+        if self._left_in_turn <= 0:
+            self._left_in_turn = _TURN_BYTES
+            await asyncio.sleep(0)
+        return count
+
+    async def _decoded(self, decoder: ContentDecoder, buffer: memoryview) -> int:
+        while not (count := decoder.read(buffer)):
             coded_count = await self._source.read_into(self._coded)
             if coded_count == 0:
-                self._decoder.finish()
+                decoder.finish()
                 return 0
             self._void_bytes += coded_count
             if self._void_bytes > _MAX_VOID_BYTES:
                 raise UpstreamTruncated(detail="origin: a content coding that stands for nothing")
-            self._decoder.feed(bytes(self._coded[:coded_count]))
+            decoder.feed(bytes(self._coded[:coded_count]))
             # Others first: what little the bytes stand for may take long to find.
             await asyncio.sleep(0)
         self._void_bytes = max(0, self._void_bytes - _MAX_CODED_SHARE * count)

@@ -3,7 +3,6 @@
 `provider-api.md` sections 11.3 and 11.4. The body is read for a checksum only. No bytes reach a consumer from here.
 """
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable
@@ -20,8 +19,6 @@ from provider.upstream.wish import NO_WISH, Wish
 from provider.wire.text import ows
 
 _READ_BYTES = 64 * 1024
-# sha256 of this many bytes takes about 2 ms; then other requests get a turn.
-_YIELD_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +117,13 @@ async def _checksum(source: Source, max_bytes: int) -> str | None:
     content = Content(source)
     if content.length_bytes is not None and content.length_bytes > max_bytes:
         return None
-    digest, buffer, total_bytes, turn_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0, 0
+    digest, buffer, total_bytes = hashlib.sha256(), memoryview(bytearray(_READ_BYTES)), 0
     try:
         while count := await content.read_into(buffer):
             total_bytes += count
             if total_bytes > max_bytes:
                 return None
             digest.update(buffer[:count])
-            # A read may cost much and bring little.
-            turn_bytes += max(count, 4 * _READ_BYTES)
-            if turn_bytes >= _YIELD_BYTES:
-                turn_bytes = 0
-                await asyncio.sleep(0)
     finally:
         # Charged even without a checksum: the content was too long, the transfer broke, or the client left.
         charge_bytes(total_bytes)

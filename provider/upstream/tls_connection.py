@@ -23,6 +23,8 @@ _RECEIVE_BYTES = 256 * 1024
 _FEED_BYTES = 32 * 1024
 # What records add to 256 KiB of plaintext. With it, one receive fills a buffer and leaves little behind.
 _OVERHEAD_BYTES = 1024
+# Records in one read, which take a quarter of a millisecond if each holds a byte. A buffer takes 16 of full size.
+_MAX_RECORDS = 256
 # Messages that TLS may send on its own. A further handshake takes two, and half a millisecond of the event loop.
 _MAX_UNASKED = 16
 
@@ -72,7 +74,7 @@ class TlsConnection(Connection):
         self._unsent, self._unasked = b"", 0
         # Found after bytes had been read; those are delivered first. Kept as text: an error would hold its frames.
         self._failure: str | None = None
-        # The last read filled its buffer, so decrypted bytes may wait in memory while the socket is silent.
+        # The last read ended before the bytes did, so decrypted bytes may wait in memory while the socket is silent.
         self._more = False
 
     def take_session(self) -> TlsSession | None:
@@ -107,10 +109,10 @@ class TlsConnection(Connection):
         # A stream that ends without close_notify is an error (RFC 8446 section 6.1).
         if self._failure is not None:
             raise ConnectionAbortedError(self._failure)
-        count, size, is_dry = 0, len(buffer), False
+        count, size, is_dry, records = 0, len(buffer), False, 0
         fresh = _scratch[:0]
         try:
-            while count < size:
+            while count < size and records < _MAX_RECORDS:
                 if self._incoming.pending < _RECORD_BYTES:
                     if not fresh and not is_dry:
                         fresh = self._receive(size - count + _OVERHEAD_BYTES) or fresh
@@ -127,6 +129,7 @@ class TlsConnection(Connection):
                 if step == 0:
                     return count
                 count += step
+                records += 1
             if fresh:
                 self._incoming.write(fresh)
         except OSError as error:
@@ -136,7 +139,7 @@ class TlsConnection(Connection):
             return count
         if self._outgoing.pending or self._unsent:
             self._flush_now()
-        self._more = count == size
+        self._more = count == size or records == _MAX_RECORDS
         return count or None
 
     @override

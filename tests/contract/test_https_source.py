@@ -54,6 +54,31 @@ async def test_bytes_in_memory_are_read_without_waiting_for_the_socket(tmp_path:
             assert await read_all(source) == DATA[:size]
 
 
+@pytest.mark.gen_test(timeout=30)
+async def test_a_read_takes_so_many_records(tmp_path: Path) -> None:
+    """An origin may send a record for each byte, and readers count bytes."""
+    server, client = tls_contexts(tmp_path, "localhost")
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(TO_THE_END)
+        await exchange.send(DATA[:3000], step=1)
+
+    body, counts, buffer = b"", [], memoryview(bytearray(100_000))
+    async with (
+        raw_origin(script, context=server) as origin,
+        opener(tls_context=client) as opened,
+        opened.opened(get(origin.url)) as source,
+    ):
+        while count := await source.read_into(buffer):
+            body += buffer[:count]
+            counts.append(count)
+            # Until more records have come than one read takes.
+            await asyncio.sleep(0.01)
+    assert body == DATA[:3000]
+    # The first ones came with the head.
+    assert max(counts[1:]) <= 256
+
+
 @pytest.mark.gen_test
 @pytest.mark.parametrize("names", [("other.example",), ("127.0.0.1",)])
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
