@@ -14,7 +14,7 @@ from pathlib import Path
 from provider.assets.catalog import AssetSource
 from provider.assets.chain_scan import LOOK_SECONDS, ChainScan
 from provider.assets.config import MetadataConfig
-from provider.assets.ddo import Asset
+from provider.assets.ddo import LONG_DOCUMENT_BYTES, Asset
 from provider.assets.did import did_for
 from provider.assets.index_records import SealedDocument, StoredAsset, asset_of, did_key
 from provider.assets.index_store import IndexStore
@@ -243,6 +243,8 @@ class ChainIndex(AssetSource):
             clear = await self._open_document(account, document, did_for(stored.data_nft, stored.chain_id))
         except (DecryptError, FileError) as error:
             raise AssetNotFound(detail=f"the document of {stored.tx_id}: {error}") from None
+        if len(clear) > LONG_DOCUMENT_BYTES:
+            return await asyncio.to_thread(asset_of, stored, clear)
         return asset_of(stored, clear)
 
     async def _scan(self, scan: ChainScan, budget_seconds: float | None) -> bool:

@@ -4,11 +4,12 @@ Returns the `Asset` of a DID, cached. `catalog.py` checks that the asset is the 
 decrypted for an indexer, the store may have a newer one soon, so every worker drops its cached copy of that asset.
 """
 
+import asyncio
 import time
 
 from provider.assets.catalog import AssetSource
 from provider.assets.config import MetadataConfig
-from provider.assets.ddo import Asset, parse_ddo
+from provider.assets.ddo import LONG_DOCUMENT_BYTES, Asset, parse_ddo
 from provider.assets.did import did_for, is_did
 from provider.assets.document_marks import GROUPS, DocumentMarks, group_of
 from provider.cache import FactCache
@@ -16,7 +17,7 @@ from provider.errors import AnswerTooLong, AssetMalformed, AssetNotFound, Metada
 from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
 from provider.override import override
-from provider.wire.json import read_json
+from provider.wire.json import MAX_VALUES, is_crowded, read_json
 
 _PATH = "/api/aquarius/assets/ddo/"
 # An indexer stores a decrypted document within this time. Until then, documents are cached only for a moment.
@@ -116,13 +117,9 @@ class MetadataStore(AssetSource):
             raise AssetMalformed(detail=error.detail) from None
         if reply.status != 200:
             raise AssetNotFound(detail=f"the metadata store answered {reply.status}")
-        try:
-            document = read_json(reply.body)
-        except ValueError:
-            if "json" in reply.content_type:
-                raise AssetMalformed(detail="the metadata store's document cannot be read as JSON") from None
-            raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
-        return parse_ddo(document, keep_document=True)
+        if len(reply.body) > LONG_DOCUMENT_BYTES:
+            return await asyncio.to_thread(_asset_of, reply)
+        return _asset_of(reply)
 
     async def _get(self, path: str, *, with_body: bool = True) -> ServiceReply:
         """Send a GET. Returns a 200 or a definite 4xx."""
@@ -131,3 +128,16 @@ class MetadataStore(AssetSource):
         if not definite or reply.status in TRY_LATER:
             raise MetadataStoreUnavailable(detail=f"the metadata store answered {reply.status}")
         return reply
+
+
+def _asset_of(reply: ServiceReply) -> Asset:
+    """The asset in a good answer. Raises AssetMalformed and MetadataStoreUnavailable."""
+    if is_crowded(reply.body):
+        raise AssetMalformed(detail=f"more than {MAX_VALUES} values are no document")
+    try:
+        document = read_json(reply.body)
+    except ValueError:
+        if "json" in reply.content_type:
+            raise AssetMalformed(detail="the metadata store's document cannot be read as JSON") from None
+        raise MetadataStoreUnavailable(detail="the metadata store's answer is not JSON") from None
+    return parse_ddo(document, keep_document=True)

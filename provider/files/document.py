@@ -17,6 +17,7 @@ from provider.assets.did import matches
 from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt
 from provider.errors import DecryptError
+from provider.wire.json import MAX_VALUES, is_crowded
 from provider.wire.text import hex_bytes
 
 COMPRESSED = 1
@@ -31,8 +32,6 @@ _BRACKET = re.compile(r"[\[\]{}]")
 # A DDO has a dozen levels, and about a hundred objects and lists.
 _MAX_DEPTH = 200
 _MAX_BRACKETS = 100_000
-MAX_VALUES = 100_000
-"""More than any document has. A parser holds all threads for about a second per million of them."""
 
 
 def _is_anything(_: bytes) -> bool:
@@ -108,11 +107,6 @@ def is_document_of(data: bytes, data_nft: str, chain_id: int) -> bool:
         and str(named_chain) == str(chain_id)
         and matches(did, data_nft, chain_id)
     )
-
-
-def is_crowded(data: bytes) -> bool:
-    """True if JSON may have more values in it than any document has. Commas in its texts count too."""
-    return data.count(b"[") + data.count(b"{") + data.count(b",") > MAX_VALUES
 
 
 def is_remote_stub(data: bytes) -> bool:

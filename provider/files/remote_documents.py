@@ -22,7 +22,7 @@ from provider.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from provider.files.document import encrypted_data_of, is_crowded, plain_ddo, remote_of
+from provider.files.document import encrypted_data_of, plain_ddo, remote_of
 from provider.files.file_object import (
     ArweaveFile,
     FileObject,
@@ -41,7 +41,7 @@ from provider.upstream.patience import refusal
 from provider.upstream.shares import Shares, asking_client
 from provider.upstream.source import Source
 from provider.upstream.wish import NO_WISH
-from provider.wire.json import read_json
+from provider.wire.json import is_crowded, read_json
 
 _READ_BYTES = 64 * 1024
 # Documents that are being fetched: of all clients, and of one. A document is fetched once for all who wait for it.

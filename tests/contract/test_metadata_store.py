@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from provider import USER_AGENT
 from provider.assets import metadata_store
 from provider.assets.config import MetadataConfig
-from provider.assets.ddo import Asset
+from provider.assets.ddo import Asset, parse_ddo
 from provider.assets.did import did_for
 from provider.assets.document_marks import DocumentMarks
 from provider.assets.metadata_store import MetadataStore
@@ -219,6 +220,34 @@ async def test_json_that_is_no_ddo_is_malformed(body: str) -> None:
     async with running() as (server, store):
         server.reply = answer(body)
         assert type(await refusal(store)) is AssetMalformed
+
+
+@pytest.mark.gen_test
+async def test_a_document_of_more_values_than_any_has_is_not_parsed() -> None:
+    """A parser holds all threads for about a second per million of them."""
+    async with running(max_bytes=1 << 20) as (server, store):
+        server.reply = answer(json.dumps({**DDO, "x": [[]] * 100_000}))
+        assert type(await refusal(store)) is AssetMalformed
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("count", "is_on_loop"), [(10, True), (10_000, False)])
+async def test_a_long_document_is_parsed_beside_the_event_loop(
+    count: int, is_on_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its publisher decides how long it takes: a list of addresses took 0.2 s."""
+    threads = []
+
+    def noted(*arguments: object, **named: bool) -> Asset:
+        threads.append(threading.current_thread())
+        return parse_ddo(*arguments, **named)
+
+    monkeypatch.setattr(metadata_store, "parse_ddo", noted)
+    lists = [{"type": "accessList", "chainId": 1, "accessList": f"0x{number:040x}"} for number in range(count)]
+    async with running(max_bytes=1 << 20) as (server, store):
+        server.reply = answer(json.dumps({**DDO, "credentials": {"allow": lists}}))
+        assert (await store.fetch(DID)).did == DID
+    assert [thread is threading.current_thread() for thread in threads] == [is_on_loop]
 
 
 @pytest.mark.gen_test

@@ -187,6 +187,8 @@ BLOCKING_USES = {
     ("admin/dashboard/page.py", "to_thread"): "reads packaged files for the operator",
     ("app/assets.py", "to_thread"): "opens a document of limited size: tens of milliseconds",
     ("app/probing.py", "to_thread"): "lists sold files, once in a period, beside the requests",
+    ("assets/chain_index.py", "to_thread"): "parses a document of limited size, which was opened in one as well",
+    ("assets/metadata_store.py", "to_thread"): "parses a document of limited size and number of values",
     ("assets/chain_scan.py", "to_thread"): "parses a page of logs of limited size",
     ("auth/sqlite_store.py", "Thread"): "the nonce store's own thread; each of its steps is one transaction",
     ("auth/sqlite_store.py", "run_in_executor"): "waits for that thread at the end of the process",
