@@ -12,7 +12,7 @@ from provider.crypto.accounts import Account
 from provider.crypto.ecies import decrypt_to_buffer
 from provider.crypto.keccak import is_address, to_checksum_address
 from provider.errors import FileIndexOutOfRange, FileListTooLong, FilesUndecryptable
-from provider.wire.json import read_json
+from provider.wire.json import MAX_VALUES, is_crowded, read_json
 from provider.wire.text import hex_bytes
 
 MAX_FILES = 100
@@ -71,6 +71,9 @@ def decrypt_files(account: Account, text: str) -> bytearray:
 
 def read_files(plaintext: bytes | bytearray, service: Service, asset: Asset) -> FileList:
     """Parse a plaintext and prove that it belongs to service and asset. Raises FilesUndecryptable."""
+    if is_crowded(plaintext):
+        # It is parsed again and again, also for strangers.
+        raise FilesUndecryptable(detail=f"more than {MAX_VALUES} values are no file list")
     try:
         content = read_json(plaintext)
     except ValueError:

@@ -31,7 +31,7 @@ MAX_VALUES = 100_000
 """More than any document has. A parser holds all threads for about a second per million of them."""
 
 
-def is_crowded(text: bytes) -> bool:
+def is_crowded(text: bytes | bytearray) -> bool:
     """True if JSON may have more values in it than any document has. Commas in its texts count too."""
     return text.count(b"[") + text.count(b"{") + text.count(b",") > MAX_VALUES
 
