@@ -64,8 +64,12 @@ class Reply:
         """The error that the answer carries, on one line (`docs/errors.md` shows its shapes)."""
         value = self.json()
         found = value.get("error") or value.get("errors") or value if isinstance(value, Mapping) else None
-        text = found if isinstance(found, str) else json.dumps(found) if found else f"status {self.status}"
-        return printable(text)
+        try:
+            text = found if isinstance(found, str) else json.dumps(found) if found else ""
+        except RecursionError:
+            # Nested too deeply for anybody to read.
+            text = ""
+        return printable(text or f"status {self.status}")
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -1,5 +1,7 @@
 """Reading a Provider's manifest."""
 
+import sys
+
 import pytest
 
 from provider.commands.get.failures import GetFailed, printable
@@ -85,6 +87,16 @@ def test_anything_else_is_no_manifest(value: object) -> None:
 )
 def test_the_reason_of_a_refusal(body: bytes, text: str) -> None:
     assert Reply(400, {}, body).reason() == text
+
+
+def test_a_reason_that_is_nested_too_deeply_is_its_status() -> None:
+    limit = sys.getrecursionlimit()
+    # As in the command. Libraries of other tests raise it.
+    sys.setrecursionlimit(1000)
+    try:
+        assert Reply(400, {}, b'{"error": ' + b"[" * 1000 + b"]" * 1000 + b"}").reason() == "status 400"
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_long_text_is_cut() -> None:
