@@ -22,6 +22,7 @@ from provider.upstream.gateways import Gateways
 from provider.upstream.http_origin import HttpOrigin
 from provider.upstream.shares import asking_client
 from tests.support.raw_origin import Exchange, answering, raw_origin
+from tests.support.recursion import recursion_of_a_server
 
 DID = "did:op:x"
 DDO = {"id": DID, "version": "4.1.0"}
@@ -140,10 +141,8 @@ async def test_only_files_with_a_location_may_hold_a_document(kind: str) -> None
 async def test_a_type_that_python_cannot_print_is_no_type() -> None:
     stub = stub_of("http://127.0.0.1:9/", type="?").replace(b'"?"', b"[" * 1000 + b"]" * 1000)
     async with documents() as remote:
-        with pytest.raises(FileObjectInvalid):
+        with recursion_of_a_server(), pytest.raises(FileObjectInvalid):
             await remote.fetch(stub, did=DID)
-        with pytest.raises(FileObjectInvalid):
-            await remote.document(ACCOUNT, stub, b"", did=DID)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -1,12 +1,11 @@
 """Reading a Provider's manifest."""
 
-import sys
-
 import pytest
 
 from provider.commands.get.failures import GetFailed, printable
 from provider.commands.get.links import Reply, parse_manifest
 from provider.commands.get.plan import Facts
+from tests.support.recursion import recursion_of_a_server
 
 BASE = "https://provider.example"
 GOOD = {"index": 0, "url": f"{BASE}/d/token/x.csv", "name": "x.csv"}
@@ -90,13 +89,8 @@ def test_the_reason_of_a_refusal(body: bytes, text: str) -> None:
 
 
 def test_a_reason_that_is_nested_too_deeply_is_its_status() -> None:
-    limit = sys.getrecursionlimit()
-    # As in the command. Libraries of other tests raise it.
-    sys.setrecursionlimit(1000)
-    try:
+    with recursion_of_a_server():
         assert Reply(400, {}, b'{"error": ' + b"[" * 1000 + b"]" * 1000 + b"}").reason() == "status 400"
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def test_a_long_text_is_cut() -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import sys
 
 import pytest
 
 from provider.errors import BodyNotObject, BodyTooComplex, ValidationFailed
 from provider.handlers.assets.params import ValidateRequest
 from provider.handlers.json_body import member_text
+from tests.support.recursion import recursion_of_a_server
 
 PUBLISHER = "0xA78deb2Fa79463945C247991075E2a0e98Ba7A09"
 SIGNED = {"publisherAddress": PUBLISHER, "nonce": "1", "signature": "0x" + "1f" * 65}
@@ -86,10 +86,5 @@ def test_deep_and_rich_bodies_are_refused() -> None:
 
 def test_both_readers_take_what_is_as_deep_as_it_may_be() -> None:
     deep = b'{"ddo":' + b'{"a":' * 500 + b"1" + b"}" * 501
-    limit = sys.getrecursionlimit()
-    # As in a server. Libraries of other tests raise it.
-    sys.setrecursionlimit(1000)
-    try:
+    with recursion_of_a_server():
         assert ValidateRequest.parse(deep, None, {}).ddo["a"]
-    finally:
-        sys.setrecursionlimit(limit)
