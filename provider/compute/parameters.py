@@ -6,6 +6,7 @@ import orjson
 
 from provider.assets.consumer_parameters import Declared, check_parameters
 from provider.compute.items import ALGORITHM, Algorithm, ResolvedItem
+from provider.wire.json import is_crowded
 
 Values = Mapping[str, object] | None
 
@@ -46,8 +47,9 @@ def _parameters(
 def _values(raw: object) -> Values:
     """Return an object, also if it came as JSON text."""
     if isinstance(raw, str):
+        text = raw.encode("utf-8", "replace")
         try:
-            raw = orjson.loads(raw)
+            raw = None if is_crowded(text) else orjson.loads(text)
         except ValueError:
             return None
     return raw if isinstance(raw, Mapping) else None
