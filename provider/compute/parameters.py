@@ -47,7 +47,7 @@ def _parameters(
 def _values(raw: object) -> Values:
     """Return an object, also if it came as JSON text."""
     if isinstance(raw, str):
-        text = raw.encode("utf-8", "replace")
+        text = raw.encode("utf-8", "surrogatepass")
         try:
             raw = None if is_crowded(text) else orjson.loads(text)
         except ValueError:

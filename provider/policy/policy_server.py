@@ -14,6 +14,7 @@ from provider.errors import AnswerTooLong, PolicyRefused, PolicyServerUnavailabl
 from provider.outgoing.client import TRY_LATER, ServiceClient, ServiceReply
 from provider.outgoing.sessions import Outgoing
 from provider.policy.config import AccessConfig
+from provider.wire.json import is_crowded
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_SHOWN_CHARS = 500
@@ -123,11 +124,13 @@ def _about_service(
 def passed_on(value: object) -> orjson.Fragment:
     """Return the request's `policyServer` value as JSON. Text that holds JSON, as in query strings, is parsed. Pure.
 
-    Raises ValidationFailed for values that cannot be written as JSON: nested too deeply, integers above 64 bits.
+    Raises ValidationFailed for values that cannot be written as JSON: nested too deeply, integers above 64 bits. Text
+    with more values than any document has stays text: all threads would wait while it is parsed.
     """
     if isinstance(value, str):
+        text = value.encode("utf-8", "surrogatepass")
         try:
-            value = orjson.loads(value)
+            value = value if is_crowded(text) else orjson.loads(text)
         except ValueError:
             pass
     try:

@@ -24,6 +24,12 @@ def test_data_of_the_request_is_passed_on(value: object, expected: bytes) -> Non
     assert orjson.dumps(passed_on(value)) == expected
 
 
+def test_text_of_too_many_values_is_passed_on_unread() -> None:
+    """While a parser makes them, no thread runs."""
+    text = "[" + "[]," * 100_000 + "[]]"
+    assert orjson.loads(orjson.dumps(passed_on(text))) == text
+
+
 @pytest.mark.parametrize("value", ["[" * 500 + "]" * 500, {"number": 2**70}], ids=["deep", "long integer"])
 def test_data_that_cannot_be_written_is_refused(value: object) -> None:
     with pytest.raises(ValidationFailed):
