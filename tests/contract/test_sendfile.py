@@ -228,6 +228,32 @@ async def test_what_is_not_in_memory_is_read_by_a_thread(file: Path) -> None:
         assert [relayed.path for relayed in proxy.relayed] == ["sendfile", "sendfile"]
 
 
+@pytest.mark.gen_test
+async def test_while_the_disk_is_read_no_hole_is_overlooked(file: Path) -> None:
+    """What the system reads ahead comes in pieces, and `sendfile` would wait for those that are still to come."""
+    now = 100.0
+    disk = Disk(clock=lambda: now)
+    descriptor = os.open(file, os.O_RDONLY)
+    evict(file)
+    # From now on, a read brings its own page into memory and no other.
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    for at in (*range(0, 2 << 20, 512 << 10), (2 << 20) - 1):
+        os.pread(descriptor, 1, at)
+    assert disk.holds(descriptor, 0, 2 << 20)
+    assert await disk.read(descriptor, 0, 10) == DATA[:10]
+    assert not disk.holds(descriptor, 0, 2 << 20)
+    await disk.warm(descriptor, 0, 2 << 20)
+    assert disk.holds(descriptor, 0, 2 << 20)
+    evict(file)
+    for at in (*range(0, 2 << 20, 512 << 10), (2 << 20) - 1):
+        os.pread(descriptor, 1, at)
+    assert not disk.holds(descriptor, 0, 2 << 20)
+    now += 6
+    assert disk.holds(descriptor, 0, 2 << 20)
+    os.close(descriptor)
+    disk.close()
+
+
 class RecordingDisk(CountingDisk):
     """Says of everything that it is not in memory, and keeps how far threads have read."""
 
