@@ -48,7 +48,10 @@ class Exchange:
                 await asyncio.sleep(0)
 
     def reset(self) -> None:
-        """Close with RST."""
+        """Close with RST, unless the other side was faster."""
+        if self.writer.transport.is_closing():
+            # asyncio may have let go of the transport, which then cannot be aborted.
+            return
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
