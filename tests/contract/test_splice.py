@@ -459,26 +459,36 @@ async def body_after(head: bytes, reader: asyncio.StreamReader) -> bytes:
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_memory_for_the_bytes_of_pipes_is_limited_and_then_others_copy(blind: None) -> None:
-    endless_streams = 0
+async def test_others_copy_while_the_last_pipe_is_held_and_no_memory_is_left(blind: None) -> None:
+    served = 0
 
     async def script(exchange: Exchange) -> None:
-        nonlocal endless_streams
-        endless_streams += 1
-        await (endless(exchange) if endless_streams <= 2 else exchange.send(ANSWERS["length"]))
+        nonlocal served
+        served += 1
+        await (endless(exchange) if served == 1 else exchange.send(ANSWERS["length"]))
 
-    # As much as one pipe of this size holds. A consumer that takes nothing leaves more than half of it.
     pipes = PipePool(max_pipes=1)
+    pipes.copied_bytes = pipes.pipe_bytes
     async with splicing(script, pipes=pipes) as proxy:
-        async with stalled(proxy), stalled(proxy):
-            assert pipes.taken == 1
-            assert 0 < pipes.copied_bytes <= pipes.pipe_bytes
+        async with stalled(proxy):
+            assert (pipes.taken, pipes.copied_bytes) == (1, pipes.pipe_bytes)
             assert (await in_thread(proxy, download))[2] == DATA
             assert proxy.relayed == [Relayed(len(DATA), "complete", "copy")]
-        await until(lambda: len(proxy.relayed) == 3)
-        assert (pipes.taken, pipes.copied_bytes) == (0, 0)
+        await until(lambda: len(proxy.relayed) == 2)
+        assert (pipes.taken, pipes.copied_bytes) == (0, pipes.pipe_bytes)
         assert (await in_thread(proxy, download))[2] == DATA
-        assert proxy.relayed[3].path == "splice"
+        assert proxy.relayed[2].path == "splice"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_bytes_of_a_lost_consumer_leave_the_memory(blind: None) -> None:
+    pipes = PipePool(max_pipes=1)
+    async with splicing(endless, pipes=pipes) as proxy:
+        async with stalled(proxy) as (_, writer):
+            assert pipes.copied_bytes > 0
+            writer.transport.abort()
+        await until(lambda: len(proxy.relayed) == 1)
+        assert (pipes.taken, pipes.copied_bytes) == (0, 0)
 
 
 def refuse_size(descriptor: int, size_bytes: int) -> int:
