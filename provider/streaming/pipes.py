@@ -51,7 +51,7 @@ class PipePool:
     """At most `max_pipes` pipes. A stream holds one only while bytes are in it, so most are idle most of the time.
 
     When the system runs out of memory for sockets, it takes less than the room that it reported, and streams have to
-    wait with bytes in their pipes. If half of the pipes are in use, these bytes wait in memory instead (`emptied`).
+    wait with bytes in their pipes. If half of the pipes are in use, those of fast consumers wait in memory (`emptied`).
     512 connections × 4 MiB: 48 streams held 0.2 MB each in a pipe, and the others copied three quarters of all bytes.
     """
 

@@ -307,10 +307,13 @@ class SplicePump:
             self._pump()
 
     def _lend_pipe(self, pipe: Pipe) -> None:
-        """Let other streams have the pipe during a wait, unless it holds bytes and enough other pipes are left."""
+        """Let other streams have the pipe during a wait, unless it holds bytes and enough other pipes are left.
+
+        Bytes for a slow consumer stay in it: they would fill the memory for long.
+        """
         if not self._held:
             self._release_pipe()
-        elif (data := self._pipes.emptied(pipe, self._held)) is not None:
+        elif self._line.is_fast and (data := self._pipes.emptied(pipe, self._held)) is not None:
             self._writer.wait_with(data)
             self._copied_bytes += self._held
             self._pipe, self._held = None, 0
