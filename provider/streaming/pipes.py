@@ -48,12 +48,7 @@ class Pipe:
 
 
 class PipePool:
-    """At most `max_pipes` pipes. A stream holds one only while bytes are in it, so most are idle most of the time.
-
-    When the system runs out of memory for sockets, it takes less than the room that it reported, and streams have to
-    wait with bytes in their pipes. If half of the pipes are in use, those of fast consumers wait in memory (`emptied`).
-    512 connections × 4 MiB: 48 streams held 0.2 MB each in a pipe, and the others copied three quarters of all bytes.
-    """
+    """At most `max_pipes` pipes. A stream holds one only while bytes are in it, so most are idle most of the time."""
 
     def __init__(
         self,
@@ -68,8 +63,6 @@ class PipePool:
         self._clock = clock
         self._idle: list[Pipe] = []
         self._taken = 0
-        self.copied_bytes = 0
-        """Bytes in memory that were in pipes."""
         self.fallbacks = 0
         """Number of times that no pipe was available."""
         self._retry_at = 0.0
@@ -110,26 +103,6 @@ class PipePool:
         """Close a pipe that is not empty: its bytes must never reach another stream."""
         self._taken -= 1
         pipe.close()
-
-    def emptied(self, pipe: Pipe, count_bytes: int) -> bytes | None:
-        """Take back a pipe that holds `count_bytes`, and return these. Call `forget` when they have left the memory.
-
-        None, and nothing changes, while more than half of the pipes are free, or if as much as all pipes hold is in
-        memory already.
-        """
-        is_scarce = self._taken * 2 > self._max_pipes or self._clock() < self._retry_at
-        if not is_scarce or self.copied_bytes + count_bytes > self._max_pipes * self.pipe_bytes:
-            return None
-        data = b""
-        while len(data) < count_bytes:
-            data += os.read(pipe.sink, count_bytes - len(data))
-        self.copied_bytes += count_bytes
-        self.give(pipe)
-        return data
-
-    def forget(self, count_bytes: int) -> None:
-        """The bytes of an emptied pipe have left the memory."""
-        self.copied_bytes -= count_bytes
 
     def disable(self) -> None:
         """Stop handing out pipes, since the system cannot splice."""

@@ -20,12 +20,11 @@ class SlowLine:
     `accepted`: bytes that the connection has accepted so far, here and below. `now`: seconds of a monotonic clock.
     """
 
-    __slots__ = ("_connection", "_judged_accepted", "_judged_at", "_until", "is_fast", "is_slow")
+    __slots__ = ("_connection", "_judged_accepted", "_judged_at", "_until", "is_slow")
 
     def __init__(self, connection: socket.socket, *, accepted: int, now: float) -> None:
         self._connection = connection
-        # Neither, until the consumer is judged.
-        self.is_slow = self.is_fast = False
+        self.is_slow = False
         self._judged_accepted, self._judged_at = accepted, now
         self._until = _NO_LIMIT
 
@@ -45,10 +44,7 @@ class SlowLine:
             # The kernel accepts nothing above the mark.
             self._set_low_mark(0)
         seconds = now - self._judged_at
-        count = accepted - self._judged_accepted
-        self.is_slow = count < seconds * (FAST_ABOVE if self.is_slow else SLOW_BELOW)
-        # Smaller parts may still lie in the socket.
-        self.is_fast = accepted >= FAST_ABOVE and count > seconds * FAST_ABOVE
+        self.is_slow = accepted - self._judged_accepted < seconds * (FAST_ABOVE if self.is_slow else SLOW_BELOW)
         self._judged_accepted, self._judged_at = accepted, now
         self._until = accepted + PORTION_BYTES if self.is_slow else _NO_LIMIT
 

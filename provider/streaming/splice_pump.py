@@ -54,7 +54,6 @@ class SplicePump:
     __slots__ = (
         "_bulk",
         "_consumer_watched",
-        "_copied_bytes",
         "_done",
         "_drained",
         "_error",
@@ -91,8 +90,6 @@ class SplicePump:
         self._pipe: Pipe | None = None
         # Body bytes that passed through a pipe, and body bytes in the pipe now.
         self.zero_copy_bytes = self._held = 0
-        # Bytes of an emptied pipe that the consumer has not yet taken.
-        self._copied_bytes = 0
         # The next bytes are worth a splice.
         self._bulk = source.framing != "chunked" or source.contiguous_bytes >= MIN_RUN_BYTES
         # The descriptors in `_watcher`, -1 for none. Their sockets may be closed from outside at any time.
@@ -165,8 +162,6 @@ class SplicePump:
 
     def _fill(self) -> bool:
         """Prepare the next piece. False if a wait began or the transfer ended."""
-        if self._copied_bytes:
-            self._forget_copied()
         run = self._source.contiguous_bytes
         if not run or not self._bulk:
             return self._fill_framed(_FRAMING_BYTES if self._bulk else _FRAMED_BYTES, hold=True)
@@ -271,8 +266,8 @@ class SplicePump:
         return False
 
     def _await_consumer(self) -> None:
-        if self._pipe is not None:
-            self._lend_pipe(self._pipe)
+        if not self._held:
+            self._release_pipe()
         if self._origin_armed:
             # Its bytes would be reported again and again. Its end is reported once, and a read then finds it.
             self._origin_armed = False
@@ -306,22 +301,6 @@ class SplicePump:
             self._line.end_wait(self._progress.bytes_sent, self._loop.time())
             self._pump()
 
-    def _lend_pipe(self, pipe: Pipe) -> None:
-        """Let other streams have the pipe during a wait, unless it holds bytes and enough other pipes are left.
-
-        Bytes for a slow consumer stay in it: they would fill the memory for long.
-        """
-        if not self._held:
-            self._release_pipe()
-        elif self._line.is_fast and (data := self._pipes.emptied(pipe, self._held)) is not None:
-            self._writer.wait_with(data)
-            self._copied_bytes += self._held
-            self._pipe, self._held = None, 0
-
-    def _forget_copied(self) -> None:
-        self._pipes.forget(self._copied_bytes)
-        self._copied_bytes = 0
-
     def _release_pipe(self) -> None:
         """Return the pipe, or close it if bytes are left in it."""
         if self._pipe is not None:
@@ -341,6 +320,5 @@ class SplicePump:
         if self._later is not None:
             self._later.cancel()
         self._release_pipe()
-        self._forget_copied()
         if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)

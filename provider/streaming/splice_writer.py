@@ -90,17 +90,12 @@ class SpliceWriter:
             return False
         except OSError as exc:
             raise ConsumerGone from exc
-        left = len(self.waiting) - sent
-        # Body bytes follow the framing.
-        body_left = min(self._body_bytes, left)
-        self._progress.add(self._body_bytes - body_left)
-        self.waiting, self._body_bytes = memoryview(self.waiting)[sent:] if left else b"", body_left
-        return not left
-
-    def wait_with(self, data: bytes) -> None:
-        """Queue body bytes from the pipe after what waits already."""
-        self.waiting = bytes(self.waiting) + data
-        self._body_bytes += len(data)
+        if sent < len(self.waiting):
+            self.waiting = memoryview(self.waiting)[sent:]
+            return False
+        self._progress.add(self._body_bytes)
+        self.waiting, self._body_bytes = b"", 0
+        return True
 
     def hold(self, data: bytes) -> None:
         """Keep body bytes for the next splice."""

@@ -410,74 +410,8 @@ async def test_a_pipe_with_bytes_of_a_lost_consumer_is_closed(end: str, blind: N
         assert (proxy.pipes.taken, proxy.pipes.opened) == (0, 0)
 
 
-@asynccontextmanager
-async def stalled(
-    proxy: Proxy, *, after_bytes: int = 0
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]]:
-    """A consumer that sends a request and stops reading, once its stream waits for it; with what it has read."""
-    async with consumer(proxy) as (reader, writer):
-        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)
-        number = len(proxy.progress)
-        writer.write(GET)
-        found = await reader.readexactly(after_bytes)
-        writer.transport.pause_reading()
-        await until(lambda: len(proxy.progress) > number and proxy.progress[number].awaits_consumer)
-        yield reader, writer, found
-
-
-# More than both sockets of a consumer's connection take, also after the bytes that show how fast a consumer is.
-LONG = DATA * 9
-FAST_AFTER_BYTES = 12 << 20
-LONG_ANSWERS = {
-    "length": WITH_LENGTH % len(LONG) + LONG,
-    "close": TO_THE_END + LONG,
-    "large chunks": CHUNKED + chunks(LONG, 500_000) + LAST,
-}
-
-
-@pytest.mark.gen_test(timeout=60)
-@pytest.mark.parametrize("framing", LONG_ANSWERS)
-async def test_a_fast_consumer_that_stalls_leaves_the_last_pipe_to_others(framing: str, blind: None) -> None:
-    """The bytes in it wait in memory, and arrive in their order."""
-    pipes = PipePool(max_pipes=1)
-    async with splicing(answering(LONG_ANSWERS[framing]), pipes=pipes) as proxy:
-        async with stalled(proxy, after_bytes=FAST_AFTER_BYTES) as (reader, writer, found):
-            assert (pipes.taken, pipes.copied_bytes > 0) == (0, True)
-            assert (await in_thread(proxy, download))[2] == LONG
-            assert proxy.relayed == [Relayed(len(LONG), "complete", "splice")]
-            writer.transport.resume_reading()
-            received = bytearray(found.partition(b"\r\n\r\n")[2])
-            while len(received) < len(LONG) or (framing != "length" and not received.endswith(LAST)):
-                received += await reader.read(1 << 20)
-            assert (received if framing == "length" else unchunked(received)) == LONG
-        await until(lambda: len(proxy.relayed) == 2)
-        assert proxy.relayed[1] == Relayed(len(LONG), "complete", "splice")
-        assert pipes.copied_bytes == 0
-
-
-def unchunked(data: bytearray) -> bytearray:
-    body, at = bytearray(), 0
-    while True:
-        line_end = data.index(b"\r\n", at)
-        size = int(data[at:line_end], 16)
-        if not size:
-            return body
-        at = line_end + 2
-        body += data[at : at + size]
-        at += size + 2
-
-
 @pytest.mark.gen_test(timeout=30)
-async def test_bytes_for_a_consumer_that_was_never_fast_stay_in_the_pipe(blind: None) -> None:
-    """They would fill the memory for as long as it is slow."""
-    pipes = PipePool(max_pipes=1)
-    async with splicing(endless, pipes=pipes) as proxy, stalled(proxy) as (_, writer, _):
-        assert (pipes.taken, pipes.copied_bytes) == (1, 0)
-        writer.transport.abort()
-
-
-@pytest.mark.gen_test(timeout=30)
-async def test_others_copy_while_the_last_pipe_is_held_and_no_memory_is_left(blind: None) -> None:
+async def test_others_copy_while_a_stalled_consumer_holds_the_last_pipe(blind: None) -> None:
     served = 0
 
     async def script(exchange: Exchange) -> None:
@@ -486,27 +420,16 @@ async def test_others_copy_while_the_last_pipe_is_held_and_no_memory_is_left(bli
         await (endless(exchange) if served == 1 else exchange.send(ANSWERS["length"]))
 
     pipes = PipePool(max_pipes=1)
-    pipes.copied_bytes = pipes.pipe_bytes
-    async with splicing(script, pipes=pipes) as proxy:
-        async with stalled(proxy):
-            assert (pipes.taken, pipes.copied_bytes) == (1, pipes.pipe_bytes)
-            assert (await in_thread(proxy, download))[2] == DATA
-            assert proxy.relayed == [Relayed(len(DATA), "complete", "copy")]
+    async with splicing(script, pipes=pipes) as proxy, consumer(proxy) as (_, writer):
+        writer.transport.pause_reading()
+        writer.write(GET)
+        await until(lambda: pipes.taken == 1 and proxy.progress[0].awaits_consumer)
+        assert (await in_thread(proxy, download))[2] == DATA
+        assert proxy.relayed == [Relayed(len(DATA), "complete", "copy")]
+        writer.transport.abort()
         await until(lambda: len(proxy.relayed) == 2)
-        assert (pipes.taken, pipes.copied_bytes) == (0, pipes.pipe_bytes)
         assert (await in_thread(proxy, download))[2] == DATA
         assert proxy.relayed[2].path == "splice"
-
-
-@pytest.mark.gen_test(timeout=30)
-async def test_the_bytes_of_a_lost_consumer_leave_the_memory(blind: None) -> None:
-    pipes = PipePool(max_pipes=1)
-    async with splicing(endless, pipes=pipes) as proxy:
-        async with stalled(proxy, after_bytes=FAST_AFTER_BYTES) as (_, writer, _):
-            assert pipes.copied_bytes > 0
-            writer.transport.abort()
-        await until(lambda: len(proxy.relayed) == 1)
-        assert (pipes.taken, pipes.copied_bytes) == (0, 0)
 
 
 def refuse_size(descriptor: int, size_bytes: int) -> int:
