@@ -10,6 +10,9 @@ import re
 
 import orjson
 
+MAX_VALUES = 100_000
+"""More than any document has. A parser holds all threads for about a second per million of them."""
+
 # The second reading takes up to 50 ms for this much, and no thread runs meanwhile. DDOs have some ten KiB.
 _MAX_BYTES = 256 << 10
 _BOM = b"\xef\xbb\xbf"
@@ -25,10 +28,6 @@ _LARGE_NUMBER = re.compile(rb"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{309}")
 _TEXT_OR_NUMBER = re.compile(
     rb'"(?:[^"\\]++|\\.)*+"?+|NaN|-?Infinity|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+', re.DOTALL
 )
-
-
-MAX_VALUES = 100_000
-"""More than any document has. A parser holds all threads for about a second per million of them."""
 
 
 def is_crowded(text: bytes | bytearray) -> bool:
